@@ -1,0 +1,1 @@
+"""Cases on disk: layouts, intake checks, the preprocessing cache, splits, synthetic cohorts. No nvflare here."""
