@@ -1,0 +1,69 @@
+"""List the files under a dataset folder, and the folders in it that may not be read."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from consilium.errors import DataError
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What lies under a folder.
+
+    Args:
+        files: Every visible file, sorted by path.
+        forbidden: Folders that could not be listed.
+    """
+
+    files: tuple[Path, ...]
+    forbidden: tuple[Path, ...]
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    """Walk a folder, through symbolic links, past hidden files and the `._*` files that macOS leaves.
+
+    Args:
+        folder: The dataset folder.
+
+    Returns:
+        The files and the folders that can't be listed.
+
+    Raises:
+        DataError: The folder is missing, no folder, forbidden, or empty.
+    """
+    if not folder.exists():
+        raise DataError(
+            f"The dataset folder {folder} does not exist; set the site's dataset folder to one that does."
+        )
+    if not folder.is_dir():
+        raise DataError(f"The dataset folder {folder} is a file; name the folder that holds the cases.")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DataError(f"The dataset folder {folder} may not be read; check it with: ls -ld {folder}")
+    forbidden: list[Path] = []
+    files: list[Path] = []
+    seen: set[tuple[int, int]] = set()
+    walk = os.walk(folder, onerror=lambda error: forbidden.append(Path(error.filename)), followlinks=True)
+    for parent, subfolders, names in walk:
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
+            subfolders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        files += [Path(parent, name) for name in names if not name.startswith(".")]
+    if not files and not forbidden:
+        raise DataError(f"The dataset folder {folder} is empty; copy the cases into it.")
+    return FolderScan(tuple(sorted(files)), tuple(sorted(forbidden)))
+
+
+def describe_kinds(files: Iterable[Path]) -> str:
+    """Count files by extension, most frequent first, for example `12 .dcm, 1 .txt`."""
+    kinds = Counter(_kind(path.name) for path in files)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+
+
+def _kind(name: str) -> str:
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix or "without extension"
