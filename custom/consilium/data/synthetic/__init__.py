@@ -1,0 +1,32 @@
+"""Synthetic hospitals: real anatomy, simulated gliomas, a different scanner in each."""
+
+from consilium.data.synthetic.anatomy import Grid
+from consilium.data.synthetic.cohort import (
+    DEMO_COHORT,
+    Cohort,
+    CohortSpec,
+    HospitalSpec,
+    Patient,
+    make_cohort,
+    make_patient,
+)
+from consilium.data.synthetic.scanner import Scanner
+from consilium.data.synthetic.signal import Sequence
+from consilium.data.synthetic.tumor import Label, TumorMix
+from consilium.data.synthetic.writers import Layout
+
+__all__ = [
+    "DEMO_COHORT",
+    "Cohort",
+    "CohortSpec",
+    "Grid",
+    "HospitalSpec",
+    "Label",
+    "Layout",
+    "Patient",
+    "Scanner",
+    "Sequence",
+    "TumorMix",
+    "make_cohort",
+    "make_patient",
+]

@@ -1,0 +1,262 @@
+"""Heads: the MNI152 tissue maps, and the individual patients that are bent out of them."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import ndimage
+
+from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise
+from consilium.errors import ConfigurationError
+
+Point = npt.NDArray[np.float64]
+"""A position `(3,)` in mm, axes toward right, anterior and superior."""
+
+
+class Grid(BaseModel):
+    """The voxel grid that a cohort is stored on.
+
+    Args:
+        shape: Voxels, `(X, Y, Z)`.
+        spacing_mm: Edge of a cubic voxel.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shape: tuple[int, int, int] = (240, 240, 155)
+    spacing_mm: float = Field(default=1.0, ge=0.5, le=4.0)
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Tissue maps of the average head at 1 mm.
+
+    Args:
+        gray: Share of gray matter, `(X, Y, Z)`, 0 to 1.
+        white: Share of white matter.
+        csf: Share of cerebrospinal fluid, ventricles included.
+        brain: 1 inside the skull-stripped head, with a soft edge.
+        origin_mm: MNI position of voxel (0, 0, 0).
+    """
+
+    gray: FloatMap
+    white: FloatMap
+    csf: FloatMap
+    brain: FloatMap
+    origin_mm: tuple[float, float, float]
+
+    def sample(self, tissue: FloatMap, position_mm: FloatMap) -> FloatMap:
+        """Read one of the maps at MNI positions `(3, X, Y, Z)`, linearly; 0 outside."""
+        index = position_mm - np.asarray(self.origin_mm, dtype=np.float32)[:, None, None, None]
+        return cast("FloatMap", ndimage.map_coordinates(tissue, index, order=1, prefilter=False))
+
+
+@dataclass(frozen=True)
+class Mass:
+    """A growing lesion that pushes its surroundings aside.
+
+    Args:
+        seat_mm: Where it sits, in MNI space.
+        radius_mm: Radius of the ball of its volume.
+    """
+
+    seat_mm: Point
+    radius_mm: float
+
+
+@dataclass(frozen=True)
+class Head:
+    """One patient's anatomy, cut to the box that the brain fills. All maps are `(X, Y, Z)`.
+
+    Args:
+        gray: Share of gray matter; the three shares add up to 1 in the brain and are 0 outside.
+        white: Share of white matter.
+        csf: Share of cerebrospinal fluid.
+        vessel: Share of what takes up contrast agent in health: cortical veins, choroid plexus.
+        brain: The skull-stripped brain.
+        side_mm: Signed distance from the mid-sagittal plane as this patient's anatomy, mass effect included, has it.
+        center_mm: Where the mass sits, in mm from the first voxel of the box.
+        spacing_mm: Size of a voxel.
+        box: The place of the maps in the stored grid.
+    """
+
+    gray: FloatMap
+    white: FloatMap
+    csf: FloatMap
+    vessel: FloatMap
+    brain: BoolMap
+    side_mm: FloatMap
+    center_mm: Point
+    spacing_mm: float
+    box: tuple[slice, slice, slice]
+
+
+def load_atlas(spacing_mm: float) -> Atlas:
+    """Load the MNI152 tissue maps, smoothed so that a grid of `spacing_mm` samples them without aliasing.
+
+    The maps are those of Fonov et al. 2011 (ICBM 152, nonlinear, symmetric, 2009a), which nilearn carries with it.
+
+    Raises:
+        ConfigurationError: nilearn is not installed.
+    """
+    try:
+        from nilearn import datasets
+    except ImportError as error:
+        raise ConfigurationError(
+            "Synthetic cohorts need nilearn, which carries the MNI152 anatomy, and it is not installed. "
+            "Run: pip install 'consilium[cohort]'"
+        ) from error
+    template = datasets.load_mni152_template(resolution=1)
+    intensity, gray, white = (
+        np.asarray(image.dataobj, dtype=np.float32)
+        for image in (
+            template,
+            datasets.load_mni152_gm_template(resolution=1),
+            datasets.load_mni152_wm_template(resolution=1),
+        )
+    )
+    brain = intensity > 0.05
+    box = _bounding_box(brain, margin=3)
+    gray, white, brain = gray[box] * brain[box], white[box] * brain[box], brain[box].astype(np.float32)
+    csf = np.clip(brain - gray - white, 0, 1)
+    origin = template.affine[:3, 3] + [side.start for side in box]
+    sigma = 0.42 * np.sqrt(max(spacing_mm**2 - 1, 0))
+    gray, white, csf, brain = (ndimage.gaussian_filter(tissue, sigma) for tissue in (gray, white, csf, brain))
+    return Atlas(gray, white, csf, brain, tuple(origin.tolist()))
+
+
+def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) -> Head:
+    """Bend the average head into one patient's.
+
+    The patient differs by posture and size (an affine map, in half of them mirrored), by shape (a smooth displacement),
+    by the width of the ventricles, by the course of the sulci and by the push of the mass.
+
+    Args:
+        atlas: The average head.
+        grid: The grid to fill; a brain larger than it is cut off, as at the neck of a real scan.
+        mass: What grows in it.
+        rng: The source of randomness.
+    """
+    spacing = grid.spacing_mm
+    world = _world(grid)
+    matrix, shift = _random_posture(rng)
+    bend = np.stack(
+        [smooth_noise(rng, grid.shape, knot_mm=26, spacing_mm=spacing) for _ in range(3)]
+    ) * np.float32(2.5)
+    bend += shift[:, None, None, None]
+    position = _transform(matrix, world) + bend
+    position += _ventricle_stretch(position, rng.normal(0.0, 0.14))
+    center = _nearest_voxel(position, mass.seat_mm)
+    push = _mass_effect(world - world[(slice(None), *center)][:, None, None, None], mass.radius_mm)
+    position -= _transform(matrix, push)
+
+    brain = atlas.sample(atlas.brain, position) > 0.5
+    box = _bounding_box(brain, margin=0)
+    position, brain = np.ascontiguousarray(position[(slice(None), *box)]), brain[box]
+    gray, white, csf = _individual_tissue(atlas, position, brain, spacing, rng)
+    return Head(
+        gray=gray,
+        white=white,
+        csf=csf,
+        vessel=_vessels(position, csf, spacing, rng),
+        brain=brain,
+        side_mm=position[0],
+        center_mm=np.array([(c - side.start) * spacing for c, side in zip(center, box, strict=True)]),
+        spacing_mm=spacing,
+        box=box,
+    )
+
+
+# Middle of the MNI152 brain: what comes to lie in the middle of the stored grid.
+_CENTER_MM = np.array([0.0, -18.0, 7.0], dtype=np.float32)
+_VENTRICLES_MM = np.array([0.0, -12.0, 14.0], dtype=np.float32)
+
+
+def _world(grid: Grid) -> FloatMap:
+    """MNI positions `(3, X, Y, Z)` of the voxels of a grid that is centered on the brain."""
+    axes = [
+        (np.arange(size, dtype=np.float32) - (size - 1) / 2) * grid.spacing_mm + center
+        for size, center in zip(grid.shape, _CENTER_MM, strict=True)
+    ]
+    return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
+
+
+def _random_posture(rng: np.random.Generator) -> tuple[FloatMap, FloatMap]:
+    """An affine map from the patient to MNI: a `(3, 3)` matrix about the brain's middle and a shift in mm."""
+    pitch, roll, yaw = rng.normal(0, np.deg2rad(3.0), 3)
+    turn_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    turn_y = np.array([[np.cos(roll), 0, np.sin(roll)], [0, 1, 0], [-np.sin(roll), 0, np.cos(roll)]])
+    turn_z = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
+    scale = 1 / np.clip(rng.normal(1.0, 0.035, 3), 0.92, 1.08)
+    mirror = np.array([rng.choice([-1.0, 1.0]), 1, 1])
+    matrix = np.diag(mirror * scale) @ turn_x @ turn_y @ turn_z
+    return matrix.astype(np.float32), rng.normal(0, 2.0, 3).astype(np.float32)
+
+
+def _transform(matrix: FloatMap, vectors: FloatMap) -> FloatMap:
+    """Apply a `(3, 3)` matrix about the brain's middle to positions or displacements `(3, X, Y, Z)`."""
+    return cast("FloatMap", np.tensordot(matrix, vectors, axes=1))
+
+
+def _ventricle_stretch(position: FloatMap, widening: float) -> FloatMap:
+    """Displacement that widens (positive) or narrows the ventricles and dies out toward the cortex."""
+    offset = position - _VENTRICLES_MM[:, None, None, None]
+    reach = np.exp(-np.sum((offset / np.array([22, 36, 22], np.float32)[:, None, None, None]) ** 2, axis=0))
+    return cast("FloatMap", -np.float32(widening) * reach * offset)
+
+
+def _nearest_voxel(position: FloatMap, target: Point) -> tuple[int, ...]:
+    """Index of the voxel whose MNI position is nearest to `target`."""
+    distance = np.sum((position - target.astype(np.float32)[:, None, None, None]) ** 2, axis=0)
+    return tuple(int(i) for i in np.unravel_index(np.argmin(distance), distance.shape))
+
+
+def _mass_effect(offset: FloatMap, radius: float) -> FloatMap:
+    """How far, in mm, tissue found at `offset` from the mass was pushed outward: most at its edge.
+
+    The factor stays below 1/e, where neighboring points would change places.
+    """
+    distance = np.sqrt(np.sum(offset**2, axis=0))
+    return cast("FloatMap", 0.26 * np.exp(1 - distance / np.float32(radius)) * offset)
+
+
+def _individual_tissue(
+    atlas: Atlas, position: FloatMap, brain: BoolMap, spacing: float, rng: np.random.Generator
+) -> tuple[FloatMap, FloatMap, FloatMap]:
+    """Gray, white and CSF shares of one patient.
+
+    The atlas averages 152 heads, so its sulci are blurred. Sharpening the shares under a smooth random preference gives
+    every patient distinct sulci of their own, while deep structures, on which all heads agree, stay where they are.
+    """
+    preference = smooth_noise(rng, brain.shape, knot_mm=3.2, spacing_mm=spacing)
+    weights = []
+    for tissue, lean in ((atlas.gray, 0.0), (atlas.white, 0.9), (atlas.csf, -1.1)):
+        share = np.clip(atlas.sample(tissue, position), 1e-3, 1)
+        weights.append(share**2 * np.exp(np.float32(lean) * preference))
+    total = sum(weights)
+    gray, white, csf = (np.where(brain, weight / total, 0).astype(np.float32) for weight in weights)
+    return gray, white, csf
+
+
+def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.Generator) -> FloatMap:
+    """Share of enhancing vessel per voxel: thin veins in the sulci, and the choroid plexus in both atria."""
+    ridge = np.abs(smooth_noise(rng, csf.shape, knot_mm=7, spacing_mm=spacing))
+    thin = np.abs(smooth_noise(rng, csf.shape, knot_mm=5, spacing_mm=spacing))
+    veins = np.exp(-((ridge / 0.16) ** 2) - (thin / 0.3) ** 2)
+    plexus = np.zeros_like(csf)
+    for side in (-1, 1):
+        seat = np.array([side * 22.0, -40.0, 9.0], np.float32)[:, None, None, None]
+        plexus += np.exp(-np.sum(((position - seat) / 6.0) ** 2, axis=0))
+    return cast("FloatMap", csf * np.clip(0.7 * veins + 0.6 * plexus, 0, 0.9))
+
+
+def _bounding_box(mask: npt.NDArray[Any], margin: int) -> tuple[slice, slice, slice]:
+    """The smallest box that holds the true voxels, widened by `margin` voxels inside the array."""
+    (found,) = ndimage.find_objects(mask.astype(np.uint8))
+    first, second, third = (
+        slice(max(side.start - margin, 0), min(side.stop + margin, size))
+        for side, size in zip(found, mask.shape, strict=True)
+    )
+    return first, second, third
