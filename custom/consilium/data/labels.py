@@ -1,7 +1,7 @@
 """Label conventions of brain tumor cohorts, and the one order of tissues that everything else uses.
 
 The same number means different tissues in different releases: enhancing tumor is 4 until BraTS 2021 and 3
-from 2023 on, BraTS 2024 gives 4 to the resection cavity, and the Medical Segmentation Decathlon swaps 1 and 2.
+from 2023 on, BraTS 2024 gives 4 to the resection cavity, and the Decathlon swaps 1 and 2.
 The wrong reading trains a model without any error, so nothing past preprocessing sees the values of a file.
 """
 

@@ -57,7 +57,7 @@ def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
         dtype = image.get_data_dtype()
     except (ImageFileError, HeaderDataError, WrapStructError) as error:
         raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} is no NIfTI file: {error}.") from error
-    if dtype.kind not in "biuf":
+    if dtype.kind not in "iuf":
         raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} holds {dtype} voxels, not plain numbers.")
     needed = image.dataobj.offset + math.prod(image.shape) * dtype.itemsize
     if len(content) < needed:  # asked before nibabel allocates what a damaged header promises
