@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,8 +27,10 @@ from consilium.errors import Cancelled, DataError
 
 __all__ = ["CachedCase", "CaseCache", "PreparedCohort"]
 
+# Only what is named like an entry is ever removed, in case somebody points the cache at a folder in use.
+_KEY_BYTES = 20
+_KEY = re.compile(rf"[0-9a-f]{{{2 * _KEY_BYTES}}}")
 _PARTIAL = ".partial"
-_LOCKS = "locks"
 _BLOCK_BYTES = 1 << 20
 _GIB = 1 << 30
 
@@ -153,14 +156,15 @@ class CaseCache:
         return cached
 
     def _lock(self, key: str, *, wait: bool = True) -> FileLock:
-        locks = self._folder / _LOCKS
+        locks = self._folder / "locks"
         locks.mkdir(exist_ok=True)
         return FileLock(locks / f"{key}.lock", timeout=-1 if wait else 0)
 
     def _remove_leftovers(self) -> None:
         """Delete what a killed process had half built; what another still builds is locked."""
-        for partial in self._folder.glob(f"*{_PARTIAL}"):
-            self._remove_unless_locked(partial, partial.stem)
+        for path in self._folder.iterdir():
+            if path.suffix == _PARTIAL and _KEY.fullmatch(path.stem):
+                self._remove_unless_locked(path, path.stem)
 
     def _make_room(self, needed: int, others: dict[Path, int], *, share: float) -> None:
         """Remove other entries, oldest first, until they and the cohort's own fit into the limit.
@@ -192,9 +196,9 @@ class CaseCache:
 
     def _entries(self, *, without: Iterable[str]) -> dict[Path, int]:
         """Entries that this cohort doesn't use and their bytes, least recently used first."""
-        kept = {*without, _LOCKS}
+        kept = set(without)
         others = [
-            path for path in self._folder.iterdir() if path.name not in kept and path.suffix != _PARTIAL
+            path for path in self._folder.iterdir() if _KEY.fullmatch(path.name) and path.name not in kept
         ]
         return {path: entry_bytes(path) for path in sorted(others, key=last_used)}
 
@@ -214,12 +218,12 @@ def _key(case: Case, convention: LabelConvention | None, settings: Preprocessing
     except OSError as error:
         raise _unreadable(case, ProblemCode.UNREADABLE, error) from error
     parts += [(digests[volume.path], volume.channel) for volume in volumes]
-    return hashlib.blake2b(repr(parts).encode(), digest_size=20).hexdigest()
+    return hashlib.blake2b(repr(parts).encode(), digest_size=_KEY_BYTES).hexdigest()
 
 
 def _digest(path: Path) -> str:
     """Hash of a file's content."""
-    digest = hashlib.blake2b(digest_size=20)
+    digest = hashlib.blake2b(digest_size=_KEY_BYTES)
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)

@@ -36,8 +36,8 @@ def scan_folder(folder: Path) -> FolderScan:
     """
     if not os.access(folder, os.F_OK):  # unlike Path.exists, also where a parent may not be entered
         raise DataError(
-            f"The dataset folder {folder} does not exist or can't be reached; correct the property dataset of "
-            "the site's scope in local/privacy.json, or the permissions of the folders above it."
+            f"The dataset folder {folder} does not exist or can't be reached; correct the property dataset "
+            "of the site's scope in local/privacy.json, or the permissions of the folders above it."
         )
     if not folder.is_dir():
         raise DataError(f"The dataset folder {folder} is a file; name the folder that holds the cases.")

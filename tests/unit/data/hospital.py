@@ -1,0 +1,88 @@
+"""Small hospitals on disk: NIfTI files of a few hundred voxels, named as the releases name them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from consilium.data.case import Case, Volume
+
+LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+NAMES_2018 = {"t1": "_t1", "t1ce": "_t1ce", "t2": "_t2", "flair": "_flair", "label": "_seg"}
+NAMES_2023 = {"t1": "-t1n", "t1ce": "-t1c", "t2": "-t2w", "flair": "-t2f", "label": "-seg"}
+MODALITIES = ("t1", "t1ce", "t2", "flair")
+
+
+@dataclass
+class Hospital:
+    """Writes cases under `folder`."""
+
+    folder: Path
+
+    def image(self, name: str, array: NDArray[Any], affine: NDArray[Any] = LPS) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.Nifti1Image(array, affine).to_filename(path)
+        return path
+
+    def brats(
+        self,
+        case_id: str,
+        values: Sequence[int] | None = (0, 1, 2, 4),
+        *,
+        names: Mapping[str, str] = NAMES_2018,
+        parent: str = "",
+        extension: str = ".nii.gz",
+        without: Sequence[str] = (),
+    ) -> Path:
+        """One case folder; `values` are those of its label, None for no label."""
+        folder = Path(parent) / case_id
+        for index, modality in enumerate(MODALITIES):
+            if modality not in without:
+                name = folder / f"{case_id}{names[modality]}{extension}"
+                self.image(str(name), head(seed=sum(case_id.encode()) + index))
+        if values is not None:
+            self.image(str(folder / f"{case_id}{names['label']}{extension}"), label(values))
+        return self.folder / folder
+
+    def decathlon(self, case_id: str, *, folder: str = "imagesTr", labeled: bool = True) -> Path:
+        """One 4D image whose channels are recognizable by their scale: 1, 10, 100, 1000."""
+        image = np.stack([head(seed=7).astype(np.float32) * scale for scale in (1, 10, 100, 1000)], axis=3)
+        if labeled:
+            self.image(f"labelsTr/{case_id}.nii.gz", label((0, 1, 2, 3)))
+        return self.image(f"{folder}/{case_id}.nii.gz", image)
+
+
+def head(shape: tuple[int, int, int] = (12, 14, 10), *, seed: int = 0) -> NDArray[np.int16]:
+    """A box of positive noise with three voxels of empty background around it."""
+    random = np.random.default_rng(seed)
+    array = np.zeros(shape, dtype=np.int16)
+    inner = tuple(slice(3, size - 3) for size in shape)
+    array[inner] = random.integers(100, 1000, array[inner].shape)
+    return array
+
+
+def label(values: Sequence[int], shape: tuple[int, int, int] = (12, 14, 10)) -> NDArray[np.uint8]:
+    """A label in which each nonzero value fills a 2x2x2 block of its own."""
+    array = np.zeros(shape, dtype=np.uint8)
+    for index, value in enumerate(value for value in values if value):
+        array[4:6, 2 * index + 3 : 2 * index + 5, 4:6] = value
+    return array
+
+
+def one_case(
+    folder: Path,
+    images: Mapping[str, NDArray[Any]],
+    label: NDArray[Any] | None = None,
+    affine: NDArray[Any] = LPS,
+) -> Case:
+    """A case of the given arrays, one file each."""
+    hospital = Hospital(folder)
+    paths = {name: hospital.image(f"{name}.nii.gz", array, affine) for name, array in images.items()}
+    drawn = None if label is None else Volume(hospital.image("label.nii.gz", label, affine))
+    volumes = {name: Volume(path) for name, path in paths.items()}
+    return Case(id="A", patient="A", images=volumes, label=drawn)

@@ -1,0 +1,291 @@
+import errno
+import multiprocessing
+import os
+import pickle
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from consilium.data.cache import CaseCache
+from consilium.data.case import ProblemCode
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.preprocessing import PreprocessingSettings, preprocess
+from consilium.errors import Cancelled, DataError
+
+from .hospital import MODALITIES, Hospital, head
+
+SETTINGS = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+
+
+@pytest.fixture
+def cohort(hospital):
+    for case_id in "ABC":
+        hospital.brats(case_id)
+    return read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """Ids of the cases that were really preprocessed, in order."""
+    ids = []
+
+    def counting(case, *rest):
+        ids.append(case.id)
+        return preprocess(case, *rest)
+
+    monkeypatch.setattr("consilium.data.cache.preprocess", counting)
+    return ids
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.name != "locks")
+
+
+def test_a_cached_case_holds_what_preprocessing_gave(cohort, folder):
+    prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    assert [case.id for case in prepared.cases] == ["A", "B", "C"]
+    for source, cached in zip(cohort.cases, prepared.cases, strict=True):
+        expected = preprocess(source, cohort.convention, SETTINGS)
+        assert np.array_equal(cached.image, expected.image)
+        assert np.array_equal(cached.label, expected.label)
+        assert np.array_equal(cached.reference, expected.reference)
+        assert cached.geometry == expected.geometry
+        assert not cached.image.flags.writeable
+        assert isinstance(cached.image, np.memmap)
+
+
+def test_sampled_voxels_lie_in_their_tissue(cohort, folder):
+    case = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases[0]
+    assert set(case.tissue_voxels) == {Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING}
+    for tissue, voxels in case.tissue_voxels.items():
+        assert voxels.shape == (8, 3)  # all of the 2x2x2 block
+        assert (case.label[tuple(voxels.T)] == tissue).all()
+
+
+def test_large_tissues_are_sampled_the_same_way_each_time(hospital, folder, tmp_path):
+    drawn = np.zeros((40, 40, 40), np.uint8)
+    drawn[10:30, 10:30, 10:30] = 2
+    for index, modality in enumerate(MODALITIES):
+        hospital.image(f"A/A_{modality}.nii", head((40, 40, 40), seed=index))
+    hospital.image("A/A_seg.nii", drawn)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    voxels = [
+        CaseCache(place, settings=SETTINGS).prepare(cohort).cases[0].tissue_voxels[Tissue.EDEMA]
+        for place in (folder, tmp_path / "again")
+    ]
+    assert voxels[0].shape == (2048, 3)
+    assert len(np.unique(voxels[0], axis=0)) == 2048
+    assert np.array_equal(*voxels)
+
+
+def test_unlabeled_cases_are_prepared_too(hospital, folder):
+    hospital.brats("A", None)
+    (case,) = (
+        CaseCache(folder, settings=SETTINGS)
+        .prepare(read_cohort(hospital.folder, modalities=MODALITIES))
+        .cases
+    )
+    assert case.image.shape[0] == 4
+    assert (case.label, case.reference, dict(case.tissue_voxels)) == (None, None, {})
+
+
+def test_nothing_is_built_twice(cohort, folder, built):
+    cache = CaseCache(folder, settings=SETTINGS)
+    first, second = cache.prepare(cohort), cache.prepare(cohort)
+    assert built == ["A", "B", "C"]
+    assert first == second
+
+
+def test_only_what_changed_is_built_anew(cohort, folder, built, hospital):
+    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    built.clear()
+    (hospital.folder / "A/A_t1.nii.gz").write_bytes((hospital.folder / "A/A_t2.nii.gz").read_bytes())
+    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    assert built == ["A"]
+
+
+def test_settings_and_convention_are_part_of_an_entry(hospital, folder, built):
+    hospital.brats("A", (1, 2))
+    for convention in (LabelConvention.BRATS_2018, LabelConvention.DECATHLON):
+        cohort = read_cohort(hospital.folder, modalities=MODALITIES, convention=convention)
+        for spacing_mm in (1.0, 2.0):
+            settings = PreprocessingSettings(modalities=MODALITIES, spacing_mm=spacing_mm)
+            CaseCache(folder, settings=settings).prepare(cohort)
+    assert built == ["A"] * 4
+
+
+def test_entries_name_no_patient(cohort, folder):
+    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    for path in folder.rglob("*"):
+        assert path.name not in {"A", "B", "C"}
+    for meta in folder.glob("*/meta.json"):
+        assert "hospital" not in meta.read_text()
+
+
+def test_a_cached_case_travels_to_a_worker_as_a_few_paths(cohort, folder):
+    case = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases[0]
+    assert case.image.nbytes > 4000
+    content = pickle.dumps(case)
+    assert len(content) < 3000
+    assert np.array_equal(pickle.loads(content).image, case.image)
+
+
+def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
+    for case_id in "ABC":
+        hospital.brats(case_id)
+    hospital.brats("D", without=["t1"])
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    (hospital.folder / "B/B_t2.nii.gz").write_bytes(b"")
+    (hospital.folder / "C/C_t2.nii.gz").unlink()
+    prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    assert [case.id for case in prepared.cases] == ["A"]
+    assert [(p.case_id, p.code) for p in prepared.problems] == [
+        ("B", ProblemCode.UNREADABLE),
+        ("C", ProblemCode.UNREADABLE),
+        ("D", ProblemCode.MISSING_MODALITY),
+    ]
+
+
+def test_progress_reaches_the_end_and_names_no_patient(cohort, folder):
+    told = []
+    CaseCache(folder, settings=SETTINGS).prepare(cohort, progress=lambda *step: told.append(step))
+    assert told == [(done, 3, "preparing cases") for done in (1, 2, 3)]
+
+
+def test_cancelling_stops_before_the_next_case_and_keeps_what_is_ready(cohort, folder, built):
+    cache = CaseCache(folder, settings=SETTINGS)
+    with pytest.raises(Cancelled):
+        cache.prepare(cohort, cancelled=lambda: len(built) == 1)
+    cache.prepare(cohort)
+    assert built == ["A", "B", "C"]
+
+
+@pytest.mark.parametrize("name", ["image.npy", "label.npy", "reference.npy", "voxels.npy", "meta.json"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_entry_is_built_anew(cohort, folder, built, name, damage):
+    cache = CaseCache(folder, settings=SETTINGS)
+    before = cache.prepare(cohort).cases[1]
+    expected = before.image.copy()
+    path = before.folder / name
+    if damage == "gone":
+        path.unlink()
+    else:
+        os.truncate(path, path.stat().st_size // 2)
+    built.clear()
+    after = cache.prepare(cohort).cases[1]
+    assert built == ["B"]
+    assert np.array_equal(after.image, expected)
+
+
+def test_least_recently_used_entries_of_others_go_first(cohort, folder, hospital):
+    unlimited = CaseCache(folder, settings=SETTINGS)
+    cases = unlimited.prepare(cohort).cases
+    for age, case in zip((10, 30, 20), cases, strict=True):
+        os.utime(case.folder / "meta.json", (1e9 - age, 1e9 - age))
+    size = max(sum(file.stat().st_size for file in case.folder.iterdir()) for case in cases)
+    (folder / "holiday photos").mkdir()
+
+    other = hospital.folder.parent / "other"
+    Hospital(other).brats("D")
+    newcomer = read_cohort(other, modalities=MODALITIES)
+    kept = CaseCache(folder, settings=SETTINGS, max_bytes=2 * size + size // 2).prepare(newcomer).cases
+    assert set(_entries(folder)) == {cases[0].folder, kept[0].folder, folder / "holiday photos"}
+
+
+def test_the_present_cohort_is_never_evicted_but_refused(cohort, folder):
+    cases = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases
+    size = sum(file.stat().st_size for file in cases[0].folder.iterdir())
+    with pytest.raises(DataError, match=r"limited to .* GiB.*needs about .* GiB.*cache_gib"):
+        CaseCache(folder, settings=SETTINGS, max_bytes=2 * size).prepare(cohort)
+    assert len(_entries(folder)) == 3
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_built(cohort, folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        with pytest.raises(DataError, match="disk is full; make room, or set cache_dir"):
+            CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    assert _entries(folder) == []
+
+
+def test_a_cache_that_is_no_folder_is_refused(cohort, folder):
+    folder.touch()
+    with pytest.raises(DataError, match="can't be written"):
+        CaseCache(folder, settings=SETTINGS).prepare(cohort)
+
+
+def _build(folder, cohort, start, log):
+    """Prepare in a process of its own and note what it built."""
+
+    def counting(case, *rest):
+        with log.open("a") as file:
+            file.write(f"{case.id}\n")
+        return preprocess(case, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("consilium.data.cache.preprocess", counting)
+        start.wait()
+        prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
+        assert len(prepared.cases) == 3
+
+
+def test_two_processes_at_once_build_each_case_once(cohort, folder, tmp_path):
+    context = multiprocessing.get_context("fork")
+    start, log = context.Barrier(2), tmp_path / "built.txt"
+    workers = [context.Process(target=_build, args=(folder, cohort, start, log)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert sorted(log.read_text().split()) == ["A", "B", "C"]
+
+
+def _die_in_second_file(folder, cohort):
+    """Be killed while the first entry is written."""
+    save = np.save
+    written = []
+
+    def deadly(path, array, **options):
+        if written:
+            os.kill(os.getpid(), signal.SIGKILL)
+        written.append(path)
+        save(path, array, **options)
+
+    np.save = deadly
+    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+
+
+def test_what_a_killed_process_left_is_removed_and_built_anew(cohort, folder, built):
+    worker = multiprocessing.get_context("fork").Process(target=_die_in_second_file, args=(folder, cohort))
+    worker.start()
+    worker.join(timeout=60)
+    assert worker.exitcode == -signal.SIGKILL
+    (leftover,) = _entries(folder)
+    assert leftover.suffix == ".partial"
+    assert len(CaseCache(folder, settings=SETTINGS).prepare(cohort).cases) == 3
+    assert built == ["A", "B", "C"]
+    assert all(path.suffix == "" for path in _entries(folder))
+
+
+def test_what_another_process_still_builds_is_left_alone(cohort, folder, hospital):
+    foreign = "0" * 40
+    (folder / "locks").mkdir(parents=True)
+    (folder / f"{foreign}.partial").mkdir()
+    with FileLock(folder / "locks" / f"{foreign}.lock"):
+        CaseCache(folder, settings=SETTINGS).prepare(cohort)
+        assert (folder / f"{foreign}.partial").exists()
+    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    assert not (folder / f"{foreign}.partial").exists()

@@ -1,0 +1,84 @@
+import gzip
+import os
+
+import numpy as np
+import pytest
+
+from consilium.data.case import ProblemCode
+from consilium.data.cohort import read_cohort
+
+from .hospital import MODALITIES
+
+
+def _damage(path, how):
+    content = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "wrong checksum":
+        path.write_bytes(content[:-8] + bytes([content[-8] ^ 1]) + content[-7:])
+    elif how == "short inside":
+        path.write_bytes(gzip.compress(gzip.decompress(content)[:-100]))
+    elif how == "no image":
+        path.write_bytes(gzip.compress(b"<html>Please log in</html>" * 40))
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "dangling link":
+        path.unlink()
+        path.symlink_to("gone.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("cut", ProblemCode.TRUNCATED),
+        ("wrong checksum", ProblemCode.TRUNCATED),
+        ("short inside", ProblemCode.TRUNCATED),
+        ("no image", ProblemCode.UNREADABLE),
+        ("empty", ProblemCode.UNREADABLE),
+        ("dangling link", ProblemCode.UNREADABLE),
+    ],
+)
+def test_a_damaged_label_costs_one_case(hospital, how, code):
+    hospital.brats("A")
+    _damage(hospital.brats("B") / "B_seg.nii.gz", how)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert [case.id for case in cohort.cases] == ["A"]
+    assert [(problem.case_id, problem.code) for problem in cohort.problems] == [("B", code)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything: run as another user")
+def test_forbidden_files_and_folders_cost_their_cases(hospital):
+    hospital.brats("A")
+    (hospital.brats("B") / "B_seg.nii.gz").chmod(0)
+    closed = hospital.brats("C")
+    closed.chmod(0)
+    try:
+        cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    finally:
+        closed.chmod(0o700)
+    assert [case.id for case in cohort.cases] == ["A"]
+    assert [(p.case_id, p.code) for p in cohort.problems] == [
+        ("B", ProblemCode.PERMISSION_DENIED),
+        ("C", ProblemCode.PERMISSION_DENIED),
+    ]
+
+
+def test_a_4d_label_is_a_problem(hospital):
+    hospital.brats("A")
+    hospital.image("A/A_seg.nii.gz", np.zeros((12, 14, 10, 2), np.uint8))
+    (problem,) = read_cohort(hospital.folder, modalities=MODALITIES).problems
+    assert problem.code == ProblemCode.NOT_3D
+
+
+def test_progress_counts_labels_and_names_no_patient(hospital):
+    for case_id in "ABC":
+        hospital.brats(case_id)
+    told = []
+    read_cohort(hospital.folder, modalities=MODALITIES, progress=lambda *step: told.append(step))
+    assert told == [(1, 3, "reading labels"), (2, 3, "reading labels"), (3, 3, "reading labels")]
+
+
+def test_every_problem_has_a_remedy_in_one_sentence():
+    for code in ProblemCode:
+        assert code.remedy.endswith(".")
+        assert code.value == code.name.lower()

@@ -1,0 +1,167 @@
+import json
+
+import pytest
+
+from consilium.data.case import ProblemCode
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention
+from consilium.data.reading import pick_3d, read_nifti
+from consilium.errors import DataError
+
+from .hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital
+
+
+@pytest.mark.parametrize(
+    ("names", "values", "layout"),
+    [(NAMES_2018, (1, 2, 4), "brats-2018"), (NAMES_2023, (1, 2, 3), "brats-2023")],
+)
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_brats_cases_are_found_at_any_depth(hospital, names, values, layout, extension):
+    hospital.brats("BraTS-1", values, names=names, extension=extension)
+    hospital.brats("BraTS-2", values, names=names, extension=extension, parent="HGG")
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert cohort.layout == layout
+    assert [case.id for case in cohort.cases] == ["BraTS-1", "BraTS-2"]
+    (first, _) = cohort.cases
+    stems = {name: f"BraTS-1{suffix}{extension}" for name, suffix in names.items()}
+    assert {name: volume.path.name for name, volume in first.images.items()} == {
+        name: stems[name] for name in MODALITIES
+    }
+    assert first.label.path.name == stems["label"]
+
+
+def test_the_folder_of_one_case_is_a_cohort(hospital):
+    folder = hospital.brats("Brats18_2013_2_1")
+    assert [case.id for case in read_cohort(folder, modalities=MODALITIES).cases] == ["Brats18_2013_2_1"]
+
+
+def test_cases_side_by_side_in_one_folder_are_told_apart(hospital):
+    for case_id in ("A", "B"):
+        for path in hospital.brats(case_id).iterdir():
+            path.rename(hospital.folder / path.name)
+    assert [case.id for case in read_cohort(hospital.folder, modalities=MODALITIES).cases] == ["A", "B"]
+
+
+def test_only_the_modalities_asked_for_must_exist(hospital):
+    hospital.brats("A", without=["t1", "t2"])
+    cohort = read_cohort(hospital.folder, modalities=["flair", "t1ce"])
+    assert list(cohort.cases[0].images) == ["flair", "t1ce"]
+
+
+def test_a_modality_that_the_layout_does_not_have_is_refused(hospital):
+    hospital.brats("A")
+    with pytest.raises(DataError, match="modalities t1, adc; the layout brats-2018 has t1, t1ce, t2, flair"):
+        read_cohort(hospital.folder, modalities=["t1", "adc"])
+
+
+def test_a_missing_modality_is_a_problem_that_names_it(hospital):
+    hospital.brats("A")
+    hospital.brats("B", without=["t1ce"])
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert [case.id for case in cohort.cases] == ["A"]
+    (problem,) = cohort.problems
+    assert (problem.case_id, problem.code) == ("B", ProblemCode.MISSING_MODALITY)
+    assert "no t1ce image" in problem.detail
+
+
+def test_foreign_files_beside_a_case_are_ignored(hospital):
+    folder = hospital.brats("A")
+    for name in ("A_coverage.nii.gz", "._A_t1.nii.gz", "survival_info.csv", "notes.txt"):
+        (folder / name).write_bytes(b"not an image")
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert ([case.id for case in cohort.cases], cohort.problems) == (["A"], ())
+
+
+def test_the_label_of_brats_2020_case_355_is_found(hospital):
+    folder = hospital.brats("BraTS20_Training_355")
+    (folder / "BraTS20_Training_355_seg.nii.gz").rename(folder / "W39_1998.09.19_Segm.nii.gz")
+    (case,) = read_cohort(hospital.folder, modalities=MODALITIES).cases
+    assert case.label.path.name == "W39_1998.09.19_Segm.nii.gz"
+
+
+def test_the_visits_of_a_patient_share_the_patient(hospital):
+    for case_id in ("BraTS-GLI-00005-100", "BraTS-GLI-00005-101", "BraTS-GLI-00008-100"):
+        hospital.brats(case_id, (1, 2, 3), names=NAMES_2023)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    patients = [case.patient for case in cohort.cases]
+    assert patients == ["BraTS-GLI-00005", "BraTS-GLI-00005", "BraTS-GLI-00008"]
+
+
+def test_of_two_cases_with_one_id_the_second_is_left_out(hospital):
+    hospital.brats("A", parent="HGG")
+    hospital.brats("A", parent="LGG")
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert [case.images["t1"].path.parent.parent.name for case in cohort.cases] == ["HGG"]
+    assert [problem.code for problem in cohort.problems] == [ProblemCode.DUPLICATE_CASE]
+
+
+def test_decathlon_channels_and_labels_are_named_in_their_own_order(hospital):
+    hospital.decathlon("BRATS_001")
+    hospital.decathlon("BRATS_500", folder="imagesTs", labeled=False)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert (cohort.layout, cohort.convention) == ("decathlon", LabelConvention.DECATHLON)
+    labeled, unlabeled = cohort.cases
+    assert (labeled.id, unlabeled.id, unlabeled.label) == ("BRATS_001", "BRATS_500", None)
+    assert _scales(labeled) == {"flair": 1, "t1": 10, "t1ce": 100, "t2": 1000}
+
+
+def test_decathlon_follows_the_channel_order_of_its_description(hospital):
+    hospital.decathlon("BRATS_001")
+    _describe(hospital, ["T2w", "t1gd", "T1w", "FLAIR"])
+    (case,) = read_cohort(hospital.folder, modalities=MODALITIES).cases
+    assert _scales(case) == {"t2": 1, "t1ce": 10, "t1": 100, "flair": 1000}
+
+
+@pytest.mark.parametrize("modalities", [["CT"], ["FLAIR", "T1w", "t1gd"]])
+def test_another_decathlon_task_is_refused(hospital, modalities):
+    hospital.decathlon("liver_001")
+    _describe(hospital, modalities)
+    with pytest.raises(DataError, match=f"names the modalities {', '.join(modalities)}.*Is this another"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"modality": 3}', '{"modality": {"1": "T1w"}}'])
+def test_a_decathlon_description_that_says_nothing_is_refused(hospital, content):
+    hospital.decathlon("BRATS_001")
+    (hospital.folder / "dataset.json").write_text(content)
+    with pytest.raises(DataError, match="does not name the modalities"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+def test_decathlon_images_and_labels_without_their_counterpart_are_problems(hospital):
+    hospital.decathlon("BRATS_001", labeled=False)
+    hospital.decathlon("BRATS_002").unlink()
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert [(problem.case_id, problem.code) for problem in cohort.problems] == [
+        ("BRATS_001", ProblemCode.NO_LABEL),
+        ("BRATS_002", ProblemCode.MISSING_MODALITY),
+    ]
+
+
+def test_a_folder_of_two_layouts_names_what_was_found_of_each(hospital):
+    hospital.brats("A")
+    hospital.brats("B", (1, 2, 3), names=NAMES_2023)
+    with pytest.raises(DataError, match=r"brats-2018: 5 files, .*A_flair.*brats-2023: 5 files, .*B-"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+def test_a_folder_of_no_layout_says_what_it_holds_and_what_was_looked_for(hospital):
+    for index in range(3):
+        (hospital.folder / f"{index}.dcm").touch()
+    with pytest.raises(DataError, match=r"Found 3 \.dcm.*brats-2018.*brats-2023.*decathlon"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+def _describe(hospital: Hospital, modalities: list[str]) -> None:
+    stated = {str(index): name for index, name in enumerate(modalities)}
+    (hospital.folder / "dataset.json").write_text(json.dumps({"modality": stated}))
+
+
+def _scales(case):
+    """Which power of ten each modality was written with."""
+    maxima = {
+        name: pick_3d(read_nifti(volume.path, case_id=case.id), volume, case_id=case.id).max()
+        for name, volume in case.images.items()
+    }
+    smallest = min(maxima.values())
+    return {name: round(float(value / smallest)) for name, value in maxima.items()}

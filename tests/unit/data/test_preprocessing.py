@@ -1,0 +1,208 @@
+import gzip
+import os
+import re
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from consilium.data.case import Case, ProblemCode, Volume
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.preprocessing import CaseError, PreprocessingSettings, preprocess
+
+from .hospital import LPS, MODALITIES, head, label, one_case
+
+SETTINGS = PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=1.0)
+
+
+def _problem(case, convention=None):
+    with pytest.raises(CaseError) as caught:
+        preprocess(case, convention, SETTINGS)
+    assert caught.value.problem.case_id == case.id
+    return caught.value.problem
+
+
+def test_each_modality_is_normalized_over_its_own_nonzero_voxels(tmp_path):
+    flair = head(seed=2)
+    flair[3:5] = 0
+    prepared = preprocess(one_case(tmp_path, {"t1": head() * 10, "flair": flair}), None, SETTINGS)
+    assert prepared.image.dtype == np.float16
+    for channel in prepared.image.astype(np.float64):
+        brain = channel[channel != 0]
+        assert (brain.mean(), brain.std()) == pytest.approx((0, 1), abs=1e-3)
+    assert (prepared.image[1] == 0).sum() > (prepared.image[0] == 0).sum()
+
+
+def test_channels_follow_the_settings(tmp_path):
+    case = one_case(tmp_path, {"t1": head(seed=1), "flair": head(seed=2)})
+    there = preprocess(case, None, SETTINGS).image
+    back = preprocess(case, None, PreprocessingSettings(modalities=("flair", "t1"), spacing_mm=1.0)).image
+    assert np.array_equal(there, back[::-1])
+
+
+def test_the_crop_keeps_a_margin_and_every_reference_voxel(tmp_path):
+    drawn = label((1,))
+    drawn[0, 13, 9] = 2  # outside of the head
+    prepared = preprocess(
+        one_case(tmp_path, {"t1": head(), "flair": head(seed=1)}, drawn), LabelConvention.BRATS_2018, SETTINGS
+    )
+    assert (prepared.reference == Tissue.EDEMA).sum() == 1
+    assert (prepared.reference == Tissue.NECROTIC_CORE).sum() == 8
+    # The head starts at voxel 3 and the files are LPS, so the far corner of x is the near one here.
+    assert prepared.geometry.crop_start == (1, 0, 1)
+    assert prepared.geometry.crop_stop == (12, 13, 10)
+
+
+def test_the_native_grid_is_left_alone_where_spacings_agree(tmp_path):
+    affine = LPS @ np.diag([1.0004, 1, 1, 1])
+    drawn = label((1, 2, 4))
+    case = one_case(tmp_path, {"t1": head(), "flair": head(seed=1)}, drawn, affine)
+    prepared = preprocess(case, LabelConvention.BRATS_2018, SETTINGS)
+    assert prepared.geometry.task_shape == prepared.geometry.crop_shape
+    assert np.array_equal(prepared.label, prepared.reference)
+
+
+def test_intensities_beyond_float16_are_clipped(tmp_path):
+    image = np.ones((140, 140, 140), np.float32)
+    image[0, 0, 0] = 1e30
+    case = one_case(tmp_path, {"t1": head((140, 140, 140)), "flair": image})
+    assert np.isfinite(preprocess(case, None, SETTINGS).image).all()
+
+
+def test_decathlon_reaches_the_canonical_channels_and_tissues(hospital):
+    hospital.decathlon("BRATS_001")
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    settings = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+    prepared = preprocess(cohort.cases[0], cohort.convention, settings)
+    assert prepared.image.shape[0] == 4
+    # The fixture draws values 1, 2, 3 along y; Decathlon's 1 is edema.
+    order = sorted((np.argwhere(prepared.reference == t)[:, 1].mean(), t) for t in (1, 2, 3))
+    assert [Tissue(t) for _, t in reversed(order)] == [Tissue.EDEMA, Tissue.NECROTIC_CORE, Tissue.ENHANCING]
+
+
+def _with(**changes):
+    return {"t1": head(seed=1), "flair": head(seed=2)} | changes
+
+
+@pytest.mark.parametrize(
+    ("images", "code", "seen"),
+    [
+        (_with(flair=head((12, 14, 11))), ProblemCode.SHAPE_MISMATCH, r"\(12, 14, 11\)"),
+        (_with(flair=np.zeros((12, 14, 10), np.int16)), ProblemCode.CONSTANT_IMAGE, "every voxel is 0"),
+        (_with(flair=(head() > 0).astype(np.uint8)), ProblemCode.CONSTANT_IMAGE, "every nonzero voxel is 1"),
+        (_with(flair=np.stack([head()] * 2, axis=3)), ProblemCode.NOT_3D, r"\(12, 14, 10, 2\)"),
+        (_with(flair=head()[:, :, 5]), ProblemCode.NOT_3D, r"\(12, 14\)"),
+        ({"t1": head()}, ProblemCode.MISSING_MODALITY, "flair"),
+        (_with(flair=head().astype(np.complex64)), ProblemCode.UNREADABLE, "complex64"),
+    ],
+)
+def test_images_that_cannot_be_used_say_why(tmp_path, images, code, seen):
+    problem = _problem(one_case(tmp_path, images))
+    assert problem.code == code
+    assert re.search(seen, problem.detail)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_non_finite_voxels_are_counted(tmp_path, value):
+    image = head().astype(np.float32)
+    image[5, 5, 4:6] = value
+    problem = _problem(one_case(tmp_path, _with(flair=image)))
+    assert problem.code == ProblemCode.NON_FINITE
+    assert "2 voxels" in problem.detail
+
+
+def test_a_trailing_axis_of_one_is_no_fourth_dimension(tmp_path):
+    case = one_case(tmp_path, _with(flair=head()[..., None]))
+    assert preprocess(case, None, SETTINGS).image.shape[0] == 2
+
+
+@pytest.mark.parametrize(("shift_mm", "refused"), [(0.1, False), (1.0, True)])
+def test_images_at_different_places_are_refused(hospital, shift_mm, refused):
+    moved = LPS.copy()
+    moved[1, 3] += shift_mm
+    images = {
+        "t1": Volume(hospital.image("t1.nii.gz", head(seed=1))),
+        "flair": Volume(hospital.image("flair.nii.gz", head(seed=2), moved)),
+    }
+    case = Case(id="A", patient="A", images=images, label=None)
+    if refused:
+        problem = _problem(case)
+        assert problem.code == ProblemCode.AFFINE_MISMATCH
+        assert "1.00 mm" in problem.detail
+    else:
+        assert preprocess(case, None, SETTINGS).label is None
+
+
+def test_an_affine_without_volume_is_refused(tmp_path):
+    flat = np.diag([1.0, 1.0, 0.0, 1.0])
+    case = one_case(tmp_path, _with())
+    for volume in case.images.values():
+        _overwrite_affine(volume.path, flat)
+    assert _problem(case).code == ProblemCode.INVALID_AFFINE
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_label_7_is_named(tmp_path, dtype):
+    drawn = label((1, 2, 7)).astype(dtype)
+    problem = _problem(one_case(tmp_path, _with(), drawn), LabelConvention.BRATS_2018)
+    assert problem.code == ProblemCode.BAD_LABEL_VALUE
+    assert "holds 7" in problem.detail
+
+
+def test_a_label_of_another_shape_is_refused(tmp_path):
+    drawn = label((1, 2), (12, 14, 11))
+    problem = _problem(one_case(tmp_path, _with(), drawn), LabelConvention.BRATS_2018)
+    assert problem.code == ProblemCode.SHAPE_MISMATCH
+
+
+def test_an_image_cut_off_in_a_copy_is_refused(tmp_path):
+    case = one_case(tmp_path, _with())
+    path = case.images["flair"].path
+    path.write_bytes(path.read_bytes()[:-200])
+    assert _problem(case).code == ProblemCode.TRUNCATED
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything: run as another user")
+def test_a_forbidden_image_is_refused(tmp_path):
+    case = one_case(tmp_path, _with())
+    case.images["flair"].path.chmod(0)
+    assert _problem(case).code == ProblemCode.PERMISSION_DENIED
+
+
+def test_a_label_without_a_convention_is_a_mistake_of_the_caller(tmp_path):
+    with pytest.raises(ValueError, match="convention"):
+        preprocess(one_case(tmp_path, _with(), label((1,))), None, SETTINGS)
+
+
+def test_settings_have_one_fingerprint_each():
+    same = PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=(1, 1.0, 1))
+    assert same.fingerprint() == SETTINGS.fingerprint()
+    others = [
+        PreprocessingSettings(modalities=("flair", "t1"), spacing_mm=1.0),
+        PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=(1, 1, 2)),
+    ]
+    assert len({settings.fingerprint() for settings in [SETTINGS, *others]}) == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"spacing_mm": 0},
+        {"spacing_mm": (1, 1)},
+        {"spacing_mm": float("nan")},
+        {"modalities": ()},
+        {"spacing": 1},
+    ],
+)
+def test_wrong_settings_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        PreprocessingSettings(**({"modalities": ("t1",), "spacing_mm": 1.0} | wrong))
+
+
+def _overwrite_affine(path, affine):
+    """Write an affine that nibabel would refuse to save: a header as a broken converter leaves it."""
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[252:256] = (0).to_bytes(2, "little") + (1).to_bytes(2, "little")  # qform_code, sform_code
+    content[280:328] = affine[:3].astype("<f4").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))

@@ -1,0 +1,63 @@
+"""Real files of real patients: what small fixtures can't show."""
+
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from consilium.data.cache import CaseCache
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.preprocessing import PreprocessingSettings
+
+from .hospital import MODALITIES
+
+REPOSITORY = Path(__file__).parents[3]
+FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
+
+pytestmark = [
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def cohort():
+    return read_cohort(FOLDER, modalities=MODALITIES)
+
+
+@pytest.fixture(scope="module")
+def prepared(cohort, tmp_path_factory):
+    settings = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+    return CaseCache(tmp_path_factory.mktemp("cache"), settings=settings).prepare(cohort)
+
+
+def test_the_convention_is_found_and_every_case_is_usable(cohort):
+    assert (cohort.layout, cohort.convention) == ("brats-2018", LabelConvention.BRATS_2018)
+    assert [case.id for case in cohort.cases] == ["BRATS_009", "TCGA-DU-7294", "TCGA-FG-6692"]
+    assert cohort.problems == ()
+
+
+def test_no_tumor_voxel_is_lost_on_the_way_through_the_cache(cohort, prepared):
+    assert len(prepared.cases) == len(cohort.cases)
+    for source, case in zip(cohort.cases, prepared.cases, strict=True):
+        stored = np.asanyarray(nib.load(source.label.path).dataobj)
+        for value, tissue in LabelConvention.BRATS_2018.values.items():
+            if value:
+                assert (case.reference == tissue).sum() == (stored == value).sum()
+        assert np.array_equal(case.label, case.reference)  # 1 mm files on a 1 mm grid
+        restored = case.geometry.to_file_grid(np.asarray(case.reference))
+        assert np.array_equal(restored != Tissue.BACKGROUND, stored != 0)
+
+
+def test_images_are_normalized_and_finite(prepared):
+    for case in prepared.cases:
+        assert case.image.shape == (4, *case.geometry.task_shape)
+        for channel in np.asarray(case.image, dtype=np.float64):
+            brain = channel[channel != 0]
+            assert np.isfinite(brain).all()
+            assert (brain.mean(), brain.std()) == pytest.approx((0, 1), abs=0.01)
