@@ -1,14 +1,14 @@
 """Heads: the MNI152 tissue maps, and the individual patients that are bent out of them."""
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import ndimage
 
-from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise
+from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise, spline_field, spline_knots
 from consilium.errors import ConfigurationError
 
 Point = npt.NDArray[np.float64]
@@ -31,26 +31,26 @@ class Grid(BaseModel):
 
 @dataclass(frozen=True)
 class Atlas:
-    """Tissue maps of the average head at 1 mm.
+    """Tissue maps of the average head at 1 mm, each `(X, Y, Z)`.
 
     Args:
-        gray: Share of gray matter, `(X, Y, Z)`, 0 to 1.
+        gray: Share of gray matter, 0 to 1.
         white: Share of white matter.
-        csf: Share of cerebrospinal fluid, ventricles included.
         brain: 1 inside the skull-stripped head, with a soft edge.
         origin_mm: MNI position of voxel (0, 0, 0).
     """
 
     gray: FloatMap
     white: FloatMap
-    csf: FloatMap
     brain: FloatMap
     origin_mm: tuple[float, float, float]
 
     def sample(self, tissue: FloatMap, position_mm: FloatMap) -> FloatMap:
-        """Read one of the maps at MNI positions `(3, X, Y, Z)`, linearly; 0 outside."""
-        index = position_mm - np.asarray(self.origin_mm, dtype=np.float32)[:, None, None, None]
-        return cast("FloatMap", ndimage.map_coordinates(tissue, index, order=1, prefilter=False))
+        """Read one of the maps at MNI positions `(3, ...)`, linearly; 0 outside."""
+        origin = np.asarray(self.origin_mm, np.float32).reshape(3, *[1] * (position_mm.ndim - 1))
+        return cast(
+            "FloatMap", ndimage.map_coordinates(tissue, position_mm - origin, order=1, prefilter=False)
+        )
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,14 @@ def load_atlas(spacing_mm: float) -> Atlas:
     )
     brain = intensity > 0.05
     box = _bounding_box(brain, margin=3)
-    gray, white, brain = gray[box] * brain[box], white[box] * brain[box], brain[box].astype(np.float32)
-    csf = np.clip(brain - gray - white, 0, 1)
+    brain = brain[box]
+    gray, white = gray[box] * brain, white[box] * brain
     origin = template.affine[:3, 3] + [side.start for side in box]
     sigma = 0.42 * np.sqrt(max(spacing_mm**2 - 1, 0))
-    gray, white, csf, brain = (ndimage.gaussian_filter(tissue, sigma) for tissue in (gray, white, csf, brain))
-    return Atlas(gray, white, csf, brain, tuple(origin.tolist()))
+    gray, white, brain = (
+        ndimage.gaussian_filter(tissue, sigma) for tissue in (gray, white, np.float32(brain))
+    )
+    return Atlas(gray, white, brain, tuple(origin.tolist()))
 
 
 def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) -> Head:
@@ -139,45 +141,46 @@ def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) ->
         mass: What grows in it.
         rng: The source of randomness.
     """
-    spacing = grid.spacing_mm
-    world = _world(grid)
+    knot = _KNOT_MM / grid.spacing_mm
+    world = _lattice(grid, knot)
     matrix, shift = _random_posture(rng)
-    bend = np.stack(
-        [smooth_noise(rng, grid.shape, knot_mm=26, spacing_mm=spacing) for _ in range(3)]
-    ) * np.float32(2.5)
-    bend += shift[:, None, None, None]
-    position = _transform(matrix, world) + bend
-    position += _ventricle_stretch(position, rng.normal(0.0, 0.14))
-    center = _nearest_voxel(position, mass.seat_mm)
-    push = _mass_effect(world - world[(slice(None), *center)][:, None, None, None], mass.radius_mm)
-    position -= _transform(matrix, push)
+    bend = [smooth_noise(rng, world.shape[1:], width_mm=26, spacing_mm=_KNOT_MM) for _ in range(3)]
+    lattice = _transform(matrix, world) + np.float32(2.5) * np.stack(bend) + shift[:, None, None, None]
+    lattice += _ventricle_stretch(lattice, rng.normal(0.0, 0.14))
+    seat = _nearest(lattice, mass.seat_mm)
+    push = _mass_effect(world - world[(slice(None), *seat)][:, None, None, None], mass.radius_mm)
+    lattice -= _transform(matrix, push * _give(atlas.sample(atlas.brain, lattice)))
+    position = np.stack([spline_field(axis, grid.shape, knot) for axis in lattice])
 
+    box = _brain_box(atlas, position)
+    position = np.ascontiguousarray(position[(slice(None), *box)])
     brain = atlas.sample(atlas.brain, position) > 0.5
-    box = _bounding_box(brain, margin=0)
-    position, brain = np.ascontiguousarray(position[(slice(None), *box)]), brain[box]
-    gray, white, csf = _individual_tissue(atlas, position, brain, spacing, rng)
+    gray, white, csf = _individual_tissue(atlas, position, brain, grid.spacing_mm, rng)
+    first = np.array([side.start for side in box])
     return Head(
         gray=gray,
         white=white,
         csf=csf,
-        vessel=_vessels(position, csf, spacing, rng),
+        vessel=_vessels(position, csf, grid.spacing_mm, rng),
         brain=brain,
         side_mm=position[0],
-        center_mm=np.array([(c - side.start) * spacing for c, side in zip(center, box, strict=True)]),
-        spacing_mm=spacing,
+        center_mm=((np.array(seat) - 1) * knot - first) * grid.spacing_mm,
+        spacing_mm=grid.spacing_mm,
         box=box,
     )
 
 
+# Smooth deformations are computed on a lattice this coarse, for speed.
+_KNOT_MM = 5.0
 # Middle of the MNI152 brain: what comes to lie in the middle of the stored grid.
 _CENTER_MM = np.array([0.0, -18.0, 7.0], dtype=np.float32)
 _VENTRICLES_MM = np.array([0.0, -12.0, 14.0], dtype=np.float32)
 
 
-def _world(grid: Grid) -> FloatMap:
-    """MNI positions `(3, X, Y, Z)` of the voxels of a grid that is centered on the brain."""
+def _lattice(grid: Grid, knot: float) -> FloatMap:
+    """MNI positions `(3, X, Y, Z)` of the knots of a grid that is centered on the brain."""
     axes = [
-        (np.arange(size, dtype=np.float32) - (size - 1) / 2) * grid.spacing_mm + center
+        ((np.arange(spline_knots(size, knot)) - 1) * knot - (size - 1) / 2) * grid.spacing_mm + center
         for size, center in zip(grid.shape, _CENTER_MM, strict=True)
     ]
     return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
@@ -197,7 +200,7 @@ def _random_posture(rng: np.random.Generator) -> tuple[FloatMap, FloatMap]:
 
 def _transform(matrix: FloatMap, vectors: FloatMap) -> FloatMap:
     """Apply a `(3, 3)` matrix about the brain's middle to positions or displacements `(3, X, Y, Z)`."""
-    return cast("FloatMap", np.tensordot(matrix, vectors, axes=1))
+    return np.einsum("ij,jxyz->ixyz", matrix, vectors)
 
 
 def _ventricle_stretch(position: FloatMap, widening: float) -> FloatMap:
@@ -207,8 +210,8 @@ def _ventricle_stretch(position: FloatMap, widening: float) -> FloatMap:
     return cast("FloatMap", -np.float32(widening) * reach * offset)
 
 
-def _nearest_voxel(position: FloatMap, target: Point) -> tuple[int, ...]:
-    """Index of the voxel whose MNI position is nearest to `target`."""
+def _nearest(position: FloatMap, target: Point) -> tuple[int, ...]:
+    """Index of the MNI position that is nearest to `target`."""
     distance = np.sum((position - target.astype(np.float32)[:, None, None, None]) ** 2, axis=0)
     return tuple(int(i) for i in np.unravel_index(np.argmin(distance), distance.shape))
 
@@ -222,29 +225,46 @@ def _mass_effect(offset: FloatMap, radius: float) -> FloatMap:
     return cast("FloatMap", 0.26 * np.exp(1 - distance / np.float32(radius)) * offset)
 
 
+def _give(inside: FloatMap) -> FloatMap:
+    """How far tissue can move: not at all at the skull, freely 15 mm beneath it."""
+    depth = ndimage.gaussian_filter(inside, 10 / _KNOT_MM)
+    return np.clip(2.5 * (depth - 0.55), 0, 1)
+
+
 def _individual_tissue(
     atlas: Atlas, position: FloatMap, brain: BoolMap, spacing: float, rng: np.random.Generator
 ) -> tuple[FloatMap, FloatMap, FloatMap]:
     """Gray, white and CSF shares of one patient.
 
-    The atlas averages 152 heads, so its sulci are blurred. Sharpening the shares under a smooth random preference gives
-    every patient distinct sulci of their own, while deep structures, on which all heads agree, stay where they are.
+    The atlas averages 152 heads, so its sulci are blurred away. Each patient gets new ones: thin sheets of CSF, lined by
+    cortex, with white matter in the blades between them. They and a fine preference decide where the average hesitates;
+    deep structures, on which all heads agree, stay where they are.
     """
-    preference = smooth_noise(rng, brain.shape, knot_mm=3.2, spacing_mm=spacing)
-    weights = []
-    for tissue, lean in ((atlas.gray, 0.0), (atlas.white, 0.9), (atlas.csf, -1.1)):
-        share = np.clip(atlas.sample(tissue, position), 1e-3, 1)
-        weights.append(share**2 * np.exp(np.float32(lean) * preference))
-    total = sum(weights)
-    gray, white, csf = (np.where(brain, weight / total, 0).astype(np.float32) for weight in weights)
+    gray, white = np.zeros(brain.shape, np.float32), np.zeros(brain.shape, np.float32)
+    gray[brain] = atlas.sample(atlas.gray, position[:, brain])
+    white[brain] = atlas.sample(atlas.white, position[:, brain])
+    csf = np.clip(brain - gray - white, 0, 1)
+    fold = np.abs(smooth_noise(rng, brain.shape, width_mm=5.5, spacing_mm=spacing))
+    # Half at the surface and 1 in the depth: sulci reach about 15 mm.
+    depth = ndimage.gaussian_filter(brain.astype(np.float32), 8 / spacing)
+    cortex = np.clip((0.97 - depth) / 0.25, 0, 1) * np.clip(2 * (gray + csf) - 0.3, 0, 1)
+    sulcus = cortex * np.exp(-((fold / 0.2) ** 2))
+    blade = cortex * np.clip(fold - 0.55, -0.5, 0.6)
+    preference = smooth_noise(rng, brain.shape, width_mm=3.2, spacing_mm=spacing)
+    weights = [
+        np.clip(gray, 1e-3, 1) ** 2,
+        np.clip(white, 1e-3, 1) ** 2 * np.exp(0.6 * preference + 4.0 * blade),
+        np.clip(csf + sulcus, 1e-3, 2) ** 2 * np.exp(-0.8 * preference),
+    ]
+    total = np.where(brain, sum(weights), np.inf)
+    gray, white, csf = (weight / total for weight in weights)
     return gray, white, csf
 
 
 def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.Generator) -> FloatMap:
     """Share of enhancing vessel per voxel: thin veins in the sulci, and the choroid plexus in both atria."""
-    ridge = np.abs(smooth_noise(rng, csf.shape, knot_mm=7, spacing_mm=spacing))
-    thin = np.abs(smooth_noise(rng, csf.shape, knot_mm=5, spacing_mm=spacing))
-    veins = np.exp(-((ridge / 0.16) ** 2) - (thin / 0.3) ** 2)
+    course = smooth_noise(rng, csf.shape, width_mm=5, spacing_mm=spacing)
+    veins = np.clip(1.5 * (course - 1.1), 0, 1)
     plexus = np.zeros_like(csf)
     for side in (-1, 1):
         seat = np.array([side * 22.0, -40.0, 9.0], np.float32)[:, None, None, None]
@@ -252,7 +272,14 @@ def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.G
     return cast("FloatMap", csf * np.clip(0.7 * veins + 0.6 * plexus, 0, 0.9))
 
 
-def _bounding_box(mask: npt.NDArray[Any], margin: int) -> tuple[slice, slice, slice]:
+def _brain_box(atlas: Atlas, position: FloatMap) -> tuple[slice, slice, slice]:
+    """The part of the grid that the brain fills, found on every other voxel."""
+    rough = _bounding_box(atlas.sample(atlas.brain, position[:, ::2, ::2, ::2]) > 0.5, margin=1)
+    first, second, third = (slice(2 * side.start, 2 * side.stop) for side in rough)
+    return first, second, third
+
+
+def _bounding_box(mask: BoolMap, margin: int) -> tuple[slice, slice, slice]:
     """The smallest box that holds the true voxels, widened by `margin` voxels inside the array."""
     (found,) = ndimage.find_objects(mask.astype(np.uint8))
     first, second, third = (

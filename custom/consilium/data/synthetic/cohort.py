@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -105,8 +104,8 @@ DEMO_COHORT = CohortSpec(
             scanner=Scanner(
                 tesla=3.0,
                 t1=Sequence(tr_ms=2000, te_ms=3, ti_ms=900),
-                t2=Sequence(tr_ms=3200, te_ms=400),
-                flair=Sequence(tr_ms=5000, te_ms=130, ti_ms=1700),
+                t2=Sequence(tr_ms=3200, te_ms=120),
+                flair=Sequence(tr_ms=5000, te_ms=140, ti_ms=1750),
                 in_plane_mm=1.0,
                 slice_mm=1.2,
                 snr=30,
@@ -121,12 +120,12 @@ DEMO_COHORT = CohortSpec(
             missing_et=0.25,
             scanner=Scanner(
                 tesla=1.0,
-                t1=Sequence(tr_ms=420, te_ms=20),
+                t1=Sequence(tr_ms=450, te_ms=14),
                 t2=Sequence(tr_ms=3000, te_ms=110),
                 flair=Sequence(tr_ms=6500, te_ms=120, ti_ms=2000),
                 in_plane_mm=1.8,
                 slice_mm=6.5,
-                snr=11,
+                snr=15,
                 bias=0.16,
                 gain=420,
             ),
@@ -235,7 +234,6 @@ def _on_grid(array: np.ndarray[Any, Any], head: Head, grid: Grid) -> np.ndarray[
 
 _MARKER = "cohort.json"
 _PARTIAL = ".partial"
-_ATLAS_FIELDS = ("gray", "white", "csf", "brain")
 
 
 @dataclass
@@ -330,18 +328,19 @@ def _make_case(job: _Job) -> str:
     write_case(job.hospital.layout, draft, job.case, patient.images, patient.label, job.grid.spacing_mm)
     for path in case_paths(job.hospital.layout, job.case):
         (home / path).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(draft / path, home / path)
+        (draft / path).replace(home / path)
     return f"{job.hospital.name}/{job.case}"
 
 
 def _store_atlas(atlas: Atlas, folder: Path) -> None:
     folder.mkdir(parents=True)
-    for field in _ATLAS_FIELDS:
-        np.save(folder / f"{field}.npy", getattr(atlas, field))
-    np.save(folder / "origin_mm.npy", atlas.origin_mm)
+    for name, value in vars(atlas).items():
+        np.save(folder / f"{name}.npy", value)
 
 
 @lru_cache(maxsize=1)
 def _shared_atlas(folder: Path) -> Atlas:
-    maps = [np.load(folder / f"{field}.npy", mmap_mode="r") for field in _ATLAS_FIELDS]
-    return Atlas(*maps, origin_mm=tuple(np.load(folder / "origin_mm.npy").tolist()))
+    gray, white, brain = (
+        np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("gray", "white", "brain")
+    )
+    return Atlas(gray, white, brain, tuple(np.load(folder / "origin_mm.npy").tolist()))

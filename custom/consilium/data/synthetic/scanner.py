@@ -1,6 +1,6 @@
 """Scanners: the same patient looks different in every hospital."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ class Scanner(BaseModel):
         flair: Timing of FLAIR; its inversion time is the one that nulls CSF.
         in_plane_mm: Resolution within an axial slice.
         slice_mm: Thickness of an axial slice; FLAIR and T2 are taken with it, T1 with half of it.
-        snr: White matter over the standard deviation of the noise, on T1 at 1 mm.
+        snr: Median signal of the brain over the standard deviation of the noise.
         bias: Standard deviation of the log of the receive field across the head.
         gain: Stored units per unit of signal.
     """
@@ -58,7 +58,7 @@ def acquire(
         One `(X, Y, Z)` image a modality.
     """
     bias = np.exp(
-        np.float32(scanner.bias) * smooth_noise(rng, brain.shape, knot_mm=70, spacing_mm=spacing_mm)
+        np.float32(scanner.bias) * smooth_noise(rng, brain.shape, width_mm=70, spacing_mm=spacing_mm)
     )
     images: dict[Modality, npt.NDArray[np.int16]] = {}
     for modality in MODALITIES:
@@ -84,4 +84,4 @@ def _rician(image: FloatMap, noise: float, rng: np.random.Generator) -> FloatMap
     """Magnitude of a complex image with Gaussian noise in both channels."""
     real = image + np.float32(noise) * rng.standard_normal(image.shape, dtype=np.float32)
     imaginary = np.float32(noise) * rng.standard_normal(image.shape, dtype=np.float32)
-    return np.hypot(real, imaginary)
+    return cast("FloatMap", np.sqrt(real**2 + imaginary**2))

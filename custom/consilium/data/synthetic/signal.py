@@ -49,13 +49,13 @@ class Tissue(NamedTuple):
 # Healthy tissue: Wansapura et al. 1999 and Stanisz et al. 2005 at 3 T, rounded. Tumor parts: typical values of relaxometry
 # in glioblastoma (Hattingen et al. 2013, Lescher et al. 2015).
 TISSUES: Mapping[str, Tissue] = {
-    "gray": Tissue(1400, 98, 0.82, 0.01, 0.05),
-    "white": Tissue(850, 76, 0.70, 0.005, 0.04),
+    "gray": Tissue(1450, 98, 0.81, 0.01, 0.05),
+    "white": Tissue(820, 74, 0.71, 0.005, 0.04),
     "csf": Tissue(4200, 1200, 1.00, 0.0, 0.03),
     "vessel": Tissue(1900, 60, 0.85, 0.6, 0.10),
-    "necrosis": Tissue(2700, 300, 0.94, 0.01, 0.16),
+    "necrosis": Tissue(2300, 250, 0.94, 0.02, 0.09),
     "solid": Tissue(1850, 150, 0.87, 0.02, 0.10),
-    "enhancing": Tissue(1600, 125, 0.84, 0.26, 0.12),
+    "enhancing": Tissue(1600, 130, 0.84, 0.24, 0.14),
     "edema": Tissue(1750, 165, 0.86, 0.005, 0.09),
 }
 
@@ -93,8 +93,8 @@ def make_specimen(head: Head, tumor: Tumor, rng: np.random.Generator) -> Specime
         "enhancing": tumor.enhancing,
         "edema": (1 - core) * tumor.edema,
     }
-    texture = 0.8 * smooth_noise(rng, head.brain.shape, knot_mm=2.5, spacing_mm=head.spacing_mm)
-    texture += 0.6 * smooth_noise(rng, head.brain.shape, knot_mm=8, spacing_mm=head.spacing_mm)
+    texture = 0.5 * smooth_noise(rng, head.brain.shape, width_mm=3, spacing_mm=head.spacing_mm)
+    texture += 0.85 * smooth_noise(rng, head.brain.shape, width_mm=8, spacing_mm=head.spacing_mm)
     return Specimen(shares, texture, {name: float(rng.normal(0, 0.7)) for name in TISSUES})
 
 
@@ -142,8 +142,9 @@ def tissue_signal(
     t1 = tissue.t1_ms * water * (tesla / 3) ** 0.4 if tissue.t1_ms < 4000 else tissue.t1_ms
     t2 = tissue.t2_ms * water
     if agent:
-        t1 = 1 / (1 / t1 + _R1 * tissue.agent_mmol / 1000)
-        t2 = 1 / (1 / t2 + _R2 * tissue.agent_mmol / 1000)
+        # Wetter tumor is less vital: fewer vessels bring it less agent.
+        uptake = tissue.agent_mmol / 1000 / water**3
+        t1, t2 = 1 / (1 / t1 + _R1 * uptake), 1 / (1 / t2 + _R2 * uptake)
     recovery = 1 - np.exp(-sequence.tr_ms / t1)
     if sequence.ti_ms is not None:
         recovery = 1 - 2 * np.exp(-sequence.ti_ms / t1) + np.exp(-sequence.tr_ms / t1)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import ndimage
 
 from consilium.data.synthetic.anatomy import Atlas, Head, Mass, Point
-from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise
+from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise, spline_field, spline_knots
 
 LabelMap = npt.NDArray[np.uint8]
 """A `Label` per voxel, `(X, Y, Z)`."""
@@ -109,8 +109,8 @@ def plan_tumor(atlas: Atlas, mix: TumorMix, *, enhancing: bool, rng: np.random.G
     size = rng.choice(["small", "medium", "large"], p=weights / weights.sum())
     whole = rng.uniform(*_VOLUME_ML[str(size)])
     # The core of a low-grade glioma is most of what FLAIR shows; a glioblastoma's edema outgrows its core.
-    core_share = rng.uniform(0.25, 0.5) if enhancing else rng.uniform(0.55, 0.8)
-    seats = np.argwhere(atlas.white > 0.8) + np.asarray(atlas.origin_mm)
+    core_share = rng.uniform(0.22, 0.45) if enhancing else rng.uniform(0.5, 0.75)
+    seats = 2 * np.argwhere(atlas.white[::2, ::2, ::2] > 0.8) + np.asarray(atlas.origin_mm)
     x, y, z = np.abs(seats[:, 0]), seats[:, 1], seats[:, 2]
     supratentorial = (z > -4) | ((z > -20) & (y > -30) & (x > 34))
     seats = seats[supratentorial & (x > 16) & (x < 50) & (y > -75)]
@@ -126,13 +126,11 @@ def grow_tumor(head: Head, plan: TumorPlan, rng: np.random.Generator) -> Tumor:
         rng: The source of randomness.
     """
     core = _grow_core(head, plan, rng)
-    rim = _enhancing_rim(core, head.spacing_mm, rng) if plan.enhancing else np.zeros_like(core)
-    solid = core & ~rim
-    necrosis = np.zeros_like(core)
     if plan.enhancing:
-        # Necrosis is what lies behind the rim; where the rim is interrupted the tumor is solid up to the outside.
-        necrosis = solid & (ndimage.distance_transform_edt(core) * head.spacing_mm > 0.8 * _RIM_MM)
-        solid &= ~necrosis
+        rim, necrosis = _rim_and_necrosis(core, head.spacing_mm, rng)
+    else:
+        rim, necrosis = np.zeros_like(core), np.zeros_like(core)
+    solid = core & ~rim & ~necrosis
     edema, water = _grow_edema(head, core, plan, rng)
 
     label = np.zeros(core.shape, np.uint8)
@@ -141,9 +139,6 @@ def grow_tumor(head: Head, plan: TumorPlan, rng: np.random.Generator) -> Tumor:
     label[rim] = Label.ENHANCING
     soft_necrosis, soft_solid, soft_rim = (_soften(part) for part in (necrosis, solid, rim))
     return Tumor(label, soft_necrosis, soft_solid, soft_rim, water)
-
-
-_RIM_MM = 3.0
 
 
 def _ball_radius(volume_ml: float) -> float:
@@ -155,32 +150,40 @@ def _grow_core(head: Head, plan: TumorPlan, rng: np.random.Generator) -> BoolMap
     radius = _ball_radius(plan.core_ml)
     offset = _offset_mm(head)
     reach = np.full(head.brain.shape, np.inf, np.float32)
-    for lobe in range(rng.integers(2, 5)):
-        middle = rng.normal(0, 0.45 * radius, 3) if lobe else np.zeros(3)
+    for lobe in range(rng.integers(2, 6)):
+        middle = np.float32(0.55 * radius if lobe else 0) * rng.standard_normal(3, dtype=np.float32)
         stretch, _ = np.linalg.qr(rng.standard_normal((3, 3)))
-        axes = (stretch / rng.uniform(0.8, 1.3, 3)) / (rng.uniform(0.55, 0.9) if lobe else 1.0)
-        local = np.tensordot(
-            axes.T.astype(np.float32), offset - middle.astype(np.float32)[:, None, None, None], axes=1
-        )
+        axes = (stretch / rng.uniform(0.8, 1.3, 3)) / (rng.uniform(0.45, 0.85) if lobe else 1.0)
+        local = np.einsum("ji,jxyz->ixyz", axes.astype(np.float32), offset - middle[:, None, None, None])
         np.minimum(reach, np.sqrt(np.sum(local**2, axis=0)), out=reach)
     shape = head.brain.shape
-    bumps = 0.20 * smooth_noise(rng, shape, knot_mm=9, spacing_mm=head.spacing_mm)
-    bumps += 0.09 * smooth_noise(rng, shape, knot_mm=4, spacing_mm=head.spacing_mm)
+    bumps = 0.20 * smooth_noise(rng, shape, width_mm=10, spacing_mm=head.spacing_mm)
+    bumps += 0.06 * smooth_noise(rng, shape, width_mm=5, spacing_mm=head.spacing_mm)
     reach *= np.exp(bumps)
-    other_side = head.side_mm * np.sign(_at_center(head, head.side_mm)) < 1.0
-    reach += 1.2 * radius * head.csf + 1.5 * radius * other_side
+    # Blurred, since a core grows past a sulcus but not into a ventricle.
+    barrier = ndimage.gaussian_filter(head.csf, 2.5 / head.spacing_mm)
+    beyond = np.clip(1.5 - head.side_mm * np.sign(_at_center(head, head.side_mm)) / 4, 0, 4)
+    reach += radius * (1.5 * barrier + 0.8 * beyond)
     reach[~head.brain] = np.inf
     core = _lowest(reach, plan.core_ml, head.spacing_mm)
     core = ndimage.gaussian_filter(core.astype(np.float32), 0.7) > 0.5
-    return _largest_part(cast("BoolMap", ndimage.binary_fill_holes(core & head.brain)))
+    return _without_holes(_largest_part(core & head.brain))
 
 
-def _enhancing_rim(core: BoolMap, spacing: float, rng: np.random.Generator) -> BoolMap:
-    """The viable outer shell of the core, of uneven thickness, here and there nodular or interrupted."""
-    depth = ndimage.distance_transform_edt(core, sampling=spacing) - spacing / 2
-    uneven = smooth_noise(rng, core.shape, knot_mm=9, spacing_mm=spacing)
-    thickness = rng.uniform(1.8, 3.4) + 0.9 * (spacing - 1) + 1.1 * uneven
-    return cast("BoolMap", core & (depth <= thickness))
+def _rim_and_necrosis(core: BoolMap, spacing: float, rng: np.random.Generator) -> tuple[BoolMap, BoolMap]:
+    """The viable outer shell of the core, of uneven thickness, and what has died behind it.
+
+    Where the shell is interrupted, neither of the two reaches the outside: the tumor there is solid.
+    """
+    (box,) = ndimage.find_objects(core.astype(np.uint8))
+    inner = np.pad(core[box], 1)
+    depth = np.zeros(core.shape, np.float32)
+    depth[box] = ndimage.distance_transform_edt(inner, sampling=spacing)[1:-1, 1:-1, 1:-1] - spacing / 2
+    uneven = smooth_noise(rng, core.shape, width_mm=8, spacing_mm=spacing)
+    # Lognormal: nodules where it is thick, a gap where it would be thinner than a millimeter.
+    thickness = (rng.uniform(1.6, 2.8) + 0.8 * (spacing - 1)) * np.exp(0.5 * uneven)
+    thickness[thickness < 0.5 + 0.5 * spacing] = 0
+    return core & (depth <= thickness), core & (depth > np.maximum(thickness, 2.0))
 
 
 def _grow_edema(
@@ -193,19 +196,20 @@ def _grow_edema(
     """
     side = np.sign(_at_center(head, head.side_mm))
     same_side = np.clip(0.5 + side * head.side_mm / 4, 0.35, 1).astype(np.float32)
-    conduct = (head.white + 0.22 * head.gray) * same_side * head.brain
+    conduct = (head.white + 0.15 * head.gray) * same_side
     stride = max(round(3.5 / head.spacing_mm), 1)
-    spread = _diffuse(core, conduct, stride, sigma=4.0 / (head.spacing_mm * stride))
-    texture = smooth_noise(rng, core.shape, knot_mm=6, spacing_mm=head.spacing_mm)
-    pressure = np.log(spread + 1e-12) + 1.6 * np.log(conduct + 0.05) + 0.5 * texture
+    # A floor, since a front that no tissue lets pass takes the square shape of the blurring kernel.
+    spread = _diffuse(core, 0.3 + 0.65 * conduct, stride, sigma=4.0 / (head.spacing_mm * stride))
+    texture = smooth_noise(rng, core.shape, width_mm=6, spacing_mm=head.spacing_mm)
+    pressure = np.log(spread + 1e-12) + 2.0 * np.log(conduct + 0.05) + 0.5 * texture
     pressure[core | ~head.brain | (head.csf > 0.4)] = -np.inf
     missing_ml = plan.whole_ml - core.sum() * head.spacing_mm**3 / 1000
     edema = _lowest(-pressure, missing_ml, head.spacing_mm)
     smooth = ndimage.gaussian_filter((edema | core).astype(np.float32), 0.8)
     edema = _largest_part((smooth > 0.5) & head.brain & (head.csf < 0.4) | core) & ~core
-    inside = np.exp(-ndimage.distance_transform_edt(~core, sampling=head.spacing_mm) / 22)
-    water = _soften(edema | core) * np.clip(0.35 + 0.5 * inside, 0, 0.85)
-    return edema, water.astype(np.float32)
+    # Wettest beside the core, where the spread is near 1; at the margin a third of the voxel is edema.
+    water = _soften(edema | core) * np.clip(0.8 + 0.06 * np.log(spread + 1e-12), 0.35, 0.8)
+    return edema, water
 
 
 def _diffuse(core: BoolMap, conduct: FloatMap, stride: int, sigma: float) -> FloatMap:
@@ -216,8 +220,10 @@ def _diffuse(core: BoolMap, conduct: FloatMap, stride: int, sigma: float) -> Flo
     spread = source.copy()
     for _ in range(20):
         spread = np.maximum(source, passage * ndimage.gaussian_filter(spread, sigma))
-    index = np.meshgrid(*(np.arange(n, dtype=np.float32) / stride for n in core.shape), indexing="ij")
-    return cast("FloatMap", ndimage.map_coordinates(spread, np.stack(index), order=1, mode="nearest"))
+    padding = [
+        (1, spline_knots(size, stride) - n - 1) for size, n in zip(core.shape, spread.shape, strict=True)
+    ]
+    return spline_field(np.pad(spread, padding, mode="edge"), core.shape, stride)
 
 
 def _offset_mm(head: Head) -> FloatMap:
@@ -246,6 +252,13 @@ def _largest_part(mask: BoolMap) -> BoolMap:
     if count == 0:
         return mask
     return cast("BoolMap", parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]))
+
+
+def _without_holes(mask: BoolMap) -> BoolMap:
+    (box,) = ndimage.find_objects(mask.astype(np.uint8))
+    filled = mask.copy()
+    filled[box] = ndimage.binary_fill_holes(mask[box])
+    return filled
 
 
 def _soften(mask: BoolMap) -> FloatMap:
