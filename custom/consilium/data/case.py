@@ -105,7 +105,3 @@ class CaseError(DataError):
     def __init__(self, problem: CaseProblem) -> None:
         super().__init__(f"Case {problem.case_id}: {problem.detail} {problem.code.remedy}")
         self.problem = problem
-
-    def __reduce__(self) -> tuple[type["CaseError"], tuple[CaseProblem]]:
-        # An exception is pickled by its message unless told otherwise, and this one is made from a problem.
-        return type(self), (self.problem,)

@@ -135,7 +135,7 @@ def _label_values(case: Case) -> frozenset[float] | CaseProblem:
     assert case.label is not None
     try:
         stored = read_nifti(case.label.path, case_id=case.id)
-        return label_values(pick_3d(stored, case.label, case_id=case.id))
+        return label_values(pick_3d(stored, case.label, case_id=case.id).array)
     except CaseError as error:
         return error.problem
 

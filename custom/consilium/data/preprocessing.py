@@ -160,32 +160,26 @@ def _read(
     wanted = [*volumes, case.label] if case.label else volumes
     # Decathlon keeps all modalities in one file: read it once.
     stored = {path: read_nifti(path, case_id=case.id) for path in dict.fromkeys(v.path for v in wanted)}
-    arrays = [pick_3d(stored[volume.path], volume, case_id=case.id) for volume in wanted]
-    first, affine = arrays[0], stored[wanted[0].path].affine
-    for volume, array in zip(wanted, arrays, strict=True):
-        _check_grid(case, volume, array.shape, stored[volume.path], first.shape, affine)
-    orientation = orientation_of(affine)
-    turned = [to_ras(array, orientation) for array in arrays]
-    frame = _Frame(_shape3d(first.shape), affine, orientation, _shape3d(turned[0].shape))
+    placed = [pick_3d(stored[volume.path], volume, case_id=case.id) for volume in wanted]
+    first = placed[0]
+    for volume, other in zip(wanted, placed, strict=True):
+        _check_grid(case, volume, other, first)
+    orientation = orientation_of(first.affine)
+    turned = [to_ras(other.array, orientation) for other in placed]
+    frame = _Frame(_shape3d(first.array.shape), first.affine, orientation, _shape3d(turned[0].shape))
     label = turned.pop() if case.label else None
     return list(zip(volumes, turned, strict=True)), label, frame
 
 
-def _check_grid(
-    case: Case,
-    volume: Volume,
-    shape: tuple[int, ...],
-    stored: StoredVolume,
-    first_shape: tuple[int, ...],
-    first_affine: NDArray[np.float64],
-) -> None:
+def _check_grid(case: Case, volume: Volume, placed: StoredVolume, first: StoredVolume) -> None:
     """Refuse an image of another shape or position than the first."""
-    if shape != first_shape:
-        detail = f"{volume.path} has the shape {shape}, the first image {first_shape}."
+    shape = placed.array.shape
+    if shape != first.array.shape:
+        detail = f"{volume.path} has the shape {shape}, the first image {first.array.shape}."
         raise _problem(case, ProblemCode.SHAPE_MISMATCH, detail)
     corners = np.stack([*np.meshgrid(*((0, size - 1) for size in shape)), np.ones((2, 2, 2))]).reshape(4, 8)
-    shift = np.linalg.norm(((stored.affine - first_affine) @ corners)[:3], axis=0).max()
-    if shift > _AFFINE_TOLERANCE_VOXELS * min(spacing_ras(first_affine)):
+    shift = np.linalg.norm(((placed.affine - first.affine) @ corners)[:3], axis=0).max()
+    if shift > _AFFINE_TOLERANCE_VOXELS * min(spacing_ras(first.affine)):
         detail = f"{volume.path} lies up to {shift:.2f} mm away from the first image."
         raise _problem(case, ProblemCode.AFFINE_MISMATCH, detail)
 

@@ -69,8 +69,8 @@ def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
     return StoredVolume(np.asanyarray(image.dataobj), affine)
 
 
-def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> NDArray[Any]:
-    """The one 3D array that a volume means.
+def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolume:
+    """The one 3D image that a volume means.
 
     Args:
         stored: What was read from `volume.path`.
@@ -78,7 +78,7 @@ def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> NDArray[An
         case_id: Whose file it is, for the error.
 
     Returns:
-        Array `(I, J, K)`.
+        The image, its array `(I, J, K)`.
 
     Raises:
         CaseError: The file has other axes than the volume says.
@@ -93,7 +93,7 @@ def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> NDArray[An
         wanted = "one 3D image" if volume.channel is None else f"a 4D image with channel {volume.channel}"
         detail = f"{volume.path} has the shape {stored.array.shape}, not {wanted}."
         raise _problem(case_id, ProblemCode.NOT_3D, detail)
-    return array
+    return StoredVolume(array, stored.affine)
 
 
 def _content(path: Path, case_id: str) -> bytes:

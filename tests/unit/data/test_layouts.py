@@ -160,7 +160,7 @@ def _describe(hospital: Hospital, modalities: list[str]) -> None:
 def _scales(case):
     """Which power of ten each modality was written with."""
     maxima = {
-        name: pick_3d(read_nifti(volume.path, case_id=case.id), volume, case_id=case.id).max()
+        name: pick_3d(read_nifti(volume.path, case_id=case.id), volume, case_id=case.id).array.max()
         for name, volume in case.images.items()
     }
     smallest = min(maxima.values())
