@@ -22,6 +22,10 @@ class TrainingError(ConsiliumError):
     """Training had to stop, for example because the loss became non-finite."""
 
 
+class Cancelled(ConsiliumError):
+    """The caller asked to stop, and the work stopped before it was done."""
+
+
 class SiteRefusal(ConsiliumError):
     """This site declines a task.
 

@@ -1,0 +1,241 @@
+"""The server's side: rounds of training, then one validation of the final model at every site."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.abstract.model import make_model_learnable
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
+from nvflare.app_common.workflows.model_controller import ModelController
+from pydantic import ValidationError
+
+from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
+from consilium.federation.tasks import REASON_HEADER, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.versions import component_versions
+from consilium.learning.weights import Weights
+from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
+
+_KEY_METRIC = "dice"
+
+
+class FederatedTraining(ModelController):  # type: ignore[misc]
+    """Trains for a number of rounds, judges every round's model, and the final one at every site.
+
+    In a round each site first judges the model that it received, so the scores of a round's model come with the next
+    round and cost no extra message; the last model gets a round of validation of its own, with distances. The best
+    model is the one whose own scores were best, not the one whose updates came from well-scored sites.
+
+    A site that refuses or fails costs the others nothing: it is recorded with its reason and asked again in the next
+    round. A round with fewer updates than `min_sites` ends the job with the reasons of all the others.
+
+    Args:
+        rounds: Rounds of training.
+        min_sites: Fewest sites whose updates make a round.
+        persistor_id: Component that builds, loads and saves the weights.
+    """
+
+    def __init__(
+        self,
+        rounds: int,
+        min_sites: int,
+        persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
+    ) -> None:
+        super().__init__(persistor_id=persistor_id, task_check_period=0.1)
+        self.rounds = rounds
+        self.min_sites = min_sites
+        self.persistor_id = persistor_id
+        self._record: FederationRecord | None = None
+        self._answers: dict[str, SiteRound] = {}
+        self._scores: dict[str, dict[str, float]] = {}
+        self._aggregator: Aggregator | None = None
+        self._best = -np.inf
+
+    def run(self) -> None:
+        """Carry out the whole training; see the class."""
+        folder = Path(self.get_run_dir())
+        self._record = record = FederationRecord(
+            job=self.fl_ctx.get_job_id(),
+            rounds_planned=self.rounds,
+            settings={"rounds": self.rounds, "min_sites": self.min_sites, "learning": self.persistor.learning},
+            versions=component_versions(),
+        )
+        record.save(folder)
+        weights: Weights = self.load_model().params
+        for index in range(self.rounds):
+            if self.abort_signal.triggered:
+                return self._finish("failed", "aborted")
+            self.info(f"round {index + 1} of {self.rounds}")
+            updated = self._train_round(index, weights)
+            record.save(folder)
+            if updated is None:
+                return None
+            weights = updated
+            self.persistor.save(self._publish(weights, index + 1), self.fl_ctx)
+        self._validate_finally(weights)
+        return self._finish("finished", None)
+
+    def _train_round(self, index: int, weights: Weights) -> Weights | None:
+        """Train one round; returns the new weights, or None when the job can't go on."""
+        record = self._running_record()
+        started = time.monotonic()
+        self._aggregator = WeightedMean(weights, index)
+        self.fl_ctx.set_prop(AppConstants.CURRENT_ROUND, index, private=True, sticky=True)
+        self.fl_ctx.set_prop(AppConstants.NUM_ROUNDS, self.rounds, private=True, sticky=True)
+        self.event(AppEventType.ROUND_STARTED)
+        self._ask(TRAIN, weights, index)
+        self._note_scores(index, weights)
+        round_record = RoundRecord(number=index + 1, seconds=time.monotonic() - started, sites=self._answers)
+        record.rounds.append(round_record)
+        trained = [site for site, answer in self._answers.items() if answer.outcome == "trained"]
+        if self.abort_signal.triggered:
+            self._finish("failed", f"aborted in round {index + 1}")
+            return None
+        if len(trained) < self.min_sites:
+            self._give_up(index, trained)
+            return None
+        try:
+            change, shares = self._aggregator.result()
+        except RefusedUpdate as error:
+            self._finish("failed", str(error))
+            self.panic(str(error))
+            return None
+        for site, share in shares.items():
+            self._answers[site].weight = share
+        self._announce_aggregate(index, change)
+        round_record.seconds = time.monotonic() - started
+        self.event(AppEventType.ROUND_DONE)
+        return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+
+    def _validate_finally(self, weights: Weights) -> None:
+        record = self._running_record()
+        self.info("validating the final model at every site")
+        self._ask(VALIDATE, weights, self.rounds)
+        self._note_scores(self.rounds, weights)
+        record.final_scores = self._scores
+        record.final_sites = self._answers
+
+    def _ask(self, task: str, weights: Weights, index: int) -> None:
+        """Send a task to every site and take the answers in as they come."""
+        sites = self.sample_clients()
+        self._answers = {site: SiteRound(outcome="no answer") for site in sites}
+        self._scores = {}
+        model = FLModel(
+            params_type=ParamsType.FULL, params=dict(weights), current_round=index, total_rounds=self.rounds
+        )
+        self.send_model(task_name=task, data=model, targets=sites, callback=self._take)
+        while self.get_num_standing_tasks() and not self.abort_signal.triggered:
+            time.sleep(self._task_check_period)
+
+    def _take(self, answer: FLModel) -> bool:
+        """Take one site's answer; returns whether it counts."""
+        site = answer.meta["client_name"]
+        try:
+            report = SiteReport.model_validate(answer.meta.get(REPORT_META))
+        except ValidationError as error:
+            return self._set_aside(site, f"its report can't be read: {error.error_count()} wrong field(s)")
+        if _KEY_METRIC in (answer.metrics or {}):
+            scores = {str(name): float(value) for name, value in answer.metrics.items() if name != "validation_cases"}
+            if not all(np.isfinite(value) for value in scores.values()):
+                return self._set_aside(site, "its scores are not finite")
+            self._scores[site] = scores
+        state = SiteRound(outcome="evaluated", report=report)
+        if answer.params:
+            assert self._aggregator is not None  # set before any site is asked
+            try:
+                state.update_norm = self._aggregator.add(site, answer.params, report.train_cases)
+            except RefusedUpdate as error:
+                return self._set_aside(site, f"its update is refused: {error}")
+            state.outcome = "trained"
+        self._answers[site] = state
+        return True
+
+    def _accept_train_result(
+        self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
+    ) -> bool:
+        """Take note of a refusal, where FLARE's own controller would end the job for everybody."""
+        return_code = result.get_return_code()
+        if return_code == ReturnCode.OK:
+            fl_ctx.set_prop(AppConstants.TRAINING_RESULT, result, private=True, sticky=False)
+            return True
+        return self._set_aside(client_name, str(result.get_header(REASON_HEADER) or return_code))
+
+    def _set_aside(self, site: str, reason: str) -> bool:
+        self.warning(f"{site}: {reason}")
+        self._answers[site] = SiteRound(outcome="refused", reason=reason)
+        return False
+
+    def _note_scores(self, index: int, weights: Weights) -> None:
+        """Keep the scores that just came with the model they belong to: the one that the sites received."""
+        record = self._running_record()
+        if index == 0:
+            record.initial_scores = self._scores
+        else:
+            record.rounds[index - 1].scores = self._scores
+        if not self._scores:
+            return
+        mean = float(np.mean([scores[_KEY_METRIC] for scores in self._scores.values()]))
+        self.info(f"model after {index} round(s): mean Dice over {len(self._scores)} site(s) {mean:.4f}")
+        if index > 0 and mean > self._best:
+            self._best = mean
+            record.best_round = index
+            self._announce_best(index, weights, mean)
+
+    def _announce_best(self, index: int, weights: Weights, mean: float) -> None:
+        selection = {
+            "best_round": index,
+            "best_aggregated_metrics": {_KEY_METRIC: mean},
+            "key_metric": {"name": _KEY_METRIC, "mode": "max"},
+            "source": "scores of the model itself, unweighted mean over sites",
+        }
+        self.fl_ctx.set_prop(AppConstants.METRICS_SELECTION_INFO, selection, private=True, sticky=False)
+        self._publish(weights, index)
+        self.event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE)
+
+    def _announce_aggregate(self, index: int, change: Weights) -> None:
+        """Tell FLARE's metric writers what came out of the round."""
+        names = set.intersection(*(set(scores) for scores in self._scores.values())) if self._scores else set()
+        means = {name: float(np.mean([scores[name] for scores in self._scores.values()])) for name in sorted(names)}
+        aggregate = FLModel(
+            params_type=ParamsType.DIFF, params=dict(change), metrics=means or None, current_round=index
+        )
+        self.fire_event_with_data(
+            AppEventType.AFTER_AGGREGATION, self.fl_ctx, AppConstants.AGGREGATION_RESULT, aggregate
+        )
+
+    def _publish(self, weights: Weights, rounds_done: int) -> Any:
+        """Put weights where FLARE's components look for the global model."""
+        learnable = make_model_learnable(weights=dict(weights), meta_props={"round": rounds_done})
+        self.fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, learnable, private=True, sticky=True)
+        return learnable
+
+    def _give_up(self, index: int, trained: list[str]) -> None:
+        others = "; ".join(
+            f"{site}: {answer.reason or answer.outcome}"
+            for site, answer in sorted(self._answers.items())
+            if answer.outcome != "trained"
+        )
+        reason = (
+            f"round {index + 1} has {len(trained)} update(s), and min_sites is {self.min_sites}; {others or 'no site'}"
+        )
+        self._finish("failed", reason)
+        self.panic(reason)
+
+    def _finish(self, status: str, reason: str | None) -> None:
+        record = self._running_record()
+        record.status, record.reason = status, reason  # type: ignore[assignment]
+        record.save(Path(self.get_run_dir()))
+        skipped = sorted(site for site, answer in self._answers.items() if answer.outcome in ("refused", "no answer"))
+        if skipped:
+            self.warning(f"not part of the last task: {', '.join(skipped)}; their reasons are in the record")
+        self.info(f"training {status}" + (f": {reason}" if reason else ""))
+
+    def _running_record(self) -> FederationRecord:
+        assert self._record is not None  # made first thing in run()
+        return self._record

@@ -1,0 +1,225 @@
+"""The site's side of every task: between FLARE's objects and `consilium.learning`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.apis.analytix import AnalyticsDataType
+from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.event_type import EventType
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.apis.signal import Signal
+from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
+from consilium.federation.site import read_site_settings
+from consilium.federation.tasks import (
+    REASON_HEADER,
+    REPORT_META,
+    SITE_STATE_EVENT,
+    SUBMIT_MODEL,
+    TRAIN,
+    VALIDATE,
+)
+from consilium.federation.versions import component_versions
+from consilium.federation.traffic import measure_traffic
+from consilium.learning.participant import Participant, prepare_site
+from consilium.learning.settings import LearningSettings
+from consilium.learning.trainer import Schedule, TrainingResult
+from consilium.learning.weights import Weights, difference
+from consilium.report.records import SiteReport
+from consilium.tasks.metrics import Scores, summarize
+
+_SECONDS_BETWEEN_STATES = 1.0
+
+
+class SiteExecutor(Executor):  # type: ignore[misc]
+    """Trains and judges the global model on this site's cases.
+
+    Tasks:
+        `train`: judge the weights received, then train from them; answers the weight difference, the scores of the
+            weights received, and a `SiteReport`. A site that only evaluates answers without a difference.
+        `validate`: judge the weights received, with distances.
+        `submit_model`: answer the weights after this site's last training.
+
+    What can go wrong is answered with a return code and a reason that holds no patient identifier and no path; the
+    full message goes to the site's own log.
+
+    Args:
+        learning: The fields of `LearningSettings`.
+    """
+
+    def __init__(self, learning: dict[str, Any]) -> None:
+        super().__init__()
+        self.learning = learning
+        self._settings = LearningSettings.parse(learning, source="the job's learning settings")
+        self._participant: Participant | None = None
+        self._local_weights: Weights | None = None
+        self._last_state = ("", 0.0)
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Let go of data and weights when the job ends."""
+        if event_type == EventType.END_RUN:
+            self._participant = None
+            self._local_weights = None
+
+    def execute(
+        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
+    ) -> Shareable:
+        """Carry out one task; see the class."""
+        handlers = {TRAIN: self._train, VALIDATE: self._validate, SUBMIT_MODEL: self._submit_model}
+        handler = handlers.get(task_name)
+        if handler is None:
+            return _refuse(ReturnCode.TASK_UNKNOWN, f"no task is named {task_name!r} here")
+        try:
+            reply = handler(shareable, fl_ctx, abort_signal)
+        except Cancelled as error:
+            self.log_info(fl_ctx, f"{task_name}: {error}")
+            return _refuse(ReturnCode.TASK_ABORTED, "aborted")
+        except SiteRefusal as error:
+            self.log_error(fl_ctx, f"{task_name} refused: {error}")
+            return _refuse(ReturnCode.EXECUTION_EXCEPTION, error.public_reason)
+        except ConsiliumError as error:
+            self.log_error(fl_ctx, f"{task_name} failed: {error}")
+            return _refuse(ReturnCode.EXECUTION_EXCEPTION, f"{type(error).__name__}: the reason is in the site's log")
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
+            self.log_exception(fl_ctx, f"{task_name} failed: {error}")
+            return _refuse(
+                ReturnCode.EXECUTION_EXCEPTION, f"unexpected {type(error).__name__}: the traceback is in the site's log"
+            )
+        self._tell(fl_ctx, "sent")
+        return reply
+
+    def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = FLModelUtils.from_shareable(shareable)
+        participant = self._get_participant(fl_ctx, abort)
+        scores = self._score(participant, model.params, fl_ctx, abort, distances=False)
+        result: TrainingResult | None = None
+        if participant.data.role == "trains":
+            schedule = Schedule(model.current_round, model.total_rounds)
+            result = participant.train(
+                model.params,
+                schedule,
+                cancelled=lambda: abort.triggered,
+                on_step=lambda step, steps, loss: self._tell(fl_ctx, "training", step, steps, loss=loss),
+            )
+            self._local_weights = result.weights
+            self._log_scalars({"train/loss": result.loss}, model.current_round, fl_ctx)
+        if scores:
+            self._log_scalars(
+                {f"validation/{name}": value for name, value in scores.items()}, model.current_round, fl_ctx
+            )
+        report = _report(participant, result, time.monotonic() - started)
+        params = None if result is None else difference(result.weights, model.params)
+        return _to_reply(params, scores, report, model)
+
+    def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = FLModelUtils.from_shareable(shareable)
+        participant = self._get_participant(fl_ctx, abort)
+        scores = self._score(participant, model.params, fl_ctx, abort, distances=True)
+        return _to_reply(None, scores, _report(participant, None, time.monotonic() - started), model)
+
+    def _submit_model(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        if self._local_weights is None:
+            raise SiteRefusal("this site has not trained a model in this job")
+        return DXO(DataKind.WEIGHTS, data=dict(self._local_weights)).to_shareable()
+
+    def _get_participant(self, fl_ctx: FLContext, abort: Signal) -> Participant:
+        """Prepare the site's data at the first task of the job; every later one finds it ready."""
+        if self._participant is None:
+            site = read_site_settings(fl_ctx)
+            data = prepare_site(
+                site,
+                self._settings,
+                progress=lambda done, total, what: self._tell(fl_ctx, f"preparing: {what}", done, total),
+                cancelled=lambda: abort.triggered,
+            )
+            for problem in data.problems:
+                # The site's own log: the only place that names a patient.
+                self.log_warning(
+                    fl_ctx, f"case {problem.case_id} is left out: {problem.code.value}: {problem.detail}", fire_event=False
+                )
+            self.log_info(
+                fl_ctx,
+                f"this site {data.role}: {len(data.train)} training and {len(data.validation)} validation cases, "
+                f"{len(data.problems)} left out",
+            )
+            self._participant = Participant(data, self._settings, site)
+        return self._participant
+
+    def _score(
+        self, participant: Participant, weights: Weights, fl_ctx: FLContext, abort: Signal, *, distances: bool
+    ) -> Scores:
+        return summarize(
+            participant.score(
+                weights,
+                distances=distances,
+                cancelled=lambda: abort.triggered,
+                on_case=lambda done, total: self._tell(fl_ctx, "validating", done, total),
+            )
+        )
+
+    def _tell(
+        self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
+    ) -> None:
+        """Say what this site is doing, to the server's progress record; changes at once, steps once a second."""
+        now = time.monotonic()
+        last_state, last_time = self._last_state
+        if state == last_state and now - last_time < _SECONDS_BETWEEN_STATES:
+            return
+        self._last_state = (state, now)
+        data = {"state": state, "done": done, "total": total, "loss": loss}
+        send_analytic_dxo(
+            self, DXO(DataKind.ANALYTIC, data=data), _event_context(fl_ctx), event_type=SITE_STATE_EVENT
+        )
+
+    def _log_scalars(self, values: Mapping[str, float], step: int, fl_ctx: FLContext) -> None:
+        for tag, value in values.items():
+            dxo = create_analytic_dxo(tag, value, AnalyticsDataType.SCALAR, global_step=step)
+            send_analytic_dxo(self, dxo, _event_context(fl_ctx))
+
+
+def _event_context(fl_ctx: FLContext) -> FLContext:
+    """Return a context of its own for an event, so that the task's context is not written to."""
+    return fl_ctx.get_engine().new_context()
+
+
+def _refuse(return_code: str, reason: str) -> Shareable:
+    return make_reply(return_code, {REASON_HEADER: reason})
+
+
+def _report(participant: Participant, result: TrainingResult | None, seconds: float) -> SiteReport:
+    data, traffic = participant.data, measure_traffic()
+    return SiteReport(
+        role=data.role,
+        train_cases=len(data.train),
+        validation_cases=len(data.validation),
+        left_out=data.left_out,
+        steps=result.steps if result else 0,
+        loss=result.loss if result else None,
+        train_seconds=result.seconds if result else 0.0,
+        task_seconds=seconds,
+        bytes_sent=traffic.sent,
+        bytes_received=traffic.received,
+        versions=component_versions(),
+    )
+
+
+def _to_reply(params: Weights | None, scores: Scores, report: SiteReport, received: FLModel) -> Shareable:
+    reply = FLModel(
+        params_type=ParamsType.DIFF if params is not None else None,
+        params=dict(params) if params is not None else None,
+        metrics={**scores, "validation_cases": float(report.validation_cases)},
+        current_round=received.current_round,
+        meta={REPORT_META: report.model_dump()},
+    )
+    return FLModelUtils.to_shareable(reply)

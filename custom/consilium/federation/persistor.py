@@ -1,0 +1,83 @@
+"""The server's keeper of the global model: built from the task's name, stored as safetensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from nvflare.apis.fl_context import FLContext
+from nvflare.app_common.abstract.model import ModelLearnable, ModelLearnableKey, make_model_learnable
+from nvflare.app_common.abstract.model_persistor import ModelPersistor
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
+from nvflare.app_common.model_desc import ModelDescriptor
+
+from consilium.errors import ConfigurationError
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import get_weights
+from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model, save_model
+from consilium.tasks import get_task
+
+
+class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
+    """Builds, saves and loads weights without ever obeying a class path or a pickle.
+
+    FLARE's own persistor takes a model object or the path of a class from the job. This one takes the task's and the
+    network's names, and the file format can't hold code. The model's settings travel in the file's metadata.
+
+    Args:
+        learning: The fields of `LearningSettings`.
+    """
+
+    def __init__(self, learning: dict[str, Any]) -> None:
+        super().__init__()
+        self.learning = learning
+        self._settings = LearningSettings.parse(learning, source="the job's learning settings")
+
+    def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
+        """Build the network with freshly drawn weights, the same for the same seed."""
+        torch.manual_seed(self._settings.seed)
+        network = get_task(self._settings.task).build_network(self._settings.network)
+        return make_model_learnable(weights=get_weights(network), meta_props={"round": 0})
+
+    def save_model(self, model: ModelLearnable, fl_ctx: FLContext) -> None:
+        """Save the global model after a round."""
+        self._save(model, self._folder(fl_ctx) / LAST_MODEL)
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Save the best global model when the controller announces one."""
+        if event_type == AppEventType.GLOBAL_BEST_MODEL_AVAILABLE:
+            self._save(fl_ctx.get_prop(AppConstants.GLOBAL_MODEL), self._folder(fl_ctx) / BEST_MODEL)
+
+    def get_model_inventory(self, fl_ctx: FLContext) -> dict[str, ModelDescriptor]:
+        """List the models at hand, for FLARE's cross-site evaluation."""
+        paths = {"last": self._folder(fl_ctx) / LAST_MODEL, "best": self._folder(fl_ctx) / BEST_MODEL}
+        return {
+            name: ModelDescriptor(name=name, location=path.name, model_format="safetensors")
+            for name, path in paths.items()
+            if path.exists()
+        }
+
+    def get_model(self, model_file: str, fl_ctx: FLContext) -> ModelLearnable:
+        """Load one model of the inventory.
+
+        Raises:
+            ConfigurationError: If it is not in the inventory.
+        """
+        if model_file not in (LAST_MODEL, BEST_MODEL):
+            raise ConfigurationError(f"no model is named {model_file!r}; known: {LAST_MODEL}, {BEST_MODEL}")
+        weights, metadata = load_model(self._folder(fl_ctx) / model_file)
+        return make_model_learnable(weights=dict(weights), meta_props={"round": int(metadata["round"])})
+
+    def _save(self, model: ModelLearnable, path: Path) -> None:
+        metadata = {
+            "learning": json.dumps(self._settings.model_dump(mode="json")),
+            "round": str(model[ModelLearnableKey.META]["round"]),
+        }
+        save_model(path, model[ModelLearnableKey.WEIGHTS], metadata)
+
+    @staticmethod
+    def _folder(fl_ctx: FLContext) -> Path:
+        return Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))

@@ -1,0 +1,58 @@
+"""What the hospital's own `local/` files say, found in one way in every mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.fl_constant import FLContextKey, WorkspaceConstants
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.workspace import Workspace
+
+from consilium.errors import ConfigurationError
+from consilium.learning.participant import SiteSettings
+
+PROPERTY = "consilium"
+"""Key under which a privacy scope's `properties` hold the site's settings."""
+
+
+def read_site_settings(fl_ctx: FLContext) -> SiteSettings:
+    """Read this site's settings from the properties of the job's privacy scope.
+
+    POC and provisioned sites hand them over in the context. FLARE's simulator starts no privacy service, so there the
+    same properties are read from the same file, the site's `local/privacy.json`.
+
+    Raises:
+        ConfigurationError: If the scope is unknown, has no settings for Consilium, or they can't be used.
+    """
+    workspace: Workspace = fl_ctx.get_engine().get_workspace()
+    properties = fl_ctx.get_prop(FLContextKey.SCOPE_PROPERTIES)
+    source = Path(workspace.get_site_config_dir()) / WorkspaceConstants.PRIVACY_CONFIG
+    if properties is None:
+        properties = _properties_in_file(source, fl_ctx.get_prop(FLContextKey.JOB_SCOPE_NAME) or None)
+    if not isinstance(properties, Mapping) or PROPERTY not in properties:
+        raise ConfigurationError(
+            f"{source}: the privacy scope has no property {PROPERTY!r}; add "
+            f'"properties": {{"{PROPERTY}": {{"dataset": "/folder/with/cases"}}}} to it'
+        )
+    settings = SiteSettings.parse(properties[PROPERTY], source=f"{source}, property {PROPERTY!r}")
+    root = Path(workspace.get_root_dir())
+    return settings.model_copy(
+        update={"dataset": root / settings.dataset, "cache_dir": root / settings.cache_dir}
+    )
+
+
+def _properties_in_file(path: Path, scope_name: str | None) -> Any:
+    try:
+        policy = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigurationError(f"{path} is missing: this site has not said where its data lies") from None
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid JSON: {error}") from None
+    wanted = scope_name or policy.get("default_scope")
+    for scope in policy.get("scopes", []):
+        if scope.get("name") == wanted:
+            return scope.get("properties")
+    raise ConfigurationError(f"{path} has no privacy scope {wanted!r}")

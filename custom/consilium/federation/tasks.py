@@ -1,0 +1,16 @@
+"""Names that controller and executor share."""
+
+from typing import Final
+
+TRAIN: Final = "train"
+VALIDATE: Final = "validate"
+SUBMIT_MODEL: Final = "submit_model"
+
+REASON_HEADER: Final = "consilium.reason"
+"""Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""
+
+REPORT_META: Final = "consilium.report"
+"""Key of a reply's meta under which the site's `SiteReport` travels."""
+
+SITE_STATE_EVENT: Final = "consilium_site_state"
+"""Event by which a site says what it is doing."""

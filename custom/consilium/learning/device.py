@@ -1,0 +1,79 @@
+"""The machine under the training: device, precision, threads."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from consilium.errors import ConfigurationError
+from consilium.learning.settings import ComputeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where tensors live and how they are computed.
+
+    Attributes:
+        torch_device: Where the network runs.
+        amp_dtype: Precision of autocast, or None for full precision. On CUDA bfloat16 where the chip has it, else
+            float16; never on CPU, where convolutions in bfloat16 are slower than in float32.
+    """
+
+    torch_device: torch.device
+    amp_dtype: torch.dtype | None
+
+    @property
+    def needs_loss_scaling(self) -> bool:
+        """Whether gradients would underflow without a scaled loss: float16 only."""
+        return self.amp_dtype == torch.float16
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the forward pass runs."""
+        return torch.autocast(self.torch_device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """Move a network here. On CUDA its memory format becomes channels-last, which tensor cores want."""
+        if self.torch_device.type == "cuda":
+            return network.to(self.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        return network.to(self.torch_device)
+
+    def move(self, batch: Tensor) -> Tensor:
+        """Move a batch `(N, C, X, Y, Z)` here, in the memory format of `place`."""
+        if self.torch_device.type == "cuda":
+            return batch.to(self.torch_device, non_blocking=True, memory_format=torch.channels_last_3d)
+        return batch.to(self.torch_device)
+
+
+def open_device(settings: ComputeSettings) -> Device:
+    """Choose the device and fit the process's thread count to the cores that the site grants.
+
+    Several sites on one machine that each use every core run 3 to 4 times slower than with their share of them.
+
+    Raises:
+        ConfigurationError: If a CUDA device is asked for that this machine does not have.
+    """
+    torch.set_num_threads(settings.cpu_threads or available_cores())
+    name = settings.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cpu":
+        return Device(device, amp_dtype=None)
+    if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigurationError(
+            f"device {settings.device!r} is not on this machine, which has {torch.cuda.device_count()} CUDA device(s); "
+            "set `device` in the site's privacy.json to 'auto' or 'cpu', or mend the driver (see `nvidia-smi`)"
+        )
+    torch.backends.cudnn.benchmark = True  # every patch of a job has one size
+    return Device(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use: less than the machine has, in a container or under taskset."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

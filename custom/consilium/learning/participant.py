@@ -1,0 +1,165 @@
+"""One hospital in a study: its settings, its cases, and what it can do with a model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from consilium.data.cache import CachedCase, CaseCache
+from consilium.data.case import CaseProblem
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention
+from consilium.data.preprocessing import PreprocessingSettings
+from consilium.data.progress import Progress
+from consilium.data.split import split_patients
+from consilium.errors import SiteRefusal
+from consilium.learning.device import open_device
+from consilium.learning.evaluator import evaluate
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.trainer import Schedule, Trainer, TrainingResult
+from consilium.learning.weights import Weights
+from consilium.tasks import get_task
+from consilium.tasks.metrics import Scores
+
+Role = Literal["trains", "evaluates"]
+
+
+class SiteSettings(ComputeSettings):
+    """What the hospital decides: written in its own `local/` files, never in a job.
+
+    Relative paths start at the site's workspace.
+    """
+
+    dataset: Path = Field(description="Folder with the hospital's cases; it is only ever read.")
+    cache_dir: Path = Field(default=Path("cache"), description="Where preprocessed cases are kept.")
+    cache_gib: float | None = Field(default=None, gt=0, description="Limit of the cache; default: none.")
+    label_convention: LabelConvention | None = Field(
+        default=None, description="What label values mean here; default: found from names and values."
+    )
+    role: Role = Field(default="trains", description="A hospital that only evaluates judges with all its patients.")
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """The cases of one site, ready to use.
+
+    Attributes:
+        train: Labelled cases to train on.
+        validation: Labelled cases that nobody trains on.
+        problems: Cases left out. They name patients: they stay on the site.
+    """
+
+    train: tuple[CachedCase, ...]
+    validation: tuple[CachedCase, ...]
+    problems: tuple[CaseProblem, ...] = field(default=(), repr=False)
+
+    @property
+    def role(self) -> Role:
+        """Whether the site can train: it takes a patient to train on and another to validate on."""
+        return "trains" if self.train else "evaluates"
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many cases were left out, by the code of the reason: this may leave the site."""
+        return dict(sorted(Counter(problem.code.value for problem in self.problems).items()))
+
+
+def prepare_site(
+    site: SiteSettings,
+    learning: LearningSettings,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> SiteData:
+    """Read, check, preprocess and split a site's cases. What is already in the cache is not done again.
+
+    Raises:
+        DataError: If the folder as a whole can't be used.
+        SiteRefusal: If no labelled case is left.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    task = get_task(learning.task)
+    cohort = read_cohort(
+        site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
+    )
+    cache = CaseCache(
+        site.cache_dir,
+        settings=PreprocessingSettings(modalities=task.modalities, spacing_mm=learning.spacing_mm),
+        max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
+    )
+    prepared = cache.prepare(cohort, progress=progress, cancelled=cancelled)
+    labelled = [case for case in prepared.cases if case.reference is not None]
+    data = SiteData((), tuple(labelled), prepared.problems)
+    if not labelled:
+        reasons = ", ".join(f"{count} {code}" for code, count in data.left_out.items()) or "no case at all"
+        raise SiteRefusal(
+            f"no usable labelled case: {len(prepared.cases)} without a label, {len(data.problems)} left out ({reasons})"
+        )
+    if site.role == "evaluates":
+        return data
+    split = split_patients(labelled, validation_fraction=learning.validation_fraction, seed=learning.seed)
+    return SiteData(split.train, split.validation, prepared.problems)
+
+
+class Participant:
+    """Trains and judges models on one site's prepared cases.
+
+    Args:
+        data: The cases.
+        learning: What the job decides.
+        compute: What the site decides.
+    """
+
+    def __init__(self, data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> None:
+        self.data = data
+        self._learning = learning
+        self._task = get_task(learning.task)
+        self._device = open_device(compute)
+        self._trainer = (
+            Trainer(self._task, learning, data.train, self._device, loader_workers=compute.loader_workers)
+            if data.train
+            else None
+        )
+
+    def train(
+        self,
+        weights: Weights,
+        schedule: Schedule,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    ) -> TrainingResult:
+        """Train one round; see `Trainer.train`.
+
+        Raises:
+            SiteRefusal: If this site only evaluates.
+        """
+        if self._trainer is None:
+            raise SiteRefusal("this site only evaluates")
+        return self._trainer.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+
+    def score(
+        self,
+        weights: Weights,
+        *,
+        cases: Sequence[CachedCase] | None = None,
+        distances: bool,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_case: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Scores]:
+        """Score weights on the site's validation cases, or on others."""
+        return evaluate(
+            self._task,
+            self._learning,
+            weights,
+            self.data.validation if cases is None else cases,
+            self._device,
+            distances=distances,
+            cancelled=cancelled,
+            on_case=on_case,
+        )

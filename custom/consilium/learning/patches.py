@@ -1,0 +1,127 @@
+"""Patches cut from cached cases: the only work that is left to do at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from consilium.data.cache import CachedCase
+from consilium.learning.settings import LearningSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRecipe:
+    """How patches are cut and changed.
+
+    Attributes:
+        size: Voxels along X, Y, Z.
+        tumor_share: Share of patches centered on a tumor voxel; the others are centered anywhere.
+    """
+
+    size: tuple[int, int, int]
+    tumor_share: float
+
+    def cut(self, case: CachedCase, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Cut one patch and augment it: flips, and per modality a change of gain, offset and gamma.
+
+        Returns:
+            Image `(C, X, Y, Z)` float32 and tissue label `(X, Y, Z)` uint8, padded with zeros where the patch
+            reaches beyond the case.
+        """
+        label = case.label
+        if label is None:
+            raise ValueError("patches are cut from labelled cases only")
+        start = self._start(case, label.shape, random)
+        image_patch = _cut(case.image, start, self.size)
+        label_patch = _cut(label, start, self.size)
+        flips = [axis for axis in (-3, -2, -1) if random.random() < 0.5]
+        image = torch.from_numpy(image_patch).float()
+        tissues = torch.from_numpy(label_patch)
+        if flips:
+            image, tissues = image.flip(flips), tissues.flip(flips)
+        return _change_contrast(image, random), tissues
+
+    def _start(self, case: CachedCase, shape: Sequence[int], random: np.random.Generator) -> NDArray[np.int64]:
+        size, extent = np.asarray(self.size), np.asarray(shape)
+        tissues = case.tissue_voxels
+        if tissues and random.random() < self.tumor_share:
+            # First a tissue, then a voxel of it: small enhancing rims are met as often as large edema.
+            voxels = tissues[list(tissues)[random.integers(len(tissues))]]
+            center = voxels[random.integers(len(voxels))].astype(np.int64)
+            start = center - size // 2 + random.integers(-size // 4, size // 4 + 1)
+        else:
+            start = random.integers(0, np.maximum(extent - size, 0) + 1)
+        # A patch larger than the case is centered on it; any other stays inside.
+        inside = np.clip(start, 0, np.maximum(extent - size, 0))
+        return np.where(extent < size, (extent - size) // 2, inside)
+
+
+class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
+    """An endless stream of patches, every case of the site once before any comes again.
+
+    Args:
+        cases: Labelled cases.
+        recipe: How to cut.
+        seed: Two streams with the same cases, recipe, seed and worker count are equal.
+    """
+
+    def __init__(self, cases: Sequence[CachedCase], recipe: PatchRecipe, seed: int) -> None:
+        super().__init__()
+        self._cases = tuple(cases)
+        self._recipe = recipe
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        worker = get_worker_info()
+        random = np.random.default_rng([self._seed, worker.id if worker else 0])
+        while True:
+            for index in random.permutation(len(self._cases)):
+                yield self._recipe.cut(self._cases[index], random)
+
+
+def patch_loader(
+    cases: Sequence[CachedCase], settings: LearningSettings, *, seed: int, workers: int, pin_memory: bool
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float32, tissues `(N, X, Y, Z)` uint8."""
+    recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
+    return DataLoader(
+        PatchStream(cases, recipe, seed),
+        batch_size=settings.batch_size,
+        num_workers=workers,
+        pin_memory=pin_memory,
+        persistent_workers=False,
+    )
+
+
+def _cut(array: NDArray[np.generic], start: NDArray[np.int64], size: Sequence[int]) -> NDArray[np.generic]:
+    """Copy the box out of the last three axes of a memory-mapped array; what lies outside the array is 0."""
+    inside, target = [], []
+    for begin, length, extent in zip(start, size, array.shape[-3:], strict=True):
+        first, last = max(int(begin), 0), min(int(begin) + length, extent)
+        inside.append(slice(first, last))
+        target.append(slice(first - int(begin), last - int(begin)))
+    box = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
+    box[(..., *target)] = array[(..., *inside)]
+    return box
+
+
+def _change_contrast(image: Tensor, random: np.random.Generator) -> Tensor:
+    """Change gain, offset and gamma of each modality inside the brain, as another scanner would.
+
+    The background stays exactly 0, which is how the network knows where the head ends.
+    """
+    channels = image.shape[0]
+    gain = torch.from_numpy(random.uniform(0.8, 1.25, (channels, 1, 1, 1)).astype(np.float32))
+    offset = torch.from_numpy(random.uniform(-0.25, 0.25, (channels, 1, 1, 1)).astype(np.float32))
+    brain = image != 0
+    changed = image * gain + offset
+    if random.random() < 0.3:
+        gamma = float(random.uniform(0.75, 1.35))
+        changed = changed.sign() * changed.abs().pow(gamma)
+    return changed * brain

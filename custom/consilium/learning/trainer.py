@@ -1,0 +1,163 @@
+"""One site's local training within a round."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from consilium.data.cache import CachedCase
+from consilium.errors import Cancelled, TrainingError
+from consilium.learning.device import Device
+from consilium.learning.patches import patch_loader
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import Weights, get_weights, set_weights
+from consilium.tasks import Task
+from consilium.tasks.base import to_regions
+
+MAX_GRADIENT_NORM = 12.0
+"""Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Where in the whole federation a round lies; the learning rate depends on nothing else.
+
+    Attributes:
+        round_index: The round, from 0.
+        rounds: How many rounds the federation trains.
+    """
+
+    round_index: int = 0
+    rounds: int = 1
+
+    def rate(self, settings: LearningSettings, step: int, steps: int) -> float:
+        """Return the learning rate at a step of this round: linear warm-up, then a half cosine down to 1 %."""
+        progress = (self.round_index + (step + 1) / steps) / self.rounds
+        if progress < settings.warmup:
+            return settings.learning_rate * progress / settings.warmup
+        fall = (progress - settings.warmup) / (1 - settings.warmup)
+        return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0))))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a round of local training gave.
+
+    Attributes:
+        weights: The network's weights after the last step.
+        loss: Mean loss over the steps.
+        steps: Optimizer steps made.
+        seconds: Wall time of the steps, with cutting the patches.
+    """
+
+    weights: Weights
+    loss: float
+    steps: int
+    seconds: float
+
+
+class Trainer:
+    """Trains one network on one site's cases, round after round.
+
+    The optimizer's moments stay at the site from round to round. The learning rate follows the federation's progress,
+    so a site that joins late or returns is in step at once.
+
+    Args:
+        task: What is learned.
+        settings: How.
+        cases: Labelled training cases; at least one.
+        device: On what.
+        loader_workers: Processes that cut patches.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: LearningSettings,
+        cases: Sequence[CachedCase],
+        device: Device,
+        *,
+        loader_workers: int = 0,
+    ) -> None:
+        if not cases:
+            raise TrainingError("there is no labelled case to train on")
+        self._task = task
+        self._settings = settings
+        self._cases = tuple(cases)
+        self._device = device
+        self._loader_workers = loader_workers
+        self._network = device.place(task.build_network(settings.network))
+        self._loss = task.build_loss()
+        self._optimizer = torch.optim.AdamW(
+            self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
+
+    def train(
+        self,
+        weights: Weights,
+        schedule: Schedule,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    ) -> TrainingResult:
+        """Train one round from the given weights.
+
+        Args:
+            weights: Where to start.
+            schedule: Which round this is.
+            cancelled: Asked before every step.
+            on_step: Told steps done, steps in all and the last loss.
+
+        Raises:
+            Cancelled: Within one step after `cancelled` turned true.
+            TrainingError: If the loss becomes non-finite or the weights do not fit.
+        """
+        set_weights(self._network, weights)
+        self._network.train()
+        steps = self._settings.steps_per_round(len(self._cases))
+        total_loss, started = 0.0, time.monotonic()
+        batches = self._batches(schedule.round_index)
+        for step in range(steps):
+            if cancelled():
+                raise Cancelled(f"training stopped at step {step} of {steps}")
+            for group in self._optimizer.param_groups:
+                group["lr"] = schedule.rate(self._settings, step, steps)
+            loss = self._step(*next(batches))
+            if not math.isfinite(loss):
+                raise TrainingError(
+                    f"the loss became {loss} at step {step + 1} of {steps} of round {schedule.round_index + 1}; "
+                    "a lower learning_rate is the usual remedy"
+                )
+            total_loss += loss
+            on_step(step + 1, steps, loss)
+        return TrainingResult(get_weights(self._network), total_loss / steps, steps, time.monotonic() - started)
+
+    def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor]]:
+        # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
+        seed = (self._settings.seed * 1_000_003 + round_index) % 2**31
+        torch.manual_seed(seed)
+        pinned = self._device.torch_device.type == "cuda"
+        loader = patch_loader(
+            self._cases, self._settings, seed=seed, workers=self._loader_workers, pin_memory=pinned
+        )
+        return iter(loader)
+
+    def _step(self, image: Tensor, tissues: Tensor) -> float:
+        target = to_regions(tissues.to(self._device.torch_device), self._task.regions)
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._device.autocast():
+            logits = self._network(self._device.move(image))
+        # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
+        loss: Tensor = self._loss(logits.float(), target.float())
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self._optimizer)
+        nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return float(loss.detach())

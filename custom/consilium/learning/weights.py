@@ -1,0 +1,44 @@
+"""Model weights as they travel between sites: named NumPy arrays, nothing that could run code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from consilium.errors import TrainingError
+
+Weights = Mapping[str, NDArray[np.generic]]
+
+
+def get_weights(network: nn.Module) -> dict[str, NDArray[np.generic]]:
+    """Copy a network's weights and buffers to the CPU."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+
+def set_weights(network: nn.Module, weights: Weights) -> None:
+    """Load weights into a network, which must have exactly these names and shapes.
+
+    Raises:
+        TrainingError: If names or shapes differ, or a value is not finite. Nothing is loaded then.
+    """
+    expected = network.state_dict()
+    problems = [f"missing {name}" for name in expected.keys() - weights.keys()]
+    problems += [f"unknown {name}" for name in weights.keys() - expected.keys()]
+    for name in expected.keys() & weights.keys():
+        if tuple(weights[name].shape) != tuple(expected[name].shape):
+            problems.append(f"{name} has shape {weights[name].shape}, not {tuple(expected[name].shape)}")
+        elif not np.isfinite(weights[name]).all():
+            problems.append(f"{name} is not finite")
+    if problems:
+        shown = "; ".join(sorted(problems)[:5])
+        raise TrainingError(f"the weights do not fit the network: {len(problems)} problem(s): {shown}")
+    network.load_state_dict({name: torch.as_tensor(np.asarray(weights[name])) for name in expected})
+
+
+def difference(new: Weights, old: Weights) -> dict[str, NDArray[np.generic]]:
+    """Return `new - old`, name by name: what a site sends after training."""
+    return {name: np.asarray(new[name] - old[name]) for name in old}

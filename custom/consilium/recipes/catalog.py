@@ -1,0 +1,88 @@
+"""The jobs in `jobs/`: every folder there is written from here, and a test keeps the two in step."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.fedavg import FedAvgRecipe
+
+CATALOG: Mapping[str, Mapping[str, Any]] = {
+    "brain_tumor_fedavg": {"rounds": 5, "min_sites": 2, "learning": {}},
+    "brain_tumor_fedavg_gpu": {
+        "rounds": 100,
+        "min_sites": 2,
+        "learning": {
+            "network": "segresnet",
+            "spacing_mm": 1.0,
+            "patch_voxels": [128, 128, 128],
+            "batch_size": 2,
+            "local_steps": None,
+            "local_epochs": 2,
+            "learning_rate": 2e-4,
+            "window_overlap": 0.5,
+        },
+    },
+}
+"""Job name to settings; what is not named here has its default in `FedAvgSettings`."""
+
+
+def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> FedAvgRecipe:
+    """Build a job of the catalog, with some settings changed.
+
+    Args:
+        name: The job's name in the catalog.
+        changes: Dotted setting names to values, for example `{"learning.local_steps": 5}`.
+
+    Raises:
+        ConfigurationError: If no job has that name, or a setting can't be used.
+    """
+    if name not in CATALOG:
+        raise ConfigurationError(f"no job is named {name!r}; known: {', '.join(CATALOG)}; see `consilium jobs list`")
+    values: dict[str, Any] = {"name": name, **CATALOG[name], "learning": dict(CATALOG[name]["learning"])}
+    for key, value in (changes or {}).items():
+        group, _, setting = key.rpartition(".")
+        target = values if not group else values.setdefault(group, {})
+        if not isinstance(target, dict):
+            raise ConfigurationError(f"setting {key!r}: {group!r} is not a group of settings")
+        target[setting] = value
+    return FedAvgRecipe.from_values(values, source=f"job {name!r}")
+
+
+def parse_changes(assignments: list[str]) -> dict[str, Any]:
+    """Read `KEY=VALUE` texts, the values as YAML: `3`, `0.1`, `null`, `[64, 64, 64]`, `segresnet`.
+
+    Raises:
+        ConfigurationError: If a text is not of that form.
+    """
+    changes = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise ConfigurationError(f"{assignment!r} is not of the form KEY=VALUE, for example learning.local_steps=5")
+        changes[key] = yaml.safe_load(value)
+    return changes
+
+
+def export_job(recipe: FedAvgRecipe, folder: Path) -> Path:
+    """Write a job's folder below `folder`, in place of one of the same name; returns it.
+
+    Raises:
+        ConfigurationError: If something that is not a job lies there.
+    """
+    target = folder / recipe.name
+    if target.exists() and not (target / "meta.json").is_file():
+        raise ConfigurationError(f"{target} exists and is not a FLARE job: it has no meta.json; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        recipe.export(temporary)
+        if target.exists():
+            shutil.rmtree(target)
+        (Path(temporary) / recipe.name).replace(target)
+    return target

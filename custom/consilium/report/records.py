@@ -1,0 +1,98 @@
+"""What a federation writes down about itself while it runs: counts, scores and codes, nothing about a patient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from consilium.data.files import write_atomically
+
+FEDERATION_FILE = "federation.json"
+"""Name of the record in the server's run folder; it is part of what `download_job` brings."""
+
+
+class Record(BaseModel):
+    """Base of the records."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class SiteReport(Record):
+    """What a site says about its own part in a task, beside weights and scores."""
+
+    role: Literal["trains", "evaluates"]
+    train_cases: int = Field(ge=0)
+    validation_cases: int = Field(ge=0)
+    left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
+    steps: int = Field(default=0, ge=0)
+    loss: float | None = None
+    train_seconds: float = Field(default=0.0, ge=0)
+    task_seconds: float = Field(default=0.0, ge=0)
+    bytes_sent: int = Field(default=0, ge=0, description="Since the site's job process started.")
+    bytes_received: int = Field(default=0, ge=0, description="Since the site's job process started.")
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class SiteRound(Record):
+    """One site in one round."""
+
+    outcome: Literal["trained", "evaluated", "refused", "no answer"]
+    reason: str | None = None
+    weight: float = Field(default=0.0, ge=0, le=1, description="Share in the round's aggregate.")
+    update_norm: float | None = Field(default=None, description="Euclidean norm of the weight difference.")
+    report: SiteReport | None = None
+
+
+class RoundRecord(Record):
+    """One round of training."""
+
+    number: int = Field(ge=1)
+    seconds: float = Field(ge=0)
+    sites: dict[str, SiteRound]
+    scores: dict[str, dict[str, float]] = Field(
+        default_factory=dict, description="Scores of the model that this round made, by site."
+    )
+
+
+class FederationRecord(Record):
+    """A whole run."""
+
+    job: str
+    status: Literal["running", "finished", "failed"] = "running"
+    reason: str | None = None
+    rounds_planned: int = Field(ge=1)
+    settings: dict[str, Any]
+    initial_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    rounds: list[RoundRecord] = Field(default_factory=list)
+    final_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    final_sites: dict[str, SiteRound] = Field(default_factory=dict)
+    best_round: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
+
+    def save(self, folder: Path) -> None:
+        """Write the record into a folder; a crash leaves the one before it."""
+        write_atomically(folder / FEDERATION_FILE, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> FederationRecord:
+        """Read the record of a run folder."""
+        return cls.model_validate(json.loads((folder / FEDERATION_FILE).read_text()))
+
+
+class BaselineRecord(Record):
+    """What the federation's model is compared with: the same settings, the same number of steps, other data.
+
+    Scores are those of validation cases of every hospital, with distances, by site.
+    """
+
+    local_steps: int = Field(ge=1, description="Steps that each local-only model was trained, as its site was.")
+    pooled_steps: int = Field(ge=1, description="Steps that the pooled model was trained: those of all sites together.")
+    local: dict[str, dict[str, dict[str, float]]] = Field(
+        description="Site that the model was trained at alone -> site that judged it -> scores."
+    )
+    pooled: dict[str, dict[str, float]] = Field(description="Site that judged the model of all data -> scores.")
+    local_seconds: float = Field(ge=0)
+    pooled_seconds: float = Field(ge=0)

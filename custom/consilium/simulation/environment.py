@@ -1,0 +1,112 @@
+"""FLARE's simulator with sites as they are in reality: each has its own `local/` files, and they are obeyed."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.job_config.api import FedJob
+from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
+from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
+from nvflare.recipe.sim_env import SimEnv
+
+from consilium.errors import ConsiliumError
+from consilium.learning.participant import SiteSettings
+from consilium.provisioning.policy import write_class_policy, write_site_policy
+
+
+class SimulationError(ConsiliumError):
+    """The simulated job did not run to its end."""
+
+
+class HospitalSimEnv(SimEnv):  # type: ignore[misc]
+    """FLARE's `SimEnv` for named hospitals, each with its own settings.
+
+    Example:
+        A notebook runs any recipe on folders of cases::
+
+            env = HospitalSimEnv({"north": SiteSettings(dataset="/data/north"), ...}, workspace_root="runs/first")
+            recipe.execute(env)
+
+    Args:
+        sites: Site name to what the hospital decides.
+        workspace_root: Folder in which the job gets a workspace of its own.
+    """
+
+    def __init__(self, sites: Mapping[str, SiteSettings], workspace_root: str | Path) -> None:
+        super().__init__(clients=list(sites), workspace_root=str(Path(workspace_root).resolve()))
+        self.sites = dict(sites)
+
+    def deploy(self, job: FedJob) -> str:
+        """Run a job to its end; returns its id.
+
+        Raises:
+            SimulationError: If it fails.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            job.export_job(folder)
+            run_in_simulator(Path(folder) / job.name, self.sites, Path(self.workspace_root) / job.name)
+        return str(job.name)
+
+
+def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Path) -> None:
+    """Run an exported job in FLARE's simulator, one process for each site.
+
+    The policy is the real one: the class allow-list is in force, so a job that names another class is refused, and a
+    job can bring no code, because the allow-list would have to name it.
+
+    Args:
+        job: The job's folder.
+        sites: Site name to what the hospital decides.
+        workspace: What was in it is removed, but for its `local/` and `startup/`.
+
+    Raises:
+        SimulationError: If the job fails.
+    """
+    write_class_policy(workspace / WorkspaceConstants.SITE_FOLDER_NAME)
+    runner = _HospitalSimulatorRunner(job, sites, workspace)
+    return_code = runner.run()
+    if return_code:
+        raise SimulationError(
+            f"the simulated job ended with return code {return_code}; the server's log is {server_folder(workspace)}/log.txt"
+        )
+
+
+def server_folder(workspace: Path) -> Path:
+    """Return the folder in which a simulated server keeps the job's results."""
+    return workspace / "server" / SimulatorConstants.JOB_NAME
+
+
+class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]
+    """FLARE's runner copies one `local/` to every site; here each site gets its own privacy policy on top."""
+
+    def __init__(self, job: Path, sites: Mapping[str, SiteSettings], workspace: Path) -> None:
+        super().__init__(
+            job_folder=str(job.resolve()),
+            workspace=str(workspace.resolve()),
+            clients=",".join(sites),
+            threads=len(sites),
+        )
+        self._sites = dict(sites)
+
+    def _setup_local_startup(self, log_config_file_path: str, workspace: str) -> None:
+        super()._setup_local_startup(log_config_file_path, workspace)
+        site = self._sites.get(Path(workspace).name)
+        if site is not None:
+            write_site_policy(Path(workspace) / WorkspaceConstants.SITE_FOLDER_NAME, site)
+
+
+def main() -> None:
+    """Run the simulation that standard input describes: the process that `SimulatedJob` starts."""
+    request: dict[str, Any] = json.load(sys.stdin)
+    sites = {name: SiteSettings.model_validate(values) for name, values in request["sites"].items()}
+    run_in_simulator(Path(request["job"]), sites, Path(request["workspace"]))
+
+
+if __name__ == "__main__":
+    main()

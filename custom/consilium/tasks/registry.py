@@ -1,0 +1,23 @@
+"""The tasks that a job may name. A job carries a name, never a class path: there is nothing in it to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from consilium.errors import ConfigurationError
+from consilium.tasks.base import Task
+from consilium.tasks.brain_tumor import BrainTumor
+
+TASKS: Mapping[str, Task] = {task.name: task for task in (BrainTumor(),)}
+
+
+def get_task(name: str) -> Task:
+    """Return the task of that name.
+
+    Raises:
+        ConfigurationError: If no task has it.
+    """
+    try:
+        return TASKS[name]
+    except KeyError:
+        raise ConfigurationError(f"no task is named {name!r}; known: {', '.join(sorted(TASKS))}") from None
