@@ -1,17 +1,12 @@
 """Synthetic hospitals: real anatomy, simulated gliomas, a different scanner in each."""
 
 from consilium.data.synthetic.anatomy import Grid
-from consilium.data.synthetic.cohort import (
-    DEMO_COHORT,
-    Cohort,
-    CohortSpec,
-    HospitalSpec,
-    Patient,
-    make_cohort,
-    make_patient,
-)
+from consilium.data.synthetic.cohort import Cohort, make_cohort
+from consilium.data.synthetic.demo import DEMO_COHORT
+from consilium.data.synthetic.patient import Patient, make_patient
 from consilium.data.synthetic.scanner import Scanner
 from consilium.data.synthetic.signal import Sequence
+from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.data.synthetic.tumor import Label, TumorMix
 from consilium.data.synthetic.writers import Layout
 

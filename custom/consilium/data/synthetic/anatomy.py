@@ -1,11 +1,12 @@
 """Heads: the MNI152 tissue maps, and the individual patients that are bent out of them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import ndimage
 
 from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise, spline_field, spline_knots
@@ -13,6 +14,10 @@ from consilium.errors import ConfigurationError
 
 Point = npt.NDArray[np.float64]
 """A position `(3,)` in mm, axes toward right, anterior and superior."""
+
+
+# The widest brain of an adult: width, length and height, in mm.
+_HEAD_MM = (150.0, 190.0, 150.0)
 
 
 class Grid(BaseModel):
@@ -27,6 +32,16 @@ class Grid(BaseModel):
 
     shape: tuple[int, int, int] = (240, 240, 155)
     spacing_mm: float = Field(default=1.0, ge=0.5, le=4.0)
+
+    @model_validator(mode="after")
+    def _holds_a_head(self) -> "Grid":
+        extent = [size * self.spacing_mm for size in self.shape]
+        if any(have < need for have, need in zip(extent, _HEAD_MM, strict=True)):
+            raise ValueError(
+                f"a grid of {self.shape} voxels at {self.spacing_mm:g} mm spans {extent} mm; a head "
+                f"needs at least {list(_HEAD_MM)} mm"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -76,7 +91,8 @@ class Head:
         csf: Share of cerebrospinal fluid.
         vessel: Share of what takes up contrast agent in health: cortical veins, choroid plexus.
         brain: The skull-stripped brain.
-        side_mm: Signed distance from the mid-sagittal plane as this patient's anatomy, mass effect included, has it.
+        side_mm: Signed distance from the mid-sagittal plane as this patient's anatomy, mass effect included,
+            has it.
         center_mm: Where the mass sits, in mm from the first voxel of the box.
         spacing_mm: Size of a voxel.
         box: The place of the maps in the stored grid.
@@ -93,10 +109,12 @@ class Head:
     box: tuple[slice, slice, slice]
 
 
+@lru_cache(maxsize=1)
 def load_atlas(spacing_mm: float) -> Atlas:
     """Load the MNI152 tissue maps, smoothed so that a grid of `spacing_mm` samples them without aliasing.
 
-    The maps are those of Fonov et al. 2011 (ICBM 152, nonlinear, symmetric, 2009a), which nilearn carries with it.
+    The maps are those of Fonov et al. 2011 (ICBM 152, nonlinear, symmetric, 2009a), which nilearn carries
+    with it.
 
     Raises:
         ConfigurationError: nilearn is not installed.
@@ -119,21 +137,20 @@ def load_atlas(spacing_mm: float) -> Atlas:
     )
     brain = intensity > 0.05
     box = _bounding_box(brain, margin=3)
-    brain = brain[box]
-    gray, white = gray[box] * brain, white[box] * brain
+    inside = brain[box].astype(np.float32)
     origin = template.affine[:3, 3] + [side.start for side in box]
     sigma = 0.42 * np.sqrt(max(spacing_mm**2 - 1, 0))
-    gray, white, brain = (
-        ndimage.gaussian_filter(tissue, sigma) for tissue in (gray, white, np.float32(brain))
+    gray, white, inside = (
+        ndimage.gaussian_filter(tissue, sigma) for tissue in (gray[box] * inside, white[box] * inside, inside)
     )
-    return Atlas(gray, white, brain, tuple(origin.tolist()))
+    return Atlas(gray, white, inside, tuple(origin.tolist()))
 
 
 def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) -> Head:
     """Bend the average head into one patient's.
 
-    The patient differs by posture and size (an affine map, in half of them mirrored), by shape (a smooth displacement),
-    by the width of the ventricles, by the course of the sulci and by the push of the mass.
+    The patient differs by posture and size (an affine map, in half of them mirrored), by shape (a smooth
+    displacement), by the width of the ventricles, by the course of the sulci and by the push of the mass.
 
     Args:
         atlas: The average head.
@@ -145,10 +162,10 @@ def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) ->
     world = _lattice(grid, knot)
     matrix, shift = _random_posture(rng)
     bend = [smooth_noise(rng, world.shape[1:], width_mm=26, spacing_mm=_KNOT_MM) for _ in range(3)]
-    lattice = _transform(matrix, world) + np.float32(2.5) * np.stack(bend) + shift[:, None, None, None]
+    lattice = _transform(matrix, world) + np.float32(2.5) * np.stack(bend) + _column(shift)
     lattice += _ventricle_stretch(lattice, rng.normal(0.0, 0.14))
     seat = _nearest(lattice, mass.seat_mm)
-    push = _mass_effect(world - world[(slice(None), *seat)][:, None, None, None], mass.radius_mm)
+    push = _mass_effect(world - _column(world[(slice(None), *seat)]), mass.radius_mm)
     lattice -= _transform(matrix, push * _give(atlas.sample(atlas.brain, lattice)))
     position = np.stack([spline_field(axis, grid.shape, knot) for axis in lattice])
 
@@ -175,6 +192,12 @@ _KNOT_MM = 5.0
 # Middle of the MNI152 brain: what comes to lie in the middle of the stored grid.
 _CENTER_MM = np.array([0.0, -18.0, 7.0], dtype=np.float32)
 _VENTRICLES_MM = np.array([0.0, -12.0, 14.0], dtype=np.float32)
+_VENTRICLES_REACH_MM = np.array([22.0, 36.0, 22.0], dtype=np.float32)
+
+
+def _column(vector: FloatMap) -> FloatMap:
+    """A vector `(3,)`, shaped to be added to a field `(3, X, Y, Z)`."""
+    return vector.reshape(3, 1, 1, 1)
 
 
 def _lattice(grid: Grid, knot: float) -> FloatMap:
@@ -200,20 +223,21 @@ def _random_posture(rng: np.random.Generator) -> tuple[FloatMap, FloatMap]:
 
 def _transform(matrix: FloatMap, vectors: FloatMap) -> FloatMap:
     """Apply a `(3, 3)` matrix about the brain's middle to positions or displacements `(3, X, Y, Z)`."""
-    return np.einsum("ij,jxyz->ixyz", matrix, vectors)
+    return cast("FloatMap", np.einsum("ij,jxyz->ixyz", matrix, vectors))
 
 
 def _ventricle_stretch(position: FloatMap, widening: float) -> FloatMap:
     """Displacement that widens (positive) or narrows the ventricles and dies out toward the cortex."""
-    offset = position - _VENTRICLES_MM[:, None, None, None]
-    reach = np.exp(-np.sum((offset / np.array([22, 36, 22], np.float32)[:, None, None, None]) ** 2, axis=0))
+    offset = position - _column(_VENTRICLES_MM)
+    reach = np.exp(-np.sum((offset / _column(_VENTRICLES_REACH_MM)) ** 2, axis=0))
     return cast("FloatMap", -np.float32(widening) * reach * offset)
 
 
-def _nearest(position: FloatMap, target: Point) -> tuple[int, ...]:
+def _nearest(position: FloatMap, target: Point) -> tuple[int, int, int]:
     """Index of the MNI position that is nearest to `target`."""
-    distance = np.sum((position - target.astype(np.float32)[:, None, None, None]) ** 2, axis=0)
-    return tuple(int(i) for i in np.unravel_index(np.argmin(distance), distance.shape))
+    distance = np.sum((position - _column(target.astype(np.float32))) ** 2, axis=0)
+    x, y, z = np.unravel_index(np.argmin(distance), distance.shape)
+    return int(x), int(y), int(z)
 
 
 def _mass_effect(offset: FloatMap, radius: float) -> FloatMap:
@@ -228,7 +252,7 @@ def _mass_effect(offset: FloatMap, radius: float) -> FloatMap:
 def _give(inside: FloatMap) -> FloatMap:
     """How far tissue can move: not at all at the skull, freely 15 mm beneath it."""
     depth = ndimage.gaussian_filter(inside, 10 / _KNOT_MM)
-    return np.clip(2.5 * (depth - 0.55), 0, 1)
+    return cast("FloatMap", np.clip(2.5 * (depth - 0.55), 0, 1))
 
 
 def _individual_tissue(
@@ -236,9 +260,9 @@ def _individual_tissue(
 ) -> tuple[FloatMap, FloatMap, FloatMap]:
     """Gray, white and CSF shares of one patient.
 
-    The atlas averages 152 heads, so its sulci are blurred away. Each patient gets new ones: thin sheets of CSF, lined by
-    cortex, with white matter in the blades between them. They and a fine preference decide where the average hesitates;
-    deep structures, on which all heads agree, stay where they are.
+    The atlas averages 152 heads, so its sulci are blurred away. Each patient gets new ones: thin sheets of
+    CSF, lined by cortex, with white matter in the blades between them. They and a fine preference decide
+    where the average hesitates; deep structures, on which all heads agree, stay where they are.
     """
     gray, white = np.zeros(brain.shape, np.float32), np.zeros(brain.shape, np.float32)
     gray[brain] = atlas.sample(atlas.gray, position[:, brain])
@@ -267,8 +291,8 @@ def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.G
     veins = np.clip(1.5 * (course - 1.1), 0, 1)
     plexus = np.zeros_like(csf)
     for side in (-1, 1):
-        seat = np.array([side * 22.0, -40.0, 9.0], np.float32)[:, None, None, None]
-        plexus += np.exp(-np.sum(((position - seat) / 6.0) ** 2, axis=0))
+        seat = np.array([side * 22.0, -40.0, 9.0], np.float32)
+        plexus += np.exp(-np.sum(((position - _column(seat)) / 6.0) ** 2, axis=0))
     return cast("FloatMap", csf * np.clip(0.7 * veins + 0.6 * plexus, 0, 0.9))
 
 

@@ -21,8 +21,8 @@ def smooth_noise(
 ) -> FloatMap:
     """Draw a smooth field of zero mean and unit standard deviation.
 
-    White noise on a lattice is blurred there and then blended by cubic B-splines: far faster than blurring noise on
-    every voxel. Without the first step the axes of the lattice would show in the shapes.
+    White noise on a lattice is blurred there and then blended by cubic B-splines: far faster than blurring
+    noise on every voxel. Without the first step the axes of the lattice would show in the shapes.
 
     Args:
         rng: The source of randomness.
@@ -43,18 +43,20 @@ def smooth_noise(
 
 
 def spline_field(knots: FloatMap, shape: tuple[int, int, int], knot: float) -> FloatMap:
-    """Blend a lattice of values into a smooth field by cubic B-splines, which keep a linear function as it is.
+    """Blend a lattice of values into a smooth field by cubic B-splines, which keep linear functions.
 
     Args:
-        knots: Values on the lattice; on each axis `spline_knots(size, knot)` of them, the first at voxel `-knot`.
+        knots: Values on the lattice; on each axis `spline_knots(size, knot)` of them, the first at voxel
+            `-knot`.
         shape: Voxels of the field, `(X, Y, Z)`.
         knot: Voxels between knots.
 
     Returns:
         The field, `(X, Y, Z)`.
     """
-    # Last axis first: the largest step then copies whole contiguous planes. Sums of four terms instead of matrix
-    # products: BLAS rounds differently with another number of threads, and its idle threads steal the workers' time.
+    # Last axis first: the largest step then copies whole contiguous planes. Sums of four terms instead of
+    # matrix products: BLAS rounds differently with another number of threads, and its idle threads steal the
+    # workers' time.
     for axis in (2, 1, 0):
         first, weights = _spline_weights(shape[axis], knot)
         column = [1, 1, 1]
@@ -72,7 +74,7 @@ def spline_knots(size: int, knot: float) -> int:
 
 
 def _spline_weights(size: int, knot: float) -> tuple[npt.NDArray[np.intp], FloatMap]:
-    """First of the four knots that `size` voxels depend on, `(size,)`, and the weights of the four, `(4, size)`."""
+    """First of the four knots of every voxel, `(size,)`, and the weights of the four, `(4, size)`."""
     position = np.arange(size) / knot
     first = position.astype(np.intp)
     t = position - first

@@ -45,7 +45,7 @@ class Scanner(BaseModel):
 def acquire(
     scanner: Scanner, specimen: Specimen, brain: BoolMap, spacing_mm: float, rng: np.random.Generator
 ) -> dict[Modality, npt.NDArray[np.int16]]:
-    """Take the four images of a patient, skull-stripped: exactly 0 outside `brain`, at least 1 inside.
+    """Take the four images of a patient, skull-stripped: 0 outside `brain`, at least 1 inside.
 
     Args:
         scanner: The hospital's scanner.
@@ -73,7 +73,7 @@ def acquire(
 
 
 def _blur(in_plane_mm: float, slice_mm: float, spacing_mm: float) -> tuple[float, float, float]:
-    """Standard deviations, in voxels, that bring voxels of `spacing_mm` to the resolution of the acquisition."""
+    """Standard deviations, in voxels, that bring `spacing_mm` to the resolution of the acquisition."""
     plane, through = (
         0.42 * np.sqrt(max(size**2 - spacing_mm**2, 0)) / spacing_mm for size in (in_plane_mm, slice_mm)
     )

@@ -46,8 +46,8 @@ class Tissue(NamedTuple):
     spread: float
 
 
-# Healthy tissue: Wansapura et al. 1999 and Stanisz et al. 2005 at 3 T, rounded. Tumor parts: typical values of relaxometry
-# in glioblastoma (Hattingen et al. 2013, Lescher et al. 2015).
+# Healthy tissue: Wansapura et al. 1999 and Stanisz et al. 2005 at 3 T, rounded. Tumor parts: typical values
+# of relaxometry in glioblastoma (Hattingen et al. 2013, Lescher et al. 2015).
 TISSUES: Mapping[str, Tissue] = {
     "gray": Tissue(1450, 98, 0.81, 0.01, 0.05),
     "white": Tissue(820, 74, 0.71, 0.005, 0.04),
@@ -59,6 +59,7 @@ TISSUES: Mapping[str, Tissue] = {
     "edema": Tissue(1750, 165, 0.86, 0.005, 0.09),
 }
 
+_FREE_WATER_T1_MS = 4000.0
 # Relaxivity of gadobutrol in plasma at 3 T, l/(mmol s).
 _R1, _R2 = 5.0, 7.1
 
@@ -69,7 +70,8 @@ class Specimen:
 
     Args:
         shares: Share of each tissue of `TISSUES` in each voxel.
-        texture: Fine structure: how much more or less water than usual for its tissue a voxel holds, unit variance.
+        texture: Fine structure: how much more or less water than usual for its tissue a voxel holds, unit
+            variance.
         patient: The same for a tissue of this patient as a whole.
     """
 
@@ -101,8 +103,8 @@ def make_specimen(head: Head, tumor: Tumor, rng: np.random.Generator) -> Specime
 def signal_map(specimen: Specimen, sequence: Sequence, *, tesla: float, agent: bool) -> FloatMap:
     """The ideal image `(X, Y, Z)` of a specimen: no noise, no bias, signed for inversion recovery.
 
-    A voxel's signal is the share-weighted mean of its tissues' signals. Texture moves T1 and T2 together, as water
-    content does, so that what is darker on T1 is brighter on T2.
+    A voxel's signal is the share-weighted mean of its tissues' signals. Texture moves T1 and T2 together, as
+    water content does, so that what is darker on T1 is brighter on T2.
 
     Args:
         specimen: What is imaged.
@@ -129,8 +131,8 @@ def tissue_signal(
 ) -> float:
     """Signal of one tissue relative to pure, fully relaxed water.
 
-    T1 grows with the field as its 0.4th power (after Bottomley et al. 1984); T2 hardly changes. Contrast agent adds
-    its relaxivity times its concentration to both rates.
+    T1 grows with the field as its 0.4th power (after Bottomley et al. 1984); T2 hardly changes. Contrast
+    agent adds its relaxivity times its concentration to both rates.
 
     Args:
         tissue: The tissue.
@@ -139,7 +141,8 @@ def tissue_signal(
         agent: Whether contrast agent was given.
         water: Factor on both relaxation times.
     """
-    t1 = tissue.t1_ms * water * (tesla / 3) ** 0.4 if tissue.t1_ms < 4000 else tissue.t1_ms
+    # Free water has the same T1 at every field strength.
+    t1 = tissue.t1_ms * water * (1.0 if tissue.t1_ms > _FREE_WATER_T1_MS else (tesla / 3) ** 0.4)
     t2 = tissue.t2_ms * water
     if agent:
         # Wetter tumor is less vital: fewer vessels bring it less agent.

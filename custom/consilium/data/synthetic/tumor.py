@@ -78,7 +78,8 @@ class Tumor:
 
     Args:
         label: The truth.
-        necrosis: Share of necrotic tissue, 0 to 1; the four shares are soft at their edges, as voxels mix tissues.
+        necrosis: Share of necrotic tissue, 0 to 1; the four shares are soft at their edges, as voxels mix
+            tissues.
         solid: Share of solid tumor without enhancement.
         enhancing: Share of enhancing tumor.
         edema: Share of edematous water in what the core has left of the voxel.
@@ -154,7 +155,7 @@ def _grow_core(head: Head, plan: TumorPlan, rng: np.random.Generator) -> BoolMap
         middle = np.float32(0.55 * radius if lobe else 0) * rng.standard_normal(3, dtype=np.float32)
         stretch, _ = np.linalg.qr(rng.standard_normal((3, 3)))
         axes = (stretch / rng.uniform(0.8, 1.3, 3)) / (rng.uniform(0.45, 0.85) if lobe else 1.0)
-        local = np.einsum("ji,jxyz->ixyz", axes.astype(np.float32), offset - middle[:, None, None, None])
+        local = np.einsum("ji,jxyz->ixyz", axes.astype(np.float32), offset - middle.reshape(3, 1, 1, 1))
         np.minimum(reach, np.sqrt(np.sum(local**2, axis=0)), out=reach)
     shape = head.brain.shape
     bumps = 0.20 * smooth_noise(rng, shape, width_mm=10, spacing_mm=head.spacing_mm)
@@ -191,8 +192,9 @@ def _grow_edema(
 ) -> tuple[BoolMap, FloatMap]:
     """Edema around the core: where it is, and how much water it holds, 0 to 1.
 
-    Water diffuses out of the core through tissue that conducts it: white matter well, gray matter badly, CSF not at
-    all. The spread is solved on a coarse grid; the tissue of each fine voxel then decides at the border.
+    Water diffuses out of the core through tissue that conducts it: white matter well, gray matter badly, CSF
+    not at all. The spread is solved on a coarse grid; the tissue of each fine voxel then decides at the
+    border.
     """
     side = np.sign(_at_center(head, head.side_mm))
     same_side = np.clip(0.5 + side * head.side_mm / 4, 0.35, 1).astype(np.float32)

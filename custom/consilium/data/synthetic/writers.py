@@ -27,7 +27,7 @@ class Layout(str, Enum):
     BRATS_2023 = "brats2023"
     """`BraTS-GLI-00000-000/BraTS-GLI-00000-000-t1c.nii.gz`; labels 1, 2, 3."""
     DECATHLON = "decathlon"
-    """`imagesTr/BRATS_001.nii.gz`, all modalities in one; labels 1 = edema, 2 = non-enhancing, 3 = enhancing."""
+    """`imagesTr/BRATS_001.nii.gz`, one 4D image; labels 1 = edema, 2 = non-enhancing, 3 = enhancing."""
 
 
 def case_name(layout: Layout, index: int) -> str:
@@ -41,7 +41,7 @@ def case_name(layout: Layout, index: int) -> str:
 
 
 def case_paths(layout: Layout, case: str) -> list[Path]:
-    """What a case consists of, relative to the hospital's folder: one folder, or the files of the Decathlon."""
+    """What a case consists of, relative to the hospital's folder: one folder, or two files."""
     if layout is Layout.DECATHLON:
         return [Path(part, f"{case}.nii.gz") for part in ("imagesTr", "labelsTr")]
     return [Path(case)]
@@ -113,7 +113,7 @@ _DECATHLON_CHANNELS: tuple[Modality, ...] = ("flair", "t1", "t1ce", "t2")
 def _write_brats(
     style: _BratsStyle, folder: Path, case: str, images: Images, label: LabelMap, spacing: float
 ) -> None:
-    """One folder a case, one file an image; axes toward left, posterior and superior, as BraTS stores them."""
+    """One folder a case, one file an image; axes toward left, posterior and superior."""
     (folder / case).mkdir(parents=True, exist_ok=True)
     affine = np.diag([-spacing, -spacing, spacing, 1.0])
     affine[1, 3] = (label.shape[1] - 1) * spacing
@@ -129,9 +129,11 @@ def _write_decathlon(folder: Path, case: str, images: Images, label: LabelMap, s
     affine = np.diag([spacing, spacing, spacing, 1.0])
     numbered = _renumber(label, {Label.EDEMA: 1, Label.NECROTIC_CORE: 2, Label.ENHANCING: 3})
     channels = np.stack([images[modality] for modality in _DECATHLON_CHANNELS], axis=-1)
-    for array, path in zip((channels, numbered), case_paths(Layout.DECATHLON, case), strict=True):
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        _save(array, affine, folder / path)
+    image_path, label_path = (folder / path for path in case_paths(Layout.DECATHLON, case))
+    image_path.parent.mkdir(parents=True, exist_ok=True)
+    label_path.parent.mkdir(parents=True, exist_ok=True)
+    _save(channels, affine, image_path)
+    _save(numbered, affine, label_path)
 
 
 def _renumber(label: LabelMap, numbers: Mapping[Label, int]) -> LabelMap:
