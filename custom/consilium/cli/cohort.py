@@ -30,7 +30,10 @@ Repeat a command that was interrupted: it makes only what is missing.
 
 def cohort(
     folder: Annotated[
-        Path, typer.Argument(help="Where to put the hospitals, one subfolder each.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Where to put the hospitals, one subfolder each.", show_default=False
+        ),
     ],
     hospital: Annotated[
         list[str] | None,
@@ -60,16 +63,17 @@ def cohort(
     missing_et: Annotated[
         float | None,
         typer.Option(
-            help="Share of patients without enhancing tumor, 0 to 1; the demo has 0.2.", show_default=False
+            help="Share of patients without enhancing tumor, 0 to 1. Without it, 0.2 and in dahlia 0.25.",
+            show_default=False,
         ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes, at most one for each core.")] = 1,
 ) -> None:
     """Make synthetic hospitals: real anatomy, simulated gliomas, a different scanner in each.
 
-    Every patient has T1, T1 with contrast agent, T2 and FLAIR images and the true segmentation, stored as a
-    hospital with that layout would hold them. Nothing in them is from a patient; a model trained on them is
-    for trying things out, never for use.
+    Every patient has T1, T1 with contrast agent, T2, FLAIR and the true segmentation.
+
+    Nothing in them is from a patient: a model trained on them is for trying things out, never for use.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -91,6 +91,8 @@ class Head:
         csf: Share of cerebrospinal fluid.
         vessel: Share of what takes up contrast agent in health: cortical veins, choroid plexus.
         brain: The skull-stripped brain.
+        cerebrum: What lies above the tentorium, the membrane that keeps gliomas of the cerebrum out of the
+            cerebellum.
         side_mm: Signed distance from the mid-sagittal plane as this patient's anatomy, mass effect included,
             has it.
         center_mm: Where the mass sits, in mm from the first voxel of the box.
@@ -103,6 +105,7 @@ class Head:
     csf: FloatMap
     vessel: FloatMap
     brain: BoolMap
+    cerebrum: BoolMap
     side_mm: FloatMap
     center_mm: Point
     spacing_mm: float
@@ -161,8 +164,8 @@ def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) ->
     knot = _KNOT_MM / grid.spacing_mm
     world = _lattice(grid, knot)
     matrix, shift = _random_posture(rng)
-    bend = [smooth_noise(rng, world.shape[1:], width_mm=26, spacing_mm=_KNOT_MM) for _ in range(3)]
-    lattice = _transform(matrix, world) + np.float32(2.5) * np.stack(bend) + _column(shift)
+    bend = [smooth_noise(rng, world.shape[1:], width_mm=30, spacing_mm=_KNOT_MM) for _ in range(3)]
+    lattice = _transform(matrix, world) + np.float32(2.2) * np.stack(bend) + _column(shift)
     lattice += _ventricle_stretch(lattice, rng.normal(0.0, 0.14))
     seat = _nearest(lattice, mass.seat_mm)
     push = _mass_effect(world - _column(world[(slice(None), *seat)]), mass.radius_mm)
@@ -180,6 +183,7 @@ def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) ->
         csf=csf,
         vessel=_vessels(position, csf, grid.spacing_mm, rng),
         brain=brain,
+        cerebrum=brain & _above_tentorium(position),
         side_mm=position[0],
         center_mm=((np.array(seat) - 1) * knot - first) * grid.spacing_mm,
         spacing_mm=grid.spacing_mm,
@@ -285,10 +289,23 @@ def _individual_tissue(
     return gray, white, csf
 
 
+def _above_tentorium(position: FloatMap) -> BoolMap:
+    """Where MNI positions `(3, X, Y, Z)` are in the cerebrum: not below the tentorium or in the brainstem.
+
+    The tentorium is a tent: highest at the midline, falling off to both sides and to the back.
+    """
+    x, y, z = np.abs(position[0]), position[1], position[2]
+    tent = -2 - 0.5 * x - 0.2 * np.clip(-50 - y, 0, None)
+    cerebellum = (y < -34) & (z < tent)
+    brainstem = (x < 16) & (y < -8) & (z < -8)
+    return cast("BoolMap", ~(cerebellum | brainstem))
+
+
 def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.Generator) -> FloatMap:
     """Share of enhancing vessel per voxel: thin veins in the sulci, and the choroid plexus in both atria."""
     course = smooth_noise(rng, csf.shape, width_mm=5, spacing_mm=spacing)
-    veins = np.clip(1.5 * (course - 1.1), 0, 1)
+    # None near the midline: that CSF is in the ventricles.
+    veins = np.clip(1.5 * (course - 1.1), 0, 1) * np.clip((np.abs(position[0]) - 28) / 8, 0, 1)
     plexus = np.zeros_like(csf)
     for side in (-1, 1):
         seat = np.array([side * 22.0, -40.0, 9.0], np.float32)

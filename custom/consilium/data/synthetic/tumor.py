@@ -165,10 +165,10 @@ def _grow_core(head: Head, plan: TumorPlan, rng: np.random.Generator) -> BoolMap
     barrier = ndimage.gaussian_filter(head.csf, 2.5 / head.spacing_mm)
     beyond = np.clip(1.5 - head.side_mm * np.sign(_at_center(head, head.side_mm)) / 4, 0, 4)
     reach += radius * (1.5 * barrier + 0.8 * beyond)
-    reach[~head.brain] = np.inf
+    reach[~head.cerebrum] = np.inf
     core = _lowest(reach, plan.core_ml, head.spacing_mm)
     core = ndimage.gaussian_filter(core.astype(np.float32), 0.7) > 0.5
-    return _without_holes(_largest_part(core & head.brain))
+    return _without_holes(_largest_part(core & head.cerebrum))
 
 
 def _rim_and_necrosis(core: BoolMap, spacing: float, rng: np.random.Generator) -> tuple[BoolMap, BoolMap]:
@@ -181,7 +181,7 @@ def _rim_and_necrosis(core: BoolMap, spacing: float, rng: np.random.Generator) -
     depth = np.zeros(core.shape, np.float32)
     depth[box] = ndimage.distance_transform_edt(inner, sampling=spacing)[1:-1, 1:-1, 1:-1] - spacing / 2
     uneven = smooth_noise(rng, core.shape, width_mm=8, spacing_mm=spacing)
-    # Lognormal: nodules where it is thick, a gap where it would be thinner than a millimeter.
+    # Lognormal: nodules where it is thick, a gap where it would be thinnest.
     thickness = (rng.uniform(1.6, 2.8) + 0.8 * (spacing - 1)) * np.exp(0.5 * uneven)
     thickness[thickness < 0.5 + 0.5 * spacing] = 0
     return core & (depth <= thickness), core & (depth > np.maximum(thickness, 2.0))
@@ -192,23 +192,23 @@ def _grow_edema(
 ) -> tuple[BoolMap, FloatMap]:
     """Edema around the core: where it is, and how much water it holds, 0 to 1.
 
-    Water diffuses out of the core through tissue that conducts it: white matter well, gray matter badly, CSF
-    not at all. The spread is solved on a coarse grid; the tissue of each fine voxel then decides at the
-    border.
+    Water diffuses out of the core through tissue that conducts it: white matter well, gray matter and
+    CSF badly. The spread is solved on a coarse grid; the tissue of each fine voxel then decides at the border,
+    where CSF is left out for good.
     """
     side = np.sign(_at_center(head, head.side_mm))
     same_side = np.clip(0.5 + side * head.side_mm / 4, 0.35, 1).astype(np.float32)
-    conduct = (head.white + 0.15 * head.gray) * same_side
+    conduct = (head.white + 0.15 * head.gray) * same_side * head.cerebrum
     stride = max(round(3.5 / head.spacing_mm), 1)
     # A floor, since a front that no tissue lets pass takes the square shape of the blurring kernel.
     spread = _diffuse(core, 0.3 + 0.65 * conduct, stride, sigma=4.0 / (head.spacing_mm * stride))
     texture = smooth_noise(rng, core.shape, width_mm=6, spacing_mm=head.spacing_mm)
     pressure = np.log(spread + 1e-12) + 2.0 * np.log(conduct + 0.05) + 0.5 * texture
-    pressure[core | ~head.brain | (head.csf > 0.4)] = -np.inf
+    pressure[core | ~head.cerebrum | (head.csf > 0.4)] = -np.inf
     missing_ml = plan.whole_ml - core.sum() * head.spacing_mm**3 / 1000
     edema = _lowest(-pressure, missing_ml, head.spacing_mm)
     smooth = ndimage.gaussian_filter((edema | core).astype(np.float32), 0.8)
-    edema = _largest_part((smooth > 0.5) & head.brain & (head.csf < 0.4) | core) & ~core
+    edema = _largest_part((smooth > 0.5) & head.cerebrum & (head.csf < 0.4) | core) & ~core
     # Wettest beside the core, where the spread is near 1; at the margin a third of the voxel is edema.
     water = _soften(edema | core) * np.clip(0.8 + 0.06 * np.log(spread + 1e-12), 0.35, 0.8)
     return edema, water
@@ -250,9 +250,7 @@ def _lowest(values: FloatMap, volume_ml: float, spacing: float) -> BoolMap:
 
 
 def _largest_part(mask: BoolMap) -> BoolMap:
-    parts, count = ndimage.label(mask)
-    if count == 0:
-        return mask
+    parts, _ = ndimage.label(mask)
     return cast("BoolMap", parts == 1 + np.argmax(np.bincount(parts.ravel())[1:]))
 
 

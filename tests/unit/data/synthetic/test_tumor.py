@@ -19,6 +19,12 @@ def test_tumor_lies_in_the_brain(grown: Patients) -> None:
         assert head.brain[tumor.label > 0].all()
 
 
+def test_tumor_does_not_cross_the_tentorium(grown: Patients) -> None:
+    for head, tumor in grown:
+        assert head.cerebrum[tumor.label > 0].all()
+        assert 0.75 < head.cerebrum.sum() / head.brain.sum() < 0.95, "a cerebrum is most of a brain"
+
+
 def test_whole_tumor_has_a_gliomas_volume(grown: Patients) -> None:
     for head, tumor in grown:
         assert 15 < (tumor.label > 0).sum() * head.spacing_mm**3 / 1000 < 165
