@@ -1,8 +1,8 @@
 """Synthetic hospitals: real anatomy, simulated gliomas, a different scanner in each."""
 
-from consilium.data.synthetic.anatomy import Grid
 from consilium.data.synthetic.cohort import Cohort, make_cohort
 from consilium.data.synthetic.demo import DEMO_COHORT
+from consilium.data.synthetic.grid import Grid
 from consilium.data.synthetic.patient import Patient, make_patient
 from consilium.data.synthetic.scanner import Scanner
 from consilium.data.synthetic.signal import Sequence

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from consilium.data.synthetic.anatomy import Atlas, Grid, load_atlas
+from consilium.data.synthetic.atlas import Atlas, load_atlas
+from consilium.data.synthetic.grid import Grid
 from consilium.data.synthetic.marker import CohortMarker
 from consilium.data.synthetic.patient import make_patient
 from consilium.data.synthetic.spec import CohortSpec, HospitalSpec

@@ -1,6 +1,6 @@
 """The demo cohort: four hospitals with four layouts and four clearly different scanners."""
 
-from consilium.data.synthetic.anatomy import Grid
+from consilium.data.synthetic.grid import Grid
 from consilium.data.synthetic.scanner import Scanner
 from consilium.data.synthetic.signal import Sequence
 from consilium.data.synthetic.spec import CohortSpec, HospitalSpec

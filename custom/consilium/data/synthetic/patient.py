@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from consilium.data.synthetic.anatomy import Atlas, Grid, Head, grow_head
+from consilium.data.synthetic.atlas import Atlas
+from consilium.data.synthetic.grid import Grid
+from consilium.data.synthetic.head import Head, grow_head
 from consilium.data.synthetic.scanner import Modality, acquire
 from consilium.data.synthetic.signal import make_specimen
 from consilium.data.synthetic.spec import HospitalSpec

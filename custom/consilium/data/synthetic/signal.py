@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from consilium.data.synthetic.anatomy import Head
+from consilium.data.synthetic.head import Head
 from consilium.data.synthetic.noise import FloatMap, smooth_noise
 from consilium.data.synthetic.tumor import Tumor
 

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from consilium.data.synthetic.anatomy import Grid
+from consilium.data.synthetic.grid import Grid
 from consilium.data.synthetic.scanner import Scanner
 from consilium.data.synthetic.tumor import TumorMix
 from consilium.data.synthetic.writers import Layout

@@ -9,7 +9,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import ndimage
 
-from consilium.data.synthetic.anatomy import Atlas, Head, Mass, Point
+from consilium.data.synthetic.atlas import Atlas
+from consilium.data.synthetic.head import Head, Mass, Point
 from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise, spline_field, spline_knots
 
 LabelMap = npt.NDArray[np.uint8]
@@ -193,8 +194,8 @@ def _grow_edema(
     """Edema around the core: where it is, and how much water it holds, 0 to 1.
 
     Water diffuses out of the core through tissue that conducts it: white matter well, gray matter and
-    CSF badly. The spread is solved on a coarse grid; the tissue of each fine voxel then decides at the border,
-    where CSF is left out for good.
+    CSF badly. The spread is solved on a coarse grid; the tissue of each fine voxel then decides at the
+    border, where CSF is left out for good.
     """
     side = np.sign(_at_center(head, head.side_mm))
     same_side = np.clip(0.5 + side * head.side_mm / 4, 0.35, 1).astype(np.float32)

@@ -5,7 +5,8 @@ import pytest
 pytest.importorskip("nilearn", reason="synthetic cohorts need nilearn: pip install 'consilium[cohort]'")
 
 from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Grid, HospitalSpec, Layout, TumorMix
-from consilium.data.synthetic.anatomy import Atlas, Head, grow_head, load_atlas
+from consilium.data.synthetic.atlas import Atlas, load_atlas
+from consilium.data.synthetic.head import Head, grow_head
 from consilium.data.synthetic.tumor import Tumor, grow_tumor, plan_tumor
 
 COARSE = Grid(shape=(56, 72, 56), spacing_mm=3.0)

@@ -6,7 +6,8 @@ from pydantic import ValidationError
 from scipy import ndimage
 
 from consilium.data.synthetic import Label, TumorMix
-from consilium.data.synthetic.anatomy import Atlas, Head, grow_head
+from consilium.data.synthetic.atlas import Atlas
+from consilium.data.synthetic.head import Head, grow_head
 from consilium.data.synthetic.tumor import Tumor, grow_tumor, plan_tumor
 
 from .conftest import COARSE

@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from consilium.data.synthetic import Grid
-from consilium.data.synthetic.anatomy import Atlas, Head, Mass, grow_head
+from consilium.data.synthetic.atlas import Atlas
+from consilium.data.synthetic.head import Head, Mass, grow_head
 from consilium.data.synthetic.tumor import Tumor
 
 from .conftest import COARSE

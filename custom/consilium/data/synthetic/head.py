@@ -1,71 +1,18 @@
-"""Heads: the MNI152 tissue maps, and the individual patients that are bent out of them."""
+"""Heads: the individual patients that are bent out of the average head."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy import ndimage
 
+from consilium.data.synthetic.atlas import Atlas, bounding_box
+from consilium.data.synthetic.grid import Grid
 from consilium.data.synthetic.noise import BoolMap, FloatMap, smooth_noise, spline_field, spline_knots
-from consilium.errors import ConfigurationError
 
 Point = npt.NDArray[np.float64]
 """A position `(3,)` in mm, axes toward right, anterior and superior."""
-
-
-# The widest brain of an adult: width, length and height, in mm.
-_HEAD_MM = (150.0, 190.0, 150.0)
-
-
-class Grid(BaseModel):
-    """The voxel grid that a cohort is stored on.
-
-    Args:
-        shape: Voxels, `(X, Y, Z)`.
-        spacing_mm: Edge of a cubic voxel.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    shape: tuple[int, int, int] = (240, 240, 155)
-    spacing_mm: float = Field(default=1.0, ge=0.5, le=4.0)
-
-    @model_validator(mode="after")
-    def _holds_a_head(self) -> "Grid":
-        extent = [size * self.spacing_mm for size in self.shape]
-        if any(have < need for have, need in zip(extent, _HEAD_MM, strict=True)):
-            raise ValueError(
-                f"a grid of {self.shape} voxels at {self.spacing_mm:g} mm spans {extent} mm; a head "
-                f"needs at least {list(_HEAD_MM)} mm"
-            )
-        return self
-
-
-@dataclass(frozen=True)
-class Atlas:
-    """Tissue maps of the average head at 1 mm, each `(X, Y, Z)`.
-
-    Args:
-        gray: Share of gray matter, 0 to 1.
-        white: Share of white matter.
-        brain: 1 inside the skull-stripped head, with a soft edge.
-        origin_mm: MNI position of voxel (0, 0, 0).
-    """
-
-    gray: FloatMap
-    white: FloatMap
-    brain: FloatMap
-    origin_mm: tuple[float, float, float]
-
-    def sample(self, tissue: FloatMap, position_mm: FloatMap) -> FloatMap:
-        """Read one of the maps at MNI positions `(3, ...)`, linearly; 0 outside."""
-        origin = np.asarray(self.origin_mm, np.float32).reshape(3, *[1] * (position_mm.ndim - 1))
-        return cast(
-            "FloatMap", ndimage.map_coordinates(tissue, position_mm - origin, order=1, prefilter=False)
-        )
 
 
 @dataclass(frozen=True)
@@ -110,43 +57,6 @@ class Head:
     center_mm: Point
     spacing_mm: float
     box: tuple[slice, slice, slice]
-
-
-@lru_cache(maxsize=1)
-def load_atlas(spacing_mm: float) -> Atlas:
-    """Load the MNI152 tissue maps, smoothed so that a grid of `spacing_mm` samples them without aliasing.
-
-    The maps are those of Fonov et al. 2011 (ICBM 152, nonlinear, symmetric, 2009a), which nilearn carries
-    with it.
-
-    Raises:
-        ConfigurationError: nilearn is not installed.
-    """
-    try:
-        from nilearn import datasets
-    except ImportError as error:
-        raise ConfigurationError(
-            "Synthetic cohorts need nilearn, which carries the MNI152 anatomy, and it is not installed. "
-            "Run: pip install 'consilium[cohort]'"
-        ) from error
-    template = datasets.load_mni152_template(resolution=1)
-    intensity, gray, white = (
-        np.asarray(image.dataobj, dtype=np.float32)
-        for image in (
-            template,
-            datasets.load_mni152_gm_template(resolution=1),
-            datasets.load_mni152_wm_template(resolution=1),
-        )
-    )
-    brain = intensity > 0.05
-    box = _bounding_box(brain, margin=3)
-    inside = brain[box].astype(np.float32)
-    origin = template.affine[:3, 3] + [side.start for side in box]
-    sigma = 0.42 * np.sqrt(max(spacing_mm**2 - 1, 0))
-    gray, white, inside = (
-        ndimage.gaussian_filter(tissue, sigma) for tissue in (gray[box] * inside, white[box] * inside, inside)
-    )
-    return Atlas(gray, white, inside, tuple(origin.tolist()))
 
 
 def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) -> Head:
@@ -315,16 +225,6 @@ def _vessels(position: FloatMap, csf: FloatMap, spacing: float, rng: np.random.G
 
 def _brain_box(atlas: Atlas, position: FloatMap) -> tuple[slice, slice, slice]:
     """The part of the grid that the brain fills, found on every other voxel."""
-    rough = _bounding_box(atlas.sample(atlas.brain, position[:, ::2, ::2, ::2]) > 0.5, margin=1)
+    rough = bounding_box(atlas.sample(atlas.brain, position[:, ::2, ::2, ::2]) > 0.5, margin=1)
     first, second, third = (slice(2 * side.start, 2 * side.stop) for side in rough)
-    return first, second, third
-
-
-def _bounding_box(mask: BoolMap, margin: int) -> tuple[slice, slice, slice]:
-    """The smallest box that holds the true voxels, widened by `margin` voxels inside the array."""
-    (found,) = ndimage.find_objects(mask.astype(np.uint8))
-    first, second, third = (
-        slice(max(side.start - margin, 0), min(side.stop + margin, size))
-        for side, size in zip(found, mask.shape, strict=True)
-    )
     return first, second, third
