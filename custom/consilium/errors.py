@@ -1,8 +1,10 @@
 """The errors that Consilium raises on purpose.
 
-Everything derives from `ConsiliumError`, so that a caller can tell "you can mend this" from a bug. Messages say what
-failed, the value seen, what is allowed, and the next command to type. A message may name a path or a patient: it is
-for the person at the hospital's own machine. What may leave the site is `SiteRefusal.public_reason` and nothing else.
+Everything derives from `ConsiliumError`, so that a caller can tell "you can mend this" from a bug. Messages
+say what failed, the value seen, what is allowed, and the next command to type. A message may name a path or a
+patient: it is for the person at the hospital's own machine. What may leave the site is
+    `SiteRefusal.public_reason` and
+nothing else.
 """
 
 
@@ -30,8 +32,8 @@ class SiteRefusal(ConsiliumError):
     """This site declines a task.
 
     Args:
-        public_reason: One sentence for the operator at the server. It leaves the hospital, so it holds counts and
-            codes only: never a patient's identifier, a path or a file name.
+        public_reason: One sentence for the operator at the server. It leaves the hospital, so it holds counts
+            and codes only: never a patient's identifier, a path or a file name.
     """
 
     def __init__(self, public_reason: str) -> None:

@@ -27,14 +27,16 @@ class Settings(BaseModel):
             source: What they were read from, for the message.
 
         Raises:
-            ConfigurationError: With one line for each wrong setting: its name, the value seen, what is allowed and,
-                for an unknown name, the nearest known one.
+            ConfigurationError: With one line for each wrong setting: its name, the value seen, what is
+                allowed and, for an unknown name, the nearest known one.
         """
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
             lines = [_explain(cls, problem) for problem in error.errors(include_url=False)]
-            raise ConfigurationError(f"{source}: {len(lines)} setting(s) can't be used\n" + "\n".join(lines)) from None
+            raise ConfigurationError(
+                f"{source}: {len(lines)} setting(s) can't be used\n" + "\n".join(lines)
+            ) from None
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
@@ -50,7 +52,9 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
 def _fields(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
     for part in location:
         field = model.model_fields.get(str(part))
-        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
             return set()
         model = field.annotation
     return set(model.model_fields)

@@ -63,7 +63,7 @@ def cohort(
     missing_et: Annotated[
         float | None,
         typer.Option(
-            help="Share of patients without enhancing tumor, 0 to 1. Without it, 0.2 and in dahlia 0.25.",
+            help="Share of patients without enhancing tumor, 0 to 1. Without it, 0.1.",
             show_default=False,
         ),
     ] = None,

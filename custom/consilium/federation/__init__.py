@@ -1,1 +1,1 @@
-"""Everything that imports nvflare at run time: executor, controller, aggregation, persistor, site settings, progress."""
+"""What runs inside a FLARE job: executor, controller, aggregation, persistor, site settings, progress."""

@@ -33,8 +33,8 @@ class Aggregator(Protocol):
 class WeightedMean:
     """Federated averaging: the mean of the sites' weight differences, weighted by their training cases.
 
-    McMahan et al. 2017, arXiv:1602.05629, algorithm 1. The sums are FLARE's own `WeightedAggregationHelper`, which
-    adds each update as it arrives; this class looks at what may enter.
+    McMahan et al. 2017, arXiv:1602.05629, algorithm 1. The sums are FLARE's own `WeightedAggregationHelper`,
+    which adds each update as it arrives; this class looks at what may enter.
 
     Args:
         reference: The global weights that the round started from.
@@ -51,11 +51,13 @@ class WeightedMean:
         """Take one site's update and return its Euclidean norm.
 
         Raises:
-            RefusedUpdate: If names or shapes differ from the model's, a value is not finite, the weight is not
-                positive, or the site was already counted.
+            RefusedUpdate: If names or shapes differ from the model's, a value is not finite, the weight is
+                not positive, or the site was already counted.
         """
         self._check(site, update, weight)
-        norm = float(np.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in update.values())))
+        norm = float(
+            np.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in update.values()))
+        )
         self._helper.add(
             data=dict(update), weight=weight, contributor_name=site, contribution_round=self._round_number
         )

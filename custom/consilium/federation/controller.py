@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
@@ -28,12 +30,14 @@ _KEY_METRIC = "dice"
 class FederatedTraining(ModelController):  # type: ignore[misc]
     """Trains for a number of rounds, judges every round's model, and the final one at every site.
 
-    In a round each site first judges the model that it received, so the scores of a round's model come with the next
-    round and cost no extra message; the last model gets a round of validation of its own, with distances. The best
-    model is the one whose own scores were best, not the one whose updates came from well-scored sites.
+    In a round each site first judges the model that it received, so the scores of a round's model come with
+    the next round and cost no extra message; the last model gets a round of validation of its own, with
+    distances. The best model is the one whose own scores were best, not the one whose updates came from
+    well-scored sites.
 
-    A site that refuses or fails costs the others nothing: it is recorded with its reason and asked again in the next
-    round. A round with fewer updates than `min_sites` ends the job with the reasons of all the others.
+    A site that refuses or fails costs the others nothing: it is recorded with its reason and asked again in
+    the next round. A round with fewer updates than `min_sites` ends the job with the reasons of all the
+    others.
 
     Args:
         rounds: Rounds of training.
@@ -61,9 +65,13 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         """Carry out the whole training; see the class."""
         folder = Path(self.get_run_dir())
         self._record = record = FederationRecord(
-            job=self.fl_ctx.get_job_id(),
+            job=self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
             rounds_planned=self.rounds,
-            settings={"rounds": self.rounds, "min_sites": self.min_sites, "learning": self.persistor.learning},
+            settings={
+                "rounds": self.rounds,
+                "min_sites": self.min_sites,
+                "learning": self.persistor.learning,
+            },
             versions=component_versions(),
         )
         record.save(folder)
@@ -141,7 +149,11 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         except ValidationError as error:
             return self._set_aside(site, f"its report can't be read: {error.error_count()} wrong field(s)")
         if _KEY_METRIC in (answer.metrics or {}):
-            scores = {str(name): float(value) for name, value in answer.metrics.items() if name != "validation_cases"}
+            scores = {
+                str(name): float(value)
+                for name, value in answer.metrics.items()
+                if name != "validation_cases"
+            }
             if not all(np.isfinite(value) for value in scores.values()):
                 return self._set_aside(site, "its scores are not finite")
             self._scores[site] = scores
@@ -200,8 +212,12 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
 
     def _announce_aggregate(self, index: int, change: Weights) -> None:
         """Tell FLARE's metric writers what came out of the round."""
-        names = set.intersection(*(set(scores) for scores in self._scores.values())) if self._scores else set()
-        means = {name: float(np.mean([scores[name] for scores in self._scores.values()])) for name in sorted(names)}
+        names = (
+            set.intersection(*(set(scores) for scores in self._scores.values())) if self._scores else set()
+        )
+        means = {
+            name: float(np.mean([scores[name] for scores in self._scores.values()])) for name in sorted(names)
+        }
         aggregate = FLModel(
             params_type=ParamsType.DIFF, params=dict(change), metrics=means or None, current_round=index
         )
@@ -222,7 +238,8 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
             if answer.outcome != "trained"
         )
         reason = (
-            f"round {index + 1} has {len(trained)} update(s), and min_sites is {self.min_sites}; {others or 'no site'}"
+            f"round {index + 1} has {len(trained)} update(s), and min_sites is {self.min_sites}; "
+            f"{others or 'no site answered'}"
         )
         self._finish("failed", reason)
         self.panic(reason)
@@ -231,7 +248,9 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         record = self._running_record()
         record.status, record.reason = status, reason  # type: ignore[assignment]
         record.save(Path(self.get_run_dir()))
-        skipped = sorted(site for site, answer in self._answers.items() if answer.outcome in ("refused", "no answer"))
+        skipped = sorted(
+            site for site, answer in self._answers.items() if answer.outcome in ("refused", "no answer")
+        )
         if skipped:
             self.warning(f"not part of the last task: {', '.join(skipped)}; their reasons are in the record")
         self.info(f"training {status}" + (f": {reason}" if reason else ""))

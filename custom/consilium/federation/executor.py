@@ -28,8 +28,8 @@ from consilium.federation.tasks import (
     TRAIN,
     VALIDATE,
 )
-from consilium.federation.versions import component_versions
 from consilium.federation.traffic import measure_traffic
+from consilium.federation.versions import component_versions
 from consilium.learning.participant import Participant, prepare_site
 from consilium.learning.settings import LearningSettings
 from consilium.learning.trainer import Schedule, TrainingResult
@@ -44,13 +44,14 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     """Trains and judges the global model on this site's cases.
 
     Tasks:
-        `train`: judge the weights received, then train from them; answers the weight difference, the scores of the
-            weights received, and a `SiteReport`. A site that only evaluates answers without a difference.
+        `train`: judge the weights received, then train from them; answers the weight difference, the scores
+            of the weights received, and a `SiteReport`. A site that only evaluates answers without a
+            difference.
         `validate`: judge the weights received, with distances.
         `submit_model`: answer the weights after this site's last training.
 
-    What can go wrong is answered with a return code and a reason that holds no patient identifier and no path; the
-    full message goes to the site's own log.
+    What can go wrong is answered with a return code and a reason that holds no patient identifier and no
+    path; the full message goes to the site's own log.
 
     Args:
         learning: The fields of `LearningSettings`.
@@ -84,15 +85,18 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self.log_info(fl_ctx, f"{task_name}: {error}")
             return _refuse(ReturnCode.TASK_ABORTED, "aborted")
         except SiteRefusal as error:
-            self.log_error(fl_ctx, f"{task_name} refused: {error}")
+            self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
             return _refuse(ReturnCode.EXECUTION_EXCEPTION, error.public_reason)
         except ConsiliumError as error:
-            self.log_error(fl_ctx, f"{task_name} failed: {error}")
-            return _refuse(ReturnCode.EXECUTION_EXCEPTION, f"{type(error).__name__}: the reason is in the site's log")
-        except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
-            self.log_exception(fl_ctx, f"{task_name} failed: {error}")
+            self.log_error(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
             return _refuse(
-                ReturnCode.EXECUTION_EXCEPTION, f"unexpected {type(error).__name__}: the traceback is in the site's log"
+                ReturnCode.EXECUTION_EXCEPTION, f"{type(error).__name__}: the reason is in the site's log"
+            )
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
+            self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
+            return _refuse(
+                ReturnCode.EXECUTION_EXCEPTION,
+                f"unexpected {type(error).__name__}: the traceback is in the site's log",
             )
         self._tell(fl_ctx, "sent")
         return reply
@@ -146,12 +150,14 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             for problem in data.problems:
                 # The site's own log: the only place that names a patient.
                 self.log_warning(
-                    fl_ctx, f"case {problem.case_id} is left out: {problem.code.value}: {problem.detail}", fire_event=False
+                    fl_ctx,
+                    f"case {problem.case_id} is left out: {problem.code.value}: {problem.detail}",
+                    fire_event=False,
                 )
             self.log_info(
                 fl_ctx,
-                f"this site {data.role}: {len(data.train)} training and {len(data.validation)} validation cases, "
-                f"{len(data.problems)} left out",
+                f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "
+                f"cases, {len(data.problems)} left out",
             )
             self._participant = Participant(data, self._settings, site)
         return self._participant
@@ -171,7 +177,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _tell(
         self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
     ) -> None:
-        """Say what this site is doing, to the server's progress record; changes at once, steps once a second."""
+        """Tell the server's progress record what this site is doing: changes at once, steps once a second."""
         now = time.monotonic()
         last_state, last_time = self._last_state
         if state == last_state and now - last_time < _SECONDS_BETWEEN_STATES:

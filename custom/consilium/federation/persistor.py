@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from nvflare.apis.fl_context import FLContext
 from nvflare.app_common.abstract.model import ModelLearnable, ModelLearnableKey, make_model_learnable
 from nvflare.app_common.abstract.model_persistor import ModelPersistor
@@ -15,17 +14,18 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.model_desc import ModelDescriptor
 
 from consilium.errors import ConfigurationError
-from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import get_weights
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model, save_model
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import initial_weights
 from consilium.tasks import get_task
 
 
 class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
     """Builds, saves and loads weights without ever obeying a class path or a pickle.
 
-    FLARE's own persistor takes a model object or the path of a class from the job. This one takes the task's and the
-    network's names, and the file format can't hold code. The model's settings travel in the file's metadata.
+    FLARE's own persistor takes a model object or the path of a class from the job. This one takes the task's
+    and the network's names, and the file format can't hold code. The model's settings travel in the file's
+    metadata.
 
     Args:
         learning: The fields of `LearningSettings`.
@@ -38,9 +38,9 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
 
     def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
         """Build the network with freshly drawn weights, the same for the same seed."""
-        torch.manual_seed(self._settings.seed)
-        network = get_task(self._settings.task).build_network(self._settings.network)
-        return make_model_learnable(weights=get_weights(network), meta_props={"round": 0})
+        settings = self._settings
+        weights = initial_weights(get_task(settings.task), settings.network, settings.seed)
+        return make_model_learnable(weights=weights, meta_props={"round": 0})
 
     def save_model(self, model: ModelLearnable, fl_ctx: FLContext) -> None:
         """Save the global model after a round."""

@@ -30,7 +30,9 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
 
     def initialize(self, fl_ctx: FLContext) -> None:
         """Find the run folder."""
-        self._path = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id())) / PROGRESS_FILE
+        self._path = (
+            Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id())) / PROGRESS_FILE
+        )
         self._write()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

@@ -21,8 +21,8 @@ PROPERTY = "consilium"
 def read_site_settings(fl_ctx: FLContext) -> SiteSettings:
     """Read this site's settings from the properties of the job's privacy scope.
 
-    POC and provisioned sites hand them over in the context. FLARE's simulator starts no privacy service, so there the
-    same properties are read from the same file, the site's `local/privacy.json`.
+    POC and provisioned sites hand them over in the context. FLARE's simulator starts no privacy service, so
+    there the same properties are read from the same file, the site's `local/privacy.json`.
 
     Raises:
         ConfigurationError: If the scope is unknown, has no settings for Consilium, or they can't be used.

@@ -20,9 +20,9 @@ class Traffic:
 def measure_traffic() -> Traffic:
     """Add up FLARE's message size pools of this process, over all of its cells."""
     totals = {"sent_msg_sizes": 0.0, "received_msg_sizes": 0.0}
-    for name, pool in StatsPoolManager.to_dict().items():
+    for name, entry in StatsPoolManager.to_dict().items():
         kind = name.partition("@")[0]
         if kind in totals:
-            bins = (one for category in pool["cat_data"].values() for one in category if one)
+            bins = (one for category in entry["pool"]["cat_data"].values() for one in category if one)
             totals[kind] += sum(one["total"] for one in bins)
     return Traffic(*(round(value * _MIB) for value in totals.values()))

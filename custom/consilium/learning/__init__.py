@@ -1,1 +1,1 @@
-"""Train, evaluate and predict on one site's cases: plain PyTorch and MONAI, usable in a notebook without FLARE."""
+"""Train, evaluate and predict on one site's cases: plain PyTorch and MONAI, no FLARE needed."""

@@ -19,8 +19,8 @@ class Device:
 
     Attributes:
         torch_device: Where the network runs.
-        amp_dtype: Precision of autocast, or None for full precision. On CUDA bfloat16 where the chip has it, else
-            float16; never on CPU, where convolutions in bfloat16 are slower than in float32.
+        amp_dtype: Precision of autocast, or None for full precision. On CUDA bfloat16 where the chip has it,
+            else float16; never on CPU, where convolutions in bfloat16 are slower than in float32.
     """
 
     torch_device: torch.device
@@ -33,12 +33,14 @@ class Device:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the forward pass runs."""
-        return torch.autocast(self.torch_device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None)
+        return torch.autocast(
+            self.torch_device.type, dtype=self.amp_dtype, enabled=self.amp_dtype is not None
+        )
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network here. On CUDA its memory format becomes channels-last, which tensor cores want."""
         if self.torch_device.type == "cuda":
-            return network.to(self.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         return network.to(self.torch_device)
 
     def move(self, batch: Tensor) -> Tensor:
@@ -51,7 +53,8 @@ class Device:
 def open_device(settings: ComputeSettings) -> Device:
     """Choose the device and fit the process's thread count to the cores that the site grants.
 
-    Several sites on one machine that each use every core run 3 to 4 times slower than with their share of them.
+    Several sites on one machine that each use every core run 3 to 4 times slower than with their share of
+    them.
 
     Raises:
         ConfigurationError: If a CUDA device is asked for that this machine does not have.
@@ -65,15 +68,16 @@ def open_device(settings: ComputeSettings) -> Device:
         return Device(device, amp_dtype=None)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise ConfigurationError(
-            f"device {settings.device!r} is not on this machine, which has {torch.cuda.device_count()} CUDA device(s); "
-            "set `device` in the site's privacy.json to 'auto' or 'cpu', or mend the driver (see `nvidia-smi`)"
+            f"device {settings.device!r} is not on this machine, which has {torch.cuda.device_count()} CUDA "
+            "device(s); set `device` in the site's privacy.json to 'auto' or 'cpu', or mend the driver "
+            "(see `nvidia-smi`)"
         )
     torch.backends.cudnn.benchmark = True  # every patch of a job has one size
     return Device(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: less than the machine has, in a container or under taskset."""
+    """Return how many cores this process may use; in a container that can be less than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Judge weights on a site's labelled cases."""
+"""Judge weights on a site's labeled cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def evaluate(
     cancelled: Callable[[], bool] = lambda: False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Scores]:
-    """Score weights on labelled cases, each on its own original voxels.
+    """Score weights on labeled cases, each on its own original voxels.
 
     Args:
         task: What is segmented.

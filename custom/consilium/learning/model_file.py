@@ -34,7 +34,8 @@ def load_model(path: Path) -> tuple[Weights, dict[str, str]]:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = list(file.keys())
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except FileNotFoundError:
         raise DataError(f"{path} does not exist: the job saved no model there") from None
     except SafetensorError as error:

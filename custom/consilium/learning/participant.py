@@ -41,7 +41,9 @@ class SiteSettings(ComputeSettings):
     label_convention: LabelConvention | None = Field(
         default=None, description="What label values mean here; default: found from names and values."
     )
-    role: Role = Field(default="trains", description="A hospital that only evaluates judges with all its patients.")
+    role: Role = Field(
+        default="trains", description="A hospital that only evaluates judges with all its patients."
+    )
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def prepare_site(
 
     Raises:
         DataError: If the folder as a whole can't be used.
-        SiteRefusal: If no labelled case is left.
+        SiteRefusal: If no labeled case is left.
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
@@ -93,16 +95,17 @@ def prepare_site(
         max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
     )
     prepared = cache.prepare(cohort, progress=progress, cancelled=cancelled)
-    labelled = [case for case in prepared.cases if case.reference is not None]
-    data = SiteData((), tuple(labelled), prepared.problems)
-    if not labelled:
+    labeled = [case for case in prepared.cases if case.reference is not None]
+    data = SiteData((), tuple(labeled), prepared.problems)
+    if not labeled:
         reasons = ", ".join(f"{count} {code}" for code, count in data.left_out.items()) or "no case at all"
         raise SiteRefusal(
-            f"no usable labelled case: {len(prepared.cases)} without a label, {len(data.problems)} left out ({reasons})"
+            f"no usable labeled case: {len(prepared.cases)} without a label, "
+            f"{len(data.problems)} left out ({reasons})"
         )
     if site.role == "evaluates":
         return data
-    split = split_patients(labelled, validation_fraction=learning.validation_fraction, seed=learning.seed)
+    split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
     return SiteData(split.train, split.validation, prepared.problems)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class PatchRecipe:
         """
         label = case.label
         if label is None:
-            raise ValueError("patches are cut from labelled cases only")
+            raise ValueError("patches are cut from labeled cases only")
         start = self._start(case, label.shape, random)
         image_patch = _cut(case.image, start, self.size)
         label_patch = _cut(label, start, self.size)
@@ -47,7 +48,9 @@ class PatchRecipe:
             image, tissues = image.flip(flips), tissues.flip(flips)
         return _change_contrast(image, random), tissues
 
-    def _start(self, case: CachedCase, shape: Sequence[int], random: np.random.Generator) -> NDArray[np.int64]:
+    def _start(
+        self, case: CachedCase, shape: Sequence[int], random: np.random.Generator
+    ) -> NDArray[np.int64]:
         size, extent = np.asarray(self.size), np.asarray(shape)
         tissues = case.tissue_voxels
         if tissues and random.random() < self.tumor_share:
@@ -59,7 +62,8 @@ class PatchRecipe:
             start = random.integers(0, np.maximum(extent - size, 0) + 1)
         # A patch larger than the case is centered on it; any other stays inside.
         inside = np.clip(start, 0, np.maximum(extent - size, 0))
-        return np.where(extent < size, (extent - size) // 2, inside)
+        first: NDArray[np.int64] = np.where(extent < size, (extent - size) // 2, inside)
+        return first
 
 
 class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
@@ -99,15 +103,16 @@ def patch_loader(
     )
 
 
-def _cut(array: NDArray[np.generic], start: NDArray[np.int64], size: Sequence[int]) -> NDArray[np.generic]:
+def _cut(array: NDArray[Any], start: NDArray[np.int64], size: Sequence[int]) -> NDArray[Any]:
     """Copy the box out of the last three axes of a memory-mapped array; what lies outside the array is 0."""
-    inside, target = [], []
+    inside: list[slice] = []
+    target: list[slice] = []
     for begin, length, extent in zip(start, size, array.shape[-3:], strict=True):
         first, last = max(int(begin), 0), min(int(begin) + length, extent)
         inside.append(slice(first, last))
         target.append(slice(first - int(begin), last - int(begin)))
-    box = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
-    box[(..., *target)] = array[(..., *inside)]
+    box: NDArray[Any] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
+    box[..., target[0], target[1], target[2]] = array[..., inside[0], inside[1], inside[2]]
     return box
 
 

@@ -28,19 +28,20 @@ class Predictor:
         self._network = device.place(task.build_network(settings.network)).eval()
         set_weights(self._network, weights)
         self._device = device
-        # The window is the training patch: normalization layers then see the statistics that they were trained on.
+        # The window is the training patch: normalization layers then see the statistics that they were
+        # trained on.
         self._inferer = SlidingWindowInferer(
             settings.patch_voxels, sw_batch_size=1, overlap=settings.window_overlap, mode="gaussian"
         )
 
     @torch.inference_mode()
     def probabilities(self, case: CachedCase) -> Tensor:
-        """Return region probabilities on the case's native voxels, `(R, X, Y, Z)` float32, inside its crop."""
+        """Return region probabilities on the native voxels of the case's crop, `(R, X, Y, Z)` float32."""
         image = torch.from_numpy(np.asarray(case.image, dtype=np.float32))[None]
         with self._device.autocast():
             logits = self._inferer(self._device.move(image), self._network)[0]
         return case.geometry.to_native_crop(torch.sigmoid(logits.float()).cpu())
 
     def regions(self, case: CachedCase) -> Tensor:
-        """Return the regions on the case's native voxels, `(R, X, Y, Z)` bool, inside its crop."""
+        """Return the regions on the native voxels of the case's crop, `(R, X, Y, Z)` bool."""
         return self.probabilities(case) > 0.5

@@ -17,23 +17,31 @@ Voxels = Annotated[int, Field(ge=16, le=512, multiple_of=8)]
 class LearningSettings(Settings):
     """Everything that shapes the model and its training.
 
-    Exactly one of `local_steps` and `local_epochs` says how much a site trains in a round. With steps every site works
-    equally long, whatever its number of patients; with epochs every patient is seen equally often.
+    Exactly one of `local_steps` and `local_epochs` says how much a site trains in a round. With steps every
+    site works equally long, whatever its number of patients; with epochs every patient is seen equally often.
     """
 
     task: str = "brain_tumor"
     network: str = "unet_small"
-    spacing_mm: float = Field(default=2.0, ge=0.5, le=8.0, description="Edge of the voxels that the network sees.")
+    spacing_mm: float = Field(
+        default=2.0, ge=0.5, le=8.0, description="Edge of the voxels that the network sees."
+    )
     patch_voxels: tuple[Voxels, Voxels, Voxels] = (48, 48, 48)
     batch_size: int = Field(default=2, ge=1, le=64)
     local_steps: int | None = Field(default=40, ge=1)
     local_epochs: float | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=3e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
-    warmup: float = Field(default=0.05, ge=0, le=0.5, description="Share of all steps in which the rate grows.")
-    tumor_share: float = Field(default=0.8, ge=0, le=1, description="Share of patches centered on a tumor voxel.")
+    warmup: float = Field(
+        default=0.05, ge=0, le=0.5, description="Share of all steps in which the rate grows."
+    )
+    tumor_share: float = Field(
+        default=0.8, ge=0, le=1, description="Share of patches centered on a tumor voxel."
+    )
     validation_fraction: float = Field(default=0.25, gt=0, lt=1)
-    window_overlap: float = Field(default=0.25, ge=0, lt=0.9, description="Of the windows in which cases are predicted.")
+    window_overlap: float = Field(
+        default=0.25, ge=0, lt=0.9, description="Of the windows in which cases are predicted."
+    )
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @model_validator(mode="after")
@@ -43,7 +51,9 @@ class LearningSettings(Settings):
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
         if self.network not in task.networks:
-            raise ValueError(f"task {task.name!r} has no network {self.network!r}; known: {', '.join(task.networks)}")
+            raise ValueError(
+                f"task {task.name!r} has no network {self.network!r}; known: {', '.join(task.networks)}"
+            )
         if (self.local_steps is None) == (self.local_epochs is None):
             raise ValueError("give exactly one of local_steps and local_epochs, and null for the other")
         return self
@@ -60,5 +70,9 @@ class ComputeSettings(Settings):
     """What a site decides about its own machine: how much of it a job may use."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    cpu_threads: int | None = Field(default=None, ge=1, description="Default: all cores that the process may use.")
-    loader_workers: int = Field(default=0, ge=0, le=64, description="Processes that cut patches; 0: the trainer's own.")
+    cpu_threads: int | None = Field(
+        default=None, ge=1, description="Default: all cores that the process may use."
+    )
+    loader_workers: int = Field(
+        default=0, ge=0, le=64, description="Processes that cut patches; 0: the trainer's own."
+    )

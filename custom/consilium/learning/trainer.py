@@ -20,7 +20,8 @@ from consilium.tasks import Task
 from consilium.tasks.base import to_regions
 
 MAX_GRADIENT_NORM = 12.0
-"""Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z)."""
+"""Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi
+10.1038/s41592-020-01008-z)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Schedule:
     rounds: int = 1
 
     def rate(self, settings: LearningSettings, step: int, steps: int) -> float:
-        """Return the learning rate at a step of this round: linear warm-up, then a half cosine down to 1 %."""
+        """Return the learning rate at a step of this round: linear warm-up, then half a cosine to 1 %."""
         progress = (self.round_index + (step + 1) / steps) / self.rounds
         if progress < settings.warmup:
             return settings.learning_rate * progress / settings.warmup
@@ -64,8 +65,8 @@ class TrainingResult:
 class Trainer:
     """Trains one network on one site's cases, round after round.
 
-    The optimizer's moments stay at the site from round to round. The learning rate follows the federation's progress,
-    so a site that joins late or returns is in step at once.
+    The optimizer's moments stay at the site from round to round. The learning rate follows the federation's
+    progress, so a site that joins late or returns is in step at once.
 
     Args:
         task: What is learned.
@@ -85,7 +86,7 @@ class Trainer:
         loader_workers: int = 0,
     ) -> None:
         if not cases:
-            raise TrainingError("there is no labelled case to train on")
+            raise TrainingError("there is no labeled case to train on")
         self._task = task
         self._settings = settings
         self._cases = tuple(cases)
@@ -131,12 +132,14 @@ class Trainer:
             loss = self._step(*next(batches))
             if not math.isfinite(loss):
                 raise TrainingError(
-                    f"the loss became {loss} at step {step + 1} of {steps} of round {schedule.round_index + 1}; "
-                    "a lower learning_rate is the usual remedy"
+                    f"the loss became {loss} at step {step + 1} of {steps} in round "
+                    f"{schedule.round_index + 1}; a lower learning_rate is the usual remedy"
                 )
             total_loss += loss
             on_step(step + 1, steps, loss)
-        return TrainingResult(get_weights(self._network), total_loss / steps, steps, time.monotonic() - started)
+        return TrainingResult(
+            get_weights(self._network), total_loss / steps, steps, time.monotonic() - started
+        )
 
     def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
@@ -155,7 +158,7 @@ class Trainer:
             logits = self._network(self._device.move(image))
         # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
         loss: Tensor = self._loss(logits.float(), target.float())
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
         self._scaler.step(self._optimizer)

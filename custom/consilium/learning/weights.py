@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from consilium.errors import TrainingError
+from consilium.tasks import Task
 
-Weights = Mapping[str, NDArray[np.generic]]
+Weights = Mapping[str, NDArray[Any]]
 
 
-def get_weights(network: nn.Module) -> dict[str, NDArray[np.generic]]:
+def get_weights(network: nn.Module) -> dict[str, NDArray[Any]]:
     """Copy a network's weights and buffers to the CPU."""
     return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
@@ -39,6 +41,13 @@ def set_weights(network: nn.Module, weights: Weights) -> None:
     network.load_state_dict({name: torch.as_tensor(np.asarray(weights[name])) for name in expected})
 
 
-def difference(new: Weights, old: Weights) -> dict[str, NDArray[np.generic]]:
+def difference(new: Weights, old: Weights) -> dict[str, NDArray[Any]]:
     """Return `new - old`, name by name: what a site sends after training."""
     return {name: np.asarray(new[name] - old[name]) for name in old}
+
+
+def initial_weights(task: Task, network: str, seed: int) -> dict[str, NDArray[Any]]:
+    """Draw a network's first weights: the same for the same seed, whatever else the process has drawn."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return get_weights(task.build_network(network))

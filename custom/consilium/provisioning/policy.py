@@ -27,7 +27,8 @@ def allowed_classes() -> list[str]:
 def write_class_policy(local: Path) -> None:
     """Write `resources.json` with the class allow-list into a `local/` folder."""
     _write_json(
-        local / WorkspaceConstants.RESOURCES_CONFIG, {"format_version": 2, CLASS_ALLOW_LIST: allowed_classes()}
+        local / WorkspaceConstants.RESOURCES_CONFIG,
+        {"format_version": 2, CLASS_ALLOW_LIST: allowed_classes()},
     )
 
 

@@ -44,7 +44,9 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> FedAvgR
         ConfigurationError: If no job has that name, or a setting can't be used.
     """
     if name not in CATALOG:
-        raise ConfigurationError(f"no job is named {name!r}; known: {', '.join(CATALOG)}; see `consilium jobs list`")
+        raise ConfigurationError(
+            f"no job is named {name!r}; known: {', '.join(CATALOG)}; see `consilium jobs list`"
+        )
     values: dict[str, Any] = {"name": name, **CATALOG[name], "learning": dict(CATALOG[name]["learning"])}
     for key, value in (changes or {}).items():
         group, _, setting = key.rpartition(".")
@@ -65,7 +67,9 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise ConfigurationError(f"{assignment!r} is not of the form KEY=VALUE, for example learning.local_steps=5")
+            raise ConfigurationError(
+                f"{assignment!r} is not of the form KEY=VALUE, for example learning.local_steps=5"
+            )
         changes[key] = yaml.safe_load(value)
     return changes
 
@@ -76,13 +80,15 @@ def export_job(recipe: FedAvgRecipe, folder: Path) -> Path:
     Raises:
         ConfigurationError: If something that is not a job lies there.
     """
-    target = folder / recipe.name
+    target = folder / recipe.settings.name
     if target.exists() and not (target / "meta.json").is_file():
-        raise ConfigurationError(f"{target} exists and is not a FLARE job: it has no meta.json; choose another folder")
+        raise ConfigurationError(
+            f"{target} exists and is not a FLARE job: it has no meta.json; choose another folder"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         recipe.export(temporary)
         if target.exists():
             shutil.rmtree(target)
-        (Path(temporary) / recipe.name).replace(target)
+        (Path(temporary) / recipe.settings.name).replace(target)
     return target

@@ -34,8 +34,8 @@ class FedAvgSettings(Settings):
 class FedAvgRecipe(Recipe):  # type: ignore[misc]
     """Hospitals train one model; the server averages their updates, weighted by training cases.
 
-    The same object runs in FLARE's simulator, in POC mode and on provisioned sites, and exports the job's folder. The
-    job is configuration only: the code is the wheel that each site has installed.
+    The same object runs in FLARE's simulator, in POC mode and on provisioned sites, and exports the job's
+    folder. The job is configuration only: the code is the wheel that each site has installed.
 
     Example:
         >>> recipe = FedAvgRecipe(FedAvgSettings(name="my_job", rounds=3))
@@ -48,10 +48,12 @@ class FedAvgRecipe(Recipe):  # type: ignore[misc]
 
     def __init__(self, settings: FedAvgSettings) -> None:
         self.settings = settings
-        # `mode="json"`: what a job holds are numbers, texts and lists, nothing that a site would have to construct.
+        # `mode="json"`: what a job holds are numbers, texts and lists, nothing that a site would have to
+        # construct.
         learning = settings.learning.model_dump(mode="json")
         job = FedJob(name=settings.name, min_clients=settings.min_sites)
-        # Without this, FLARE would copy our sources into the job's `custom` folder and make it bring-your-own-code.
+        # Without this, FLARE would copy our sources into the job's `custom` folder and make it
+        # bring-your-own-code.
         job.set_app_packages(["consilium"])
         job.to_server(FederatedTraining(rounds=settings.rounds, min_sites=settings.min_sites), id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
@@ -59,7 +61,9 @@ class FedAvgRecipe(Recipe):  # type: ignore[misc]
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(TBAnalyticsReceiver(events=[f"fed.{ANALYTIC_EVENT_TYPE}"]), id="tensorboard")
         job.to_clients(SiteExecutor(learning=learning), tasks=[TRAIN, VALIDATE, SUBMIT_MODEL])
-        job.to_clients(ConvertToFedEvent(events_to_convert=[ANALYTIC_EVENT_TYPE, SITE_STATE_EVENT]), id="events")
+        job.to_clients(
+            ConvertToFedEvent(events_to_convert=[ANALYTIC_EVENT_TYPE, SITE_STATE_EVENT]), id="events"
+        )
         super().__init__(job)
 
     @classmethod

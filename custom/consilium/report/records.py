@@ -1,4 +1,6 @@
-"""What a federation writes down about itself while it runs: counts, scores and codes, nothing about a patient."""
+"""What a federation writes down about itself while it runs: counts, scores and codes, nothing about a
+patient.
+"""
 
 from __future__ import annotations
 
@@ -88,11 +90,17 @@ class BaselineRecord(Record):
     Scores are those of validation cases of every hospital, with distances, by site.
     """
 
-    local_steps: int = Field(ge=1, description="Steps that each local-only model was trained, as its site was.")
-    pooled_steps: int = Field(ge=1, description="Steps that the pooled model was trained: those of all sites together.")
+    local_steps: int = Field(
+        ge=1, description="Steps that each local-only model was trained, as its site was."
+    )
+    pooled_steps: int = Field(
+        ge=1, description="Steps that the pooled model was trained: those of all sites together."
+    )
     local: dict[str, dict[str, dict[str, float]]] = Field(
         description="Site that the model was trained at alone -> site that judged it -> scores."
     )
-    pooled: dict[str, dict[str, float]] = Field(description="Site that judged the model of all data -> scores.")
+    pooled: dict[str, dict[str, float]] = Field(
+        description="Site that judged the model of all data -> scores."
+    )
     local_seconds: float = Field(ge=0)
     pooled_seconds: float = Field(ge=0)

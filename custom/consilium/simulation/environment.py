@@ -1,4 +1,4 @@
-"""FLARE's simulator with sites as they are in reality: each has its own `local/` files, and they are obeyed."""
+"""FLARE's simulator with sites as they are in reality: each has its own `local/` files and obeys them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class HospitalSimEnv(SimEnv):  # type: ignore[misc]
     Example:
         A notebook runs any recipe on folders of cases::
 
-            env = HospitalSimEnv({"north": SiteSettings(dataset="/data/north"), ...}, workspace_root="runs/first")
-            recipe.execute(env)
+            env = HospitalSimEnv({"north": SiteSettings(dataset="/data/north"), ...},
+            workspace_root="runs/first") recipe.execute(env)
 
     Args:
         sites: Site name to what the hospital decides.
@@ -57,8 +57,8 @@ class HospitalSimEnv(SimEnv):  # type: ignore[misc]
 def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Path) -> None:
     """Run an exported job in FLARE's simulator, one process for each site.
 
-    The policy is the real one: the class allow-list is in force, so a job that names another class is refused, and a
-    job can bring no code, because the allow-list would have to name it.
+    The policy is the real one: the class allow-list is in force, so a job that names another class is
+    refused, and a job can bring no code, because the allow-list would have to name it.
 
     Args:
         job: The job's folder.
@@ -73,13 +73,14 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
     return_code = runner.run()
     if return_code:
         raise SimulationError(
-            f"the simulated job ended with return code {return_code}; the server's log is {server_folder(workspace)}/log.txt"
+            f"the simulated job ended with return code {return_code}; "
+            f"the server's log is {workspace / 'server' / 'log.txt'}"
         )
 
 
 def server_folder(workspace: Path) -> Path:
     """Return the folder in which a simulated server keeps the job's results."""
-    return workspace / "server" / SimulatorConstants.JOB_NAME
+    return workspace / "server" / str(SimulatorConstants.JOB_NAME)
 
 
 class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]

@@ -47,7 +47,7 @@ class Task(Protocol):
         """Names of the networks that `build_network` knows."""
 
     def build_network(self, name: str) -> nn.Module:
-        """Build a network: images `(N, C, X, Y, Z)` -> region logits `(N, R, X, Y, Z)`, randomly initialized."""
+        """Build a network, randomly initialized: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`."""
 
     def build_loss(self) -> nn.Module:
         """Build the loss: region logits and region targets, both `(N, R, X, Y, Z)` -> scalar."""

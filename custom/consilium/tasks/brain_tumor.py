@@ -17,8 +17,9 @@ from consilium.tasks.base import Region
 class BrainTumor:
     """Segment the three nested regions of a glioma from T1, contrast-enhanced T1, T2 and FLAIR.
 
-    Regions overlap (ET inside TC inside WT), so each output channel is a binary problem of its own with a sigmoid,
-    in MONAI's order TC, WT, ET. The definitions are those of Menze et al. 2015, doi 10.1109/TMI.2014.2377694.
+    Regions overlap (ET inside TC inside WT), so each output channel is a binary problem of its own with a
+    sigmoid, in MONAI's order TC, WT, ET. The definitions are those of Menze et al. 2015, doi
+    10.1109/TMI.2014.2377694.
     """
 
     name: ClassVar[str] = "brain_tumor"
@@ -37,10 +38,12 @@ class BrainTumor:
             ConfigurationError: If the task has no network of that name.
         """
         channels, regions = len(self.modalities), len(self.regions)
+        network: nn.Module
         if name == "unet_small":
-            # The first convolution already has stride 2, so nothing but the last layer works at full resolution:
-            # that is what makes it train on one CPU core. Instance norm keeps no statistics that could leak or drift.
-            return UNet(
+            # The first convolution already has stride 2, so nothing but the last layer works at full
+            # resolution: that is what makes it train on one CPU core. Instance norm keeps no statistics that
+            # could leak or drift.
+            network = UNet(
                 spatial_dims=3,
                 in_channels=channels,
                 out_channels=regions,
@@ -49,9 +52,11 @@ class BrainTumor:
                 num_res_units=0,
                 norm="INSTANCE",
             )
+            return network
         if name == "segresnet":
-            # The architecture of Myronenko 2018, arXiv:1810.11654, with the sizes of MONAI's brats_mri_segmentation.
-            return SegResNet(
+            # The architecture of Myronenko 2018, arXiv:1810.11654, with the sizes of MONAI's
+            # brats_mri_segmentation.
+            network = SegResNet(
                 spatial_dims=3,
                 init_filters=16,
                 in_channels=channels,
@@ -60,13 +65,15 @@ class BrainTumor:
                 blocks_up=(1, 1, 1),
                 dropout_prob=0.2,
             )
+            return network
         raise ConfigurationError(
             f"task {self.name!r} has no network {name!r}; known: {', '.join(self.networks)}"
         )
 
     def build_loss(self) -> nn.Module:
         """Build Dice plus binary cross-entropy, each region on its own."""
-        return DiceCELoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        loss: nn.Module = DiceCELoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        return loss
 
     def to_tissues(self, regions: Tensor) -> Tensor:
         """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8.

@@ -12,8 +12,8 @@ from torch import Tensor
 from consilium.tasks.base import Region
 
 HD95_WHEN_ONE_IS_EMPTY_MM = 374.0
-"""Distance scored when only one of prediction and reference is empty: about the diagonal of a 240x240x155 mm volume,
-the value that BraTS uses since 2020."""
+"""Distance scored when only one of prediction and reference is empty: about the diagonal of a 240x240x155 mm
+volume, the value that BraTS uses since 2020."""
 
 Scores = dict[str, float]
 
@@ -28,8 +28,9 @@ def score_case(
 ) -> Scores:
     """Score one case.
 
-    An empty reference counts: both empty is a perfect Dice of 1 and HD95 of 0, one empty is 0 and 374 mm. MONAI's
-    default leaves such cases out, which would let false enhancing tumor on a low-grade patient go unpunished.
+    An empty reference counts: both empty is a perfect Dice of 1 and HD95 of 0, one empty is 0 and 374 mm.
+    MONAI's default leaves such cases out, which would let false enhancing tumor on a low-grade patient go
+    unpunished.
 
     Args:
         prediction: Booleans, `(R, X, Y, Z)`.
@@ -53,7 +54,8 @@ def summarize(cases: Iterable[Mapping[str, float]]) -> Scores:
     """Average over cases, then over regions.
 
     Returns:
-        The mean of each score, plus `dice` and `hd95`: the means over the regions. Empty when there are no cases.
+        The mean of each score, plus `dice` and `hd95`: the means over the regions. Empty when there are no
+        cases.
     """
     rows = list(cases)
     if not rows:

@@ -1,4 +1,4 @@
-"""The tasks that a job may name. A job carries a name, never a class path: there is nothing in it to import."""
+"""The tasks that a job may name: a job carries names, never a class path, so nothing in it is imported."""
 
 from __future__ import annotations
 

@@ -50,7 +50,6 @@ DEMO_COHORT = CohortSpec(
             name="dahlia",
             layout=Layout.BRATS_2023,
             cases=4,
-            missing_et=0.25,
             scanner=Scanner(
                 tesla=1.0,
                 t1=Sequence(tr_ms=450, te_ms=14),

@@ -28,7 +28,7 @@ class HospitalSpec(BaseModel):
     layout: Layout
     cases: int = Field(ge=1, le=9999)
     scanner: Scanner = Scanner()
-    missing_et: float = Field(default=0.2, ge=0, le=1)
+    missing_et: float = Field(default=0.1, ge=0, le=1)
     tumor_mix: TumorMix = TumorMix()
 
 

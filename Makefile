@@ -1,0 +1,37 @@
+# Everything starts from `make demo` or `make test`; nothing else is needed before them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install demo test test-quick lint jobs clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "Consilium needs Python 3.10 or later; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/consilium demo
+
+test: $(STAMP)
+	$(BIN)/pytest
+
+test-quick: $(STAMP)
+	$(BIN)/pytest -m 'not integration'
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+jobs: $(STAMP)
+	$(BIN)/consilium jobs export --to jobs
+
+clean:
+	rm -rf .venv runs build

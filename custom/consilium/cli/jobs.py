@@ -1,0 +1,55 @@
+"""`consilium jobs`: the jobs at hand, and how to shape one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
+
+_EXPORT_EPILOG = """
+Examples:
+
+  consilium jobs export --to jobs
+      every job, as in this repository
+
+  consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=20 --set learning.learning_rate=0.001
+      one job with other settings; an unknown setting is an error that names the nearest known one
+"""
+
+
+@app.command("list")
+def list_jobs() -> None:
+    """List the jobs, with what each trains."""
+    from consilium.recipes.catalog import CATALOG, build_recipe
+
+    for name in CATALOG:
+        settings = build_recipe(name).settings
+        learning = settings.learning
+        typer.echo(
+            f"{name}\t{learning.network}, {learning.spacing_mm:g} mm, {settings.rounds} rounds, "
+            f"at least {settings.min_sites} sites"
+        )
+
+
+@app.command("export", epilog=_EXPORT_EPILOG)
+def export_jobs(
+    name: Annotated[str | None, typer.Argument(help="A job; without it, all.", show_default=False)] = None,
+    to: Annotated[Path, typer.Option(help="Folder in which the job's folder is written.")] = Path("jobs"),
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the job.", show_default=False),
+    ] = None,
+) -> None:
+    """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
+    from consilium.errors import ConfigurationError
+    from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
+
+    if name is None and change:
+        raise ConfigurationError(
+            "--set changes one job: name it, for example `consilium jobs export brain_tumor_fedavg`"
+        )
+    for one in [name] if name else CATALOG:
+        typer.echo(export_job(build_recipe(one, parse_changes(change or [])), to))

@@ -1,0 +1,53 @@
+"""`consilium`: the commands, and how errors reach a person."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+
+import typer
+
+from consilium.cli.cohort import EPILOG as COHORT_EPILOG
+from consilium.cli.cohort import cohort
+from consilium.cli.demo import demo
+from consilium.cli.jobs import app as jobs
+from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
+from consilium.cli.simulate import simulate
+from consilium.errors import ConsiliumError
+
+WRONG_INPUT = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Hospitals train one imaging model with NVIDIA FLARE and MONAI; no image leaves any of them.",
+)
+app.command()(demo)
+app.command(epilog=SIMULATE_EPILOG)(simulate)
+app.command(epilog=COHORT_EPILOG)(cohort)
+app.add_typer(jobs, name="jobs")
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for what the user can mend, 130 after Ctrl-C."""
+    # MONAI and FLARE import deprecated parts of other packages; the person at the terminal can't change that.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), format="%(name)s: %(message)s")
+    try:
+        app()
+    except ConsiliumError as error:
+        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(WRONG_INPUT)
+    except KeyboardInterrupt:
+        typer.secho(
+            "\nstopped; nothing runs on. The same command goes on where it stopped.",
+            fg=typer.colors.YELLOW,
+            err=True,
+        )
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,77 @@
+"""`consilium simulate`: a job on folders of cases, all on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from consilium.errors import ConfigurationError
+
+EPILOG = """
+Examples:
+
+  consilium simulate jobs/brain_tumor_fedavg --site north=/data/north --site south=/data/south --out
+  runs/first
+      two hospitals' folders, in any of the layouts BraTS 2018 to 2024 or Decathlon Task01
+
+  consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2 --set learning.local_steps=5
+  consilium simulate runs/jobs/brain_tumor_fedavg --site ... --out runs/short
+      a job with other settings
+"""
+
+
+def simulate(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.", show_default=False)],
+    site: Annotated[
+        list[str],
+        typer.Option(metavar="NAME=DIR", help="A hospital and the folder of its cases.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(help="Where everything goes.", show_default=False)],
+    evaluates: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A site that only evaluates, with all of its patients.", show_default=False
+        ),
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Train every hospital alone and all data pooled as well.")
+    ] = False,
+) -> None:
+    """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.
+
+    The folders are only read. A site with one labeled patient evaluates and does not train. Results are
+    written below
+    OUT: `report/index.html`, `report/report.json`, `result/` (models, metrics, TensorBoard events), and each
+        site's
+    own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
+    """
+    from consilium.simulation.display import Display
+    from consilium.simulation.study import Study
+
+    with Display() as display:
+        study = Study(
+            job,
+            _parse_sites(site),
+            out,
+            evaluators=frozenset(evaluates or ()),
+            compare=compare,
+            display=display,
+        )
+        page = study.run()
+    typer.echo(page)
+
+
+def _parse_sites(assignments: list[str]) -> dict[str, Path]:
+    sites: dict[str, Path] = {}
+    for assignment in assignments:
+        name, equals, folder = assignment.partition("=")
+        if not equals or not folder or not name.replace("-", "").replace("_", "").isalnum():
+            raise ConfigurationError(
+                f"--site {assignment!r} is not of the form NAME=DIR; a NAME has letters, digits, '-' and '_'"
+            )
+        if name in sites:
+            raise ConfigurationError(f"--site {name} is given twice: {sites[name]} and {folder}")
+        sites[name] = Path(folder)
+    return sites

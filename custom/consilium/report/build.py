@@ -1,0 +1,63 @@
+"""Write a study's report: numbers for machines, pictures, and one page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from consilium.report.curves import DARK, LIGHT, draw_curves
+from consilium.report.page import render_page
+from consilium.report.pictures import PatientPicture
+from consilium.report.records import BaselineRecord, FederationRecord
+from consilium.report.summary import summarize_study
+from consilium.tasks.metrics import summarize
+
+REPORT_FILE = "report.json"
+"""Name of the numbers in the report's folder."""
+
+PAGE_FILE = "index.html"
+"""Name of the page in the report's folder."""
+
+
+def build_report(
+    folder: Path,
+    federation: FederationRecord,
+    *,
+    baselines: BaselineRecord | None,
+    seconds: Mapping[str, float],
+    patients: Mapping[str, PatientPicture],
+) -> Path:
+    """Write `report.json`, the curves and the page into a folder, which is made where needed.
+
+    Args:
+        folder: Where to.
+        federation: What the server wrote down.
+        baselines: The models to compare with, if there are any.
+        seconds: See `summarize_study`.
+        patients: A rendered picture for each hospital that shows one; the page embeds it.
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        ValidationError: If a score is not finite or `seconds` has an unknown name.
+        OSError: If a picture can't be read or the folder can't be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    report = summarize_study(federation, baselines=baselines, seconds=seconds)
+    (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
+    curves, dark_curves = folder / "curves.png", folder / "curves_dark.png"
+    draw_curves(report, curves, LIGHT)
+    draw_curves(report, dark_curves, DARK)
+    html = render_page(
+        report,
+        curves=curves.read_bytes(),
+        dark_curves=dark_curves.read_bytes(),
+        patients={
+            site: (picture.path.read_bytes(), summarize([picture.scores])["dice"])
+            for site, picture in sorted(patients.items())
+        },
+    )
+    page = folder / PAGE_FILE
+    page.write_text(html, encoding="utf-8")
+    return page

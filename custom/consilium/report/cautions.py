@@ -1,0 +1,85 @@
+"""What a reader has to know before believing a study's numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from consilium.learning.model_file import BEST_MODEL
+from consilium.report.records import FederationRecord, SiteReport, SiteRound
+
+_FINAL = "the final validation"
+
+
+def list_cautions(federation: FederationRecord) -> list[str]:
+    """Return one sentence for each thing that went otherwise than planned, the run first."""
+    return [*_about_run(federation), *_about_absences(federation), *_about_sites(federation)]
+
+
+def _about_run(federation: FederationRecord) -> Iterator[str]:
+    done, planned = len(federation.rounds), federation.rounds_planned
+    if federation.status != "finished":
+        reason = f": {federation.reason}" if federation.reason else ""
+        state = "failed" if federation.status == "failed" else "had not ended when this report was made"
+        yield f"The run {state}, after {done} of {planned} rounds{reason}."
+    best = federation.best_round
+    if best is not None and best < done and federation.final_scores:
+        yield (
+            f"The final model is not the best: after round {best} the mean Dice was "
+            f"{_mean_dice(federation.rounds[best - 1].scores):.3f}, at the end it is "
+            f"{_mean_dice(federation.final_scores):.3f}. The better one is kept as {BEST_MODEL}; "
+            "this report is about the final one."
+        )
+
+
+def _about_absences(federation: FederationRecord) -> Iterator[str]:
+    missed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    asked = [(str(record.number), record.sites) for record in federation.rounds]
+    for stage, sites in [*asked, (_FINAL, federation.final_sites)]:
+        for site, one in sites.items():
+            if one.outcome in ("refused", "no answer"):
+                missed[site, _absence(one)].append(stage)
+    for (site, absence), stages in sorted(missed.items()):
+        yield f"{site} is missing from {_join_stages(stages, len(federation.rounds))}: {absence}."
+
+
+def _absence(one: SiteRound) -> str:
+    return (one.reason or ("no answer came" if one.outcome == "no answer" else "it refused")).rstrip(".")
+
+
+def _join_stages(stages: Sequence[str], rounds: int) -> str:
+    numbers = [stage for stage in stages if stage != _FINAL]
+    parts = [_FINAL] if _FINAL in stages else []
+    if numbers:
+        every = len(numbers) == rounds > 1
+        parts.insert(0, "every round" if every else f"round{'s'[: len(numbers) - 1]} {', '.join(numbers)}")
+    return " and ".join(parts)
+
+
+def _about_sites(federation: FederationRecord) -> Iterator[str]:
+    for site, report in sorted(_last_reports(federation).items()):
+        if report.left_out:
+            count = sum(report.left_out.values())
+            total = count + report.train_cases + report.validation_cases
+            yield f"{site} left out {count} of {total} cases; the reasons are listed under “Cases”."
+        if report.role == "evaluates" and report.validation_cases == 1:
+            yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
+        differing = _differing(report.versions, federation.versions)
+        if differing:
+            yield f"{site} ran other versions than the server: {'; '.join(differing)}."
+
+
+def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:
+    stages = [*(record.sites for record in federation.rounds), federation.final_sites]
+    return {site: one.report for sites in stages for site, one in sites.items() if one.report}
+
+
+def _differing(site: Mapping[str, str], server: Mapping[str, str]) -> list[str]:
+    names = sorted(site.keys() & server.keys())
+    return [f"{name} {site[name]} instead of {server[name]}" for name in names if site[name] != server[name]]
+
+
+def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> float:
+    return float(np.mean([one["dice"] for one in scores.values()]))

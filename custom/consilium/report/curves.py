@@ -1,0 +1,127 @@
+"""How a model came about: its scores and the hospitals' losses, round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from consilium.report.pictures import REGION_COLORS
+from consilium.report.study import StudyReport
+from consilium.report.summary import mean_scores
+
+_COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
+"""Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""
+
+_MARKERS = "osD^vPX*"
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colors of the page that the curves stand on; regions have the hues of the patients' pictures."""
+
+    paper: str
+    ink: str
+    faint: str
+    regions: tuple[str, ...]
+
+
+LIGHT = Palette(paper="#ffffff", ink="#1d2329", faint="#8b949e", regions=("#d18b00", "#0f9f86", "#e0315f"))
+DARK = Palette(paper="#191e24", ink="#e6e9ec", faint="#7d8791", regions=REGION_COLORS)
+
+_Points = list[tuple[int, float]]
+
+
+def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
+    """Draw Dice by region, Dice by hospital and training loss over the rounds; round 0 is untrained.
+
+    Args:
+        report: The study.
+        path: The PNG to write.
+        palette: Colors of the page.
+    """
+    figure = Figure(figsize=(12.4, 4.4), facecolor=palette.paper)
+    FigureCanvasAgg(figure)
+    regions, hospitals, losses = figure.subplots(1, 3)
+    figure.subplots_adjust(left=0.03, right=0.995, top=0.93, bottom=0.33, wspace=0.14)
+    _draw_regions(regions, report, palette)
+    for place, site in enumerate(report.sites):
+        _draw(hospitals, _by_round(report, [site], "dice"), _style(place), site)
+        _draw(losses, _losses(report, site), _style(place), site)
+    for axes, title in ((regions, "Dice, mean over hospitals"), (hospitals, "Mean Dice by hospital")):
+        axes.set_ylim(0, 1)
+        _dress(axes, title, palette, len(report.rounds))
+    _dress(losses, "Training loss by hospital", palette, len(report.rounds))
+    losses.set_ylim(bottom=0)
+    figure.savefig(path, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None})
+
+
+def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
+    sites = list(report.sites)
+    for place, (name, title) in enumerate(report.regions.items()):
+        style = _style(place) | {"color": palette.regions[place % len(palette.regions)]}
+        _draw(axes, _by_round(report, sites, f"dice_{name}"), style, title)
+    mean_style = {"color": palette.ink, "marker": "o", "linewidth": 2.4, "markersize": 4}
+    _draw(axes, _by_round(report, sites, "dice"), mean_style, "Mean")
+    for scores, dashes, label in (
+        (report.summary.local, (0, (1, 1.5)), "Local-only, mean"),
+        (report.summary.pooled, (0, (5, 3)), "Pooled, mean"),
+    ):
+        if scores is not None:
+            axes.axhline(scores["dice"], color=palette.faint, linestyle=dashes, linewidth=1.6, label=label)
+
+
+def _by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
+    """The mean of a score over those of the sites that judged each round's model; round 0 is untrained."""
+    judged = {0: report.initial_scores}
+    for one in report.rounds:
+        judged[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
+    means = [
+        (number, mean_scores(rows[site] for site in sites if site in rows)) for number, rows in judged.items()
+    ]
+    return [(number, mean[score]) for number, mean in means if mean is not None]
+
+
+def _losses(report: StudyReport, site: str) -> _Points:
+    parts = [(one.number, one.sites[site]) for one in report.rounds if site in one.sites]
+    return [(number, part.loss) for number, part in parts if part.loss is not None]
+
+
+def _style(place: int) -> dict[str, Any]:
+    marker = _MARKERS[place // len(_COLORS) % len(_MARKERS)]
+    return {"color": _COLORS[place % len(_COLORS)], "marker": marker, "linewidth": 1.5, "markersize": 3.5}
+
+
+def _draw(axes: Any, points: _Points, style: dict[str, Any], label: str) -> None:
+    if points:
+        # To matplotlib $...$ is mathematics, and a leading underscore keeps a label out of the legend.
+        axes.plot(*zip(*points, strict=True), label=label.replace("$", r"\$").lstrip("_"), **style)
+
+
+def _dress(axes: Any, title: str, palette: Palette, rounds: int) -> None:
+    axes.set_facecolor(palette.paper)
+    axes.set_title(title, color=palette.ink, fontsize=12, loc="left")
+    axes.set_xlabel("Round", color=palette.ink)
+    axes.set_xlim(-0.2, rounds + 0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(colors=palette.ink, labelsize=9)
+    axes.grid(axis="y", color=palette.faint, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(palette.faint)
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        place = {
+            "loc": "upper left",
+            "bbox_to_anchor": (-0.02, -0.16),
+            "ncols": 2 if len(handles) <= 6 else 4,
+        }
+        axes.legend(
+            handles, labels, **place, frameon=False, labelcolor=palette.ink, fontsize=9, columnspacing=1.4
+        )
+    else:
+        axes.text(0.5, 0.5, "nothing recorded", transform=axes.transAxes, color=palette.faint, ha="center")

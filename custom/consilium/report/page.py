@@ -1,0 +1,118 @@
+"""The report as one HTML page that needs nothing else: no network, no script, no file beside it."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from consilium.data.case import ProblemCode
+from consilium.learning.settings import LearningSettings
+from consilium.report.curves import DARK, LIGHT
+from consilium.report.study import StudyReport
+from consilium.report.tables import compare_models, cross_sites
+from consilium.report.verdict import state_verdict
+from consilium.tasks.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
+
+_NOTHING = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"  # as wide as the plus
+
+
+def render_page(
+    report: StudyReport, *, curves: bytes, dark_curves: bytes, patients: Mapping[str, tuple[bytes, float]]
+) -> str:
+    """Render the page.
+
+    Names and reasons come from other hospitals' machines: the template escapes all that it is given.
+
+    Args:
+        report: The numbers.
+        curves: PNG of the curves.
+        dark_curves: The same for a dark page.
+        patients: By hospital, PNG of one patient and the mean Dice there.
+    """
+    environment = Environment(
+        loader=PackageLoader("consilium.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=_number,
+        signed=_signed,
+        duration=_duration,
+        size=_size,
+        png=_png,
+        remedy=_remedy,
+        codename=lambda code: code.replace("_", " "),
+    )
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        verdict=state_verdict(report),
+        groups=compare_models(report),
+        matrix=cross_sites(report),
+        curves=curves,
+        dark_curves=dark_curves,
+        patients=patients,
+        settings=dict(_flatten(report.settings)),
+        seed=LearningSettings.parse(
+            report.settings.get("learning", {}), source="the run's learning settings"
+        ).seed,
+        components=sorted({name for one in _all_versions(report).values() for name in one}),
+        versions=_all_versions(report),
+        hd95_when_one_is_empty=HD95_WHEN_ONE_IS_EMPTY_MM,
+        light=LIGHT,
+        dark=DARK,
+    )
+
+
+def _all_versions(report: StudyReport) -> dict[str, dict[str, str]]:
+    return {"Server": report.versions.server, **report.versions.sites}
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return _NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def _signed(value: float | None) -> str:
+    """Three digits with a sign."""
+    return "" if value is None else f"{value:+.3f}".replace("-", _MINUS)
+
+
+def _duration(seconds: float | None) -> str:
+    """For example `4.2 s`, `3 min 20 s` or `2 h 5 min`."""
+    if seconds is None:
+        return _NOTHING
+    if seconds < 60:
+        return f"{seconds:.1f} s".replace("-", _MINUS)
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _size(count: int) -> str:
+    """Bytes for people, in powers of ten."""
+    value, units = float(count), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value, units = value / 1000, units[1:]
+    return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def _png(content: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(content).decode()}"
+
+
+def _remedy(code: str) -> str:
+    """What to do about a case that was left out; a site of another version may have other codes."""
+    known = {problem.value: problem.remedy for problem in ProblemCode}
+    return known.get(code, "See the site's own log.")
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

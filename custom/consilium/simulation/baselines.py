@@ -1,0 +1,152 @@
+"""What a federation is compared with: every hospital alone, and all data in one place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import Queue
+from queue import Empty
+
+from consilium.data.cache import CachedCase
+from consilium.learning.participant import Participant, SiteData
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.trainer import Schedule
+from consilium.learning.weights import Weights, initial_weights
+from consilium.report.records import BaselineRecord
+from consilium.tasks import get_task
+from consilium.tasks.metrics import Scores, summarize
+
+POOLED = "pooled"
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+OnStep = Callable[[str, int, int], None]
+"""Told the model's name, its steps done and its steps in all."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One model to train and judge."""
+
+    name: str
+    train: tuple[CachedCase, ...]
+    rounds: int
+    learning: LearningSettings
+
+    @property
+    def steps(self) -> int:
+        return self.rounds * self.learning.steps_per_round(len(self.train))
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    name: str
+    scores: dict[str, Scores]
+    seconds: float
+
+
+def train_baselines(
+    sites: Mapping[str, SiteData],
+    learning: LearningSettings,
+    rounds: int,
+    *,
+    workers: int,
+    on_step: OnStep = lambda name, done, total: None,
+) -> BaselineRecord:
+    """Train a model at each training hospital alone and one on all their data; judge each at every hospital.
+
+    Every model starts from the weights that the federation starts from. A local model makes the steps that
+    its site makes in the federation; the pooled model makes those of all sites together, so it has seen as
+    many patches.
+
+    Args:
+        sites: Prepared data of every hospital.
+        learning: The federation's settings.
+        rounds: The federation's rounds.
+        workers: Models trained at the same time, on one core each.
+        on_step: Told how far each model is.
+    """
+    plans = _plan(sites, learning, rounds)
+    validation = {name: data.validation for name, data in sites.items()}
+    # Spawned, not forked: a forked copy of a process that has used torch's threads can hang.
+    context = get_context("spawn")
+    steps: Queue[tuple[str, int, int]] = context.Queue()
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_connect, initargs=(steps,)) as pool:
+        try:
+            futures = [pool.submit(_train_and_judge, plan, validation) for plan in plans]
+            outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
+        except BaseException:
+            for process in list(getattr(pool, "_processes", {}).values()):
+                process.terminate()
+            raise
+    local = {name: outcome for name, outcome in outcomes.items() if name != POOLED}
+    return BaselineRecord(
+        local_steps=max(plan.steps for plan in plans if plan.name != POOLED),
+        pooled_steps=next(plan.steps for plan in plans if plan.name == POOLED),
+        local={name: outcome.scores for name, outcome in sorted(local.items())},
+        pooled=outcomes[POOLED].scores,
+        local_seconds=sum(outcome.seconds for outcome in local.values()),
+        pooled_seconds=outcomes[POOLED].seconds,
+    )
+
+
+def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int) -> list[_Plan]:
+    training = {name: data.train for name, data in sites.items() if data.train}
+    pooled = learning
+    if learning.local_steps is not None:
+        pooled = learning.model_copy(update={"local_steps": learning.local_steps * len(training)})
+    everything = tuple(case for cases in training.values() for case in cases)
+    # The longest first, so that no worker is left alone with it at the end.
+    return [
+        _Plan(POOLED, everything, rounds, pooled),
+        *(_Plan(name, cases, rounds, learning) for name, cases in training.items()),
+    ]
+
+
+def _collect(
+    futures: list[Future[_Outcome]], steps: Queue[tuple[str, int, int]], on_step: OnStep
+) -> list[_Outcome]:
+    while not all(future.done() for future in futures):
+        try:
+            on_step(*steps.get(timeout=_SECONDS_BETWEEN_LOOKS))
+        except Empty:
+            failed = [future for future in futures if future.done() and future.exception()]
+            if failed:
+                break
+    return [future.result() for future in futures]
+
+
+# --- in the worker process ---
+
+_steps: Queue[tuple[str, int, int]] | None = None
+
+
+def _connect(steps: Queue[tuple[str, int, int]]) -> None:
+    global _steps
+    _steps = steps
+
+
+def _train_and_judge(plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]]) -> _Outcome:
+    started = time.monotonic()
+    participant = Participant(SiteData(plan.train, ()), plan.learning, ComputeSettings(cpu_threads=1))
+    weights: Weights = initial_weights(
+        get_task(plan.learning.task), plan.learning.network, plan.learning.seed
+    )
+    last_told = 0.0
+    for index in range(plan.rounds):
+
+        def tell(step: int, steps: int, loss: float, *, base: int = index) -> None:
+            nonlocal last_told
+            if _steps is not None and (time.monotonic() - last_told > 1 or base * steps + step == plan.steps):
+                last_told = time.monotonic()
+                _steps.put((plan.name, base * steps + step, plan.steps))
+
+        weights = participant.train(weights, Schedule(index, plan.rounds), on_step=tell).weights
+    scores = {
+        site: summarize(participant.score(weights, cases=cases, distances=True))
+        for site, cases in validation.items()
+        if cases
+    }
+    return _Outcome(plan.name, scores, time.monotonic() - started)

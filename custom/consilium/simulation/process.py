@@ -1,0 +1,132 @@
+"""A simulated job in a process of its own, which can be watched and stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+from typing_extensions import Self
+
+from consilium.learning.participant import SiteSettings
+from consilium.report.progress import JobProgress, read_progress
+from consilium.simulation.environment import SimulationError, server_folder
+
+_SECONDS_TO_END = 5.0
+
+
+class SimulatedJob:
+    """Runs a job in FLARE's simulator beside this process; leaving the context stops whatever still runs.
+
+    The simulator forks, signals and changes folders as it likes, which is why it does not run in here. It
+    gets a session of its own, so that Ctrl-C reaches only this process, which then stops all the others.
+
+    Args:
+        job: The job's folder.
+        sites: Site name to what the hospital decides.
+        workspace: The simulation's folder; FLARE's output goes to `flare.log` beside it.
+    """
+
+    def __init__(self, job: Path, sites: Mapping[str, SiteSettings], workspace: Path) -> None:
+        self._request = json.dumps(
+            {
+                "job": str(job.resolve()),
+                "workspace": str(workspace.resolve()),
+                "sites": {name: site.model_dump(mode="json") for name, site in sites.items()},
+            }
+        )
+        self.folder = server_folder(workspace)
+        self.log = workspace.parent / "flare.log"
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the job."""
+        (self.folder / "progress.json").unlink(missing_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "consilium.simulation.environment"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+                # FLARE and MONAI import some of their own deprecated parts; the warnings say nothing to the
+                # user.
+                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+            )
+        assert self._process.stdin is not None  # it is a pipe
+        self._process.stdin.write(self._request)
+        self._process.stdin.close()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the job with all of its processes, if it still runs."""
+        if self._process is not None and self._process.poll() is None:
+            stop_process_tree(self._process.pid)
+            self._process.wait()
+
+    def progress(self) -> JobProgress | None:
+        """Return where the job stands; None before it started."""
+        return read_progress(self.folder)
+
+    def running(self) -> bool:
+        """Return whether the job still runs.
+
+        Raises:
+            SimulationError: If it failed.
+        """
+        assert self._process is not None  # inside the context
+        return_code = self._process.poll()
+        if return_code:
+            raise SimulationError(f"the simulated job failed; FLARE's log is {self.log}{self._last_words()}")
+        return return_code is None
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the job, but no longer than this."""
+        assert self._process is not None  # inside the context
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return
+
+    def _last_words(self) -> str:
+        """Return the reason in the record or the last errors in the log, whichever there is."""
+        record = self.folder / "federation.json"
+        if record.exists():
+            reason = json.loads(record.read_text()).get("reason")
+            if reason:
+                return f"\n  {reason}"
+        errors = [line for line in self.log.read_text(errors="replace").splitlines() if " ERROR " in line]
+        return "".join(f"\n  {line[:400]}" for line in errors[-3:])
+
+
+def stop_process_tree(pid: int) -> None:
+    """End a process and everything that it started, by their process ids: first politely, then for sure."""
+    try:
+        root = psutil.Process(pid)
+        processes = [*root.children(recursive=True), root]
+    except psutil.NoSuchProcess:
+        return
+    for process in processes:
+        _signal(process, kill=False)
+    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_END)
+    for process in alive:
+        _signal(process, kill=True)
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,235 @@
+"""A study on this machine: a job in the simulator, what to compare it with, and the report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from consilium.errors import ConfigurationError, DataError, SiteRefusal
+from consilium.learning.device import available_cores, open_device
+from consilium.learning.evaluator import evaluate
+from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model
+from consilium.learning.participant import SiteData, SiteSettings, prepare_site
+from consilium.learning.predictor import Predictor
+from consilium.learning.settings import ComputeSettings
+from consilium.recipes.job_folder import JobFolder, read_job_folder
+from consilium.report.build import build_report
+from consilium.report.pictures import PatientPicture, pick_patient, render_patient
+from consilium.report.progress import JobProgress
+from consilium.report.records import FEDERATION_FILE, BaselineRecord, FederationRecord
+from consilium.simulation.baselines import train_baselines
+from consilium.simulation.display import Display
+from consilium.simulation.process import SimulatedJob
+from consilium.simulation.stages import Stages
+from consilium.tasks import get_task
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+_RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
+
+
+class Study:
+    """Simulates a job on folders of cases and writes a report; an interrupted study goes on where it stopped.
+
+    Everything goes below one folder: `simulation/` (FLARE's workspace, with every site's log), `cache/`
+    (preprocessed cases), `result/` (what the server would hand out), `report/`.
+
+    Args:
+        job: An exported job folder.
+        sites: Site name to the folder with its cases.
+        out: Where everything goes.
+        evaluators: Sites that only evaluate.
+        compare: Whether to train what the federation is compared with.
+        display: Where progress is shown.
+
+    Raises:
+        ConfigurationError: If the job or the sites can't be used; nothing was started then.
+    """
+
+    def __init__(
+        self,
+        job: Path,
+        sites: Mapping[str, Path],
+        out: Path,
+        *,
+        evaluators: frozenset[str] = frozenset(),
+        compare: bool,
+        display: Display,
+    ) -> None:
+        self._job = read_job_folder(job)
+        self._out = out.resolve()
+        self._sites = _site_settings(sites, self._out, evaluators)
+        self._compare = compare
+        self._display = display
+
+    def run(self, seconds_before: Mapping[str, float] | None = None) -> Path:
+        """Run the study; returns the report's page.
+
+        Args:
+            seconds_before: Time that was spent on making the study's input, by name, for the report.
+
+        Raises:
+            SimulationError: If the federation fails.
+            ConsiliumError: If something else can't be done.
+        """
+        started = time.monotonic()
+        stages = Stages.open(self._out / "stages.json", key=self._key())
+        federation = self._federate(stages)
+        data = self._prepare()
+        baselines = self._train_baselines(stages, data) if self._compare else None
+        self._display.show("drawing one patient of every hospital")
+        patients = self._picture(data)
+        seconds = {"federated": stages.seconds["federated"], **(seconds_before or {})}
+        seconds["total"] = time.monotonic() - started + sum((seconds_before or {}).values())
+        page = build_report(
+            self._out / "report", federation, baselines=baselines, seconds=seconds, patients=patients
+        )
+        stages.forget()
+        return page
+
+    def _federate(self, stages: Stages) -> FederationRecord:
+        result = self._out / "result"
+        if stages.is_done("federated"):
+            self._display.say("the federation of the interrupted run is complete: not done again")
+            return FederationRecord.load(result)
+        self._display.say(
+            f"federation: {self._job.rounds} rounds at {', '.join(self._sites)} in FLARE's simulator"
+        )
+        started = time.monotonic()
+        with SimulatedJob(self._job.path, self._sites, self._out / "simulation") as simulation:
+            while simulation.running():
+                progress = simulation.progress()
+                self._display.show(_describe(progress) if progress else "starting FLARE")
+                simulation.wait(_SECONDS_BETWEEN_LOOKS)
+            shutil.rmtree(result, ignore_errors=True)
+            result.mkdir(parents=True)
+            for name in _RESULTS:
+                _copy(simulation.folder / name, result / name)
+        federation = FederationRecord.load(result)
+        stages.finish("federated", time.monotonic() - started)
+        self._display.say(f"federation: {federation.status}{_mean_dice(federation.final_scores)}")
+        for site, answer in federation.final_sites.items():
+            if answer.outcome not in ("evaluated", "trained"):
+                self._display.say(f"  {site} is NOT part of the result: {answer.reason or answer.outcome}")
+        return federation
+
+    def _prepare(self) -> dict[str, SiteData]:
+        """Open the sites' caches here as well, for what a real server could not do."""
+        data = {}
+        for name, site in self._sites.items():
+            try:
+                data[name] = prepare_site(site, self._job.learning)
+            except (SiteRefusal, DataError):
+                continue  # the site refused in the federation too, which the report says with the reason
+        return data
+
+    def _train_baselines(self, stages: Stages, data: Mapping[str, SiteData]) -> BaselineRecord:
+        path = self._out / "result" / "baselines.json"
+        if stages.is_done("baselines"):
+            return BaselineRecord.model_validate_json(path.read_text())
+        self._display.say("to compare with: every hospital alone, and all data pooled")
+        started, steps = time.monotonic(), {}
+
+        def on_step(name: str, done: int, total: int) -> None:
+            steps[name] = f"{name} {done}/{total}"
+            self._display.show("steps: " + ", ".join(steps.values()))
+
+        baselines = train_baselines(
+            data, self._job.learning, self._job.rounds, workers=min(available_cores(), 4), on_step=on_step
+        )
+        path.write_text(baselines.model_dump_json(indent=1))
+        stages.finish("baselines", time.monotonic() - started)
+        own = {site: scores[site] for site, scores in baselines.local.items()}
+        self._display.say(
+            f"alone{_mean_dice(own)} on their own patients; pooled{_mean_dice(baselines.pooled)}"
+        )
+        return baselines
+
+    def _picture(self, data: Mapping[str, SiteData]) -> dict[str, PatientPicture]:
+        learning = self._job.learning
+        task, device = get_task(learning.task), open_device(ComputeSettings())
+        weights, _ = load_model(self._out / "result" / LAST_MODEL)
+        predictor = Predictor(task, learning, weights, device)
+        pictures = {}
+        folder = self._out / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, site in data.items():
+            if not site.validation:
+                continue
+            scores = evaluate(task, learning, weights, site.validation, device, distances=False)
+            case, its_scores = pick_patient(site.validation, scores)
+            path = folder / f"patient_{name}.png"
+            render_patient(
+                case, predictor.regions(case), task.regions, path, modalities=task.modalities, title=name
+            )
+            pictures[name] = PatientPicture(path, its_scores)
+        return pictures
+
+    def _key(self) -> str:
+        """Return a hash of what the results depend on: another job or other sites start a new study."""
+        digest = hashlib.sha256(json.dumps(self._compare).encode())
+        for path in sorted(file for file in self._job.path.rglob("*") if file.is_file()):
+            digest.update(path.read_bytes())
+        for name, site in self._sites.items():
+            digest.update(f"{name} {site.model_dump_json()}".encode())
+        return digest.hexdigest()
+
+
+def describe_job(job: JobFolder) -> str:
+    """Return one line about a job."""
+    learning = job.learning
+    return f"{job.path.name}: {learning.network}, {learning.spacing_mm:g} mm, {job.rounds} rounds"
+
+
+def _site_settings(
+    sites: Mapping[str, Path], out: Path, evaluators: frozenset[str]
+) -> dict[str, SiteSettings]:
+    if len(sites) < 2:
+        raise ConfigurationError(
+            f"a federation needs two sites or more, and {len(sites)} is given: --site NAME=FOLDER"
+        )
+    if evaluators - sites.keys():
+        raise ConfigurationError(
+            f"no site is named {', '.join(sorted(evaluators - sites.keys()))}; named: {', '.join(sites)}"
+        )
+    for name, folder in sites.items():
+        if not folder.is_dir():
+            raise ConfigurationError(
+                f"site {name}: {folder} is not a folder; give the folder that holds its cases"
+            )
+    threads = max(1, available_cores() // len(sites))
+    return {
+        name: SiteSettings(
+            dataset=folder.resolve(),
+            cache_dir=out / "cache" / name,
+            cpu_threads=threads,
+            role="evaluates" if name in evaluators else "trains",
+        )
+        for name, folder in sites.items()
+    }
+
+
+def _describe(progress: JobProgress) -> str:
+    """Return, for example, `round 2 of 5, about 1:10 left | aster training 12/40, birch sent`."""
+    sites = ", ".join(f"{name} {state}" for name, state in sorted(progress.sites.items()))
+    elapsed = time.time() - progress.started
+    left = ""
+    if progress.round > 1:
+        seconds = elapsed / (progress.round - 0.5) * (progress.rounds - progress.round + 0.5)
+        left = f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+    return f"round {progress.round} of {progress.rounds}{left} | {sites or 'waiting for the sites'}"
+
+
+def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> str:
+    values = [one["dice"] for one in scores.values()]
+    return f", mean Dice {sum(values) / len(values):.3f}" if values else ""
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.exists():
+        shutil.copy2(source, target)
