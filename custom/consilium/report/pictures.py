@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
-from consilium.data.geometry import Spacing3D
+from consilium.data.geometry import Shape3D, Spacing3D
 from consilium.tasks import Region
 from consilium.tasks.base import to_regions
 from consilium.tasks.metrics import Scores, summarize
@@ -105,15 +105,14 @@ def render_patient(
         overlays = ((None, None), (reference, None), (None, found))
         for column, (lines, fills) in enumerate(overlays):
             axes = figure.add_subplot(grid[row, column])
-            plane = _AXIAL.cut(center)
-            _draw(axes, _AXIAL, plane, spacing, image, lines=lines, fills=fills)
+            _draw(axes, _AXIAL, center, spacing, image, lines=lines, fills=fills)
             if column == 0:
                 axes.set_ylabel(_TITLES[name], color=_TEXT, fontsize=12)
             if row == 0:
                 axes.set_title(headings[column], color=_TEXT, fontsize=12)
         other = (_CORONAL, _SAGITTAL)[row]
         axes = figure.add_subplot(grid[row, 3])
-        _draw(axes, other, other.cut(center), spacing, image, lines=reference, fills=found)
+        _draw(axes, other, center, spacing, image, lines=reference, fills=found)
         axes.set_title(f"{other.name}, {_TITLES[name]}: both", color=_TEXT, fontsize=12)
     _add_scale_bar(figure.axes[0])
     _add_legend(figure, regions, title)
@@ -139,12 +138,9 @@ class _Plane:
     up: int
     sides: tuple[str, str]
 
-    def cut(self, center: Sequence[int]) -> int:
-        return center[self.axis]
-
-    def take(self, volume: NDArray[Any], index: int) -> NDArray[Any]:
-        """The slice as rows from bottom to top; columns run against R or A, which is how they are hung."""
-        rows: NDArray[Any] = volume.take(index, axis=self.axis).T[:, ::-1]
+    def take(self, volume: NDArray[Any], center: Shape3D) -> NDArray[Any]:
+        """The slice through a voxel as it is hung: rows from bottom to top, columns against R or A."""
+        rows: NDArray[Any] = volume.take(center[self.axis], axis=self.axis).T[:, ::-1]
         return rows
 
 
@@ -167,8 +163,8 @@ def _windowed(case: CachedCase, modalities: Sequence[str]) -> Mapping[str, NDArr
     return dict(zip(_SHOWN, native, strict=True))
 
 
-def _center_of_tumor(masks: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """The slice with the most tumor along each axis; the middle when there is none."""
+def _center_of_tumor(masks: NDArray[np.bool_]) -> Shape3D:
+    """The voxel whose three slices hold the most tumor each; the middle when there is none."""
     tumor = masks.any(axis=0)
     if not tumor.any():
         x, y, z = (size // 2 for size in tumor.shape)
@@ -180,23 +176,23 @@ def _center_of_tumor(masks: NDArray[np.bool_]) -> tuple[int, int, int]:
 def _draw(
     axes: Any,
     plane: _Plane,
-    index: int,
+    center: Shape3D,
     spacing: Spacing3D,
     image: NDArray[np.float32],
     *,
     lines: NDArray[np.bool_] | None,
     fills: NDArray[np.bool_] | None,
 ) -> None:
-    gray = plane.take(image, index)
+    gray = plane.take(image, center)
     width, height = gray.shape[1] * spacing[plane.across], gray.shape[0] * spacing[plane.up]
     extent = (0.0, width, 0.0, height)
     axes.imshow(gray, cmap="gray", vmin=0, vmax=1, origin="lower", extent=extent, interpolation="bilinear")
     if fills is not None:
-        axes.imshow(_paint(plane, index, fills), origin="lower", extent=extent, interpolation="nearest")
+        axes.imshow(_paint(plane, center, fills), origin="lower", extent=extent, interpolation="nearest")
     if lines is not None:
         for region, color in _outer_first(lines):
             # Without this margin a contour that touches the crop's edge would stay open.
-            mask = np.pad(plane.take(region, index).astype(np.float32), 1)
+            mask = np.pad(plane.take(region, center).astype(np.float32), 1)
             if mask.any():
                 x = (np.arange(mask.shape[1]) - 0.5) * spacing[plane.across]
                 y = (np.arange(mask.shape[0]) - 0.5) * spacing[plane.up]
@@ -209,9 +205,9 @@ def _draw(
         axes.text(x, height / 2, side, color=_FAINT, fontsize=11, ha="center", va="center")
 
 
-def _paint(plane: _Plane, index: int, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _paint(plane: _Plane, center: Shape3D, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
     """The regions as one translucent picture, RGBA, an inner region over an outer one."""
-    slices = [(plane.take(mask, index), color) for mask, color in _outer_first(masks)]
+    slices = [(plane.take(mask, center), color) for mask, color in _outer_first(masks)]
     painted = np.zeros((*slices[0][0].shape, 4), dtype=np.float32)
     for mask, color in slices:
         painted[mask] = (*to_rgb(color), 0.55)

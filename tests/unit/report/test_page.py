@@ -1,0 +1,133 @@
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+
+import pytest
+
+from consilium.report.page import render_page
+from consilium.report.records import BaselineRecord, FederationRecord, SiteRound
+from consilium.report.summary import summarize_study
+
+from .study import baselines, federation, scores, site_round
+
+HOSTILE = "<script>alert('aster')</script>"
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def rendered(
+    record: FederationRecord,
+    *,
+    baselines: BaselineRecord | None = None,
+    patients: Mapping[str, tuple[bytes, float]] | None = None,
+) -> str:
+    report = summarize_study(record, baselines=baselines, seconds={})
+    return render_page(report, curves=b"light", dark_curves=b"dark", patients=patients or {})
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return rendered(federation(), baselines=baselines(), patients={"aster": (b"patient", 0.6)})
+
+
+def test_the_page_needs_nothing_else(html: str) -> None:
+    page = Page(html)
+    loaded = [
+        value
+        for _, attributes in page.elements
+        for name in ("src", "srcset")
+        if (value := attributes.get(name))
+    ]
+    assert len(loaded) == 3  # the curves, light and dark, and one patient
+    assert all(value.startswith("data:image/png;base64,") for value in loaded)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+    assert not re.search(r"https?:|url\(|@import", html)
+
+
+def test_tables_can_be_read_aloud(html: str) -> None:
+    page = Page(html)
+    assert len(page.named("table")) == len(page.named("caption")) == 7
+    assert all("scope" in heading for heading in page.named("th"))
+    assert all(image["alt"] for image in page.named("img"))
+
+
+def test_the_page_says_what_the_numbers_are_and_are_not(html: str) -> None:
+    text = " ".join(Page(html).text.split())
+    assert "not for clinical use" in text
+    assert "On 14 patient cases of 4 hospitals" in text
+    assert "374 mm" in text
+    assert "seed 7" in text
+    assert "mean Dice of this patient 0.600" in text
+    assert "as many steps as a hospital makes in the federation (200)" in text
+
+
+def test_names_and_reasons_of_others_are_only_text() -> None:
+    record = federation(rounds=1)
+    record.rounds[0].sites[HOSTILE] = site_round("aster", left_out={'"><img src=x onerror=alert(1)>': 1})
+    record.rounds[0].sites["birch"] = SiteRound(outcome="refused", reason="<img src=x onerror=alert(1)>")
+    record.final_scores[HOSTILE] = scores(0.5)
+    record.settings["note"] = "</style><script>alert(1)</script>"
+    page = Page(rendered(record))
+    assert HOSTILE in page.text
+    assert "round 1: <img src=x onerror=alert(1)>." in page.text
+    assert not page.named("script")
+    assert all((image["src"] or "").startswith("data:") for image in page.named("img"))
+
+
+def test_a_refusal_and_its_reason_head_the_page() -> None:
+    record = federation(rounds=1)
+    for sites in (record.rounds[0].sites, record.final_sites):
+        sites["birch"] = SiteRound(
+            outcome="refused", reason="no usable labelled case: 3 left out (3 truncated)"
+        )
+    del record.final_scores["birch"]
+    html = rendered(record)
+    assert html.index("3 left out (3 truncated)") < html.index("hospital by hospital")
+    assert "This hospital never reported" in html
+
+
+def test_cases_left_out_come_with_a_remedy() -> None:
+    record = federation(rounds=1, final_sites={})
+    record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": 2, "of_another_version": 1})
+    text = " ".join(Page(rendered(record)).text.split())
+    assert " truncated. Copy the file from its source again" in text
+    assert " of another version. See the site's own log." in text
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        federation(rounds=1),
+        federation(rounds=2, status="failed", reason="aborted", final_scores={}, final_sites={}),
+        federation(rounds=1, rounds_planned=5, status="failed", final_scores={}, final_sites={}).model_copy(
+            update={"rounds": [], "best_round": None, "initial_scores": {}}
+        ),  # before any round
+    ],
+    ids=["one round", "failed", "failed before any round"],
+)
+def test_a_report_without_baselines_or_pictures_has_no_empty_tables(record: FederationRecord) -> None:
+    html = rendered(record)
+    page = Page(html)
+    assert "Pictures of patients never leave their hospital" in page.text
+    assert "Trained at" not in page.text
+    assert "Pooled" not in page.text.split("Wall time")[0]
+    assert ("hospital by hospital" in page.text) == bool(record.final_scores)
+    assert ("Training, round by round" in page.text) == bool(record.rounds)
+    assert "None" not in page.text
