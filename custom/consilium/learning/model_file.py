@@ -22,7 +22,8 @@ BEST_MODEL = "best_model.safetensors"
 
 def save_model(path: Path, weights: Weights, metadata: Mapping[str, str]) -> None:
     """Write weights and metadata in one step."""
-    arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    # Not `ascontiguousarray`: it turns a counter such as that of batch normalization, shape (), into (1,).
+    arrays = {name: np.asarray(value, order="C") for name, value in weights.items()}
     write_atomically(path, save(arrays, metadata=dict(metadata)))
 
 
