@@ -131,6 +131,8 @@ class Trainer:
                 group["lr"] = schedule.rate(self._settings, step, steps)
             loss = self._step(*next(batches))
             if not math.isfinite(loss):
+                # The step has put NaN into the moments; left there, it would spoil every later round.
+                self._optimizer.state.clear()
                 raise TrainingError(
                     f"the loss became {loss} at step {step + 1} of {steps} in round "
                     f"{schedule.round_index + 1}; a lower learning_rate is the usual remedy"
