@@ -34,7 +34,7 @@ def evaluate(
         task: What is segmented.
         settings: The settings that the network was trained with.
         weights: The weights to judge.
-        cases: Labelled cases.
+        cases: Labeled cases.
         device: On what.
         distances: Whether to compute HD95 as well.
         cancelled: Asked before every case.

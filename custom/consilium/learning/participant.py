@@ -51,8 +51,8 @@ class SiteData:
     """The cases of one site, ready to use.
 
     Attributes:
-        train: Labelled cases to train on.
-        validation: Labelled cases that nobody trains on.
+        train: Labeled cases to train on.
+        validation: Labeled cases that nobody trains on.
         problems: Cases left out. They name patients: they stay on the site.
     """
 

@@ -29,24 +29,19 @@ class PatchRecipe:
     tumor_share: float
 
     def cut(self, case: CachedCase, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Cut one patch and augment it: flips, and per modality a change of gain, offset and gamma.
+        """Cut one patch, and flip each axis half of the time.
 
         Returns:
-            Image `(C, X, Y, Z)` float32 and tissue label `(X, Y, Z)` uint8, padded with zeros where the patch
+            Image `(C, X, Y, Z)` float16 and tissue label `(X, Y, Z)` uint8, padded with zeros where the patch
             reaches beyond the case.
         """
         label = case.label
         if label is None:
             raise ValueError("patches are cut from labeled cases only")
         start = self._start(case, label.shape, random)
-        image_patch = _cut(case.image, start, self.size)
-        label_patch = _cut(label, start, self.size)
-        flips = [axis for axis in (-3, -2, -1) if random.random() < 0.5]
-        image = torch.from_numpy(image_patch).float()
-        tissues = torch.from_numpy(label_patch)
-        if flips:
-            image, tissues = image.flip(flips), tissues.flip(flips)
-        return _change_contrast(image, random), tissues
+        flips = tuple(slice(None, None, -1 if random.random() < 0.5 else 1) for _ in range(3))
+        image_patch, label_patch = (_cut(array, start, self.size, flips) for array in (case.image, label))
+        return torch.from_numpy(image_patch), torch.from_numpy(label_patch)
 
     def _start(
         self, case: CachedCase, shape: Sequence[int], random: np.random.Generator
@@ -70,7 +65,7 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
     """An endless stream of patches, every case of the site once before any comes again.
 
     Args:
-        cases: Labelled cases.
+        cases: Labeled cases.
         recipe: How to cut.
         seed: Two streams with the same cases, recipe, seed and worker count are equal.
     """
@@ -92,7 +87,7 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
 def patch_loader(
     cases: Sequence[CachedCase], settings: LearningSettings, *, seed: int, workers: int, pin_memory: bool
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float32, tissues `(N, X, Y, Z)` uint8."""
+    """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8."""
     recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
     return DataLoader(
         PatchStream(cases, recipe, seed),
@@ -103,30 +98,42 @@ def patch_loader(
     )
 
 
-def _cut(array: NDArray[Any], start: NDArray[np.int64], size: Sequence[int]) -> NDArray[Any]:
-    """Copy the box out of the last three axes of a memory-mapped array; what lies outside the array is 0."""
-    inside: list[slice] = []
-    target: list[slice] = []
-    for begin, length, extent in zip(start, size, array.shape[-3:], strict=True):
-        first, last = max(int(begin), 0), min(int(begin) + length, extent)
-        inside.append(slice(first, last))
-        target.append(slice(first - int(begin), last - int(begin)))
-    box: NDArray[Any] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
-    box[..., target[0], target[1], target[2]] = array[..., inside[0], inside[1], inside[2]]
-    return box
+def change_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Change gain, offset and gamma of every modality of every image, as another scanner would.
 
+    It works on whole batches where the network is, so that cutting patches stays a mere copy. The background
+    stays exactly 0, which is how the network knows where the head ends.
 
-def _change_contrast(image: Tensor, random: np.random.Generator) -> Tensor:
-    """Change gain, offset and gamma of each modality inside the brain, as another scanner would.
-
-    The background stays exactly 0, which is how the network knows where the head ends.
+    Args:
+        images: `(N, C, X, Y, Z)`, float32, changed in place.
+        generator: On the CPU, whatever the device of the images: the draw is then the same everywhere.
     """
-    channels = image.shape[0]
-    gain = torch.from_numpy(random.uniform(0.8, 1.25, (channels, 1, 1, 1)).astype(np.float32))
-    offset = torch.from_numpy(random.uniform(-0.25, 0.25, (channels, 1, 1, 1)).astype(np.float32))
-    brain = image != 0
-    changed = image * gain + offset
-    if random.random() < 0.3:
-        gamma = float(random.uniform(0.75, 1.35))
-        changed = changed.sign() * changed.abs().pow(gamma)
-    return changed * brain
+    shape = (*images.shape[:2], 1, 1, 1)
+    gain, offset, gamma = (
+        torch.empty(shape).uniform_(low, high, generator=generator).to(images.device)
+        for low, high in ((0.8, 1.25), (-0.25, 0.25), (0.75, 1.35))
+    )
+    background = images == 0
+    images.mul_(gain).add_(offset)
+    if torch.rand((), generator=generator) < 0.3:
+        images = images.sign() * images.abs().pow_(gamma)
+    return images.masked_fill_(background, 0)
+
+
+def _cut(
+    array: NDArray[Any], start: NDArray[np.int64], size: Sequence[int], flips: tuple[slice, ...]
+) -> NDArray[Any]:
+    """Copy the box out of the last three axes of a memory-mapped array; what lies outside the array is 0."""
+    stop = start + size
+    first, last = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
+    inside: NDArray[Any] = np.asarray(array)[_slices(first, last)]
+    if inside.shape[-3:] != tuple(size):
+        box: NDArray[Any] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
+        box[_slices(first - start, last - start)] = inside
+        inside = box
+    flipped: NDArray[Any] = inside[..., flips[0], flips[1], flips[2]].copy()
+    return flipped
+
+
+def _slices(first: NDArray[np.int64], last: NDArray[np.int64]) -> tuple[Any, ...]:
+    return (..., *(slice(int(low), int(high)) for low, high in zip(first, last, strict=True)))

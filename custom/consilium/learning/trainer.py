@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.device import Device
-from consilium.learning.patches import patch_loader
+from consilium.learning.patches import change_contrast, patch_loader
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, get_weights, set_weights
 from consilium.tasks import Task
@@ -71,7 +71,7 @@ class Trainer:
     Args:
         task: What is learned.
         settings: How.
-        cases: Labelled training cases; at least one.
+        cases: Labeled training cases; at least one.
         device: On what.
         loader_workers: Processes that cut patches.
     """
@@ -98,6 +98,7 @@ class Trainer:
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
+        self._random = torch.Generator()
 
     def train(
         self,
@@ -147,6 +148,7 @@ class Trainer:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
         seed = (self._settings.seed * 1_000_003 + round_index) % 2**31
         torch.manual_seed(seed)
+        self._random.manual_seed(seed)
         pinned = self._device.torch_device.type == "cuda"
         loader = patch_loader(
             self._cases, self._settings, seed=seed, workers=self._loader_workers, pin_memory=pinned
@@ -155,9 +157,10 @@ class Trainer:
 
     def _step(self, image: Tensor, tissues: Tensor) -> float:
         target = to_regions(tissues.to(self._device.torch_device), self._task.regions)
+        images = change_contrast(self._device.move(image).float(), self._random)
         self._optimizer.zero_grad(set_to_none=True)
         with self._device.autocast():
-            logits = self._network(self._device.move(image))
+            logits = self._network(images)
         # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
         loss: Tensor = self._loss(logits.float(), target.float())
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

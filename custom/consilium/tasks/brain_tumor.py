@@ -47,9 +47,10 @@ class BrainTumor:
                 spatial_dims=3,
                 in_channels=channels,
                 out_channels=regions,
-                channels=(24, 48, 96, 128),
+                channels=(16, 32, 64, 128),
                 strides=(2, 2, 2),
                 num_res_units=0,
+                act="LEAKYRELU",
                 norm="INSTANCE",
             )
             return network
