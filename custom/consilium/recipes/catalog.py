@@ -66,11 +66,14 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
     changes = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
         if not equals or not key:
             raise ConfigurationError(
                 f"{assignment!r} is not of the form KEY=VALUE, for example learning.local_steps=5"
             )
-        changes[key] = yaml.safe_load(value)
     return changes
 
 

@@ -56,7 +56,10 @@ def read_job_folder(path: Path) -> JobFolder:
             f"{SiteExecutor.__name__}; `consilium jobs list` names those that do"
         )
     learning = LearningSettings.parse(executor.get("learning", {}), source=f"{path}, learning settings")
-    return JobFolder(path, int(training["rounds"]), learning)
+    rounds = training.get("rounds")
+    if not isinstance(rounds, int) or rounds < 1:
+        raise ConfigurationError(f"{path}: rounds is {rounds!r}, not a whole number of 1 or more")
+    return JobFolder(path, rounds, learning)
 
 
 def _read_config(path: Path, name: str) -> dict[str, Any]:
