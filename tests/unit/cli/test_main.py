@@ -1,0 +1,157 @@
+import sys
+
+import pytest
+
+from consilium.cli import main as module
+from consilium.cli.main import main
+from consilium.recipes.catalog import build_recipe, export_job
+
+JOB = "brain_tumor_fedavg"
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Type a command; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("NO_COLOR", "1")
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture
+def hospitals(tmp_path):
+    for name in ("north", "south"):
+        (tmp_path / name).mkdir()
+    job = export_job(build_recipe(JOB), tmp_path / "jobs")
+    return {"job": job, "north": tmp_path / "north", "south": tmp_path / "south", "out": tmp_path / "out"}
+
+
+@pytest.mark.parametrize("command", [("simulate",), ("cohort",), ("jobs", "export")])
+def test_help_has_an_example_of_the_command(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    example = out.partition("Example")[2]
+    assert f"consilium {' '.join(command)} " in example
+
+
+@pytest.mark.parametrize(
+    ("command", "purpose"),
+    [
+        ((), "no image leaves any of them"),
+        (("demo",), "four synthetic hospitals, one job, one report"),
+        (("simulate",), "Run a job on folders of cases"),
+        (("cohort",), "Make synthetic hospitals"),
+        (("jobs",), "List and write the jobs"),
+        (("jobs", "list"), "List the jobs"),
+        (("jobs", "export"), "Write a job's folder"),
+    ],
+)
+def test_every_command_says_what_it_does(run, command, purpose):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert purpose in out
+
+
+def test_the_list_of_jobs_says_what_each_trains(run):
+    code, out, _ = run("jobs", "list")
+    assert code == 0
+    assert len(out.splitlines()) == 2
+    assert "brain_tumor_fedavg_gpu\tsegresnet, 1 mm, 100 rounds, at least 2 sites" in out
+
+
+def test_an_exported_job_s_folder_is_the_only_thing_on_standard_output(run, tmp_path):
+    code, out, err = run("jobs", "export", JOB, "--to", tmp_path, "--set", "rounds=3")
+    assert (code, err) == (0, "")
+    assert out.split() == [str(tmp_path / JOB)]
+    assert (tmp_path / JOB / "meta.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("jobs", "export", "nnunet"), ["'nnunet'", "known: brain_tumor_fedavg", "consilium jobs list"]),
+        (("jobs", "export", JOB, "--set", "rouns=3"), ["rouns", "did you mean 'rounds'?"]),
+        (("jobs", "export", JOB, "--set", "learning.sed=3"), ["did you mean 'seed'?"]),
+        (("jobs", "export", JOB, "--set", "rounds"), ["'rounds'", "KEY=VALUE", "learning.local_steps=5"]),
+        (("jobs", "export", JOB, "--set", "rounds=[1"), ["KEY=VALUE"]),
+        (("jobs", "export", "--set", "rounds=3"), ["--set", "consilium jobs export brain_tumor_fedavg"]),
+        (("cohort", "x", "--hospital", "north"), ["'north'", "NAME=LAYOUT:CASES", "--hospital north="]),
+        (("cohort", "x", "--size", "96"), ["'96'", "XxYxZ", "--size 96x112x88"]),
+        (("cohort", "x", "--hospital", "a=dicom:3"), ["dicom", "consilium cohort --help"]),
+        (("cohort", "x", "--tumor-mix", "small"), ["small=1,medium=2,large=1"]),
+    ],
+)
+def test_wrong_input_is_answered_with_what_is_allowed_and_what_to_type(
+    run, tmp_path, monkeypatch, arguments, told
+):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("error: ")
+    for text in told:
+        assert text in err
+    assert not list(tmp_path.iterdir())  # nothing was started
+
+
+@pytest.mark.parametrize(
+    ("sites", "told"),
+    [
+        (["north", "south={south}"], ["'north'", "NAME=DIR"]),
+        (["north=", "south={south}"], ["'north='", "NAME=DIR"]),
+        (["no/rth={north}", "south={south}"], ["no/rth", "letters, digits"]),
+        (["../north={north}", "south={south}"], ["letters, digits"]),
+        (["north={north}", "north={south}"], ["--site north is given twice", "{north}", "{south}"]),
+        (["north={north}", "south={north}/gone"], ["site south", "{north}/gone is not a folder"]),
+        (["north={north}"], ["two sites or more", "1 is given", "--site NAME=FOLDER"]),
+    ],
+)
+def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, told):
+    options = [text for site in sites for text in ("--site", site.format(**hospitals))]
+    code, out, err = run("simulate", hospitals["job"], *options, "--out", hospitals["out"])
+    assert (code, out) == (2, "")
+    for text in told:
+        assert text.format(**hospitals) in err
+    assert not hospitals["out"].exists()
+
+
+def test_an_unknown_evaluator_names_the_sites(run, hospitals):
+    code, _, err = run(
+        "simulate", hospitals["job"], "--site", f"north={hospitals['north']}", "--site",
+        f"south={hospitals['south']}", "--evaluates", "suoth", "--out", hospitals["out"],
+    )  # fmt: skip
+    assert code == 2
+    assert "no site is named suoth; named: north, south" in err
+
+
+def test_a_folder_that_is_no_job_says_where_jobs_come_from(run, hospitals):
+    code, _, err = run(
+        "simulate", hospitals["north"], "--site", "a=x", "--site", "b=y", "--out", hospitals["out"]
+    )
+    assert code == 2
+    assert f"{hospitals['north']} is not a FLARE job" in err
+    assert "consilium jobs export NAME" in err
+
+
+def test_missing_options_and_unknown_commands_are_wrong_input_too(run):
+    assert run("simulate", "job")[0] == 2
+    assert run("simulte")[0] == 2
+
+
+def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "app", interrupted)
+    code, _, err = run("demo")
+    assert code == 130
+    assert "nothing runs on" in err
+    assert "same command" in err

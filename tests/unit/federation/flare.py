@@ -1,0 +1,60 @@
+"""The smallest FLARE that the parts of a job can live in: contexts, workspace and logs are FLARE's own."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.client import Client
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext, FLContextManager
+from nvflare.apis.workspace import Workspace
+
+JOB_ID = "a-job"
+JOB_NAME = "brain_tumor_fedavg"
+
+
+class Engine:
+    """Hands out contexts, knows the workspace, and takes events to the components and to a list.
+
+    Args:
+        folder: Becomes the workspace, with `local/` and `startup/`.
+        components: Components by id; they see every event.
+        clients: Names of the connected sites.
+    """
+
+    def __init__(
+        self, folder: Path, components: dict[str, FLComponent] | None = None, clients: Sequence[str] = ()
+    ) -> None:
+        for name in ("local", "startup"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self.local = folder / "local"
+        self.workspace = Workspace(str(folder), site_name="north")
+        self.run_folder = Path(self.workspace.get_run_dir(JOB_ID))
+        self.run_folder.mkdir(exist_ok=True)
+        self.components = components or {}
+        self.clients = [Client(name, "token") for name in clients]
+        self.events: list[tuple[str, Any]] = []
+        self.on_event: Callable[[str, Any], None] = lambda event, data: None
+        self._manager = FLContextManager(engine=self, identity_name="north", job_id=JOB_ID)
+        self.context = self.new_context()
+        self.context.set_prop(FLContextKey.JOB_META, {"name": JOB_NAME}, private=True, sticky=True)
+
+    def new_context(self) -> FLContext:
+        return self._manager.new_context()
+
+    def get_workspace(self) -> Workspace:
+        return self.workspace
+
+    def get_clients(self) -> list[Client]:
+        return self.clients
+
+    def get_component(self, component_id: str) -> FLComponent:
+        return self.components[component_id]
+
+    def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        data = fl_ctx.get_prop(FLContextKey.EVENT_DATA)
+        self.events.append((event_type, data))
+        self.on_event(event_type, data)
+        for component in self.components.values():
+            component.handle_event(event_type, fl_ctx)

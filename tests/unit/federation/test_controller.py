@@ -1,0 +1,275 @@
+import json
+
+import numpy as np
+import pytest
+from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import make_reply
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.abstract.model import make_model_learnable
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.federation.controller import FederatedTraining
+from consilium.federation.persistor import WeightsPersistor
+from consilium.federation.tasks import REASON_HEADER, REPORT_META, TRAIN, VALIDATE
+from consilium.learning.model_file import load_model
+from consilium.report.records import FederationRecord, SiteReport
+
+from .flare import JOB_NAME, Engine
+
+
+class TwoWeights(WeightsPersistor):
+    """Keeps a model of two weights that starts at zero."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def load_model(self, fl_ctx):
+        return make_model_learnable(weights={"w": np.zeros(2)}, meta_props={"round": 0})
+
+
+class Rehearsal(FederatedTraining):
+    """The controller with its sites in one process; how an answer is taken in is FLARE's own code."""
+
+    def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
+        clients = {client.name: client for client in self.engine.get_clients()}
+        for name in targets:
+            client_task = ClientTask(clients[name], task)
+            client_task.result = self.sites[name](task.name, FLModelUtils.from_shareable(task.data))
+            if client_task.result is not None:
+                self._process_result(client_task, fl_ctx)
+
+    def get_num_standing_tasks(self):
+        return 0
+
+
+class Site:
+    """Trains by adding `step` to every weight; its Dice is a function of the model that it received."""
+
+    def __init__(self, cases=1, step=1.0, dice=lambda w: 0.1 * w, **report):
+        self.cases, self.step, self.dice, self.report = cases, step, dice, report
+        self.seen = []
+
+    def __call__(self, task, model):
+        value = float(model.params["w"][0])
+        self.seen.append((task, value))
+        trains = task == TRAIN and self.step is not None
+        report = {
+            "role": "evaluates" if self.step is None else "trains",
+            "train_cases": self.cases,
+            "validation_cases": 1,
+            **self.report,
+        }
+        score = self.dice(value)
+        answer = FLModel(
+            params_type=ParamsType.DIFF if trains else None,
+            params={"w": np.full(2, self.step)} if trains else None,
+            metrics={"dice": score, "dice_tc": score, "validation_cases": 1.0},
+            current_round=model.current_round,
+            meta={REPORT_META: report},
+        )
+        return FLModelUtils.to_shareable(answer)
+
+
+class Refusing(Site):
+    """Refuses in some rounds, counted from 0; None for always."""
+
+    def __init__(self, rounds=None, reason="no usable labeled case: 2 left out"):
+        super().__init__()
+        self.rounds, self.reason = rounds, reason
+
+    def __call__(self, task, model):
+        answer = super().__call__(task, model)
+        if self.rounds is None or model.current_round in self.rounds:
+            return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: self.reason})
+        return answer
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(sites, *, rounds=3, min_sites=2, abort=None):
+        engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+        controller = Rehearsal(rounds=rounds, min_sites=min_sites)
+        controller.sites = sites
+        controller.start_controller(engine.context)
+        controller.control_flow(abort or Signal(), engine.context)
+        return FederationRecord.load(engine.run_folder), engine
+
+    return run
+
+
+def panics(engine):
+    return [data for event, data in engine.events if event == EventType.FATAL_SYSTEM_ERROR]
+
+
+def saved(engine, name="model"):
+    weights, metadata = load_model(engine.run_folder / f"{name}.safetensors")
+    return float(weights["w"][0]), int(metadata["round"])
+
+
+def test_every_round_moves_the_model_by_the_weighted_mean(run):
+    north, south = Site(cases=1, step=1.0), Site(cases=3, step=2.0)
+    record, engine = run({"north": north, "south": south})
+    assert record.status == "finished"
+    assert record.job == JOB_NAME
+    assert saved(engine) == (pytest.approx(3 * 1.75), 3)
+    assert north.seen == south.seen == [(TRAIN, 0), (TRAIN, 1.75), (TRAIN, 3.5), (VALIDATE, 5.25)]
+    first = record.rounds[0].sites
+    assert (first["north"].weight, first["south"].weight) == (0.25, 0.75)
+    assert first["south"].update_norm == pytest.approx(np.sqrt(8))
+    assert first["south"].report == SiteReport(role="trains", train_cases=3, validation_cases=1)
+    assert not panics(engine)
+
+
+def test_scores_stand_with_the_model_that_they_were_made_with(run):
+    record, _ = run({"north": Site(), "south": Site()})
+    assert record.initial_scores["north"]["dice"] == 0
+    dice = [one.scores["north"]["dice"] for one in record.rounds]
+    assert dice == pytest.approx([0.1, 0.2, 0.3])
+    assert [one.number for one in record.rounds] == [1, 2, 3]
+    assert record.final_scores["north"] == {"dice": pytest.approx(0.3), "dice_tc": pytest.approx(0.3)}
+
+
+def test_the_best_round_is_the_one_whose_own_model_scored_best(run):
+    # The untrained model looks best of all, but it is no result.
+    dice = {0: 0.9, 1: 0.2, 2: 0.8, 3: 0.5}
+    record, engine = run({"north": Site(dice=dice.__getitem__), "south": Site(dice=dice.__getitem__)})
+    assert record.best_round == 2
+    assert saved(engine, "best_model") == (2, 2)
+    assert saved(engine) == (3, 3)
+
+
+def test_the_final_model_can_be_the_best(run):
+    record, engine = run({"north": Site(), "south": Site()})
+    assert record.best_round == 3
+    assert saved(engine, "best_model") == (3, 3)
+
+
+def test_the_best_round_is_chosen_by_the_mean_over_all_sites(run):
+    north = Site(dice=lambda w: {0: 0, 1: 0.9, 2: 0.5}[w])
+    clinic = Site(step=None, cases=0, dice=lambda w: {0: 0, 1: 0.1, 2: 0.6}[w])
+    record, _ = run({"north": north, "clinic": clinic}, rounds=2, min_sites=1)
+    assert record.best_round == 2
+    assert record.rounds[0].sites["clinic"].outcome == "evaluated"
+
+
+def test_a_refusing_site_costs_the_others_nothing_and_is_asked_again(run):
+    east = Refusing(rounds=[0, 1])
+    record, engine = run({"north": Site(), "south": Site(), "east": east})
+    assert record.status == "finished"
+    outcomes = [one.sites["east"].outcome for one in record.rounds]
+    assert outcomes == ["refused", "refused", "trained"]
+    assert record.rounds[0].sites["east"].reason == "no usable labeled case: 2 left out"
+    assert saved(engine)[0] == 3
+    assert not panics(engine)
+
+
+def test_too_few_updates_end_the_job_with_every_site_s_reason(run):
+    sites = {
+        "north": Site(),
+        "south": Refusing(reason="DataError: the reason is in the site's log"),
+        "east": Refusing(reason="no usable labeled case: 2 left out"),
+        "clinic": Site(step=None),
+        "west": lambda task, model: None,
+    }
+    record, engine = run(sites)
+    assert record.status == "failed"
+    assert record.reason == (
+        "round 1 has 1 update(s), and min_sites is 2; clinic: evaluated; "
+        "east: no usable labeled case: 2 left out; south: DataError: the reason is in the site's log; "
+        "west: no answer"
+    )
+    assert panics(engine) == [record.reason]
+    assert len(record.rounds) == 1
+
+
+def test_what_was_trained_before_a_failure_is_kept(run):
+    record, engine = run({"north": Site(), "south": Refusing(rounds=[2])})
+    assert record.status == "failed"
+    assert record.reason.startswith("round 3 has 1 update(s)")
+    assert saved(engine) == (2, 2)
+    assert record.rounds[1].scores["north"]["dice"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_scores_that_are_no_numbers_are_set_aside_with_the_site(run, broken):
+    east = Site(step=100.0, dice=lambda w: broken)
+    record, engine = run({"north": Site(), "south": Site(), "east": east})
+    assert record.rounds[0].sites["east"].outcome == "refused"
+    assert "not finite" in record.rounds[0].sites["east"].reason
+    assert "east" not in record.final_scores
+    assert saved(engine)[0] == 3
+    assert record.best_round == 3
+
+
+@pytest.mark.parametrize(
+    ("evil", "told"),
+    [
+        (Site(step=float("nan")), "w is not finite"),
+        (Site(cases=0), "weight is 0"),
+        (Site(cases=-5), "report can't be read"),
+        (Site(patient="Doe-Jane"), "report can't be read"),
+    ],
+)
+def test_an_update_or_report_that_can_t_be_used_is_left_out_with_a_reason(run, evil, told):
+    record, engine = run({"north": Site(), "south": Site(), "evil": evil})
+    assert record.status == "finished"
+    assert record.rounds[0].sites["evil"].outcome == "refused"
+    assert told in record.rounds[0].sites["evil"].reason
+    assert saved(engine)[0] == 3
+
+
+def test_an_aborted_job_says_so_and_asks_nobody(run):
+    abort, north = Signal(), Site()
+    abort.trigger(True)
+    record, _ = run({"north": north, "south": Site()}, abort=abort)
+    assert (record.status, record.reason) == ("failed", "aborted")
+    assert north.seen == []
+
+
+def test_a_job_aborted_in_a_round_keeps_the_model_of_the_round_before(run):
+    abort = Signal()
+
+    class Aborting(Site):
+        def __call__(self, task, model):
+            if model.current_round == 1:
+                abort.trigger(True)
+            return super().__call__(task, model)
+
+    record, engine = run({"north": Site(), "south": Aborting()}, abort=abort)
+    assert (record.status, record.reason) == ("failed", "aborted in round 2")
+    assert saved(engine) == (1, 1)
+
+
+def test_flare_s_own_writers_hear_of_every_round(run):
+    _, engine = run({"north": Site(), "south": Site()}, rounds=2)
+    names = [event for event, _ in engine.events]
+    for event in (AppEventType.ROUND_STARTED, AppEventType.AFTER_AGGREGATION, AppEventType.ROUND_DONE):
+        assert names.count(event) == 2
+
+
+def test_flare_s_writers_get_mean_scores_of_the_round(run, monkeypatch):
+    published = []
+
+    class Listener(TwoWeights):
+        def handle_event(self, event_type, fl_ctx):
+            super().handle_event(event_type, fl_ctx)
+            if event_type == AppEventType.AFTER_AGGREGATION:
+                published.append(fl_ctx.get_prop(AppConstants.AGGREGATION_RESULT))
+
+    monkeypatch.setitem(globals(), "TwoWeights", Listener)
+    run({"north": Site(dice=lambda w: 0.2), "south": Site(dice=lambda w: 0.6)}, rounds=1)
+    (aggregate,) = published
+    assert aggregate.metrics["dice"] == pytest.approx(0.4)
+    assert np.allclose(aggregate.params["w"], 1)
+
+
+def test_the_record_is_json_that_anybody_can_read(run):
+    _, engine = run({"north": Site(), "south": Site()}, rounds=1)
+    content = json.loads((engine.run_folder / "federation.json").read_text())
+    assert content["rounds_planned"] == 1
+    assert content["settings"]["min_sites"] == 2

@@ -1,0 +1,239 @@
+import logging
+
+import numpy as np
+import pytest
+from data.hospital import Hospital
+from learning.tiny import LEARNING, site
+from nvflare.apis.dxo import DataKind, from_shareable
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey, ReturnCode
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.errors import ConfigurationError, DataError, SiteRefusal, TrainingError
+from consilium.federation import executor as module
+from consilium.federation.executor import SiteExecutor
+from consilium.federation.tasks import (
+    REASON_HEADER,
+    REPORT_META,
+    SITE_STATE_EVENT,
+    SUBMIT_MODEL,
+    TRAIN,
+    VALIDATE,
+)
+from consilium.learning.weights import initial_weights
+from consilium.report.records import SiteReport
+from consilium.tasks import get_task
+
+from .flare import Engine
+
+WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+PATIENT = "Doe-Jane-1931"
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return Engine(tmp_path / "workspace")
+
+
+@pytest.fixture
+def executor():
+    return SiteExecutor(LEARNING.model_dump(mode="json"))
+
+
+def at_site(engine, settings):
+    properties = {"consilium": settings.model_dump(mode="json", exclude_defaults=True)}
+    engine.context.set_prop(FLContextKey.SCOPE_PROPERTIES, properties, private=True, sticky=False)
+
+
+def request(current_round=0):
+    model = FLModel(
+        params_type=ParamsType.FULL, params=dict(WEIGHTS), current_round=current_round, total_rounds=2
+    )
+    return FLModelUtils.to_shareable(model)
+
+
+def execute(executor, engine, task, shareable=None, abort=None):
+    return executor.execute(task, shareable or request(), engine.context, abort or Signal())
+
+
+def answer_of(reply):
+    assert reply.get_return_code() == ReturnCode.OK, reply.get_header(REASON_HEADER)
+    model = FLModelUtils.from_shareable(reply)
+    return model, SiteReport.model_validate(model.meta[REPORT_META])
+
+
+def test_an_unknown_task_is_answered_as_such(executor, engine):
+    reply = execute(executor, engine, "exfiltrate")
+    assert reply.get_return_code() == ReturnCode.TASK_UNKNOWN
+
+
+def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3"])
+    Hospital(settings.dataset).brats("P4", without=("t1",))
+    at_site(engine, settings)
+    model, report = answer_of(execute(executor, engine, TRAIN, request(current_round=1)))
+    assert model.params_type == ParamsType.DIFF
+    assert model.current_round == 1
+    assert model.params.keys() == WEIGHTS.keys()
+    assert 0 < max(np.abs(value).max() for value in model.params.values()) < 0.1
+    assert set(model.metrics) == {"dice", "dice_tc", "dice_wt", "dice_et", "validation_cases"}
+    assert model.metrics["validation_cases"] == report.validation_cases == 1
+    assert (report.role, report.train_cases, report.steps) == ("trains", 2, LEARNING.local_steps)
+    assert report.left_out == {"missing_modality": 1}
+    assert report.loss is not None
+    assert {"python", "consilium", "nvflare", "monai", "torch"} == set(report.versions)
+
+
+def test_a_model_is_submitted_after_training_only_and_not_after_the_job(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path))
+    early = execute(executor, engine, SUBMIT_MODEL)
+    assert early.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert "has not trained" in early.get_header(REASON_HEADER)
+
+    change, _ = answer_of(execute(executor, engine, TRAIN))
+    submitted = from_shareable(execute(executor, engine, SUBMIT_MODEL, Shareable()))
+    assert submitted.data_kind == DataKind.WEIGHTS
+    for name, value in submitted.data.items():
+        np.testing.assert_allclose(value, WEIGHTS[name] + change.params[name], atol=1e-6)
+
+    executor.handle_event(EventType.END_RUN, engine.context)
+    assert execute(executor, engine, SUBMIT_MODEL).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+
+
+def test_a_site_that_only_evaluates_answers_scores_and_no_difference(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path, role="evaluates"))
+    model, report = answer_of(execute(executor, engine, TRAIN))
+    assert not model.params
+    assert model.metrics["validation_cases"] == 3
+    assert 0 <= model.metrics["dice"] <= 1
+    assert (report.role, report.steps, report.loss) == ("evaluates", 0, None)
+
+
+def test_validation_has_distances_and_trains_nothing(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path))
+    model, report = answer_of(execute(executor, engine, VALIDATE))
+    assert not model.params
+    assert {"hd95", "hd95_tc", "hd95_wt", "hd95_et", "dice"} <= set(model.metrics)
+    assert report.steps == 0
+    assert report.train_cases == 2
+
+
+def test_data_is_prepared_once_a_job(executor, engine, tmp_path, monkeypatch):
+    calls = []
+    prepare = module.prepare_site
+    monkeypatch.setattr(
+        module, "prepare_site", lambda *args, **options: calls.append(1) or prepare(*args, **options)
+    )
+    at_site(engine, site(tmp_path, ["P1"]))
+    for task in (TRAIN, VALIDATE, VALIDATE):
+        answer_of(execute(executor, engine, task))
+    assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SiteRefusal("no usable labeled case: 3 left out"), "no usable labeled case: 3 left out"),
+        (DataError(f"/mnt/ward/{PATIENT} is empty"), "DataError: the reason is in the site's log"),
+        (ConfigurationError(f"/mnt/ward/{PATIENT}"), "ConfigurationError: the reason is in the site's log"),
+        (TrainingError(f"/mnt/ward/{PATIENT}"), "TrainingError: the reason is in the site's log"),
+        (KeyError(f"/mnt/ward/{PATIENT}"), "unexpected KeyError: the traceback is in the site's log"),
+        (
+            FileNotFoundError(2, "No such file", f"/mnt/ward/{PATIENT}/t1.nii"),
+            "unexpected FileNotFoundError: the traceback is in the site's log",
+        ),
+        (MemoryError(f"/mnt/ward/{PATIENT}"), "unexpected MemoryError: the traceback is in the site's log"),
+    ],
+)
+@pytest.mark.parametrize("task", [TRAIN, VALIDATE])
+def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
+    executor, engine, tmp_path, monkeypatch, caplog, task, error, reason
+):
+    def fail(*args, **options):
+        raise error
+
+    at_site(engine, site(tmp_path, []))
+    monkeypatch.setattr(module, "prepare_site", fail)
+    with caplog.at_level(logging.INFO):
+        reply = execute(executor, engine, task)
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert reply.get_header(REASON_HEADER) == reason
+    left_the_site = f"{dict(reply)} {engine.events}"
+    assert PATIENT not in left_the_site
+    assert "/mnt" not in left_the_site
+    assert str(error) in caplog.text  # the site's own log has all of it
+
+
+def test_patients_left_out_are_named_in_the_site_s_log_and_nowhere_else(executor, engine, tmp_path, caplog):
+    settings = site(tmp_path / "ward", ["P1", "P2"])
+    Hospital(settings.dataset).brats(PATIENT, values=(0, 7))
+    at_site(engine, settings)
+    with caplog.at_level(logging.INFO):
+        reply = execute(executor, engine, TRAIN)
+    assert f"case {PATIENT} is left out: bad_label_value" in caplog.text
+    answer, report = answer_of(reply)
+    assert report.left_out == {"bad_label_value": 1}
+    left_the_site = f"{answer.meta} {answer.metrics} {reply.get('__headers__')} {engine.events}"
+    assert PATIENT not in left_the_site
+    assert "ward" not in left_the_site
+
+
+def test_a_site_without_its_settings_refuses_and_goes_on_living(executor, engine, tmp_path):
+    reply = execute(executor, engine, TRAIN)
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    assert reply.get_header(REASON_HEADER) == "ConfigurationError: the reason is in the site's log"
+    at_site(engine, site(tmp_path, ["P1"]))  # the hospital mends it
+    answer_of(execute(executor, engine, TRAIN))
+
+
+def test_an_aborted_job_is_answered_as_aborted(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path))
+    abort = Signal()
+    abort.trigger(True)
+    reply = execute(executor, engine, TRAIN, abort=abort)
+    assert reply.get_return_code() == ReturnCode.TASK_ABORTED
+
+
+def test_aborting_in_the_midst_of_training_stops_within_a_step(engine, tmp_path):
+    executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 10_000}).model_dump(mode="json"))
+    at_site(engine, site(tmp_path))
+    abort, states = Signal(), []
+
+    def abort_when_training(event, data):
+        if event == SITE_STATE_EVENT:
+            states.append(from_shareable(data).data)
+            if states[-1]["state"] == "training":
+                abort.trigger(True)
+
+    engine.on_event = abort_when_training
+    reply = execute(executor, engine, TRAIN, abort=abort)
+    assert reply.get_return_code() == ReturnCode.TASK_ABORTED
+    assert states[-1]["state"] == "training"
+    assert (states[-1]["done"], states[-1]["total"]) == (1, 10_000)
+    assert [state["state"] for state in states].index("validating") < len(states) - 1
+
+
+def test_the_server_hears_what_a_site_is_doing(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path))
+    execute(executor, engine, TRAIN)
+    states = [
+        from_shareable(data).data["state"] for event, data in engine.events if event == SITE_STATE_EVENT
+    ]
+    assert list(dict.fromkeys(states)) == [
+        "preparing: reading labels", "preparing: preparing cases", "validating", "training", "sent",
+    ]  # fmt: skip
+
+
+def test_loss_and_scores_go_to_flare_s_tracking(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path))
+    execute(executor, engine, TRAIN)
+    tags = {from_shareable(data).data["track_key"] for event, data in engine.events if "analytix" in event}
+    assert {"train/loss", "validation/dice", "validation/dice_et"} <= tags
+
+
+def test_wrong_learning_settings_are_refused_before_anything_starts():
+    with pytest.raises(ConfigurationError, match="did you mean 'local_steps'"):
+        SiteExecutor({"local_step": 5})

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from data.hospital import MODALITIES, Hospital
+
+from consilium.errors import Cancelled, DataError, SiteRefusal
+from consilium.learning.participant import Participant, prepare_site
+from consilium.learning.trainer import Schedule
+from consilium.learning.weights import initial_weights
+from consilium.tasks import get_task
+
+from .tiny import LEARNING, site
+
+
+def ids(cases):
+    return [case.id for case in cases]
+
+
+def test_a_site_trains_on_some_patients_and_validates_on_others(tmp_path):
+    data = prepare_site(site(tmp_path, ["P1", "P2", "P3", "P4", "P5"]), LEARNING)
+    assert data.role == "trains"
+    assert (len(data.train), len(data.validation)) == (3, 2)
+    assert sorted(ids(data.train) + ids(data.validation)) == ["P1", "P2", "P3", "P4", "P5"]
+
+
+def test_a_site_that_only_evaluates_does_so_with_all_patients(tmp_path):
+    data = prepare_site(site(tmp_path, ["P1", "P2", "P3"], role="evaluates"), LEARNING)
+    assert data.role == "evaluates"
+    assert ids(data.validation) == ["P1", "P2", "P3"]
+    assert data.train == ()
+
+
+def test_a_single_patient_only_evaluates(tmp_path):
+    data = prepare_site(site(tmp_path, ["P1"]), LEARNING)
+    assert data.role == "evaluates"
+    assert ids(data.validation) == ["P1"]
+
+
+def test_what_is_left_out_is_counted_by_reason(tmp_path):
+    settings = site(tmp_path, ["P1", "P2"])
+    hospital = Hospital(settings.dataset)
+    hospital.brats("P3", without=("flair",))
+    hospital.brats("P4", without=("t1", "t2"))
+    hospital.brats("P5", values=(0, 1, 7))
+    damaged = hospital.brats("P6") / "P6_t1.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    data = prepare_site(settings, LEARNING)
+    assert sorted(ids(data.train) + ids(data.validation)) == ["P1", "P2"]
+    assert data.left_out == {"bad_label_value": 1, "missing_modality": 2, "truncated": 1}
+    assert list(data.left_out) == sorted(data.left_out)
+    assert "P3" not in repr(data)  # so that a log line of the object names no patient
+
+
+@pytest.mark.parametrize("role", ["trains", "evaluates"])
+def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_path, role):
+    settings = site(tmp_path / "Ward-7", [], role=role)
+    hospital = Hospital(settings.dataset)
+    for patient in ("Doe-Jane", "Doe-John"):
+        hospital.brats(patient, values=(0, 7))
+    hospital.brats("Roe-Rick", without=("t1",))
+    hospital.brats("Poe-Pia", values=None)
+    with pytest.raises(SiteRefusal) as caught:
+        prepare_site(settings, LEARNING)
+    reason = caught.value.public_reason
+    assert reason == (
+        "no usable labeled case: 1 without a label, 3 left out (2 bad_label_value, 1 missing_modality)"
+    )
+    for private in ("Doe", "Roe", "Poe", "Ward", "/", ".nii"):
+        assert private not in reason
+
+
+def test_a_missing_or_empty_folder_is_named_to_the_hospital(tmp_path):
+    settings = site(tmp_path, [])
+    for folder in (settings.dataset, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=folder.name):
+            prepare_site(settings.model_copy(update={"dataset": folder}), LEARNING)
+
+
+def test_preparing_can_be_cancelled(tmp_path):
+    with pytest.raises(Cancelled):
+        prepare_site(site(tmp_path), LEARNING, cancelled=lambda: True)
+
+
+def test_the_cache_is_bounded_by_the_site(tmp_path):
+    with pytest.raises(DataError, match="cache_gib"):
+        prepare_site(site(tmp_path, cache_gib=1e-6), LEARNING)
+
+
+def test_a_job_decides_the_voxels_that_the_network_sees(tmp_path):
+    settings = site(tmp_path)
+    coarse = LEARNING.model_copy(update={"spacing_mm": 2.0})
+    fine, halved = (prepare_site(settings, one).train[0].image.shape for one in (LEARNING, coarse))
+    assert fine[0] == halved[0] == len(MODALITIES)
+    assert all(abs(a / 2 - b) <= 1 for a, b in zip(fine[1:], halved[1:], strict=True))
+
+
+def test_a_participant_trains_and_judges(tmp_path):
+    settings = site(tmp_path)
+    participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
+    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    result = participant.train(start, Schedule())
+    assert result.steps == LEARNING.local_steps
+    assert any(not np.array_equal(result.weights[name], start[name]) for name in start)
+    scores = participant.score(result.weights, distances=True)
+    assert len(scores) == len(participant.data.validation)
+    assert {"dice_tc", "dice_wt", "dice_et", "hd95_tc", "hd95_wt", "hd95_et"} == set(scores[0])
+
+
+def test_a_participant_that_only_evaluates_refuses_to_train(tmp_path):
+    settings = site(tmp_path, role="evaluates")
+    participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
+    with pytest.raises(SiteRefusal, match="only evaluates"):
+        participant.train({}, Schedule())

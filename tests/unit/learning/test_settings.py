@@ -1,0 +1,63 @@
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.learning.settings import ComputeSettings, LearningSettings
+
+
+def refusal(**values):
+    with pytest.raises(ConfigurationError) as caught:
+        LearningSettings.parse(values, source="job")
+    return str(caught.value)
+
+
+def test_an_unknown_key_names_the_nearest():
+    assert "did you mean 'learning_rate'?" in refusal(learningrate=0.1)
+
+
+@pytest.mark.parametrize("both", [{"local_steps": 5, "local_epochs": 1}, {"local_steps": None}])
+def test_steps_and_epochs_exclude_each_other_and_one_is_needed(both):
+    assert "exactly one of local_steps and local_epochs" in refusal(**both)
+
+
+def test_unknown_tasks_and_networks_name_the_known_ones():
+    assert "known: brain_tumor" in refusal(task="chest_ct")
+    assert "known: unet_small, segresnet" in refusal(network="resnet50")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("patch_voxels", (48, 50, 48)),
+        ("patch_voxels", (8, 48, 48)),
+        ("learning_rate", 0),
+        ("learning_rate", float("nan")),
+        ("tumor_share", 1.5),
+        ("validation_fraction", 1),
+        ("window_overlap", 1),
+        ("spacing_mm", 0),
+        ("local_steps", 0),
+    ],
+)
+def test_values_that_could_only_fail_later_are_refused_at_once(name, value):
+    message = refusal(**{name: value})
+    assert name in message
+    assert "seen:" in message
+
+
+@pytest.mark.parametrize(
+    ("epochs", "cases", "batch", "steps"), [(2, 10, 1, 20), (1, 5, 2, 2), (0.1, 3, 4, 1), (3, 7, 2, 10)]
+)
+def test_epochs_become_steps_by_the_number_of_cases(epochs, cases, batch, steps):
+    settings = LearningSettings(local_steps=None, local_epochs=epochs, batch_size=batch)
+    assert settings.steps_per_round(cases) == steps
+
+
+def test_steps_do_not_depend_on_the_number_of_cases():
+    assert LearningSettings(local_steps=13).steps_per_round(1) == 13
+    assert LearningSettings(local_steps=13).steps_per_round(1000) == 13
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", "cpu; rm"])
+def test_a_device_is_auto_cpu_or_cuda(name):
+    with pytest.raises(ConfigurationError, match="device"):
+        ComputeSettings.parse({"device": name}, source="privacy.json")

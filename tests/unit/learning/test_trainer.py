@@ -1,0 +1,206 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from consilium.errors import Cancelled, TrainingError
+from consilium.learning.trainer import Schedule, Trainer
+from consilium.learning.weights import initial_weights
+
+from .tiny import CPU, LEARNING, TinyTask, cached_case
+
+TASK = TinyTask()
+WEIGHTS = initial_weights(TASK, "any", seed=0)
+
+
+def learning(**changes):
+    return LEARNING.model_copy(update={"local_steps": 5, "weight_decay": 0.0, "warmup": 0.0, **changes})
+
+
+@pytest.fixture
+def cases(tmp_path):
+    random = np.random.default_rng(0)
+    labels = [random.integers(0, 4, (20, 20, 20)) for _ in range(3)]
+    return [
+        cached_case(tmp_path, label, np.eye(4)[label].transpose(3, 0, 1, 2), name=f"P{index}")
+        for index, label in enumerate(labels)
+    ]
+
+
+def same(first, second):
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+class PoisonedLoss(nn.Module):
+    """The usual loss, but NaN at one call."""
+
+    def __init__(self, call):
+        super().__init__()
+        self._loss, self._call, self._count = TinyTask().build_loss(), call, itertools.count(1)
+
+    def forward(self, logits, target):
+        loss = self._loss(logits, target)
+        return loss * float("nan") if next(self._count) == self._call else loss
+
+
+class PoisonedTask(TinyTask):
+    def build_loss(self):
+        return PoisonedLoss(3)
+
+
+def test_the_loss_falls(cases):
+    losses = []
+    trainer = Trainer(TASK, learning(local_steps=60, learning_rate=0.1), cases, CPU)
+    result = trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: losses.append(loss))
+    assert result.steps == len(losses) == 60
+    assert result.loss == pytest.approx(np.mean(losses))
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+
+
+def test_epochs_count_cases_instead_of_steps(cases):
+    settings = learning(local_steps=None, local_epochs=4, batch_size=2)
+    steps = []
+    result = Trainer(TASK, settings, cases, CPU).train(
+        WEIGHTS, Schedule(), on_step=lambda step, total, loss: steps.append((step, total))
+    )
+    assert result.steps == 6
+    assert steps == [(step, 6) for step in range(1, 7)]
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 3])
+def test_cancelling_stops_before_the_next_step(cases, allowed):
+    steps = []
+    with pytest.raises(Cancelled, match=f"step {allowed} of 5"):
+        Trainer(TASK, learning(), cases, CPU).train(
+            WEIGHTS,
+            Schedule(),
+            cancelled=lambda: len(steps) >= allowed,
+            on_step=lambda step, total, loss: steps.append(step),
+        )
+    assert len(steps) == allowed
+
+
+def test_a_non_finite_loss_stops_the_round_and_says_where(cases):
+    steps = []
+    with pytest.raises(TrainingError, match=r"nan at step 3 of 5 in round 2.*learning_rate"):
+        Trainer(PoisonedTask(), learning(), cases, CPU).train(
+            WEIGHTS, Schedule(1, 4), on_step=lambda step, total, loss: steps.append(step)
+        )
+    assert steps == [1, 2]
+
+
+def test_a_site_recovers_in_the_round_after_a_non_finite_loss(cases):
+    trainer = Trainer(PoisonedTask(), learning(), cases, CPU)
+    with pytest.raises(TrainingError):
+        trainer.train(WEIGHTS, Schedule(0, 2))
+    result = trainer.train(WEIGHTS, Schedule(1, 2))
+    assert np.isfinite(result.loss)
+    assert all(np.isfinite(value).all() for value in result.weights.values())
+
+
+def test_the_same_seed_and_start_give_the_same_result(cases):
+    first, again = (Trainer(TASK, learning(), cases, CPU).train(WEIGHTS, Schedule()) for _ in range(2))
+    other = Trainer(TASK, learning(seed=4), cases, CPU).train(WEIGHTS, Schedule())
+    assert same(first.weights, again.weights)
+    assert first.loss == again.loss
+    assert not same(first.weights, other.weights)
+
+
+def test_dropout_repeats_too(cases):
+    class Dropping(TinyTask):
+        def build_network(self, name):
+            return nn.Sequential(nn.Dropout3d(0.5), super().build_network(name))
+
+    task, noise = Dropping(), [1, 2]
+    start = initial_weights(task, "any", seed=0)
+    results = []
+    for seed in noise:
+        torch.manual_seed(seed)  # what the process drew before must not matter
+        results.append(Trainer(task, learning(), cases, CPU).train(start, Schedule()).weights)
+    assert same(*results)
+
+
+def test_another_round_draws_other_patches(cases):
+    first, second = (
+        Trainer(TASK, learning(), cases, CPU).train(WEIGHTS, Schedule(index, 10**6)).loss for index in (0, 1)
+    )
+    assert first != second
+
+
+def test_a_round_starts_from_the_weights_received_and_not_from_its_own(cases):
+    trainer = Trainer(TASK, learning(learning_rate=0.1), cases, CPU)
+    trainer.train(WEIGHTS, Schedule(0, 2))
+    received = {name: value + 3 for name, value in WEIGHTS.items()}
+    # The last of very many rounds: the rate is 1 % of the full one, so five steps move nothing far.
+    result = trainer.train(received, Schedule(9999, 10_000))
+    for name, value in received.items():
+        np.testing.assert_allclose(result.weights[name], value, atol=5 * 0.1 * 0.01 * 2)
+
+
+def test_a_network_sees_another_contrast_at_every_step_of_the_same_patch(tmp_path):
+    class Watching(nn.Conv3d):
+        def forward(self, image):
+            seen.append(float(image.max()))
+            return super().forward(image)
+
+    class WatchingTask(TinyTask):
+        def build_network(self, name):
+            return Watching(4, 3, 1)
+
+    seen = []
+    constant = cached_case(tmp_path, np.ones((16, 16, 16)))
+    Trainer(WatchingTask(), learning(), [constant], CPU).train(WEIGHTS, Schedule())
+    assert len(set(seen)) == 5
+
+
+def test_what_a_site_gets_back_does_not_change_with_later_training(cases):
+    trainer = Trainer(TASK, learning(learning_rate=0.1), cases, CPU)
+    first = trainer.train(WEIGHTS, Schedule(0, 2)).weights
+    kept = {name: value.copy() for name, value in first.items()}
+    trainer.train(WEIGHTS, Schedule(1, 2))
+    assert same(first, kept)
+
+
+@pytest.mark.parametrize("index", [0, 5, 9])
+def test_steps_are_as_large_as_the_schedule_says(cases, index):
+    settings, schedule = learning(local_steps=1, learning_rate=0.02), Schedule(index, 10)
+    moved = Trainer(TASK, settings, cases, CPU).train(WEIGHTS, schedule).weights
+    # Adam's first step moves every weight by the learning rate.
+    largest = max(np.abs(moved[name] - WEIGHTS[name]).max() for name in WEIGHTS)
+    assert largest == pytest.approx(schedule.rate(settings, 0, 1), rel=1e-2)
+
+
+def rates(settings, rounds, steps):
+    return [
+        Schedule(index, rounds).rate(settings, step, steps)
+        for index in range(rounds)
+        for step in range(steps)
+    ]
+
+
+def test_the_rate_warms_up_in_a_line_and_falls_to_one_percent():
+    settings = learning(learning_rate=0.5, warmup=0.1)
+    rate = rates(settings, rounds=4, steps=25)
+    assert rate[0] == pytest.approx(0.05)
+    assert rate[4] == pytest.approx(0.25)
+    assert rate[9] == max(rate) == pytest.approx(0.5)
+    assert rate[9:] == sorted(rate[9:], reverse=True)
+    assert rate[54] == pytest.approx(0.5 * (0.01 + 0.99 / 2))  # half-way down the cosine
+    assert rate[-1] == pytest.approx(0.005)
+
+
+def test_rounds_join_without_a_jump():
+    settings = learning(warmup=0.1)
+    assert rates(settings, rounds=5, steps=20) == pytest.approx(rates(settings, rounds=1, steps=100))
+
+
+def test_no_case_is_an_error_before_anything_starts():
+    with pytest.raises(TrainingError, match="no labeled case"):
+        Trainer(TASK, learning(), [], CPU)
+
+
+def test_weights_that_do_not_fit_stop_the_round(cases):
+    with pytest.raises(TrainingError, match="missing weight"):
+        Trainer(TASK, learning(), cases, CPU).train({"bias": WEIGHTS["bias"]}, Schedule())

@@ -1,0 +1,75 @@
+"""Sites and networks of a few hundred voxels and weights, so that a whole round takes milliseconds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from data.hospital import Hospital
+from numpy.typing import NDArray
+from torch import nn
+
+from consilium.data.cached_case import CachedCase, open_entry, write_entry
+from consilium.data.case import Case
+from consilium.data.geometry import Geometry
+from consilium.data.preprocessing import PreprocessedCase
+from consilium.learning.device import Device
+from consilium.learning.participant import SiteSettings
+from consilium.learning.settings import LearningSettings
+from consilium.tasks.brain_tumor import BrainTumor
+
+CPU = Device(torch.device("cpu"), None)
+LEARNING = LearningSettings(
+    spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, validation_fraction=0.4, seed=3
+)
+
+
+def site(folder: Path, patients: Sequence[str] = ("P1", "P2", "P3"), **settings: Any) -> SiteSettings:
+    """A hospital with these patients, written as files."""
+    (folder / "cases").mkdir(parents=True, exist_ok=True)
+    hospital = Hospital(folder / "cases")
+    for patient in patients:
+        hospital.brats(patient)
+    return SiteSettings(dataset=hospital.folder, cache_dir=folder / "cache", cpu_threads=1, **settings)
+
+
+def cached_case(
+    folder: Path,
+    label: NDArray[Any],
+    image: NDArray[Any] | None = None,
+    *,
+    reference: NDArray[Any] | None = None,
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    name: str = "P1",
+) -> CachedCase:
+    """An entry of the cache: the label on the task grid, and the native reference where it differs.
+
+    Without an image, all four modalities are the label's values, so that anybody can see what belongs where.
+    """
+    if image is None:
+        image = np.broadcast_to(label, (4, *label.shape))
+    if reference is None:
+        reference = label
+    geometry = Geometry(
+        file_shape=reference.shape,
+        file_affine=tuple(map(tuple, np.eye(4))),
+        orientation="RAS",
+        native_spacing_mm=spacing_mm,
+        crop_start=(0, 0, 0),
+        crop_stop=reference.shape,
+        task_shape=label.shape,
+    )
+    arrays = [np.ascontiguousarray(label, np.uint8), np.ascontiguousarray(reference, np.uint8)]
+    (folder / name).mkdir(parents=True)
+    write_entry(folder / name, PreprocessedCase(np.asarray(image, np.float16), *arrays, geometry))
+    case = open_entry(folder / name, Case(id=name, patient=name, images={}, label=None))
+    assert case is not None
+    return case
+
+
+class TinyTask(BrainTumor):
+    """Brain tumor segmentation by one linear layer: enough to learn from an image that is its own label."""
+
+    def build_network(self, name: str) -> nn.Module:
+        return nn.Conv3d(4, 3, kernel_size=1)

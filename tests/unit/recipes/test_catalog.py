@@ -1,0 +1,87 @@
+import json
+
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
+from consilium.recipes.job_folder import read_job_folder
+
+
+def test_values_are_read_as_what_they_look_like():
+    changes = parse_changes(
+        ["rounds=3", "learning.learning_rate=2e-4", "learning.local_steps=null", "learning.network=segresnet",
+         "learning.patch_voxels=[64, 64, 64]", "name=a=b"]
+    )  # fmt: skip
+    assert changes == {
+        "rounds": 3,
+        "learning.learning_rate": "2e-4",  # YAML 1.1 wants 2.0e-4; the settings read the text as a number
+        "learning.local_steps": None,
+        "learning.network": "segresnet",
+        "learning.patch_voxels": [64, 64, 64],
+        "name": "a=b",
+    }
+
+
+@pytest.mark.parametrize("text", ["rounds", "=3", "", "rounds=[1", "rounds={a: b: c}"])
+def test_what_is_no_assignment_is_refused_with_an_example(text):
+    with pytest.raises(ConfigurationError, match=r"KEY=VALUE, for example learning\.local_steps=5"):
+        parse_changes([text])
+
+
+def test_changes_reach_the_job(tmp_path):
+    changes = parse_changes(["rounds=7", "learning.learning_rate=2e-4", "learning.local_steps=5"])
+    job = read_job_folder(export_job(build_recipe("brain_tumor_fedavg", changes), tmp_path))
+    assert job.rounds == 7
+    assert job.learning.learning_rate == 2e-4
+    assert job.learning.local_steps == 5
+    assert build_recipe("brain_tumor_fedavg").settings.rounds == CATALOG["brain_tumor_fedavg"]["rounds"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("round=3", "did you mean 'rounds'?"),
+        ("learning.local_step=3", "did you mean 'local_steps'?"),
+        ("lerning.local_steps=3", "did you mean 'learning'?"),
+        ("rounds=many", "'many'"),
+        ("rounds=0", "rounds"),
+        ("min_sites=0", "min_sites"),
+        ("name=../evil", "name"),
+        ("name.first=x", "'name' is not a group of settings"),
+        ("learning.local_epochs=1", "exactly one of local_steps and local_epochs"),
+    ],
+)
+def test_a_setting_that_can_t_be_used_is_refused_before_anything_is_written(change, told):
+    with pytest.raises(ConfigurationError) as caught:
+        build_recipe("brain_tumor_fedavg", parse_changes([change]))
+    assert told in str(caught.value)
+
+
+def test_an_unknown_job_names_the_known_ones():
+    with pytest.raises(ConfigurationError, match=r"'brain_tumour'; known: brain_tumor_fedavg, .*jobs list"):
+        build_recipe("brain_tumour")
+
+
+def test_exporting_again_replaces_the_job_and_nothing_else(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    first = export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+    (first / "leftover.json").write_text("{}")
+    again = export_job(build_recipe("brain_tumor_fedavg", {"rounds": 9}), tmp_path)
+    assert again == first
+    assert not (again / "leftover.json").exists()
+    assert read_job_folder(again).rounds == 9
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["brain_tumor_fedavg", "mine.txt"]
+
+
+def test_a_folder_that_is_no_job_is_never_replaced(tmp_path):
+    precious = tmp_path / "brain_tumor_fedavg" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("years of work")
+    with pytest.raises(ConfigurationError, match="is not a FLARE job"):
+        export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+    assert precious.read_text() == "years of work"
+
+
+def test_a_job_asks_for_no_more_sites_than_it_needs(tmp_path):
+    job = export_job(build_recipe("brain_tumor_fedavg", {"min_sites": 3}), tmp_path)
+    assert json.loads((job / "meta.json").read_text())["min_clients"] == 3

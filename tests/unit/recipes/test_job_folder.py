@@ -1,0 +1,92 @@
+import json
+
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.job_folder import read_job_folder
+
+SERVER, CLIENT = "app/config/config_fed_server.json", "app/config/config_fed_client.json"
+
+
+@pytest.fixture
+def job(tmp_path):
+    return export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+
+
+def refusal(path):
+    with pytest.raises(ConfigurationError) as caught:
+        read_job_folder(path)
+    return str(caught.value)
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_job_says_what_every_site_trains(job):
+    settings = build_recipe("brain_tumor_fedavg").settings
+    read = read_job_folder(job)
+    assert (read.path, read.rounds, read.learning) == (job, settings.rounds, settings.learning)
+
+
+def test_a_folder_that_is_no_job_tells_how_to_get_one(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        message = refusal(folder)
+        assert f"{folder} is not a FLARE job" in message
+        assert "consilium jobs export NAME" in message
+
+
+@pytest.mark.parametrize("place", ["custom", "app/custom", "app/config/custom"])
+def test_a_job_that_brings_code_is_refused(job, place):
+    (job / place).mkdir()
+    message = refusal(job)
+    assert "brings its own code" in message
+    assert place in message
+
+
+def test_a_foreign_job_is_refused(job):
+    change(job / SERVER, lambda config: config["workflows"][0].update(path="nvflare.app_common.FedAvg"))
+    assert "not one that trains with FederatedTraining and SiteExecutor" in refusal(job)
+
+
+def test_a_job_with_a_foreign_executor_is_refused(job):
+    change(job / CLIENT, lambda config: config["executors"][0]["executor"].update(path="evil.Executor"))
+    assert "not one that trains with" in refusal(job)
+
+
+@pytest.mark.parametrize("name", [SERVER, CLIENT])
+def test_broken_json_names_the_file(job, name):
+    (job / name).write_text('{"format_version": 2,')
+    message = refusal(job)
+    assert str(job / name) in message
+    assert "not valid JSON" in message
+
+
+def test_a_missing_configuration_is_named(job):
+    (job / CLIENT).unlink()
+    assert "has 0 files */config/config_fed_client.json" in refusal(job)
+
+
+def test_an_unknown_setting_in_a_job_names_the_nearest(job):
+    def misspell(config):
+        learning = config["executors"][0]["executor"]["args"]["learning"]
+        learning["sedd"] = learning.pop("seed")
+
+    change(job / CLIENT, misspell)
+    assert "did you mean 'seed'?" in refusal(job)
+
+
+@pytest.mark.parametrize("rounds", [None, "many"])
+def test_a_job_without_a_number_of_rounds_is_refused(job, rounds):
+    def spoil(config):
+        arguments = config["workflows"][0]["args"]
+        if rounds is None:
+            del arguments["rounds"]
+        else:
+            arguments["rounds"] = rounds
+
+    change(job / SERVER, spoil)
+    assert "rounds" in refusal(job)
