@@ -26,9 +26,9 @@ class LearningSettings(Settings):
     spacing_mm: float = Field(
         default=2.0, ge=0.5, le=8.0, description="Edge of the voxels that the network sees."
     )
-    patch_voxels: tuple[Voxels, Voxels, Voxels] = (72, 80, 72)
+    patch_voxels: tuple[Voxels, Voxels, Voxels] = (72, 88, 80)
     batch_size: int = Field(default=1, ge=1, le=64)
-    local_steps: int | None = Field(default=20, ge=1)
+    local_steps: int | None = Field(default=16, ge=1)
     local_epochs: float | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=6e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
@@ -36,7 +36,7 @@ class LearningSettings(Settings):
         default=0.05, ge=0, le=0.5, description="Share of all steps in which the rate grows."
     )
     tumor_share: float = Field(
-        default=0.8, ge=0, le=1, description="Share of patches centered on a tumor voxel."
+        default=0.3, ge=0, le=1, description="Share of patches centered on a tumor voxel."
     )
     validation_fraction: float = Field(default=0.25, gt=0, lt=1)
     window_overlap: float = Field(

@@ -1,0 +1,93 @@
+"""What FLARE costs in the simulator: overhead of a round, and peak memory of a simulated site.
+
+Runs the main job with few steps on the demo's cohort. A round's overhead is its time less that of the slowest
+site's task; the first round is shown apart, because in it the sites' processes start. Memory is the largest
+resident set that a site's process ever had, as the operating system counts it, asked twice a second.
+
+    python benchmarks/federation.py [COHORT_FOLDER]
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+import psutil
+
+from consilium.data.synthetic import DEMO_COHORT, make_cohort
+from consilium.learning.participant import SiteSettings
+from consilium.recipes.catalog import build_recipe, export_job
+from consilium.report.records import FederationRecord
+from consilium.simulation.process import SimulatedJob
+
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def main() -> None:
+    """Run, watch, and print."""
+    cohort = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/demo/hospitals")
+    hospitals = make_cohort(DEMO_COHORT, cohort, workers=2).hospitals
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        job = export_job(build_recipe("brain_tumor_fedavg", {"learning.local_steps": 8}), folder / "job")
+        sites = {
+            hospital: SiteSettings(dataset=path.resolve(), cache_dir=folder / "cache" / hospital,
+                cpu_threads=1)
+            for hospital, path in hospitals.items()
+        }
+        peaks: dict[str, int] = defaultdict(int)
+        with SimulatedJob(job, sites, folder / "simulation") as simulation:
+            while simulation.running():
+                for site, size in resident_bytes(set(sites)).items():
+                    peaks[site] = max(peaks[site], size)
+                simulation.wait(SECONDS_BETWEEN_LOOKS)
+            record = FederationRecord.load(simulation.folder)
+    overheads = [
+        one.seconds - max(site.report.task_seconds for site in one.sites.values() if site.report)
+        for one in record.rounds
+    ]
+    print(f"overhead of round 1    {overheads[0]:6.2f} s (the sites' processes start in it)")
+    print(f"overhead
+    of the
+    others
+    {statistics.median(overheads[1:]):6.2f}
+    s, at
+    most
+    {max(overheads[1:]):.2f}
+    s")
+    for
+    site,
+    size
+    in sorted(peaks.items()):
+        print(f"peak
+        memory
+        of {site:8s}{size
+        / 2**30:6.2f}
+        GiB")
+
+
+def
+resident_bytes(sites:
+set[str])
+-> dict[str,
+int]:
+    """Return
+    the resident memory of this process's descendants that are a site's, by site."""
+    sizes = {}
+    for process in psutil.Process().children(recursive=True):
+        try:
+            command = process.cmdline()
+            if "--client" in command:
+                site = command[command.index("--client") + 1]
+                if site in sites:
+                    sizes[site] = process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return sizes
+
+
+if __name__ == "__main__":
+    main()
