@@ -2,7 +2,7 @@
 
 Runs the main job with few steps on the demo's cohort. A round's overhead is its time less that of the slowest
 site's task; the first round is shown apart, because in it the sites' processes start. Memory is the largest
-resident set that a site's process ever had, as the operating system counts it, asked twice a second.
+resident set that a site's process had, asked of the operating system twice a second.
 
     python benchmarks/federation.py [COHORT_FOLDER]
 """
@@ -34,8 +34,9 @@ def main() -> None:
         folder = Path(name)
         job = export_job(build_recipe("brain_tumor_fedavg", {"learning.local_steps": 8}), folder / "job")
         sites = {
-            hospital: SiteSettings(dataset=path.resolve(), cache_dir=folder / "cache" / hospital,
-                cpu_threads=1)
+            hospital: SiteSettings(
+                dataset=path.resolve(), cache_dir=folder / "cache" / hospital, cpu_threads=1
+            )
             for hospital, path in hospitals.items()
         }
         peaks: dict[str, int] = defaultdict(int)
@@ -49,41 +50,22 @@ def main() -> None:
         one.seconds - max(site.report.task_seconds for site in one.sites.values() if site.report)
         for one in record.rounds
     ]
-    print(f"overhead of round 1    {overheads[0]:6.2f} s (the sites' processes start in it)")
-    print(f"overhead
-    of the
-    others
-    {statistics.median(overheads[1:]):6.2f}
-    s, at
-    most
-    {max(overheads[1:]):.2f}
-    s")
-    for
-    site,
-    size
-    in sorted(peaks.items()):
-        print(f"peak
-        memory
-        of {site:8s}{size
-        / 2**30:6.2f}
-        GiB")
+    print(f"overhead of round 1 {overheads[0]:10.2f} s (the sites' processes start in it)")
+    print(
+        f"overhead of others  {statistics.median(overheads[1:]):10.2f} s, at most {max(overheads[1:]):.2f} s"
+    )
+    for site, size in sorted(peaks.items()):
+        print(f"peak memory, {site:8s}{size / 2**30:9.2f} GiB")
 
 
-def
-resident_bytes(sites:
-set[str])
--> dict[str,
-int]:
-    """Return
-    the resident memory of this process's descendants that are a site's, by site."""
+def resident_bytes(sites: set[str]) -> dict[str, int]:
+    """Return the resident memory of this process's descendants that are a site's, by site."""
     sizes = {}
     for process in psutil.Process().children(recursive=True):
         try:
             command = process.cmdline()
-            if "--client" in command:
-                site = command[command.index("--client") + 1]
-                if site in sites:
-                    sizes[site] = process.memory_info().rss
+            if "--client" in command and command[command.index("--client") + 1] in sites:
+                sizes[command[command.index("--client") + 1]] = process.memory_info().rss
         except psutil.NoSuchProcess:
             continue
     return sizes
