@@ -1,8 +1,8 @@
 """Training steps a second on a GPU, against the settings of MONAI's brats_mri_segmentation bundle.
 
-Both train SegResNet with 16 filters on 128x128x128 patches already on the GPU, so that only the step is measured:
-ours in bfloat16 (float16 where the chip lacks it) with channels_last_3d, tuned convolutions and AdamW; the
-bundle's in float16 with a gradient scaler, the default memory layout and Adam. Same batch size, taking turns.
+Both train SegResNet with 16 filters on 128x128x128 patches already on the GPU, so that only the step is
+measured: ours in bfloat16 (else float16) with channels_last_3d, tuned convolutions and AdamW;
+the bundle's in float16 with a gradient scaler, the default memory layout and Adam. Same batch size, in turns.
 
     python benchmarks/gpu_step.py [BATCH_SIZE]
 """

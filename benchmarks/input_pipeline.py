@@ -1,8 +1,8 @@
 """Training samples a second: cut from the cache, against the usual chain of transforms.
 
-The usual chain reads, reorients, resamples, crops and normalizes the NIfTI files again at every epoch, with the
-transforms of MONAI's brats_mri_segmentation bundle. Both give 128x128x128 patches of the same real case at 1 mm,
-images normalized and labels as regions, in one process with one thread, taking turns.
+The usual chain reads, reorients, resamples, crops and normalizes the NIfTI files again at every epoch, with
+the transforms of MONAI's brats_mri_segmentation bundle. Both give 128x128x128 patches of one real case at
+1 mm, images normalized and labels as regions, in one process with one thread, taking turns.
 
     python benchmarks/input_pipeline.py [CASE_FOLDER]
 """
