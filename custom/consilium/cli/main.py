@@ -44,7 +44,10 @@ def main() -> None:
     except ConsiliumError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(WRONG_INPUT)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        # typer catches the interrupt of a running command and makes this exit code of it, without a word.
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         typer.secho(
             "\nstopped; nothing runs on. The same command goes on where it stopped.",
             fg=typer.colors.YELLOW,

@@ -5,6 +5,7 @@ import pytest
 from consilium.cli import main as module
 from consilium.cli.main import main
 from consilium.recipes.catalog import build_recipe, export_job
+from consilium.simulation import demo
 
 JOB = "brain_tumor_fedavg"
 
@@ -146,11 +147,13 @@ def test_missing_options_and_unknown_commands_are_wrong_input_too(run):
     assert run("simulte")[0] == 2
 
 
-def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatch):
-    def interrupted():
+@pytest.mark.parametrize("where", ["inside a command", "around"])
+def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatch, where):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "app", interrupted)
+    target, name = (module, "app") if where == "around" else (demo, "run_demo")
+    monkeypatch.setattr(target, name, interrupted)
     code, _, err = run("demo")
     assert code == 130
     assert "nothing runs on" in err
