@@ -7,6 +7,8 @@ patient: it is for the person at the hospital's own machine. What may leave the 
 nothing else.
 """
 
+from collections.abc import Sequence
+
 
 class ConsiliumError(Exception):
     """Base of every error that Consilium raises on purpose."""
@@ -34,8 +36,9 @@ class SiteRefusal(ConsiliumError):
     Args:
         public_reason: One sentence for the operator at the server. It leaves the hospital, so it holds counts
             and codes only: never a patient's identifier, a path or a file name.
+        details: Lines for the site's own log, which may name patients; they are part of the message only.
     """
 
-    def __init__(self, public_reason: str) -> None:
-        super().__init__(public_reason)
+    def __init__(self, public_reason: str, *, details: Sequence[str] = ()) -> None:
+        super().__init__("\n  ".join([public_reason, *details]))
         self.public_reason = public_reason

@@ -12,8 +12,7 @@ from consilium.errors import ConfigurationError
 EPILOG = """
 Examples:
 
-  consilium simulate jobs/brain_tumor_fedavg --site north=/data/north --site south=/data/south --out
-  runs/first
+  consilium simulate jobs/brain_tumor_fedavg --site a=/data/a --site b=/data/b --out runs/first
       two hospitals' folders, in any of the layouts BraTS 2018 to 2024 or Decathlon Task01
 
   consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2 --set learning.local_steps=5
@@ -41,11 +40,9 @@ def simulate(
 ) -> None:
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.
 
-    The folders are only read. A site with one labeled patient evaluates and does not train. Results are
-    written below
-    OUT: `report/index.html`, `report/report.json`, `result/` (models, metrics, TensorBoard events), and each
-        site's
-    own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
+    The folders are only read. A site with one labeled patient evaluates and does not train. Results are written
+    below OUT: `report/index.html`, `report/report.json`, `result/` (models, metrics, TensorBoard events), and
+    each site's own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
     """
     from consilium.simulation.display import Display
     from consilium.simulation.study import Study

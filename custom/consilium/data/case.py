@@ -94,6 +94,10 @@ class CaseProblem:
     code: ProblemCode
     detail: str
 
+    def describe(self) -> str:
+        """Return one line for the site's own log."""
+        return f"case {self.case_id} is left out: {self.code.value}: {self.detail}"
+
 
 class CaseError(DataError):
     """One case can't be used; the others can.

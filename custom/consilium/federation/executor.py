@@ -149,11 +149,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             for problem in data.problems:
                 # The site's own log: the only place that names a patient.
-                self.log_warning(
-                    fl_ctx,
-                    f"case {problem.case_id} is left out: {problem.code.value}: {problem.detail}",
-                    fire_event=False,
-                )
+                self.log_warning(fl_ctx, problem.describe(), fire_event=False)
             self.log_info(
                 fl_ctx,
                 f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "

@@ -37,6 +37,10 @@ def read_site_settings(fl_ctx: FLContext) -> SiteSettings:
             f"{source}: the privacy scope has no property {PROPERTY!r}; add "
             f'"properties": {{"{PROPERTY}": {{"dataset": "/folder/with/cases"}}}} to it'
         )
+    if not isinstance(properties[PROPERTY], Mapping):
+        raise ConfigurationError(
+            f"{source}: property {PROPERTY!r} is {properties[PROPERTY]!r}, not a JSON object"
+        )
     settings = SiteSettings.parse(properties[PROPERTY], source=f"{source}, property {PROPERTY!r}")
     root = Path(workspace.get_root_dir())
     return settings.model_copy(
@@ -51,6 +55,8 @@ def _properties_in_file(path: Path, scope_name: str | None) -> Any:
         raise ConfigurationError(f"{path} is missing: this site has not said where its data lies") from None
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(policy, Mapping):
+        raise ConfigurationError(f"{path} holds a {type(policy).__name__}, not a JSON object")
     wanted = scope_name or policy.get("default_scope")
     for scope in policy.get("scopes", []):
         if scope.get("name") == wanted:

@@ -101,7 +101,8 @@ def prepare_site(
         reasons = ", ".join(f"{count} {code}" for code, count in data.left_out.items()) or "no case at all"
         raise SiteRefusal(
             f"no usable labeled case: {len(prepared.cases)} without a label, "
-            f"{len(data.problems)} left out ({reasons})"
+            f"{len(data.problems)} left out ({reasons})",
+            details=[problem.describe() for problem in data.problems],
         )
     if site.role == "evaluates":
         return data

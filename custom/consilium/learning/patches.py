@@ -78,10 +78,13 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = get_worker_info()
-        random = np.random.default_rng([self._seed, worker.id if worker else 0])
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        random = np.random.default_rng([self._seed, number])
+        # Each worker has cases of its own; where there are more workers than cases, some share.
+        cases = self._cases[number::workers] or self._cases
         while True:
-            for index in random.permutation(len(self._cases)):
-                yield self._recipe.cut(self._cases[index], random)
+            for index in random.permutation(len(cases)):
+                yield self._recipe.cut(cases[index], random)
 
 
 def patch_loader(

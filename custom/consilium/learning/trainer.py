@@ -165,7 +165,9 @@ class Trainer:
         loss: Tensor = self._loss(logits.float(), target.float())
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
-        nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
+        if not self._scaler.is_enabled() and not torch.isfinite(norm):
+            return math.nan  # with a scaled loss, an overflow is the scaler's business: it skips the step
         self._scaler.step(self._optimizer)
         self._scaler.update()
         return float(loss.detach())

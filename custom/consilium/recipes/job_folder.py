@@ -67,9 +67,11 @@ def _read_config(path: Path, name: str) -> dict[str, Any]:
     if len(files) != 1:
         raise ConfigurationError(f"{path} has {len(files)} files */config/{name}; a job of Consilium has one")
     try:
-        content: dict[str, Any] = json.loads(files[0].read_text())
+        content = json.loads(files[0].read_text())
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{files[0]} is not valid JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigurationError(f"{files[0]} holds a {type(content).__name__}, not a JSON object")
     return content
 
 

@@ -1,6 +1,4 @@
-"""What a federation writes down about itself while it runs: counts, scores and codes, nothing about a
-patient.
-"""
+"""What a federation writes down about itself: counts, scores and codes, nothing about a patient."""
 
 from __future__ import annotations
 

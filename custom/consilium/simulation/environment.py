@@ -18,6 +18,7 @@ from nvflare.recipe.sim_env import SimEnv
 from consilium.errors import ConsiliumError
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.policy import write_class_policy, write_site_policy
+from consilium.report.records import FederationRecord
 
 
 class SimulationError(ConsiliumError):
@@ -71,11 +72,21 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
     write_class_policy(workspace / WorkspaceConstants.SITE_FOLDER_NAME)
     runner = _HospitalSimulatorRunner(job, sites, workspace)
     return_code = runner.run()
-    if return_code:
+    # The simulator returns 0 as well when sites could not start and the server's controller was aborted.
+    failure = f"return code {return_code}" if return_code else failure_of(server_folder(workspace))
+    if failure is not None:
         raise SimulationError(
-            f"the simulated job ended with return code {return_code}; "
-            f"the server's log is {workspace / 'server' / 'log.txt'}"
+            f"the simulated job failed: {failure}; the server's log is {workspace / 'server' / 'log.txt'}"
         )
+
+
+def failure_of(folder: Path) -> str | None:
+    """Return why the job of a run folder failed, by its record; None if it did not, or kept no record."""
+    try:
+        record = FederationRecord.load(folder)
+    except FileNotFoundError:
+        return None
+    return None if record.status == "finished" else record.reason or "aborted without a reason"
 
 
 def server_folder(workspace: Path) -> Path:

@@ -14,10 +14,12 @@ import psutil
 from typing_extensions import Self
 
 from consilium.learning.participant import SiteSettings
-from consilium.report.progress import JobProgress, read_progress
-from consilium.simulation.environment import SimulationError, server_folder
+from consilium.report.progress import PROGRESS_FILE, JobProgress, read_progress
+from consilium.report.records import FEDERATION_FILE
+from consilium.simulation.environment import SimulationError, failure_of, server_folder
 
 _SECONDS_TO_END = 5.0
+_LINE_LENGTH = 450
 
 
 class SimulatedJob:
@@ -46,7 +48,8 @@ class SimulatedJob:
 
     def __enter__(self) -> Self:
         """Start the job."""
-        (self.folder / "progress.json").unlink(missing_ok=True)
+        for name in (PROGRESS_FILE, FEDERATION_FILE):  # of the run before
+            (self.folder / name).unlink(missing_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
@@ -98,14 +101,20 @@ class SimulatedJob:
             return
 
     def _last_words(self) -> str:
-        """Return the reason in the record or the last errors in the log, whichever there is."""
-        record = self.folder / "federation.json"
-        if record.exists():
-            reason = json.loads(record.read_text()).get("reason")
-            if reason:
-                return f"\n  {reason}"
-        errors = [line for line in self.log.read_text(errors="replace").splitlines() if " ERROR " in line]
-        return "".join(f"\n  {line[:400]}" for line in errors[-3:])
+        """Return the reason in the record, or the last errors in the log where it only says "aborted"."""
+        reason = failure_of(self.folder)
+        if reason and not reason.startswith("aborted"):
+            return f"\n  {reason}"
+        lines = self.log.read_text(errors="replace").splitlines()
+        errors = [line for line in lines if " ERROR " in line and "Traceback (most recent" not in line]
+        return "".join(f"\n  {_shorten(line)}" for line in errors[-3:])
+
+
+def _shorten(line: str) -> str:
+    """Leave out the middle of a long line: FLARE quotes the configuration there and ends with the reason."""
+    if len(line) <= _LINE_LENGTH:
+        return line
+    return f"{line[: _LINE_LENGTH // 3]} ... {line[-2 * _LINE_LENGTH // 3 :]}"
 
 
 def stop_process_tree(pid: int) -> None:

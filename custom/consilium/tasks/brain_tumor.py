@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from monai.networks.nets import SegResNet, UNet
 from torch import Tensor, nn
 
@@ -73,8 +73,7 @@ class BrainTumor:
 
     def build_loss(self) -> nn.Module:
         """Build Dice plus binary cross-entropy, each region on its own."""
-        loss: nn.Module = DiceCELoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
-        return loss
+        return _RegionLoss()
 
     def to_tissues(self, regions: Tensor) -> Tensor:
         """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8.
@@ -87,3 +86,19 @@ class BrainTumor:
         tissues[core] = int(Tissue.NECROTIC_CORE)
         tissues[enhancing] = int(Tissue.ENHANCING)
         return tissues
+
+
+class _RegionLoss(nn.Module):
+    """Dice plus binary cross-entropy for overlapping regions.
+
+    MONAI's `DiceCELoss` takes the softmax over channels, which makes regions compete that lie in one another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = DiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        self._cross_entropy = nn.BCEWithLogitsLoss()
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        loss: Tensor = self._dice(logits, target) + self._cross_entropy(logits, target)
+        return loss
