@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
@@ -75,7 +78,8 @@ def train_baselines(
     steps: Queue[tuple[str, int, int]] = context.Queue()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_connect, initargs=(steps,)) as pool:
         try:
-            futures = [pool.submit(_train_and_judge, plan, validation) for plan in plans]
+            with _interrupts_held_back():  # the workers start now and inherit it
+                futures = [pool.submit(_train_and_judge, plan, validation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:
             for process in list(getattr(pool, "_processes", {}).values()):
@@ -90,6 +94,20 @@ def train_baselines(
         local_seconds=sum(outcome.seconds for outcome in local.values()),
         pooled_seconds=outcomes[POOLED].seconds,
     )
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the context; processes started in it never see one.
+
+    A terminal interrupts workers together with this process. They would print a traceback each, while it is
+    this process that ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int) -> list[_Plan]:
@@ -126,6 +144,8 @@ _steps: Queue[tuple[str, int, int]] | None = None
 def _connect(steps: Queue[tuple[str, int, int]]) -> None:
     global _steps
     _steps = steps
+    # MONAI calls deprecated parts of its own, which the person at the terminal can't change.
+    warnings.filterwarnings("ignore", category=FutureWarning)
 
 
 def _train_and_judge(plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]]) -> _Outcome:
