@@ -66,6 +66,8 @@ def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_pat
     )
     for private in ("Doe", "Roe", "Poe", "Ward", "/", ".nii"):
         assert private not in reason
+    for patient, code in (("Doe-Jane", "bad_label_value"), ("Roe-Rick", "missing_modality")):
+        assert f"case {patient} is left out: {code}" in str(caught.value)  # for the site's own log
 
 
 def test_a_missing_or_empty_folder_is_named_to_the_hospital(tmp_path):

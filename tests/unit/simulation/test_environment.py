@@ -1,0 +1,21 @@
+import pytest
+
+from consilium.report.records import FederationRecord
+from consilium.simulation.environment import failure_of
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "failure"),
+    [
+        ("finished", None, None),
+        ("failed", "round 1 has 0 update(s)", "round 1 has 0 update(s)"),
+        ("running", None, "aborted without a reason"),  # the server ended before it could write one
+    ],
+)
+def test_a_job_failed_unless_its_record_says_that_it_finished(tmp_path, status, reason, failure):
+    FederationRecord(job="a", status=status, reason=reason, rounds_planned=1, settings={}).save(tmp_path)
+    assert failure_of(tmp_path) == failure
+
+
+def test_a_job_that_keeps_no_record_is_judged_by_flare_alone(tmp_path):
+    assert failure_of(tmp_path) is None
