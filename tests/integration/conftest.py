@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from consilium.data.synthetic import make_cohort
+from consilium.data.synthetic.grid import Grid
+from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.data.synthetic.writers import Layout
+
+from .studies import Study, export, simulate
+
+COHORT = CohortSpec(
+    hospitals=(
+        HospitalSpec(name="north", layout=Layout.BRATS_2020, cases=3),
+        HospitalSpec(name="south", layout=Layout.DECATHLON, cases=2),
+        HospitalSpec(name="clinic", layout=Layout.BRATS_2023, cases=2),
+        HospitalSpec(name="careless", layout=Layout.BRATS_2021, cases=9),
+        HospitalSpec(name="hapless", layout=Layout.BRATS_2020, cases=1),
+        HospitalSpec(name="solo", layout=Layout.BRATS_2023, cases=1),
+    ),
+    grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+)
+
+
+@pytest.fixture(scope="session")
+def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Synthetic hospitals on the coarsest grid: a study on them is over as soon as FLARE has started."""
+    return make_cohort(COHORT, tmp_path_factory.mktemp("archives")).hospitals
+
+
+@pytest.fixture(scope="session")
+def healthy(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A study in which nothing goes wrong: two hospitals train, a clinic evaluates."""
+    folder = tmp_path_factory.mktemp("healthy")
+    sites = {name: hospitals[name] for name in ("north", "south", "clinic")}
+    return simulate(export(folder / "jobs"), sites, folder / "out", "--evaluates", "clinic")

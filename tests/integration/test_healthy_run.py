@@ -1,0 +1,128 @@
+"""A study in which nothing goes wrong, through the command line."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from consilium.learning.model_file import load_model
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import initial_weights
+from consilium.tasks import get_task
+
+from .studies import SMALL
+
+pytestmark = pytest.mark.integration
+
+TRAINING = ("north", "south")
+SITES = ("clinic", *TRAINING)
+REGIONS = ("tc", "wt", "et")
+
+
+def test_the_command_succeeds_and_prints_the_page(healthy):
+    assert healthy.code == 0, healthy.stderr
+    assert healthy.stdout.split() == [str(healthy.out / "report/index.html")]
+
+
+def test_a_person_is_told_what_happens(healthy):
+    assert "2 rounds at north, south, clinic" in healthy.stderr
+    assert "federation: finished, mean Dice" in healthy.stderr
+    assert "NOT part of the result" not in healthy.stderr
+    assert "Warning" not in healthy.stderr
+    assert "Traceback" not in healthy.stderr
+
+
+def test_the_page_shows_every_site_and_needs_nothing_else(healthy):
+    page = (healthy.out / "report/index.html").read_text()
+    for site in SITES:
+        assert site in page
+    assert page.count("data:image/png;base64,") >= len(SITES)
+    for elsewhere in ('src="http', "src='http", 'href="http://', '<link rel="stylesheet"'):
+        assert elsewhere not in page
+
+
+def test_the_report_has_the_promised_numbers(healthy):
+    report = healthy.report
+    assert (report["status"], report["warnings"]) == ("finished", [])
+    scores = {"dice", "hd95", *(f"dice_{region}" for region in REGIONS)}
+    assert report["summary"]["global"].keys() >= {*scores, "worst_site_dice"}
+    assert report["summary"].keys() >= {"global", "local", "pooled"}
+    assert report["seconds"].keys() == {"cohort", "federated", "local", "pooled", "total"}
+    assert 0 < report["seconds"]["federated"] <= report["seconds"]["total"]
+    assert report["sites"].keys() == set(SITES)
+    for site in report["sites"].values():
+        assert site.keys() >= {"role", "train_cases", "validation_cases", "global", "local"}
+        assert site["global"].keys() >= scores
+        assert site["left_out"] == {}
+
+
+def test_every_case_is_used_once(healthy):
+    sites = healthy.report["sites"]
+    cases = {name: (site["train_cases"], site["validation_cases"]) for name, site in sites.items()}
+    assert cases == {"north": (2, 1), "south": (1, 1), "clinic": (0, 2)}
+
+
+def test_means_are_over_sites(healthy):
+    report = healthy.report
+    dice = [site["global"]["dice"] for site in report["sites"].values()]
+    assert report["summary"]["global"]["dice"] == pytest.approx(np.mean(dice))
+    assert report["summary"]["global"]["worst_site_dice"] == min(dice)
+    assert report["sites"][report["summary"]["worst_site"]]["global"]["dice"] == min(dice)
+
+
+def test_training_sites_share_the_aggregate_by_cases_and_the_clinic_has_no_part_in_it(healthy):
+    rounds = healthy.report["rounds"]
+    assert [one["number"] for one in rounds] == [1, 2]
+    for one in rounds:
+        weights = {name: site["weight"] for name, site in one["sites"].items()}
+        assert weights == pytest.approx({"north": 2 / 3, "south": 1 / 3, "clinic": 0})
+        outcomes = Counter(site["outcome"] for site in one["sites"].values())
+        assert outcomes == {"trained": 2, "evaluated": 1}
+        assert one["sites"]["clinic"]["steps"] == 0
+        assert one["sites"]["north"]["steps"] == SMALL["learning.local_steps"]
+
+
+def test_every_site_judges_every_rounds_model(healthy):
+    for one in healthy.report["rounds"]:
+        for name in SITES:
+            scores = one["sites"][name]["scores"]
+            assert all(0 <= scores[f"dice_{region}"] <= 1 for region in REGIONS)
+    assert healthy.report["initial_scores"].keys() == set(SITES)
+
+
+def test_only_training_sites_send_a_model(healthy):
+    model = (healthy.out / "result/model.safetensors").stat().st_size
+    traffic = healthy.report["bytes"]
+    for site in TRAINING:
+        assert 2 * 0.95 * model < traffic[site]["sent"] < 2 * 1.2 * model
+    assert 0 < traffic["clinic"]["sent"] < 0.1 * model
+    for site in SITES:  # two rounds and the final validation
+        assert 3 * 0.95 * model < traffic[site]["received"] < 3 * 1.2 * model
+
+
+def test_the_model_has_learned_something_finite(healthy):
+    weights, metadata = load_model(healthy.out / "result/model.safetensors")
+    learning = LearningSettings()
+    initial = initial_weights(get_task(learning.task), learning.network, learning.seed)
+    assert weights.keys() == initial.keys()
+    assert all(np.isfinite(value).all() for value in weights.values())
+    assert any(not np.array_equal(value, initial[name]) for name, value in weights.items())
+    assert metadata["round"] == "2"
+
+
+def test_flares_own_metric_files_are_there(healthy):
+    lines = (healthy.out / "result/metrics/round_metrics.jsonl").read_text().splitlines()
+    assert len(lines) == SMALL["rounds"]
+    assert all('"dice_wt"' in line for line in lines)
+    for site in SITES:
+        events = EventAccumulator(str(healthy.out / "result/tb_events" / site)).Reload()
+        tags = set(events.Tags()["scalars"])
+        assert "validation/dice" in tags
+        assert ("train/loss" in tags) == (site in TRAINING)
+
+
+def test_everyone_is_told_which_versions_ran(healthy):
+    versions = healthy.report["versions"]
+    assert versions["server"].keys() >= {"python", "consilium", "nvflare", "monai", "torch"}
+    assert versions["sites"] == dict.fromkeys(SITES, versions["server"])

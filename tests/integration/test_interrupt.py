@@ -1,0 +1,116 @@
+"""Ctrl-C: nothing runs on, and the same command goes on where it stopped."""
+
+import os
+import signal
+import subprocess
+from contextlib import contextmanager, suppress
+
+import psutil
+import pytest
+
+from consilium.simulation.process import stop_process_tree
+
+from .studies import DEADLINE_SECONDS, ENVIRONMENT, command, export, read_if_there, simulate, wait_until
+
+pytestmark = pytest.mark.integration
+
+# Long enough to be caught training.
+CHANGES = {"learning.local_steps": 20}
+COMPARING = "to compare with"
+NOT_AGAIN = "not done again"
+
+
+@contextmanager
+def started(words, log):
+    """Start a command in a process group of its own, as a shell does; its standard error goes to a file."""
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=ENVIRONMENT,
+            start_new_session=True,
+            # Tests that run in a shell's background inherit that interrupts are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    try:
+        yield process
+    finally:
+        stop_process_tree(process.pid)
+        process.wait(DEADLINE_SECONDS)
+
+
+def press_ctrl_c(process):
+    """Interrupt a command as a terminal does; returns its exit code and all that it had started."""
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.wait(DEADLINE_SECONDS), descendants
+
+
+def processes_of(out):
+    """Processes that name a study's folder in their command line."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(out) in " ".join(one.cmdline()):
+                found.append(one)
+    return found
+
+
+def test_an_interrupted_study_leaves_no_process_and_goes_on_where_it_stopped(hospitals, tmp_path):
+    out, log = tmp_path / "out", tmp_path / "stderr.txt"
+    job = export(tmp_path / "jobs", CHANGES)
+    sites = {name: hospitals[name] for name in ("north", "south")}
+    words = command(job, sites, out, "--compare")
+    progress = out / "simulation/server/simulate_job/progress.json"
+
+    with started(words, log) as process:
+        wait_until(
+            lambda: '"training"' in read_if_there(progress) or process.poll() is not None, "no site trains"
+        )
+        assert process.poll() is None, log.read_text()
+        code, descendants = press_ctrl_c(process)
+        assert len(descendants) >= 1 + len(sites)  # the simulator and a process for each site
+        _assert_stopped(code, descendants, out, log)
+
+    with started(words, log) as process:
+        wait_until(
+            lambda: _compares(process, log) or process.poll() is not None, "the comparison does not begin"
+        )
+        assert process.poll() is None, log.read_text()
+        assert NOT_AGAIN not in log.read_text()
+        code, descendants = press_ctrl_c(process)
+        _assert_stopped(code, descendants, out, log)
+
+    study = simulate(job, sites, out, "--compare")
+    assert study.code == 0, study.stderr
+    assert "Warning" not in study.stderr
+    assert NOT_AGAIN in study.stderr
+    report = study.report
+    assert report["status"] == "finished"
+    assert report["summary"]["local"]["dice"] >= 0
+    assert report["summary"]["pooled"]["dice"] >= 0
+    assert report["baseline_steps"] == {"local": 40, "pooled": 80}
+    assert all(report["seconds"][part] > 0 for part in ("federated", "local", "pooled", "total"))
+    assert not processes_of(out)
+
+
+def _compares(process, log):
+    if COMPARING not in log.read_text():
+        return False
+    with suppress(psutil.Error):
+        return any(
+            "spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()
+        )
+    return False
+
+
+def _assert_stopped(code, descendants, out, log):
+    said = log.read_text()
+    assert code == 130, said
+    assert "The same command goes on where it stopped" in said
+    assert "Traceback" not in said
+    assert "Warning" not in said
+    _, alive = psutil.wait_procs(descendants, timeout=DEADLINE_SECONDS)
+    assert alive == []
+    wait_until(lambda: not processes_of(out), "a process runs on")

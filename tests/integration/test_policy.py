@@ -1,0 +1,69 @@
+"""The site's last word: what a job may name, and where its data lies."""
+
+import pytest
+from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
+
+from .studies import edit_json, export, read_json, simulate
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def job(tmp_path):
+    return export(tmp_path / "jobs")
+
+
+def _name_component(job, side, path, arguments):
+    def add(config):
+        config["components"].append({"id": "stranger", "path": path, "args": arguments})
+
+    edit_json(job / f"app/config/config_fed_{side}.json", add)
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_a_job_that_names_a_class_outside_the_allow_list_is_refused(job, hospitals, tmp_path, side):
+    footprint = tmp_path / "footprint"
+    _name_component(job, side, "subprocess.Popen", {"args": ["touch", str(footprint)]})
+    sites = {name: hospitals[name] for name in ("north", "south")}
+    study = simulate(job, sites, tmp_path / "out")
+    assert study.code == 2
+    assert not footprint.exists()
+    assert "subprocess.Popen" in study.stderr
+    assert "allow_list" in study.stderr
+    assert not (tmp_path / "out/report").exists()
+
+
+def test_a_class_of_flare_that_is_not_on_its_list_is_refused(job, hospitals, tmp_path):
+    stranger = "nvflare.app_opt.pt.file_model_persistor.PTFileModelPersistor"
+    _name_component(job, "server", stranger, {})
+    study = simulate(job, {name: hospitals[name] for name in ("north", "south")}, tmp_path / "out")
+    assert study.code == 2
+    assert stranger in study.stderr
+    assert "allow_list" in study.stderr
+
+
+def test_a_job_that_brings_code_is_refused_before_anything_starts(job, hospitals, tmp_path):
+    (job / "app/custom").mkdir()
+    (job / "app/custom/mine.py").write_text("raise SystemExit\n")
+    study = simulate(job, {name: hospitals[name] for name in ("north", "south")}, tmp_path / "out")
+    assert study.code == 2
+    assert "brings its own code (app/custom)" in study.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("site", ["north", "south", "clinic"])
+def test_each_site_has_its_own_policy_with_its_own_folder_only(healthy, hospitals, site):
+    text = (healthy.out / "simulation" / site / "local/privacy.json").read_text()
+    for name, folder in hospitals.items():
+        assert (str(folder) in text) == (name == site)
+    assert ('"evaluates"' in text) == (site == "clinic")
+
+
+def test_the_server_is_not_told_where_any_data_lies(healthy):
+    assert not (healthy.server / "local/privacy.json").exists()
+
+
+@pytest.mark.parametrize("site", ["server", "north", "south", "clinic"])
+def test_the_allow_list_is_flares_own_and_this_package(healthy, site):
+    policy = read_json(healthy.out / "simulation" / site / "local/resources.json")
+    assert policy["class_allow_list"] == [*DEFAULT_CLASS_ALLOW_LIST, "consilium."]

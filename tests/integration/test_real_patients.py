@@ -1,0 +1,57 @@
+"""The main job on real patients, at the full size of their images."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .studies import export, read_json, simulate
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("real")
+    changes = {"rounds": 1, "min_sites": 1, "learning.spacing_mm": 2.0, "learning.patch_voxels": [64, 64, 64]}
+    sites = {
+        "a": FOLDER / "tcga_lgg",
+        "b": FOLDER / "msd_task01",
+        "c": FOLDER / "tcga_lgg/TCGA-DU-7294",
+    }
+    return simulate(export(folder / "jobs", changes), sites, folder / "out")
+
+
+def test_the_main_job_runs_on_real_patients_to_its_end(study):
+    assert study.code == 0, study.stderr
+    report = study.report
+    assert report["status"] == "finished"
+    cases = {name: (site["train_cases"], site["validation_cases"]) for name, site in report["sites"].items()}
+    assert cases == {"a": (1, 1), "b": (0, 1), "c": (0, 1)}
+    for site in report["sites"].values():
+        assert site["left_out"] == {}
+        assert 0 <= site["global"]["dice"] <= 1
+    assert all((study.out / f"report/patient_{name}.png").exists() for name in cases)
+
+
+@pytest.mark.parametrize("site", ["b", "c"])
+def test_the_report_says_that_a_site_with_one_patient_only_evaluates(study, site):
+    assert study.report["sites"][site]["role"] == "evaluates"
+    said = f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
+    assert said in study.report["warnings"]
+    assert said in (study.out / "report/index.html").read_text()
+
+
+def test_images_went_in_at_their_full_size(study):
+    entries = [read_json(path)["geometry"] for path in (study.out / "cache").rglob("meta.json")]
+    assert len(entries) == 4
+    assert {tuple(entry["file_shape"]) for entry in entries} == {(240, 240, 155)}
