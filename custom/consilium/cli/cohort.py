@@ -16,7 +16,7 @@ EPILOG = """
 Examples:
 
   consilium cohort data/demo
-      four hospitals of 14, 12, 10 and 4 patients at 2 mm, in four layouts, from four scanners
+      four hospitals of 14, 12, 12 and 4 patients at 2 mm, in four layouts, from four scanners
 
   consilium cohort data/tiny --hospital north=brats2021:3 --hospital south=decathlon:3
       two hospitals of your own

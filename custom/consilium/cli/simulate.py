@@ -40,7 +40,7 @@ def simulate(
 ) -> None:
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.
 
-    The folders are only read. A site with one labeled patient evaluates and does not train. Results are written
+    The folders are only read. A site with one labeled patient evaluates and does not train. Results lie
     below OUT: `report/index.html`, `report/report.json`, `result/` (models, metrics, TensorBoard events), and
     each site's own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
     """

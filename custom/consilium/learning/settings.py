@@ -30,7 +30,7 @@ class LearningSettings(Settings):
     batch_size: int = Field(default=1, ge=1, le=64)
     local_steps: int | None = Field(default=16, ge=1)
     local_epochs: float | None = Field(default=None, gt=0)
-    learning_rate: float = Field(default=6e-3, gt=0, le=1)
+    learning_rate: float = Field(default=8e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     warmup: float = Field(
         default=0.05, ge=0, le=0.5, description="Share of all steps in which the rate grows."

@@ -14,7 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.recipes.fedavg import FedAvgRecipe
 
 CATALOG: Mapping[str, Mapping[str, Any]] = {
-    "brain_tumor_fedavg": {"rounds": 5, "min_sites": 2, "learning": {}},
+    "brain_tumor_fedavg": {"rounds": 6, "min_sites": 2, "learning": {}},
     "brain_tumor_fedavg_gpu": {
         "rounds": 100,
         "min_sites": 2,

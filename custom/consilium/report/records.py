@@ -92,7 +92,7 @@ class BaselineRecord(Record):
         ge=1, description="Steps that each local-only model was trained, as its site was."
     )
     pooled_steps: int = Field(
-        ge=1, description="Steps that the pooled model was trained: those of all sites together."
+        ge=1, description="Steps of the pooled model, each on as many patches as all sites'."
     )
     local: dict[str, dict[str, dict[str, float]]] = Field(
         description="Site that the model was trained at alone -> site that judged it -> scores."

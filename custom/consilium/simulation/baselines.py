@@ -60,9 +60,9 @@ def train_baselines(
 ) -> BaselineRecord:
     """Train a model at each training hospital alone and one on all their data; judge each at every hospital.
 
-    Every model starts from the weights that the federation starts from. A local model makes the steps that
-    its site makes in the federation; the pooled model makes those of all sites together, so it has seen as
-    many patches.
+    Every model starts from the weights that the federation starts from and makes as many steps as a site
+    makes in the federation. A local model's steps are on the patches of its site; the pooled model's are each
+    on as many patches as those of all sites together, which is what averaging after every step would be.
 
     Args:
         sites: Prepared data of every hospital.
@@ -112,9 +112,7 @@ def _interrupts_held_back() -> Iterator[None]:
 
 def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int) -> list[_Plan]:
     training = {name: data.train for name, data in sites.items() if data.train}
-    pooled = learning
-    if learning.local_steps is not None:
-        pooled = learning.model_copy(update={"local_steps": learning.local_steps * len(training)})
+    pooled = learning.model_copy(update={"batch_size": learning.batch_size * len(training)})
     everything = tuple(case for cases in training.values() for case in cases)
     # The longest first, so that no worker is left alone with it at the end.
     return [

@@ -94,7 +94,7 @@ def baselines(local: Mapping[str, Mapping[str, float]] | None = None) -> Baselin
     }
     return BaselineRecord(
         local_steps=200,
-        pooled_steps=600,
+        pooled_steps=200,
         local={home: {site: scores(dice) for site, dice in judges.items()} for home, judges in local.items()},
         pooled={site: scores(final + 0.01) for site, final in FINAL_DICE.items()},
         local_seconds=120.0,

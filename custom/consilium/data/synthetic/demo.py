@@ -12,6 +12,7 @@ DEMO_COHORT = CohortSpec(
             name="aster",
             layout=Layout.BRATS_2021,
             cases=14,
+            missing_et=0,
             scanner=Scanner(tesla=3.0, in_plane_mm=1.0, slice_mm=1.0, snr=45, bias=0.08, gain=2600),
         ),
         HospitalSpec(
@@ -33,7 +34,8 @@ DEMO_COHORT = CohortSpec(
         HospitalSpec(
             name="cedar",
             layout=Layout.DECATHLON,
-            cases=10,
+            cases=12,
+            missing_et=0,
             scanner=Scanner(
                 tesla=3.0,
                 t1=Sequence(tr_ms=2000, te_ms=3, ti_ms=900),
@@ -50,13 +52,14 @@ DEMO_COHORT = CohortSpec(
             name="dahlia",
             layout=Layout.BRATS_2023,
             cases=4,
+            missing_et=0,
             scanner=Scanner(
                 tesla=1.0,
                 t1=Sequence(tr_ms=450, te_ms=14),
                 t2=Sequence(tr_ms=3000, te_ms=110),
                 flair=Sequence(tr_ms=6500, te_ms=120, ti_ms=2000),
                 in_plane_mm=1.8,
-                slice_mm=6.5,
+                slice_mm=5.5,
                 snr=15,
                 bias=0.12,
                 gain=420,
