@@ -52,12 +52,11 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
             self._save(fl_ctx.get_prop(AppConstants.GLOBAL_MODEL), self._folder(fl_ctx) / BEST_MODEL)
 
     def get_model_inventory(self, fl_ctx: FLContext) -> dict[str, ModelDescriptor]:
-        """List the models at hand, for FLARE's cross-site evaluation."""
-        paths = {"last": self._folder(fl_ctx) / LAST_MODEL, "best": self._folder(fl_ctx) / BEST_MODEL}
+        """List the models at hand, by the file name that `get_model` takes."""
         return {
-            name: ModelDescriptor(name=name, location=path.name, model_format="safetensors")
-            for name, path in paths.items()
-            if path.exists()
+            file: ModelDescriptor(name=name, location=file, model_format="safetensors")
+            for name, file in (("last", LAST_MODEL), ("best", BEST_MODEL))
+            if (self._folder(fl_ctx) / file).exists()
         }
 
     def get_model(self, model_file: str, fl_ctx: FLContext) -> ModelLearnable:

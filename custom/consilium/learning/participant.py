@@ -17,7 +17,7 @@ from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
 from consilium.data.split import split_patients
-from consilium.errors import SiteRefusal
+from consilium.errors import DataError, SiteRefusal
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.settings import ComputeSettings, LearningSettings
@@ -81,14 +81,21 @@ def prepare_site(
     """Read, check, preprocess and split a site's cases. What is already in the cache is not done again.
 
     Raises:
-        DataError: If the folder as a whole can't be used.
-        SiteRefusal: If no labeled case is left.
+        SiteRefusal: If the folder as a whole can't be used, or no labeled case is left.
+        DataError: If the cache can't be written, or is too small.
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
-    cohort = read_cohort(
-        site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
-    )
+    try:
+        cohort = read_cohort(
+            site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
+        )
+    except DataError as error:
+        raise SiteRefusal(
+            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
+            "several, or what its labels mean can't be told; the site's log says which",
+            details=[str(error)],
+        ) from error
     cache = CaseCache(
         site.cache_dir,
         settings=PreprocessingSettings(modalities=task.modalities, spacing_mm=learning.spacing_mm),

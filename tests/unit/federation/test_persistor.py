@@ -53,12 +53,12 @@ def test_the_best_model_is_kept_when_it_is_announced(engine):
     keeper.save_model(model(1, 1), engine.context)
     engine.context.set_prop(AppConstants.GLOBAL_MODEL, model(7, 2), private=True, sticky=False)
     keeper.handle_event(AppEventType.ROUND_DONE, engine.context)
-    assert list(keeper.get_model_inventory(engine.context)) == ["last"]
+    assert list(keeper.get_model_inventory(engine.context)) == ["model.safetensors"]
     keeper.handle_event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE, engine.context)
     inventory = keeper.get_model_inventory(engine.context)
     values = {
-        name: weights_of(keeper.get_model(entry.location, engine.context))["w"][0]
-        for name, entry in inventory.items()
+        entry.name: weights_of(keeper.get_model(file, engine.context))["w"][0]
+        for file, entry in inventory.items()
     }
     assert values == {"last": 1, "best": 7}
 

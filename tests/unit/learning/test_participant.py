@@ -73,8 +73,9 @@ def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_pat
 def test_a_missing_or_empty_folder_is_named_to_the_hospital(tmp_path):
     settings = site(tmp_path, [])
     for folder in (settings.dataset, tmp_path / "nowhere"):
-        with pytest.raises(DataError, match=folder.name):
+        with pytest.raises(SiteRefusal, match=folder.name) as caught:
             prepare_site(settings.model_copy(update={"dataset": folder}), LEARNING)
+        assert str(tmp_path) not in caught.value.public_reason
 
 
 def test_preparing_can_be_cancelled(tmp_path):
