@@ -13,16 +13,17 @@ if TYPE_CHECKING:
     from consilium.data.synthetic import CohortSpec
 
 EPILOG = """
-Examples:
+Four hospitals of 14, 12, 12 and 4 patients at 2 mm, in four layouts, from four scanners:
 
-  consilium cohort data/demo
-      four hospitals of 14, 12, 12 and 4 patients at 2 mm, in four layouts, from four scanners
+  $ consilium cohort data/demo
 
-  consilium cohort data/tiny --hospital north=brats2021:3 --hospital south=decathlon:3
-      two hospitals of your own
+Two hospitals of your own:
 
-  consilium cohort data/full --spacing 1
-      the size of real BraTS images, 240x240x155 at 1 mm
+  $ consilium cohort data/tiny --hospital north=brats2021:3 --hospital south=decathlon:3
+
+The size of real BraTS images, 240x240x155 at 1 mm:
+
+  $ consilium cohort data/full --spacing 1
 
 Repeat a command that was interrupted: it makes only what is missing.
 """

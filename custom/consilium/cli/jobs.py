@@ -10,13 +10,13 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
 
 _EXPORT_EPILOG = """
-Examples:
+Every job, as in this repository:
 
-  consilium jobs export --to jobs
-      every job, as in this repository
+  $ consilium jobs export --to jobs
 
-  consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=20 --set learning.learning_rate=0.001
-      one job with other settings; an unknown setting is an error that names the nearest known one
+One job with other settings; an unknown setting is an error that names the nearest known one:
+
+  $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=20 --set learning.seed=1
 """
 
 

@@ -24,7 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     help="Hospitals train one imaging model with NVIDIA FLARE and MONAI; no image leaves any of them.",
 )
 app.command()(demo)

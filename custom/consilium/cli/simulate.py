@@ -10,14 +10,15 @@ import typer
 from consilium.errors import ConfigurationError
 
 EPILOG = """
-Examples:
+Two hospitals' folders, in any of the layouts BraTS 2018 to 2024 or Decathlon Task01:
 
-  consilium simulate jobs/brain_tumor_fedavg --site a=/data/a --site b=/data/b --out runs/first
-      two hospitals' folders, in any of the layouts BraTS 2018 to 2024 or Decathlon Task01
+  $ consilium simulate jobs/brain_tumor_fedavg --site a=/data/a --site b=/data/b --out runs/first
 
-  consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2 --set learning.local_steps=5
-  consilium simulate runs/jobs/brain_tumor_fedavg --site ... --out runs/short
-      a job with other settings
+A job with other settings:
+
+  $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2
+
+  $ consilium simulate runs/jobs/brain_tumor_fedavg --site a=/data/a --site b=/data/b --out runs/short
 """
 
 
