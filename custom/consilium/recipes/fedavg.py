@@ -55,6 +55,8 @@ class FedAvgRecipe(Recipe):  # type: ignore[misc]
         # Without this, FLARE would copy our sources into the job's `custom` folder and make it
         # bring-your-own-code.
         job.set_app_packages(["consilium"])
+        # How often a site asks for its next task, in s; FLARE's 2 s are most of a short round's overhead.
+        job.to_server({"server": {"task_request_interval": 1.0}})
         job.to_server(FederatedTraining(rounds=settings.rounds, min_sites=settings.min_sites), id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
         job.to_server(ProgressReceiver(), id="progress")
