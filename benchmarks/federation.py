@@ -1,8 +1,9 @@
 """What FLARE costs in the simulator: overhead of a round, and peak memory of a simulated site.
 
-Runs the main job with few steps on the demo's cohort. A round's overhead is its time less that of the slowest
-site's task; the first round is shown apart, because in it the sites' processes start. Memory is the largest
-resident set that a site's process had, asked of the operating system twice a second.
+Runs the main job with few steps on the demo's cohort. A round's overhead is its time less that of its slowest
+site: less the site's whole task (judging the model, then training), and less its training alone. What
+comes before the first round is shown apart: the sites' processes start and prepare their data. Memory is the
+largest resident set that a site's process had, asked of the operating system twice a second.
 
     python benchmarks/federation.py [COHORT_FOLDER]
 """
@@ -46,14 +47,16 @@ def main() -> None:
                     peaks[site] = max(peaks[site], size)
                 simulation.wait(SECONDS_BETWEEN_LOOKS)
             record = FederationRecord.load(simulation.folder)
-    overheads = [
-        one.seconds - max(site.report.task_seconds for site in one.sites.values() if site.report)
-        for one in record.rounds
-    ]
-    print(f"overhead of round 1 {overheads[0]:10.2f} s (the sites' processes start in it)")
-    print(
-        f"overhead of others  {statistics.median(overheads[1:]):10.2f} s, at most {max(overheads[1:]):.2f} s"
-    )
+    print(f"before round 1: {record.preparation_seconds:.1f} s")
+    for what in ("task_seconds", "train_seconds"):
+        overheads = [
+            one.seconds - max(getattr(site.report, what) for site in one.sites.values() if site.report)
+            for one in record.rounds
+        ]
+        print(
+            f"a round less its slowest site's {what}: median {statistics.median(overheads):.2f} s, "
+            f"at most {max(overheads):.2f} s ({', '.join(f'{seconds:.2f}' for seconds in overheads)})"
+        )
     for site, size in sorted(peaks.items()):
         print(f"peak memory, {site:8s}{size / 2**30:9.2f} GiB")
 

@@ -19,7 +19,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from pydantic import ValidationError
 
 from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
-from consilium.federation.tasks import REASON_HEADER, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE, VERSIONS_META
 from consilium.federation.versions import component_versions
 from consilium.learning.weights import Weights
 from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
@@ -29,6 +29,9 @@ _KEY_METRIC = "dice"
 
 class FederatedTraining(ModelController):  # type: ignore[misc]
     """Trains for a number of rounds, judges every round's model, and the final one at every site.
+
+    Before the first round every site checks that its versions fit and gets its data ready, however long that
+    takes; with fewer than `min_sites` sites that can train, the job ends there.
 
     In a round each site first judges the model that it received, so the scores of a round's model come with
     the next round and cost no extra message; the last model gets a round of validation of its own, with
@@ -58,6 +61,7 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         self._record: FederationRecord | None = None
         self._answers: dict[str, SiteRound] = {}
         self._scores: dict[str, dict[str, float]] = {}
+        self._task = PREPARE
         self._aggregator: Aggregator | None = None
         self._best = -np.inf
 
@@ -76,6 +80,10 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         )
         record.save(folder)
         weights: Weights = self.load_model().params
+        ready = self._prepare_sites()
+        record.save(folder)
+        if not ready:
+            return None
         for index in range(self.rounds):
             if self.abort_signal.triggered:
                 return self._finish("failed", "aborted")
@@ -88,6 +96,26 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
             self.persistor.save(self._publish(weights, index + 1), self.fl_ctx)
         self._validate_finally(weights)
         return self._finish("finished", None)
+
+    def _prepare_sites(self) -> bool:
+        """Let every site get ready; returns whether enough of them can train."""
+        record = self._running_record()
+        started = time.monotonic()
+        self.info("waiting until every site has prepared its data")
+        self._ask(PREPARE, None, 0)
+        record.preparation, record.preparation_seconds = self._answers, time.monotonic() - started
+        if self.abort_signal.triggered:
+            self._finish("failed", "aborted")
+            return False
+        able = [
+            site
+            for site, answer in self._answers.items()
+            if answer.report is not None and answer.report.role == "trains"
+        ]
+        if len(able) < self.min_sites:
+            self._give_up(f"{len(able)} site(s) can train", able)
+            return False
+        return True
 
     def _train_round(self, index: int, weights: Weights) -> Weights | None:
         """Train one round; returns the new weights, or None when the job can't go on."""
@@ -106,7 +134,7 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
             self._finish("failed", f"aborted in round {index + 1}")
             return None
         if len(trained) < self.min_sites:
-            self._give_up(index, trained)
+            self._give_up(f"round {index + 1} has {len(trained)} update(s)", trained)
             return None
         try:
             change, shares = self._aggregator.result()
@@ -129,13 +157,21 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         record.final_scores = self._scores
         record.final_sites = self._answers
 
-    def _ask(self, task: str, weights: Weights, index: int) -> None:
-        """Send a task to every site and take the answers in as they come."""
+    def _ask(self, task: str, weights: Weights | None, index: int) -> None:
+        """Send a task to every site, with or without weights, and take the answers in as they come."""
+        self._task = task
         sites = self.sample_clients()
         self._answers = {site: SiteRound(outcome="no answer") for site in sites}
         self._scores = {}
+        if self.abort_signal.triggered:
+            return
         model = FLModel(
-            params_type=ParamsType.FULL, params=dict(weights), current_round=index, total_rounds=self.rounds
+            params_type=None if weights is None else ParamsType.FULL,
+            params=None if weights is None else dict(weights),
+            metrics={} if weights is None else None,  # FLARE sends no model without either
+            current_round=index,
+            total_rounds=self.rounds,
+            meta={VERSIONS_META: self._running_record().versions},
         )
         self.send_model(task_name=task, data=model, targets=sites, callback=self._take)
         while self.get_num_standing_tasks() and not self.abort_signal.triggered:
@@ -157,9 +193,11 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
             if not all(np.isfinite(value) for value in scores.values()):
                 return self._set_aside(site, "its scores are not finite")
             self._scores[site] = scores
-        state = SiteRound(outcome="evaluated", report=report)
+        state = SiteRound(outcome="ready" if self._task == PREPARE else "evaluated", report=report)
         if answer.params:
-            assert self._aggregator is not None  # set before any site is asked
+            if self._task != TRAIN:
+                return self._set_aside(site, "it sent an update that nobody asked for")
+            assert self._aggregator is not None  # every round has its own
             try:
                 state.update_norm = self._aggregator.add(site, answer.params, report.train_cases)
             except RefusedUpdate as error:
@@ -231,16 +269,13 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         self.fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, learnable, private=True, sticky=True)
         return learnable
 
-    def _give_up(self, index: int, trained: list[str]) -> None:
+    def _give_up(self, what: str, useful: list[str]) -> None:
         others = "; ".join(
-            f"{site}: {answer.reason or answer.outcome}"
+            f"{site}: {answer.reason or _in_words(answer)}"
             for site, answer in sorted(self._answers.items())
-            if answer.outcome != "trained"
+            if site not in useful
         )
-        reason = (
-            f"round {index + 1} has {len(trained)} update(s), and min_sites is {self.min_sites}; "
-            f"{others or 'no site answered'}"
-        )
+        reason = f"{what}, and min_sites is {self.min_sites}; {others or 'no site answered'}"
         self._finish("failed", reason)
         self.panic(reason)
 
@@ -258,3 +293,7 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
     def _running_record(self) -> FederationRecord:
         assert self._record is not None  # made first thing in run()
         return self._record
+
+
+def _in_words(answer: SiteRound) -> str:
+    return "it only evaluates" if answer.outcome in ("ready", "evaluated") else answer.outcome

@@ -21,15 +21,17 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site import read_site_settings
 from consilium.federation.tasks import (
+    PREPARE,
     REASON_HEADER,
     REPORT_META,
     SITE_STATE_EVENT,
     SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
+    VERSIONS_META,
 )
 from consilium.federation.traffic import measure_traffic
-from consilium.federation.versions import component_versions
+from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.participant import Participant, prepare_site
 from consilium.learning.settings import LearningSettings
 from consilium.learning.trainer import Schedule, TrainingResult
@@ -44,6 +46,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     """Trains and judges the global model on this site's cases.
 
     Tasks:
+        `prepare`: check that this site's versions fit the server's, and get its data ready; answers a
+            `SiteReport`.
         `train`: judge the weights received, then train from them; answers the weight difference, the scores
             of the weights received, and a `SiteReport`. A site that only evaluates answers without a
             difference.
@@ -75,7 +79,12 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         """Carry out one task; see the class."""
-        handlers = {TRAIN: self._train, VALIDATE: self._validate, SUBMIT_MODEL: self._submit_model}
+        handlers = {
+            PREPARE: self._prepare,
+            TRAIN: self._train,
+            VALIDATE: self._validate,
+            SUBMIT_MODEL: self._submit_model,
+        }
         handler = handlers.get(task_name)
         if handler is None:
             return _refuse(ReturnCode.TASK_UNKNOWN, f"no task is named {task_name!r} here")
@@ -98,12 +107,18 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 ReturnCode.EXECUTION_EXCEPTION,
                 f"unexpected {type(error).__name__}: the traceback is in the site's log",
             )
-        self._tell(fl_ctx, "sent")
+        self._tell(fl_ctx, "ready" if task_name == PREPARE else "sent")
         return reply
+
+    def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        request = _read_request(shareable)
+        participant = self._get_participant(fl_ctx, abort)
+        return _to_reply(None, {}, _report(participant, None, time.monotonic() - started), request)
 
     def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
-        model = FLModelUtils.from_shareable(shareable)
+        model = _read_request(shareable)
         participant = self._get_participant(fl_ctx, abort)
         scores = self._score(participant, model.params, fl_ctx, abort, distances=False)
         result: TrainingResult | None = None
@@ -127,7 +142,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
 
     def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
-        model = FLModelUtils.from_shareable(shareable)
+        model = _read_request(shareable)
         participant = self._get_participant(fl_ctx, abort)
         scores = self._score(participant, model.params, fl_ctx, abort, distances=True)
         return _to_reply(None, scores, _report(participant, None, time.monotonic() - started), model)
@@ -193,6 +208,21 @@ class SiteExecutor(Executor):  # type: ignore[misc]
 def _event_context(fl_ctx: FLContext) -> FLContext:
     """Return a context of its own for an event, so that the task's context is not written to."""
     return fl_ctx.get_engine().new_context()
+
+
+def _read_request(shareable: Shareable) -> FLModel:
+    """Read a task.
+
+    Raises:
+        SiteRefusal: If the server's versions don't fit this site's. FLARE's own controllers send none.
+    """
+    model = FLModelUtils.from_shareable(shareable)
+    versions = model.meta.get(VERSIONS_META)
+    if versions is not None:
+        reason = incompatibility(component_versions(), versions)
+        if reason is not None:
+            raise SiteRefusal(reason)
+    return model
 
 
 def _refuse(return_code: str, reason: str) -> Shareable:

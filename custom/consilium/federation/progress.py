@@ -39,6 +39,8 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         """Take note of rounds; the base class takes the sites' events."""
         super().handle_event(event_type, fl_ctx)
         if event_type == AppEventType.ROUND_STARTED:
+            if self._state["round"] == 0:
+                self._state["started"] = time.time()
             self._state["round"] = fl_ctx.get_prop(AppConstants.CURRENT_ROUND) + 1
             self._state["rounds"] = fl_ctx.get_prop(AppConstants.NUM_ROUNDS)
             self._write()

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 VALIDATE: Final = "validate"
 SUBMIT_MODEL: Final = "submit_model"
@@ -11,6 +12,9 @@ REASON_HEADER: Final = "consilium.reason"
 
 REPORT_META: Final = "consilium.report"
 """Key of a reply's meta under which the site's `SiteReport` travels."""
+
+VERSIONS_META: Final = "consilium.versions"
+"""Key of a task's meta under which the server's versions travel."""
 
 SITE_STATE_EVENT: Final = "consilium_site_state"
 """Event by which a site says what it is doing."""

@@ -1,7 +1,13 @@
 """The versions that have to fit together between sites."""
 
+from __future__ import annotations
+
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
+
+_CONTRACT = ("consilium", "nvflare")
+"""Packages that must agree in their first two numbers: tasks, reports and messages are theirs."""
 
 
 def component_versions() -> dict[str, str]:
@@ -10,3 +16,30 @@ def component_versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in ("consilium", "nvflare", "monai", "torch")},
     }
+
+
+def incompatibility(own: Mapping[str, str], other: Mapping[str, str]) -> str | None:
+    """Say what keeps two ends of a federation from working together.
+
+    They have to agree in the first two numbers of consilium's and nvflare's versions. Other packages may
+    differ: the report names the differences.
+
+    Args:
+        own: This end's versions, by package.
+        other: The other end's.
+
+    Returns:
+        A sentence, or None if the two fit.
+    """
+    differing = [
+        f"{name} {own.get(name, 'missing')} here and {other.get(name, 'missing')} there"
+        for name in _CONTRACT
+        if _series(own.get(name)) != _series(other.get(name))
+    ]
+    if not differing:
+        return None
+    return f"versions do not fit: {'; '.join(differing)}; the first two numbers have to be the same"
+
+
+def _series(version_text: str | None) -> tuple[str, ...] | None:
+    return None if version_text is None else tuple(version_text.split(".")[:2])

@@ -17,7 +17,7 @@ from consilium.federation.controller import FederatedTraining
 from consilium.federation.executor import SiteExecutor
 from consilium.federation.persistor import WeightsPersistor
 from consilium.federation.progress import ProgressReceiver
-from consilium.federation.tasks import SITE_STATE_EVENT, SUBMIT_MODEL, TRAIN, VALIDATE
+from consilium.federation.tasks import PREPARE, SITE_STATE_EVENT, SUBMIT_MODEL, TRAIN, VALIDATE
 from consilium.learning.settings import LearningSettings
 from consilium.settings import Settings
 
@@ -62,7 +62,7 @@ class FedAvgRecipe(Recipe):  # type: ignore[misc]
         job.to_server(ProgressReceiver(), id="progress")
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(TBAnalyticsReceiver(events=[f"fed.{ANALYTIC_EVENT_TYPE}"]), id="tensorboard")
-        job.to_clients(SiteExecutor(learning=learning), tasks=[TRAIN, VALIDATE, SUBMIT_MODEL])
+        job.to_clients(SiteExecutor(learning=learning), tasks=[PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL])
         job.to_clients(
             ConvertToFedEvent(events_to_convert=[ANALYTIC_EVENT_TYPE, SITE_STATE_EVENT]), id="events"
         )

@@ -72,7 +72,7 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
 
 
 def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:
-    stages = [*(record.sites for record in federation.rounds), federation.final_sites]
+    stages = [federation.preparation, *(record.sites for record in federation.rounds), federation.final_sites]
     return {site: one.report for sites in stages for site, one in sites.items() if one.report}
 
 

@@ -30,7 +30,7 @@ class JobProgress(BaseModel):
 
     round: int = Field(description="The round that runs, from 1; 0 before the first.")
     rounds: int
-    started: float = Field(description="Unix time in seconds.")
+    started: float = Field(description="Unix time in seconds; once rounds run, of the first one.")
     sites: dict[str, SiteState]
 
 

@@ -37,9 +37,9 @@ class SiteReport(Record):
 
 
 class SiteRound(Record):
-    """One site in one round."""
+    """One site in one task: a round, the preparation before the first, or the validation after the last."""
 
-    outcome: Literal["trained", "evaluated", "refused", "no answer"]
+    outcome: Literal["ready", "trained", "evaluated", "refused", "no answer"]
     reason: str | None = None
     weight: float = Field(default=0.0, ge=0, le=1, description="Share in the round's aggregate.")
     update_norm: float | None = Field(default=None, description="Euclidean norm of the weight difference.")
@@ -66,6 +66,10 @@ class FederationRecord(Record):
     rounds_planned: int = Field(ge=1)
     settings: dict[str, Any]
     initial_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    preparation: dict[str, SiteRound] = Field(
+        default_factory=dict, description="What each site said before the first round."
+    )
+    preparation_seconds: float | None = None
     rounds: list[RoundRecord] = Field(default_factory=list)
     final_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
     final_sites: dict[str, SiteRound] = Field(default_factory=dict)

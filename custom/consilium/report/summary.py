@@ -159,7 +159,11 @@ def _summarize_part(one: SiteRound, scores: Scores | None) -> SiteInRound:
 def _reports_by_site(federation: FederationRecord) -> dict[str, list[SiteReport]]:
     """Each site that was ever asked, with its reports in the order they came."""
     reports: dict[str, list[SiteReport]] = defaultdict(list)
-    for asked in [*(record.sites for record in federation.rounds), federation.final_sites]:
+    for asked in [
+        federation.preparation,
+        *(record.sites for record in federation.rounds),
+        federation.final_sites,
+    ]:
         for site, one in asked.items():
             reports[site].extend([one.report] if one.report else [])
     return dict(sorted(reports.items()))

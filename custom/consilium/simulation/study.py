@@ -215,6 +215,8 @@ def _site_settings(
 def _describe(progress: JobProgress) -> str:
     """Return, for example, `round 2 of 5, about 1:10 left | aster training 12/40, birch sent`."""
     sites = ", ".join(f"{name} {state}" for name, state in sorted(progress.sites.items()))
+    if progress.round == 0:
+        return f"before the first round | {sites or 'waiting for the sites'}"
     elapsed = time.time() - progress.started
     left = ""
     if progress.round > 1:

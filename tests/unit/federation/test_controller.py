@@ -15,7 +15,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.controller import FederatedTraining
 from consilium.federation.persistor import WeightsPersistor
-from consilium.federation.tasks import REASON_HEADER, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE, VERSIONS_META
 from consilium.learning.model_file import load_model
 from consilium.report.records import FederationRecord, SiteReport
 
@@ -55,7 +55,7 @@ class Site:
         self.seen = []
 
     def __call__(self, task, model):
-        value = float(model.params["w"][0])
+        value = float(model.params["w"][0]) if model.params else None
         self.seen.append((task, value))
         trains = task == TRAIN and self.step is not None
         report = {
@@ -64,11 +64,11 @@ class Site:
             "validation_cases": 1,
             **self.report,
         }
-        score = self.dice(value)
+        scores = {} if value is None else dict.fromkeys(("dice", "dice_tc"), self.dice(value))
         answer = FLModel(
             params_type=ParamsType.DIFF if trains else None,
             params={"w": np.full(2, self.step)} if trains else None,
-            metrics={"dice": score, "dice_tc": score, "validation_cases": 1.0},
+            metrics={**scores, "validation_cases": 1.0},
             current_round=model.current_round,
             meta={REPORT_META: report},
         )
@@ -76,7 +76,7 @@ class Site:
 
 
 class Refusing(Site):
-    """Refuses in some rounds, counted from 0; None for always."""
+    """Refuses in some rounds, counted from 0; None for always, the preparation too."""
 
     def __init__(self, rounds=None, reason="no usable labeled case: 2 left out"):
         super().__init__()
@@ -84,7 +84,7 @@ class Refusing(Site):
 
     def __call__(self, task, model):
         answer = super().__call__(task, model)
-        if self.rounds is None or model.current_round in self.rounds:
+        if self.rounds is None or (task != PREPARE and model.current_round in self.rounds):
             return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: self.reason})
         return answer
 
@@ -117,7 +117,8 @@ def test_every_round_moves_the_model_by_the_weighted_mean(run):
     assert record.status == "finished"
     assert record.job == JOB_NAME
     assert saved(engine) == (pytest.approx(3 * 1.75), 3)
-    assert north.seen == south.seen == [(TRAIN, 0), (TRAIN, 1.75), (TRAIN, 3.5), (VALIDATE, 5.25)]
+    asked = [(PREPARE, None), (TRAIN, 0), (TRAIN, 1.75), (TRAIN, 3.5), (VALIDATE, 5.25)]
+    assert north.seen == south.seen == asked
     first = record.rounds[0].sites
     assert (first["north"].weight, first["south"].weight) == (0.25, 0.75)
     assert first["south"].update_norm == pytest.approx(np.sqrt(8))
@@ -168,18 +169,75 @@ def test_a_refusing_site_costs_the_others_nothing_and_is_asked_again(run):
     assert not panics(engine)
 
 
+def test_every_site_prepares_before_the_first_round(run):
+    record, _ = run({"north": Site(), "south": Site(), "clinic": Site(step=None)}, rounds=1)
+    assert {site.outcome for site in record.preparation.values()} == {"ready"}
+    assert record.preparation["clinic"].report.role == "evaluates"
+    assert record.preparation_seconds >= 0
+    assert len(record.rounds) == 1
+
+
+def test_every_task_says_which_versions_the_server_has(run):
+    told = []
+
+    class Curious(Site):
+        def __call__(self, task, model):
+            told.append(model.meta.get(VERSIONS_META))
+            return super().__call__(task, model)
+
+    record, _ = run({"north": Curious(), "south": Site()}, rounds=1)
+    assert told == [record.versions] * 3
+    assert record.versions.keys() >= {"consilium", "nvflare"}
+
+
+def test_a_site_that_could_not_prepare_is_asked_again(run):
+    class Late(Site):
+        def __call__(self, task, model):
+            if task == PREPARE:
+                return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "cache too small"})
+            return super().__call__(task, model)
+
+    record, _ = run({"north": Site(), "south": Site(), "east": Late()}, rounds=1)
+    assert record.preparation["east"].reason == "cache too small"
+    assert record.rounds[0].sites["east"].outcome == "trained"
+
+
+def test_an_update_that_nobody_asked_for_is_not_taken(run):
+    class Eager(Site):
+        def __call__(self, task, model):
+            return super().__call__(TRAIN, model)
+
+    record, engine = run({"north": Site(), "south": Site(), "east": Eager(step=5.0)}, rounds=1)
+    assert record.preparation["east"].outcome == "refused"
+    assert "nobody asked for" in record.preparation["east"].reason
+    assert record.final_sites["east"].outcome == "refused"
+    assert saved(engine)[0] == pytest.approx(7 / 3)
+
+
+def test_too_few_sites_that_can_train_end_the_job_before_anybody_trains(run):
+    north, reason = Site(), "versions do not fit: consilium 0.2.0 here and 0.1.0 there"
+    record, engine = run({"north": north, "south": Refusing(reason=reason), "clinic": Site(step=None)})
+    assert record.status == "failed"
+    assert record.reason == (
+        f"1 site(s) can train, and min_sites is 2; clinic: it only evaluates; south: {reason}"
+    )
+    assert panics(engine) == [record.reason]
+    assert record.rounds == []
+    assert [task for task, _ in north.seen] == [PREPARE]
+
+
 def test_too_few_updates_end_the_job_with_every_site_s_reason(run):
     sites = {
         "north": Site(),
-        "south": Refusing(reason="DataError: the reason is in the site's log"),
-        "east": Refusing(reason="no usable labeled case: 2 left out"),
+        "south": Refusing([0], reason="DataError: the reason is in the site's log"),
+        "east": Refusing([0], reason="no usable labeled case: 2 left out"),
         "clinic": Site(step=None),
         "west": lambda task, model: None,
     }
     record, engine = run(sites)
     assert record.status == "failed"
     assert record.reason == (
-        "round 1 has 1 update(s), and min_sites is 2; clinic: evaluated; "
+        "round 1 has 1 update(s), and min_sites is 2; clinic: it only evaluates; "
         "east: no usable labeled case: 2 left out; south: DataError: the reason is in the site's log; "
         "west: no answer"
     )
@@ -236,7 +294,7 @@ def test_a_job_aborted_in_a_round_keeps_the_model_of_the_round_before(run):
 
     class Aborting(Site):
         def __call__(self, task, model):
-            if model.current_round == 1:
+            if task == TRAIN and model.current_round == 1:
                 abort.trigger(True)
             return super().__call__(task, model)
 

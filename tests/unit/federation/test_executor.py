@@ -16,13 +16,16 @@ from consilium.errors import ConfigurationError, DataError, SiteRefusal, Trainin
 from consilium.federation import executor as module
 from consilium.federation.executor import SiteExecutor
 from consilium.federation.tasks import (
+    PREPARE,
     REASON_HEADER,
     REPORT_META,
     SITE_STATE_EVENT,
     SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
+    VERSIONS_META,
 )
+from consilium.federation.versions import component_versions
 from consilium.learning.weights import initial_weights
 from consilium.report.records import SiteReport
 from consilium.tasks import get_task
@@ -48,9 +51,13 @@ def at_site(engine, settings):
     engine.context.set_prop(FLContextKey.SCOPE_PROPERTIES, properties, private=True, sticky=False)
 
 
-def request(current_round=0):
+def request(current_round=0, **versions):
     model = FLModel(
-        params_type=ParamsType.FULL, params=dict(WEIGHTS), current_round=current_round, total_rounds=2
+        params_type=ParamsType.FULL,
+        params=dict(WEIGHTS),
+        current_round=current_round,
+        total_rounds=2,
+        meta={VERSIONS_META: component_versions() | versions},
     )
     return FLModelUtils.to_shareable(model)
 
@@ -68,6 +75,30 @@ def answer_of(reply):
 def test_an_unknown_task_is_answered_as_such(executor, engine):
     reply = execute(executor, engine, "exfiltrate")
     assert reply.get_return_code() == ReturnCode.TASK_UNKNOWN
+
+
+def test_preparing_answers_what_the_site_has_and_touches_no_model(executor, engine, tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3"])
+    Hospital(settings.dataset).brats("P4", without=("t1",))
+    at_site(engine, settings)
+    asked = FLModelUtils.to_shareable(FLModel(metrics={}, current_round=0, total_rounds=2))
+    model, report = answer_of(execute(executor, engine, PREPARE, asked))
+    assert not model.params
+    assert (report.role, report.train_cases, report.validation_cases) == ("trains", 2, 1)
+    assert report.left_out == {"missing_modality": 1}
+    assert report.versions == component_versions()
+    states = [data for event, data in engine.events if event == SITE_STATE_EVENT]
+    assert from_shareable(states[-1]).data["state"] == "ready"
+
+
+@pytest.mark.parametrize("task", [PREPARE, TRAIN, VALIDATE])
+def test_a_server_of_another_series_is_refused_with_both_versions(executor, engine, tmp_path, task):
+    at_site(engine, site(tmp_path, ["P1"]))
+    reply = execute(executor, engine, task, request(consilium="99.1.0"))
+    assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+    reason = reply.get_header(REASON_HEADER)
+    assert reason.startswith(f"versions do not fit: consilium {component_versions()['consilium']} here")
+    assert "99.1.0 there" in reason
 
 
 def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp_path):
@@ -148,7 +179,7 @@ def test_data_is_prepared_once_a_job(executor, engine, tmp_path, monkeypatch):
         (MemoryError(f"/mnt/ward/{PATIENT}"), "unexpected MemoryError: the traceback is in the site's log"),
     ],
 )
-@pytest.mark.parametrize("task", [TRAIN, VALIDATE])
+@pytest.mark.parametrize("task", [PREPARE, TRAIN, VALIDATE])
 def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
     executor, engine, tmp_path, monkeypatch, caplog, task, error, reason
 ):
