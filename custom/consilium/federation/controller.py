@@ -8,18 +8,16 @@ from typing import Any
 
 import numpy as np
 from nvflare.apis.fl_constant import FLContextKey
-from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
-from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
-from nvflare.app_common.workflows.model_controller import ModelController
 from pydantic import ValidationError
 
 from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
-from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE, VERSIONS_META
+from consilium.federation.site_controller import SiteController
+from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.versions import component_versions
 from consilium.learning.weights import Weights
 from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
@@ -27,7 +25,7 @@ from consilium.report.records import FederationRecord, RoundRecord, SiteReport, 
 _KEY_METRIC = "dice"
 
 
-class FederatedTraining(ModelController):  # type: ignore[misc]
+class FederatedTraining(SiteController):
     """Trains for a number of rounds, judges every round's model, and the final one at every site.
 
     Before the first round every site checks that its versions fit and gets its data ready, however long that
@@ -54,7 +52,7 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         min_sites: int,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
-        super().__init__(persistor_id=persistor_id, task_check_period=0.1)
+        super().__init__(persistor_id)
         self.rounds = rounds
         self.min_sites = min_sites
         self.persistor_id = persistor_id
@@ -163,27 +161,21 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
         sites = self.sample_clients()
         self._answers = {site: SiteRound(outcome="no answer") for site in sites}
         self._scores = {}
-        if self.abort_signal.triggered:
-            return
-        model = FLModel(
+        question = FLModel(
             params_type=None if weights is None else ParamsType.FULL,
             params=None if weights is None else dict(weights),
             metrics={} if weights is None else None,  # FLARE sends no model without either
             current_round=index,
             total_rounds=self.rounds,
-            meta={VERSIONS_META: self._running_record().versions},
         )
-        self.send_model(task_name=task, data=model, targets=sites, callback=self._take)
-        while self.get_num_standing_tasks() and not self.abort_signal.triggered:
-            time.sleep(self._task_check_period)
+        self.ask(task, question, sites)
 
-    def _take(self, answer: FLModel) -> bool:
-        """Take one site's answer; returns whether it counts."""
-        site = answer.meta["client_name"]
+    def take(self, site: str, answer: FLModel) -> bool:
+        """Take one site's report, its scores of the weights that it received, and its update."""
         try:
             report = SiteReport.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
-            return self._set_aside(site, f"its report can't be read: {error.error_count()} wrong field(s)")
+            return self.set_aside(site, f"its report can't be read: {error.error_count()} wrong field(s)")
         if _KEY_METRIC in (answer.metrics or {}):
             scores = {
                 str(name): float(value)
@@ -191,35 +183,24 @@ class FederatedTraining(ModelController):  # type: ignore[misc]
                 if name != "validation_cases"
             }
             if not all(np.isfinite(value) for value in scores.values()):
-                return self._set_aside(site, "its scores are not finite")
+                return self.set_aside(site, "its scores are not finite")
             self._scores[site] = scores
         state = SiteRound(outcome="ready" if self._task == PREPARE else "evaluated", report=report)
         if answer.params:
             if self._task != TRAIN:
-                return self._set_aside(site, "it sent an update that nobody asked for")
+                return self.set_aside(site, "it sent an update that nobody asked for")
             assert self._aggregator is not None  # every round has its own
             try:
                 state.update_norm = self._aggregator.add(site, answer.params, report.train_cases)
             except RefusedUpdate as error:
-                return self._set_aside(site, f"its update is refused: {error}")
+                return self.set_aside(site, f"its update is refused: {error}")
             state.outcome = "trained"
         self._answers[site] = state
         return True
 
-    def _accept_train_result(
-        self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
-    ) -> bool:
-        """Take note of a refusal, where FLARE's own controller would end the job for everybody."""
-        return_code = result.get_return_code()
-        if return_code == ReturnCode.OK:
-            fl_ctx.set_prop(AppConstants.TRAINING_RESULT, result, private=True, sticky=False)
-            return True
-        return self._set_aside(client_name, str(result.get_header(REASON_HEADER) or return_code))
-
-    def _set_aside(self, site: str, reason: str) -> bool:
-        self.warning(f"{site}: {reason}")
+    def note_refusal(self, site: str, reason: str) -> None:
+        """Keep the reason with the answers of the task."""
         self._answers[site] = SiteRound(outcome="refused", reason=reason)
-        return False
 
     def _note_scores(self, index: int, weights: Weights) -> None:
         """Keep the scores that just came with the model they belong to: the one that the sites received."""

@@ -1,0 +1,67 @@
+"""Ask every site something and take the answers as they come: the base of this package's controllers."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.workflows.model_controller import ModelController
+
+from consilium.federation.tasks import REASON_HEADER, VERSIONS_META
+from consilium.federation.versions import component_versions
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+
+class SiteController(ModelController):  # type: ignore[misc]
+    """A controller for which a site that refuses or fails is an answer like any other.
+
+    FLARE's own controllers end the job for everybody when one site answers with an error.
+
+    Args:
+        persistor_id: Component that loads and saves the model; empty for a job without one.
+    """
+
+    def __init__(self, persistor_id: str = "") -> None:
+        super().__init__(persistor_id=persistor_id, task_check_period=_SECONDS_BETWEEN_LOOKS)
+
+    @abstractmethod
+    def take(self, site: str, answer: FLModel) -> bool:
+        """Take one site's answer; returns whether it counts."""
+
+    @abstractmethod
+    def note_refusal(self, site: str, reason: str) -> None:
+        """Take note that a site's answer doesn't count, and why."""
+
+    def ask(self, task: str, question: FLModel, sites: list[str]) -> None:
+        """Send a task to sites and wait until each has answered; every answer goes to `take` as it comes."""
+        if self.abort_signal.triggered:
+            return
+        question.meta = {**(question.meta or {}), VERSIONS_META: component_versions()}
+        self.send_model(
+            task_name=task,
+            data=question,
+            targets=sites,
+            callback=lambda answer: self.take(answer.meta["client_name"], answer),
+        )
+        while self.get_num_standing_tasks() and not self.abort_signal.triggered:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def set_aside(self, site: str, reason: str) -> bool:
+        """Leave a site's answer out, with a reason for the operator; returns False for `take` to return."""
+        self.warning(f"{site}: {reason}")
+        self.note_refusal(site, reason)
+        return False
+
+    def _accept_train_result(
+        self, client_name: str, result: Shareable, fl_ctx: FLContext, is_unknown_task: bool = False
+    ) -> bool:
+        return_code = result.get_return_code()
+        if return_code == ReturnCode.OK:
+            fl_ctx.set_prop(AppConstants.TRAINING_RESULT, result, private=True, sticky=False)
+            return True
+        return self.set_aside(client_name, str(result.get_header(REASON_HEADER) or return_code))
