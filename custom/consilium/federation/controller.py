@@ -15,10 +15,12 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from pydantic import ValidationError
 
+from consilium.federation.admission import AdmissionSettings, readiness_path, refusal
 from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.versions import component_versions
+from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
 
@@ -43,6 +45,8 @@ class FederatedTraining(SiteController):
     Args:
         rounds: Rounds of training.
         min_sites: Fewest sites whose updates make a round.
+        admission: The fields of `AdmissionSettings`: the job starts only with a recent readiness check; None
+            to start without.
         persistor_id: Component that builds, loads and saves the weights.
     """
 
@@ -50,11 +54,14 @@ class FederatedTraining(SiteController):
         self,
         rounds: int,
         min_sites: int,
+        admission: dict[str, Any] | None = None,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
         super().__init__(persistor_id)
         self.rounds = rounds
         self.min_sites = min_sites
+        self.admission = admission
+        self._admission = admission and AdmissionSettings.parse(admission, source="the job's admission")
         self.persistor_id = persistor_id
         self._record: FederationRecord | None = None
         self._answers: dict[str, SiteRound] = {}
@@ -72,15 +79,16 @@ class FederatedTraining(SiteController):
             settings={
                 "rounds": self.rounds,
                 "min_sites": self.min_sites,
+                "admission": self.admission,
                 "learning": self.persistor.learning,
             },
             versions=component_versions(),
         )
         record.save(folder)
         weights: Weights = self.load_model().params
-        ready = self._prepare_sites()
+        started = self._admit() and self._prepare_sites()
         record.save(folder)
-        if not ready:
+        if not started:
             return None
         for index in range(self.rounds):
             if self.abort_signal.triggered:
@@ -94,6 +102,18 @@ class FederatedTraining(SiteController):
             self.persistor.save(self._publish(weights, index + 1), self.fl_ctx)
         self._validate_finally(weights)
         return self._finish("finished", None)
+
+    def _admit(self) -> bool:
+        """Look for the readiness check that the job demands; returns whether it may start."""
+        if not self._admission:
+            return True
+        learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
+        path = readiness_path(self.engine.get_workspace(), learning.task)
+        reason = refusal(path, self._admission, self.sample_clients())
+        if reason is not None:
+            self._finish("failed", reason)
+            self.panic(reason)
+        return reason is None
 
     def _prepare_sites(self) -> bool:
         """Let every site get ready; returns whether enough of them can train."""

@@ -37,8 +37,15 @@ class SiteController(ModelController):  # type: ignore[misc]
     def note_refusal(self, site: str, reason: str) -> None:
         """Take note that a site's answer doesn't count, and why."""
 
-    def ask(self, task: str, question: FLModel, sites: list[str]) -> None:
-        """Send a task to sites and wait until each has answered; every answer goes to `take` as it comes."""
+    def ask(self, task: str, question: FLModel, sites: list[str], *, timeout_seconds: int = 0) -> None:
+        """Send a task to sites and wait for their answers; each goes to `take` as it comes.
+
+        Args:
+            task: The task's name.
+            question: What the sites get.
+            sites: Whom to ask.
+            timeout_seconds: How long to wait for the last of them; 0 for as long as it takes.
+        """
         if self.abort_signal.triggered:
             return
         question.meta = {**(question.meta or {}), VERSIONS_META: component_versions()}
@@ -46,6 +53,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             task_name=task,
             data=question,
             targets=sites,
+            timeout=timeout_seconds,
             callback=lambda answer: self.take(answer.meta["client_name"], answer),
         )
         while self.get_num_standing_tasks() and not self.abort_signal.triggered:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+CHECK: Final = "check"
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 VALIDATE: Final = "validate"

@@ -7,12 +7,15 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
 from nvflare.apis.signal import Signal
+from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.errors import ConfigurationError
+from consilium.federation.admission import readiness_path
 from consilium.federation.controller import FederatedTraining
 from consilium.federation.persistor import WeightsPersistor
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE, VERSIONS_META
@@ -20,6 +23,7 @@ from consilium.learning.model_file import load_model
 from consilium.report.records import FederationRecord, SiteReport
 
 from .flare import JOB_NAME, Engine
+from .readiness import readiness
 
 
 class TwoWeights(WeightsPersistor):
@@ -91,9 +95,9 @@ class Refusing(Site):
 
 @pytest.fixture
 def run(tmp_path):
-    def run(sites, *, rounds=3, min_sites=2, abort=None):
+    def run(sites, *, rounds=3, min_sites=2, admission=None, abort=None):
         engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
-        controller = Rehearsal(rounds=rounds, min_sites=min_sites)
+        controller = Rehearsal(rounds=rounds, min_sites=min_sites, admission=admission)
         controller.sites = sites
         controller.start_controller(engine.context)
         controller.control_flow(abort or Signal(), engine.context)
@@ -224,6 +228,28 @@ def test_too_few_sites_that_can_train_end_the_job_before_anybody_trains(run):
     assert panics(engine) == [record.reason]
     assert record.rounds == []
     assert [task for task, _ in north.seen] == [PREPARE]
+
+
+def test_a_job_that_demands_a_readiness_check_asks_nobody_without_one(run):
+    north = Site()
+    record, engine = run({"north": north, "south": Site()}, admission={"min_ready": 2})
+    assert record.status == "failed"
+    assert "there is no readiness check on this server; submit the job brain_tumor_check" in record.reason
+    assert panics(engine) == [record.reason]
+    assert north.seen == []
+
+
+def test_a_job_that_demands_a_readiness_check_starts_with_one(run, tmp_path):
+    ready = readiness(north="train", south="train")
+    ready.save(readiness_path(Workspace(str(tmp_path)), "brain_tumor"))
+    record, _ = run({"north": Site(), "south": Site()}, rounds=1, admission={"min_ready": 2})
+    assert record.status == "finished"
+    assert record.settings["admission"] == {"min_ready": 2}
+
+
+def test_a_wrong_admission_setting_is_refused_before_anything_starts():
+    with pytest.raises(ConfigurationError, match="did you mean 'min_ready'"):
+        FederatedTraining(rounds=1, min_sites=1, admission={"min_redy": 2})
 
 
 def test_too_few_updates_end_the_job_with_every_site_s_reason(run):
