@@ -7,7 +7,6 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
 from nvflare.apis.signal import Signal
-from nvflare.apis.workspace import Workspace
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
@@ -241,7 +240,7 @@ def test_a_job_that_demands_a_readiness_check_asks_nobody_without_one(run):
 
 def test_a_job_that_demands_a_readiness_check_starts_with_one(run, tmp_path):
     ready = readiness(north="train", south="train")
-    ready.save(readiness_path(Workspace(str(tmp_path)), "brain_tumor"))
+    ready.save(readiness_path(Engine(tmp_path).workspace, "brain_tumor"))
     record, _ = run({"north": Site(), "south": Site()}, rounds=1, admission={"min_ready": 2})
     assert record.status == "finished"
     assert record.settings["admission"] == {"min_ready": 2}
