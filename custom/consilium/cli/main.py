@@ -9,6 +9,8 @@ import warnings
 
 import typer
 
+from consilium.cli.check_site import EPILOG as CHECK_SITE_EPILOG
+from consilium.cli.check_site import check_site
 from consilium.cli.cohort import EPILOG as COHORT_EPILOG
 from consilium.cli.cohort import cohort
 from consilium.cli.demo import demo
@@ -30,6 +32,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
+app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.add_typer(jobs, name="jobs")
 
 

@@ -31,7 +31,21 @@ def read_site_settings(fl_ctx: FLContext) -> SiteSettings:
     properties = fl_ctx.get_prop(FLContextKey.SCOPE_PROPERTIES)
     source = Path(workspace.get_site_config_dir()) / WorkspaceConstants.PRIVACY_CONFIG
     if properties is None:
-        properties = _properties_in_file(source, fl_ctx.get_prop(FLContextKey.JOB_SCOPE_NAME) or None)
+        properties = scope_properties(source, fl_ctx.get_prop(FLContextKey.JOB_SCOPE_NAME) or None)
+    return parse_site_settings(properties, source=source, root=Path(workspace.get_root_dir()))
+
+
+def parse_site_settings(properties: Any, *, source: Path, root: Path) -> SiteSettings:
+    """Read the site's settings out of the properties of a privacy scope.
+
+    Args:
+        properties: What the scope has under `properties`.
+        source: The file that it stands in, for the message.
+        root: The site's workspace, where relative paths start.
+
+    Raises:
+        ConfigurationError: If there are no settings for Consilium, or they can't be used.
+    """
     if not isinstance(properties, Mapping) or PROPERTY not in properties:
         raise ConfigurationError(
             f"{source}: the privacy scope has no property {PROPERTY!r}; add "
@@ -42,13 +56,21 @@ def read_site_settings(fl_ctx: FLContext) -> SiteSettings:
             f"{source}: property {PROPERTY!r} is {properties[PROPERTY]!r}, not a JSON object"
         )
     settings = SiteSettings.parse(properties[PROPERTY], source=f"{source}, property {PROPERTY!r}")
-    root = Path(workspace.get_root_dir())
     return settings.model_copy(
         update={"dataset": root / settings.dataset, "cache_dir": root / settings.cache_dir}
     )
 
 
-def _properties_in_file(path: Path, scope_name: str | None) -> Any:
+def scope_properties(path: Path, scope_name: str | None) -> Any:
+    """Return the properties of a privacy scope, None if it has none.
+
+    Args:
+        path: The site's `privacy.json`.
+        scope_name: The scope; None for the default one.
+
+    Raises:
+        ConfigurationError: If the file is missing or no privacy policy, or has no such scope.
+    """
     try:
         policy = json.loads(path.read_text())
     except FileNotFoundError:
@@ -57,8 +79,11 @@ def _properties_in_file(path: Path, scope_name: str | None) -> Any:
         raise ConfigurationError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(policy, Mapping):
         raise ConfigurationError(f"{path} holds a {type(policy).__name__}, not a JSON object")
+    scopes = policy.get("scopes", [])
+    if not isinstance(scopes, list) or not all(isinstance(scope, Mapping) for scope in scopes):
+        raise ConfigurationError(f"{path}: scopes is not a list of JSON objects")
     wanted = scope_name or policy.get("default_scope")
-    for scope in policy.get("scopes", []):
+    for scope in scopes:
         if scope.get("name") == wanted:
             return scope.get("properties")
     raise ConfigurationError(f"{path} has no privacy scope {wanted!r}")

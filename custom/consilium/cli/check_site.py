@@ -1,0 +1,115 @@
+"""`consilium check-site`: is this hospital ready to join?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from consilium.provisioning.check.readiness import Readiness
+
+NOT_READY = 1
+
+EPILOG = """
+Before the first start, as the account that will start it:
+
+  $ consilium check-site /opt/consilium/north
+
+For a job that the lead data scientist announces, and as a file for the project admin:
+
+  $ consilium check-site /opt/consilium/north --job brain_tumor_fedavg_gpu --json > north.json
+
+Exit code: 0 ready (warnings included), 1 something failed, 2 KIT is not a site's startup kit.
+"""
+
+_MARKS = {
+    "ok": "[green]ok[/]",
+    "warning": "[yellow]warning[/]",
+    "failed": "[bold red]FAILED[/]",
+    "skipped": "[dim]skipped[/]",
+}
+
+
+def check_site(
+    kit: Annotated[
+        Path,
+        typer.Argument(
+            metavar="KIT", help="The kit's folder; it holds startup/ and local/.", show_default=False
+        ),
+    ],
+    job: Annotated[
+        str, typer.Option(help="Job folder, or a name of `consilium jobs list`, to judge the machine by.")
+    ] = "brain_tumor_fedavg",
+    offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON for machines, without case ids and folders.")
+    ] = False,
+    show_cases: Annotated[
+        bool,
+        typer.Option(
+            "--show-cases", help="Name cases that can't be used; such output must not leave the hospital."
+        ),
+    ] = False,
+) -> None:
+    """Say whether a hospital is ready to join: kit, policy, software, network, data, machine.
+
+    Nothing is changed: KIT and the dataset folder are only read. Below each failure stands the command or
+    edit that mends it, with paths as seen from KIT. Every label is read: a large dataset takes a while.
+    """
+    from consilium.provisioning.check.kit import Kit
+    from consilium.provisioning.check.readiness import check_site as run_checks
+    from consilium.recipes.site_job import load_site_job
+    from consilium.simulation.display import Display
+
+    opened = Kit(kit)
+    with Display() as display:
+        display.show("checking")
+        readiness = run_checks(
+            opened,
+            load_site_job(job),
+            offline=offline,
+            on_finding=lambda finding: display.show(f"checked: {finding.title}"),
+            progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
+        )
+    if as_json:
+        typer.echo(json.dumps(readiness.as_json(cases=show_cases), indent=2))
+    else:
+        _print_report(readiness, show_cases=show_cases)
+    raise typer.Exit(0 if readiness.ready else NOT_READY)
+
+
+def _print_report(readiness: Readiness, *, show_cases: bool) -> None:
+    from collections import Counter
+
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    console.print(_table(readiness, show_cases=show_cases))
+    counts = Counter(finding.status.value for finding in readiness.findings)
+    console.print(
+        f"{readiness.site}: {'ready' if readiness.ready else 'not ready'} for job {readiness.job}; "
+        + ", ".join(f"{counts[status]} {status}" for status in _MARKS)
+    )
+
+
+def _table(readiness: Readiness, *, show_cases: bool) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, title=f"Site {readiness.site}, federation {readiness.project}")
+    for title in ("", "check", "seen"):
+        table.add_column(title, overflow="fold")
+    for finding in readiness.findings:
+        seen = Text(finding.seen)
+        if finding.remedy:
+            seen.append(f"\n-> {finding.remedy}", style="bold")
+        for line in (*finding.details, *(finding.cases if show_cases else ())):
+            seen.append(f"\n{line}", style="dim")
+        table.add_row(_MARKS[finding.status.value], finding.title, seen)
+    return table

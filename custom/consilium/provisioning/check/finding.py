@@ -1,0 +1,93 @@
+"""What a check found, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Status(str, Enum):
+    """How a check ended. The values are stable: they stand in the JSON output."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check.
+
+    `seen`, `remedy` and `data` may be mailed around: they hold no patient's id, no path outside the kit, and
+    no secret.
+
+    Attributes:
+        id: Stable name, `topic.check`.
+        title: What is checked, for people.
+        status: How it ended.
+        seen: What was seen, or why the check was skipped.
+        remedy: The command or edit that mends it; None unless it failed or warns.
+        data: Numbers behind it, for machines; JSON values.
+        details: Lines for the person at this machine, which may name folders and files.
+        cases: Lines that name patients' cases; shown only to who asks for them.
+    """
+
+    id: str
+    title: str
+    status: Status
+    seen: str
+    remedy: str | None = None
+    data: Mapping[str, object] = field(default_factory=dict)
+    details: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a check is about; makes its findings.
+
+    Attributes:
+        id: Stable name, `topic.check`.
+        title: What is checked, for people.
+    """
+
+    id: str
+    title: str
+
+    def ok(self, seen: str, *, data: Mapping[str, object] | None = None) -> Finding:
+        """Return that all is well."""
+        return Finding(self.id, self.title, Status.OK, seen, data=data or {})
+
+    def skipped(self, reason: str) -> Finding:
+        """Return that it was not checked, and why."""
+        return Finding(self.id, self.title, Status.SKIPPED, reason)
+
+    def warning(
+        self,
+        seen: str,
+        remedy: str,
+        *,
+        data: Mapping[str, object] | None = None,
+        details: Sequence[str] = (),
+        cases: Sequence[str] = (),
+    ) -> Finding:
+        """Return that the site can join, but somebody should look at this."""
+        return Finding(
+            self.id, self.title, Status.WARNING, seen, remedy, data or {}, tuple(details), tuple(cases)
+        )
+
+    def failed(
+        self,
+        seen: str,
+        remedy: str,
+        *,
+        data: Mapping[str, object] | None = None,
+        details: Sequence[str] = (),
+        cases: Sequence[str] = (),
+    ) -> Finding:
+        """Return that the site can't join until this is mended."""
+        return Finding(
+            self.id, self.title, Status.FAILED, seen, remedy, data or {}, tuple(details), tuple(cases)
+        )

@@ -1,0 +1,109 @@
+"""The site's GPUs: as many as declared and asked for, with memory enough for the job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.fuel.utils.gpu_utils import get_host_gpu_ids, get_host_gpu_memory_total
+
+from consilium.errors import ConfigurationError
+from consilium.learning.participant import SiteSettings
+from consilium.provisioning.check.estimate import GIB, gpu_bytes
+from consilium.provisioning.check.finding import Finding, Subject
+from consilium.provisioning.check.job import SiteJob
+from consilium.provisioning.check.kit import Kit
+
+CAPACITY = Subject("machine.gpus", "GPUs as declared")
+GPU_MEMORY = Subject("machine.gpu_memory", "GPU memory for the job")
+
+_RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
+_MANAGER = "resource_manager"
+
+
+def check_capacity(kit: Kit, job: SiteJob) -> Finding:
+    """Check the GPUs declared in `local/resources.json` against those there and those that a job asks for."""
+    name = kit.policy_file(_RESOURCES) or f"local/{_RESOURCES}"
+    try:
+        declared, memory = _declared(kit.read_json(name))
+    except (ConfigurationError, TypeError, ValueError) as error:
+        return CAPACITY.skipped(f"{name} does not say how many: {error}")
+    present = [mib / 1024 for mib in get_host_gpu_memory_total()] if get_host_gpu_ids() else []
+    data = {"declared": declared, "present": len(present), "asked_for": job.gpus_at(kit.site_name)}
+    seen = f"{declared} declared in {name}, {len(present)} seen by nvidia-smi"
+    if declared > len(present):
+        return CAPACITY.failed(
+            f"{seen}: FLARE would not start",
+            f"try: nvidia-smi; then mend the driver, or set num_of_gpus of the {_MANAGER} in {name} to "
+            f"{len(present)}",
+            data=data,
+        )
+    if declared and memory > min(present[:declared]):
+        return CAPACITY.failed(
+            f"{seen}; {memory:g} GiB a GPU declared, the smallest has {min(present[:declared]):.1f}: FLARE "
+            "would not start",
+            f"set mem_per_gpu_in_GiB of the {_MANAGER} in {name} to {int(min(present[:declared]))}",
+            data=data,
+        )
+    wanted = job.gpus_at(kit.site_name)
+    if wanted > declared:
+        return CAPACITY.failed(
+            f"{seen}; job {job.name} asks for {wanted}: it would never be scheduled here",
+            f"if this machine has them, set num_of_gpus of the {_MANAGER} in {name} to {wanted}; else ask "
+            "the lead data scientist for a job that needs fewer",
+            data=data,
+        )
+    wanted_memory = job.gpu_memory_at(kit.site_name)
+    if wanted and wanted_memory > memory:
+        return CAPACITY.failed(
+            f"{seen}; job {job.name} asks for {wanted_memory:g} GiB a GPU and {memory:g} are declared: it "
+            "would never be scheduled here",
+            f"set mem_per_gpu_in_GiB of the {_MANAGER} in {name} to what nvidia-smi shows, in GiB",
+            data=data,
+        )
+    return CAPACITY.ok(f"{seen}; job {job.name} asks for {wanted}", data=data)
+
+
+def _declared(resources: dict[str, Any]) -> tuple[int, float]:
+    """GPUs, and GiB of each, in a site's resources; none if no resource manager counts them."""
+    for component in resources.get("components", []):
+        if component.get("id") == _MANAGER:
+            arguments = component.get("args", {})
+            return int(arguments.get("num_of_gpus", 0)), float(arguments.get("mem_per_gpu_in_GiB", 0))
+    return 0, 0.0
+
+
+def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
+    """Check the memory of the GPU that a job would use against an estimate of what a training step takes."""
+    gpus_wanted = job.gpus_at(kit.site_name)
+    needed = gpu_bytes(job.learning) / GIB
+    estimate = f"job {job.name} takes about {needed:.1f} GiB (estimate: network, patch and batch at float32)"
+    data: dict[str, float] = {"needed_gib_estimate": round(needed, 2)}
+    if site.device == "cpu" and gpus_wanted:
+        return GPU_MEMORY.failed(
+            f"job {job.name} asks for {gpus_wanted} GPU(s), but local/privacy.json sets the device to cpu",
+            'set "device": "auto" in local/privacy.json',
+            data=data,
+        )
+    if site.device == "cpu":
+        return GPU_MEMORY.skipped("local/privacy.json sets the device to cpu")
+    if site.device == "auto" and not gpus_wanted and not torch.cuda.is_available():
+        return GPU_MEMORY.skipped(f"torch sees no GPU: job {job.name} would train on the CPU, which it may")
+    index = int(site.device.partition(":")[2] or 0)
+    count = torch.cuda.device_count()
+    if index >= count:
+        return GPU_MEMORY.failed(
+            f"torch sees {count} CUDA device(s); device {site.device!r} needs {index + 1}",
+            "try: nvidia-smi; then mend the driver, or install the build of torch that fits it",
+            data=data,
+        )
+    total = torch.cuda.get_device_properties(index).total_memory / GIB
+    data["total_gib"] = round(total, 2)
+    if total < needed:
+        return GPU_MEMORY.failed(
+            f"{total:.1f} GiB on cuda:{index}; {estimate}",
+            "use a larger GPU, or ask the lead data scientist for a smaller patch_voxels or batch_size",
+            data=data,
+        )
+    return GPU_MEMORY.ok(f"{total:.1f} GiB on cuda:{index}; {estimate}", data=data)

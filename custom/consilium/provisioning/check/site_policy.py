@@ -1,0 +1,166 @@
+"""The site's policy: which classes a job may name, who may bring code, where the data lies, what leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
+from nvflare.app_common.widgets.component_path_authorizer import (
+    ALLOW_ALL,
+    CLASS_ALLOW_LIST,
+    CLASS_LIST_ENFORCEMENT_MODE,
+    ClassListEnforcementMode,
+)
+from nvflare.fuel.sec.authz import parse_policy_config
+from nvflare.security.security import COMMAND_CATEGORIES
+
+from consilium.errors import ConfigurationError
+from consilium.federation.site import parse_site_settings, scope_properties
+from consilium.learning.participant import SiteSettings
+from consilium.provisioning.check.finding import Finding, Subject
+from consilium.provisioning.check.job import SiteJob
+from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.policy import allowed_classes
+
+CLASSES = Subject("policy.classes", "Classes that a job may name")
+BYOC = Subject("policy.byoc", "No job brings its own code")
+LOGS = Subject("policy.log_streaming", "Logs stay here")
+SCOPE = Subject("policy.scope", "Where the data lies is said")
+
+_RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
+_AUTHORIZATION = WorkspaceConstants.AUTHORIZATION_CONFIG
+_PRIVACY = f"local/{WorkspaceConstants.PRIVACY_CONFIG}"
+_BYOC_RIGHT = "byoc"
+_ANY_RIGHT = "*"
+_NOBODY = {"none", "no"}
+_EVERYBODY = {"any", "all"}
+
+
+def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
+    """Check `local/resources.json`: the class allow-list, and that logs are not streamed to the server."""
+    name = kit.policy_file(_RESOURCES)
+    try:
+        resources = kit.read_json(name or f"local/{_RESOURCES}")
+    except ConfigurationError as error:
+        yield CLASSES.failed(str(error), "ask the project admin for the site's policy files")
+        yield LOGS.skipped("local/resources.json can't be read")
+        return
+    assert name is not None
+    yield _check_classes(resources, name, job if kit.kind == "client" else None)
+    if kit.kind == "server":
+        yield LOGS.skipped("this is the server's kit: there is nowhere else to stream to")
+    elif resources.get(ALLOW_LOG_STREAMING_VAR, True) is not False:
+        yield LOGS.failed(
+            f"{name} lets jobs stream this site's log files, which name patients and folders, to the server",
+            f'set "{ALLOW_LOG_STREAMING_VAR}": false in {name}',
+        )
+    else:
+        yield LOGS.ok(f"{name} forbids streaming of log files")
+
+
+def _check_classes(resources: dict[str, Any], name: str, job: SiteJob | None) -> Finding:
+    mode = resources.get(CLASS_LIST_ENFORCEMENT_MODE, ClassListEnforcementMode.ENFORCE.value)
+    if mode != ClassListEnforcementMode.ENFORCE.value:
+        return CLASSES.failed(
+            f"{name} has {CLASS_LIST_ENFORCEMENT_MODE} {mode!r}: other classes are let through",
+            f'set "{CLASS_LIST_ENFORCEMENT_MODE}": "{ClassListEnforcementMode.ENFORCE.value}" in {name}',
+        )
+    listed = resources.get(CLASS_ALLOW_LIST)
+    if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
+        seen = "has none" if listed is None else "is not a list of names"
+        return CLASSES.failed(
+            f"{CLASS_ALLOW_LIST} of {name} {seen}, so no job of consilium can run here",
+            f"write FLARE's default entries and 'consilium.' into {CLASS_ALLOW_LIST} of {name}, "
+            "or ask the project admin for the site's policy files",
+        )
+    wider = [entry for entry in listed if not _covered(entry, allowed_classes())]
+    if wider:
+        return CLASSES.failed(
+            f"{CLASS_ALLOW_LIST} of {name} lets a job name more than was provisioned: {', '.join(wider)}",
+            f"delete {', '.join(repr(entry) for entry in wider)} from {CLASS_ALLOW_LIST} in {name}",
+            data={"wider": wider},
+        )
+    refused = [path for path in (job.classes if job else ()) if not _covered(path, listed)]
+    if job and refused:
+        return CLASSES.warning(
+            f"{CLASS_ALLOW_LIST} of {name} is tighter than provisioned and refuses job {job.name}, "
+            f"which names {', '.join(refused)}",
+            f"if this job shall run here, add these to {CLASS_ALLOW_LIST} in {name}",
+            data={"refused": refused},
+        )
+    return CLASSES.ok(f"{len(listed)} entries, none wider than provisioned")
+
+
+def _covered(path: str, allowed: Sequence[str]) -> bool:
+    """Whether FLARE lets a class path, or all that a prefix lets through, pass by one of the entries."""
+    if path == ALLOW_ALL:
+        return False
+    return any(path == entry or path.startswith(f"{entry.rstrip('.')}.") for entry in allowed)
+
+
+def check_byoc(kit: Kit) -> Finding:
+    """Check that `local/authorization.json` lets nobody submit a job with code of its own."""
+    name = kit.policy_file(_AUTHORIZATION)
+    if name is None:
+        return BYOC.failed(
+            f"local/{_AUTHORIZATION} is missing: without it FLARE permits everything to everybody",
+            "ask the project admin for the site's policy files",
+        )
+    try:
+        policy, problem = parse_policy_config(kit.read_json(name), COMMAND_CATEGORIES)
+    except (ConfigurationError, TypeError, ValueError) as error:
+        policy, problem = None, str(error)
+    if policy is None:
+        return BYOC.failed(
+            f"{name}: {problem}", "correct it, or ask the project admin for the site's policy files"
+        )
+    granted = [role for role in policy.get_roles() if not _denies_code(policy.role_rights[role])]
+    if granted:
+        return BYOC.failed(
+            f"{name} lets these roles run code of their own on this machine: {', '.join(granted)}",
+            f'set "{_BYOC_RIGHT}": "none" for {", ".join(granted)} in {name}; a role that is written as '
+            '"any" has every right, so list its rights instead',
+            data={"granted": granted},
+        )
+    return BYOC.ok(f"{name} denies it to {', '.join(policy.get_roles())}")
+
+
+def _denies_code(rights: dict[str, Any]) -> bool:
+    """Whether nobody meets the conditions of a role's right to bring code; a right not named is denied."""
+    expression = rights.get(_ANY_RIGHT, rights.get(_BYOC_RIGHT, "none"))
+    conditions = [
+        " ".join(text.lower().split())
+        for text in (expression if isinstance(expression, list) else [expression])
+    ]
+    if any(condition in {f"not {word}" for word in _EVERYBODY} for condition in conditions):
+        return True
+    permits = [condition for condition in conditions if not condition.startswith("not ")]
+    return bool(permits) and set(permits) <= _NOBODY
+
+
+def check_scope(kit: Kit, job: SiteJob) -> tuple[Finding, SiteSettings | None]:
+    """Check that the job's privacy scope says where the data lies.
+
+    Returns:
+        The finding, and the settings if they can be used, with folders relative to the kit resolved.
+    """
+    if kit.kind == "server":
+        return SCOPE.skipped("this is the server's kit: it has no patients"), None
+    source = kit.local / WorkspaceConstants.PRIVACY_CONFIG
+    try:
+        settings = parse_site_settings(
+            scope_properties(source, job.scope), source=source, root=kit.root.resolve()
+        )
+    except ConfigurationError as error:
+        return (
+            SCOPE.failed(
+                f"{_PRIVACY} can't be used{f' for scope {job.scope!r}' if job.scope else ''}; see below",
+                f'in {_PRIVACY}, give the scope "properties": '
+                '{"consilium": {"dataset": "/folder/with/cases"}}; docs/site.md lists what else can be set',
+                details=[str(error)],
+            ),
+            None,
+        )
+    return SCOPE.ok(f"{_PRIVACY}: this site {settings.role}", data={"role": settings.role}), settings
