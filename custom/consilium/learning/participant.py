@@ -44,6 +44,9 @@ class SiteSettings(ComputeSettings):
     role: Role = Field(
         default="trains", description="A hospital that only evaluates judges with all its patients."
     )
+    min_count: int = Field(
+        default=1, ge=1, description="Counts of patients below this, other than 0, never leave the site."
+    )
 
 
 @dataclass(frozen=True)
