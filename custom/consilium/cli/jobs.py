@@ -22,16 +22,11 @@ One job with other settings; an unknown setting is an error that names the neare
 
 @app.command("list")
 def list_jobs() -> None:
-    """List the jobs, with what each trains."""
+    """List the jobs, with what each does."""
     from consilium.recipes.catalog import CATALOG, build_recipe
 
     for name in CATALOG:
-        settings = build_recipe(name).settings
-        learning = settings.learning
-        typer.echo(
-            f"{name}\t{learning.network}, {learning.spacing_mm:g} mm, {settings.rounds} rounds, "
-            f"at least {settings.min_sites} sites"
-        )
+        typer.echo(f"{name}\t{build_recipe(name).summary}")
 
 
 @app.command("export", epilog=_EXPORT_EPILOG)

@@ -5,35 +5,55 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from consilium.errors import ConfigurationError
+from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 
-CATALOG: Mapping[str, Mapping[str, Any]] = {
-    "brain_tumor_fedavg": {"rounds": 6, "min_sites": 2, "learning": {}},
-    "brain_tumor_fedavg_gpu": {
-        "rounds": 100,
-        "min_sites": 2,
-        "learning": {
-            "network": "segresnet",
-            "spacing_mm": 1.0,
-            "patch_voxels": [128, 128, 128],
-            "batch_size": 2,
-            "local_steps": None,
-            "local_epochs": 2,
-            "learning_rate": 2e-4,
-            "window_overlap": 0.5,
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A job of the catalog.
+
+    Attributes:
+        recipe: What builds it.
+        settings: Those that differ from the recipe's defaults.
+    """
+
+    recipe: type[JobRecipe]
+    settings: Mapping[str, Any]
+
+
+CATALOG: Mapping[str, CatalogEntry] = {
+    "brain_tumor_fedavg": CatalogEntry(FedAvgRecipe, {"rounds": 6, "min_sites": 2, "learning": {}}),
+    "brain_tumor_fedavg_gpu": CatalogEntry(
+        FedAvgRecipe,
+        {
+            "rounds": 100,
+            "min_sites": 2,
+            "learning": {
+                "network": "segresnet",
+                "spacing_mm": 1.0,
+                "patch_voxels": [128, 128, 128],
+                "batch_size": 2,
+                "local_steps": None,
+                "local_epochs": 2,
+                "learning_rate": 2e-4,
+                "window_overlap": 0.5,
+            },
         },
-    },
+    ),
 }
-"""Job name to settings; what is not named here has its default in `FedAvgSettings`."""
+"""The jobs by name."""
 
 
-def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> FedAvgRecipe:
+def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobRecipe:
     """Build a job of the catalog, with some settings changed.
 
     Args:
@@ -47,14 +67,15 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> FedAvgR
         raise ConfigurationError(
             f"no job is named {name!r}; known: {', '.join(CATALOG)}; see `consilium jobs list`"
         )
-    values: dict[str, Any] = {"name": name, **CATALOG[name], "learning": dict(CATALOG[name]["learning"])}
+    entry = CATALOG[name]
+    values: dict[str, Any] = {"name": name, **deepcopy(dict(entry.settings))}
     for key, value in (changes or {}).items():
         group, _, setting = key.rpartition(".")
         target = values if not group else values.setdefault(group, {})
         if not isinstance(target, dict):
             raise ConfigurationError(f"setting {key!r}: {group!r} is not a group of settings")
         target[setting] = value
-    return FedAvgRecipe.from_values(values, source=f"job {name!r}")
+    return entry.recipe.from_values(values, source=f"job {name!r}")
 
 
 def parse_changes(assignments: list[str]) -> dict[str, Any]:
@@ -77,7 +98,7 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
     return changes
 
 
-def export_job(recipe: FedAvgRecipe, folder: Path) -> Path:
+def export_job(recipe: JobRecipe, folder: Path) -> Path:
     """Write a job's folder below `folder`, in place of one of the same name; returns it.
 
     Raises:

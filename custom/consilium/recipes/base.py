@@ -1,0 +1,62 @@
+"""What every recipe of the catalog has."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.job_config.api import FedJob
+from nvflare.recipe.spec import Recipe
+from pydantic import Field
+from typing_extensions import Self
+
+from consilium.settings import Settings
+
+
+class JobSettings(Settings):
+    """What every job decides."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="The job's name, and its folder's.")
+    min_sites: int = Field(default=2, ge=1, description="Fewest sites that the job can do with.")
+
+
+class JobRecipe(Recipe):  # type: ignore[misc]
+    """A job of Consilium: configuration only; the code is the wheel that each site has installed.
+
+    The same object runs in FLARE's simulator, in POC mode and on provisioned sites, and exports the job's
+    folder.
+
+    Args:
+        settings: What the job decides.
+        job: The parts that the settings ask for.
+    """
+
+    def __init__(self, settings: JobSettings, job: FedJob) -> None:
+        self.settings = settings
+        super().__init__(job)
+
+    @classmethod
+    @abstractmethod
+    def from_values(cls, values: Mapping[str, Any], *, source: str) -> Self:
+        """Build a recipe from plain values.
+
+        Raises:
+            ConfigurationError: If a value can't be used or a key is unknown.
+        """
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What the job does, in one line for `consilium jobs list`."""
+
+
+def new_job(settings: JobSettings) -> FedJob:
+    """Return a job without any parts, which brings no code."""
+    job = FedJob(name=settings.name, min_clients=settings.min_sites)
+    # Without this, FLARE would copy our sources into the job's `custom` folder and make it
+    # bring-your-own-code.
+    job.set_app_packages(["consilium"])
+    # How often a site asks for its next task, in s; FLARE's 2 s are most of a short round's overhead.
+    job.to_server({"server": {"task_request_interval": 1.0}})
+    return job
