@@ -4,7 +4,7 @@ import errno
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from consilium.data.preprocessing import PreprocessingSettings, preprocess
 from consilium.data.progress import Progress
 from consilium.errors import Cancelled, DataError
 
-__all__ = ["CachedCase", "CaseCache", "PreparedCohort"]
+__all__ = ["CachedCase", "CaseCache", "PreparedCohort", "source_key"]
 
 # Only what is named like an entry is ever removed, in case somebody points the cache at a folder in use.
 _KEY_BYTES = 20
@@ -113,7 +113,12 @@ class CaseCache:
         for case in cohort.cases:
             _stop_if(cancelled)
             try:
-                keys[case.id] = _key(case, cohort.convention, self._settings)
+                keys[case.id] = source_key(
+                    case,
+                    cohort.convention,
+                    self._settings.modalities,
+                    (ENTRY_VERSION, self._settings.fingerprint()),
+                )
             except CaseError as error:
                 problems.append(error.problem)
         others = self._entries(without=keys.values())
@@ -203,10 +208,25 @@ class CaseCache:
         return {path: entry_bytes(path) for path in sorted(others, key=last_used)}
 
 
-def _key(case: Case, convention: LabelConvention | None, settings: PreprocessingSettings) -> str:
-    """Name of a case's entry: a hash of all that its content follows from."""
-    parts: list[object] = [ENTRY_VERSION, settings.fingerprint()]
-    volumes = [case.images[name] for name in settings.modalities]
+def source_key(
+    case: Case, convention: LabelConvention | None, modalities: Sequence[str], made_by: tuple[object, ...]
+) -> str:
+    """Name what is made of a case: a hash of all that its content follows from.
+
+    Args:
+        case: The case.
+        convention: What its label's values mean.
+        modalities: The images that are used.
+        made_by: Versions and settings of what makes it.
+
+    Returns:
+        40 hexadecimal digits; another content of a file gives others.
+
+    Raises:
+        CaseError: A file can't be read.
+    """
+    parts: list[object] = [*made_by]
+    volumes = [case.images[name] for name in modalities]
     if case.label is not None:
         parts.append(convention and convention.value)
         volumes.append(case.label)

@@ -4,7 +4,7 @@ It happens once a case; see `consilium.data.cache`. Augmentation is not part of 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -28,7 +28,16 @@ from consilium.data.reading import StoredVolume, pick_3d, read_nifti
 from consilium.data.resampling import resample, resample_label
 from consilium.errors import DataError
 
-__all__ = ["CaseError", "Geometry", "PreprocessedCase", "PreprocessingSettings", "preprocess"]
+__all__ = [
+    "CaseError",
+    "Geometry",
+    "NativeCase",
+    "PreprocessedCase",
+    "PreprocessingSettings",
+    "normalize",
+    "preprocess",
+    "read_native",
+]
 
 PREPROCESSING_VERSION: Final = 1
 """Raised when the same files and settings would give other arrays, so that no cache mixes both."""
@@ -85,13 +94,77 @@ class PreprocessedCase:
     geometry: Geometry
 
 
+@dataclass(frozen=True)
+class NativeCase:
+    """A case on its own voxels: checked, turned to RAS, and cropped to where there is anything.
+
+    Args:
+        images: Modality to voxels as stored, `(X, Y, Z)`; 0 is background.
+        reference: Tissues, `(X, Y, Z)`; None for an unlabeled case.
+        spacing_mm: Voxel size along R, A and S.
+        file_shape: Voxels of the file.
+        file_affine: Voxel index to position in mm, of the file.
+        orientation: Axis codes of the file.
+        crop_start: First voxel of the crop in the whole RAS volume.
+        crop_stop: One past its last.
+    """
+
+    images: Mapping[str, NDArray[Any]]
+    reference: NDArray[np.uint8] | None
+    spacing_mm: Spacing3D
+    file_shape: Shape3D
+    file_affine: NDArray[np.float64]
+    orientation: str
+    crop_start: Shape3D
+    crop_stop: Shape3D
+
+
+def read_native(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> NativeCase:
+    """Read and check a case; the crop holds every voxel that is nonzero in any modality or in the label.
+
+    Args:
+        case: The case.
+        convention: What the label's values mean; may be None only for an unlabeled case.
+        modalities: Canonical names of the images to read.
+
+    Returns:
+        Images, reference and where they lie.
+
+    Raises:
+        CaseError: The case can't be used.
+        ValueError: A labeled case came without a convention.
+    """
+    if case.label is not None and convention is None:
+        raise ValueError(f"case {case.id} has a label but its convention is not given")
+    images, label, frame = _read(case, modalities)
+    reference = None if label is None or convention is None else _tissues(case, label, convention)
+
+    marked = np.zeros(frame.shape, dtype=bool)
+    for name, array in images.items():
+        marked |= _anatomy(case, case.images[name], array)
+    if reference is not None:
+        marked |= reference != 0
+    start, stop = _bounding_box(marked)
+    crop = crop_slices(start, stop)
+    return NativeCase(
+        images={name: array[crop] for name, array in images.items()},
+        reference=None if reference is None else np.ascontiguousarray(reference[crop]),
+        spacing_mm=spacing_ras(frame.affine),
+        file_shape=frame.file_shape,
+        file_affine=frame.affine,
+        orientation=frame.orientation,
+        crop_start=start,
+        crop_stop=stop,
+    )
+
+
 def preprocess(
     case: Case, convention: LabelConvention | None, settings: PreprocessingSettings
 ) -> PreprocessedCase:
-    """Check, orient, crop, normalize and resample a case.
+    """Check, orient, crop, normalize and resample a case; see `read_native` for its errors.
 
     Each modality becomes zero mean and unit standard deviation over its own nonzero voxels, because MR
-    intensities have no unit. The crop holds every voxel that is nonzero in any modality or in the label.
+    intensities have no unit.
 
     Args:
         case: The case.
@@ -100,37 +173,20 @@ def preprocess(
 
     Returns:
         Image, label, reference and geometry.
-
-    Raises:
-        CaseError: The case can't be used.
-        ValueError: A labeled case came without a convention.
     """
-    if case.label is not None and convention is None:
-        raise ValueError(f"case {case.id} has a label but its convention is not given")
-    images, label, frame = _read(case, settings)
-    reference = None if label is None or convention is None else _tissues(case, label, convention)
-
-    marked = np.zeros(frame.shape, dtype=bool)
-    for volume, array in images:
-        marked |= _anatomy(case, volume, array)
-    if reference is not None:
-        marked |= reference != 0
-    start, stop = _bounding_box(marked)
-    crop = crop_slices(start, stop)
-    spacing = spacing_ras(frame.affine)
+    native = read_native(case, convention, settings.modalities)
     geometry = Geometry(
-        file_shape=frame.file_shape,
-        file_affine=frame.affine.tolist(),
-        orientation=frame.orientation,
-        native_spacing_mm=spacing,
-        crop_start=start,
-        crop_stop=stop,
-        task_shape=_task_shape(start, stop, spacing, settings.spacing_mm),
+        file_shape=native.file_shape,
+        file_affine=native.file_affine.tolist(),
+        orientation=native.orientation,
+        native_spacing_mm=native.spacing_mm,
+        crop_start=native.crop_start,
+        crop_stop=native.crop_stop,
+        task_shape=_task_shape(native.crop_start, native.crop_stop, native.spacing_mm, settings.spacing_mm),
     )
-    normalized = (torch.from_numpy(_normalize(array[crop]))[None] for _, array in images)
+    normalized = (torch.from_numpy(normalize(array))[None] for array in native.images.values())
     image = torch.cat([resample(channel, geometry.task_shape) for channel in normalized])
-    if reference is not None:
-        reference = np.ascontiguousarray(reference[crop])
+    reference = native.reference
     return PreprocessedCase(
         image=image.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().numpy(),
         label=None if reference is None else resample_label(reference, geometry.task_shape),
@@ -150,13 +206,13 @@ class _Frame:
 
 
 def _read(
-    case: Case, settings: PreprocessingSettings
-) -> tuple[list[tuple[Volume, NDArray[Any]]], NDArray[Any] | None, _Frame]:
+    case: Case, modalities: Sequence[str]
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any] | None, _Frame]:
     """The images and the label as RAS views, checked to share one grid, and that grid."""
-    missing = [name for name in settings.modalities if name not in case.images]
+    missing = [name for name in modalities if name not in case.images]
     if missing:
         raise _problem(case, ProblemCode.MISSING_MODALITY, f"There is no {', '.join(missing)} image.")
-    volumes = [case.images[name] for name in settings.modalities]
+    volumes = [case.images[name] for name in modalities]
     wanted = [*volumes, case.label] if case.label else volumes
     # Decathlon keeps all modalities in one file: read it once.
     stored = {path: read_nifti(path, case_id=case.id) for path in dict.fromkeys(v.path for v in wanted)}
@@ -168,7 +224,7 @@ def _read(
     turned = [to_ras(other.array, orientation) for other in placed]
     frame = _Frame(_shape3d(first.array.shape), first.affine, orientation, _shape3d(turned[0].shape))
     label = turned.pop() if case.label else None
-    return list(zip(volumes, turned, strict=True)), label, frame
+    return dict(zip(modalities, turned, strict=True)), label, frame
 
 
 def _check_grid(case: Case, volume: Volume, placed: StoredVolume, first: StoredVolume) -> None:
@@ -232,8 +288,12 @@ def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3
     )
 
 
-def _normalize(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Zero mean and unit standard deviation over the nonzero voxels; background stays 0."""
+def normalize(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Zero mean and unit standard deviation over the nonzero voxels; background stays 0.
+
+    Args:
+        array: One modality, `(X, Y, Z)`, as stored.
+    """
     nonzero = array != 0
     values = array[nonzero].astype(np.float64)
     normalized = np.zeros(array.shape, dtype=np.float32)
