@@ -1,0 +1,130 @@
+import datetime
+import json
+import shutil
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from nvflare.lighter.utils import Identity, generate_cert, load_private_key, serialize_cert, sign_folders
+
+from consilium.provisioning.check import credentials
+from consilium.provisioning.check.credentials import check_credentials
+from consilium.provisioning.check.finding import Status
+from consilium.provisioning.check.kit import Kit
+
+from .federation import SERVER, SITE, read, write
+
+NOW = datetime.datetime.now(datetime.timezone.utc)
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture
+def authority(kits):
+    """The federation's root certificate and its private key."""
+    state = json.loads((kits.parent / "state" / "cert.json").read_text())
+    return x509.load_pem_x509_certificate(state["root_cert"].encode()), load_private_key(
+        state["root_pri_key"]
+    )
+
+
+def found(root):
+    return {finding.id: finding for finding in check_credentials(Kit(root))}
+
+
+def issue(root, authority, *, begins, ends, name=SITE, org="north_hospital"):
+    """Give a kit a new certificate for its own key, signed by the federation's CA."""
+    _, key = authority
+    own = load_pem_private_key((root / "startup" / "client.key").read_bytes(), password=None).public_key()
+    new = generate_cert(
+        Identity(name, org), Identity("consilium"), key, own, not_valid_before=begins, not_valid_after=ends
+    )
+    (root / "startup" / "client.crt").write_bytes(serialize_cert(new))
+
+
+def test_a_kit_as_provisioned_is_well(root):
+    findings = found(root)
+    assert findings["kit.certificate"].seen == "north, issued by consilium"
+    assert {finding.status for name, finding in findings.items() if name != "kit.signature"} == {Status.OK}
+    assert findings["kit.signature"].status is Status.SKIPPED
+
+
+def test_the_server_s_kit_is_well_too(kits):
+    findings = found(kits / SERVER)
+    assert {finding.status for name, finding in findings.items() if name != "kit.signature"} == {Status.OK}
+
+
+@pytest.mark.parametrize("name", ["startup/stop_fl.sh", "startup/rootCA.pem", "startup/client.key"])
+def test_a_missing_file_is_named(root, refused, name):
+    (root / name).unlink()
+    refused(found(root)["kit.files"], f"missing: {name}", "ask the project admin for the kit again")
+
+
+def test_a_certificate_of_another_federation_is_refused(root, other_kits, refused):
+    for name in ("client.crt", "client.key"):
+        shutil.copy(other_kits / SITE / "startup" / name, root / "startup" / name)
+    findings = found(root)
+    refused(
+        findings["kit.certificate"], "was not issued by this kit's root consilium", "do not start this kit"
+    )
+    assert findings["kit.key"].status is Status.OK
+
+
+@pytest.mark.parametrize("name", ["client.crt", "rootCA.pem"])
+def test_a_certificate_that_can_t_be_read_is_refused(root, refused, name):
+    (root / "startup" / name).write_text("-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n")
+    findings = found(root)
+    refused(findings["kit.certificate"], f"startup/{name} holds no certificate", "ask the project admin")
+    assert findings["kit.expiry"].status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "status", "seen", "remedy"),
+    [
+        (NOW - 9 * DAY, NOW - 2 * DAY, Status.FAILED, "expired 3 day(s) ago", "a new certificate"),
+        (NOW - DAY, NOW + 20 * DAY, Status.WARNING, "day(s) left", "a new certificate"),
+        (NOW + DAY, NOW + 90 * DAY, Status.FAILED, "in force from", "timedatectl set-ntp true"),
+    ],
+)
+def test_a_certificate_out_of_date_is_told(root, authority, refused, begins, ends, status, seen, remedy):
+    issue(root, authority, begins=begins, ends=ends)
+    refused(found(root)["kit.expiry"], seen, remedy, status)
+
+
+def test_a_key_of_another_certificate_is_refused(root, kits, refused):
+    shutil.copy(kits / "lead@example.org" / "startup" / "client.key", root / "startup" / "client.key")
+    refused(found(root)["kit.key"], "is not the key of startup/client.crt", "startup/client.key")
+
+
+def test_a_file_that_is_no_key_is_refused_and_not_shown(root, refused):
+    (root / "startup" / "client.key").write_text("-----BEGIN PRIVATE KEY-----\nSECRET\n")
+    finding = found(root)["kit.key"]
+    refused(finding, "not an unencrypted private key", "ask the project admin")
+    assert "SECRET" not in str(finding)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o604])
+def test_a_key_that_others_can_read_or_write_is_refused(root, refused, mode):
+    (root / "startup" / "client.key").chmod(mode)
+    refused(found(root)["kit.key_permissions"], f"has mode {mode:04o}", "chmod 600 startup/client.key")
+
+
+@pytest.mark.parametrize(("name", "org"), [("south", "north_hospital"), (SITE, "south_hospital")])
+def test_a_certificate_of_another_site_is_refused(root, authority, refused, name, org):
+    issue(root, authority, begins=NOW, ends=NOW + 90 * DAY, name=name, org=org)
+    refused(found(root)["kit.names"], f"the certificate is of {name!r}, organization {org!r}", "refuse")
+
+
+def test_a_tampered_file_of_a_signed_kit_is_found(root, authority, refused):
+    sign_folders(str(root / "startup"), authority[1], signature_file="signature.json")
+    assert found(root)["kit.signature"].status is Status.OK
+    (root / "local" / "resources.json").write_text("{}")  # the hospital's own
+    assert found(root)["kit.signature"].status is Status.OK
+    startup = read(root / "startup" / "fed_client.json")
+    write(root / "startup" / "fed_client.json", startup | {"require_signed_jobs": False})
+    refused(found(root)["kit.signature"], "added or changed", "do not start this kit")
+
+
+def test_thirty_days_are_the_limit(root, authority, monkeypatch):
+    issue(root, authority, begins=NOW, ends=NOW + 20 * DAY)
+    monkeypatch.setattr(credentials, "WARN_DAYS", 10)
+    assert found(root)["kit.expiry"].status is Status.OK

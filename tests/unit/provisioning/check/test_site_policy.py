@@ -1,0 +1,139 @@
+import json
+
+import pytest
+
+from consilium.provisioning.check.finding import Status
+from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.check.site_policy import check_byoc, check_resources, check_scope
+from consilium.provisioning.policy import allowed_classes
+
+from .federation import SERVER, read, write
+
+
+@pytest.fixture
+def resources(root, job):
+    """Write some of `local/resources.json` and check it; returns the findings by id."""
+
+    def check(**changes):
+        path = root / "local" / "resources.json"
+        write(
+            path,
+            {key: value for key, value in (read(path) | changes).items() if value is not ...},
+        )
+        return {finding.id: finding for finding in check_resources(Kit(root), job)}
+
+    return check
+
+
+def byoc(root, permissions):
+    write(root / "local" / "authorization.json", {"format_version": "1.0", "permissions": permissions})
+    return check_byoc(Kit(root))
+
+
+def test_the_policy_as_provisioned_is_well(resources, kit, job):
+    assert {finding.status for finding in resources().values()} == {Status.OK}
+    assert check_byoc(kit).status is Status.OK
+    finding, settings = check_scope(kit, job)
+    assert finding.status is Status.OK
+    assert settings.role == "trains"
+
+
+@pytest.mark.parametrize(
+    "entry", ["*", "subprocess.", "nvflare.", "consilium_evil.", "nvflare.app_opt.pt.", "builtins.eval"]
+)
+def test_a_widened_allow_list_is_refused(resources, refused, entry):
+    finding = resources(class_allow_list=[*allowed_classes(), entry])["policy.classes"]
+    refused(finding, "more than was provisioned", f"delete '{entry}' from class_allow_list")
+    assert finding.data["wider"] == [entry]
+
+
+def test_a_list_that_only_warns_is_refused(resources, refused):
+    finding = resources(class_list_enforcement_mode="warn")["policy.classes"]
+    refused(finding, "other classes are let through", '"class_list_enforcement_mode": "enforce"')
+
+
+@pytest.mark.parametrize("listed", [..., "consilium.", [1]])
+def test_an_allow_list_that_is_none_is_refused(resources, refused, listed):
+    refused(resources(class_allow_list=listed)["policy.classes"], "no job of consilium", "'consilium.'")
+
+
+def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, job):
+    assert resources(class_allow_list=list(job.classes))["policy.classes"].status is Status.OK
+    finding = resources(class_allow_list=["consilium.report."])["policy.classes"]
+    refused(finding, "consilium.federation.executor.SiteExecutor", "add these", Status.WARNING)
+
+
+@pytest.mark.parametrize("allowed", [..., True, "false", None])
+def test_streaming_of_logs_is_refused_unless_it_is_off(resources, refused, allowed):
+    finding = resources(allow_log_streaming=allowed)["policy.log_streaming"]
+    refused(finding, "name patients", '"allow_log_streaming": false')
+
+
+def test_broken_resources_are_named(root, job, refused):
+    (root / "local" / "resources.json").write_text("{")
+    classes, logs = check_resources(Kit(root), job)
+    refused(classes, "local/resources.json is not valid JSON", "ask the project admin")
+    assert logs.status is Status.SKIPPED
+
+
+@pytest.mark.parametrize("right", ["any", "o:site", "n:submitter", ["none", "o:site"], "not o:site", "all"])
+def test_byoc_granted_to_anybody_is_refused(root, refused, right):
+    finding = byoc(root, {"lead": {"byoc": right}, "member": {"view": "any"}})
+    refused(finding, "code of their own on this machine: lead", '"byoc": "none" for lead')
+    assert finding.data["granted"] == ["lead"]
+
+
+@pytest.mark.parametrize("right", ["any", "o:site"])
+def test_a_role_with_every_right_has_byoc_too(root, refused, right):
+    refused(byoc(root, {"project_admin": right}), "project_admin", "list its rights instead")
+
+
+@pytest.mark.parametrize(
+    "rights", [{"byoc": "none"}, {"byoc": "no"}, {"byoc": ["none", "not o:site"]}, {"view": "any"}, "none"]
+)
+def test_byoc_denied_in_any_spelling_is_well(root, rights):
+    assert byoc(root, {"lead": rights}).status is Status.OK
+
+
+def test_without_a_policy_flare_permits_everything_so_it_is_refused(root, refused):
+    for name in ("authorization.json", "authorization.json.default"):
+        (root / "local" / name).unlink()
+    refused(check_byoc(Kit(root)), "permits everything to everybody", "ask the project admin")
+
+
+@pytest.mark.parametrize("permissions", [{}, [], {"lead": {"byoc": "sometimes"}}, {"lead": {"byoc": 3}}])
+def test_a_policy_that_flare_can_t_read_is_refused(root, refused, permissions):
+    refused(byoc(root, permissions), "local/authorization.json", "correct it")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (None, "has not said where its data lies"),
+        ("{", "not valid JSON"),
+        ({"scopes": []}, "no privacy scope"),
+        ({"scopes": 3}, "not a list"),
+        ({"scopes": [{"name": "a"}], "default_scope": "a"}, "no property 'consilium'"),
+        (
+            {
+                "scopes": [{"name": "a", "properties": {"consilium": {"dataset": "/x", "rol": 1}}}],
+                "default_scope": "a",
+            },
+            "did you mean 'role'?",
+        ),
+    ],
+)
+def test_a_scope_that_does_not_say_where_the_data_lies_is_refused(root, job, refused, policy, said):
+    path = root / "local" / "privacy.json"
+    path.unlink() if policy is None else path.write_text(
+        policy if isinstance(policy, str) else json.dumps(policy)
+    )
+    finding, settings = check_scope(Kit(root), job)
+    refused(finding, "local/privacy.json can't be used", '"dataset": "/folder/with/cases"')
+    assert settings is None
+    assert said in finding.details[0]
+    assert str(root) not in finding.seen + finding.remedy
+
+
+def test_the_server_has_no_scope(kits, job):
+    assert check_scope(Kit(kits / SERVER), job)[0].status is Status.SKIPPED
