@@ -34,9 +34,9 @@ __all__ = [
     "NativeCase",
     "PreprocessedCase",
     "PreprocessingSettings",
-    "normalize",
     "preprocess",
     "read_native",
+    "standardize",
 ]
 
 PREPROCESSING_VERSION: Final = 1
@@ -184,7 +184,7 @@ def preprocess(
         crop_stop=native.crop_stop,
         task_shape=_task_shape(native.crop_start, native.crop_stop, native.spacing_mm, settings.spacing_mm),
     )
-    normalized = (torch.from_numpy(normalize(array))[None] for array in native.images.values())
+    normalized = (torch.from_numpy(_normalize(array))[None] for array in native.images.values())
     image = torch.cat([resample(channel, geometry.task_shape) for channel in normalized])
     reference = native.reference
     return PreprocessedCase(
@@ -288,16 +288,19 @@ def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3
     )
 
 
-def normalize(array: NDArray[Any]) -> NDArray[np.float32]:
-    """Zero mean and unit standard deviation over the nonzero voxels; background stays 0.
+def standardize(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Bring a modality's nonzero voxels to zero mean and unit standard deviation: what the network sees."""
+    exact = values.astype(np.float64)
+    exact -= exact.mean()
+    exact /= exact.std()
+    return exact
 
-    Args:
-        array: One modality, `(X, Y, Z)`, as stored.
-    """
+
+def _normalize(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Standardize the nonzero voxels; background stays 0."""
     nonzero = array != 0
-    values = array[nonzero].astype(np.float64)
     normalized = np.zeros(array.shape, dtype=np.float32)
-    normalized[nonzero] = (values - values.mean()) / values.std()
+    normalized[nonzero] = standardize(array[nonzero])
     return normalized
 
 
