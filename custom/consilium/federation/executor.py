@@ -20,11 +20,11 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site import read_site_settings
+from consilium.federation.site_state import SiteState
 from consilium.federation.tasks import (
     PREPARE,
     REASON_HEADER,
     REPORT_META,
-    SITE_STATE_EVENT,
     SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
@@ -38,8 +38,6 @@ from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights, difference
 from consilium.report.records import SiteReport
 from consilium.tasks.metrics import Scores, summarize
-
-_SECONDS_BETWEEN_STATES = 1.0
 
 
 class SiteExecutor(Executor):  # type: ignore[misc]
@@ -67,7 +65,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._settings = LearningSettings.parse(learning, source="the job's learning settings")
         self._participant: Participant | None = None
         self._local_weights: Weights | None = None
-        self._last_state = ("", 0.0)
+        self._state = SiteState(self)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Let go of data and weights when the job ends."""
@@ -107,7 +105,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 ReturnCode.EXECUTION_EXCEPTION,
                 f"unexpected {type(error).__name__}: the traceback is in the site's log",
             )
-        self._tell(fl_ctx, "ready" if task_name == PREPARE else "sent")
+        self._state.tell(fl_ctx, "ready" if task_name == PREPARE else "sent")
         return reply
 
     def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
@@ -128,7 +126,9 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 model.params,
                 schedule,
                 cancelled=lambda: abort.triggered,
-                on_step=lambda step, steps, loss: self._tell(fl_ctx, "training", step, steps, loss=loss),
+                on_step=lambda step, steps, loss: self._state.tell(
+                    fl_ctx, "training", step, steps, loss=loss
+                ),
             )
             self._local_weights = result.weights
             self._log_scalars({"train/loss": result.loss}, model.current_round, fl_ctx)
@@ -159,7 +159,9 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             data = prepare_site(
                 site,
                 self._settings,
-                progress=lambda done, total, what: self._tell(fl_ctx, f"preparing: {what}", done, total),
+                progress=lambda done, total, what: self._state.tell(
+                    fl_ctx, f"preparing: {what}", done, total
+                ),
                 cancelled=lambda: abort.triggered,
             )
             for problem in data.problems:
@@ -181,22 +183,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 weights,
                 distances=distances,
                 cancelled=lambda: abort.triggered,
-                on_case=lambda done, total: self._tell(fl_ctx, "validating", done, total),
+                on_case=lambda done, total: self._state.tell(fl_ctx, "validating", done, total),
             )
-        )
-
-    def _tell(
-        self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
-    ) -> None:
-        """Tell the server's progress record what this site is doing: changes at once, steps once a second."""
-        now = time.monotonic()
-        last_state, last_time = self._last_state
-        if state == last_state and now - last_time < _SECONDS_BETWEEN_STATES:
-            return
-        self._last_state = (state, now)
-        data = {"state": state, "done": done, "total": total, "loss": loss}
-        send_analytic_dxo(
-            self, DXO(DataKind.ANALYTIC, data=data), _event_context(fl_ctx), event_type=SITE_STATE_EVENT
         )
 
     def _log_scalars(self, values: Mapping[str, float], step: int, fl_ctx: FLContext) -> None:
