@@ -60,7 +60,7 @@ def main() -> None:
         recipe, random = PatchRecipe(PATCH, tumor_share=0.5), np.random.default_rng(0)
 
         def ours() -> None:
-            _, tissues = recipe.cut(cached, random)
+            _, tissues = recipe.cut(cached, recipe.place(cached, random))
             to_regions(tissues, task.regions)
 
         usual = usual_chain(cohort.cases[0])

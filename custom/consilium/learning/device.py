@@ -60,10 +60,7 @@ def open_device(settings: ComputeSettings) -> Device:
         ConfigurationError: If a CUDA device is asked for that this machine does not have.
     """
     torch.set_num_threads(settings.cpu_threads or available_cores())
-    name = settings.device
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name)
+    device = torch.device(device_name(settings))
     if device.type == "cpu":
         return Device(device, amp_dtype=None)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
@@ -74,6 +71,35 @@ def open_device(settings: ComputeSettings) -> Device:
         )
     torch.backends.cudnn.benchmark = True  # every patch of a job has one size
     return Device(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+
+
+def device_name(settings: ComputeSettings) -> str:
+    """Return the device that the site means: `auto` becomes `cuda` or `cpu`."""
+    if settings.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return settings.device
+
+
+def process_count(settings: ComputeSettings) -> int:
+    """Return how many processes the site grants for training, whatever the job's batch.
+
+    Raises:
+        ConfigurationError: If more processes are asked for than there are GPUs.
+    """
+    name = device_name(settings)
+    if name == "cpu":
+        return 1 if settings.processes == "auto" else settings.processes
+    if name != "cuda":
+        return 1
+    gpus = torch.cuda.device_count()
+    if settings.processes == "auto":
+        return max(1, gpus)
+    if settings.processes > gpus:
+        raise ConfigurationError(
+            f"processes: {settings.processes}, but this job may use {gpus} GPU(s), and each process needs "
+            "one; set `processes` in the site's privacy.json to 'auto'"
+        )
+    return settings.processes
 
 
 def available_cores() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +19,18 @@ from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
 from consilium.data.split import split_patients
 from consilium.errors import DataError, SiteRefusal
-from consilium.learning.device import open_device
-from consilium.learning.evaluator import evaluate
+from consilium.learning.device import process_count
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.trainer import Schedule, Trainer, TrainingResult
+from consilium.learning.single_process import SingleProcess
+from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights
+from consilium.learning.worker_group import WorkerGroup
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores
 
 Role = Literal["trains", "evaluates"]
+
+_logger = logging.getLogger(__name__)
 
 
 class SiteSettings(ComputeSettings):
@@ -121,23 +125,25 @@ def prepare_site(
 
 
 class Participant:
-    """Trains and judges models on one site's prepared cases.
+    """Trains and judges models on one site's prepared cases, with as many processes as the site grants.
 
     Args:
         data: The cases.
         learning: What the job decides.
         compute: What the site decides.
+
+    Raises:
+        ConfigurationError: If the machine lacks what `compute` asks for.
+        TrainingError: If the training processes don't start.
     """
 
     def __init__(self, data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> None:
         self.data = data
-        self._learning = learning
-        self._task = get_task(learning.task)
-        self._device = open_device(compute)
-        self._trainer = (
-            Trainer(self._task, learning, data.train, self._device, loader_workers=compute.loader_workers)
-            if data.train
-            else None
+        processes = _processes(data, learning, compute)
+        self._learner: SingleProcess | WorkerGroup = (
+            WorkerGroup(learning, compute, data.train, size=processes)
+            if processes > 1
+            else SingleProcess(learning, compute, data.train)
         )
 
     def train(
@@ -153,9 +159,9 @@ class Participant:
         Raises:
             SiteRefusal: If this site only evaluates.
         """
-        if self._trainer is None:
+        if self.data.role == "evaluates":
             raise SiteRefusal("this site only evaluates")
-        return self._trainer.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+        return self._learner.train(weights, schedule, cancelled=cancelled, on_step=on_step)
 
     def score(
         self,
@@ -167,13 +173,28 @@ class Participant:
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores]:
         """Score weights on the site's validation cases, or on others."""
-        return evaluate(
-            self._task,
-            self._learning,
+        return self._learner.score(
             weights,
             self.data.validation if cases is None else cases,
-            self._device,
             distances=distances,
             cancelled=cancelled,
             on_case=on_case,
         )
+
+    def close(self) -> None:
+        """End the processes that were started for training."""
+        self._learner.close()
+
+
+def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> int:
+    granted = process_count(compute)
+    if data.role == "evaluates":
+        return 1
+    if granted > learning.batch_size:
+        _logger.warning(
+            "this site grants %d training processes, but a batch of this job has %d patch(es): %d train",
+            granted,
+            learning.batch_size,
+            learning.batch_size,
+        )
+    return min(granted, learning.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,21 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from consilium.data.cache import CachedCase
+from consilium.learning.ranks import BatchShare
 from consilium.learning.settings import LearningSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a patch lies in its case.
+
+    Attributes:
+        start: First voxel, `(3,)`; negative where the patch reaches beyond the case.
+        flips: For each axis, the slice that leaves it as it is or turns it around.
+    """
+
+    start: NDArray[np.int64]
+    flips: tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +43,21 @@ class PatchRecipe:
     size: tuple[int, int, int]
     tumor_share: float
 
-    def cut(self, case: CachedCase, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Cut one patch, and flip each axis half of the time.
+    def place(self, case: CachedCase, random: np.random.Generator) -> Placement:
+        """Draw where the next patch lies, and flip each axis half of the time."""
+        start = self._start(case, _label(case).shape, random)
+        x, y, z = (slice(None, None, -1 if random.random() < 0.5 else 1) for _ in range(3))
+        return Placement(start, (x, y, z))
+
+    def cut(self, case: CachedCase, placement: Placement) -> tuple[Tensor, Tensor]:
+        """Cut a patch.
 
         Returns:
             Image `(C, X, Y, Z)` float16 and tissue label `(X, Y, Z)` uint8, padded with zeros where the patch
             reaches beyond the case.
         """
-        label = case.label
-        if label is None:
-            raise ValueError("patches are cut from labeled cases only")
-        start = self._start(case, label.shape, random)
-        flips = tuple(slice(None, None, -1 if random.random() < 0.5 else 1) for _ in range(3))
-        image_patch, label_patch = (_cut(array, start, self.size, flips) for array in (case.image, label))
-        return torch.from_numpy(image_patch), torch.from_numpy(label_patch)
+        image, label = (_cut(array, placement, self.size) for array in (case.image, _label(case)))
+        return torch.from_numpy(image), torch.from_numpy(label)
 
     def _start(
         self, case: CachedCase, shape: Sequence[int], random: np.random.Generator
@@ -68,13 +84,17 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
         cases: Labeled cases.
         recipe: How to cut.
         seed: Two streams with the same cases, recipe, seed and worker count are equal.
+        share: The rows of each batch to cut; the others are only drawn.
     """
 
-    def __init__(self, cases: Sequence[CachedCase], recipe: PatchRecipe, seed: int) -> None:
+    def __init__(
+        self, cases: Sequence[CachedCase], recipe: PatchRecipe, seed: int, share: BatchShare
+    ) -> None:
         super().__init__()
         self._cases = tuple(cases)
         self._recipe = recipe
         self._seed = seed
+        self._share = share
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = get_worker_info()
@@ -82,26 +102,39 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
         random = np.random.default_rng([self._seed, number])
         # Each worker has cases of its own; where there are more workers than cases, some share.
         cases = self._cases[number::workers] or self._cases
+        rows = itertools.cycle(range(self._share.batch_size))
+        own = self._share.rows
         while True:
             for index in random.permutation(len(cases)):
-                yield self._recipe.cut(cases[index], random)
+                placement = self._recipe.place(cases[index], random)
+                if own.start <= next(rows) < own.stop:
+                    yield self._recipe.cut(cases[index], placement)
 
 
 def patch_loader(
-    cases: Sequence[CachedCase], settings: LearningSettings, *, seed: int, workers: int, pin_memory: bool
+    cases: Sequence[CachedCase],
+    settings: LearningSettings,
+    *,
+    seed: int,
+    share: BatchShare,
+    workers: int,
+    pin_memory: bool,
 ) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8."""
+    """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8.
+
+    N is this process's share of the job's batch.
+    """
     recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
     return DataLoader(
-        PatchStream(cases, recipe, seed),
-        batch_size=settings.batch_size,
+        PatchStream(cases, recipe, seed, share),
+        batch_size=share.size,
         num_workers=workers,
         pin_memory=pin_memory,
         persistent_workers=False,
     )
 
 
-def change_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
+def change_contrast(images: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
     """Change gain, offset and gamma of every modality of every image, as another scanner would.
 
     It works on whole batches where the network is, so that cutting patches stays a mere copy. The background
@@ -109,11 +142,12 @@ def change_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Args:
         images: `(N, C, X, Y, Z)`, float32, changed in place.
+        share: The rows of the batch that the images are; the draw is for the whole batch.
         generator: On the CPU, whatever the device of the images: the draw is then the same everywhere.
     """
-    shape = (*images.shape[:2], 1, 1, 1)
+    shape = (share.batch_size, images.shape[1], 1, 1, 1)
     gain, offset, gamma = (
-        torch.empty(shape).uniform_(low, high, generator=generator).to(images.device)
+        torch.empty(shape).uniform_(low, high, generator=generator)[share.rows].to(images.device)
         for low, high in ((0.8, 1.25), (-0.25, 0.25), (0.75, 1.35))
     )
     background = images == 0
@@ -123,10 +157,16 @@ def change_contrast(images: Tensor, generator: torch.Generator) -> Tensor:
     return images.masked_fill_(background, 0)
 
 
-def _cut(
-    array: NDArray[Any], start: NDArray[np.int64], size: Sequence[int], flips: tuple[slice, ...]
-) -> NDArray[Any]:
+def _label(case: CachedCase) -> NDArray[np.uint8]:
+    label = case.label
+    if label is None:
+        raise ValueError("patches are cut from labeled cases only")
+    return label
+
+
+def _cut(array: NDArray[Any], placement: Placement, size: Sequence[int]) -> NDArray[Any]:
     """Copy the box out of the last three axes of a memory-mapped array; what lies outside the array is 0."""
+    start = placement.start
     stop = start + size
     first, last = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
     inside: NDArray[Any] = np.asarray(array)[_slices(first, last)]
@@ -134,7 +174,7 @@ def _cut(
         box: NDArray[Any] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
         box[_slices(first - start, last - start)] = inside
         inside = box
-    flipped: NDArray[Any] = inside[..., flips[0], flips[1], flips[2]].copy()
+    flipped: NDArray[Any] = inside[(..., *placement.flips)].copy()
     return flipped
 
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.device import Device
+from consilium.learning.dropout import share_dropout
 from consilium.learning.patches import change_contrast, patch_loader
+from consilium.learning.ranks import Ranks
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, get_weights, set_weights
 from consilium.tasks import Task
@@ -74,6 +76,8 @@ class Trainer:
         cases: Labeled training cases; at least one.
         device: On what.
         loader_workers: Processes that cut patches.
+        ranks: The processes that share every batch. All of them train at the same time, from the same
+            weights, and end with the same weights.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Trainer:
         device: Device,
         *,
         loader_workers: int = 0,
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     ) -> None:
         if not cases:
             raise TrainingError("there is no labeled case to train on")
@@ -92,13 +97,18 @@ class Trainer:
         self._cases = tuple(cases)
         self._device = device
         self._loader_workers = loader_workers
-        self._network = device.place(task.build_network(settings.network))
+        self._ranks = ranks
+        self._share = ranks.share(settings.batch_size)
+        self._random = torch.Generator()
+        network = task.build_network(settings.network)
+        share_dropout(network, self._share, self._random)
+        self._network = device.place(network)
+        self._connected = ranks.connect(self._network)
         self._loss = task.build_loss()
         self._optimizer = torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
-        self._random = torch.Generator()
 
     def train(
         self,
@@ -117,7 +127,7 @@ class Trainer:
             on_step: Told steps done, steps in all and the last loss.
 
         Raises:
-            Cancelled: Within one step after `cancelled` turned true.
+            Cancelled: Within one step after `cancelled` turned true, in this process or another of `ranks`.
             TrainingError: If the loss becomes non-finite or the weights do not fit.
         """
         set_weights(self._network, weights)
@@ -126,7 +136,7 @@ class Trainer:
         total_loss, started = 0.0, time.monotonic()
         batches = self._batches(schedule.round_index)
         for step in range(steps):
-            if cancelled():
+            if self._ranks.any(cancelled()):
                 raise Cancelled(f"training stopped at step {step} of {steps}")
             for group in self._optimizer.param_groups:
                 group["lr"] = schedule.rate(self._settings, step, steps)
@@ -151,23 +161,30 @@ class Trainer:
         self._random.manual_seed(seed)
         pinned = self._device.torch_device.type == "cuda"
         loader = patch_loader(
-            self._cases, self._settings, seed=seed, workers=self._loader_workers, pin_memory=pinned
+            self._cases,
+            self._settings,
+            seed=seed,
+            share=self._share,
+            workers=self._loader_workers,
+            pin_memory=pinned,
         )
         return iter(loader)
 
     def _step(self, image: Tensor, tissues: Tensor) -> float:
         target = to_regions(tissues.to(self._device.torch_device), self._task.regions)
-        images = change_contrast(self._device.move(image).float(), self._random)
+        images = change_contrast(self._device.move(image).float(), self._share, self._random)
         self._optimizer.zero_grad(set_to_none=True)
         with self._device.autocast():
-            logits = self._network(images)
+            logits = self._connected(images)
         # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
         loss: Tensor = self._loss(logits.float(), target.float())
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        part = loss * self._share.weight  # the parts of all processes add up to the batch's mean
+        # The processes' gradients are averaged, not added up.
+        self._scaler.scale(part * self._ranks.world_size).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
         if not self._scaler.is_enabled() and not torch.isfinite(norm):
             return math.nan  # with a scaled loss, an overflow is the scaler's business: it skips the step
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return float(loss.detach())
+        return self._ranks.sum(part.detach())

@@ -4,6 +4,7 @@ import torch
 
 from consilium.data.labels import Tissue
 from consilium.learning.patches import PatchRecipe, PatchStream, change_contrast, patch_loader
+from consilium.learning.ranks import BatchShare
 
 from .tiny import LEARNING, cached_case
 
@@ -17,7 +18,7 @@ def random_label(shape, seed=0):
 
 def cuts(case, recipe=RECIPE, count=20, seed=1):
     random = np.random.default_rng(seed)
-    return [recipe.cut(case, random) for _ in range(count)]
+    return [recipe.cut(case, recipe.place(case, random)) for _ in range(count)]
 
 
 @pytest.mark.parametrize("shape", [(30, 40, 20), (16, 24, 16), (9, 10, 7), (9, 60, 16)])
@@ -56,7 +57,7 @@ def test_flips_happen_along_every_axis(tmp_path):
 
 
 def changed(images, seed=0):
-    return change_contrast(images.clone(), torch.Generator().manual_seed(seed))
+    return change_contrast(images.clone(), BatchShare(len(images)), torch.Generator().manual_seed(seed))
 
 
 def test_a_change_of_contrast_leaves_the_background_exactly_zero():
@@ -85,7 +86,7 @@ def test_a_seed_repeats_a_change_of_contrast():
 
 
 def stream(cases, seed, count=12, recipe=RECIPE):
-    patches = iter(PatchStream(cases, recipe, seed))
+    patches = iter(PatchStream(cases, recipe, seed, BatchShare(1)))
     return [next(patches) for _ in range(count)]
 
 
@@ -132,6 +133,7 @@ def test_a_case_without_tumor_still_gives_patches(tmp_path):
 def test_a_loader_stacks_patches(tmp_path):
     settings = LEARNING.model_copy(update={"batch_size": 3})
     case = cached_case(tmp_path, random_label((20, 20, 20)))
-    image, tissues = next(iter(patch_loader([case], settings, seed=0, workers=0, pin_memory=False)))
+    loader = patch_loader([case], settings, seed=0, share=BatchShare(3), workers=0, pin_memory=False)
+    image, tissues = next(iter(loader))
     assert image.shape == (3, 4, 16, 16, 16)
     assert tissues.shape == (3, 16, 16, 16)

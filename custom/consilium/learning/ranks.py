@@ -1,0 +1,110 @@
+"""Which part of a batch each of a site's training processes takes, and what they have to agree on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parallel import DistributedDataParallel
+
+from consilium.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShare:
+    """The rows of every batch that one process computes.
+
+    The batch is the job's, whatever the number of processes. Every process draws all of a batch's random
+    numbers and uses those of its own rows, so that the rows of all processes together are the batch that one
+    process would compute.
+
+    Attributes:
+        batch_size: N, the rows of the whole batch.
+        rank: Which process this is, from 0.
+        world_size: How many there are, at most N.
+    """
+
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rank < self.world_size <= self.batch_size:
+            raise ValueError(
+                f"process {self.rank} of {self.world_size} has no row in a batch of {self.batch_size}"
+            )
+
+    @property
+    def rows(self) -> slice:
+        """This process's rows; no two processes differ by more than one."""
+        first, last = (self.batch_size * rank // self.world_size for rank in (self.rank, self.rank + 1))
+        return slice(first, last)
+
+    @property
+    def size(self) -> int:
+        """How many rows this process takes."""
+        size: int = self.rows.stop - self.rows.start
+        return size
+
+    @property
+    def weight(self) -> float:
+        """Part of the batch that the rows are, 0 to 1: what their mean counts for in the batch's mean."""
+        return self.size / self.batch_size
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The processes that train one network together; by default this one alone.
+
+    Attributes:
+        rank: Which process this is, from 0.
+        world_size: How many there are. With more than one, every method must be called by all of them, in
+            the same order, after `torch.distributed.init_process_group`.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+    def share(self, batch_size: int) -> BatchShare:
+        """Return this process's share of every batch."""
+        return BatchShare(batch_size, self.rank, self.world_size)
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process."""
+        if self.world_size == 1:
+            return flag
+        flags = torch.tensor([flag], dtype=torch.uint8)
+        distributed.all_reduce(flags, distributed.ReduceOp.MAX)
+        return bool(flags.item())
+
+    def sum(self, value: Tensor) -> float:
+        """Add up a scalar of each process."""
+        if self.world_size > 1:
+            distributed.all_reduce(value)
+        return float(value)
+
+    def connect(self, network: nn.Module) -> nn.Module:
+        """Wrap a network so that every backward pass averages the gradients of all processes.
+
+        Raises:
+            ConfigurationError: If the network has layers whose result depends on how a batch is shared out.
+        """
+        if self.world_size == 1:
+            return network
+        mixing = {
+            type(layer).__name__
+            for layer in network.modules()
+            if isinstance(layer, _BatchNorm) or (isinstance(layer, _DropoutNd) and layer.p > 0)
+        }
+        if mixing:
+            raise ConfigurationError(
+                f"the network has {', '.join(sorted(mixing))}, which computes something else when several "
+                "processes share a batch; set `processes` in the site's privacy.json to 1"
+            )
+        device = next(network.parameters()).device
+        return DistributedDataParallel(
+            network, device_ids=[device] if device.type == "cuda" else None, broadcast_buffers=False
+        )

@@ -1,0 +1,75 @@
+"""Training and judging in the site's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from consilium.data.cache import CachedCase
+from consilium.errors import TrainingError
+from consilium.learning.device import open_device
+from consilium.learning.evaluator import evaluate
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.trainer import Schedule, Trainer, TrainingResult
+from consilium.learning.weights import Weights
+from consilium.tasks import get_task
+from consilium.tasks.metrics import Scores
+
+
+class SingleProcess:
+    """Trains and judges in this process; does what `WorkerGroup` does.
+
+    Args:
+        learning: What the job decides.
+        compute: What the site decides.
+        cases: Labeled training cases; none at a site that only judges.
+    """
+
+    def __init__(
+        self, learning: LearningSettings, compute: ComputeSettings, cases: Sequence[CachedCase]
+    ) -> None:
+        self._learning = learning
+        self._task = get_task(learning.task)
+        self._device = open_device(compute)
+        self._trainer = (
+            Trainer(self._task, learning, cases, self._device, loader_workers=compute.loader_workers)
+            if cases
+            else None
+        )
+
+    def train(
+        self,
+        weights: Weights,
+        schedule: Schedule,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+    ) -> TrainingResult:
+        """Train one round; see `Trainer.train`."""
+        if self._trainer is None:
+            raise TrainingError("there is no labeled case to train on")
+        return self._trainer.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+
+    def score(
+        self,
+        weights: Weights,
+        cases: Sequence[CachedCase],
+        *,
+        distances: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_case: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Scores]:
+        """Score weights on labeled cases; see `evaluator.evaluate`."""
+        return evaluate(
+            self._task,
+            self._learning,
+            weights,
+            cases,
+            self._device,
+            distances=distances,
+            cancelled=cancelled,
+            on_case=on_case,
+        )
+
+    def close(self) -> None:
+        """Let go of the network and the optimizer's moments."""
+        self._trainer = None
