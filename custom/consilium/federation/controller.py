@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from pydantic import ValidationError
 
+from consilium.errors import ConsiliumError
 from consilium.federation.admission import AdmissionSettings, readiness_path, refusal
 from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
+from consilium.federation.quorum import Quorum, QuorumSettings
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.versions import component_versions
@@ -38,13 +41,14 @@ class FederatedTraining(SiteController):
     distances. The best model is the one whose own scores were best, not the one whose updates came from
     well-scored sites.
 
-    A site that refuses or fails costs the others nothing: it is recorded with its reason and asked again in
-    the next round. A round with fewer updates than `min_sites` ends the job with the reasons of all the
-    others.
+    A site that refuses, fails or is late costs the others nothing: it is recorded with its reason and asked
+    again in the next round. A round without a quorum is tried again, and then ends the job with the reasons
+    of all the others.
 
     Args:
         rounds: Rounds of training.
         min_sites: Fewest sites whose updates make a round.
+        quorum: The fields of `QuorumSettings`.
         admission: The fields of `AdmissionSettings`: the job starts only with a recent readiness check; None
             to start without.
         persistor_id: Component that builds, loads and saves the weights.
@@ -54,18 +58,22 @@ class FederatedTraining(SiteController):
         self,
         rounds: int,
         min_sites: int,
+        quorum: dict[str, Any] | None = None,
         admission: dict[str, Any] | None = None,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
         super().__init__(persistor_id)
         self.rounds = rounds
         self.min_sites = min_sites
+        self.quorum = quorum
+        self._quorum = Quorum(QuorumSettings.parse(quorum or {}, source="the job's quorum"), min_sites)
         self.admission = admission
         self._admission = admission and AdmissionSettings.parse(admission, source="the job's admission")
         self.persistor_id = persistor_id
         self._record: FederationRecord | None = None
         self._answers: dict[str, SiteRound] = {}
         self._scores: dict[str, dict[str, float]] = {}
+        self._cases: dict[str, int] = {}
         self._task = PREPARE
         self._aggregator: Aggregator | None = None
         self._best = -np.inf
@@ -79,6 +87,7 @@ class FederatedTraining(SiteController):
             settings={
                 "rounds": self.rounds,
                 "min_sites": self.min_sites,
+                "quorum": self._quorum.settings.model_dump(mode="json"),
                 "admission": self.admission,
                 "learning": self.persistor.learning,
             },
@@ -93,8 +102,7 @@ class FederatedTraining(SiteController):
         for index in range(self.rounds):
             if self.abort_signal.triggered:
                 return self._finish("failed", "aborted")
-            self.info(f"round {index + 1} of {self.rounds}")
-            updated = self._train_round(index, weights)
+            updated = self._repeat_round(index, weights)
             record.save(folder)
             if updated is None:
                 return None
@@ -111,8 +119,7 @@ class FederatedTraining(SiteController):
         path = readiness_path(self.engine.get_workspace(), learning.task)
         reason = refusal(path, self._admission, self.sample_clients())
         if reason is not None:
-            self._finish("failed", reason)
-            self.panic(reason)
+            self._give_up(reason)
         return reason is None
 
     def _prepare_sites(self) -> bool:
@@ -130,13 +137,38 @@ class FederatedTraining(SiteController):
             for site, answer in self._answers.items()
             if answer.report is not None and answer.report.role == "trains"
         ]
-        if len(able) < self.min_sites:
-            self._give_up(f"{len(able)} site(s) can train", able)
-            return False
-        return True
+        lack = self._quorum.lack(able, self._cases)
+        if lack is not None:
+            self._give_up(f"{len(able)} site(s) can train, {lack}; {self._explain_others(able)}")
+        return lack is None
 
-    def _train_round(self, index: int, weights: Weights) -> Weights | None:
-        """Train one round; returns the new weights, or None when the job can't go on."""
+    def _repeat_round(self, index: int, weights: Weights) -> Weights | None:
+        """Train one round until it counts; returns the new weights, or None if the job ended."""
+        attempts = self._quorum.settings.attempts
+        for attempt in range(1, attempts + 1):
+            self.info(f"round {index + 1} of {self.rounds}{f', attempt {attempt}' if attempt > 1 else ''}")
+            try:
+                return self._train_round(index, weights, attempt)
+            except _FailedRound as error:
+                reason = str(error)
+            if self.abort_signal.triggered:
+                break
+            if attempt < attempts:
+                seconds = self._quorum.pause_seconds(attempt)
+                self.warning(f"{reason}; the round is tried again in {seconds:g} s")
+                self.pause(seconds)
+        if self.abort_signal.triggered:
+            self._finish("failed", f"aborted in round {index + 1}")
+        else:
+            self._give_up(reason)
+        return None
+
+    def _train_round(self, index: int, weights: Weights, attempt: int) -> Weights:
+        """Train one round and return the new weights.
+
+        Raises:
+            _FailedRound: If the round has no quorum, or its aggregate can't be used.
+        """
         record = self._running_record()
         started = time.monotonic()
         self._aggregator = WeightedMean(weights, index)
@@ -145,27 +177,31 @@ class FederatedTraining(SiteController):
         self.event(AppEventType.ROUND_STARTED)
         self._ask(TRAIN, weights, index)
         self._note_scores(index, weights)
-        round_record = RoundRecord(number=index + 1, seconds=time.monotonic() - started, sites=self._answers)
-        record.rounds.append(round_record)
-        trained = [site for site, answer in self._answers.items() if answer.outcome == "trained"]
+        round_record = RoundRecord(
+            number=index + 1, attempts=attempt, seconds=time.monotonic() - started, sites=self._answers
+        )
+        record.rounds[index:] = [round_record]
         if self.abort_signal.triggered:
-            self._finish("failed", f"aborted in round {index + 1}")
-            return None
-        if len(trained) < self.min_sites:
-            self._give_up(f"round {index + 1} has {len(trained)} update(s)", trained)
-            return None
+            raise _FailedRound("aborted")
+        lack = self._quorum.lack(self._trained(), self._cases)
+        if lack is not None:
+            raise _FailedRound(
+                f"round {index + 1} has {len(self._trained())} update(s), {lack}; "
+                f"{self._explain_others(self._trained())}"
+            )
         try:
             change, shares = self._aggregator.result()
         except RefusedUpdate as error:
-            self._finish("failed", str(error))
-            self.panic(str(error))
-            return None
+            raise _FailedRound(f"round {index + 1}: {error}") from error
         for site, share in shares.items():
             self._answers[site].weight = share
         self._announce_aggregate(index, change)
         round_record.seconds = time.monotonic() - started
         self.event(AppEventType.ROUND_DONE)
         return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+
+    def _trained(self) -> list[str]:
+        return [site for site, answer in self._answers.items() if answer.outcome == "trained"]
 
     def _validate_finally(self, weights: Weights) -> None:
         record = self._running_record()
@@ -188,7 +224,18 @@ class FederatedTraining(SiteController):
             current_round=index,
             total_rounds=self.rounds,
         )
-        self.ask(task, question, sites)
+        rules = self._quorum.settings if task == TRAIN else QuorumSettings()
+        self.ask(
+            task,
+            question,
+            sites,
+            deadline_seconds=_seconds(rules.deadline_minutes),
+            grace_seconds=_seconds(rules.grace_minutes),
+            enough=lambda: self._quorum.lack(self._trained(), self._cases) is None,
+        )
+        for answer in self._answers.values():
+            if answer.outcome == "no answer":
+                answer.reason = "it had not answered when the round was closed"
 
     def take(self, site: str, answer: FLModel) -> bool:
         """Take one site's report, its scores of the weights that it received, and its update."""
@@ -205,6 +252,7 @@ class FederatedTraining(SiteController):
             if not all(np.isfinite(value) for value in scores.values()):
                 return self.set_aside(site, "its scores are not finite")
             self._scores[site] = scores
+        self._cases[site] = report.train_cases
         state = SiteRound(outcome="ready" if self._task == PREPARE else "evaluated", report=report)
         if answer.params:
             if self._task != TRAIN:
@@ -270,13 +318,17 @@ class FederatedTraining(SiteController):
         self.fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, learnable, private=True, sticky=True)
         return learnable
 
-    def _give_up(self, what: str, useful: list[str]) -> None:
-        others = "; ".join(
-            f"{site}: {answer.reason or _in_words(answer)}"
-            for site, answer in sorted(self._answers.items())
-            if site not in useful
+    def _explain_others(self, useful: list[str]) -> str:
+        return (
+            "; ".join(
+                f"{site}: {answer.reason or _in_words(answer)}"
+                for site, answer in sorted(self._answers.items())
+                if site not in useful
+            )
+            or "no other site is connected"
         )
-        reason = f"{what}, and min_sites is {self.min_sites}; {others or 'no site answered'}"
+
+    def _give_up(self, reason: str) -> None:
         self._finish("failed", reason)
         self.panic(reason)
 
@@ -298,3 +350,11 @@ class FederatedTraining(SiteController):
 
 def _in_words(answer: SiteRound) -> str:
     return "it only evaluates" if answer.outcome in ("ready", "evaluated") else answer.outcome
+
+
+def _seconds(minutes: float | None) -> float:
+    return math.inf if minutes is None else minutes * 60
+
+
+class _FailedRound(ConsiliumError):
+    """A round that doesn't count, with the reason for the operator."""

@@ -37,7 +37,7 @@ class ReadinessCheck(SiteController):
         job = self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME]
         self._record = record = ReadinessRecord(job=job, task=self.task)
         sites = self.sample_clients()
-        self.ask(CHECK, FLModel(metrics={}), sites, timeout_seconds=int(self.timeout_minutes * 60))
+        self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
         for name in sites:
             if name not in record.sites:
                 record.missing.setdefault(name, f"no answer within {self.timeout_minutes:g} minutes")

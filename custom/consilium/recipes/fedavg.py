@@ -11,10 +11,12 @@ from nvflare.app_common.widgets.streaming import ANALYTIC_EVENT_TYPE
 from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from pydantic import Field
 
+from consilium.federation.admission import AdmissionSettings
 from consilium.federation.controller import FederatedTraining
 from consilium.federation.executor import SiteExecutor
 from consilium.federation.persistor import WeightsPersistor
 from consilium.federation.progress import ProgressReceiver
+from consilium.federation.quorum import QuorumSettings
 from consilium.federation.tasks import PREPARE, SITE_STATE_EVENT, SUBMIT_MODEL, TRAIN, VALIDATE
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import JobRecipe, JobSettings, new_job
@@ -24,6 +26,10 @@ class FedAvgSettings(JobSettings):
     """Everything that a federated averaging job decides; fewer updates than `min_sites` make no round."""
 
     rounds: int = Field(default=10, ge=1, le=10_000)
+    quorum: QuorumSettings = QuorumSettings()
+    admission: AdmissionSettings | None = Field(
+        default=None, description="Start only with a recent readiness check; default: without."
+    )
     learning: LearningSettings = LearningSettings()
 
 
@@ -46,7 +52,13 @@ class FedAvgRecipe(JobRecipe):
         # construct.
         learning = settings.learning.model_dump(mode="json")
         job = new_job(settings)
-        job.to_server(FederatedTraining(rounds=settings.rounds, min_sites=settings.min_sites), id="training")
+        training = FederatedTraining(
+            rounds=settings.rounds,
+            min_sites=settings.min_sites,
+            quorum=settings.quorum.model_dump(mode="json"),
+            admission=settings.admission.model_dump(mode="json") if settings.admission else None,
+        )
+        job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
         job.to_server(ProgressReceiver(), id="progress")
         job.to_server(MetricsArtifactWriter(), id="metrics")

@@ -50,6 +50,7 @@ class RoundRecord(Record):
     """One round of training."""
 
     number: int = Field(ge=1)
+    attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
     seconds: float = Field(ge=0)
     sites: dict[str, SiteRound]
     scores: dict[str, dict[str, float]] = Field(

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from nvflare.apis.client import Client
 from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import ReturnCode
@@ -23,6 +24,8 @@ from consilium.report.records import FederationRecord, SiteReport
 
 from .flare import JOB_NAME, Engine
 from .readiness import readiness
+
+ONE_ATTEMPT = {"attempts": 1}
 
 
 class TwoWeights(WeightsPersistor):
@@ -94,9 +97,9 @@ class Refusing(Site):
 
 @pytest.fixture
 def run(tmp_path):
-    def run(sites, *, rounds=3, min_sites=2, admission=None, abort=None):
+    def run(sites, *, rounds=3, min_sites=2, quorum=ONE_ATTEMPT, admission=None, abort=None):
         engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
-        controller = Rehearsal(rounds=rounds, min_sites=min_sites, admission=admission)
+        controller = Rehearsal(rounds=rounds, min_sites=min_sites, quorum=quorum, admission=admission)
         controller.sites = sites
         controller.start_controller(engine.context)
         controller.control_flow(abort or Signal(), engine.context)
@@ -264,10 +267,132 @@ def test_too_few_updates_end_the_job_with_every_site_s_reason(run):
     assert record.reason == (
         "round 1 has 1 update(s), and min_sites is 2; clinic: it only evaluates; "
         "east: no usable labeled case: 2 left out; south: DataError: the reason is in the site's log; "
-        "west: no answer"
+        "west: it had not answered when the round was closed"
     )
     assert panics(engine) == [record.reason]
     assert len(record.rounds) == 1
+
+
+class Recovering(Site):
+    """Can't train the first few times that it is asked to."""
+
+    def __init__(self, failures):
+        super().__init__()
+        self.failures = failures
+
+    def __call__(self, task, model):
+        answer = super().__call__(task, model)
+        if task == TRAIN and self.failures:
+            self.failures -= 1
+            return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "out of memory"})
+        return answer
+
+
+def test_a_round_without_a_quorum_is_tried_again(run):
+    north = Site()
+    patience = {"attempts": 3, "backoff_seconds": 0}
+    record, engine = run({"north": north, "south": Recovering(2)}, rounds=2, quorum=patience)
+    assert record.status == "finished"
+    assert [(one.number, one.attempts) for one in record.rounds] == [(1, 3), (2, 1)]
+    assert saved(engine) == (2, 2)  # updates of failed attempts are in no model
+    assert [task for task, _ in north.seen].count(TRAIN) == 4
+
+
+def test_a_round_is_not_tried_for_ever(run):
+    patience = {"attempts": 3, "backoff_seconds": 0}
+    record, engine = run({"north": Site(), "south": Recovering(3)}, rounds=2, quorum=patience)
+    assert record.status == "failed"
+    assert record.reason == "round 1 has 1 update(s), and min_sites is 2; south: out of memory"
+    assert panics(engine) == [record.reason]
+
+
+def test_a_mandatory_site_is_missed(run):
+    sites = {"north": Site(), "south": Site(), "east": Refusing([0], reason="out of memory")}
+    record, _ = run(sites, quorum={**ONE_ATTEMPT, "mandatory_sites": ["east"]})
+    assert record.reason == "round 1 has 2 update(s), without mandatory east; east: out of memory"
+
+
+def test_a_mandatory_site_that_can_t_train_is_missed_before_anybody_trains(run):
+    sites = {"north": Site(), "south": Site(), "clinic": Site(step=None, cases=0)}
+    record, _ = run(sites, quorum={**ONE_ATTEMPT, "mandatory_sites": ["clinic"]})
+    assert record.rounds == []
+    assert "2 site(s) can train, without mandatory clinic" in record.reason
+
+
+def test_the_largest_hospital_s_patients_are_missed(run):
+    large = Refusing([0])
+    large.cases = 8
+    quorum = {**ONE_ATTEMPT, "min_case_share": 0.5}
+    record, _ = run({"north": Site(), "south": Site(), "large": large}, quorum=quorum)
+    assert record.reason.startswith(
+        "round 1 has 2 update(s), with 20% of the training cases, and min_case_share is 50%; large: "
+    )
+
+
+class SlowRehearsal(Rehearsal):
+    """Some sites answer only after their round was closed."""
+
+    late: tuple[str, ...] = ()
+
+    def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
+        slow = self.late if task.name == TRAIN else ()
+        super().broadcast(task, fl_ctx, [name for name in targets if name not in slow])
+        self.standing = bool(slow)
+        self.pending = [
+            (task, name, self.sites[name](task.name, FLModelUtils.from_shareable(task.data))) for name in slow
+        ]
+
+    def get_num_standing_tasks(self):
+        return int(self.standing)
+
+    def cancel_all_tasks(self, *args, **options):
+        self.standing = False
+
+    def answer_late(self):
+        for task, name, result in self.pending:
+            client_task = ClientTask(Client(name, "token"), task)
+            client_task.result = result
+            self._process_result(client_task, self.fl_ctx)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"deadline_minutes": 0.002}, {"grace_minutes": 0.0}, {"grace_minutes": 0.0, "deadline_minutes": 60}],
+)
+def test_a_round_does_not_wait_for_a_slow_site_for_ever(tmp_path, rule):
+    sites = {"north": Site(), "south": Site(), "slow": Site(step=100.0)}
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+    controller = SlowRehearsal(rounds=1, min_sites=2, quorum={**ONE_ATTEMPT, **rule})
+    controller.sites, controller.late = sites, ("slow",)
+    controller.start_controller(engine.context)
+    controller.control_flow(Signal(), engine.context)
+    record = FederationRecord.load(engine.run_folder)
+    assert record.status == "finished"
+    assert record.rounds[0].sites["slow"].outcome == "no answer"
+    assert "when the round was closed" in record.rounds[0].sites["slow"].reason
+    assert record.final_sites["slow"].outcome == "evaluated"  # it is asked again
+    assert saved(engine)[0] == 1
+
+
+def test_an_answer_that_comes_too_late_changes_nothing(tmp_path):
+    sites = {"north": Site(), "south": Site(), "slow": Site(step=100.0), "sick": Refusing([0])}
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+    controller = SlowRehearsal(rounds=1, min_sites=2, quorum={**ONE_ATTEMPT, "grace_minutes": 0.0})
+    controller.sites, controller.late = sites, ("slow", "sick")
+    controller.start_controller(engine.context)
+    answered = []
+
+    def on_event(event, data):
+        if event == AppEventType.ROUND_DONE and not answered:
+            answered.append(controller.answer_late())
+
+    engine.on_event = on_event
+    controller.control_flow(Signal(), engine.context)
+    record = FederationRecord.load(engine.run_folder)
+    assert answered
+    assert record.rounds[0].sites["slow"].outcome == "no answer"
+    assert record.rounds[0].sites["sick"].outcome == "no answer"
+    assert saved(engine)[0] == 1
 
 
 def test_what_was_trained_before_a_failure_is_kept(run):
