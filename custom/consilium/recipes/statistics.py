@@ -1,0 +1,124 @@
+"""Federated statistics: what the hospitals' data look like, before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.app_common.app_constant import StatisticsConstants
+from nvflare.app_common.executors.statistics.statistics_executor import StatisticsExecutor
+from nvflare.app_common.filters.statistics_privacy_filter import StatisticsPrivacyFilter
+from nvflare.app_common.statistics.histogram_bins_cleanser import HistogramBinsCleanser
+from nvflare.app_common.statistics.min_count_cleanser import MinCountCleanser
+from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
+from nvflare.app_common.workflows.statistics_controller import StatisticsController
+from nvflare.job_config.defs import FilterType
+from pydantic import Field, field_validator
+
+from consilium.errors import ConfigurationError
+from consilium.federation.progress import ProgressReceiver
+from consilium.federation.statistics import SiteStatisticsGenerator, StatisticsRecorder, histogram_config
+from consilium.federation.tasks import SITE_STATE_EVENT
+from consilium.recipes.base import JobRecipe, JobSettings, new_job
+from consilium.tasks import get_task
+
+
+class StatisticsSettings(JobSettings):
+    """Everything that a statistics job decides; fewer answers than `min_sites` end it."""
+
+    task: str = "brain_tumor"
+    min_count: int = Field(
+        default=3, ge=1, description="Fewest patients that a number may be about; sites may demand more."
+    )
+    max_bins_percent: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Drop histograms with more bins than this percentage of a site's patients.",
+    )
+    wait_minutes: float = Field(
+        default=120.0,
+        ge=0,
+        description="How long to wait for the others once `min_sites` have answered a question.",
+    )
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, name: str) -> str:
+        try:
+            return get_task(name).name
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+
+
+class StatisticsRecipe(JobRecipe):
+    """Hospitals answer histograms over their patients, and no number about fewer than a minimum.
+
+    Built of FLARE's statistics controller, executor and privacy cleansers around a generator of our own.
+
+    Example:
+        >>> recipe = StatisticsRecipe(StatisticsSettings(name="my_stats", min_count=5))
+        >>> recipe.name
+        'my_stats'
+
+    Args:
+        settings: What the job decides.
+    """
+
+    settings: StatisticsSettings
+
+    def __init__(self, settings: StatisticsSettings) -> None:
+        job = new_job(settings)
+        job.to_server(
+            StatisticsController(
+                statistic_configs={
+                    StatisticsConstants.STATS_COUNT: {},
+                    StatisticsConstants.STATS_HISTOGRAM: histogram_config(settings.task),
+                },
+                writer_id="recorder",
+                wait_time_after_min_received=round(settings.wait_minutes * 60),
+                min_clients=settings.min_sites,
+            ),
+            id="statistics",
+        )
+        job.to_server(
+            StatisticsRecorder(
+                task=settings.task,
+                settings=settings.model_dump(mode="json", exclude={"name", "task"}),
+            ),
+            id="recorder",
+        )
+        job.to_server(ProgressReceiver(), id="progress")
+        job.to_clients(
+            StatisticsExecutor(generator_id="generator"),
+            tasks=[StatisticsConstants.FED_STATS_PRE_RUN, StatisticsConstants.FED_STATS_TASK],
+        )
+        job.to_clients(
+            SiteStatisticsGenerator(task=settings.task, min_count=settings.min_count), id="generator"
+        )
+        cleansers = {"min_count_cleanser": MinCountCleanser(min_count=settings.min_count)}
+        if settings.max_bins_percent is not None:
+            cleansers["bins_cleanser"] = HistogramBinsCleanser(max_bins_percent=settings.max_bins_percent)
+        for name, cleanser in cleansers.items():
+            job.to_clients(cleanser, id=name)
+        # Not for the handshake: the filter takes every result for statistics, and fails on another.
+        job.to_clients(
+            StatisticsPrivacyFilter(result_cleanser_ids=list(cleansers)),
+            filter_type=FilterType.TASK_RESULT,
+            tasks=[StatisticsConstants.FED_STATS_TASK],
+        )
+        job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
+        super().__init__(settings, job)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], *, source: str) -> StatisticsRecipe:
+        """Build a recipe from plain values; see `JobRecipe.from_values`."""
+        return cls(StatisticsSettings.parse(values, source=source))
+
+    @property
+    def summary(self) -> str:
+        """What the job counts."""
+        return (
+            f"histograms over patients before any training, none about fewer than {self.settings.min_count}, "
+            f"at least {self.settings.min_sites} sites"
+        )

@@ -1,0 +1,104 @@
+"""What a statistics job writes down: histograms over patients, and what each site said beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError
+
+from consilium.data.files import write_atomically
+from consilium.errors import ConfigurationError
+from consilium.learning.features import Group
+from consilium.report.readiness import Count
+from consilium.report.records import Record
+
+STATISTICS_FILE = "statistics.json"
+"""Name of the record in the server's run folder; it is part of what `download_job` brings."""
+
+
+class SiteAnswer(Record):
+    """What a site says beside its histograms: counts and codes, nothing about a patient."""
+
+    patients: Count = Field(default=0, ge=0)
+    cases: Count = Field(default=0, ge=0, description="Usable examinations.")
+    left_out: dict[str, Count] = Field(default_factory=dict, description="Cases left out, by code.")
+    label_convention: str | None = None
+    min_count: int = Field(ge=1, description="Fewest patients that a number of this site is about.")
+    reason: str | None = Field(default=None, max_length=500, description="Why it has no statistics.")
+    versions: dict[str, str] = Field(default_factory=dict)
+
+
+class SiteHistogram(Record):
+    """One site's histogram."""
+
+    patients: int = Field(ge=0)
+    bins: list[float] = Field(description="Patients in each bin; all 0 where nothing could be told.")
+
+    @property
+    def told(self) -> bool:
+        """Whether it says anything."""
+        return sum(self.bins) > 0
+
+
+class FeatureRecord(Record):
+    """A feature and its histograms, site by site."""
+
+    group: Group
+    of: str
+    unit: str
+    low: float
+    high: float
+    sites: dict[str, SiteHistogram] = Field(default_factory=dict)
+
+    @property
+    def told(self) -> dict[str, NDArray[np.float64]]:
+        """The histograms that say something, `(bins,)` each, by site."""
+        return {name: np.asarray(one.bins) for name, one in sorted(self.sites.items()) if one.told}
+
+    def centers(self, bins: int) -> NDArray[np.float64]:
+        """Return the centers of the bins, `(bins,)`."""
+        edges = np.linspace(self.low, self.high, bins + 1)
+        return (edges[:-1] + edges[1:]) / 2
+
+
+class StatisticsRecord(Record):
+    """A whole run."""
+
+    job: str
+    task: str
+    status: Literal["running", "finished", "failed"] = "running"
+    reason: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    sites: dict[str, SiteAnswer] = Field(default_factory=dict)
+    missing: dict[str, str] = Field(default_factory=dict, description="Sites without statistics, and why.")
+    features: dict[str, FeatureRecord] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
+
+    def of_group(self, group: Group) -> dict[str, FeatureRecord]:
+        """Return the features of a group, by what they are about."""
+        return {one.of: one for one in self.features.values() if one.group == group}
+
+    def save(self, folder: Path) -> None:
+        """Write the record into a folder; a crash leaves the one before it."""
+        write_atomically(folder / STATISTICS_FILE, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> StatisticsRecord:
+        """Read the record of a run folder, wherever a download put it below that.
+
+        Raises:
+            ConfigurationError: If there is none, several, or one that can't be read.
+        """
+        found = sorted(folder.rglob(STATISTICS_FILE)) if folder.is_dir() else [folder]
+        if len(found) != 1 or not found[0].is_file():
+            raise ConfigurationError(
+                f"{folder} holds {len(found)} files {STATISTICS_FILE}, not one; give the folder of one "
+                "statistics job's result, for example the one that `download_job` made"
+            )
+        try:
+            return cls.model_validate_json(found[0].read_text())
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{found[0]} is not a record of statistics: {error}") from None
