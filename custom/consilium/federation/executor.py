@@ -70,6 +70,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Let go of data and weights when the job ends."""
         if event_type == EventType.END_RUN:
+            if self._participant is not None:
+                self._participant.close()
             self._participant = None
             self._local_weights = None
 
