@@ -148,7 +148,8 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
 
 def _train_and_judge(plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]]) -> _Outcome:
     started = time.monotonic()
-    participant = Participant(SiteData(plan.train, ()), plan.learning, ComputeSettings(cpu_threads=1))
+    compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side
+    participant = Participant(SiteData(plan.train, ()), plan.learning, compute)
     weights: Weights = initial_weights(
         get_task(plan.learning.task), plan.learning.network, plan.learning.seed
     )
