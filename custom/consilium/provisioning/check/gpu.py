@@ -77,33 +77,41 @@ def _declared(resources: dict[str, Any]) -> tuple[int, float]:
 def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     """Check the memory of the GPU that a job would use against an estimate of what a training step takes."""
     gpus_wanted = job.gpus_at(kit.site_name)
-    needed = gpu_bytes(job.learning) / GIB
-    estimate = f"job {job.name} takes about {needed:.1f} GiB (estimate: network, patch and batch at float32)"
-    data: dict[str, float] = {"needed_gib_estimate": round(needed, 2)}
     if site.device == "cpu" and gpus_wanted:
         return GPU_MEMORY.failed(
             f"job {job.name} asks for {gpus_wanted} GPU(s), but local/privacy.json sets the device to cpu",
             'set "device": "auto" in local/privacy.json',
-            data=data,
         )
     if site.device == "cpu":
         return GPU_MEMORY.skipped("local/privacy.json sets the device to cpu")
     if site.device == "auto" and not gpus_wanted and not torch.cuda.is_available():
         return GPU_MEMORY.skipped(f"torch sees no GPU: job {job.name} would train on the CPU, which it may")
-    index = int(site.device.partition(":")[2] or 0)
-    count = torch.cuda.device_count()
-    if index >= count:
+    first, count = int(site.device.partition(":")[2] or 0), torch.cuda.device_count()
+    if first >= count:
         return GPU_MEMORY.failed(
-            f"torch sees {count} CUDA device(s); device {site.device!r} needs {index + 1}",
+            f"torch sees {count} CUDA device(s); device {site.device!r} needs {first + 1}",
             "try: nvidia-smi; then mend the driver, or install the build of torch that fits it",
-            data=data,
         )
-    total = torch.cuda.get_device_properties(index).total_memory / GIB
-    data["total_gib"] = round(total, 2)
+    try:
+        processes = job.processes_at(kit.site_name, site)
+    except ConfigurationError as error:
+        return GPU_MEMORY.failed(str(error), 'set "processes": "auto" in local/privacy.json')
+    return _judge_memory(job, range(first, first + processes))
+
+
+def _judge_memory(job: SiteJob, devices: range) -> Finding:
+    """Compare the smallest of the devices, one for each training process, with what a step takes."""
+    needed = gpu_bytes(job.share_of_process(len(devices))) / GIB
+    total = min(torch.cuda.get_device_properties(index).total_memory for index in devices) / GIB
+    data = {"needed_gib_estimate": round(needed, 2), "total_gib": round(total, 2), "gpus": len(devices)}
+    seen = (
+        f"{total:.1f} GiB on the smallest of {len(devices)} GPU(s); job {job.name} takes about {needed:.1f} "
+        "GiB on each (estimate: network, patch and batch at float32)"
+    )
     if total < needed:
         return GPU_MEMORY.failed(
-            f"{total:.1f} GiB on cuda:{index}; {estimate}",
+            seen,
             "use a larger GPU, or ask the lead data scientist for a smaller patch_voxels or batch_size",
             data=data,
         )
-    return GPU_MEMORY.ok(f"{total:.1f} GiB on cuda:{index}; {estimate}", data=data)
+    return GPU_MEMORY.ok(seen, data=data)

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from consilium.errors import ConfigurationError
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.check.estimate import shared_memory_bytes
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
+from consilium.provisioning.check.kit import Kit
 
 SHARED_MEMORY = Subject("machine.shared_memory", "Shared memory")
 CLOCK = Subject("machine.clock", "Clock in step")
@@ -20,17 +22,20 @@ MIB = 2**20
 _SHM = Path("/dev/shm")  # noqa: S108 - it is measured, nothing is written
 
 
-def check_shared_memory(site: SiteSettings, job: SiteJob) -> Finding:
+def check_shared_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     """Check `/dev/shm`, over which processes that cut patches hand their batches to the trainer."""
-    needed = shared_memory_bytes(job.learning, site.loader_workers)
     try:
+        processes = job.processes_at(kit.site_name, site)
         free = shutil.disk_usage(_SHM).free
+    except ConfigurationError:
+        return SHARED_MEMORY.skipped("local/privacy.json asks for more processes than there are GPUs")
     except OSError:
         return SHARED_MEMORY.skipped("this system has no /dev/shm")
+    workers = site.loader_workers * processes
+    needed = shared_memory_bytes(job.share_of_process(processes), workers)
     data = {"needed_mib": round(needed / MIB), "free_mib": round(free / MIB)}
     seen = (
-        f"{free / MIB:.0f} MiB free in /dev/shm, {needed / MIB:.0f} MiB needed by {site.loader_workers} "
-        "loader workers"
+        f"{free / MIB:.0f} MiB free in /dev/shm, {needed / MIB:.0f} MiB needed by {workers} loader worker(s)"
     )
     if free < needed:
         return SHARED_MEMORY.failed(

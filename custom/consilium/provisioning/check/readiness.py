@@ -131,5 +131,5 @@ def _check_machine(
         yield from judged
         yield check_capacity(kit, job)
         yield check_gpu_memory(kit, site, job)
-        yield check_shared_memory(site, job)
+        yield check_shared_memory(kit, site, job)
     yield from check_disk(kit, site, cohort, job)

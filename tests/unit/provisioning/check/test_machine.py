@@ -14,6 +14,7 @@ from consilium.provisioning.check.gpu import check_capacity, check_gpu_memory
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.machine import check_account, check_clock, check_shared_memory
+from consilium.recipes.site_job import load_site_job
 
 from .federation import read, write
 
@@ -86,7 +87,7 @@ def test_a_site_that_declares_no_gpus_is_well_for_a_job_that_asks_for_none(kit, 
 @pytest.mark.parametrize(
     ("there", "device", "asked", "seen", "remedy"),
     [
-        ((0.5,), "auto", 0, "0.5 GiB on cuda:0", "a smaller patch_voxels"),
+        ((0.5,), "auto", 0, "0.5 GiB on the smallest of 1 GPU(s)", "a smaller patch_voxels"),
         ((24,), "cuda:1", 0, "torch sees 1 CUDA device(s)", "nvidia-smi"),
         ((), "auto", 1, "torch sees 0 CUDA device(s)", "the build of torch"),
         ((24,), "cpu", 1, "sets the device to cpu", '"device": "auto"'),
@@ -113,6 +114,25 @@ def test_gpu_memory_is_an_estimate_and_only_asked_where_a_gpu_is_used(
     assert finding.status is status
     if status is Status.OK:
         assert "estimate" in finding.seen
+
+
+def test_several_gpus_share_a_batch(kit, site, monkeypatch):
+    with_gpus(monkeypatch, 24, 11)
+    large = load_site_job("brain_tumor_fedavg_gpu")
+    both, one = (
+        check_gpu_memory(kit, site.model_copy(update={"processes": number}), asking(large, number))
+        for number in (2, 1)
+    )
+    assert (both.data["gpus"], both.data["total_gib"]) == (2, 11)
+    assert (one.data["gpus"], one.data["total_gib"]) == (1, 24)
+    assert both.data["needed_gib_estimate"] < 0.6 * one.data["needed_gib_estimate"]
+
+
+def test_more_processes_than_gpus_are_refused(kit, site, job, monkeypatch, refused):
+    with_gpus(monkeypatch, 24)
+    greedy = site.model_copy(update={"processes": 3})
+    refused(check_gpu_memory(kit, greedy, job), "processes: 3", '"processes": "auto"')
+    assert check_shared_memory(kit, greedy, job).status is Status.SKIPPED
 
 
 @pytest.fixture
@@ -158,19 +178,19 @@ def test_without_a_cohort_there_is_nothing_to_estimate_from(kit, site, job):
     assert check_disk(kit, site, None, job)[0].status is Status.SKIPPED
 
 
-def test_small_shared_memory_is_refused_where_workers_need_it(site, job, monkeypatch, refused):
+def test_small_shared_memory_is_refused_where_workers_need_it(kit, site, job, monkeypatch, refused):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(0, 0, 2**20))
-    assert check_shared_memory(site, job).status is Status.OK
+    assert check_shared_memory(kit, site, job).status is Status.OK
     busy = site.model_copy(update={"loader_workers": 4})
-    refused(check_shared_memory(busy, job), "needed by 4 loader workers", "--shm-size")
+    refused(check_shared_memory(kit, busy, job), "needed by 4 loader worker(s)", "--shm-size")
 
 
-def test_a_system_without_shared_memory_says_so(site, job, monkeypatch):
+def test_a_system_without_shared_memory_says_so(kit, site, job, monkeypatch):
     def missing(_):
         raise FileNotFoundError
 
     monkeypatch.setattr(machine.shutil, "disk_usage", missing)
-    assert check_shared_memory(site, job).status is Status.SKIPPED
+    assert check_shared_memory(kit, site, job).status is Status.SKIPPED
 
 
 @pytest.mark.parametrize(("answer", "status"), [("yes\n", Status.OK), ("no\n", Status.WARNING)])
