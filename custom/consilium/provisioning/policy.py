@@ -1,22 +1,40 @@
-"""The site's policy: which classes a job may name, and where the site's data lies."""
+"""The site's policy: which classes a job may name, who may do what, where the data lies, what is enforced."""
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
+from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
+from pydantic import Field
 
 from consilium.federation.site import PROPERTY
 from consilium.learning.participant import SiteSettings
+from consilium.settings import Settings
 
 CLASS_PREFIX = "consilium."
 SCOPE = "hospital"
 """Name of the one privacy scope that a site has unless its IT department defines others."""
+
+SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
+"""Environment variable of the server's processes: the folder that holds the jobs and the snapshots."""
+
+SiteKind = Literal["server", "client"]
+
+_RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "view", "operate")
+
+
+class SiteFilter(Settings):
+    """A filter that the site applies to every task, whatever the job configures."""
+
+    path: str = Field(pattern=r"^\w+(\.\w+)+$", description="Class path of a FLARE filter.")
+    args: dict[str, Any] = Field(default={}, description="Arguments of its constructor.")
 
 
 def allowed_classes() -> list[str]:
@@ -26,21 +44,106 @@ def allowed_classes() -> list[str]:
 
 def write_class_policy(local: Path) -> None:
     """Write `resources.json` with the class allow-list into a `local/` folder."""
-    _write_json(
+    write_json(
         local / WorkspaceConstants.RESOURCES_CONFIG,
         {"format_version": 2, CLASS_ALLOW_LIST: allowed_classes()},
     )
 
 
-def write_site_policy(local: Path, site: SiteSettings) -> None:
-    """Write `privacy.json` with one scope, which says where the site's data lies, into a `local/` folder."""
-    properties = {PROPERTY: site.model_dump(mode="json", exclude_defaults=True)}
-    _write_json(
+def write_site_policy(
+    local: Path,
+    site: SiteSettings,
+    *,
+    task_data_filters: Sequence[SiteFilter] = (),
+    task_result_filters: Sequence[SiteFilter] = (),
+) -> None:
+    """Write `privacy.json` with one scope into a `local/` folder.
+
+    Args:
+        local: The folder.
+        site: Where the site's data lies and how much of the machine may be used.
+        task_data_filters: Applied to what arrives, before the job's own.
+        task_result_filters: Applied to what leaves, before the job's own.
+    """
+    scope: dict[str, Any] = {
+        "name": SCOPE,
+        "properties": {PROPERTY: site.model_dump(mode="json", exclude_defaults=True)},
+    }
+    for key, filters in (
+        ("task_data_filters", task_data_filters),
+        ("task_result_filters", task_result_filters),
+    ):
+        if filters:
+            scope[key] = [entry.model_dump(mode="json") for entry in filters]
+    write_json(
         local / WorkspaceConstants.PRIVACY_CONFIG,
-        {"scopes": [{"name": SCOPE, "properties": properties}], "default_scope": SCOPE},
+        {"scopes": [scope], "default_scope": SCOPE},
     )
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def site_resources(
+    default: Mapping[str, Any], *, kind: SiteKind, stream_logs: bool = False
+) -> dict[str, Any]:
+    """Return FLARE's resources of a site with our policy in them.
+
+    Args:
+        default: What FLARE's provisioning writes for this site.
+        kind: Of the site.
+        stream_logs: Whether a hospital's log files may be streamed to the server.
+
+    Raises:
+        KeyError: If the server's resources are not of the form that FLARE 2.9 writes.
+    """
+    resources = copy.deepcopy(dict(default))
+    resources[CLASS_ALLOW_LIST] = allowed_classes()
+    if kind == "client":
+        resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
+        return resources
+    # FLARE's own folder is shared by all servers of the machine and lost at a reboot.
+    snapshots = resources["snapshot_persistor"]["args"]["storage"]["args"]
+    snapshots["root_dir"] = f"{{${SERVER_STORAGE}}}/snapshot-storage"
+    jobs = {component["id"]: component for component in resources["components"]}["job_manager"]["args"]
+    jobs["uri_root"] = f"{{${SERVER_STORAGE}}}/jobs-storage"
+    return resources
+
+
+def authorization_policy(kind: SiteKind) -> dict[str, Any]:
+    """Return who may do what: FLARE's default rights, but code of their own for nobody.
+
+    The commands that read files of a site (`cat`, `tail`, `ls`, `grep`) are kept within its organization, as
+    a hospital's logs may name patients; at a hospital they are its org admin's alone.
+    """
+    nobody = {"byoc": "none", "server-predeployed-flwr": "none"}
+    own_jobs = {"clone_job": "n:submitter", "manage_job": "n:submitter", "download_job": "n:submitter"}
+    return {
+        "format_version": "1.0",
+        "permissions": {
+            # FLARE's "any" would include the right to bring code.
+            "project_admin": {**dict.fromkeys(_RIGHTS, "any"), "shell_commands": "o:site", **nobody},
+            "org_admin": {
+                "submit_job": "none",
+                "clone_job": "none",
+                "manage_job": "o:submitter",
+                "download_job": "o:submitter",
+                "view": "any",
+                "operate": "o:site",
+                "shell_commands": "o:site",
+                **nobody,
+            },
+            "lead": {
+                "submit_job": "any",
+                **own_jobs,
+                "view": "any",
+                "operate": "o:site",
+                "shell_commands": "o:site" if kind == "server" else "none",
+                **nobody,
+            },
+            "member": {"view": "any", **nobody},
+        },
+    }
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an object as a person would want to read and edit it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,158 @@
+"""FLARE builder that writes each site's own policy into its startup kit."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.lighter.constants import PropKey, ProvFileName
+from nvflare.lighter.entity import Participant
+from nvflare.lighter.spec import Builder, Project, ProvisionContext
+
+from consilium.errors import ConfigurationError
+from consilium.federation.site import PROPERTY
+from consilium.learning.participant import SiteSettings
+from consilium.provisioning.kit_versions import write_expected_versions
+from consilium.provisioning.policy import (
+    SERVER_STORAGE,
+    SiteFilter,
+    SiteKind,
+    authorization_policy,
+    site_resources,
+    write_json,
+    write_site_policy,
+)
+
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+_WORKSPACE_IS_KNOWN = 'echo "WORKSPACE set to $WORKSPACE"\n'
+_LOGGED_PACKAGE = "consilium"
+
+
+class SitePolicyBuilder(Builder):  # type: ignore[misc]
+    """Write `local/` of the server's and every hospital's kit.
+
+    Stands after FLARE's `StaticFileBuilder` in the project file, and before the signatures. What FLARE wrote
+    as `*.default` is changed in place: a hospital that wants it tighter puts a file without `.default` beside
+    it, which FLARE prefers, and `nvflare deploy prepare` carries the default over to its runtimes.
+
+    Every client has the property `consilium`, the site's settings (see `docs/site.md`), and may have
+    `allow_log_streaming: true`.
+
+    Args:
+        task_data_filters: Site-enforced filters of what arrives, each with `path` and `args`.
+        task_result_filters: Site-enforced filters of what leaves.
+        log_level: Of all sites.
+
+    Raises:
+        ConfigurationError: If an argument can't be used.
+    """
+
+    def __init__(
+        self,
+        task_data_filters: Sequence[Mapping[str, Any]] = (),
+        task_result_filters: Sequence[Mapping[str, Any]] = (),
+        log_level: LogLevel = "INFO",
+    ) -> None:
+        if log_level not in get_args(LogLevel):
+            raise ConfigurationError(
+                f"SitePolicyBuilder: log_level is {log_level!r}; allowed: {', '.join(get_args(LogLevel))}"
+            )
+        self._log_level = log_level
+        self._data_filters = _parse_filters(task_data_filters, "task_data_filters")
+        self._result_filters = _parse_filters(task_result_filters, "task_result_filters")
+        self._sites: dict[str, SiteSettings] = {}
+
+    def initialize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Check what the project file says about every hospital, before anything is written.
+
+        Raises:
+            ConfigurationError: If a client has no settings, or some that can't be used.
+        """
+        self._sites = {client.name: _site_settings(client) for client in project.get_clients()}
+
+    def build(self, project: Project, ctx: ProvisionContext) -> None:
+        """Write the policies.
+
+        Raises:
+            ConfigurationError: If FLARE wrote its files in another form than that of 2.9.
+        """
+        server = project.get_server()
+        self._write_policy(server, ctx, kind="server", stream_logs=False)
+        _tell_storage(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
+        for client in project.get_clients():
+            stream_logs = client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
+            self._write_policy(client, ctx, kind="client", stream_logs=stream_logs)
+            write_site_policy(
+                Path(ctx.get_local_dir(client)),
+                self._sites[client.name],
+                task_data_filters=self._data_filters,
+                task_result_filters=self._result_filters,
+            )
+
+    def _write_policy(
+        self, site: Participant, ctx: ProvisionContext, *, kind: SiteKind, stream_logs: bool
+    ) -> None:
+        local = Path(ctx.get_local_dir(site))
+        resources = local / WorkspaceConstants.DEFAULT_RESOURCES_CONFIG
+        logs = local / WorkspaceConstants.DEFAULT_LOGGING_CONFIG
+        try:
+            write_json(
+                resources,
+                site_resources(json.loads(resources.read_text()), kind=kind, stream_logs=stream_logs),
+            )
+            write_json(logs, _log_config(json.loads(logs.read_text()), self._log_level))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(
+                f"{site.name}: the kit has no {resources.name} or {logs.name} as nvflare 2.9 writes them "
+                f"({type(error).__name__}: {error}); SitePolicyBuilder stands after StaticFileBuilder in the "
+                "project file"
+            ) from error
+        write_json(local / WorkspaceConstants.DEFAULT_AUTHORIZATION_CONFIG, authorization_policy(kind))
+        write_expected_versions(Path(ctx.get_ws_dir(site)))
+        (local / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
+
+
+def _parse_filters(filters: Sequence[Mapping[str, Any]], name: str) -> tuple[SiteFilter, ...]:
+    return tuple(
+        SiteFilter.parse(entry, source=f"SitePolicyBuilder, {name}[{index}]")
+        for index, entry in enumerate(filters)
+    )
+
+
+def _site_settings(client: Participant) -> SiteSettings:
+    properties = client.props
+    if not isinstance(properties.get(PROPERTY), Mapping):
+        near = difflib.get_close_matches(PROPERTY, list(properties), n=1)
+        hint = f"did you mean {PROPERTY!r} by {near[0]!r}?" if near else "for example"
+        raise ConfigurationError(
+            f"client {client.name!r} has no settings under {PROPERTY!r}; {hint}\n"
+            f"  {PROPERTY}:\n    dataset: /data/brats"
+        )
+    settings: SiteSettings = SiteSettings.parse(
+        properties[PROPERTY], source=f"client {client.name!r}, property {PROPERTY!r}"
+    )
+    return settings
+
+
+def _log_config(default: dict[str, Any], level: LogLevel) -> dict[str, Any]:
+    default["loggers"]["root"]["level"] = level
+    names = default["filters"]["FLFilter"]["logger_names"]
+    names.extend([] if _LOGGED_PACKAGE in names else [_LOGGED_PACKAGE])
+    return default
+
+
+def _tell_storage(script: Path) -> None:
+    """Let the server's start script say where its workspace is, which nobody knows at provisioning."""
+    text = script.read_text()
+    if text.count(_WORKSPACE_IS_KNOWN) != 1:
+        raise ConfigurationError(
+            f"{script.name} of the server is not as nvflare 2.9 writes it, so it can't be told to keep its "
+            "jobs in its workspace; provision with nvflare 2.9"
+        )
+    export = f'export {SERVER_STORAGE}="${{{SERVER_STORAGE}:-$WORKSPACE}}"\n'
+    script.write_text(text.replace(_WORKSPACE_IS_KNOWN, export + _WORKSPACE_IS_KNOWN))
