@@ -43,6 +43,7 @@ class WeightedMean:
 
     def __init__(self, reference: Weights, round_number: int) -> None:
         self._shapes = {name: np.shape(value) for name, value in reference.items()}
+        self._kinds = {name: np.asarray(value).dtype.kind for name, value in reference.items()}
         self._round_number = round_number
         self._helper = WeightedAggregationHelper()
         self._weights: dict[str, float] = {}
@@ -51,8 +52,8 @@ class WeightedMean:
         """Take one site's update and return its Euclidean norm.
 
         Raises:
-            RefusedUpdate: If names or shapes differ from the model's, a value is not finite, the weight is
-                not positive, or the site was already counted.
+            RefusedUpdate: If names, shapes or kinds of numbers differ from the model's, a value is not
+                finite, the weight is not positive, or the site was already counted.
         """
         self._check(site, update, weight)
         norm = float(
@@ -87,6 +88,9 @@ class WeightedMean:
             missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
             raise RefusedUpdate(f"{len(missing)} weights are missing and {len(unknown)} are unknown")
         for name, value in update.items():
+            kind = getattr(getattr(value, "dtype", None), "kind", type(value).__name__)
+            if kind != self._kinds[name]:
+                raise RefusedUpdate(f"{name} holds values of kind {kind!r}, not {self._kinds[name]!r}")
             if np.shape(value) != self._shapes[name]:
                 raise RefusedUpdate(f"{name} has shape {np.shape(value)}, not {self._shapes[name]}")
             if not np.isfinite(value).all():

@@ -74,7 +74,7 @@ class FederatedTraining(SiteController):
         self._answers: dict[str, SiteRound] = {}
         self._scores: dict[str, dict[str, float]] = {}
         self._cases: dict[str, int] = {}
-        self._task = PREPARE
+        self._task, self._round = PREPARE, 0
         self._aggregator: Aggregator | None = None
         self._best = -np.inf
 
@@ -213,7 +213,7 @@ class FederatedTraining(SiteController):
 
     def _ask(self, task: str, weights: Weights | None, index: int) -> None:
         """Send a task to every site, with or without weights, and take the answers in as they come."""
-        self._task = task
+        self._task, self._round = task, index
         sites = self.sample_clients()
         self._answers = {site: SiteRound(outcome="no answer") for site in sites}
         self._scores = {}
@@ -257,6 +257,8 @@ class FederatedTraining(SiteController):
         if answer.params:
             if self._task != TRAIN:
                 return self.set_aside(site, "it sent an update that nobody asked for")
+            if answer.current_round != self._round:
+                return self.set_aside(site, "its update is refused: it is of another round")
             assert self._aggregator is not None  # every round has its own
             try:
                 state.update_norm = self._aggregator.add(site, answer.params, report.train_cases)

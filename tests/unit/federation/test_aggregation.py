@@ -38,6 +38,10 @@ def changed(how):
         bad["c"] = bad.pop("b")
     elif how == "shape":
         bad["b"] = np.zeros((2, 1))
+    elif how in ("object", "int64", "complex128"):
+        bad["b"] = bad["b"].astype(how)
+    elif how == "list":
+        bad["b"] = bad["b"].tolist()
     else:
         bad["b"][0, 1] = float(how)
     return bad
@@ -52,6 +56,10 @@ def changed(how):
         (changed("unknown"), 2, "0 weights are missing and 1 are unknown"),
         (changed("renamed"), 2, "1 weights are missing and 1 are unknown"),
         (changed("shape"), 2, r"b has shape \(2, 1\), not \(1, 2\)"),
+        (changed("object"), 2, "b holds values of kind 'O', not 'f'"),
+        (changed("int64"), 2, "b holds values of kind 'i'"),
+        (changed("complex128"), 2, "b holds values of kind 'c'"),
+        (changed("list"), 2, "b holds values of kind 'list'"),
         (update(7, 7), 0, "weight is 0"),
         (update(7, 7), -3, "weight is -3"),
         (update(7, 7), float("nan"), "weight is nan"),

@@ -431,6 +431,18 @@ def test_an_update_or_report_that_can_t_be_used_is_left_out_with_a_reason(run, e
     assert saved(engine)[0] == 3
 
 
+def test_an_update_of_another_round_is_not_taken(run):
+    class Replaying(Site):
+        def __call__(self, task, model):
+            model.current_round = 0
+            return super().__call__(task, model)
+
+    record, engine = run({"north": Site(), "south": Site(), "east": Replaying(step=7.0)}, rounds=2)
+    assert [one.sites["east"].outcome for one in record.rounds] == ["trained", "refused"]
+    assert "of another round" in record.rounds[1].sites["east"].reason
+    assert saved(engine)[0] == pytest.approx(3 + 1)
+
+
 def test_an_aborted_job_says_so_and_asks_nobody(run):
     abort, north = Signal(), Site()
     abort.trigger(True)
