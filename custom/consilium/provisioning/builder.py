@@ -44,6 +44,8 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
     `allow_log_streaming: true`.
 
     Args:
+        site: Settings of a client without that property. A hospital that makes its own kit writes them here:
+            `nvflare cert request` sends a participant's properties to the project admin, and no builder's.
         task_data_filters: Site-enforced filters of what arrives, each with `path` and `args`.
         task_result_filters: Site-enforced filters of what leaves.
         log_level: Of all sites.
@@ -54,6 +56,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
 
     def __init__(
         self,
+        site: Mapping[str, Any] | None = None,
         task_data_filters: Sequence[Mapping[str, Any]] = (),
         task_result_filters: Sequence[Mapping[str, Any]] = (),
         log_level: LogLevel = "INFO",
@@ -65,6 +68,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         self._log_level = log_level
         self._data_filters = _parse_filters(task_data_filters, "task_data_filters")
         self._result_filters = _parse_filters(task_result_filters, "task_result_filters")
+        self._default = SiteSettings.parse(site, source="SitePolicyBuilder, site") if site else None
         self._sites: dict[str, SiteSettings] = {}
 
     def initialize(self, project: Project, ctx: ProvisionContext) -> None:
@@ -73,7 +77,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         Raises:
             ConfigurationError: If a client has no settings, or some that can't be used.
         """
-        self._sites = {client.name: _site_settings(client) for client in project.get_clients()}
+        self._sites = {client.name: _site_settings(client, self._default) for client in project.get_clients()}
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Write the policies.
@@ -124,8 +128,10 @@ def _parse_filters(filters: Sequence[Mapping[str, Any]], name: str) -> tuple[Sit
     )
 
 
-def _site_settings(client: Participant) -> SiteSettings:
+def _site_settings(client: Participant, default: SiteSettings | None) -> SiteSettings:
     properties = client.props
+    if PROPERTY not in properties and default:
+        return default
     if not isinstance(properties.get(PROPERTY), Mapping):
         near = difflib.get_close_matches(PROPERTY, list(properties), n=1)
         hint = f"did you mean {PROPERTY!r} by {near[0]!r}?" if near else "for example"

@@ -64,8 +64,9 @@ class EncryptionContextBuilder(Builder):  # type: ignore[misc]
         made_with = json.loads(parameters.read_text())
         if made_with != self._parameters:
             raise ConfigurationError(
-                f"the federation's encryption context was made with {made_with}, and the project file asks for "
-                f"{self._parameters}; restore them there, or delete {state} and give every participant a new kit"
+                f"the federation's encryption context was made with {made_with}, and the project file asks "
+                f"for {self._parameters}; restore them there, or delete {state} and give every participant "
+                "a new kit"
             )
         context = (state / ProvFileName.SERVER_CONTEXT_TENSEAL).read_bytes()
         _write_secret(

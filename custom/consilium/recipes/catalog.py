@@ -38,6 +38,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
         {
             "rounds": 100,
             "min_sites": 2,
+            "gpus_per_site": 1,
             "learning": {
                 "network": "segresnet",
                 "spacing_mm": 1.0,

@@ -9,6 +9,7 @@ from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 from nvflare.app_common.widgets.streaming import ANALYTIC_EVENT_TYPE
 from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
+from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field
 
 from consilium.federation.admission import AdmissionSettings
@@ -29,6 +30,11 @@ class FedAvgSettings(JobSettings):
     quorum: QuorumSettings = QuorumSettings()
     admission: AdmissionSettings | None = Field(
         default=None, description="Start only with a recent readiness check; default: without."
+    )
+    gpus_per_site: int = Field(
+        default=0,
+        ge=0,
+        description="GPUs that a site must have free for the job; without them it is left out.",
     )
     learning: LearningSettings = LearningSettings()
 
@@ -52,6 +58,8 @@ class FedAvgRecipe(JobRecipe):
         # construct.
         learning = settings.learning.model_dump(mode="json")
         job = new_job(settings)
+        if settings.gpus_per_site:
+            job.job.add_resource_spec(PORTABLE_RESOURCE_DEFAULT_KEY, {"num_of_gpus": settings.gpus_per_site})
         training = FederatedTraining(
             rounds=settings.rounds,
             min_sites=settings.min_sites,
