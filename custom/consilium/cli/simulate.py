@@ -45,19 +45,22 @@ def simulate(
     below OUT: `report/index.html`, `report/report.json`, `result/` (models, metrics, TensorBoard events), and
     each site's own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
     """
+    from consilium.recipes.job_folder import is_statistics_job
     from consilium.simulation.display import Display
+    from consilium.simulation.statistics_study import StatisticsStudy
     from consilium.simulation.study import Study
 
+    sites = _parse_sites(site)
     with Display() as display:
-        study = Study(
-            job,
-            _parse_sites(site),
-            out,
-            evaluators=frozenset(evaluates or ()),
-            compare=compare,
-            display=display,
-        )
-        page = study.run()
+        if is_statistics_job(job):
+            if evaluates or compare:
+                raise ConfigurationError(f"{job} trains nothing: --evaluates and --compare are for training")
+            page = StatisticsStudy(job, sites, out, display=display).run()
+        else:
+            study = Study(
+                job, sites, out, evaluators=frozenset(evaluates or ()), compare=compare, display=display
+            )
+            page = study.run()
     typer.echo(page)
 
 

@@ -52,12 +52,12 @@ class SiteStatistics:
         self.minimum = minimum
         self.cases = len(cases)
         self._task = task
-        self._rows = {name: self._patient_rows(feature, cases) for name, feature in self.features.items()}
+        self._values = {name: self._patient_values(feature, cases) for name, feature in self.features.items()}
 
     @property
     def patients(self) -> int:
         """How many patients there are; not yet suppressed."""
-        return max(len(rows) for rows in self._rows.values())
+        return max(len(values) for values in self._values.values())
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -66,32 +66,36 @@ class SiteStatistics:
 
     def count(self, feature: str) -> int:
         """Return over how many patients a feature's histogram is, 0 where they are fewer than the minimum."""
-        patients = len(self._rows[feature])
+        patients = len(self._values[feature])
         return patients if patients >= self.minimum else 0
 
     def histogram(self, feature: str) -> list[float]:
-        """Return how many patients fall into each bin, which need not be a whole number.
+        """Return how many patients fall into each bin.
 
-        A patient that is spread over the bins adds one in all. Where each falls into one bin, neighboring
-        bins are taken together until they hold the minimum of patients, and share them evenly: no bin says
-        anything about fewer. Where only one pool is left, nothing is told.
+        A patient that is spread over the bins adds one in all, so a bin need not hold a whole number. Values
+        of which each falls into one bin are micro-aggregated before, so a bin holds nobody or at least the
+        minimum of patients. A yes or no that fewer than the minimum share is not told: all bins are 0.
         """
-        defined = self.features[feature]
-        if not self.count(feature):
-            return [0.0] * defined.bins
-        totals = np.sum(self._rows[feature], axis=0)
-        told = totals if defined.spread else pool_bins(totals, self.minimum)
-        return [round(float(value), _DIGITS) for value in told]
+        defined, values = self.features[feature], self._values[feature]
+        counts = np.zeros(defined.bins)
+        if self.count(feature) and defined.spread:
+            counts = np.sum(values, axis=0)
+        elif self.count(feature) and defined.group == "absence":
+            counts = _count_values(np.rint(values), defined)
+            if ((counts > 0) & (counts < self.minimum)).any():
+                counts = np.zeros(defined.bins)
+        elif self.count(feature):
+            counts = _count_values(micro_aggregate(np.asarray(values), self.minimum), defined)
+        return [round(float(count), _DIGITS) for count in counts]
 
-    def _patient_rows(self, feature: Feature, cases: Sequence[tuple[str, CaseStatistics]]) -> list[Row]:
-        """One row of bins that add up to 1 for each patient that has the feature."""
+    def _patient_values(self, feature: Feature, cases: Sequence[tuple[str, CaseStatistics]]) -> list[Row]:
+        """The mean over each patient's examinations, for each patient that has the feature."""
         values: dict[str, list[Row]] = {}
         for patient, case in cases:
             value = self._value(feature, case)
             if value is not None:
                 values.setdefault(patient, []).append(value)
-        means = (np.mean(own, axis=0) for own in values.values())
-        return [mean if feature.spread else _in_one_bin(float(mean), feature) for mean in means]
+        return [np.asarray(np.mean(own, axis=0)) for own in values.values()]
 
     def _value(self, feature: Feature, case: CaseStatistics) -> Row | None:
         """What a case has of a feature: its bins where it is spread, else one number."""
@@ -162,37 +166,24 @@ def gather_statistics(
     )
 
 
-def pool_bins(counts: Row, minimum: int) -> Row:
-    """Take neighboring bins together until each pool holds a minimum, and spread each pool over its bins.
+def micro_aggregate(values: Row, minimum: int) -> Row:
+    """Replace each value by the mean of its group of at least `minimum` patients with the nearest values.
 
-    Micro-aggregation in one dimension (Domingo-Ferrer and Mateo-Sanz 2002, doi 10.1109/69.979982): every
-    number is about `minimum` patients at least, and their sum is kept.
+    Univariate micro-aggregation (Domingo-Ferrer and Mateo-Sanz 2002, doi 10.1109/69.979982): the sum is kept,
+    and every number is about that many patients at least.
 
     Args:
-        counts: Patients in each bin, `(bins,)`.
-        minimum: Of patients in a pool; with 1 nothing is pooled.
+        values: One a patient, `(patients,)`, at least `minimum`.
+        minimum: Size of a group; the last one may hold up to twice as many less one.
 
     Returns:
-        `(bins,)`; zeros where there would be only one pool, which says nothing.
+        The groups' means, `(patients,)`, in ascending order.
     """
-    if minimum <= 1:
-        return counts
-    starts, held = [0], 0.0
-    for place, count in enumerate(counts):
-        if held >= minimum:
-            starts.append(place)
-            held = 0.0
-        held += count
-    if held < minimum and len(starts) > 1:
-        starts.pop()
-    if len(starts) == 1:
-        return np.zeros_like(counts)
-    pools = np.split(counts, starts[1:])
-    return np.concatenate([np.full(len(pool), pool.sum() / len(pool)) for pool in pools])
+    ordered = np.sort(values)
+    starts = np.arange(minimum, len(ordered) - minimum + 1, minimum)
+    return np.concatenate([np.full(len(group), group.mean()) for group in np.split(ordered, starts)])
 
 
-def _in_one_bin(value: float, feature: Feature) -> Row:
-    place = int((value - feature.low) / (feature.high - feature.low) * feature.bins)
-    row = np.zeros(feature.bins)
-    row[min(max(place, 0), feature.bins - 1)] = 1.0
-    return row
+def _count_values(values: Row, feature: Feature) -> Row:
+    inside = np.clip(values, feature.low, feature.high)
+    return np.histogram(inside, bins=feature.bins, range=(feature.low, feature.high))[0].astype(np.float64)

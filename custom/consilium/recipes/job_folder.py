@@ -10,6 +10,7 @@ from typing import Any
 from consilium.errors import ConfigurationError
 from consilium.federation.controller import FederatedTraining
 from consilium.federation.executor import SiteExecutor
+from consilium.federation.statistics import SiteStatisticsGenerator
 from consilium.learning.settings import LearningSettings
 
 
@@ -35,17 +36,7 @@ def read_job_folder(path: Path) -> JobFolder:
         ConfigurationError: If it is not a FLARE job, is not one of Consilium's, brings code of its own, or
             holds settings that can't be used.
     """
-    if not (path / "meta.json").is_file():
-        raise ConfigurationError(
-            f"{path} is not a FLARE job: it has no meta.json; `consilium jobs list` names the jobs, and "
-            "`consilium jobs export NAME` writes one"
-        )
-    code = sorted(folder for folder in path.rglob("custom") if folder.is_dir())
-    if code:
-        raise ConfigurationError(
-            f"{path} brings its own code ({code[0].relative_to(path)}); sites refuse such a job, and so does "
-            "the simulation: install the code at the sites and name it in their class_allow_list"
-        )
+    _check_folder(path)
     server = _read_config(path, "config_fed_server.json")
     client = _read_config(path, "config_fed_client.json")
     training = _arguments(server.get("workflows", []), FederatedTraining)
@@ -60,6 +51,27 @@ def read_job_folder(path: Path) -> JobFolder:
     if not isinstance(rounds, int) or rounds < 1:
         raise ConfigurationError(f"{path}: rounds is {rounds!r}, not a whole number of 1 or more")
     return JobFolder(path, rounds, learning)
+
+
+def is_statistics_job(path: Path) -> bool:
+    """Return whether a job counts patients instead of training; see `read_job_folder` for its errors."""
+    _check_folder(path)
+    components = _read_config(path, "config_fed_client.json").get("components", [])
+    return _arguments(components, SiteStatisticsGenerator) is not None
+
+
+def _check_folder(path: Path) -> None:
+    if not (path / "meta.json").is_file():
+        raise ConfigurationError(
+            f"{path} is not a FLARE job: it has no meta.json; `consilium jobs list` names the jobs, and "
+            "`consilium jobs export NAME` writes one"
+        )
+    code = sorted(folder for folder in path.rglob("custom") if folder.is_dir())
+    if code:
+        raise ConfigurationError(
+            f"{path} brings its own code ({code[0].relative_to(path)}); sites refuse such a job, and so does "
+            "the simulation: install the code at the sites and name it in their class_allow_list"
+        )
 
 
 def _read_config(path: Path, name: str) -> dict[str, Any]:

@@ -51,8 +51,8 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
     figure.subplots_adjust(left=0.03, right=0.995, top=0.93, bottom=0.33, wspace=0.14)
     _draw_regions(regions, report, palette)
     for place, site in enumerate(report.sites):
-        _draw(hospitals, _by_round(report, [site], "dice"), _style(place), site)
-        _draw(losses, _losses(report, site), _style(place), site)
+        _draw(hospitals, _by_round(report, [site], "dice"), line_style(place), site)
+        _draw(losses, _losses(report, site), line_style(place), site)
     for axes, title in ((regions, "Dice, mean over hospitals"), (hospitals, "Mean Dice by hospital")):
         axes.set_ylim(0, 1)
         _dress(axes, title, palette, len(report.rounds))
@@ -64,7 +64,7 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
 def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
     sites = list(report.sites)
     for place, (name, title) in enumerate(report.regions.items()):
-        style = _style(place) | {"color": palette.regions[place % len(palette.regions)]}
+        style = line_style(place) | {"color": palette.regions[place % len(palette.regions)]}
         _draw(axes, _by_round(report, sites, f"dice_{name}"), style, title)
     mean_style = {"color": palette.ink, "marker": "o", "linewidth": 2.4, "markersize": 4}
     _draw(axes, _by_round(report, sites, "dice"), mean_style, "Mean")
@@ -92,15 +92,20 @@ def _losses(report: StudyReport, site: str) -> _Points:
     return [(number, part.loss) for number, part in parts if part.loss is not None]
 
 
-def _style(place: int) -> dict[str, Any]:
+def line_style(place: int) -> dict[str, Any]:
+    """Return color and marker of a hospital, by its place among all."""
     marker = _MARKERS[place // len(_COLORS) % len(_MARKERS)]
     return {"color": _COLORS[place % len(_COLORS)], "marker": marker, "linewidth": 1.5, "markersize": 3.5}
 
 
 def _draw(axes: Any, points: _Points, style: dict[str, Any], label: str) -> None:
     if points:
-        # To matplotlib $...$ is mathematics, and a leading underscore keeps a label out of the legend.
-        axes.plot(*zip(*points, strict=True), label=label.replace("$", r"\$").lstrip("_"), **style)
+        axes.plot(*zip(*points, strict=True), label=label_text(label), **style)
+
+
+def label_text(name: str) -> str:
+    """Return a name for a legend, where $...$ is mathematics and a leading underscore hides it."""
+    return name.replace("$", r"\$").lstrip("_")
 
 
 def _dress(axes: Any, title: str, palette: Palette, rounds: int) -> None:

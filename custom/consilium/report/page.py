@@ -33,6 +33,32 @@ def render_page(
         dark_curves: The same for a dark page.
         patients: By hospital, PNG of one patient and the mean Dice there.
     """
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            verdict=state_verdict(report),
+            groups=compare_models(report),
+            matrix=cross_sites(report),
+            curves=curves,
+            dark_curves=dark_curves,
+            patients=patients,
+            settings=dict(_flatten(report.settings)),
+            seed=LearningSettings.parse(
+                report.settings.get("learning", {}), source="the run's learning settings"
+            ).seed,
+            components=sorted({name for one in _all_versions(report).values() for name in one}),
+            versions=_all_versions(report),
+            hd95_when_one_is_empty=HD95_WHEN_ONE_IS_EMPTY_MM,
+            light=LIGHT,
+            dark=DARK,
+        )
+    )
+
+
+def page_environment() -> Environment:
+    """Return what renders the pages: it escapes all that it is given, and an unknown name is an error."""
     environment = Environment(
         loader=PackageLoader("consilium.report"),
         autoescape=True,
@@ -49,24 +75,7 @@ def render_page(
         remedy=_remedy,
         codename=lambda code: code.replace("_", " "),
     )
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        verdict=state_verdict(report),
-        groups=compare_models(report),
-        matrix=cross_sites(report),
-        curves=curves,
-        dark_curves=dark_curves,
-        patients=patients,
-        settings=dict(_flatten(report.settings)),
-        seed=LearningSettings.parse(
-            report.settings.get("learning", {}), source="the run's learning settings"
-        ).seed,
-        components=sorted({name for one in _all_versions(report).values() for name in one}),
-        versions=_all_versions(report),
-        hd95_when_one_is_empty=HD95_WHEN_ONE_IS_EMPTY_MM,
-        light=LIGHT,
-        dark=DARK,
-    )
+    return environment
 
 
 def _all_versions(report: StudyReport) -> dict[str, dict[str, str]]:

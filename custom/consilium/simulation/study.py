@@ -61,7 +61,7 @@ class Study:
     ) -> None:
         self._job = read_job_folder(job)
         self._out = out.resolve()
-        self._sites = _site_settings(sites, self._out, evaluators)
+        self._sites = site_settings(sites, self._out, evaluators)
         self._compare = compare
         self._display = display
 
@@ -184,9 +184,19 @@ def describe_job(job: JobFolder) -> str:
     return f"{job.path.name}: {learning.network}, {learning.spacing_mm:g} mm, {job.rounds} rounds"
 
 
-def _site_settings(
+def site_settings(
     sites: Mapping[str, Path], out: Path, evaluators: frozenset[str]
 ) -> dict[str, SiteSettings]:
+    """Return what each simulated hospital decides.
+
+    Args:
+        sites: Site name to the folder with its cases.
+        out: The study's folder.
+        evaluators: Sites that only evaluate.
+
+    Raises:
+        ConfigurationError: If there are too few sites, a folder is missing, or an evaluator is none of them.
+    """
     if len(sites) < 2:
         raise ConfigurationError(
             f"a federation needs two sites or more, and {len(sites)} is given: --site NAME=FOLDER"

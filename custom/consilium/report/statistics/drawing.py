@@ -1,0 +1,87 @@
+"""The hospitals' histograms over one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from consilium.report.curves import Palette, label_text, line_style
+from consilium.report.statistics.record import FeatureRecord
+
+
+def draw_intensities(features: Mapping[str, FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:
+    """Draw each modality's intensities, one line a hospital; returns a PNG."""
+    figure, axes = _figure(len(features), palette)
+    for one, (modality, feature) in zip(axes, features.items(), strict=True):
+        for site, bins in feature.told.items():
+            density = bins / bins.sum() / (feature.centers(len(bins))[1] - feature.centers(len(bins))[0])
+            one.plot(feature.centers(len(bins)), density, **_style(sites, site))
+        _dress(one, modality.upper(), "Intensity, SD from the brain's mean", palette)
+        one.set_xlim(-3, 5)
+        one.set_ylim(bottom=0)
+    return _finish(figure, axes, palette)
+
+
+def draw_volumes(
+    features: Mapping[str, FeatureRecord], titles: Mapping[str, str], sites: Sequence[str], palette: Palette
+) -> bytes:
+    """Draw the share of patients with up to so much tumor, region by region; returns a PNG."""
+    figure, axes = _figure(len(features), palette)
+    for one, (region, feature) in zip(axes, features.items(), strict=True):
+        reach = 0.0
+        for site, bins in feature.told.items():
+            edges = np.linspace(feature.low, feature.high, len(bins) + 1)
+            share = np.concatenate([[0.0], np.cumsum(bins) / bins.sum()])
+            reach = max(reach, float(edges[np.argmax(share >= 1 - 1e-9)]))
+            one.plot(edges, share, **_style(sites, site))
+        _dress(one, titles.get(region, region), "Volume up to, mL", palette)
+        one.set_xlim(0, reach * 1.1 or feature.high)
+        one.set_ylim(0, 1.03)
+    return _finish(figure, axes, palette)
+
+
+def _figure(panels: int, palette: Palette) -> tuple[Figure, list[Any]]:
+    figure = Figure(figsize=(12.4, 3.6), facecolor=palette.paper)
+    FigureCanvasAgg(figure)
+    axes = list(figure.subplots(1, max(panels, 1), squeeze=False)[0])
+    figure.subplots_adjust(left=0.03, right=0.995, top=0.9, bottom=0.3, wspace=0.16)
+    return figure, axes
+
+
+def _style(sites: Sequence[str], site: str) -> dict[str, Any]:
+    place = sites.index(site)
+    # Few markers: they tell lines of the same color apart, and would hide these curves.
+    return {**line_style(place), "markevery": (3 * place % 10, 10), "label": label_text(site)}
+
+
+def _dress(axes: Any, title: str, below: str, palette: Palette) -> None:
+    axes.set_facecolor(palette.paper)
+    axes.set_title(title, color=palette.ink, fontsize=12, loc="left")
+    axes.set_xlabel(below, color=palette.ink, fontsize=9)
+    axes.tick_params(colors=palette.ink, labelsize=9)
+    axes.grid(axis="y", color=palette.faint, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(palette.faint)
+
+
+def _finish(figure: Figure, axes: Sequence[Any], palette: Palette) -> bytes:
+    found = {
+        label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)
+    }
+    if found:
+        figure.legend(
+            found.values(), found.keys(), loc="lower left", bbox_to_anchor=(0.02, 0.02), ncols=6,
+            frameon=False, labelcolor=palette.ink, fontsize=9,
+        )  # fmt: skip
+    else:
+        axes[0].text(0.5, 0.5, "nothing told", transform=axes[0].transAxes, color=palette.faint, ha="center")
+    content = BytesIO()
+    figure.savefig(
+        content, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None}
+    )
+    return content.getvalue()

@@ -1,0 +1,142 @@
+"""The statistics as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from consilium.report.build import PAGE_FILE
+from consilium.report.curves import DARK, LIGHT
+from consilium.report.page import page_environment
+from consilium.report.readiness import Count
+from consilium.report.statistics.drawing import draw_intensities, draw_volumes
+from consilium.report.statistics.drift import SCANNER_LIMIT, TRIED_LIMIT, judge_drift
+from consilium.report.statistics.record import FeatureRecord, StatisticsRecord
+from consilium.tasks import get_task
+
+
+def build_statistics_report(result: Path, out: Path) -> Path:
+    """Write the page of a statistics job.
+
+    Args:
+        result: The job's result: a folder with one `statistics.json` somewhere below it, or that file.
+        out: Folder for the page, which is made where needed.
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        ConfigurationError: If there is no record, or it can't be read.
+        OSError: If the folder can't be written.
+    """
+    html = render_statistics(StatisticsRecord.load(result))
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / PAGE_FILE
+    page.write_text(html, encoding="utf-8")
+    return page
+
+
+def render_statistics(record: StatisticsRecord) -> str:
+    """Render the page; names and reasons come from other machines, and the template escapes them."""
+    sites = sorted(record.sites.keys() | record.missing.keys())
+    titles = {region.name: region.title for region in get_task(record.task).regions}
+    intensities, volumes = record.of_group("intensity"), record.of_group("volume")
+    pictures = [
+        (
+            draw_intensities(intensities, sites, palette),
+            draw_volumes(volumes, titles, sites, palette),
+        )
+        for palette in (LIGHT, DARK)
+    ]
+    return (
+        page_environment()
+        .get_template("statistics.html.j2")
+        .render(
+            record=record,
+            drift=judge_drift(record),
+            rows=[_site_row(record, site) for site in sites],
+            region_rows=[_region_row(record, site, list(titles)) for site in sites],
+            titles=titles,
+            pictures=pictures,
+            scanner_limit=SCANNER_LIMIT,
+            tried_limit=TRIED_LIMIT,
+            light=LIGHT,
+            dark=DARK,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """One hospital in the first table; None is what it did not tell."""
+
+    site: str
+    patients: Count
+    cases: Count
+    left_out: dict[str, Count]
+    label_convention: str | None
+    min_count: int | None
+    spacing_mm: tuple[float, ...] | None
+    extent_mm: tuple[float, ...] | None
+    scale: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class RegionRow:
+    """One hospital's tumors: by region, mean volume in mL and the share of patients without."""
+
+    site: str
+    volume_ml: dict[str, float | None]
+    absent: dict[str, float | None]
+
+
+def median(feature: FeatureRecord, site: str) -> float | None:
+    """Return the center of the bin in which a hospital's median patient is; None if it told nothing."""
+    bins = feature.told.get(site)
+    if bins is None:
+        return None
+    middle = np.searchsorted(np.cumsum(bins), bins.sum() / 2)
+    return float(feature.centers(len(bins))[middle])
+
+
+def _site_row(record: StatisticsRecord, site: str) -> SiteRow:
+    answer = record.sites.get(site)
+    scales = record.of_group("scale")
+    return SiteRow(
+        site=site,
+        patients=answer.patients if answer else None,
+        cases=answer.cases if answer else None,
+        left_out=answer.left_out if answer else {},
+        label_convention=answer.label_convention if answer else None,
+        min_count=answer.min_count if answer else None,
+        spacing_mm=_medians(list(record.of_group("spacing").values()), site),
+        extent_mm=_medians(list(record.of_group("extent").values()), site),
+        scale={name: _power(median(feature, site)) for name, feature in scales.items()},
+    )
+
+
+def _medians(features: list[FeatureRecord], site: str) -> tuple[float, ...] | None:
+    found = [value for feature in features if (value := median(feature, site)) is not None]
+    return tuple(found) if found and len(found) == len(features) else None
+
+
+def _power(logarithm: float | None) -> float | None:
+    return None if logarithm is None else 10**logarithm
+
+
+def _region_row(record: StatisticsRecord, site: str, regions: list[str]) -> RegionRow:
+    volumes, absences = record.of_group("volume"), record.of_group("absence")
+    return RegionRow(
+        site=site,
+        volume_ml={region: _mean(volumes.get(region), site) for region in regions},
+        absent={region: _mean(absences.get(region), site) for region in regions},
+    )
+
+
+def _mean(feature: FeatureRecord | None, site: str) -> float | None:
+    bins = feature.told.get(site) if feature else None
+    if feature is None or bins is None:
+        return None
+    return float(np.average(feature.centers(len(bins)), weights=bins))
