@@ -1,0 +1,267 @@
+"""Kits as FLARE's own provisioner makes them from the project files that we ship."""
+
+import contextlib
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from nvflare.apis.workspace import Workspace
+from nvflare.fuel.sec.authz import AuthzContext, Person
+from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
+from nvflare.lighter.prov_utils import prepare_builders
+from nvflare.lighter.provision import prepare_project
+from nvflare.lighter.provisioner import Provisioner
+from nvflare.security.security import FLAuthorizer
+
+from consilium.errors import ConfigurationError
+from consilium.federation.site import scope_properties
+from consilium.provisioning.builder import SitePolicyBuilder
+from consilium.provisioning.policy import SERVER_STORAGE, allowed_classes
+
+PROJECT = Path(__file__).parents[3] / "provision" / "project.yml"
+SERVER = "flare.consortium.example"
+
+
+def provision(folder: Path, project: dict) -> Path:
+    project = copy.deepcopy(project)
+    context = Provisioner(str(folder), prepare_builders(project)).provision(prepare_project(project))
+    errors = context.get_errors()
+    if errors:
+        raise ConfigurationError(errors[0])
+    return Path(context.get_result_location())
+
+
+def shipped_project() -> dict:
+    project: dict = yaml.safe_load(PROJECT.read_text())
+    return project
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("provisioned")
+
+
+@pytest.fixture(scope="module")
+def kits(workspace: Path) -> Path:
+    return provision(workspace, shipped_project())
+
+
+def read(path: Path) -> dict:
+    content: dict = json.loads(path.read_text())
+    return content
+
+
+def resource_manager(kit: Path) -> dict:
+    components = read(kit / "local" / "resources.json.default")["components"]
+    return next(entry["args"] for entry in components if entry["id"] == "resource_manager")
+
+
+@pytest.mark.parametrize("name", [SERVER, "north", "clinic"])
+def test_a_site_lets_a_job_name_flare_s_default_classes_and_ours(kits, name):
+    resources = read(kits / name / "local" / "resources.json.default")
+    assert resources["class_allow_list"] == allowed_classes()
+    assert resources["class_list_enforcement_mode"] == "enforce"
+
+
+def test_a_hospital_has_the_capacity_that_the_project_declares_and_streams_no_logs(kits):
+    assert resource_manager(kits / "north")["num_of_gpus"] == 4
+    assert resource_manager(kits / "clinic")["num_of_gpus"] == 0
+    assert read(kits / "clinic" / "local" / "resources.json.default")["allow_log_streaming"] is False
+
+
+def test_a_hospital_says_where_its_data_lies(kits):
+    properties = scope_properties(kits / "clinic" / "local" / "privacy.json", None)
+    assert properties == {"consilium": {"dataset": "/data/brain_tumor/brats", "role": "evaluates"}}
+    assert not (kits / "clinic" / "local" / "privacy.json.sample").exists()
+
+
+def test_the_server_keeps_jobs_and_snapshots_where_its_start_script_says(kits):
+    kit = kits / SERVER
+    text = (kit / "local" / "resources.json.default").read_text()
+    assert f"{{${SERVER_STORAGE}}}/jobs-storage" in text
+    assert f"{{${SERVER_STORAGE}}}/snapshot-storage" in text
+    assert "/tmp" not in text
+    script = (kit / "startup" / "sub_start.sh").read_text()
+    assert script.index('WORKSPACE="$SOURCE_WORKSPACE"') < script.index(f"export {SERVER_STORAGE}=")
+    assert script.index(f"export {SERVER_STORAGE}=") < script.index("exec python3")
+
+
+ROLES = ("project_admin", "org_admin", "lead", "member")
+HOME_ORG = {"project_admin": "consortium", "lead": "consortium", "member": "consortium"}
+
+
+@pytest.mark.parametrize(
+    ("site", "organization", "right", "roles"),
+    [
+        (SERVER, "consortium", "byoc", set()),
+        ("north", "north_hospital", "byoc", set()),
+        ("north", "north_hospital", "server-predeployed-flwr", set()),
+        (SERVER, "consortium", "submit_job", {"project_admin", "lead"}),
+        ("north", "north_hospital", "submit_job", {"project_admin", "lead"}),
+        # Reading a hospital's files is its own org admin's, reading the server's the consortium's.
+        ("north", "north_hospital", "cat", {"org_admin"}),
+        ("south", "south_hospital", "cat", set()),
+        (SERVER, "consortium", "cat", {"project_admin", "lead"}),
+        ("north", "north_hospital", "shutdown", {"project_admin", "org_admin"}),
+        ("south", "south_hospital", "shutdown", {"project_admin"}),
+        (SERVER, "consortium", "list_jobs", set(ROLES)),
+    ],
+)
+def test_who_may_do_what(kits, site, organization, right, roles):
+    policy = read(kits / site / "local" / "authorization.json.default")
+    authorizer = FLAuthorizer(organization, policy)
+
+    def may(role: str) -> bool:
+        user = Person("someone", HOME_ORG.get(role, "north_hospital"), role)
+        submitter = Person("somebody", "consortium", "lead")
+        permitted, _ = authorizer.authorize(AuthzContext(right, user, submitter))
+        return bool(permitted)
+
+    assert {role for role in ROLES if may(role)} == roles
+
+
+def content_of(kit: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(kit)): path.read_bytes()
+        for path in sorted(kit.rglob("*"))
+        # RSA-PSS salts a signature: the same content gets another one each time.
+        if path.is_file() and path.name != "signature.json"
+    }
+
+
+def test_provisioning_again_adds_a_hospital_and_leaves_the_others_kits_as_they_were(workspace, kits):
+    project = shipped_project()
+    project["participants"].append(
+        {"name": "west", "type": "client", "org": "west", "consilium": {"dataset": "/data/west"}}
+    )
+    later = provision(workspace, project)
+    assert later != kits
+    for name in ("north", "south", "clinic", "scientist@consortium.example", SERVER):
+        assert content_of(later / name) == content_of(kits / name)
+    assert (later / "west" / "startup" / "client.key").is_file()
+    assert not (kits / "west").exists()
+
+
+@pytest.fixture(scope="module")
+def encrypted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, Path]:
+    pytest.importorskip("tenseal", reason="homomorphic encryption needs TenSEAL: pip install 'consilium[he]'")
+    project = shipped_project()
+    project["participants"] = [
+        entry
+        for entry in project["participants"]
+        if entry["name"] in (SERVER, "north", "admin@consortium.example")
+    ]
+    del project["studies"]
+    project["builders"].insert(3, {"path": "consilium.provisioning.encryption.EncryptionContextBuilder"})
+    folder = tmp_path_factory.mktemp("encrypted")
+    return folder, project, provision(folder, project)
+
+
+def test_a_later_provisioning_keeps_the_encryption_context(encrypted):
+    folder, project, kits = encrypted
+    later = provision(folder, project)
+    for name, context in ((SERVER, "server_context.tenseal"), ("north", "client_context.tenseal")):
+        before, after = (root / name / "startup" / context for root in (kits, later))
+        assert before.read_bytes() == after.read_bytes()
+        assert before.stat().st_mode & 0o077 == 0
+
+
+def test_another_encryption_than_the_federation_has_is_refused(encrypted):
+    folder, project, _ = encrypted
+    changed = copy.deepcopy(project)
+    changed["builders"][3]["args"] = {"scale_bits": 30}
+    with pytest.raises(
+        ConfigurationError, match=r"made with .*'scale_bits': 40.* asks for .*'scale_bits': 30"
+    ):
+        provision(folder, changed)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_startup_is_signed_and_local_is_the_site_s_to_tighten(request, kits, plain):
+    root = kits if plain else request.getfixturevalue("encrypted")[2]
+    startup, local = root / "north" / "startup", root / "north" / "local"
+    signed = SecurityContentManager(str(startup))
+    for name in ("fed_client.json", "client.crt", "client.key", "rootCA.pem"):
+        assert signed.load_content(name)[1] is LoadResult.OK
+    if not plain:
+        assert signed.load_content("client_context.tenseal")[1] is LoadResult.OK
+    assert not (local / "signature.json").exists()
+
+    with changed(
+        startup / "fed_client.json", lambda text: text.replace("consortium.example", "elsewhere.test")
+    ):
+        assert signed.load_json("fed_client.json")[1] is LoadResult.INVALID_SIGNATURE
+
+
+@contextlib.contextmanager
+def changed(path: Path, change: Callable[[str], str]):
+    original = path.read_text()
+    path.write_text(change(original))
+    try:
+        assert path.read_text() != original
+        yield
+    finally:
+        path.write_text(original)
+
+
+def test_a_project_without_the_settings_of_a_hospital_is_refused(tmp_path):
+    project = shipped_project()
+    north = next(entry for entry in project["participants"] if entry["name"] == "north")
+    north["consiliom"] = north.pop("consilium")
+    with pytest.raises(ConfigurationError, match=r"client 'north' .*did you mean 'consilium' by 'consiliom'"):
+        provision(tmp_path, project)
+
+
+def test_a_misspelled_setting_names_the_hospital_and_the_nearest_known_one(tmp_path):
+    project = shipped_project()
+    north = next(entry for entry in project["participants"] if entry["name"] == "north")
+    north["consilium"] = {"dataset": "/data/brats", "cache_gb": 10}
+    with pytest.raises(ConfigurationError, match=r"(?s)client 'north'.*did you mean 'cache_gib'"):
+        provision(tmp_path, project)
+    assert not list(tmp_path.glob("*/prod_*"))
+
+
+def test_the_builder_refuses_a_filter_or_a_level_that_it_does_not_know():
+    with pytest.raises(ConfigurationError, match=r"(?s)task_result_filters\[0\].*did you mean 'path'"):
+        SitePolicyBuilder(task_result_filters=[{"pathh": "consilium.Filter"}])
+    with pytest.raises(ConfigurationError, match="log_level is 'LOUD'; allowed: DEBUG, INFO"):
+        SitePolicyBuilder(log_level="LOUD")
+
+
+def test_site_enforced_filters_and_settings_kept_at_the_hospital_reach_its_kit(tmp_path):
+    project = shipped_project()
+    project["participants"] = [
+        entry
+        for entry in project["participants"]
+        if entry["name"] in (SERVER, "north", "admin@consortium.example")
+    ]
+    del project["studies"]
+    del project["participants"][1]["consilium"]
+    enforced = {"path": "consilium.privacy.Filter", "args": {"limit": 1.0}}
+    policy = next(entry for entry in project["builders"] if entry["path"].endswith("SitePolicyBuilder"))
+    policy["args"] = {
+        "site": {"dataset": "/data/own"},
+        "task_result_filters": [enforced],
+        "log_level": "WARNING",
+    }
+    local = provision(tmp_path, project) / "north" / "local"
+    scope = read(local / "privacy.json")["scopes"][0]
+    assert scope["properties"] == {"consilium": {"dataset": "/data/own"}}
+    assert scope["task_result_filters"] == [enforced]
+    assert read(local / "log_config.json.default")["loggers"]["root"]["level"] == "WARNING"
+
+
+def test_flare_itself_takes_the_hospital_s_tighter_file_before_the_default(kits):
+    local = kits / "south" / "local"
+    tighter = read(local / "resources.json.default")
+    tighter["class_allow_list"] = ["consilium."]
+    path = local / "resources.json"
+    path.write_text(json.dumps(tighter))
+    try:
+        workspace = Workspace(str(kits / "south"), "south", "config")
+        assert workspace.get_resources_file_path() == str(path)
+    finally:
+        path.unlink()
