@@ -12,8 +12,11 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
+from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
+from consilium.federation.job_validator import JobValidator
+from consilium.federation.server_guard import ServerGuard
 from consilium.federation.site import PROPERTY
 from consilium.learning.participant import SiteSettings
 from consilium.settings import Settings
@@ -96,6 +99,7 @@ def site_resources(
     """
     resources = copy.deepcopy(dict(default))
     resources[CLASS_ALLOW_LIST] = allowed_classes()
+    resources["app_validator"] = {"path": get_class_name(JobValidator), "args": {"side": kind}}
     if kind == "client":
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
         return resources
@@ -104,6 +108,7 @@ def site_resources(
     snapshots["root_dir"] = f"{{${SERVER_STORAGE}}}/snapshot-storage"
     jobs = {component["id"]: component for component in resources["components"]}["job_manager"]["args"]
     jobs["uri_root"] = f"{{${SERVER_STORAGE}}}/jobs-storage"
+    resources["components"].append({"id": "guard", "path": get_class_name(ServerGuard), "args": {}})
     return resources
 
 
