@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import VerificationError
+from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 from nvflare.lighter.constants import ProvFileName
-from nvflare.lighter.utils import verify_cert_chain, verify_folder_signature
+from nvflare.lighter.utils import verify_cert_chain
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
@@ -58,9 +60,7 @@ def _check_files(kit: Kit) -> Finding:
         kit.certificate_file,
         kit.key_file,
         kit.ca_file,
-        "startup/start.sh",
-        "startup/sub_start.sh",
-        "startup/stop_fl.sh",
+        *(f"startup/{name}" for name in kit.start_scripts),
     ]
     missing = [name for name in needed if not (kit.root / name).is_file()]
     missing += [
@@ -113,9 +113,11 @@ def _check_names(kit: Kit, certificate: x509.Certificate) -> Finding:
         _attribute(certificate.subject, oid) for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
     )
     stated = {f"{kit.startup_file}": (kit.site_name, common)}
-    if kit.kind == "client":
-        stated["startup/sub_start.sh (uid)"] = (kit.script_settings.get("uid", ""), common)
-    stated["startup/sub_start.sh (org)"] = (kit.script_settings.get("org", ""), organization)
+    script = kit.script_settings
+    if script and kit.kind == "client":
+        stated["startup/sub_start.sh (uid)"] = (script.get("uid", ""), common)
+    if script:
+        stated["startup/sub_start.sh (org)"] = (script.get("org", ""), organization)
     differing = [f"{place} says {name!r}" for place, (name, wanted) in stated.items() if name != wanted]
     if differing:
         return NAMES.failed(
@@ -157,19 +159,34 @@ def _check_permissions(kit: Kit) -> Finding:
 
 
 def _check_signature(kit: Kit) -> Finding:
+    """Verify what is signed, as FLARE does when it starts, and find what was put beside it."""
     if not (kit.startup / ProvFileName.SIGNATURE_JSON).exists():
-        return SIGNATURE.skipped("FLARE signs kits for homomorphic encryption only; this is none")
-    if verify_folder_signature(
-        str(kit.startup),
-        str(kit.root / kit.ca_file),
-        single_signer=True,
-        signature_file=ProvFileName.SIGNATURE_JSON,
-    ):
-        return SIGNATURE.ok("every file in startup/ is as it was signed")
-    return SIGNATURE.failed(
-        "a file in startup/ was added or changed since the project admin signed it",
-        f"do not start this kit; {_NEW_KIT}. Files of your own belong into local/",
-    )
+        return SIGNATURE.skipped(
+            f"there is no startup/{ProvFileName.SIGNATURE_JSON}, as in kits of `nvflare package`; ask the "
+            "project admin whether there should be"
+        )
+    try:
+        signed = SecurityContentManager(str(kit.startup), root_cert=Path(kit.ca_file).name)
+    except (OSError, ValueError, AttributeError) as error:
+        return SIGNATURE.failed(
+            f"startup/{ProvFileName.SIGNATURE_JSON} can't be read: {type(error).__name__}",
+            f"do not start this kit; {_NEW_KIT}",
+        )
+    unsigned = {ProvFileName.SIGNATURE_JSON, *kit.runtime_scripts}
+    present = [path for path in sorted(kit.startup.iterdir()) if path.name not in unsigned]
+    bad = [
+        path.name
+        for path in present
+        # FLARE puts no folders there.
+        if path.is_dir() or signed.load_content(path.name)[1] is not LoadResult.OK
+    ]
+    if bad:
+        return SIGNATURE.failed(
+            f"added or changed since the project admin signed startup/: {', '.join(bad)}",
+            f"do not start this kit; {_NEW_KIT}. Files of your own belong into local/",
+            data={"changed": bad},
+        )
+    return SIGNATURE.ok(f"{len(present)} files in startup/ are as they were signed")
 
 
 def _name(name: x509.Name) -> str:

@@ -29,6 +29,8 @@ def check_capacity(kit: Kit, job: SiteJob) -> Finding:
         declared, memory = _declared(kit.read_json(name))
     except (ConfigurationError, TypeError, ValueError) as error:
         return CAPACITY.skipped(f"{name} does not say how many: {error}")
+    if kit.runtime != "process":
+        return CAPACITY.skipped(f"this kit is for {kit.runtime}, which counts its GPUs itself")
     present = [mib / 1024 for mib in get_host_gpu_memory_total()] if get_host_gpu_ids() else []
     data = {"declared": declared, "present": len(present), "asked_for": job.gpus_at(kit.site_name)}
     seen = f"{declared} declared in {name}, {len(present)} seen by nvidia-smi"

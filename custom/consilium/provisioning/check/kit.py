@@ -10,13 +10,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cryptography import x509
+from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.tool.deploy.deploy_common import (
+    DOCKER_START_SH,
+    SLURM_PARENT_SH,
+    SLURM_START_SH,
+    START_SH,
+    STOP_FL_SH,
+    SUB_START_SH,
+)
 
 from consilium.errors import ConfigurationError
 
 Kind = Literal["client", "server"]
+Runtime = Literal["process", "docker", "k8s", "slurm"]
 
 _STARTUP_FILES: dict[Kind, str] = {"client": "fed_client.json", "server": "fed_server.json"}
 _ADMIN_FILE = "fed_admin.json"
+_START_SCRIPTS: dict[Runtime, tuple[str, ...]] = {
+    "process": (START_SH, SUB_START_SH, STOP_FL_SH),
+    "docker": (DOCKER_START_SH,),
+    "k8s": (),
+    "slurm": (SUB_START_SH, SLURM_START_SH),
+}
 _SCRIPT_SETTING = re.compile(r"\b(uid|org)=([^\s\"']+)")
 
 
@@ -108,12 +124,33 @@ class Kit:
         return str(self._site.get("fqsn", "")).rpartition(".")[2] or self.root.resolve().name
 
     @cached_property
+    def runtime(self) -> Runtime:
+        """What starts jobs here: `process`, or what `nvflare deploy prepare` has made the kit for."""
+        try:
+            resources = self.read_json(self.policy_file(WorkspaceConstants.RESOURCES_CONFIG) or "")
+            launchers = {component.get("id") for component in resources.get("components", [])}
+        except (ConfigurationError, TypeError, AttributeError):
+            return "process"
+        runtimes: tuple[Runtime, ...] = ("docker", "k8s", "slurm")
+        return next((name for name in runtimes if f"{name}_launcher" in launchers), "process")
+
+    @property
+    def start_scripts(self) -> tuple[str, ...]:
+        """The scripts in `startup/` that this kit has to have."""
+        return _START_SCRIPTS[self.runtime]
+
+    @property
+    def runtime_scripts(self) -> tuple[str, ...]:
+        """The scripts in `startup/` that `nvflare deploy prepare` writes, unsigned."""
+        return () if self.runtime == "process" else (DOCKER_START_SH, SLURM_START_SH, SLURM_PARENT_SH)
+
+    @cached_property
     def script_settings(self) -> dict[str, str]:
         """`uid` and `org`, as `startup/sub_start.sh` hands them to FLARE; empty if there is no script."""
         try:
             return dict(_SCRIPT_SETTING.findall(self.read_text("startup/sub_start.sh")))
         except ConfigurationError:
-            return {}
+            return {}  # a kit for containers has none
 
     def policy_file(self, name: str) -> str | None:
         """Return the file in `local/` that FLARE reads, relative to the kit: NAME before NAME.default."""

@@ -27,12 +27,14 @@ _ASK = "import sys; from importlib.metadata import version; print(version('consi
 def check_software(kit: Kit) -> Iterator[Finding]:
     """Check the Python that `startup/start.sh` would use and the versions installed there."""
     own = component_versions()
-    yield _check_python()
+    yield _check_python(kit)
     yield _check_flare(own["nvflare"])
     yield _check_versions(kit, own)
 
 
-def _check_python() -> Finding:
+def _check_python(kit: Kit) -> Finding:
+    if kit.runtime in ("docker", "k8s"):
+        return PYTHON.skipped(f"this kit is for {kit.runtime}: the image brings its own Python")
     activate = (
         "in the shell that runs startup/start.sh, activate the environment first: source VENV/bin/activate"
     )

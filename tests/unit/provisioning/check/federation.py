@@ -1,12 +1,9 @@
 """Real startup kits, made by FLARE's own provisioning, and servers that bear the server kit's certificate."""
 
 import json
-import os
 import shutil
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
-import yaml
+from nvflare.lighter.constants import CtxKey
+from nvflare.lighter.prov_utils import prepare_builders
+from nvflare.lighter.provision import prepare_project
+from nvflare.lighter.provisioner import Provisioner
 
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.kit_versions import write_expected_versions
-from consilium.provisioning.policy import allowed_classes, write_site_policy
+from consilium.provisioning.policy import write_site_policy
 
 SERVER = "localhost"
 SITE = "north"
@@ -40,7 +39,12 @@ def provision(folder: Path, *, project: str) -> Path:
                 "fed_learn_port": 8102,
                 "admin_port": 8102,
             },
-            {"name": SITE, "type": "client", "org": "north_hospital"},
+            {
+                "name": SITE,
+                "type": "client",
+                "org": "north_hospital",
+                "consilium": {"dataset": "/data/brats"},
+            },
             {"name": "lead@example.org", "type": "admin", "org": "coordination", "role": "lead"},
         ],
         "builders": [
@@ -50,31 +54,25 @@ def provision(folder: Path, *, project: str) -> Path:
                 "args": {"config_folder": "config", "scheme": "grpc"},
             },
             {"path": f"{builders}.cert.CertBuilder"},
-            {"path": f"{builders}.signature.SignatureBuilder"},
+            {"path": "consilium.provisioning.builder.SitePolicyBuilder"},
+            {"path": "consilium.provisioning.signature.StartupSignatureBuilder"},
         ],
     }
-    (folder / "home").mkdir()
-    (folder / "project.yml").write_text(yaml.safe_dump(description))
-    command = [Path(sys.executable).parent / "nvflare", "provision", "-p", "project.yml", "-w", "workspace"]
-    # FLARE writes to `~/.nvflare`.
-    subprocess.run(
-        command, cwd=folder, env={**os.environ, "HOME": str(folder / "home")}, check=True, capture_output=True
+    workspace = folder / "workspace"
+    # As `nvflare provision` does, within this process, which has everything imported.
+    context = Provisioner(str(workspace), prepare_builders(description)).provision(
+        prepare_project(description)
     )
-    return folder / "workspace" / project / "prod_00"
+    assert not context.get(CtxKey.BUILD_ERROR)
+    return workspace / project / "prod_00"
 
 
 def hospital_kit(kits: Path, target: Path, dataset: Path) -> Path:
-    """A copy of the hospital's kit with the policy of a healthy site."""
+    """A copy of the hospital's kit with its dataset, and policy files of its own, to be changed."""
     root = Path(shutil.copytree(kits / SITE, target))
-    default = json.loads((root / "local" / "resources.json.default").read_text())
-    default |= {"class_allow_list": allowed_classes(), "allow_log_streaming": False}
-    write(root / "local" / "resources.json", default)
-    roles = json.loads((root / "local" / "authorization.json.default").read_text())
-    roles["permissions"]["lead"]["byoc"] = "none"
-    roles["permissions"]["project_admin"] = {"view": "any", "byoc": "none"}
-    write(root / "local" / "authorization.json", roles)
+    for name in ("resources.json", "authorization.json"):
+        shutil.copy(root / "local" / f"{name}.default", root / "local" / name)
     write_site_policy(root / "local", SiteSettings(dataset=dataset))
-    write_expected_versions(root)
     return root
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from nvflare.lighter.utils import Identity, generate_cert, load_private_key, serialize_cert, sign_folders
+from nvflare.lighter.utils import Identity, generate_cert, load_private_key, serialize_cert
 
 from consilium.provisioning.check import credentials
 from consilium.provisioning.check.credentials import check_credentials
@@ -41,16 +41,14 @@ def issue(root, authority, *, begins, ends, name=SITE, org="north_hospital"):
     (root / "startup" / "client.crt").write_bytes(serialize_cert(new))
 
 
-def test_a_kit_as_provisioned_is_well(root):
-    findings = found(root)
+def test_a_kit_as_provisioned_is_well(kits):
+    findings = found(kits / SITE)
     assert findings["kit.certificate"].seen == "north, issued by consilium"
-    assert {finding.status for name, finding in findings.items() if name != "kit.signature"} == {Status.OK}
-    assert findings["kit.signature"].status is Status.SKIPPED
+    assert {finding.status for finding in findings.values()} == {Status.OK}
 
 
 def test_the_server_s_kit_is_well_too(kits):
-    findings = found(kits / SERVER)
-    assert {finding.status for name, finding in findings.items() if name != "kit.signature"} == {Status.OK}
+    assert {finding.status for finding in found(kits / SERVER).values()} == {Status.OK}
 
 
 @pytest.mark.parametrize("name", ["startup/stop_fl.sh", "startup/rootCA.pem", "startup/client.key"])
@@ -114,14 +112,45 @@ def test_a_certificate_of_another_site_is_refused(root, authority, refused, name
     refused(found(root)["kit.names"], f"the certificate is of {name!r}, organization {org!r}", "refuse")
 
 
-def test_a_tampered_file_of_a_signed_kit_is_found(root, authority, refused):
-    sign_folders(str(root / "startup"), authority[1], signature_file="signature.json")
+def tamper(startup):
+    write(startup / "fed_client.json", read(startup / "fed_client.json") | {"require_signed_jobs": False})
+
+
+def add_a_file(startup):
+    (startup / "extra__resources.json").write_text("{}")
+
+
+def add_a_folder(startup):
+    (startup / "custom").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [(tamper, "fed_client.json"), (add_a_file, "extra__resources.json"), (add_a_folder, "custom")],
+)
+def test_a_change_in_startup_is_found_by_its_signature(root, refused, change, named):
+    change(root / "startup")
+    finding = found(root)["kit.signature"]
+    refused(finding, f"since the project admin signed startup/: {named}", "do not start this kit")
+    assert finding.data["changed"] == [named]
+
+
+def test_the_hospital_may_change_its_own_files(root):
+    (root / "local" / "resources.json").write_text("{}")
     assert found(root)["kit.signature"].status is Status.OK
-    (root / "local" / "resources.json").write_text("{}")  # the hospital's own
-    assert found(root)["kit.signature"].status is Status.OK
-    startup = read(root / "startup" / "fed_client.json")
-    write(root / "startup" / "fed_client.json", startup | {"require_signed_jobs": False})
-    refused(found(root)["kit.signature"], "added or changed", "do not start this kit")
+
+
+def test_a_kit_without_signatures_is_not_called_unchanged(root):
+    (root / "startup" / "signature.json").unlink()
+    finding = found(root)["kit.signature"]
+    assert finding.status is Status.SKIPPED
+    assert "nvflare package" in finding.seen
+
+
+@pytest.mark.parametrize("content", ["{", '{"fed_client.json": "x"}', '{"fed_client.json": 1}'])
+def test_a_broken_signature_file_is_refused(root, refused, content):
+    (root / "startup" / "signature.json").write_text(content)
+    refused(found(root)["kit.signature"], "can't be read", "do not start this kit")
 
 
 def test_thirty_days_are_the_limit(root, authority, monkeypatch):

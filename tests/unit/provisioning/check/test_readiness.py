@@ -7,7 +7,7 @@ from consilium.provisioning.check.finding import Status, Subject
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.readiness import Readiness, check_site
 
-from .federation import SERVER
+from .federation import SERVER, SITE
 
 IDS = [
     "kit.files",
@@ -37,6 +37,12 @@ IDS = [
     "machine.clock",
     "machine.account",
 ]
+
+
+def test_a_kit_as_provisioned_lacks_its_dataset_only(kits, job):
+    readiness = check_site(Kit(kits / SITE), job, offline=True)
+    failed = [finding.id for finding in readiness.findings if finding.status is Status.FAILED]
+    assert failed == ["dataset.cases"]
 
 
 def spoil_nothing(root):

@@ -5,7 +5,7 @@ from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.software import check_software
 
-from .federation import SITE, write
+from .federation import write
 
 
 def found(root):
@@ -45,8 +45,9 @@ def test_a_federation_of_another_version_is_refused(root, refused, expected):
     assert finding.data["expected_consilium"] == expected
 
 
-def test_a_kit_that_names_no_versions_is_not_called_right(kits):
-    finding = found(kits / SITE)["software.versions"]
+def test_a_kit_that_names_no_versions_is_not_called_right(root):
+    (root / "local" / "consilium.json").unlink()
+    finding = found(root)["software.versions"]
     assert finding.status is Status.SKIPPED
     assert "local/consilium.json" in finding.seen
 
