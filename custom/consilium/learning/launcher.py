@@ -114,6 +114,13 @@ class Processes:
         lines = self._folder.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return TrainingError("\n  ".join([f"{what}; they printed last:", *lines]))
 
+    def kill(self) -> None:
+        """End the processes at once, whatever they do."""
+        for process in self._known.values():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.close()
+
     def _ended(self, connection: Connection) -> TrainingError:
         with suppress(subprocess.TimeoutExpired):
             self._torchrun.wait(_END_S)  # torchrun ends the others, and prints which failed first and how

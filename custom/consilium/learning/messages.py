@@ -69,6 +69,11 @@ class GroupFolder(Settings):
         """What torchrun and the training processes print."""
         return self.path / "processes.log"
 
+    def remove_cases_and_weights(self) -> None:
+        """Remove what names patients or is learned from them; torchrun needs the other files to end."""
+        for file in (self.setup, self.cases, self.received, self.trained):
+            file.unlink(missing_ok=True)
+
 
 class _Message(Settings):
     model_config = ConfigDict(ser_json_inf_nan="constants")

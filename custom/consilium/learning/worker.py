@@ -42,9 +42,11 @@ from consilium.tasks import get_task
 class _Site:
     """The connection to the site's process. When it ends, for whatever reason, so does this process."""
 
-    def __init__(self, address: Path) -> None:
+    def __init__(self, folder: GroupFolder, rank: int) -> None:
+        self._folder = folder
+        self._rank = rank
         with socket.socket(socket.AF_UNIX) as channel:
-            channel.connect(str(address))
+            channel.connect(str(folder.socket))
             self._connection: Connection = Connection(channel.detach())
         self._commands: queue.SimpleQueue[Train | Score] = queue.SimpleQueue()
         self._cancelled = threading.Event()
@@ -71,7 +73,9 @@ class _Site:
                     self._cancelled.clear()
                     self._commands.put(command)
         finally:
-            # The main thread may wait in a collective for a process that has ended already.
+            if self._rank == 0:  # a site's process that was killed has not removed them
+                self._folder.remove_cases_and_weights()
+            # Not sys.exit: the main thread may wait in a collective for a process that has ended already.
             os._exit(0)
 
 
@@ -143,7 +147,7 @@ def main() -> None:
     """Join the group whose folder is the first argument, and serve the site's process."""
     folder = GroupFolder(path=Path(sys.argv[1]))
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    site = _Site(folder.socket)
+    site = _Site(folder, ranks.rank)
     site.send(Joined(rank=ranks.rank, pid=os.getpid()))
     setup = Setup.model_validate_json(folder.setup.read_bytes())
     on_gpu = setup.compute.device == "cuda"

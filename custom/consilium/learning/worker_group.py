@@ -73,8 +73,13 @@ class WorkerGroup:
         )
         self._size = size
         self._silence_s = silence_s
-        self._processes: Processes | None = None
-        self._folder = self._start()
+        self._processes: Processes | None
+        self._folder, self._processes = self._start()
+
+    @property
+    def folder(self) -> Path:
+        """Where the processes keep what they share; readable by the site's account only."""
+        return self._folder.path
 
     @property
     def pids(self) -> list[int]:
@@ -142,29 +147,30 @@ class WorkerGroup:
             self._processes.close()
             self._processes = None
 
-    def _start(self) -> GroupFolder:
+    def _start(self) -> tuple[GroupFolder, Processes]:
         folder = GroupFolder(path=Path(tempfile.mkdtemp(prefix="consilium-")))
         write_atomically(folder.setup, self._setup.model_dump_json().encode(), durable=False)
-        self._processes = Processes(folder, self._size, self._threads)
+        processes = Processes(folder, self._size, self._threads)
         try:
-            self._answers(self._processes, lambda: False, lambda rank, progress: None)
+            self._answers(processes, lambda: False, lambda rank, progress: None)  # they are ready
         except BaseException:
-            self.close()
+            processes.kill()
             raise
-        return folder
+        return folder, processes
 
     @contextmanager
     def _running(self) -> Iterator[Processes]:
         """Start the processes where they have ended; end them when they don't wait for the next command."""
         if self._processes is None:
-            self._folder = self._start()
-        assert self._processes is not None
+            self._folder, self._processes = self._start()
+        processes = self._processes
         try:
-            yield self._processes
+            yield processes
         except _Stopped as stopped:
             raise (Cancelled if stopped.cancelled else TrainingError)(stopped.reason) from None
         except BaseException:
-            self.close()
+            processes.kill()
+            self._processes = None
             raise
 
     def _ask(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from consilium.errors import ConfigurationError
-from consilium.learning.device import Device, available_cores, open_device
+from consilium.learning.device import Device, available_cores, open_device, process_count
 from consilium.learning.settings import ComputeSettings
 
 
@@ -56,3 +56,42 @@ def test_auto_is_the_cpu_where_there_is_no_gpu():
 def test_only_half_precision_needs_a_scaled_loss():
     assert Device(torch.device("cuda"), torch.float16).needs_loss_scaling
     assert not Device(torch.device("cuda"), torch.bfloat16).needs_loss_scaling
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    def have(count):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+    return have
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "processes", "expected"),
+    [
+        (0, "auto", "auto", 1),
+        (0, "auto", 2, 2),
+        (4, "auto", "auto", 4),
+        (4, "cuda", 3, 3),
+        (4, "cuda:2", "auto", 1),
+        (4, "cpu", "auto", 1),
+        (4, "cpu", 2, 2),
+    ],
+)
+def test_a_site_trains_with_a_process_for_each_gpu_unless_it_says_otherwise(
+    gpus, count, device, processes, expected
+):
+    gpus(count)
+    assert process_count(ComputeSettings(device=device, processes=processes)) == expected
+
+
+def test_more_processes_than_gpus_are_an_error_with_a_remedy(gpus):
+    gpus(2)
+    with pytest.raises(ConfigurationError, match=r"processes: 3.*2 GPU\(s\).*'auto'"):
+        process_count(ComputeSettings(device="cuda", processes=3))
+
+
+def test_one_gpu_and_several_processes_exclude_each_other():
+    with pytest.raises(ConfigurationError, match="processes: 2 with device 'cuda:1'"):
+        ComputeSettings.parse({"device": "cuda:1", "processes": 2}, source="privacy.json")
