@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,10 @@ Every job, as in this repository:
 One job with other settings; an unknown setting is an error that names the nearest known one:
 
   $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=20 --set learning.seed=1
+
+One job for what the hospitals' data and machines are like:
+
+  $ consilium jobs export brain_tumor_fedavg --to runs/jobs --fingerprint runs/stats/result/statistics.json
 """
 
 
@@ -33,6 +37,15 @@ def list_jobs() -> None:
 def export_jobs(
     name: Annotated[str | None, typer.Argument(help="A job; without it, all.", show_default=False)] = None,
     to: Annotated[Path, typer.Option(help="Folder in which the job's folder is written.")] = Path("jobs"),
+    fingerprint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="statistics.json or readiness.json: take the voxel size, patch and batch that suit these "
+            "hospitals; --set wins. Give it twice for both.",
+            show_default=False,
+        ),
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the job.", show_default=False),
@@ -42,9 +55,26 @@ def export_jobs(
     from consilium.errors import ConfigurationError
     from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
 
-    if name is None and change:
+    if name is None and (change or fingerprint):
         raise ConfigurationError(
-            "--set changes one job: name it, for example `consilium jobs export brain_tumor_fedavg`"
+            "--set and --fingerprint change one job: name it, for example `consilium jobs export "
+            "brain_tumor_fedavg`"
         )
+    changes = parse_changes(change or [])
+    if name and fingerprint:
+        changes = _propose(name, fingerprint, changes)
     for one in [name] if name else CATALOG:
-        typer.echo(export_job(build_recipe(one, parse_changes(change or [])), to))
+        typer.echo(export_job(build_recipe(one, changes), to))
+
+
+def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:
+    """Print what is proposed for the hospitals, each choice with its reason; what is set explicitly wins."""
+    from consilium.recipes.catalog import build_recipe
+    from consilium.recipes.fingerprint import read_fingerprint
+    from consilium.recipes.plan import as_changes, propose
+
+    choices = propose(read_fingerprint(files), build_recipe(name, changes).settings)
+    for choice in choices:
+        won = f" (not taken: --set {choice.setting} wins)" if choice.setting in changes else ""
+        typer.echo(f"{choice}{won}", err=True)
+    return {**as_changes(choices), **changes}
