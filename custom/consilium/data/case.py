@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
+from consilium.data.codes import ProblemCode
 from consilium.errors import DataError
+
+__all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "ProblemCode", "Volume"]
 
 
 @dataclass(frozen=True)
@@ -38,48 +40,6 @@ class Case:
     label: Volume | None
 
 
-class ProblemCode(str, Enum):
-    """Why a case is left out. The values are stable: they are counted and compared between sites."""
-
-    MISSING_MODALITY = "missing_modality"
-    NO_LABEL = "no_label"
-    DUPLICATE_CASE = "duplicate_case"
-    PERMISSION_DENIED = "permission_denied"
-    UNREADABLE = "unreadable"
-    TRUNCATED = "truncated"
-    NOT_3D = "not_3d"
-    INVALID_AFFINE = "invalid_affine"
-    SHAPE_MISMATCH = "shape_mismatch"
-    AFFINE_MISMATCH = "affine_mismatch"
-    NON_FINITE = "non_finite"
-    CONSTANT_IMAGE = "constant_image"
-    BAD_LABEL_VALUE = "bad_label_value"
-    OTHER_CONVENTION = "other_convention"
-
-    @property
-    def remedy(self) -> str:
-        """One sentence for the person at the hospital who can mend it."""
-        return _REMEDIES[self]
-
-
-_REMEDIES: Mapping[ProblemCode, str] = {
-    ProblemCode.MISSING_MODALITY: "Add the missing image file to the case's folder, or remove the case.",
-    ProblemCode.NO_LABEL: "Copy the label into labelsTr, or move an unlabeled image to imagesTs.",
-    ProblemCode.DUPLICATE_CASE: "Keep one of the two copies, or rename one if they are different cases.",
-    ProblemCode.PERMISSION_DENIED: "Let the account that runs FLARE read the file and its folder.",
-    ProblemCode.UNREADABLE: "Export the file as NIfTI (.nii or .nii.gz) again.",
-    ProblemCode.TRUNCATED: "Copy the file from its source again: it is incomplete or damaged.",
-    ProblemCode.NOT_3D: "Export one 3D volume per file (Decathlon: one 4D file with every modality).",
-    ProblemCode.INVALID_AFFINE: "Export the file with a valid position and voxel size in its header.",
-    ProblemCode.SHAPE_MISMATCH: "Register every image and the label of the case to one grid.",
-    ProblemCode.AFFINE_MISMATCH: "Register every image and the label of the case to one position in space.",
-    ProblemCode.NON_FINITE: "Replace NaN and infinite voxels, usually left by an earlier processing step.",
-    ProblemCode.CONSTANT_IMAGE: "Export the image again: it holds no anatomy.",
-    ProblemCode.BAD_LABEL_VALUE: "Correct the label so that it holds only the values of its convention.",
-    ProblemCode.OTHER_CONVENTION: "Convert the label to the site's convention, or set label_convention.",
-}
-
-
 @dataclass(frozen=True)
 class CaseProblem:
     """Why one case is left out.
@@ -109,3 +69,16 @@ class CaseError(DataError):
     def __init__(self, problem: CaseProblem) -> None:
         super().__init__(f"Case {problem.case_id}: {problem.detail} {problem.code.remedy}")
         self.problem = problem
+
+
+class FolderError(DataError):
+    """A dataset folder as a whole can't be used.
+
+    Args:
+        code: What is wrong.
+        message: What was seen, what is allowed, and what to do.
+    """
+
+    def __init__(self, code: ProblemCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code

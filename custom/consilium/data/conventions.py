@@ -6,8 +6,8 @@ site says which: enhancing tumor taken for a resection cavity would train withou
 
 from collections.abc import Collection
 
+from consilium.data.case import FolderError, ProblemCode
 from consilium.data.labels import LabelConvention
-from consilium.errors import DataError
 
 _ALLOWED = ", ".join(convention.value for convention in LabelConvention)
 
@@ -22,7 +22,7 @@ def from_2018_names(labels: Collection[frozenset[float]]) -> LabelConvention:
         labels: Values other than 0 of each label.
 
     Raises:
-        DataError: Names and values allow two readings.
+        FolderError: Names and values allow two readings.
     """
     three, four, both = _counts(labels)
     if both:
@@ -49,7 +49,7 @@ def from_2023_names(labels: Collection[frozenset[float]]) -> LabelConvention:
         labels: Values other than 0 of each label.
 
     Raises:
-        DataError: Names and values allow two readings.
+        FolderError: Names and values allow two readings.
     """
     three, four, both = _counts(labels)
     if both:
@@ -72,10 +72,11 @@ def _counts(labels: Collection[frozenset[float]]) -> tuple[int, int, int]:
     )
 
 
-def _ambiguous(evidence: str, first: str, second: str) -> DataError:
-    return DataError(
+def _ambiguous(evidence: str, first: str, second: str) -> FolderError:
+    return FolderError(
+        ProblemCode.AMBIGUOUS_CONVENTION,
         f"The label convention of this site can't be told: {evidence}. Either they are {first}, "
         f"or {second}. "
         "Decide it with the property label_convention of the site's scope in local/privacy.json; "
-        f"allowed: {_ALLOWED}."
+        f"allowed: {_ALLOWED}.",
     )

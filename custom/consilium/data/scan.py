@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from consilium.errors import DataError
+from consilium.data.case import FolderError, ProblemCode
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ def scan_folder(folder: Path) -> FolderScan:
         The files and the folders that can't be listed.
 
     Raises:
-        DataError: The folder is missing, no folder, forbidden, or empty.
+        FolderError: The folder is missing, no folder, forbidden, or empty.
     """
     if not os.access(folder, os.F_OK):  # unlike Path.exists, also where a parent may not be entered
-        raise DataError(
+        raise _unusable(
             f"The dataset folder {folder} does not exist or can't be reached; correct the property dataset "
             "of the site's scope in local/privacy.json, or the permissions of the folders above it."
         )
     if not folder.is_dir():
-        raise DataError(f"The dataset folder {folder} is a file; name the folder that holds the cases.")
+        raise _unusable(f"The dataset folder {folder} is a file; name the folder that holds the cases.")
     if not os.access(folder, os.R_OK | os.X_OK):
-        raise DataError(f"The dataset folder {folder} may not be read; check it with: ls -ld {folder}")
+        raise _unusable(f"The dataset folder {folder} may not be read; check it with: ls -ld {folder}")
     forbidden: list[Path] = []
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
@@ -56,7 +56,7 @@ def scan_folder(folder: Path) -> FolderScan:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         files += [Path(parent, name) for name in names if not name.startswith(".")]
     if not files and not forbidden:
-        raise DataError(f"The dataset folder {folder} is empty; copy the cases into it.")
+        raise _unusable(f"The dataset folder {folder} is empty; copy the cases into it.")
     return FolderScan(tuple(sorted(files)), tuple(sorted(forbidden)))
 
 
@@ -68,3 +68,7 @@ def describe_kinds(files: Iterable[Path]) -> str:
 
 def _kind(name: str) -> str:
     return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix or "without extension"
+
+
+def _unusable(message: str) -> FolderError:
+    return FolderError(ProblemCode.FOLDER_UNUSABLE, message)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from consilium.data.case import FolderError, ProblemCode
 from consilium.data.layouts.base import FoundCases, Layout
 from consilium.data.layouts.brats import BRATS_2018, BRATS_2023
 from consilium.data.layouts.decathlon import DecathlonLayout
 from consilium.data.scan import describe_kinds
-from consilium.errors import DataError
 
 __all__ = ["LAYOUTS", "FoundCases", "Layout", "detect_layout"]
 
@@ -25,20 +25,24 @@ def detect_layout(folder: Path, files: Sequence[Path]) -> Layout:
         The layout.
 
     Raises:
-        DataError: No layout claims a file, or more than one does.
+        FolderError: No layout claims a file, or more than one does.
     """
     claimed = {layout.name: [path for path in files if layout.claims(path)] for layout in LAYOUTS}
     matching = [layout for layout in LAYOUTS if claimed[layout.name]]
     if not matching:
         wanted = "; ".join(f"{layout.name}: {layout.expects}" for layout in LAYOUTS)
-        raise DataError(
+        raise FolderError(
+            ProblemCode.UNKNOWN_LAYOUT,
             f"No known layout under {folder}. Found {describe_kinds(files) or 'no readable file'}. "
-            f"Looked for {wanted}."
+            f"Looked for {wanted}.",
         )
     if len(matching) > 1:
         found = "; ".join(
             f"{layout.name}: {len(claimed[layout.name])} files, such as {claimed[layout.name][0]}"
             for layout in matching
         )
-        raise DataError(f"{folder} mixes layouts ({found}). Give each layout a dataset folder of its own.")
+        raise FolderError(
+            ProblemCode.MIXED_LAYOUTS,
+            f"{folder} mixes layouts ({found}). Give each layout a dataset folder of its own.",
+        )
     return matching[0]

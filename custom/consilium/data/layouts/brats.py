@@ -53,24 +53,29 @@ class BratsLayout:
         return self._parse(path) is not None
 
     def find(self, files: Sequence[Path], modalities: Sequence[str]) -> FoundCases:
-        """Group files by folder and case; a group without one of the modalities becomes a problem.
+        """Group files by folder and case; one that lacks an image or has one twice is a problem.
 
         Args:
             files: Every visible file of the dataset folder.
             modalities: Canonical names of the images that a case must have.
         """
         groups: dict[Path, dict[str, _Files]] = defaultdict(lambda: defaultdict(dict))
+        twice: dict[tuple[Path, str], str] = {}
         for path in files:
             if parsed := self._parse(path):
                 case_id, kind = parsed
-                groups[path.parent][case_id].setdefault(kind, path)
+                first = groups[path.parent][case_id].setdefault(kind, path)
+                if first is not path:
+                    twice[path.parent, case_id] = f"{first} and {path} are both its {kind}."
         cases: list[Case] = []
         problems: list[CaseProblem] = []
         for folder, by_case in groups.items():
             _adopt_stray_label(by_case)
             for case_id, found in by_case.items():
                 missing = [name for name in modalities if name not in found]
-                if missing:
+                if detail := twice.get((folder, case_id)):
+                    problems.append(CaseProblem(case_id, ProblemCode.DUPLICATE_FILE, detail))
+                elif missing:
                     detail = f"{folder} has no {', '.join(missing)} image (has: {', '.join(sorted(found))})."
                     problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
                 else:

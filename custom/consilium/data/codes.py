@@ -1,0 +1,262 @@
+"""Everything that can be wrong with a hospital's data: one code each, how bad it is, and what mends it."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+
+class Severity(str, Enum):
+    """What a finding means for the case."""
+
+    ERROR = "error"
+    """The case is left out: it would change what a label means, mix patients, or make training wrong."""
+    WARNING = "warning"
+    """The case is used; somebody should look at it."""
+    INFO = "info"
+    """The case is used; good to know."""
+
+
+class ProblemCode(str, Enum):
+    """What was found. The values are stable: they are counted and compared between sites."""
+
+    # The folder as a whole
+    FOLDER_UNUSABLE = "folder_unusable"
+    UNKNOWN_LAYOUT = "unknown_layout"
+    MIXED_LAYOUTS = "mixed_layouts"
+    AMBIGUOUS_CONVENTION = "ambiguous_convention"
+    NO_USABLE_CASE = "no_usable_case"
+    DISK_TOO_SMALL = "disk_too_small"
+    # Files
+    MISSING_MODALITY = "missing_modality"
+    NO_LABEL = "no_label"
+    DUPLICATE_CASE = "duplicate_case"
+    DUPLICATE_FILE = "duplicate_file"
+    PERMISSION_DENIED = "permission_denied"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    MISNAMED_FILE = "misnamed_file"
+    UNUSUAL_DTYPE = "unusual_dtype"
+    IDENTIFYING_HEADER = "identifying_header"
+    HEADER_TEXT = "header_text"
+    # Grids
+    NOT_3D = "not_3d"
+    INVALID_AFFINE = "invalid_affine"
+    SHAPE_MISMATCH = "shape_mismatch"
+    AFFINE_MISMATCH = "affine_mismatch"
+    NO_ORIENTATION = "no_orientation"
+    CONFLICTING_AFFINES = "conflicting_affines"
+    UNIT_NOT_MM = "unit_not_mm"
+    OTHER_SPACING = "other_spacing"
+    THICK_SLICES = "thick_slices"
+    IMPLAUSIBLE_SIZE = "implausible_size"
+    PARTIAL_COVERAGE = "partial_coverage"
+    # Intensities
+    NON_FINITE = "non_finite"
+    CONSTANT_IMAGE = "constant_image"
+    NEGATIVE_INTENSITY = "negative_intensity"
+    CLIPPED_INTENSITY = "clipped_intensity"
+    EIGHT_BIT = "eight_bit"
+    NONZERO_BACKGROUND = "nonzero_background"
+    NOT_SKULL_STRIPPED = "not_skull_stripped"
+    # Modalities
+    DUPLICATE_MODALITY = "duplicate_modality"
+    SWAPPED_MODALITIES = "swapped_modalities"
+    NOT_REGISTERED = "not_registered"
+    # Labels
+    BAD_LABEL_VALUE = "bad_label_value"
+    OTHER_CONVENTION = "other_convention"
+    EMPTY_LABEL = "empty_label"
+    LABEL_OUTSIDE_BRAIN = "label_outside_brain"
+    LABEL_SHIFTED = "label_shifted"
+    LABEL_MIRRORED = "label_mirrored"
+    LABEL_MISMATCH = "label_mismatch"
+    LABEL_VALUES_SWAPPED = "label_values_swapped"
+    # Patients
+    DUPLICATE_EXAMINATION = "duplicate_examination"
+    SHARED_IMAGE = "shared_image"
+    SHARED_LABEL = "shared_label"
+    POSSIBLE_SAME_PATIENT = "possible_same_patient"
+
+    @property
+    def severity(self) -> Severity:
+        """What it means for the case."""
+        return _KINDS[self].severity
+
+    @property
+    def title(self) -> str:
+        """What it is, in a few words."""
+        return _KINDS[self].title
+
+    @property
+    def remedy(self) -> str:
+        """One sentence for the person at the hospital who can mend it."""
+        return _KINDS[self].remedy
+
+
+class _Kind(NamedTuple):
+    severity: Severity
+    title: str
+    remedy: str
+
+
+def _error(title: str, remedy: str) -> _Kind:
+    return _Kind(Severity.ERROR, title, remedy)
+
+
+def _warning(title: str, remedy: str) -> _Kind:
+    return _Kind(Severity.WARNING, title, remedy)
+
+
+def _info(title: str, remedy: str) -> _Kind:
+    return _Kind(Severity.INFO, title, remedy)
+
+
+_KINDS: Mapping[ProblemCode, _Kind] = {
+    ProblemCode.FOLDER_UNUSABLE: _error(
+        "folder can't be used", "Name the folder that holds the cases, and let this account read it."
+    ),
+    ProblemCode.UNKNOWN_LAYOUT: _error(
+        "no known layout", "Name the files as one of the layouts in docs/data.md does."
+    ),
+    ProblemCode.MIXED_LAYOUTS: _error("several layouts", "Give each layout a dataset folder of its own."),
+    ProblemCode.AMBIGUOUS_CONVENTION: _error(
+        "label values have two readings", "Say which reading is right: set label_convention for the site."
+    ),
+    ProblemCode.NO_USABLE_CASE: _error(
+        "no usable labeled case", "Mend the cases that are left out, or add labeled ones."
+    ),
+    ProblemCode.DISK_TOO_SMALL: _error(
+        "disk too small for the cache", "Make room, or set cache_dir to a larger disk and raise cache_gib."
+    ),
+    ProblemCode.MISSING_MODALITY: _error(
+        "image missing", "Add the missing image file to the case's folder, or remove the case."
+    ),
+    ProblemCode.NO_LABEL: _error(
+        "label missing", "Copy the label into labelsTr, or move an unlabeled image to imagesTs."
+    ),
+    ProblemCode.DUPLICATE_CASE: _error(
+        "two cases of one id", "Keep one of the two copies, or rename one if they are different cases."
+    ),
+    ProblemCode.DUPLICATE_FILE: _error(
+        "two files for one image", "Keep one of the two files and move the other out of the dataset folder."
+    ),
+    ProblemCode.PERMISSION_DENIED: _error(
+        "file may not be read", "Let the account that runs FLARE read the file and its folder."
+    ),
+    ProblemCode.UNREADABLE: _error("file can't be read", "Export the file as NIfTI (.nii or .nii.gz) again."),
+    ProblemCode.TRUNCATED: _error(
+        "file incomplete or damaged", "Copy the file from its source again: it is incomplete or damaged."
+    ),
+    ProblemCode.MISNAMED_FILE: _warning(
+        "compression not as named", "Name compressed files .nii.gz and others .nii; other tools need it."
+    ),
+    ProblemCode.UNUSUAL_DTYPE: _info(
+        "unusual number type", "Store images as int16 or float32 and labels as uint8; it saves disk and time."
+    ),
+    ProblemCode.IDENTIFYING_HEADER: _warning(
+        "name, date or id in a header", "Clear the header field or extension before anybody shares the file."
+    ),
+    ProblemCode.HEADER_TEXT: _info(
+        "free text in a header", "Make sure that the text doesn't say who the patient is."
+    ),
+    ProblemCode.NOT_3D: _error(
+        "wrong number of axes", "Export one 3D volume per file (Decathlon: one 4D file with every modality)."
+    ),
+    ProblemCode.INVALID_AFFINE: _error(
+        "invalid affine", "Export the file with a valid position and voxel size in its header."
+    ),
+    ProblemCode.SHAPE_MISMATCH: _error(
+        "shapes differ within the case", "Register every image and the label of the case to one grid."
+    ),
+    ProblemCode.AFFINE_MISMATCH: _error(
+        "positions differ within the case",
+        "Register every image and the label of the case to one position in space.",
+    ),
+    ProblemCode.NO_ORIENTATION: _warning(
+        "header without orientation",
+        "Export the file with its orientation (qform or sform): left and right are a guess without it.",
+    ),
+    ProblemCode.CONFLICTING_AFFINES: _warning(
+        "header with two orientations",
+        "Make qform and sform agree: programs that read the other one see another position.",
+    ),
+    ProblemCode.UNIT_NOT_MM: _warning(
+        "unit is not mm", "Store the voxel size in mm and say so in the header; it is read as mm."
+    ),
+    ProblemCode.OTHER_SPACING: _info(
+        "voxel size is not the job's",
+        "Nothing to do: images are resampled, and scores are on their own grid.",
+    ),
+    ProblemCode.THICK_SLICES: _info("thick slices", "Prefer the thinnest series that was acquired."),
+    ProblemCode.IMPLAUSIBLE_SIZE: _warning(
+        "not the size of a brain", "Correct the voxel size in the header, or check what the image shows."
+    ),
+    ProblemCode.PARTIAL_COVERAGE: _warning(
+        "part of the brain", "Use the whole volume where there is one; a slab trains and scores as it is."
+    ),
+    ProblemCode.NON_FINITE: _error(
+        "NaN or infinite voxels",
+        "Replace NaN and infinite voxels, usually left by an earlier processing step.",
+    ),
+    ProblemCode.CONSTANT_IMAGE: _error(
+        "image without contrast", "Export the image again: it holds no anatomy."
+    ),
+    ProblemCode.NEGATIVE_INTENSITY: _warning(
+        "negative intensities", "Use images as acquired, without an earlier normalization or filter."
+    ),
+    ProblemCode.CLIPPED_INTENSITY: _warning(
+        "clipped intensities", "Export the image without a window: its brightest voxels are cut off."
+    ),
+    ProblemCode.EIGHT_BIT: _warning(
+        "eight-bit intensities", "Export the image with all of its gray levels (16 bits)."
+    ),
+    ProblemCode.NONZERO_BACKGROUND: _error(
+        "background is not 0",
+        "Set what lies outside the brain to 0: intensities are normalized over the rest.",
+    ),
+    ProblemCode.NOT_SKULL_STRIPPED: _error(
+        "not skull-stripped", "Remove skull and scalp, for example with HD-BET or SynthStrip."
+    ),
+    ProblemCode.DUPLICATE_MODALITY: _error(
+        "one image under two modalities", "Replace the copy by the image of its own modality."
+    ),
+    ProblemCode.SWAPPED_MODALITIES: _error(
+        "modalities look swapped", "Look at the images and name each by what it is."
+    ),
+    ProblemCode.NOT_REGISTERED: _error(
+        "images don't lie on one another", "Register all images of the case rigidly to one of them."
+    ),
+    ProblemCode.BAD_LABEL_VALUE: _error(
+        "unknown label value", "Correct the label so that it holds only the values of its convention."
+    ),
+    ProblemCode.OTHER_CONVENTION: _error(
+        "label of another convention", "Convert the label to the site's convention, or set label_convention."
+    ),
+    ProblemCode.EMPTY_LABEL: _error(
+        "empty label", "Draw the label, or remove the label file: the case then counts as unlabeled."
+    ),
+    ProblemCode.LABEL_OUTSIDE_BRAIN: _error(
+        "label outside the brain", "Save the label on the grid of the images that it was drawn on."
+    ),
+    ProblemCode.LABEL_SHIFTED: _error(
+        "label looks shifted", "Save the label on the grid of the images that it was drawn on."
+    ),
+    ProblemCode.LABEL_MIRRORED: _error(
+        "label looks mirrored", "Flip the label back: its axes are not those of the images."
+    ),
+    ProblemCode.LABEL_MISMATCH: _error(
+        "label doesn't fit the images", "Look at the case: the label may be another patient's."
+    ),
+    ProblemCode.LABEL_VALUES_SWAPPED: _error(
+        "label values look swapped", "Look at the case: its numbers may mean other tissues."
+    ),
+    ProblemCode.DUPLICATE_EXAMINATION: _error(
+        "one examination under two ids", "Remove the copy: one patient would train and validate."
+    ),
+    ProblemCode.SHARED_IMAGE: _error("image of another case", "Replace the image by this patient's own."),
+    ProblemCode.SHARED_LABEL: _error("label of another case", "Replace the label by this patient's own."),
+    ProblemCode.POSSIBLE_SAME_PATIENT: _warning(
+        "two ids, maybe one patient",
+        "Name the visits of a patient BraTS-GLI-00005-000, -001: they then stay on one side of the split.",
+    ),
+}
