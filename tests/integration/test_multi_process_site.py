@@ -1,0 +1,183 @@
+"""One site, several training processes: gloo on the CPU stands for what NCCL does between GPUs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from consilium.errors import Cancelled, TrainingError
+from consilium.learning.model_file import load_model, save_model
+from consilium.learning.participant import Participant, SiteSettings, prepare_site
+from consilium.learning.settings import LearningSettings
+from consilium.learning.trainer import Schedule
+from consilium.learning.weights import initial_weights
+from consilium.learning.worker_group import WorkerGroup
+from consilium.tasks import get_task
+from consilium.tasks.metrics import summarize
+
+from .studies import wait_until
+
+pytestmark = pytest.mark.integration
+
+LEARNING = LearningSettings(
+    network="segresnet",  # it has dropout
+    spacing_mm=8.0,
+    patch_voxels=(16, 16, 16),
+    batch_size=3,  # on two processes: one patch and two
+    local_steps=4,
+    validation_fraction=0.4,
+)
+ENDLESS = LEARNING.model_copy(update={"network": "unet_small", "local_steps": 1_000_000})
+ENDLESS_START = initial_weights(get_task(ENDLESS.task), ENDLESS.network, 0)
+UNIT_TESTS = Path(__file__).parents[1] / "unit"
+DEADLINE_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def site(hospitals, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("multi") / "cache"
+    return SiteSettings(dataset=hospitals["north"], cache_dir=cache, device="cpu", cpu_threads=2, processes=2)
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def group(site):
+    """Two processes in a round that would take days; they start anew after a test that ends them."""
+    data = prepare_site(site, ENDLESS)
+    group = WorkerGroup(ENDLESS, site, data.train, size=2, silence_s=20)
+    yield group
+    pids = group.pids
+    group.close()
+    assert not any(map(psutil.pid_exists, pids))
+
+
+def distance(first, second):
+    return np.sqrt(sum(float(np.square(first[name] - second[name]).sum()) for name in first))
+
+
+def start_endless_round(group, act, *, at_step=2, **options):
+    """Train until the error that `act` brings about; returns the steps that were told."""
+    told = []
+
+    def on_step(step, steps, loss):
+        told.append(step)
+        if step == at_step:
+            act()
+
+    group.train(ENDLESS_START, Schedule(), on_step=on_step, **options)
+    raise AssertionError(f"the round ended after {told}")
+
+
+def test_nobody_outside_this_machine_can_connect_to_the_processes(group):
+    tree = [psutil.Process(group.pids[0]).parent(), *map(psutil.Process, group.pids)]
+    addresses = {
+        connection.laddr.ip
+        for process in tree
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses <= {"127.0.0.1", "::1"}
+    assert "torch.distributed.run" in tree[0].cmdline()
+    assert group.folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_round_is_stopped_within_a_step_and_the_processes_live_on(group):
+    pids, stop = group.pids, []
+    with pytest.raises(Cancelled, match="of 1000000"):
+        start_endless_round(group, lambda: stop.append(True), cancelled=lambda: bool(stop))
+    with pytest.raises(Cancelled):
+        group.train(ENDLESS_START, Schedule(), cancelled=lambda: True)
+    assert group.pids == pids
+    assert len(set(pids)) == 2
+
+
+def test_a_non_finite_loss_ends_the_round_as_in_one_process_and_the_processes_live_on(group):
+    pids = group.pids
+    huge = {name: value * np.float32(1e30) for name, value in ENDLESS_START.items()}
+    with pytest.raises(
+        TrainingError, match=r"the loss became \S+ at step 1 of 1000000 in round 2.*learning_rate"
+    ):
+        group.train(huge, Schedule(1, 3))
+    with pytest.raises(TrainingError, match="do not fit the network"):
+        group.train({"bias": np.zeros(3, np.float32)}, Schedule())
+    assert group.pids == pids
+
+
+def test_a_process_that_dies_ends_the_others_and_the_log_says_which_and_how(group):
+    pids = group.pids
+    with pytest.raises(TrainingError, match=rf"ended unexpectedly(.|\n)*SIGKILL\) received by PID {pids[1]}"):
+        start_endless_round(group, lambda: os.kill(pids[1], signal.SIGKILL))
+    assert not any(map(psutil.pid_exists, pids))
+    assert group.pids == []
+
+
+def test_processes_that_hang_are_ended_and_the_next_round_starts_new_ones(group):
+    group._silence_s = 60
+    stop = []
+    with pytest.raises(Cancelled):
+        start_endless_round(group, lambda: stop.append(True), cancelled=lambda: bool(stop))
+    group._silence_s = 2
+    pids = group.pids
+    with pytest.raises(TrainingError, match="2 training processes did anything for 2 s"):
+        start_endless_round(group, lambda: os.kill(pids[1], signal.SIGSTOP))
+    assert not any(map(psutil.pid_exists, pids))
+
+
+def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(site, tmp_path, one_thread):
+    start = initial_weights(get_task(LEARNING.task), LEARNING.network, 0)
+    save_model(tmp_path / "start.safetensors", start, {})
+    request = {
+        "site": site.model_dump(mode="json", exclude_defaults=True),
+        "learning": LEARNING.model_dump(mode="json"),
+    }
+    (tmp_path / "request.json").write_text(json.dumps(request))
+    alone = site.model_copy(update={"processes": 1, "cpu_threads": 1})
+    participant = Participant(prepare_site(alone, LEARNING), LEARNING, alone)
+    environment = os.environ | {"PYTHONPATH": str(UNIT_TESTS)}
+    command = [sys.executable, str(Path(__file__).with_name("site_process.py")), str(tmp_path)]
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        losses, weights = [], start
+        for index in range(2):
+            result = participant.train(weights, Schedule(index, 2))
+            losses.append(result.loss)
+            weights = result.weights
+        metrics = summarize(participant.score(weights, distances=True))
+
+        answered = tmp_path / "answer.json"
+        wait_until(lambda: answered.exists() or process.poll() is not None, "the site's answer")
+        assert answered.exists(), (tmp_path / "log").read_text()
+        answer = json.loads(answered.read_text())
+        together, _ = load_model(tmp_path / "end.safetensors")
+    finally:
+        process.kill()  # no farewell: the operating system does this to a site that is out of memory
+        process.wait()
+
+    assert answer["losses"] == pytest.approx(losses, rel=1e-5)
+    # A norm, not a maximum: where a gradient is nothing but rounding, Adam makes whole steps of it.
+    assert distance(weights, together) < 1e-3 * distance(weights, start)
+    for name, value in metrics.items():
+        assert answer["metrics"][name] == pytest.approx(value, rel=1e-3), name
+    assert len(answer["processes"]) == 3  # torchrun and two of them
+    left = [psutil.Process(pid) for pid in answer["processes"] if psutil.pid_exists(pid)]
+    _, alive = psutil.wait_procs(left, timeout=DEADLINE_SECONDS)
+    assert not alive
+    folder = Path(answer["folder"])
+    assert {"setup.json", "cases.json", "trained.safetensors"} <= set(answer["files"])
+    assert not [file for file in folder.iterdir() if file.suffix in (".json", ".safetensors")]
+    shutil.rmtree(folder)
