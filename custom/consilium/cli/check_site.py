@@ -61,16 +61,16 @@ def check_site(
     Nothing is changed: KIT and the dataset folder are only read. Below each failure stands the command or
     edit that mends it, with paths as seen from KIT. Every label is read: a large dataset takes a while.
     """
-    from consilium.provisioning.check.kit import Kit
-    from consilium.provisioning.check.readiness import check_site as run_checks
-    from consilium.recipes.site_job import load_site_job
     from consilium.simulation.display import Display
 
-    opened = Kit(kit)
     with Display() as display:
-        display.show("checking")
+        display.show("loading torch and FLARE")
+        from consilium.provisioning.check.kit import Kit
+        from consilium.provisioning.check.readiness import check_site as run_checks
+        from consilium.recipes.site_job import load_site_job
+
         readiness = run_checks(
-            opened,
+            Kit(kit),
             load_site_job(job),
             offline=offline,
             on_finding=lambda finding: display.show(f"checked: {finding.title}"),
