@@ -216,6 +216,7 @@ def site_settings(
             dataset=folder.resolve(),
             cache_dir=out / "cache" / name,
             cpu_threads=threads,
+            processes=1,  # the sites train side by side
             role="evaluates" if name in evaluators else "trains",
         )
         for name, folder in sites.items()
