@@ -15,7 +15,8 @@ from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
 from consilium.data.files import write_atomically
 from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.preprocessing import NativeCase, read_native, standardize
+from consilium.data.native import NativeCase, read_native
+from consilium.data.preprocessing import standardize
 from consilium.data.progress import Progress
 from consilium.errors import Cancelled
 

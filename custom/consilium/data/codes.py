@@ -83,9 +83,9 @@ class ProblemCode(str, Enum):
         return _KINDS[self].severity
 
     @property
-    def title(self) -> str:
+    def summary(self) -> str:
         """What it is, in a few words."""
-        return _KINDS[self].title
+        return _KINDS[self].summary
 
     @property
     def remedy(self) -> str:
@@ -95,20 +95,20 @@ class ProblemCode(str, Enum):
 
 class _Kind(NamedTuple):
     severity: Severity
-    title: str
+    summary: str
     remedy: str
 
 
-def _error(title: str, remedy: str) -> _Kind:
-    return _Kind(Severity.ERROR, title, remedy)
+def _error(summary: str, remedy: str) -> _Kind:
+    return _Kind(Severity.ERROR, summary, remedy)
 
 
-def _warning(title: str, remedy: str) -> _Kind:
-    return _Kind(Severity.WARNING, title, remedy)
+def _warning(summary: str, remedy: str) -> _Kind:
+    return _Kind(Severity.WARNING, summary, remedy)
 
 
-def _info(title: str, remedy: str) -> _Kind:
-    return _Kind(Severity.INFO, title, remedy)
+def _info(summary: str, remedy: str) -> _Kind:
+    return _Kind(Severity.INFO, summary, remedy)
 
 
 _KINDS: Mapping[ProblemCode, _Kind] = {
@@ -185,7 +185,7 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ),
     ProblemCode.OTHER_SPACING: _info(
         "voxel size is not the job's",
-        "Nothing to do: images are resampled, and scores are on their own grid.",
+        "Nothing to do: images are resampled; scores are on their own grid.",
     ),
     ProblemCode.THICK_SLICES: _info("thick slices", "Prefer the thinnest series that was acquired."),
     ProblemCode.IMPLAUSIBLE_SIZE: _warning(
@@ -212,7 +212,7 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ),
     ProblemCode.NONZERO_BACKGROUND: _error(
         "background is not 0",
-        "Set what lies outside the brain to 0: intensities are normalized over the rest.",
+        "Set what lies outside the brain to 0: only the rest is normalized.",
     ),
     ProblemCode.NOT_SKULL_STRIPPED: _error(
         "not skull-stripped", "Remove skull and scalp, for example with HD-BET or SynthStrip."

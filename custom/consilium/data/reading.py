@@ -7,7 +7,7 @@ only way to have gzip's checksum verified, so a file damaged in a copy is found 
 import gzip
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,14 @@ class StoredVolume:
     Args:
         array: Voxels with the header's scaling applied, `(I, J, K)` or `(I, J, K, channels)`.
         affine: Voxel index to position in mm, `(4, 4)`.
+        header: The NIfTI header with its extensions.
+        gzipped: Whether the file's content is compressed, whatever its name says.
     """
 
     array: NDArray[Any]
     affine: NDArray[np.float64]
+    header: nib.Nifti1Header
+    gzipped: bool
 
 
 def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
@@ -50,7 +54,9 @@ def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
     Raises:
         CaseError: The file is absent, forbidden, no NIfTI, incomplete, damaged, or without a valid affine.
     """
-    content = _content(path, case_id)
+    raw = _read_bytes(path, case_id)
+    gzipped = raw.startswith(_GZIP_MAGIC)
+    content = _decompress(raw, path, case_id) if gzipped else raw
     is_nifti2 = int.from_bytes(content[:4], "little") == _NIFTI2_HEADER_BYTES
     try:
         image = (nib.Nifti2Image if is_nifti2 else nib.Nifti1Image).from_bytes(content)
@@ -66,7 +72,7 @@ def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
     affine = np.asarray(image.affine, dtype=np.float64)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise _problem(case_id, ProblemCode.INVALID_AFFINE, f"{path} has the affine {affine[:3].tolist()}.")
-    return StoredVolume(np.asanyarray(image.dataobj), affine)
+    return StoredVolume(np.asanyarray(image.dataobj), affine, image.header, gzipped)
 
 
 def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolume:
@@ -93,20 +99,24 @@ def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolu
         wanted = "one 3D image" if volume.channel is None else f"a 4D image with channel {volume.channel}"
         detail = f"{volume.path} has the shape {stored.array.shape}, not {wanted}."
         raise _problem(case_id, ProblemCode.NOT_3D, detail)
-    return StoredVolume(array, stored.affine)
+    return replace(stored, array=array)
 
 
-def _content(path: Path, case_id: str) -> bytes:
-    """The file's bytes, decompressed and checked against gzip's checksum."""
+def _read_bytes(path: Path, case_id: str) -> bytes:
     try:
-        raw = path.read_bytes()
-        return gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw
+        return path.read_bytes()
     except PermissionError as error:
         raise _problem(case_id, ProblemCode.PERMISSION_DENIED, f"{path} may not be read.") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _problem(case_id, ProblemCode.TRUNCATED, f"{path} does not decompress: {error}.") from error
     except OSError as error:
         raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} can't be read: {error}.") from error
+
+
+def _decompress(raw: bytes, path: Path, case_id: str) -> bytes:
+    """Decompressed content, checked against gzip's checksum."""
+    try:
+        return gzip.decompress(raw)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _problem(case_id, ProblemCode.TRUNCATED, f"{path} does not decompress: {error}.") from error
 
 
 def _problem(case_id: str, code: ProblemCode, detail: str) -> CaseError:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from consilium.data.case import Case, ProblemCode, Volume
+from consilium.data.case import Case, CaseError, ProblemCode, Volume
 from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.preprocessing import CaseError, PreprocessingSettings, preprocess
+from consilium.data.preprocessing import PreprocessingSettings, preprocess
 
 from .hospital import LPS, MODALITIES, head, label, one_case
 

@@ -1,0 +1,243 @@
+"""A case on its own voxels: what makes its files unusable is found here, in one reading."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
+from consilium.data.geometry import Shape3D, Spacing3D, crop_slices, orientation_of, spacing_ras, to_ras
+from consilium.data.labels import LabelConvention
+from consilium.data.reading import StoredVolume, pick_3d, read_nifti
+from consilium.errors import DataError
+
+_MARGIN_VOXELS = 2
+# Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
+# not.
+_AFFINE_TOLERANCE_VOXELS = 0.25
+
+
+@dataclass(frozen=True)
+class NativeCase:
+    """A case on its own voxels: checked, turned to RAS, and cropped to where there is anything.
+
+    Args:
+        images: Modality to voxels as stored, `(X, Y, Z)`; 0 is background.
+        reference: Tissues, `(X, Y, Z)`; None for an unlabeled case.
+        spacing_mm: Voxel size along R, A and S.
+        file_shape: Voxels of the file.
+        file_affine: Voxel index to position in mm, of the file.
+        orientation: Axis codes of the file.
+        crop_start: First voxel of the crop in the whole RAS volume.
+        crop_stop: One past its last.
+    """
+
+    images: Mapping[str, NDArray[Any]]
+    reference: NDArray[np.uint8] | None
+    spacing_mm: Spacing3D
+    file_shape: Shape3D
+    file_affine: NDArray[np.float64]
+    orientation: str
+    crop_start: Shape3D
+    crop_stop: Shape3D
+
+
+@dataclass(frozen=True)
+class Examination:
+    """All that one reading of a case's files found.
+
+    Args:
+        files: What could be read, by path.
+        problems: Everything that makes the case unusable, in the order in which it was found.
+        native: The case, where nothing does.
+    """
+
+    files: Mapping[Path, StoredVolume]
+    problems: tuple[CaseProblem, ...]
+    native: NativeCase | None
+
+
+def read_native(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> NativeCase:
+    """Read and check a case; the crop holds every voxel that is nonzero in any modality or in the label.
+
+    Args:
+        case: The case.
+        convention: What the label's values mean; may be None only for an unlabeled case.
+        modalities: Canonical names of the images to read.
+
+    Returns:
+        Images, reference and where they lie.
+
+    Raises:
+        CaseError: The case can't be used.
+        ValueError: A labeled case came without a convention.
+    """
+    examination = examine(case, convention, modalities)
+    if examination.native is None:
+        raise CaseError(examination.problems[0])
+    return examination.native
+
+
+def examine(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> Examination:
+    """Read a case and say everything that is wrong with its files, not only the first thing.
+
+    Args:
+        case: The case.
+        convention: What the label's values mean; may be None only for an unlabeled case.
+        modalities: Canonical names of the images to read.
+
+    Returns:
+        The files, the problems and, where there is none, the case on its own voxels.
+
+    Raises:
+        ValueError: A labeled case came without a convention.
+    """
+    if case.label is not None and convention is None:
+        raise ValueError(f"case {case.id} has a label but its convention is not given")
+    problems = _Problems(case.id)
+    missing = [name for name in modalities if name not in case.images]
+    if missing:
+        problems.add(ProblemCode.MISSING_MODALITY, f"There is no {', '.join(missing)} image.")
+    volumes = {name: case.images[name] for name in modalities if name in case.images}
+    files, placed = _read(case, volumes, problems)
+    label = _read_label(case, files, problems)
+    reference = None
+    if label is not None and convention is not None:
+        try:
+            reference = convention.to_tissue(label.array)
+        except DataError as error:
+            problems.add(ProblemCode.BAD_LABEL_VALUE, str(error))
+    for name, image in placed.items():
+        problems.extend(_check_contrast(volumes[name], image.array))
+    grids = {volumes[name].path: image for name, image in placed.items()}
+    if case.label is not None and label is not None:
+        grids[case.label.path] = label
+    for path, image in grids.items():
+        problems.extend(_check_grid(path, image, next(iter(grids.values()))))
+    if problems.found:
+        return Examination(files, tuple(problems.found), None)
+    return Examination(files, (), _native({name: placed[name] for name in modalities}, reference))
+
+
+class _Problems:
+    """Collects what is wrong with one case."""
+
+    def __init__(self, case_id: str) -> None:
+        self.found: list[CaseProblem] = []
+        self._case_id = case_id
+
+    def add(self, code: ProblemCode, detail: str) -> None:
+        self.found.append(CaseProblem(self._case_id, code, detail))
+
+    def extend(self, found: Iterable[tuple[ProblemCode, str]]) -> None:
+        for code, detail in found:
+            self.add(code, detail)
+
+
+def _read(
+    case: Case, volumes: Mapping[str, Volume], problems: _Problems
+) -> tuple[dict[Path, StoredVolume], dict[str, StoredVolume]]:
+    """The files that can be read, each once, as one may hold all modalities, and the images in them."""
+    files: dict[Path, StoredVolume] = {}
+    placed: dict[str, StoredVolume] = {}
+    wanted = [*volumes.values(), *([case.label] if case.label else [])]
+    for path in dict.fromkeys(volume.path for volume in wanted):
+        try:
+            files[path] = read_nifti(path, case_id=case.id)
+        except CaseError as error:
+            problems.found.append(error.problem)
+    for name, volume in volumes.items():
+        if volume.path in files:
+            try:
+                placed[name] = pick_3d(files[volume.path], volume, case_id=case.id)
+            except CaseError as error:
+                problems.found.append(error.problem)
+                if volume.channel is not None:
+                    break  # the other channels of the file would say the same
+    return files, placed
+
+
+def _read_label(case: Case, files: Mapping[Path, StoredVolume], problems: _Problems) -> StoredVolume | None:
+    if case.label is None or case.label.path not in files:
+        return None
+    try:
+        return pick_3d(files[case.label.path], case.label, case_id=case.id)
+    except CaseError as error:
+        problems.found.append(error.problem)
+        return None
+
+
+def _check_contrast(volume: Volume, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, str]]:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = array.size - int(np.isfinite(array).sum())
+        yield ProblemCode.NON_FINITE, f"{volume.path} has {count} voxels that are NaN or infinite."
+        return
+    values = array[array != 0]
+    if values.size == 0 or values.min() == values.max():
+        seen = f"every nonzero voxel is {values[0]}" if values.size else "every voxel is 0"
+        yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} {seen}."
+
+
+def _check_grid(path: Path, placed: StoredVolume, first: StoredVolume) -> Iterator[tuple[ProblemCode, str]]:
+    """Whether an image has another shape or position than the first."""
+    shape = placed.array.shape
+    if shape != first.array.shape:
+        yield (
+            ProblemCode.SHAPE_MISMATCH,
+            f"{path} has the shape {shape}, the first image {first.array.shape}.",
+        )
+        return
+    corners = np.stack([*np.meshgrid(*((0, size - 1) for size in shape)), np.ones((2, 2, 2))]).reshape(4, 8)
+    shift = np.linalg.norm(((placed.affine - first.affine) @ corners)[:3], axis=0).max()
+    if shift > _AFFINE_TOLERANCE_VOXELS * min(spacing_ras(first.affine)):
+        yield ProblemCode.AFFINE_MISMATCH, f"{path} lies up to {shift:.2f} mm away from the first image."
+
+
+def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | None) -> NativeCase:
+    """Turn a sound case to RAS and crop it."""
+    first = next(iter(placed.values()))
+    orientation = orientation_of(first.affine)
+    images = {name: to_ras(image.array, orientation) for name, image in placed.items()}
+    tissues = None if reference is None else to_ras(reference, orientation)
+    marked = np.zeros(next(iter(images.values())).shape, dtype=bool)
+    for array in images.values():
+        marked |= array != 0
+    if tissues is not None:
+        marked |= tissues != 0
+    start, stop = _bounding_box(marked)
+    crop = crop_slices(start, stop)
+    return NativeCase(
+        images={name: array[crop] for name, array in images.items()},
+        reference=None if tissues is None else np.ascontiguousarray(tissues[crop]),
+        spacing_mm=spacing_ras(first.affine),
+        file_shape=_shape3d(first.array.shape),
+        file_affine=first.affine,
+        orientation=orientation,
+        crop_start=start,
+        crop_stop=stop,
+    )
+
+
+def _bounding_box(marked: NDArray[np.bool_]) -> tuple[Shape3D, Shape3D]:
+    """First and one-past-last index of what is marked, plus the margin where the volume has room for it."""
+    bounds = list(_extents(marked))
+    start = [max(first - _MARGIN_VOXELS, 0) for first, _ in bounds]
+    stop = [
+        min(last + 1 + _MARGIN_VOXELS, size) for (_, last), size in zip(bounds, marked.shape, strict=True)
+    ]
+    return _shape3d(tuple(start)), _shape3d(tuple(stop))
+
+
+def _extents(marked: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        indices = np.flatnonzero(marked.any(axis=others))
+        yield int(indices[0]), int(indices[-1])
+
+
+def _shape3d(shape: tuple[int, ...]) -> Shape3D:
+    x, y, z = shape
+    return x, y, z
