@@ -133,7 +133,8 @@ def _fit_gpu(
             "learning.patch_voxels",
             patch,
             f"the median case ({fingerprint.data.extent_of}) has {_shape(case)} voxels; this is the largest "
-            f"part of it with which {learning.network} is estimated to fit the smallest GPU ({gpu_gib:.0f} GiB)",
+            f"part of it with which {learning.network} is estimated to fit {gpu_gib:.0f} GiB "
+            f"({fingerprint.machines})",
         ),
         Choice(
             "learning.batch_size",

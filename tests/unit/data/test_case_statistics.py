@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from consilium.data import case_statistics as module
+from consilium.data.case_statistics import INTENSITY_BINS, INTENSITY_RANGE, describe_case, describe_cohort
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.preprocessing import read_native
+from consilium.errors import Cancelled
+
+from .hospital import MODALITIES, head, label, one_case
+
+AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])  # voxels of 1 x 2 x 3 mm
+
+
+def describe(folder, images, drawn=None, affine=AFFINE):
+    convention = None if drawn is None else LabelConvention.BRATS_2018
+    return describe_case(read_native(one_case(folder, images, drawn, affine), convention, tuple(images)))
+
+
+def silent(*arguments):
+    return None
+
+
+def cohort_of(hospital):
+    return read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+def kept_numbers(hospital, tmp_path, cancelled=lambda: False):
+    return describe_cohort(
+        cohort_of(hospital), MODALITIES, tmp_path / "cache", progress=silent, cancelled=cancelled
+    )
+
+
+def test_numbers_of_a_case_worked_out_by_hand(tmp_path):
+    image = np.zeros((12, 14, 10), dtype=np.int16)
+    image[4:6, 4:8, 4:6] = 10  # 16 voxels
+    image[4:6, 4:6, 4:6] = 30  # 8 of them
+    image[4, 4, 4] = 50
+    numbers = describe(tmp_path, {"t1": image}, label((0, 1, 2, 4)))
+    assert numbers.spacing_mm == (1, 2, 3)
+    # The box holds the image and the label (y from 3 to 8), and two voxels around.
+    assert numbers.extent_mm == ((2 + 4) * 1, (6 + 4) * 2, (2 + 4) * 3)
+    assert numbers.median == {"t1": 20}
+    volume_ml = 8 * 1 * 2 * 3 / 1000
+    assert numbers.tissue_ml == {
+        Tissue.NECROTIC_CORE: pytest.approx(volume_ml),
+        Tissue.EDEMA: pytest.approx(volume_ml),
+        Tissue.ENHANCING: pytest.approx(volume_ml),
+        Tissue.RESECTION_CAVITY: 0,
+    }
+    values = np.array([10] * 8 + [30] * 7 + [50])
+    places = (values - values.mean()) / values.std()
+    counts, _ = np.histogram(places, bins=INTENSITY_BINS, range=INTENSITY_RANGE)
+    assert numbers.intensity["t1"] == pytest.approx(counts / 16)
+
+
+def test_a_scanners_gain_changes_the_scale_and_not_the_intensities(tmp_path):
+    image = head()
+    first = describe(tmp_path / "1", {"t1": image})
+    second = describe(tmp_path / "2", {"t1": image * np.int16(7)})
+    assert second.intensity["t1"] == pytest.approx(first.intensity["t1"])
+    assert second.median["t1"] == 7 * first.median["t1"]
+
+
+def test_what_lies_beyond_the_range_is_in_the_last_bin(tmp_path):
+    image = head().astype(np.int16)
+    image[image > 0] = 100
+    image[5, 5, 5] = 30000
+    image[5, 5, 6] = 101
+    shares = describe(tmp_path, {"t1": image}).intensity["t1"]
+    assert sum(shares) == pytest.approx(1)
+    assert shares[-1] == pytest.approx(1 / np.count_nonzero(image))
+
+
+def test_an_unlabeled_case_has_no_volumes(tmp_path):
+    assert describe(tmp_path, {"t1": head()}).tissue_ml is None
+
+
+def test_a_case_is_read_once(hospital, tmp_path, monkeypatch):
+    for name in ("A", "B"):
+        hospital.brats(name)
+    first, _ = kept_numbers(hospital, tmp_path)
+    read = []
+    monkeypatch.setattr(module, "read_native", lambda case, *rest: read.append(case.id) or 1 / 0)
+    again, _ = kept_numbers(hospital, tmp_path)
+    assert again == first
+    assert not read
+
+
+def test_a_changed_file_is_read_again(hospital, tmp_path):
+    hospital.brats("A")
+    ((_, before),), _ = kept_numbers(hospital, tmp_path)
+    hospital.image("A/A_t1.nii.gz", head(seed=99))
+    ((_, after),), _ = kept_numbers(hospital, tmp_path)
+    assert after.intensity["t1"] != before.intensity["t1"]
+    assert after.intensity["t2"] == before.intensity["t2"]
+
+
+def test_a_damaged_entry_is_made_anew(hospital, tmp_path):
+    hospital.brats("A")
+    first, _ = kept_numbers(hospital, tmp_path)
+    (entry,) = (tmp_path / "cache/statistics").iterdir()
+    entry.write_text(entry.read_text()[:40])
+    assert kept_numbers(hospital, tmp_path)[0] == first
+
+
+def test_a_bad_case_is_a_problem_and_the_others_are_described(hospital, tmp_path):
+    hospital.brats("A")
+    hospital.brats("B")
+    hospital.image("B/B_t2.nii.gz", np.zeros((12, 14, 10), dtype=np.int16))
+    described, problems = kept_numbers(hospital, tmp_path)
+    assert [case.id for case, _ in described] == ["A"]
+    assert [(problem.case_id, problem.code.value) for problem in problems] == [("B", "constant_image")]
+
+
+def test_nothing_is_written_into_the_hospitals_folder(hospital, tmp_path):
+    hospital.brats("A")
+    before = sorted(hospital.folder.rglob("*"))
+    kept_numbers(hospital, tmp_path)
+    assert sorted(hospital.folder.rglob("*")) == before
+
+
+def test_stopping_keeps_what_is_ready(hospital, tmp_path):
+    for name in ("A", "B"):
+        hospital.brats(name)
+    asked = iter([False, True])
+    with pytest.raises(Cancelled):
+        kept_numbers(hospital, tmp_path, cancelled=lambda: next(asked))
+    assert len(list((tmp_path / "cache/statistics").iterdir())) == 1
