@@ -91,10 +91,11 @@ def _print_report(readiness: Readiness, *, show_cases: bool) -> None:
     console = Console(highlight=False)
     console.print(_table(readiness, show_cases=show_cases))
     counts = Counter(finding.status.value for finding in readiness.findings)
-    console.print(
+    summary = (
         f"{readiness.site}: {'ready' if readiness.ready else 'not ready'} for job {readiness.job}; "
         + ", ".join(f"{counts[status]} {status}" for status in _MARKS)
     )
+    console.print(summary, markup=False)
 
 
 def _table(readiness: Readiness, *, show_cases: bool) -> Table:
@@ -102,7 +103,7 @@ def _table(readiness: Readiness, *, show_cases: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, title=f"Site {readiness.site}, federation {readiness.project}")
+    table = Table(box=SIMPLE_HEAD, title=Text(f"Site {readiness.site}, federation {readiness.project}"))
     for title in ("", "check", "seen"):
         table.add_column(title, overflow="fold")
     for finding in readiness.findings:

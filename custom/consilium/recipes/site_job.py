@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from consilium.errors import ConfigurationError
 from consilium.provisioning.check.job import SiteJob
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.job_folder import is_statistics_job, read_job_folder
 
 
 def load_site_job(name_or_folder: str) -> SiteJob:
@@ -20,7 +21,7 @@ def load_site_job(name_or_folder: str) -> SiteJob:
         name_or_folder: The folder of an exported job, or a name of `consilium jobs list`.
 
     Raises:
-        ConfigurationError: If it is neither, or the job can't be used.
+        ConfigurationError: If it is neither, or the job can't be used or trains nothing.
     """
     folder = Path(name_or_folder)
     if folder.is_dir():
@@ -30,6 +31,11 @@ def load_site_job(name_or_folder: str) -> SiteJob:
 
 
 def _read(folder: Path) -> SiteJob:
+    if is_statistics_job(folder):
+        raise ConfigurationError(
+            f"job {folder.name!r} trains nothing, so a machine can't be judged by it; name one that trains, for "
+            "example brain_tumor_fedavg"
+        )
     job = read_job_folder(folder)
     meta = json.loads((folder / "meta.json").read_text())
     client = next(folder.glob("*/config/config_fed_client.json"))
