@@ -33,8 +33,8 @@ def load_site_job(name_or_folder: str) -> SiteJob:
 def _read(folder: Path) -> SiteJob:
     if is_statistics_job(folder):
         raise ConfigurationError(
-            f"job {folder.name!r} trains nothing, so a machine can't be judged by it; name one that trains, for "
-            "example brain_tumor_fedavg"
+            f"job {folder.name!r} trains nothing, so a machine can't be judged by it; name one that trains, "
+            "for example brain_tumor_fedavg"
         )
     job = read_job_folder(folder)
     meta = json.loads((folder / "meta.json").read_text())
