@@ -9,18 +9,21 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.fuel.sec.audit import AuditService
 from nvflare.private.fed.server import admin, job_cmds
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
+from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
 from consilium.errors import ConfigurationError
 from consilium.federation.job_rules import MAX_BYTES, MAX_FILES, job_fault
 from consilium.federation.job_validator import why_forbidden
 
 _AUDITED_CHARACTERS = 100
+_DROPPED_DEFAULT = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
 
 class ServerGuard(FLComponent):  # type: ignore[misc]
@@ -73,12 +76,28 @@ class SubmittedJobValidator(JobMetaValidator):  # type: ignore[misc]
         """
         fault = _archive_fault(job_name, Path(job_data)) if isinstance(job_data, str) else "it is no file"
         if fault is None:
-            checked: tuple[bool, str, dict[str, Any]] = super().validate(job_name, job_data)
-            return checked
+            valid, reason, meta = super().validate(job_name, job_data)
+            return valid, reason, _restore_default_resources(meta)
         reason = f"job {job_name!r} is refused: {fault}"
         _record("server policy", "job refused", reason)
         _discard(job_data)
         return False, reason, {}
+
+
+def _restore_default_resources(meta: dict[str, Any]) -> dict[str, Any]:
+    """Give `@default` of a job's resource_spec its `@` back.
+
+    `nvflare job submit` of 2.9 reads `meta.json` through a HOCON parser that drops it. What every site is
+    asked for would then be asked of a site named `default`, so of none.
+    """
+    spec = meta.get(JobMetaKey.RESOURCE_SPEC.value) if meta else None
+    if not isinstance(spec, dict) or _DROPPED_DEFAULT not in spec or PORTABLE_RESOURCE_DEFAULT_KEY in spec:
+        return meta
+    restored = {
+        PORTABLE_RESOURCE_DEFAULT_KEY if site == _DROPPED_DEFAULT else site: resources
+        for site, resources in spec.items()
+    }
+    return {**meta, JobMetaKey.RESOURCE_SPEC.value: restored}
 
 
 def _archive_fault(job_name: str, archive: Path) -> str | None:

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -265,3 +266,18 @@ def test_flare_itself_takes_the_hospital_s_tighter_file_before_the_default(kits)
         assert workspace.get_resources_file_path() == str(path)
     finally:
         path.unlink()
+
+
+def test_a_certificate_taken_out_of_the_state_is_made_anew_and_no_other(tmp_path, workspace, kits):
+    project = shipped_project()
+    folder = Path(shutil.copytree(workspace / project["name"], tmp_path / project["name"])).parent
+    state = folder / project["name"] / "state" / "cert.json"
+    certificates = read(state)
+    del certificates["north"]
+    state.write_text(json.dumps(certificates))
+    later = provision(folder, project)
+    for name in ("client.crt", "client.key"):
+        assert (later / "north/startup" / name).read_bytes() != (kits / "north/startup" / name).read_bytes()
+        assert (later / "south/startup" / name).read_bytes() == (kits / "south/startup" / name).read_bytes()
+    root = "north/startup/rootCA.pem"
+    assert (later / root).read_bytes() == (kits / root).read_bytes()
