@@ -9,23 +9,19 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from consilium.errors import ConfigurationError, DataError, SiteRefusal
-from consilium.learning.device import available_cores, open_device
-from consilium.learning.evaluator import evaluate
-from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model
-from consilium.learning.participant import SiteData, SiteSettings, prepare_site
-from consilium.learning.predictor import Predictor
-from consilium.learning.settings import ComputeSettings
+from consilium.errors import ConfigurationError
+from consilium.learning.device import available_cores
+from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
+from consilium.learning.participant import SiteData, SiteSettings
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.report.build import build_report
-from consilium.report.pictures import PatientPicture, pick_patient, render_patient
-from consilium.report.progress import JobProgress
+from consilium.report.patients import draw_patients, prepare_sites
+from consilium.report.progress import describe_progress
 from consilium.report.records import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
-from consilium.tasks import get_task
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
@@ -78,10 +74,12 @@ class Study:
         started = time.monotonic()
         stages = Stages.open(self._out / "stages.json", key=self._key())
         federation = self._federate(stages)
-        data = self._prepare()
+        data = prepare_sites(self._sites, self._job.learning)
         baselines = self._train_baselines(stages, data) if self._compare else None
         self._display.show("drawing one patient of every hospital")
-        patients = self._picture(data)
+        patients = draw_patients(
+            data, self._job.learning, self._out / "result" / LAST_MODEL, self._out / "report"
+        )
         seconds = {"federated": stages.seconds["federated"], **(seconds_before or {})}
         seconds["total"] = time.monotonic() - started + sum((seconds_before or {}).values())
         page = build_report(
@@ -102,7 +100,7 @@ class Study:
         with SimulatedJob(self._job.path, self._sites, self._out / "simulation") as simulation:
             while simulation.running():
                 progress = simulation.progress()
-                self._display.show(_describe(progress) if progress else "starting FLARE")
+                self._display.show(describe_progress(progress) if progress else "starting FLARE")
                 simulation.wait(_SECONDS_BETWEEN_LOOKS)
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir(parents=True)
@@ -115,16 +113,6 @@ class Study:
             if answer.outcome not in ("evaluated", "trained"):
                 self._display.say(f"  {site} is NOT part of the result: {answer.reason or answer.outcome}")
         return federation
-
-    def _prepare(self) -> dict[str, SiteData]:
-        """Open the sites' caches here as well, for what a real server could not do."""
-        data = {}
-        for name, site in self._sites.items():
-            try:
-                data[name] = prepare_site(site, self._job.learning)
-            except (SiteRefusal, DataError):
-                continue  # the site refused in the federation too, which the report says with the reason
-        return data
 
     def _train_baselines(self, stages: Stages, data: Mapping[str, SiteData]) -> BaselineRecord:
         path = self._out / "result" / "baselines.json"
@@ -147,26 +135,6 @@ class Study:
             f"alone{_mean_dice(own)} on their own patients; pooled{_mean_dice(baselines.pooled)}"
         )
         return baselines
-
-    def _picture(self, data: Mapping[str, SiteData]) -> dict[str, PatientPicture]:
-        learning = self._job.learning
-        task, device = get_task(learning.task), open_device(ComputeSettings())
-        weights, _ = load_model(self._out / "result" / LAST_MODEL)
-        predictor = Predictor(task, learning, weights, device)
-        pictures = {}
-        folder = self._out / "report"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, site in data.items():
-            if not site.validation:
-                continue
-            scores = evaluate(task, learning, weights, site.validation, device, distances=False)
-            case, its_scores = pick_patient(site.validation, scores)
-            path = folder / f"patient_{name}.png"
-            render_patient(
-                case, predictor.regions(case), task.regions, path, modalities=task.modalities, title=name
-            )
-            pictures[name] = PatientPicture(path, its_scores)
-        return pictures
 
     def _key(self) -> str:
         """Return a hash of what the results depend on: another job or other sites start a new study."""
@@ -221,19 +189,6 @@ def site_settings(
         )
         for name, folder in sites.items()
     }
-
-
-def _describe(progress: JobProgress) -> str:
-    """Return, for example, `round 2 of 5, about 1:10 left | aster training 12/40, birch sent`."""
-    sites = ", ".join(f"{name} {state}" for name, state in sorted(progress.sites.items()))
-    if progress.round == 0:
-        return f"before the first round | {sites or 'waiting for the sites'}"
-    elapsed = time.time() - progress.started
-    left = ""
-    if progress.round > 1:
-        seconds = elapsed / (progress.round - 0.5) * (progress.rounds - progress.round + 0.5)
-        left = f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
-    return f"round {progress.round} of {progress.rounds}{left} | {sites or 'waiting for the sites'}"
 
 
 def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> str:
