@@ -15,6 +15,9 @@ from consilium.cli.cohort import EPILOG as COHORT_EPILOG
 from consilium.cli.cohort import cohort
 from consilium.cli.demo import demo
 from consilium.cli.jobs import app as jobs
+from consilium.cli.poc import app as poc
+from consilium.cli.report import EPILOG as REPORT_EPILOG
+from consilium.cli.report import report
 from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
 from consilium.cli.simulate import simulate
 from consilium.errors import ConsiliumError
@@ -33,7 +36,9 @@ app.command()(demo)
 app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
+app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")
+app.add_typer(poc, name="poc")
 
 
 def main() -> None:

@@ -117,16 +117,19 @@ def _shorten(line: str) -> str:
     return f"{line[: _LINE_LENGTH // 3]} ... {line[-2 * _LINE_LENGTH // 3 :]}"
 
 
-def stop_process_tree(pid: int) -> None:
-    """End a process and everything that it started, by their process ids: first politely, then for sure."""
-    try:
-        root = psutil.Process(pid)
-        processes = [*root.children(recursive=True), root]
-    except psutil.NoSuchProcess:
-        return
-    for process in processes:
+def stop_process_tree(*pids: int) -> None:
+    """End processes and everything that they started, by their ids: first politely, then for sure."""
+    processes: dict[int, psutil.Process] = {}
+    for pid in pids:
+        try:
+            root = psutil.Process(pid)
+            for process in (*root.children(recursive=True), root):
+                processes.setdefault(process.pid, process)
+        except psutil.NoSuchProcess:
+            continue
+    for process in processes.values():
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(processes, timeout=_SECONDS_TO_END)
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=_SECONDS_TO_END)
     for process in alive:
         _signal(process, kill=True)
 

@@ -1,0 +1,154 @@
+"""`consilium poc`: a federation of real processes on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from consilium.poc.federation import PocStatus
+    from consilium.poc.trial import Ended
+
+NOT_COMPLETE = 1
+"""Exit code: the job ended partially or failed, or the POC is not up."""
+
+EPILOG = """
+Everything at once, then the report's path:
+
+  $ consilium poc run
+
+Step by step:
+
+  $ consilium poc up
+
+  $ consilium poc submit jobs/brain_tumor_fedavg
+
+  $ consilium poc status
+
+  $ consilium poc down
+
+Exit code: 0 all sites took part to the end, 1 the job is partial or failed, 2 what the message says.
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    epilog=EPILOG,
+    help="Run FLARE's proof of concept: the server and three hospitals as real processes on this machine.",
+)
+
+Out = Annotated[Path, typer.Option(help="Folder of the POC; everything lies below it.")]
+ProjectFile = Annotated[Path, typer.Option(help="FLARE project file: who takes part.")]
+Hospitals = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder with a subfolder of cases for every site; default: synthetic hospitals.",
+        show_default=False,
+    ),
+]
+Job = Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.")]
+
+_OUT = Path("runs/poc")
+_PROJECT = Path("poc/project.yml")
+_JOB = Path("jobs/brain_tumor_fedavg")
+
+
+@app.command()
+def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None) -> None:
+    """Start the server and the sites with the policy of real sites.
+
+    Jobs of an earlier POC in OUT are forgotten; downloaded results stay. `~/.nvflare` is not touched.
+    """
+    from consilium.poc.federation import Poc
+    from consilium.poc.project import Project
+    from consilium.poc.trial import find_hospitals, start
+    from consilium.simulation.display import Display
+
+    poc, wanted = Poc(out), Project.read(project)
+    with Display() as display:
+        start(poc, wanted, find_hospitals(wanted, hospitals, poc.folder, display), display)
+    typer.echo(poc.kits)
+
+
+@app.command()
+def submit(job: Job = _JOB, out: Out = _OUT) -> None:
+    """Submit a job, show how it goes, download its result, write its report.
+
+    After Ctrl-C the job goes on: `consilium poc status` shows it, `consilium poc down` stops everything.
+    """
+    from consilium.poc.federation import Poc
+    from consilium.poc.trial import run_job
+    from consilium.simulation.display import Display
+
+    try:
+        with Display() as display:
+            ended = run_job(Poc(out), job, display)
+    except KeyboardInterrupt:
+        typer.echo("a submitted job goes on; `consilium poc status` shows it", err=True)
+        raise typer.Exit(NOT_COMPLETE) from None
+    _finish(ended)
+
+
+@app.command()
+def status(
+    out: Out = _OUT,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
+) -> None:
+    """Show processes, sites, jobs and rounds; exit code 1 unless the server and all sites run."""
+    from consilium.poc.federation import Poc
+
+    state = Poc(out).status()
+    if as_json:
+        typer.echo(json.dumps(state.as_json(), indent=2))
+    else:
+        _print_status(state)
+    raise typer.Exit(0 if state.up else NOT_COMPLETE)
+
+
+@app.command()
+def down(out: Out = _OUT) -> None:
+    """Stop the server and the sites, after a crash as well."""
+    from consilium.poc.federation import Poc
+
+    ran = Poc(out).down()
+    typer.echo("down: nothing runs on" if ran else "nothing was running", err=True)
+
+
+@app.command()
+def run(
+    job: Job = _JOB, out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None
+) -> None:
+    """Do all of it: synthetic hospitals, real processes, one job, the report; then stop everything."""
+    from consilium.poc.federation import Poc
+    from consilium.poc.project import Project
+    from consilium.poc.trial import run_all
+    from consilium.simulation.display import Display
+
+    with Display() as display:
+        ended = run_all(Poc(out), Project.read(project), job, hospitals, display)
+    _finish(ended)
+
+
+def _finish(ended: Ended) -> None:
+    from consilium.cli.report import print_outcome
+
+    print_outcome(ended.outcome)
+    typer.echo(ended.page)
+    raise typer.Exit(0 if ended.outcome.kind == "success" else NOT_COMPLETE)
+
+
+def _print_status(state: PocStatus) -> None:
+    for name, pids in state.processes.items():
+        listed = ", ".join(map(str, pids)) or "NOT running"
+        typer.echo(f"{name}: {'processes ' if pids else ''}{listed}")
+    if state.jobs is None:
+        typer.echo("jobs: the server does not answer")
+        return
+    typer.echo(f"server's port: {', '.join(map(str, state.ports))}")
+    for job in state.jobs:
+        typer.echo(f"{job.job_id} {job.name}: {job.status}{f' | {job.progress}' if job.progress else ''}")
+    if not state.jobs:
+        typer.echo("jobs: none yet; `consilium poc submit` submits one")

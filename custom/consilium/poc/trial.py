@@ -1,0 +1,141 @@
+"""A job in a running POC from its submission to the report, and the whole around it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from consilium.data.synthetic import DEMO_COHORT, make_cohort
+from consilium.errors import ConfigurationError
+from consilium.learning.device import available_cores
+from consilium.learning.model_file import LAST_MODEL
+from consilium.poc.command import PocError
+from consilium.poc.federation import Poc, is_completed
+from consilium.poc.project import Project
+from consilium.recipes.job_folder import read_job_folder
+from consilium.report.build import build_report
+from consilium.report.download import find_result, load_result
+from consilium.report.outcome import Outcome, judge_outcome
+from consilium.report.patients import draw_patients, prepare_sites
+from consilium.simulation.display import Display
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        job_id: FLARE's id.
+        outcome: Success, partial or failure, with reasons.
+        page: The report.
+    """
+
+    job_id: str
+    outcome: Outcome
+    page: Path
+
+
+def find_hospitals(project: Project, folder: Path | None, out: Path, display: Display) -> dict[str, Path]:
+    """Return the sites' folders: those in a given folder, or synthetic ones, made where they are missing.
+
+    Args:
+        project: Who takes part.
+        folder: A folder with a subfolder of cases for every site; None for synthetic hospitals.
+        out: Where synthetic hospitals go.
+        display: Where progress is shown.
+
+    Raises:
+        ConfigurationError: If a folder is missing, or a site is none of the demo's hospitals.
+    """
+    if folder is not None:
+        missing = [name for name in project.sites if not (folder / name).is_dir()]
+        if missing:
+            raise ConfigurationError(
+                f"{folder} has no subfolder {', '.join(missing)}; it needs one for every site of the "
+                f"project: {', '.join(project.sites)}"
+            )
+        return {name: folder / name for name in project.sites}
+    known = {hospital.name: hospital for hospital in DEMO_COHORT.hospitals}
+    unknown = project.sites.keys() - known.keys()
+    if unknown:
+        raise ConfigurationError(
+            f"there are no synthetic patients for {', '.join(sorted(unknown))}; known: {', '.join(known)}. "
+            "Give a folder with cases for every site: --hospitals DIR"
+        )
+    cohort = make_cohort(
+        DEMO_COHORT.model_copy(update={"hospitals": tuple(known[name] for name in project.sites)}),
+        out / "hospitals",
+        workers=available_cores(),
+        progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
+    )
+    display.say(f"cohort: {cohort.written} patients made" if cohort.written else "cohort: there already")
+    return cohort.hospitals
+
+
+def start(poc: Poc, project: Project, hospitals: Mapping[str, Path], display: Display) -> None:
+    """Start a POC.
+
+    Raises:
+        ConsiliumError: If it can't be started; nothing runs on then.
+    """
+    display.show("starting the server and the sites")
+    local = poc.up(project, hospitals)
+    if local.ports != project.ports:
+        display.say(
+            f"port {', '.join(map(str, project.ports))} is in use: the server listens on "
+            f"{', '.join(map(str, local.ports))}"
+        )
+    display.say(f"up: {local.server} and {', '.join(local.sites)}, in {poc.kits}")
+
+
+def run_job(poc: Poc, job: Path, display: Display) -> Ended:
+    """Submit a job, show how it goes, download its result, write the report.
+
+    Raises:
+        ConfigurationError: If the folder is not a job that trains; nothing was submitted then.
+        PocError: If the POC does not run, the job is refused, or leaves no result.
+    """
+    read = read_job_folder(job)
+    started = time.monotonic()
+    job_id = poc.submit(job)
+    display.say(f"submitted {job.name} as {job_id}")
+    status = poc.wait(job_id, display.show)
+    seconds = time.monotonic() - started
+    display.say(f"{job_id}: {status}")
+    downloaded = poc.download(job_id)
+    try:
+        federation = load_result(downloaded)
+    except ConfigurationError as error:
+        raise PocError(f"job {job_id} ended with {status} and left no record: {error}") from error
+    outcome = judge_outcome(federation)
+    if outcome.kind != "failure" and not is_completed(status):
+        outcome = Outcome("failure", (f"FLARE ended the job with {status}", *outcome.reasons))
+    report, model = downloaded / "report", find_result(downloaded) / LAST_MODEL
+    patients = {}
+    if model.exists() and outcome.kind != "failure":
+        display.show("drawing one patient of every hospital")
+        data = prepare_sites(poc.project().sites, read.learning)
+        patients = draw_patients(data, read.learning, model, report)
+    page = build_report(report, federation, baselines=None, seconds={"federated": seconds}, patients=patients)
+    return Ended(job_id, outcome, page)
+
+
+def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, display: Display) -> Ended:
+    """Make the cohort, start everything, run a job, stop everything whatever happens.
+
+    Raises:
+        ConsiliumError: If a step can't be done.
+    """
+    read_job_folder(job)
+    folders = find_hospitals(project, hospitals, poc.folder, display)
+    start(poc, project, folders, display)
+    try:
+        ended = run_job(poc, job, display)
+        display.show("stopping the server and the sites")
+        poc.down()
+    finally:
+        poc.end()
+    display.say("down: nothing runs on")
+    return ended
