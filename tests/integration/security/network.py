@@ -1,0 +1,152 @@
+"""One network namespace for each host of a federation, between which only the server's port is open."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+SERVER = "server"
+_NAME = re.compile(r"consilium-(\d+)-")
+
+
+def missing() -> str | None:
+    """Say what keeps this machine from having network namespaces; None if nothing does."""
+    if shutil.which("ip") is None:
+        return "`ip` (iproute2) is not installed"
+    if os.geteuid() != 0:
+        return "network namespaces take root"
+    probe = f"consilium-{os.getpid()}-probe"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
+    if made.returncode:
+        return f"`ip netns add` is refused: {made.stderr.strip()}"
+    _ip("netns", "del", probe)
+    return None
+
+
+class Network:
+    """The server and the hospitals, each with a network of its own and a cable to the server.
+
+    A hospital's routing rules let nothing out but TCP to the server's port. The server forwards nothing, so
+    no hospital reaches another. This process, the one where users sit, has a cable to the server as well.
+
+    Without namespaces all hosts share this machine's loopback: whatever does not depend on who can reach whom
+    is tested all the same.
+
+    Args:
+        hospitals: Their names.
+        port: The server's, the only one that is open.
+        isolated: Whether to make namespaces.
+    """
+
+    def __init__(self, hospitals: Sequence[str], port: int, *, isolated: bool) -> None:
+        self.isolated = isolated
+        self.port = port
+        self._pid = os.getpid()
+        self._hosts = (SERVER, *hospitals)
+        subnet = f"10.{64 + self._pid // 256 % 128}.{self._pid % 256}"
+        self.address = {name: f"{subnet}.{index}" for index, name in enumerate(self._hosts, start=1)}
+        self._users = f"{subnet}.250"
+        if not isolated:
+            self.address = dict.fromkeys(self._hosts, "127.0.0.1")
+            return
+        _remove_orphans()
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def command(self, host: str, words: Sequence[str]) -> list[str]:
+        """Return the command line that runs a command at a host."""
+        return [*(("ip", "netns", "exec", self._namespace(host)) if self.isolated else ()), *words]
+
+    def bytes_sent(self, hospital: str) -> int:
+        """Return how many bytes a hospital's network card has sent, headers of all layers included."""
+        return self._count(hospital, "tx_bytes")
+
+    def bytes_received(self, hospital: str) -> int:
+        """Return how many bytes a hospital's network card has received."""
+        return self._count(hospital, "rx_bytes")
+
+    def close(self) -> None:
+        """Take everything down; what still runs in a namespace is ended."""
+        if self.isolated:
+            for host in self._hosts:
+                _remove(self._namespace(host))
+
+    def _build(self) -> None:
+        for host in self._hosts:
+            _ip("netns", "add", self._namespace(host))
+            self._ip_at(host, "link", "set", "lo", "up")
+        for index, hospital in enumerate(self._hosts[1:], start=1):
+            server_end = f"v{self._pid}x{index}"
+            _ip("link", "add", server_end, "netns", self._namespace(SERVER),
+                "type", "veth", "peer", "name", "eth0", "netns", self._namespace(hospital))  # fmt: skip
+            self._connect(SERVER, server_end, self.address[SERVER], self.address[hospital])
+            self._connect(hospital, "eth0", self.address[hospital], self.address[SERVER])
+            self._close_all_but_the_port(hospital)
+        users_end = f"v{self._pid}x0"
+        _ip("link", "add", users_end, "type", "veth",
+            "peer", "name", users_end, "netns", self._namespace(SERVER))  # fmt: skip
+        self._connect(SERVER, users_end, self.address[SERVER], self._users)
+        self._connect(None, users_end, self._users, self.address[SERVER])
+
+    def _connect(self, host: str | None, interface: str, address: str, peer: str) -> None:
+        for words in (
+            ("addr", "add", f"{address}/32", "dev", interface),
+            ("link", "set", interface, "up"),
+            ("route", "add", f"{peer}/32", "dev", interface, "src", address),
+        ):
+            self._ip_at(host, *words)
+
+    def _close_all_but_the_port(self, hospital: str) -> None:
+        to_server = ("to", self.address[SERVER], "ipproto", "tcp", "dport", str(self.port))
+        self._ip_at(hospital, "rule", "add", "pref", "100", *to_server, "lookup", "main")
+        self._ip_at(hospital, "rule", "add", "pref", "200", "prohibit")
+        for default in ("32766", "32767"):
+            self._ip_at(hospital, "rule", "del", "pref", default)
+
+    def _namespace(self, host: str) -> str:
+        return f"consilium-{self._pid}-{host}"
+
+    def _ip_at(self, host: str | None, *words: str) -> None:
+        _ip(*(() if host is None else ("-n", self._namespace(host))), *words)
+
+    def _count(self, hospital: str, counter: str) -> int:
+        assert self.isolated, "bytes can be told apart by hospital only in namespaces"
+        path = f"/sys/class/net/eth0/statistics/{counter}"
+        shown = subprocess.run(
+            self.command(hospital, ["cat", path]), capture_output=True, text=True, check=True
+        )
+        return int(shown.stdout)
+
+
+def _remove_orphans() -> None:
+    """Remove the namespaces of runs that were killed before they could."""
+    folder = Path("/var/run/netns")
+    for path in folder.iterdir() if folder.is_dir() else ():
+        match = _NAME.match(path.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            _remove(path.name)
+
+
+def _remove(namespace: str) -> None:
+    if not Path("/var/run/netns", namespace).exists():
+        return
+    shown = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
+    for pid in shown.stdout.split():
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(pid)).kill()
+    _ip("netns", "del", namespace)
+
+
+def _ip(*words: str) -> None:
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr.strip()}"
