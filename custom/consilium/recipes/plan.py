@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from consilium.errors import ConfigurationError
@@ -152,8 +153,22 @@ def _normalization(fingerprint: Fingerprint) -> Choice:
     return Choice(None, "each image to zero mean and unit standard deviation over its brain", reason)
 
 
-def _bytes(learning: LearningSettings, patch: Sequence[int], batch: int) -> int:
-    return gpu_bytes(learning.model_copy(update={"patch_voxels": tuple(patch), "batch_size": batch}))
+def _bytes(learning: LearningSettings, patch: Sequence[int], batch: int) -> float:
+    """What a step takes in bytes; as activations grow with the voxels, two estimates tell all others."""
+    fixed, per_voxel = _line(learning.task, learning.network)
+    return fixed + per_voxel * batch * math.prod(patch)
+
+
+@lru_cache
+def _line(task: str, network: str) -> tuple[float, float]:
+    """Bytes of a step without any voxel, and of each voxel."""
+    sizes = [
+        LearningSettings(task=task, network=network, patch_voxels=(edge, edge, edge), batch_size=1)
+        for edge in (32, 64)
+    ]
+    (small, first), (large, second) = ((math.prod(one.patch_voxels), gpu_bytes(one)) for one in sizes)
+    per_voxel = (second - first) / (large - small)
+    return first - per_voxel * small, per_voxel
 
 
 def _whole(case: Sequence[float]) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ def draw_volumes(
 def _figure(panels: int, palette: Palette) -> tuple[Figure, list[Any]]:
     figure = Figure(figsize=(12.4, 3.6), facecolor=palette.paper)
     FigureCanvasAgg(figure)
-    axes = list(figure.subplots(1, max(panels, 1), squeeze=False)[0])
+    axes = list(figure.subplots(1, panels, squeeze=False)[0])
     figure.subplots_adjust(left=0.03, right=0.995, top=0.9, bottom=0.26, wspace=0.16)
     return figure, axes
 

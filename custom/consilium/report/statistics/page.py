@@ -49,6 +49,7 @@ def render_statistics(record: StatisticsRecord) -> str:
             draw_volumes(volumes, titles, sites, palette),
         )
         for palette in (LIGHT, DARK)
+        if record.features
     ]
     return (
         page_environment()

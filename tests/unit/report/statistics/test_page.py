@@ -1,0 +1,109 @@
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.report.statistics.page import build_statistics_report, render_statistics
+from consilium.report.statistics.record import SiteAnswer
+
+from .records import record
+
+SITES = {"north": 12, "south": 4}
+TIMES = "\N{MULTIPLICATION SIGN}"
+VOID = {"meta", "img", "source", "link", "br"}
+
+
+class Tags(HTMLParser):
+    """Checks that what is opened is closed, and gathers the text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(html):
+    tags = Tags()
+    tags.feed(html)
+    assert tags.open == []
+    return re.sub(r"\s+", " ", " ".join(tags.text))
+
+
+def test_the_page_is_one_file_with_its_pictures_and_no_link_elsewhere(tmp_path):
+    record(SITES).save(tmp_path)
+    page = build_statistics_report(tmp_path, tmp_path / "report")
+    html = page.read_text()
+    pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)
+    assert len(pictures) == 4
+    assert all(b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+    assert "<script" not in html
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+
+
+def test_the_page_has_each_hospitals_numbers():
+    volumes = {"volume_wt": {"north": [52.5] * 12, "south": [102.5] * 4}}
+    spacing = {"spacing_z": {"north": [1.0] * 12, "south": [1.0, 5.0, 5.0, 5.0]}}
+    text = read(render_statistics(record(SITES, volumes | spacing)))
+    assert f"north 12 12 1 5.1 {TIMES} 5.1 {TIMES} 1.0" in text
+    assert f"south 4 4 1 5.1 {TIMES} 5.1 {TIMES} 5.0" in text
+    assert "north 152 52 (beyond chance) 152" in text  # volumes of TC, WT and ET in mL
+
+
+def test_missing_hospitals_are_told_first_with_the_reason():
+    one = record(SITES, missing={"west": "its disk is away"})
+    one.sites["west"] = SiteAnswer(min_count=1, reason="its disk is away")
+    text = read(render_statistics(one))
+    assert "west is missing from these statistics: its disk is away." in text
+    assert text.index("Read this first") < text.index("west is missing") < text.index("Hospitals")
+
+
+def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
+    one = record(SITES)
+    one.sites["south"] = SiteAnswer(
+        patients=4, cases=None, left_out={"truncated": None, "not_3d": 7}, min_count=5
+    )
+    text = read(render_statistics(one))
+    assert f"under 5 {TIMES} truncated; 7 {TIMES} not 3d" in text
+
+
+def test_names_and_reasons_from_elsewhere_are_escaped():
+    html = render_statistics(record({"<b>x</b>": 3}, missing={"west": "<script>alert(1)</script>"}))
+    assert "<b>" not in html
+    assert "<script" not in html
+
+
+def test_a_job_that_failed_still_has_a_page():
+    one = record({}, missing={"west": "its disk is away"})
+    one.features, one.status, one.reason = {}, "failed", "it ended early"
+    text = read(render_statistics(one))
+    assert "The job failed: it ended early." in text
+    assert "nothing can be said about drift" in text
+
+
+def test_a_record_is_found_wherever_a_download_put_it(tmp_path):
+    (tmp_path / "workspace/app_server").mkdir(parents=True)
+    record(SITES).save(tmp_path / "workspace")
+    assert build_statistics_report(tmp_path, tmp_path / "report").is_file()
+    assert build_statistics_report(tmp_path / "workspace/statistics.json", tmp_path / "report").is_file()
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no json", '{"job": 1}'])
+def test_what_is_no_record_is_refused_and_no_page_is_written(tmp_path, content):
+    (tmp_path / "result").mkdir()
+    if content is not None:
+        (tmp_path / "result/statistics.json").write_text(content)
+    with pytest.raises(ConfigurationError, match="result"):
+        build_statistics_report(tmp_path / "result", tmp_path / "report")
+    assert not (tmp_path / "report").exists()
