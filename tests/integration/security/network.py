@@ -101,7 +101,8 @@ class Network:
     def _connect(self, host: str | None, interface: str, address: str, peer: str) -> None:
         for words in (
             ("addr", "add", f"{address}/32", "dev", interface),
-            ("link", "set", interface, "up"),
+            # One packet a segment, as on a real cable, so that all headers are counted.
+            ("link", "set", interface, "up", "gso_max_segs", "1"),
             ("route", "add", f"{peer}/32", "dev", interface, "src", address),
         ):
             self._ip_at(host, *words)

@@ -1,12 +1,14 @@
 """Who gets through to the server at all."""
 
-import json
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from consilium.provisioning.check.credentials import check_credentials
+from consilium.provisioning.check.finding import Status
+from consilium.provisioning.check.kit import Kit
 
 from .conftest import NO_NAMESPACES, STRANGER
 from .federation import LEAD, SERVER_NAME, SITES, read, wait_until
@@ -116,15 +118,14 @@ def test_a_client_with_another_certificate_does_not_join(intruders, attacks, int
         assert intruders.connected(session) == set(SITES)
 
 
-@pytest.mark.parametrize(("intruder", "reason"), [("foreign", "authority"), ("expired", "expired")])
-def test_the_sites_check_says_what_is_wrong_with_a_certificate(federation, intruder, reason):
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("consilium")), "check-site", str(federation.kits[intruder]),
-         "--offline", "--json"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    failed = [one for one in json.loads(done.stdout)["findings"] if one["status"] == "failed"]
-    assert any(reason in json.dumps(one).lower() for one in failed), failed
+@pytest.mark.parametrize(
+    ("intruder", "reason"),
+    [("foreign", "signature"), ("expired", "expired"), ("tampered", "fed_client.json")],
+)
+def test_the_sites_check_says_what_is_wrong_with_a_kit(federation, intruder, reason):
+    findings = check_credentials(Kit(federation.kits[intruder]))
+    failed = [finding for finding in findings if finding.status is Status.FAILED]
+    assert any(reason in f"{finding.seen} {finding.remedy}" for finding in failed), failed
 
 
 def test_a_kit_with_a_changed_file_does_not_start(intruders):
