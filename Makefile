@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo test test-quick lint jobs clean
+.PHONY: install demo poc test test-quick lint jobs clean
 
 install: $(STAMP)
 
@@ -18,11 +18,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/consilium demo
 
-test: $(STAMP)
-	$(BIN)/pytest
+poc: $(STAMP)
+	$(BIN)/consilium poc run
 
+test: test-quick
+	$(BIN)/pytest -m integration
+
+# One test process per core, each with one thread: more fight for the cores.
 test-quick: $(STAMP)
-	$(BIN)/pytest -m 'not integration'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration' --numprocesses auto --dist loadscope
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
