@@ -13,13 +13,13 @@ from pydantic import Field
 
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case import CaseProblem
-from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
 from consilium.data.split import split_patients
-from consilium.errors import DataError, SiteRefusal
+from consilium.errors import SiteRefusal
 from consilium.learning.device import process_count
+from consilium.learning.quarantine import admit_cases
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.single_process import SingleProcess
 from consilium.learning.trainer import Schedule, TrainingResult
@@ -44,6 +44,12 @@ class SiteSettings(ComputeSettings):
     cache_gib: float | None = Field(default=None, gt=0, description="Limit of the cache; default: none.")
     label_convention: LabelConvention | None = Field(
         default=None, description="What label values mean here; default: found from names and values."
+    )
+    max_left_out: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of the cases that may be left out; with more, the site refuses.",
     )
     role: Role = Field(
         default="trains", description="A hospital that only evaluates judges with all its patients."
@@ -88,27 +94,19 @@ def prepare_site(
     """Read, check, preprocess and split a site's cases. What is already in the cache is not done again.
 
     Raises:
-        SiteRefusal: If the folder as a whole can't be used, or no labeled case is left.
+        SiteRefusal: If the folder as a whole can't be used, no labeled case is left, or more of them are
+            left out than the site allows.
         DataError: If the cache can't be written, or is too small.
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
-    try:
-        cohort = read_cohort(
-            site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
-        )
-    except DataError as error:
-        raise SiteRefusal(
-            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
-            "several, or what its labels mean can't be told; the site's log says which",
-            details=[str(error)],
-        ) from error
+    checked = admit_cases(site, task, progress=progress, cancelled=cancelled)
     cache = CaseCache(
         site.cache_dir,
         settings=PreprocessingSettings(modalities=task.modalities, spacing_mm=learning.spacing_mm),
         max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
     )
-    prepared = cache.prepare(cohort, progress=progress, cancelled=cancelled)
+    prepared = cache.prepare(checked.cohort, progress=progress, cancelled=cancelled)
     labeled = [case for case in prepared.cases if case.reference is not None]
     data = SiteData((), tuple(labeled), prepared.problems)
     if not labeled:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from consilium.data.case import CaseProblem
 from consilium.data.case_statistics import CaseStatistics, describe_cohort
-from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
-from consilium.errors import DataError, SiteRefusal
+from consilium.errors import DataError
 from consilium.learning.features import AXES, Feature, task_features
 from consilium.learning.participant import SiteSettings
+from consilium.learning.quarantine import admit_cases
 from consilium.tasks.base import Task
 
 Row = NDArray[np.float64]
@@ -136,18 +136,11 @@ def gather_statistics(
         cancelled: Asked before every case.
 
     Raises:
-        SiteRefusal: If the folder as a whole can't be used.
+        SiteRefusal: See `admit_cases`.
         DataError: If the cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
-    try:
-        cohort = read_cohort(
-            site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
-        )
-    except DataError as error:
-        raise SiteRefusal(
-            "the dataset folder as a whole can't be used; the site's log says why", details=[str(error)]
-        ) from error
+    cohort = admit_cases(site, task, progress=progress, cancelled=cancelled).cohort
     try:
         described, problems = describe_cohort(
             cohort, task.modalities, site.cache_dir, progress=progress, cancelled=cancelled

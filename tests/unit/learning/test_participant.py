@@ -36,7 +36,7 @@ def test_a_single_patient_only_evaluates(tmp_path):
 
 
 def test_what_is_left_out_is_counted_by_reason(tmp_path):
-    settings = site(tmp_path, ["P1", "P2"])
+    settings = site(tmp_path, ["P1", "P2"], max_left_out=0.7)
     hospital = Hospital(settings.dataset)
     hospital.brats("P3", without=("flair",))
     hospital.brats("P4", without=("t1", "t2"))

@@ -1,0 +1,61 @@
+"""All checks of one case, in groups: each group presumes that those before it found no error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from consilium.data.case import Case
+from consilium.data.checks.digests import image_digests, label_digest
+from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.checks.headers import check_headers
+from consilium.data.checks.intensity import check_extent, check_intensities, check_skull_strip
+from consilium.data.checks.modalities import check_duplicates, check_order
+from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
+from consilium.data.checks.registration import check_registration, edge_agreement
+from consilium.data.checks.subject import Subject
+from consilium.data.codes import Severity
+from consilium.data.labels import LabelConvention
+from consilium.data.native import examine
+
+CHECK_VERSION: Final = 1
+"""Raised when the same files would give other findings."""
+
+Check = Callable[[Subject], Iterator[Finding]]
+
+CHECKS: tuple[tuple[Check, ...], ...] = (
+    (check_intensities, check_skull_strip, check_extent, check_duplicates, check_label),
+    (check_registration,),
+    (check_order,),
+    (check_placement,),
+    (check_values,),
+)
+"""A new check is a function in a module of this package and an entry here."""
+
+
+def check_case(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> CaseCheck:
+    """Read a case and run all checks on it.
+
+    Args:
+        case: The case.
+        convention: What its label's values mean; may be None only for an unlabeled case.
+        modalities: Canonical names of the images to check.
+    """
+    examination = examine(case, convention, modalities)
+    findings = [Finding.from_problem(problem) for problem in examination.problems]
+    findings += check_headers(case, examination)
+    if examination.native is None:
+        return CaseCheck(findings=tuple(findings))
+    subject = Subject(case, examination.native, modalities, convention)
+    for group in CHECKS:
+        findings += [finding for check in group for finding in check(subject)]
+        if any(finding.severity is Severity.ERROR for finding in findings):
+            break
+    return CaseCheck(
+        findings=tuple(findings),
+        spacing_mm=subject.native.spacing_mm,
+        images=image_digests(subject),
+        edges=edge_agreement(subject),
+        label=label_digest(subject),
+        label_contrast=label_contrast(subject),
+    )

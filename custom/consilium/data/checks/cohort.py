@@ -1,0 +1,154 @@
+"""Checking all cases of a site: in parallel, resumable, and never the same file twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from consilium.data.cache import source_key
+from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.checks.case import CHECK_VERSION, check_case
+from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.checks.patients import check_patients
+from consilium.data.codes import Severity
+from consilium.data.cohort import Cohort
+from consilium.data.files import write_atomically
+from consilium.data.labels import LabelConvention
+from consilium.data.progress import Progress
+from consilium.errors import Cancelled
+
+_FOLDER = "findings"
+
+
+@dataclass(frozen=True)
+class CheckedCohort:
+    """A cohort that was looked at.
+
+    Args:
+        cohort: The cases without any error, and every reason why the others are left out.
+        findings: Everything that was found, sorted by case.
+        spacing_mm: Voxel size of each case that could be read, by id.
+    """
+
+    cohort: Cohort
+    findings: tuple[Finding, ...]
+    spacing_mm: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+def check_cohort(
+    cohort: Cohort,
+    *,
+    modalities: Sequence[str],
+    folder: Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CheckedCohort:
+    """Check every case of a site. This is what decides who is trained on; nothing else leaves a case out.
+
+    What was found in a case is kept under a hash of its files' names and content and of the checks' version:
+    a repeated or resumed run reads only what is new. With more than one worker, a script must guard its entry
+    point with `if __name__ == "__main__":`.
+
+    Args:
+        cohort: What `read_cohort` found.
+        modalities: Canonical names of the images that are used.
+        folder: A folder of the site's own, never the dataset; made if missing.
+        workers: Processes. Each holds one case at a time.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Returns:
+        The cohort without the cases that have an error, and all findings.
+
+    Raises:
+        OSError: The folder can't be written.
+        Cancelled: `cancelled` turned true. What was found is kept.
+    """
+    kept = folder / _FOLDER
+    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    jobs = [_Job(case, cohort.convention, tuple(modalities), kept) for case in cohort.cases]
+    checks: dict[str, CaseCheck] = {}
+    runner = _in_processes(jobs, workers) if workers > 1 and len(jobs) > 1 else map(_run, jobs)
+    stop = cancelled or (lambda: False)
+    results = iter(runner)
+    for done in range(1, len(jobs) + 1):
+        if stop():
+            raise Cancelled("Checking the cases was cancelled; what was found so far is kept.")
+        case_id, check = next(results)
+        checks[case_id] = check
+        if progress:
+            progress(done, len(jobs), "checking cases")
+    return _decide(cohort, checks)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One case to check."""
+
+    case: Case
+    convention: LabelConvention | None
+    modalities: tuple[str, ...]
+    folder: Path
+
+
+def _run(job: _Job) -> tuple[str, CaseCheck]:
+    """Check a case, or find what was kept of it."""
+    case = job.case
+    names = sorted({volume.path.name for volume in case.images.values()})
+    made_by = ("findings", CHECK_VERSION, case.id, *names, case.label and case.label.path.name)
+    try:
+        path = job.folder / f"{source_key(case, job.convention, job.modalities, made_by)}.json"
+    except CaseError as error:
+        return case.id, CaseCheck(findings=(Finding.from_problem(error.problem),))
+    try:
+        return case.id, CaseCheck.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        check = check_case(case, job.convention, job.modalities)
+        write_atomically(path, check.model_dump_json().encode(), durable=False)
+        return case.id, check
+
+
+def _in_processes(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, CaseCheck]]:
+    # Spawned, not forked: a fork copies the locks of threads that torch or BLAS may be running.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _leave_interrupts_to_the_parent) as pool:
+        try:
+            for future in as_completed([pool.submit(_run, job) for job in jobs]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _decide(cohort: Cohort, checks: dict[str, CaseCheck]) -> CheckedCohort:
+    """Leave out every case with an error; its first one is the reason that is counted."""
+    found = [Finding.from_problem(problem) for problem in cohort.problems]
+    found += [finding for check in checks.values() for finding in check.findings]
+    found += check_patients(cohort.cases, checks)
+    found.sort(key=lambda finding: finding.case_id or "")
+    usable = {case.id for case in cohort.cases}
+    reasons: dict[str, CaseProblem] = {}
+    for finding in found:
+        if finding.severity is Severity.ERROR and finding.case_id in usable:
+            reasons.setdefault(finding.case_id or "", finding.problem())
+    return CheckedCohort(
+        replace(
+            cohort,
+            cases=tuple(case for case in cohort.cases if case.id not in reasons),
+            problems=tuple(
+                sorted([*cohort.problems, *reasons.values()], key=lambda problem: problem.case_id)
+            ),
+        ),
+        tuple(found),
+        {case_id: check.spacing_mm for case_id, check in checks.items() if check.spacing_mm},
+    )

@@ -1,0 +1,70 @@
+"""What a check found, and what is kept of a case that was checked."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from consilium.data.case import CaseProblem
+from consilium.data.codes import ProblemCode, Severity
+
+
+class Finding(BaseModel):
+    """One thing that was found. Only its code, and how often it occurs, may leave the site.
+
+    Attributes:
+        code: What it is.
+        case_id: The case; None for the folder as a whole.
+        modality: The image that it is about; None for a label or a whole case.
+        detail: What was seen; may name paths and cases. Never the value of a header field.
+        confidence: For what was found by statistics, how sure it is, 0 to 1; None for a plain fact.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: ProblemCode
+    case_id: str | None
+    detail: str
+    modality: str | None = None
+    confidence: float | None = Field(default=None, ge=0, le=1)
+
+    @property
+    def severity(self) -> Severity:
+        """What it means for the case."""
+        return self.code.severity
+
+    @classmethod
+    def from_problem(cls, problem: CaseProblem) -> Finding:
+        """The finding that a problem of reading is."""
+        return cls(code=problem.code, case_id=problem.case_id, detail=problem.detail)
+
+    def problem(self) -> CaseProblem:
+        """The reason to leave a case out that this finding is.
+
+        Raises:
+            ValueError: The finding is about no case.
+        """
+        if self.case_id is None:
+            raise ValueError(f"{self.code.value} is about the whole folder")
+        return CaseProblem(self.case_id, self.code, self.detail)
+
+
+class CaseCheck(BaseModel):
+    """What is kept of a case that was checked. It describes one patient: it stays on the site.
+
+    Attributes:
+        findings: What was found in the case alone.
+        spacing_mm: Voxel size along R, A and S; None where the case can't be read.
+        images: Modality to a hash of its voxels that no compression, number type or axis order changes.
+        edges: Modality to how well its edges agree with those of the case's other images, at most 1.
+        label: The same hash of the label; None where there is none, or too little of it.
+        label_contrast: How far the label's tissues stand out from their surroundings; None if not judged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    findings: tuple[Finding, ...]
+    spacing_mm: tuple[float, float, float] | None = None
+    images: dict[str, str] = {}
+    edges: dict[str, float] = {}
+    label: str | None = None
+    label_contrast: float | None = None

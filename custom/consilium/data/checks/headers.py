@@ -1,0 +1,99 @@
+"""Headers: orientation, units, number types, and what they may say about the patient.
+
+What a text field holds is never repeated in a finding, only which field it is and what kind of text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consilium.data.case import Case
+from consilium.data.checks.finding import Finding
+from consilium.data.codes import ProblemCode
+from consilium.data.native import Examination
+from consilium.data.reading import StoredVolume
+
+_TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
+_DICOM_EXTENSION = 2
+_KINDS = {
+    "a date": re.compile(
+        r"(?<!\d)(?:19|20)\d\d[-./]?(?:0[1-9]|1[0-2])[-./]?(?:0[1-9]|[12]\d|3[01])(?!\d)"
+        r"|(?<!\d)\d{1,2}[-./]\d{1,2}[-./](?:19|20)?\d\d(?!\d)"
+    ),
+    "a name": re.compile(r"[A-Za-z]{2,}\^[A-Za-z]*|(?i:\bname\b\s*[:=])"),
+    "an id": re.compile(
+        r"(?<![\d.])\d{6,}(?![\d.])|(?i:\b(?:mrn|pid|patient|pat|ssn|dob)\b\s*[-_:=#]?\s*\w+)"
+    ),
+}
+# What common software writes into `descrip` about itself.
+_SOFTWARE = re.compile(r"(?i)fsl|spm|itk|afni|freesurfer|dcm2nii|nibabel|ants|matlab|captk|brats|te=[\d.]+")
+_MM, _UNSPECIFIED = 2, 0
+_SPACE_UNIT = 0x07
+_AFFINE_TOLERANCE_VOXELS = 0.25
+
+
+def check_headers(case: Case, examination: Examination) -> Iterator[Finding]:
+    """Look at the header of every file that could be read."""
+    for path, stored in examination.files.items():
+        label = case.label is not None and path == case.label.path
+        modality = None if label else _modality(case, path)
+        for code, detail in _check_file(path, stored, label=label):
+            yield Finding(code=code, case_id=case.id, modality=modality, detail=f"{path} {detail}.")
+
+
+def _check_file(path: Path, stored: StoredVolume, *, label: bool) -> Iterator[tuple[ProblemCode, str]]:
+    if path.name.endswith(".gz") != stored.gzipped:
+        yield ProblemCode.MISNAMED_FILE, f"{'is' if stored.gzipped else 'is not'} compressed"
+    dtype = stored.header.get_data_dtype()
+    if label and dtype.kind == "f":
+        yield ProblemCode.UNUSUAL_DTYPE, f"is a label of {dtype}"
+    elif dtype.itemsize > 4:
+        yield ProblemCode.UNUSUAL_DTYPE, f"holds {dtype}"
+    yield from _check_orientation(stored.header)
+    yield from _check_identity(stored.header)
+
+
+def _check_orientation(header: Any) -> Iterator[tuple[ProblemCode, str]]:
+    if int(header["xyzt_units"]) & _SPACE_UNIT not in (_MM, _UNSPECIFIED):
+        yield ProblemCode.UNIT_NOT_MM, f"states the unit {header.get_xyzt_units()[0]}"
+    qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
+    if qform[0] is None and sform[0] is None:
+        yield ProblemCode.NO_ORIENTATION, "has neither qform nor sform"
+    elif qform[0] is not None and sform[0] is not None:
+        corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in header.get_data_shape()[:3]), 1]]).T
+        shift = np.linalg.norm(((qform[0] - sform[0]) @ corners)[:3], axis=0).max()
+        voxel = np.linalg.norm(sform[0][:3, :3], axis=0).min()
+        if not shift <= _AFFINE_TOLERANCE_VOXELS * voxel:
+            yield ProblemCode.CONFLICTING_AFFINES, f"has a qform and a sform that are {shift:.1f} mm apart"
+
+
+def _check_identity(header: Any) -> Iterator[tuple[ProblemCode, str]]:
+    for field in _TEXT_FIELDS:
+        text = bytes(header[field].item()).decode("latin-1").strip("\0 ") if field in header else ""
+        kinds = [kind for kind, pattern in _KINDS.items() if pattern.search(text)]
+        if kinds:
+            yield ProblemCode.IDENTIFYING_HEADER, f"has what looks like {' and '.join(kinds)} in {field}"
+        elif re.search(r"[A-Za-z]{2}", text) and not _SOFTWARE.search(text):
+            yield ProblemCode.HEADER_TEXT, f"has text in {field}"
+    for extension in header.extensions:
+        if extension.get_code() == _DICOM_EXTENSION:
+            yield ProblemCode.IDENTIFYING_HEADER, "carries a DICOM header as an extension"
+            continue
+        content = extension.get_content()
+        text = content.decode("latin-1") if isinstance(content, bytes) else str(content)
+        kinds = [kind for kind, pattern in _KINDS.items() if pattern.search(text)]
+        code = ProblemCode.IDENTIFYING_HEADER if kinds else ProblemCode.HEADER_TEXT
+        if text.strip("\0 "):
+            what = f" with what looks like {' and '.join(kinds)}" if kinds else ""
+            yield code, f"carries an extension of code {extension.get_code()}{what}"
+
+
+def _modality(case: Case, path: Path) -> str | None:
+    """The one modality in a file; None where it holds several."""
+    names = [name for name, volume in case.images.items() if volume.path == path]
+    return names[0] if len(names) == 1 else None

@@ -1,0 +1,109 @@
+"""Intensities and grids: what an exporter, a viewer's window or a forgotten skull-strip leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consilium.data.checks.finding import Finding
+from consilium.data.checks.subject import Subject
+from consilium.data.codes import ProblemCode
+
+_NEGATIVE_SHARE = 1e-4
+_CLIPPED_SHARE = 5e-3
+_GRAY_LEVELS = 256
+_MAX_LEVEL = 255
+_BORDER_SHARE = 0.9
+_BRAIN_ML = 2200.0
+_BRAIN_ML_SPREAD = 400.0
+_EXTENT_MM = (100.0, 230.0)
+_SLAB_MM = 95.0
+_CUT_SHARE = 0.3
+_THICK_RATIO = 2.5
+
+
+def check_intensities(subject: Subject) -> Iterator[Finding]:
+    """Negative, clipped and eight-bit images."""
+    for name, image in subject.native.images.items():
+        values = image[subject.foreground[name]]
+        negative = float((values < 0).mean())
+        if negative > _NEGATIVE_SHARE:
+            detail = f"{negative:.1%} of the nonzero voxels are negative."
+            yield subject.finding(ProblemCode.NEGATIVE_INTENSITY, detail, modality=name)
+        top = values.max()
+        clipped = float((values == top).mean())
+        if clipped > _CLIPPED_SHARE and subject.judgeable:
+            detail = f"{clipped:.1%} of the nonzero voxels have the largest value, {top:g}."
+            yield subject.finding(ProblemCode.CLIPPED_INTENSITY, detail, modality=name)
+        if subject.judgeable and _is_eight_bit(values):
+            yield subject.finding(
+                ProblemCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
+            )
+
+
+def check_skull_strip(subject: Subject) -> Iterator[Finding]:
+    """Background that is not 0, and heads that are larger than a brain."""
+    full = subject.native.file_shape
+    crop = np.subtract(subject.native.crop_stop, subject.native.crop_start)
+    if int(np.prod(crop)) == int(np.prod(full)):
+        for name, mask in subject.foreground.items():
+            faces = [mask.take(index, axis) for axis in range(3) for index in (0, -1)]
+            share = sum(int(face.sum()) for face in faces) / sum(face.size for face in faces)
+            if share > _BORDER_SHARE:
+                detail = f"{share:.0%} of the voxels on the border of the volume are nonzero."
+                yield subject.finding(ProblemCode.NONZERO_BACKGROUND, detail, modality=name)
+                return
+    if subject.volume_ml > _BRAIN_ML:
+        confidence = 1 - 0.5 * float(np.exp(-(subject.volume_ml - _BRAIN_ML) / _BRAIN_ML_SPREAD))
+        detail = f"What is nonzero measures {subject.volume_ml:.0f} mL; a brain has up to {_BRAIN_ML:.0f}."
+        yield subject.finding(ProblemCode.NOT_SKULL_STRIPPED, detail, confidence=confidence)
+
+
+def check_extent(subject: Subject) -> Iterator[Finding]:
+    """Slices that are thick, volumes that are no brain's size, and slabs."""
+    spacing = subject.native.spacing_mm
+    if max(spacing) / min(spacing) > _THICK_RATIO:
+        detail = "Voxels are " + " x ".join(f"{size:.2f}" for size in spacing) + " mm."
+        yield subject.finding(ProblemCode.THICK_SLICES, detail)
+    union = np.logical_or.reduce(list(subject.foreground.values()))
+    profiles = [union.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    extent = [np.count_nonzero(profile) * size for profile, size in zip(profiles, spacing, strict=True)]
+    if not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
+        detail = "What is nonzero measures " + " x ".join(f"{size:.0f}" for size in extent) + " mm."
+        yield subject.finding(ProblemCode.IMPLAUSIBLE_SIZE, detail)
+        return
+    cut = max(_cut_share(profile) for profile in profiles)
+    if min(extent) < _SLAB_MM or cut > _CUT_SHARE:
+        detail = f"It covers {min(extent):.0f} mm, and a slice at its end is {cut:.0%} of the largest."
+        yield subject.finding(ProblemCode.PARTIAL_COVERAGE, detail)
+
+
+def _is_eight_bit(values: NDArray[Any]) -> bool:
+    """Whether the values are, or once were, bytes: few levels, full range or wide gaps between them."""
+    if values.dtype.kind == "f":
+        sample = values[:: max(1, values.size // 50_000)]
+        if np.unique(sample).size > _GRAY_LEVELS:
+            return False
+        levels = np.unique(values)
+    else:
+        low, high = int(values.min()), int(values.max())
+        if high - low < 1 << 20:
+            levels = low + np.flatnonzero(np.bincount(values.astype(np.int64) - low))
+        else:
+            levels = np.unique(values)
+    if levels.size > _GRAY_LEVELS:
+        return False
+    whole = bool((levels == np.round(levels)).all())
+    gaps = np.diff(levels)
+    return (whole and levels[-1] == _MAX_LEVEL) or (
+        gaps.size > 0 and bool(np.median(gaps) > 1.0 or not whole)
+    )
+
+
+def _cut_share(profile: NDArray[np.int64]) -> float:
+    """Area of the larger of the two end slices as a share of the largest slice."""
+    inside = profile[profile > 0]
+    return float(max(inside[0], inside[-1]) / inside.max())

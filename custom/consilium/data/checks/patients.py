@@ -1,0 +1,99 @@
+"""What only shows between cases: one examination under two ids, and images or labels of another patient."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from consilium.data.case import Case
+from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.codes import ProblemCode
+
+_CLEAR_CONTRAST = 0.5
+_CLEAR_FIT = 0.05
+# The word for a visit at the end of an id, with its number: P012_ses-02, P012-followup.
+_VISIT = re.compile(
+    r"(?i)[-_. ]*(?:ses|session|visit|timepoint|tp|scan|exam|baseline|followup|follow-up|fu|preop|postop|"
+    r"pre|post)[-_]?\d*$"
+)
+
+
+def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
+    """Compare all cases of a site with each other.
+
+    Args:
+        cases: The cases, sorted by id.
+        checks: What was found in each alone, by case id.
+    """
+    copies = dict(_copies(cases, checks))
+    for case_id, original in copies.items():
+        detail = f"Its images are those of case {original}, which is used."
+        yield Finding(code=ProblemCode.DUPLICATE_EXAMINATION, case_id=case_id, detail=detail)
+    own = {case.id: checks[case.id] for case in cases if case.id in checks and case.id not in copies}
+    yield from _shared_images(own)
+    yield from _shared_labels(own)
+    yield from _visits(cases)
+
+
+def _copies(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]]:
+    """Cases of which every image is that of an earlier case; of two the labeled one counts as the earlier."""
+    originals: dict[tuple[str, ...], str] = {}
+    for case in sorted(cases, key=lambda case: (case.label is None, case.id)):
+        check = checks.get(case.id)
+        if check and check.images and len(check.images) == len(case.images):
+            key = tuple(check.images[name] for name in sorted(check.images))
+            first = originals.setdefault(key, case.id)
+            if first != case.id:
+                yield case.id, first
+
+
+def _shared_images(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
+    """An image in two cases that differ otherwise belongs to one of them: where it fits its neighbors."""
+    owners: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for case_id, check in checks.items():
+        for modality, digest in check.images.items():
+            owners[digest].append((case_id, modality))
+    for sharing in owners.values():
+        if len({case_id for case_id, _ in sharing}) < 2:
+            continue
+        fits = {one: checks[one[0]].edges.get(one[1], 0.0) for one in sharing}
+        best, second = sorted(fits.values(), reverse=True)[:2]
+        for case_id, modality in sharing:
+            if best - second > _CLEAR_FIT and fits[case_id, modality] == best:
+                continue
+            others = ", ".join(sorted({other for other, _ in sharing if other != case_id}))
+            detail = f"Its {modality} image is also in case {others}."
+            yield Finding(code=ProblemCode.SHARED_IMAGE, case_id=case_id, modality=modality, detail=detail)
+
+
+def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
+    """A label in two cases belongs to the one whose images it fits; to neither, where that can't be told."""
+    owners: dict[str, list[str]] = defaultdict(list)
+    for case_id, check in checks.items():
+        if check.label is not None:
+            owners[check.label].append(case_id)
+    for sharing in owners.values():
+        if len(sharing) < 2:
+            continue
+        contrast = {case_id: checks[case_id].label_contrast or 0.0 for case_id in sharing}
+        best, second = sorted(contrast.values(), reverse=True)[:2]
+        for case_id in sharing:
+            if best - second > _CLEAR_CONTRAST and contrast[case_id] == best:
+                continue
+            others = ", ".join(other for other in sharing if other != case_id)
+            detail = f"Its label is also that of case {others}."
+            yield Finding(code=ProblemCode.SHARED_LABEL, case_id=case_id, detail=detail)
+
+
+def _visits(cases: Sequence[Case]) -> Iterator[Finding]:
+    """Ids that differ in the word for a visit alone, where the layout takes them for different patients."""
+    stems: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        stems[_VISIT.sub("", case.id)].append(case)
+    for sharing in stems.values():
+        if len({case.patient for case in sharing}) > 1:
+            for case in sharing:
+                others = ", ".join(other.id for other in sharing if other is not case)
+                detail = f"By its id it may be another visit of the patient of case {others}."
+                yield Finding(code=ProblemCode.POSSIBLE_SAME_PATIENT, case_id=case.id, detail=detail)

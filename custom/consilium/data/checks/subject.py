@@ -1,0 +1,174 @@
+"""A case as the checks of its content see it: native voxels, and coarse maps that statistics run on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from consilium.data.case import Case
+from consilium.data.checks.finding import Finding
+from consilium.data.codes import ProblemCode
+from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.native import NativeCase
+
+FloatMap = NDArray[np.float32]
+BoolMap = NDArray[np.bool_]
+
+COARSE_MM: Final = 3.0
+"""Voxel size, or a little more, of the maps that statistics run on."""
+
+MIN_BRAIN_ML: Final = 150.0
+"""With less brain than this in view, statistics of a brain mean nothing."""
+
+_MIN_BRAIN_VOXELS = 1500
+_TUMOR = (Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING)
+_CONTRAST_LIMIT = 4.0
+# Brings the darkest tissue above the background, so that the outline of the brain is an edge too.
+_LIFT = 5.0
+_MM3_PER_ML = 1000.0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A case without any problem of reading.
+
+    Args:
+        case: The case.
+        native: Its voxels.
+        modalities: The images, in the task's order.
+        convention: What the label's values mean.
+    """
+
+    case: Case
+    native: NativeCase
+    modalities: Sequence[str]
+    convention: LabelConvention | None
+
+    def finding(
+        self, code: ProblemCode, detail: str, *, modality: str | None = None, confidence: float | None = None
+    ) -> Finding:
+        """A finding about this case."""
+        return Finding(
+            code=code, case_id=self.case.id, modality=modality, detail=detail, confidence=confidence
+        )
+
+    @cached_property
+    def foreground(self) -> Mapping[str, BoolMap]:
+        """Modality to where it is nonzero, on the native crop."""
+        return {name: image != 0 for name, image in self.native.images.items()}
+
+    @cached_property
+    def volume_ml(self) -> float:
+        """Volume in which any modality is nonzero."""
+        union = np.logical_or.reduce(list(self.foreground.values()))
+        return float(union.sum() * np.prod(self.native.spacing_mm) / _MM3_PER_ML)
+
+    @cached_property
+    def judgeable(self) -> bool:
+        """Whether there is enough of a brain for statistics."""
+        return self.volume_ml >= MIN_BRAIN_ML and int(self.brain.sum()) >= _MIN_BRAIN_VOXELS
+
+    @cached_property
+    def stride(self) -> tuple[int, int, int]:
+        """Native voxels in one coarse voxel, along each axis."""
+        x, y, z = (max(1, round(COARSE_MM / size)) for size in self.native.spacing_mm)
+        return x, y, z
+
+    @cached_property
+    def coarse_mm(self) -> tuple[float, float, float]:
+        """Size of a coarse voxel."""
+        x, y, z = (size * step for size, step in zip(self.native.spacing_mm, self.stride, strict=True))
+        return x, y, z
+
+    @cached_property
+    def images(self) -> Mapping[str, FloatMap]:
+        """Modality to its coarse map, `(X, Y, Z)`."""
+        return {name: self._coarsen(image) for name, image in self.native.images.items()}
+
+    @cached_property
+    def brain(self) -> BoolMap:
+        """Where every modality is nonzero, coarse."""
+        return cast(BoolMap, np.logical_and.reduce([image != 0 for image in self.images.values()]))
+
+    @cached_property
+    def tissues(self) -> Mapping[Tissue, FloatMap]:
+        """Tissue to its share of each coarse voxel; empty without a label."""
+        reference = self.native.reference
+        if reference is None:
+            return {}
+        return {tissue: self._coarsen(reference == tissue) for tissue in _TUMOR}
+
+    @cached_property
+    def tumor(self) -> BoolMap:
+        """Coarse voxels of which most is tumor, the cavity of an operation not counted."""
+        if not self.tissues:
+            return np.zeros(self.brain.shape, dtype=bool)
+        return cast(BoolMap, np.add.reduce(list(self.tissues.values())) > 0.5)
+
+    @cached_property
+    def contrast(self) -> Mapping[str, FloatMap]:
+        """Modality to its coarse map in interquartile ranges from the median of the brain without tumor."""
+        normal = self.brain & ~self.tumor
+        return {name: _in_quartiles(image, normal) for name, image in self.images.items()}
+
+    @cached_property
+    def edges(self) -> Mapping[str, FloatMap]:
+        """Modality to the strength of its edges, the brain's outline among them; padded by four voxels."""
+        lifted = {
+            name: np.where(self.images[name] != 0, contrast + _LIFT, 0)
+            for name, contrast in self.contrast.items()
+        }
+        return {
+            name: np.pad(ndimage.gaussian_gradient_magnitude(image, 1.0), 4).astype(np.float32)
+            for name, image in lifted.items()
+        }
+
+    def _coarsen(self, array: NDArray[Any]) -> FloatMap:
+        """Mean over blocks of `stride` voxels; what is left over at the far end is dropped."""
+        shape: list[int] = []
+        for size, step in zip(array.shape, self.stride, strict=True):
+            shape += [size // step, step]
+        whole = array[tuple(slice(shape[2 * axis] * shape[2 * axis + 1]) for axis in range(3))]
+        return cast(FloatMap, whole.astype(np.float32).reshape(shape).mean(axis=(1, 3, 5)))
+
+
+def _in_quartiles(image: FloatMap, normal: BoolMap) -> FloatMap:
+    low, middle, high = np.percentile(image[normal] if normal.any() else image, [25, 50, 75])
+    scaled = (image - middle) / max(high - low, np.finfo(np.float32).tiny)
+    return cast(FloatMap, np.clip(scaled, -_CONTRAST_LIMIT, _CONTRAST_LIMIT).astype(np.float32))
+
+
+MIN_TUMOR_VOXELS: Final = 30
+"""Coarse voxels of tumor below which nothing is said about its contrast."""
+
+
+def shell_of(tumor: BoolMap) -> BoolMap:
+    """The two layers of voxels around a tumor, one voxel away from it."""
+    return ndimage.binary_dilation(tumor, iterations=3) & ~ndimage.binary_dilation(tumor)
+
+
+def tumor_contrast(subject: Subject, names: Sequence[str]) -> float | None:
+    """How far the labeled tumor stands out from its surroundings in the sum of some images.
+
+    Args:
+        subject: The case.
+        names: The images.
+
+    Returns:
+        Difference of the means in interquartile ranges; None where there is too little brain or tumor.
+    """
+    if not subject.judgeable or int(subject.tumor.sum()) < MIN_TUMOR_VOXELS:
+        return None
+    inside, outside = subject.tumor & subject.brain, shell_of(subject.tumor) & subject.brain
+    if not inside.any() or not outside.any():
+        return None
+    return sum(
+        float(subject.contrast[name][inside].mean() - subject.contrast[name][outside].mean())
+        for name in names
+    )

@@ -1,0 +1,99 @@
+"""Which of a site's cases are used: those without an error. A file that stays there names the others."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from consilium.data.checks import CheckedCohort, check_cohort
+from consilium.data.cohort import read_cohort
+from consilium.data.files import write_atomically
+from consilium.data.progress import Progress
+from consilium.errors import DataError, SiteRefusal
+from consilium.tasks.base import Task
+
+if TYPE_CHECKING:
+    from consilium.learning.participant import SiteSettings
+
+QUARANTINE_FILE: Final = "quarantine.json"
+"""In the site's cache_dir: every case that is left out, by id, and why. It never leaves the site."""
+
+
+def admit_cases(
+    site: SiteSettings,
+    task: Task,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CheckedCohort:
+    """Find and check a site's cases; those with an error are left out, and written down in `QUARANTINE_FILE`.
+
+    Args:
+        site: What the hospital decides.
+        task: What is to be learned.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Returns:
+        The cases to use, and everything that was found.
+
+    Raises:
+        SiteRefusal: The folder as a whole can't be used, or more than `max_left_out` of the cases are left
+            out while some remain.
+        DataError: The cache can't be written.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    try:
+        cohort = read_cohort(
+            site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
+        )
+    except DataError as error:
+        raise SiteRefusal(
+            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
+            "several, or what its labels mean can't be told; the site's log says which",
+            details=[str(error)],
+        ) from error
+    try:
+        checked = check_cohort(
+            cohort,
+            modalities=task.modalities,
+            folder=site.cache_dir,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        _write(checked, site)
+    except OSError as error:
+        raise DataError(
+            f"The cache {site.cache_dir} can't be written ({error}): let the account that runs FLARE write "
+            "to it, and make room on its disk."
+        ) from error
+    _enforce(checked, site)
+    return checked
+
+
+def _write(checked: CheckedCohort, site: SiteSettings) -> None:
+    left_out = [
+        {"case": problem.case_id, "code": problem.code.value, "detail": problem.detail}
+        for problem in checked.cohort.problems
+    ]
+    content = {"left_out": left_out, "used": len(checked.cohort.cases)}
+    path = site.cache_dir / QUARANTINE_FILE
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode(), durable=False)
+
+
+def _enforce(checked: CheckedCohort, site: SiteSettings) -> None:
+    """Refuse where more is left out than the hospital tolerates; a site without any case says so later."""
+    used, problems = len(checked.cohort.cases), checked.cohort.problems
+    if not used or len(problems) <= site.max_left_out * (used + len(problems)):
+        return
+    codes = Counter(problem.code.value for problem in problems)
+    reasons = ", ".join(
+        f"{count if count >= site.min_count else 'few'} {code}" for code, count in sorted(codes.items())
+    )
+    raise SiteRefusal(
+        f"more than {site.max_left_out:.0%} of the cases would be left out, which the site's max_left_out "
+        f"forbids ({reasons})",
+        details=[problem.describe() for problem in problems],
+    )

@@ -1,0 +1,488 @@
+"""A corpus of wrong data: ways to damage one case of a hospital in the layout of BraTS 2018 to 2021.
+
+Each damage is a function of the hospital's folder, the case, and another case of the same hospital.
+"""
+
+import gzip
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Apply = Callable[[Path, str, str], None]
+IMAGES = ("t1", "t1ce", "t2", "flair")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One way to damage a case.
+
+    Args:
+        name: What is done.
+        codes: What has to be found: one of these.
+        apply: Does it.
+        severe: Whether it changes what a label means, or mixes patients.
+        also: Whether the other case may be found as well, as it takes part.
+    """
+
+    name: str
+    codes: frozenset[str]
+    apply: Apply
+    severe: bool = False
+    also: bool = False
+
+
+def damages() -> Iterator[Damage]:
+    """Every single damage."""
+
+    def one(name: str, codes: str, apply: Apply, **options: bool) -> Damage:
+        return Damage(name, frozenset(codes.split()), apply, **options)
+
+    # Files
+    yield one("a modality is missing", "missing_modality", lambda h, c, o: _file(h, c, "t2").unlink())
+    yield one("a modality is there twice", "duplicate_file", _twice)
+    yield one("the id is there twice", "duplicate_case", _same_id, severe=True)
+    yield one("half a file", "truncated", _bytes("flair", lambda raw: raw[: len(raw) // 2]))
+    yield one("half a label", "truncated", _bytes("seg", lambda raw: raw[: len(raw) // 2]))
+    yield one("the last bytes are missing", "truncated", _bytes("t1", lambda raw: raw[:-3]))
+    yield one("a file ends in its header", "truncated unreadable", _bytes("t1", lambda raw: raw[:40]))
+    yield one("bytes are flipped", "truncated", _bytes("t2", _flip_bytes))
+    yield one("gzip by its first bytes alone", "truncated", _bytes("t1ce", lambda raw: raw[:2] + b"\0" * 99))
+    yield one("text in place of an image", "unreadable", _bytes("flair", lambda raw: b"moved to /archive\n"))
+    yield one("an empty file", "unreadable", _bytes("t2", lambda raw: b""))
+    yield one(
+        "an image without its end", "truncated", _bytes("t1", lambda raw: gzip.compress(_plain(raw)[:-9], 1))
+    )
+    yield one("not compressed, named .gz", "misnamed_file", _bytes("t1", gzip.decompress))
+    yield one("compressed, not named .gz", "misnamed_file", _misname)
+    yield one("float64", "unusual_dtype", _array("t2", lambda a: a.astype(np.float64)))
+    yield one("a label of floats", "unusual_dtype", _array("seg", lambda a: a.astype(np.float32)))
+    yield one("complex numbers", "unreadable", _array("t2", lambda a: a.astype(np.complex64)))
+    yield one("colors", "unreadable", _array("t1", _colors))
+    # Headers
+    yield one("a name", "identifying_header", _header("t1", db_name=b"DOE^JANE"))
+    yield one("a date", "identifying_header", _header("flair", descrip=b"acquired 2019-03-04"))
+    yield one("an id", "identifying_header", _header("seg", aux_file=b"MRN 00471182"))
+    yield one("a DICOM header", "identifying_header", _extension(2, b"\x10\0\x10\0PN\4\0DOE "))
+    yield one("a comment with an id", "identifying_header", _extension(6, b"patient: 4711"))
+    yield one("a comment", "header_text", _extension(6, b"second reading"))
+    # Grids
+    yield one("4D", "not_3d", _array("t1", lambda a: np.stack([a, a], axis=3)))
+    yield one("4D label", "not_3d", _array("seg", lambda a: np.stack([a, a], axis=3)))
+    yield one("2D", "not_3d", _array("flair", lambda a: a[:, :, a.shape[2] // 2]))
+    yield one("affine of NaN", "invalid_affine", _affine("t2", lambda m: m * np.nan))
+    yield one("flat affine", "invalid_affine", _affine("t1", lambda m: m @ np.diag([1.0, 1.0, 0.0, 1.0])))
+    yield one("other shape", "shape_mismatch", _array("t1", lambda a: a[:, :, 1:]))
+    yield one("label of another shape", "shape_mismatch", _array("seg", lambda a: a[2:]), severe=True)
+    yield one("other position", "affine_mismatch", _affine("flair", lambda m: _move(m, 5.0)))
+    yield one(
+        "label at another position", "affine_mismatch", _affine("seg", lambda m: _move(m, 9.0)), severe=True
+    )
+    yield one(
+        "label mirrored by its affine",
+        "affine_mismatch",
+        _affine("seg", lambda m: m @ np.diag([-1.0, 1, 1, 1])),
+        severe=True,
+    )
+    yield one("other voxel size", "affine_mismatch", _affine("t2", lambda m: m @ np.diag([1.1, 1.1, 1.1, 1])))
+    yield one("no orientation", "no_orientation", _forms(lambda image: (None, None)))
+    yield one(
+        "two orientations",
+        "conflicting_affines",
+        _forms(lambda image: (image.affine, _move(image.affine, 30.0))),
+    )
+    yield one("meters", "unit_not_mm", _header("t1", xyzt_units=1))
+    yield one(
+        "ten times the size", "implausible_size", _all_affines(lambda m: np.diag([10.0, 10, 10, 1]) @ m)
+    )
+    yield one("half a brain", "partial_coverage", _all_images(_half))
+    # Intensities
+    yield one("NaN", "non_finite", _array("t1ce", lambda a: _put(a.astype(np.float32), np.nan)))
+    yield one("infinity", "non_finite", _array("t2", lambda a: _put(a.astype(np.float32), np.inf)))
+    yield one("one value", "constant_image", _array("flair", lambda a: (a != 0).astype(np.int16)))
+    yield one("nothing", "constant_image", _array("t1", np.zeros_like))
+    yield one(
+        "negative",
+        "negative_intensity",
+        _array("t1", lambda a: np.where(a != 0, a - int(np.median(a[a != 0])), 0).astype(np.int16)),
+    )
+    yield one(
+        "clipped",
+        "clipped_intensity",
+        _array("t2", lambda a: np.minimum(a, int(np.percentile(a[a != 0], 97)))),
+    )
+    yield one(
+        "eight bits", "eight_bit", _array("flair", lambda a: np.rint(a / a.max() * 255).astype(np.uint8))
+    )
+    yield one(
+        "eight bits, scaled",
+        "eight_bit",
+        _array("t1", lambda a: (np.rint(a / a.max() * 200) * 3.7).astype(np.float32)),
+    )
+    yield one("noise around the head", "nonzero_background", _all_images(_noise))
+    yield one(
+        "normalized with its background",
+        "nonzero_background",
+        _all_images(lambda a: (a / a.std() - 0.7).astype(np.float32)),
+    )
+    yield one("skull and scalp", "not_skull_stripped", _all_images(_scalp))
+    # Modalities
+    yield one("T1 for T1ce", "duplicate_modality", _copy_image("t1", "t1ce"))
+    yield one("T2 for FLAIR", "duplicate_modality", _copy_image("t2", "flair"))
+    for first, second in (
+        ("t1", "t2"),
+        ("t2", "flair"),
+        ("t1", "flair"),
+        ("t1", "t1ce"),
+        ("t1ce", "flair"),
+        ("t1ce", "t2"),
+    ):
+        yield one(
+            f"{first} and {second} swapped", "swapped_modalities", _rename({first: second, second: first})
+        )
+    yield one(
+        "all four in another order",
+        "swapped_modalities",
+        _rename({"flair": "t1", "t1": "t1ce", "t1ce": "t2", "t2": "flair"}),
+    )
+    yield one("an image moved", "not_registered", _array("t2", lambda a: _shift(a, 4)))
+    yield one("an image mirrored", "not_registered", _array("t1ce", lambda a: a[::-1]))
+    yield one("an image upside down", "not_registered", _array("flair", lambda a: a[:, :, ::-1]))
+    yield one(
+        "an image turned",
+        "not_registered",
+        _array("t1", lambda a: ndimage.rotate(a, 12, (0, 1), reshape=False, order=1)),
+    )
+    yield one(
+        "another patient's image", "shared_image not_registered", _foreign("t2"), severe=True, also=True
+    )
+    # Labels
+    yield one("an unknown value", "bad_label_value", _label(lambda a: _mark(a, 7)), severe=True)
+    yield one(
+        "a fraction", "bad_label_value", _label(lambda a: _mark(a.astype(np.float32), 1.5)), severe=True
+    )
+    yield one(
+        "a negative value", "bad_label_value", _label(lambda a: _mark(a.astype(np.int16), -1)), severe=True
+    )
+    yield one("an image as label", "bad_label_value", _copy_image("flair", "seg"), severe=True)
+    yield one("the other era", "other_convention", _label(lambda a: np.where(a == 4, 3, a)), severe=True)
+    yield one("an empty label", "empty_label", _label(np.zeros_like), severe=True)
+    yield one(
+        "a label beside the brain",
+        "label_outside_brain label_shifted label_mismatch",
+        _label(_beside),
+        severe=True,
+    )
+    yield one(
+        "a label moved", "label_shifted label_outside_brain", _label(lambda a: _shift(a, 5)), severe=True
+    )
+    yield one(
+        "a label moved up",
+        "label_shifted label_outside_brain",
+        _label(lambda a: _shift(a, 5, axis=2)),
+        severe=True,
+    )
+    yield one(
+        "a label mirrored", "label_mirrored label_outside_brain", _label(lambda a: a[::-1]), severe=True
+    )
+    yield one(
+        "a label mirrored front to back",
+        "label_mirrored label_outside_brain",
+        _label(lambda a: a[:, ::-1]),
+        severe=True,
+    )
+    yield one(
+        "a label turned by 180 degrees",
+        "label_mirrored label_outside_brain",
+        _label(lambda a: a[::-1, ::-1]),
+        severe=True,
+    )
+    yield one(
+        "another patient's label",
+        "shared_label label_mismatch label_shifted label_mirrored label_outside_brain",
+        _foreign("seg"),
+        severe=True,
+        also=True,
+    )
+    yield one(
+        "edema and core exchanged", "label_values_swapped", _label(lambda a: _exchange(a, 1, 2)), severe=True
+    )
+    yield one(
+        "edema and enhancing exchanged",
+        "label_values_swapped",
+        _label(lambda a: _exchange(a, 2, 4)),
+        severe=True,
+    )
+    # Patients
+    yield one("the examination under another id", "duplicate_examination", _other_id, severe=True, also=True)
+    yield one("another visit", "possible_same_patient", _visit, severe=True)
+
+
+def combined() -> Iterator[tuple[Damage, Damage]]:
+    """Pairs of damages to one case, both of which have to be found."""
+    by_name = {damage.name: damage for damage in damages()}
+    for first, second in (
+        ("a name", "half a file"),
+        ("a date", "a label mirrored"),
+        ("an unknown value", "half a file"),
+        ("NaN", "one value"),
+        ("clipped", "a label moved"),
+        ("meters", "t1 and t2 swapped"),
+        ("eight bits", "an empty label"),
+        ("negative", "4D label"),
+    ):
+        yield by_name[first], by_name[second]
+
+
+def _file(hospital: Path, case: str, kind: str) -> Path:
+    return hospital / case / f"{case}_{kind}.nii.gz"
+
+
+def _bytes(kind: str, change: Callable[[bytes], bytes]) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        path = _file(hospital, case, kind)
+        path.write_bytes(change(path.read_bytes()))
+
+    return apply
+
+
+def _array(kind: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        path = _file(hospital, case, kind)
+        image = nib.load(path)
+        array = change(np.asanyarray(image.dataobj))
+        changed = nib.Nifti1Image(array, image.affine)
+        changed.header.set_xyzt_units("mm")
+        changed.to_filename(path)
+
+    return apply
+
+
+def _label(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Apply:
+    return _array("seg", change)
+
+
+def _each(kinds: tuple[str, ...], make: Callable[[str], Apply]) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        for kind in kinds:
+            make(kind)(hospital, case, other)
+
+    return apply
+
+
+def _all_images(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Apply:
+    return _each(IMAGES, lambda kind: _array(kind, change))
+
+
+def _all_affines(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Apply:
+    return _each((*IMAGES, "seg"), lambda kind: _affine(kind, change))
+
+
+def _affine(kind: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        path = _file(hospital, case, kind)
+        image = nib.load(path)
+        matrix = np.array(change(image.affine))
+        changed = nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine)
+        changed.header.set_xyzt_units("mm")
+        changed.header["qform_code"], changed.header["sform_code"] = 0, 1
+        for row, name in enumerate(("srow_x", "srow_y", "srow_z")):
+            changed.header[name] = matrix[row]
+        path.write_bytes(gzip.compress(_with_header(changed), 1))
+
+    return apply
+
+
+def _with_header(image: nib.Nifti1Image) -> bytes:
+    """The file's bytes with the header as it is, which nibabel would correct."""
+    header = image.header.copy()
+    content = bytearray(image.to_bytes())
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    content[:348] = header.binaryblock
+    return bytes(content)
+
+
+def _header(kind: str, **fields: Any) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        path = _file(hospital, case, kind)
+        image = nib.load(path)
+        for name, value in fields.items():
+            image.header[name] = value
+        nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header).to_filename(path)
+
+    return apply
+
+
+def _extension(code: int, content: bytes) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        path = _file(hospital, case, "t2")
+        image = nib.load(path)
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(code, content))
+        nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine, image.header).to_filename(path)
+
+    return apply
+
+
+def _forms(choose: Callable[[Any], tuple[Any, Any]]) -> Apply:
+    def make(kind: str) -> Apply:
+        def apply(hospital: Path, case: str, other: str) -> None:
+            path = _file(hospital, case, kind)
+            image = nib.load(path)
+            sform, qform = choose(image)
+            changed = nib.Nifti1Image(np.asanyarray(image.dataobj), None)
+            changed.header.set_zooms(image.header.get_zooms())
+            changed.header.set_sform(sform, 1 if sform is not None else 0)
+            changed.header.set_qform(qform, 1 if qform is not None else 0)
+            path.write_bytes(gzip.compress(changed.to_bytes(), 1))
+
+        return apply
+
+    return _each((*IMAGES, "seg"), make)
+
+
+def _twice(hospital: Path, case: str, other: str) -> None:
+    path = _file(hospital, case, "t1")
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+
+
+def _misname(hospital: Path, case: str, other: str) -> None:
+    path = _file(hospital, case, "t1")
+    path.rename(path.with_suffix(""))
+
+
+def _same_id(hospital: Path, case: str, other: str) -> None:
+    shutil.copytree(hospital / other, hospital / "again" / case)
+    for path in (hospital / "again" / case).iterdir():
+        path.rename(path.with_name(path.name.replace(other, case)))
+
+
+def _other_id(hospital: Path, case: str, other: str) -> None:
+    """The copy gets the damaged case's id; compressed anew and turned to another orientation."""
+    for kind in (*IMAGES, "seg"):
+        image = nib.load(_file(hospital, other, kind))
+        turned = nib.as_closest_canonical(image)
+        array = np.asanyarray(turned.dataobj)
+        turned = nib.Nifti1Image(array.astype(np.float32) if kind in IMAGES else array, turned.affine)
+        _file(hospital, case, kind).write_bytes(gzip.compress(turned.to_bytes(), 9))
+
+
+def _visit(hospital: Path, case: str, other: str) -> None:
+    _move_case(hospital, case, f"{case}_ses-01")
+    _array_copy(hospital, f"{case}_ses-01", case)
+
+
+def _move_case(hospital: Path, case: str, name: str) -> None:
+    (hospital / case).rename(hospital / name)
+    for path in (hospital / name).iterdir():
+        path.rename(path.with_name(path.name.replace(case, name)))
+
+
+def _array_copy(hospital: Path, source: str, target: str) -> None:
+    """A second examination: the same anatomy with other noise."""
+    (hospital / target).mkdir()
+    random = np.random.default_rng(0)
+    for kind in (*IMAGES, "seg"):
+        image = nib.load(_file(hospital, source, kind))
+        array = np.asanyarray(image.dataobj)
+        if kind != "seg":
+            noise = random.normal(0, 0.02 * array[array != 0].mean(), array.shape)
+            array = np.where(array != 0, np.maximum(array + noise, 1), 0).astype(array.dtype)
+        else:
+            array = np.where(ndimage.binary_erosion(array != 0), array, 0).astype(array.dtype)
+        nib.Nifti1Image(array, image.affine).to_filename(_file(hospital, target, kind))
+
+
+def _copy_image(source: str, target: str) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        shutil.copy(_file(hospital, case, source), _file(hospital, case, target))
+
+    return apply
+
+
+def _foreign(kind: str) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        shutil.copy(_file(hospital, other, kind), _file(hospital, case, kind))
+
+    return apply
+
+
+def _rename(names: dict[str, str]) -> Apply:
+    def apply(hospital: Path, case: str, other: str) -> None:
+        content = {kind: _file(hospital, case, kind).read_bytes() for kind in names}
+        for kind, target in names.items():
+            _file(hospital, case, target).write_bytes(content[kind])
+
+    return apply
+
+
+def _plain(raw: bytes) -> bytes:
+    return gzip.decompress(raw)
+
+
+def _flip_bytes(raw: bytes) -> bytes:
+    middle = len(raw) // 2
+    return raw[:middle] + bytes(255 - byte for byte in raw[middle : middle + 40]) + raw[middle + 40 :]
+
+
+def _colors(array: NDArray[Any]) -> NDArray[Any]:
+    return np.zeros(array.shape, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+
+
+def _move(matrix: NDArray[Any], millimeters: float) -> NDArray[Any]:
+    moved = matrix.copy()
+    moved[0, 3] += millimeters
+    return moved
+
+
+def _put(array: NDArray[Any], value: float) -> NDArray[Any]:
+    array[tuple(size // 2 for size in array.shape)] = value
+    return array
+
+
+def _mark(array: NDArray[Any], value: float) -> NDArray[Any]:
+    array = array.copy()
+    array[tuple(slice(size // 2, size // 2 + 2) for size in array.shape)] = value
+    return array
+
+
+def _half(array: NDArray[Any]) -> NDArray[Any]:
+    filled = np.flatnonzero(array.any(axis=(0, 1)))
+    half = array.copy()
+    half[:, :, : filled[0] + round(0.35 * filled.size)] = 0
+    half[:, :, filled[0] + round(0.75 * filled.size) :] = 0
+    return half
+
+
+def _noise(array: NDArray[Any]) -> NDArray[Any]:
+    noise = np.random.default_rng(0).integers(1, 20, array.shape)
+    return np.where(array == 0, noise, array).astype(np.int16)
+
+
+def _scalp(array: NDArray[Any]) -> NDArray[Any]:
+    """A dark skull and a bright scalp around the brain, at 2 mm."""
+    distance = ndimage.distance_transform_edt(ndimage.binary_fill_holes(array != 0) == 0)
+    level = float(np.median(array[array != 0]))
+    head = array.astype(np.float32)
+    head[(distance > 0) & (distance <= 4)] = 0.15 * level
+    scalp = (distance > 4) & (distance <= 9)
+    head[scalp] = level * np.random.default_rng(0).normal(1.6, 0.2, int(scalp.sum()))
+    return np.rint(head).astype(np.int16)
+
+
+def _shift(array: NDArray[Any], voxels: int, axis: int = 0) -> NDArray[Any]:
+    return np.roll(array, voxels, axis)
+
+
+def _beside(array: NDArray[Any]) -> NDArray[Any]:
+    first = np.flatnonzero(array.any(axis=(1, 2)))[0]
+    return np.roll(array, -int(first) + 1, axis=0)
+
+
+def _exchange(array: NDArray[Any], first: int, second: int) -> NDArray[Any]:
+    return np.where(array == first, second, np.where(array == second, first, array)).astype(array.dtype)
