@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,6 +128,7 @@ def run(
     from consilium.poc.trial import run_all
     from consilium.simulation.display import Display
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops everything, as Ctrl-C does
     with Display() as display:
         ended = run_all(Poc(out), Project.read(project), job, hospitals, display)
     _finish(ended)

@@ -1,0 +1,48 @@
+import sys
+
+import pytest
+
+from consilium.cli.main import main
+from consilium.report.records import FederationRecord
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Type a command; returns exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize("command", ["submit", "status", "down"])
+def test_without_a_poc_the_next_command_is_named(run, tmp_path, command):
+    job = ("jobs/brain_tumor_fedavg",) if command == "submit" else ()
+    code, _, err = run("poc", command, *job, "--out", tmp_path / "poc")
+    assert code == 2
+    assert "consilium poc up" in err
+
+
+def test_hospitals_without_a_site_are_refused_before_anything_starts(run, tmp_path):
+    code, _, err = run("poc", "up", "--out", tmp_path / "poc", "--hospitals", tmp_path)
+    assert code == 2
+    assert "no subfolder aster, birch, dahlia" in err
+    assert not (tmp_path / "poc").exists()
+
+
+def test_a_report_of_a_download_tells_its_outcome(run, tmp_path):
+    workspace = tmp_path / "job-1/workspace"
+    workspace.mkdir(parents=True)
+    record = FederationRecord(
+        job="brain_tumor_fedavg", status="failed", reason="too few sites", rounds_planned=2, settings={}
+    )
+    record.save(workspace)
+    code, out, err = run("report", tmp_path / "job-1", "--out", tmp_path / "report")
+    assert code == 1
+    assert "failure" in err
+    assert "too few sites" in err
+    assert out.strip() == str(tmp_path / "report/index.html")

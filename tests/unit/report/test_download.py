@@ -1,0 +1,46 @@
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.report.download import find_result, load_result
+
+from .study import federation
+
+
+@pytest.fixture
+def downloaded(tmp_path):
+    """A job's folder as FLARE's download leaves it."""
+    workspace = tmp_path / "results/job-1/workspace"
+    workspace.mkdir(parents=True)
+    (tmp_path / "results/job-1/job").mkdir()
+    federation().save(workspace)
+    return workspace
+
+
+def test_the_result_is_found_from_each_folder_around_it(downloaded):
+    for folder in (downloaded, *list(downloaded.parents)[:2]):
+        assert find_result(folder) == downloaded
+        assert load_result(folder) == federation()
+
+
+def test_two_results_are_told_apart_by_name(downloaded):
+    other = downloaded.parents[1] / "job-2/workspace"
+    other.mkdir(parents=True)
+    federation().save(other)
+    with pytest.raises(ConfigurationError, match=r"holds 2 results; name one: .*job-1.*job-2"):
+        find_result(downloaded.parents[1])
+
+
+def test_a_folder_without_a_result_is_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"holds no federation\.json"):
+        find_result(tmp_path)
+
+
+def test_a_missing_folder_says_how_to_get_one(tmp_path):
+    with pytest.raises(ConfigurationError, match="nvflare job download"):
+        find_result(tmp_path / "results")
+
+
+def test_a_broken_record_is_an_error(downloaded):
+    (downloaded / "federation.json").write_text('{"job": 1}')
+    with pytest.raises(ConfigurationError, match="not a record"):
+        load_result(downloaded)
