@@ -1,40 +1,115 @@
-import json
-from pathlib import Path
-from zipfile import ZipFile
+import zipfile
 
 import pytest
-from nvflare.tool.job.config.config_indexer import load_pyhocon_conf
-from nvflare.utils.cli_utils import save_config
+from nvflare.fuel.hci.server.authz import AuthzFilter
+from nvflare.fuel.hci.server.constants import ConnProps
+from nvflare.fuel.sec.audit import AuditService
+from nvflare.private.fed.server import admin, job_cmds
 
-from consilium.federation.server_guard import SubmittedJobValidator
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.errors import ConfigurationError
+from consilium.federation.job_rules import MAX_BYTES, MAX_FILES
+from consilium.federation.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
+from consilium.provisioning.policy import allowed_classes
+
+from .job_files import JOBS, files_of
+
+
+@pytest.fixture(autouse=True)
+def allow_list(monkeypatch):
+    policy = {"class_allow_list": allowed_classes()}
+    monkeypatch.setattr("nvflare.fuel.utils.config_service.ConfigService.get_section", lambda name: policy)
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    # Which classes a server allows is not the question here, and no server runs.
-    monkeypatch.setattr("consilium.federation.server_guard.why_forbidden", lambda class_path: None)
-    return export_job(build_recipe("brain_tumor_fedavg_gpu"), tmp_path / "jobs")
+def audited(monkeypatch):
+    events = []
+    monkeypatch.setattr(AuditService, "add_event", lambda **event: events.append(event))
+    return events
 
 
-def submitted_meta(job: Path) -> dict:
-    archive = job.with_suffix(".zip")
-    with ZipFile(archive, "w") as zipped:
-        for path in sorted(job.rglob("*")):
-            zipped.write(path, path.relative_to(job.parent))
-    valid, reason, meta = SubmittedJobValidator().validate(job.name, str(archive))
-    assert valid, reason
-    return meta
+def archive(tmp_path, entries):
+    path = tmp_path / "upload"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in entries.items():
+            zipped.writestr(name, content)
+    return path
 
 
-def test_every_site_is_asked_for_the_gpus_of_a_job_from_the_console(job):
-    assert submitted_meta(job)["resource_spec"] == {"@default": {"num_of_gpus": 1}}
+def job_entries():
+    files = files_of(JOBS[0])
+    entries = {f"{JOBS[0].name}/{name}": path.read_bytes() for name, path in files.items()}
+    # FLARE looks for the entries of the folders, which its console writes.
+    return {f"{JOBS[0].name}/app/": b"", f"{JOBS[0].name}/app/config/": b"", **entries}
 
 
-def test_every_site_is_asked_for_the_gpus_of_a_job_from_nvflare_job_submit(job):
-    # What the command does to the description before it uploads it.
-    config, _ = load_pyhocon_conf("meta.json", str(job))
-    save_config(config, str(job / "meta.json"))
-    sent = json.loads((job / "meta.json").read_text())
-    assert sent["resource_spec"] == {"default": {"num_of_gpus": 1}}, "FLARE keeps @default: drop the repair"
-    assert submitted_meta(job)["resource_spec"] == {"@default": {"num_of_gpus": 1}}
+def test_a_submitted_job_in_order_is_accepted(tmp_path, audited):
+    upload = archive(tmp_path, job_entries())
+    valid, reason, meta = SubmittedJobValidator().validate(JOBS[0].name, str(upload))
+    assert (valid, reason, meta["name"]) == (True, "", JOBS[0].name)
+    assert (audited, upload.exists()) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"app/custom/x.py": b"import os"}, "brings code"),
+        ({"app/huge": b"0" * (MAX_BYTES + 1)}, f"at most {MAX_BYTES} bytes in"),
+        ({f"app/{index}": b"" for index in range(MAX_FILES + 1)}, "files are allowed"),
+        ({"../../etc/cron.d/x": b""}, "holds a file"),
+    ],
+)
+def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, audited, extra, said):
+    name = JOBS[0].name
+    upload = archive(tmp_path, {**job_entries(), **{f"{name}/{key}": value for key, value in extra.items()}})
+    valid, reason, _ = SubmittedJobValidator().validate(name, str(upload))
+    assert not valid
+    assert said in reason
+    assert audited[0]["action"] == "job refused"
+    assert said in audited[0]["msg"]
+    assert not upload.exists()
+
+
+def test_an_archive_that_is_none_or_too_large_is_refused_unopened(tmp_path, audited):
+    for content, said in ((b"x" * (MAX_BYTES + 1), "its archive has"), (b"no archive", "can't be read")):
+        upload = tmp_path / "upload"
+        upload.write_bytes(content)
+        valid, reason, _ = SubmittedJobValidator().validate("job", str(upload))
+        assert not valid
+        assert said in reason
+
+
+class Connection:
+    """What a filter of FLARE's server sees of a command."""
+
+    command = "submit_job somewhere"
+
+    def __init__(self, upload):
+        self.properties = {ConnProps.USER_NAME: "it@north.example", ConnProps.FILE_LOCATION: str(upload)}
+
+    def get_prop(self, name, default=None):
+        return self.properties.get(name, default)
+
+
+@pytest.mark.parametrize("authorized", [True, False])
+def test_a_refused_command_is_recorded_and_its_upload_removed(tmp_path, audited, monkeypatch, authorized):
+    monkeypatch.setattr(AuthzFilter, "pre_command", lambda self, conn, args: authorized)
+    upload = tmp_path / "upload"
+    upload.write_bytes(b"x")
+    assert RecordedAuthorization().pre_command(Connection(upload), ["submit_job"]) is authorized
+    assert upload.exists() is authorized
+    refusal = {"user": "it@north.example", "action": "command refused", "msg": "submit_job somewhere"}
+    assert audited == ([] if authorized else [refusal])
+
+
+def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
+    monkeypatch.setattr(job_cmds, "JobMetaValidator", job_cmds.JobMetaValidator)
+    monkeypatch.setattr(admin, "AuthzFilter", admin.AuthzFilter)
+    ServerGuard()
+    assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
+    ServerGuard()  # in a process that builds its components twice
+
+
+def test_a_server_whose_checks_are_elsewhere_does_not_start(monkeypatch):
+    monkeypatch.setattr(job_cmds, "JobMetaValidator", object)
+    with pytest.raises(ConfigurationError, match=r"install nvflare 2\.9"):
+        ServerGuard()
