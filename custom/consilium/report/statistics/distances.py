@@ -8,6 +8,7 @@ are neighbors, so a few patients do not look far apart only because they fall be
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,20 +45,27 @@ class Distance:
         return self.chance is None or self.value > self.chance
 
 
-def site_distances(feature: FeatureRecord) -> dict[str, Distance]:
-    """Return each site's distance from the rest; empty with fewer than two sites that tell anything."""
+def site_distances(feature: FeatureRecord, minimums: Mapping[str, int]) -> dict[str, Distance]:
+    """Return each site's distance from the rest; empty with fewer than two sites that tell anything.
+
+    Args:
+        feature: The histograms.
+        minimums: Fewest patients that a number of each site is about: the size of micro-aggregated groups.
+    """
     told = feature.told
     if len(told) < 2:
         return {}
     total = np.sum(list(told.values()), axis=0)
-    return {site: _distance(feature, bins, total - bins) for site, bins in told.items()}
+    groups = {site: max(1, int(bins.sum()) // minimums.get(site, 1)) for site, bins in told.items()}
+    draws = {site: (own, sum(groups.values()) - own) for site, own in groups.items()}
+    return {site: _distance(feature, bins, total - bins, draws[site]) for site, bins in told.items()}
 
 
-def _distance(feature: FeatureRecord, site: Bins, rest: Bins) -> Distance:
+def _distance(feature: FeatureRecord, site: Bins, rest: Bins, draws: tuple[int, int]) -> Distance:
     centers = feature.centers(len(site))
     value = float(wasserstein(centers, site, rest))
     deviation = _deviation(centers, site + rest)
-    chance = None if feature.group == "intensity" else _chance(centers, site, rest)
+    chance = None if feature.group == "intensity" else _chance(centers, site + rest, draws)
     return Distance(
         value=value,
         standardized=value / deviation if deviation else 0.0,
@@ -66,16 +74,16 @@ def _distance(feature: FeatureRecord, site: Bins, rest: Bins) -> Distance:
     )
 
 
-def _chance(centers: Bins, site: Bins, rest: Bins) -> float:
-    """A quantile of the distance between two samples of the pooled patients, as large as these two are.
+def _chance(centers: Bins, pooled: Bins, draws: tuple[int, int]) -> float:
+    """A quantile of the distance between two samples of the pooled patients.
 
-    The numbers of patients are those of the histograms; the draws are seeded, so that a record always gives
-    the same page.
+    Micro-aggregated patients are drawn as groups, one draw a group: they vary less than patients do, and as
+    many draws as patients would take the ordinary for rare. The draws are seeded, so that a record always
+    gives the same page.
     """
     random = np.random.default_rng(0)
-    pooled = (site + rest) / (site + rest).sum()
-    sizes = [max(1, round(float(one.sum()))) for one in (site, rest)]
-    own, others = (random.multinomial(size, pooled, _RESAMPLES).astype(np.float64) for size in sizes)
+    shares = pooled / pooled.sum()
+    own, others = (random.multinomial(size, shares, _RESAMPLES).astype(np.float64) for size in draws)
     return float(np.quantile(wasserstein(centers, own, others), _CONFIDENCE))
 
 

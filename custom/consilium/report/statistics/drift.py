@@ -50,8 +50,9 @@ class Drift:
 
 def judge_drift(record: StatisticsRecord) -> Drift:
     """Compare every hospital with all others."""
+    minimums = {site: answer.min_count for site, answer in record.sites.items()}
     images, volumes, absences = (
-        {of: site_distances(feature) for of, feature in record.of_group(group).items()}
+        {of: site_distances(feature, minimums) for of, feature in record.of_group(group).items()}
         for group in ("intensity", "volume", "absence")
     )
     farthest = _farthest(images)

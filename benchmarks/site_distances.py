@@ -1,0 +1,80 @@
+"""How often hospitals are told apart by the limit on their images' distance.
+
+Synthetic patients of the demo's four scanners: random groups against 12 other patients of the same scanner,
+who should be below the limit, and of another, who should be above.
+
+    python benchmarks/site_distances.py [FOLDER]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from consilium.data.case_statistics import INTENSITY_BINS, INTENSITY_RANGE, describe_cohort
+from consilium.data.cohort import read_cohort
+from consilium.data.synthetic import DEMO_COHORT, make_cohort
+from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.data.synthetic.writers import Layout
+from consilium.report.statistics.distances import Bins, wasserstein
+from consilium.report.statistics.drift import SCANNER_LIMIT
+from consilium.tasks import get_task
+
+PATIENTS, OTHERS = 24, 12
+GROUPS = (4, 8, 12)
+DRAWS = 400
+EDGES = np.linspace(*INTENSITY_RANGE, INTENSITY_BINS + 1)
+CENTERS = (EDGES[:-1] + EDGES[1:]) / 2
+
+
+def main() -> None:
+    """Make the patients, draw groups, print the shares above the limit."""
+    with tempfile.TemporaryDirectory() as temporary:
+        scanners = intensities(Path(sys.argv[1] if len(sys.argv) > 1 else temporary))
+    random = np.random.default_rng(0)
+    print(f"{'patients':>8} {'same scanner':>13} {'another scanner':>16}   above {SCANNER_LIMIT}")
+    for size in GROUPS:
+        same, other = [], []
+        for name, own in scanners.items():
+            for _ in range(DRAWS):
+                drawn = random.permutation(PATIENTS)
+                same.append(farthest(own[drawn[:size]], own[drawn[size : size + OTHERS]]))
+            for foreign in (rows for another, rows in scanners.items() if another != name):
+                for _ in range(DRAWS // 4):
+                    group, others = (random.permutation(PATIENTS)[:count] for count in (size, OTHERS))
+                    other.append(farthest(own[group], foreign[others]))
+        shares = [float(np.mean(np.array(one) > SCANNER_LIMIT)) for one in (same, other)]
+        print(f"{size:8d} {shares[0]:13.2%} {shares[1]:16.2%}")
+
+
+def intensities(folder: Path) -> dict[str, Bins]:
+    """Return each scanner's patients, `(patients, modalities, bins)`."""
+    hospitals = tuple(
+        HospitalSpec(name=one.name, layout=Layout.BRATS_2021, cases=PATIENTS, scanner=one.scanner)
+        for one in DEMO_COHORT.hospitals
+    )
+    spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=7)
+    modalities = get_task("brain_tumor").modalities
+    found = {}
+    for name, home in make_cohort(spec, folder / "hospitals").hospitals.items():
+        described, _ = describe_cohort(
+            read_cohort(home, modalities=modalities),
+            modalities,
+            folder / "cache" / name,
+            progress=lambda done, total, what: None,
+            cancelled=lambda: False,
+        )
+        found[name] = np.array([[case.intensity[one] for one in modalities] for _, case in described])
+    return found
+
+
+def farthest(group: Bins, others: Bins) -> float:
+    """Return the distance in the modality in which it is largest."""
+    return float(wasserstein(CENTERS, group.sum(axis=0), others.sum(axis=0)).max())
+
+
+if __name__ == "__main__":
+    main()
