@@ -11,11 +11,15 @@ from nvflare.apis.utils.analytix_utils import send_analytic_dxo
 
 from consilium.federation.tasks import SITE_STATE_EVENT
 
-_SECONDS_BETWEEN_STATES = 1.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
+_SHARE = 1 / 20
 
 
 class SiteState:
-    """What a site said last; a new state is told at once, steps within it once a second.
+    """What a site said last: a new state at once, steps within it ever more seldom.
+
+    The pause between two of them is a twentieth of what the state has lasted, at least 1 s and at most 15 s.
+    So a short round is followed closely, and a long one doesn't fill the line with its progress.
 
     Args:
         component: Who tells it: the executor or another part of the site's job.
@@ -23,7 +27,8 @@ class SiteState:
 
     def __init__(self, component: FLComponent) -> None:
         self._component = component
-        self._last = ("", 0.0)
+        self._state = ""
+        self._began = self._told = 0.0
 
     def tell(
         self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
@@ -38,10 +43,11 @@ class SiteState:
             loss: Of the step.
         """
         now = time.monotonic()
-        last_state, last_time = self._last
-        if state == last_state and now - last_time < _SECONDS_BETWEEN_STATES:
+        if state != self._state:
+            self._state, self._began = state, now
+        elif now - self._told < min(max((now - self._began) * _SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE):
             return
-        self._last = (state, now)
+        self._told = now
         data = {"state": state, "done": done, "total": total, "loss": loss}
         send_analytic_dxo(
             self._component,
