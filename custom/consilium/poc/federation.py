@@ -17,7 +17,7 @@ from consilium.report.progress import JobProgress, describe_progress, read_progr
 _PREPARE_SECONDS = 180.0
 _START_SECONDS = 180.0
 _STOP_SECONDS = 90.0
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 180.0
 _SECONDS_BETWEEN_LOOKS = 1.0
 _COMPLETED = "FINISHED:COMPLETED"
 
