@@ -9,6 +9,8 @@ import warnings
 
 import typer
 
+from consilium.cli.check import EPILOG as CHECK_EPILOG
+from consilium.cli.check import check
 from consilium.cli.check_site import EPILOG as CHECK_SITE_EPILOG
 from consilium.cli.check_site import check_site
 from consilium.cli.cohort import EPILOG as COHORT_EPILOG
@@ -35,6 +37,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
+app.command(epilog=CHECK_EPILOG)(check)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")

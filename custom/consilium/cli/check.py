@@ -1,0 +1,125 @@
+"""`consilium check`: what is wrong with a folder of cases?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consilium.data.labels import LabelConvention
+
+if TYPE_CHECKING:
+    from consilium.report.data_check import DataCheck
+
+EPILOG = """
+A hospital's folder, with a page that lists every case:
+
+  $ consilium check /data/brats --html check.html
+
+For a program, or for somebody outside the hospital: counts by code, without ids and paths:
+
+  $ consilium check /data/brats --json
+
+Stopped with Ctrl-C, the same command goes on where it stopped.
+
+Exit code: 0 ready (warnings included), 1 some cases are left out, 2 the folder can't be used.
+"""
+
+_EXIT = {"ready": 0, "cases_left_out": 1, "not_usable": 2}
+_COLORS = {"error": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def check(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The dataset folder; it is only read.", show_default=False)
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="JSON for machines, without case ids and paths.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a page that names cases; it must not leave the hospital.", show_default=False
+        ),
+    ] = None,
+    show_cases: Annotated[
+        bool,
+        typer.Option("--show-cases", help="Name cases and files; such output must not leave the hospital."),
+    ] = False,
+    job: Annotated[
+        str, typer.Option(help="Job folder, or a name of `consilium jobs list`: its grid and cache count.")
+    ] = "brain_tumor_fedavg",
+    convention: Annotated[
+        LabelConvention | None,
+        typer.Option(help="What label values mean; without it, names and values decide.", show_default=False),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where findings are kept between runs. Default: below the user's cache folder.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: one for each core.", show_default=False)
+    ] = None,
+) -> None:
+    """Find what is wrong with a folder of cases, before anything runs on it.
+
+    What it calls an error leaves the case out of training on a site, by the same code.
+    """
+    import os
+
+    from consilium.provisioning.check.folder import check_folder, default_state, refuse_inside
+    from consilium.recipes.site_job import load_site_job
+    from consilium.report.data_check import render_data_check
+    from consilium.simulation.display import Display
+
+    if html:
+        refuse_inside(html, folder, "--html")
+    with Display() as display:
+        display.show("looking for cases")
+        found = check_folder(
+            folder,
+            load_site_job(job),
+            convention=convention,
+            state=state or default_state(),
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
+        )
+    if html:
+        html.write_text(render_data_check(found), encoding="utf-8")
+    if as_json:
+        typer.echo(json.dumps(found.as_json(cases=show_cases), indent=2))
+    else:
+        _print(found, show_cases=show_cases)
+    raise typer.Exit(_EXIT[found.verdict])
+
+
+def _print(found: DataCheck, *, show_cases: bool) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if found.groups:
+        table = Table(box=SIMPLE_HEAD)
+        for title in ("", "cases", "finding"):
+            table.add_column(title, overflow="fold")
+        for group in found.groups:
+            severity = group.code.severity.value
+            seen = Text(f"{group.code.summary} ({group.code.value})")
+            seen.append(f"\n-> {group.code.remedy}", style="bold")
+            for finding in group.findings:
+                if show_cases or finding.case_id is None:
+                    seen.append(f"\n{finding.case_id or 'the folder'}: {finding.detail}", style="dim")
+            table.add_row(Text(severity, style=_COLORS[severity]), str(len(group.cases) or ""), seen)
+        console.print(table)
+    counts = found.counts
+    console.print(
+        f"{found.verdict.replace('_', ' ')}: {counts['used']} cases are used "
+        f"({counts['labeled']} labeled), {counts['left_out']} left out"
+    )

@@ -1,0 +1,102 @@
+"""Checking a dataset folder by itself, before there is a kit: what `consilium check` does."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from consilium.data.case import FolderError
+from consilium.data.checks import CheckedCohort, Finding, ProblemCode, check_cohort
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention
+from consilium.data.progress import Progress
+from consilium.errors import ConfigurationError
+from consilium.provisioning.check.estimate import GIB, disk_need
+from consilium.provisioning.check.job import SiteJob
+from consilium.report.data_check import DataCheck
+from consilium.tasks import get_task
+
+_SAME_SPACING = 1e-3
+
+
+def default_state() -> Path:
+    """Where findings are kept between runs: a folder below the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "consilium" / "check"
+
+
+def refuse_inside(path: Path, folder: Path, option: str) -> None:
+    """Refuse to write into the hospital's folder.
+
+    Raises:
+        ConfigurationError: `path` lies in `folder`.
+    """
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"{option} {path} lies in the dataset folder, which is only ever read; "
+            "name a place outside of it."
+        )
+
+
+def check_folder(
+    folder: Path,
+    job: SiteJob,
+    *,
+    convention: LabelConvention | None = None,
+    state: Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> DataCheck:
+    """Check a dataset folder as a site's training would, and judge it by a job.
+
+    Args:
+        folder: The dataset folder; it is only read.
+        job: For the modalities, the grid, and the size of the cache.
+        convention: What label values mean; default: found from names and values.
+        state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
+        workers: Processes.
+        progress: Told about each case.
+
+    Raises:
+        ConfigurationError: `state` lies in the dataset folder, or can't be written.
+    """
+    refuse_inside(state, folder, "--state")
+    modalities = get_task(job.learning.task).modalities
+    try:
+        cohort = read_cohort(folder, modalities=modalities, convention=convention, progress=progress)
+    except FolderError as error:
+        finding = Finding(code=error.code, case_id=None, detail=str(error))
+        return DataCheck(job.name, (finding,), None)
+    try:
+        checked = check_cohort(
+            cohort, modalities=modalities, folder=state, workers=workers, progress=progress
+        )
+    except OSError as error:
+        raise ConfigurationError(
+            f"Findings can't be kept in {state} ({error}). Name another folder with --state."
+        ) from error
+    return DataCheck(
+        job.name, (*_whole_folder(checked, job, state), *checked.findings, *_grid(checked, job)), checked
+    )
+
+
+def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:
+    cases = checked.cohort.cases
+    if not any(case.label is not None for case in cases):
+        detail = f"{len(cases)} cases can be used, none of them has a label."
+        yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail=detail)
+    needed, free = disk_need(cases, job.learning).cache, shutil.disk_usage(state).free
+    if free < needed:
+        detail = f"{free / GIB:.1f} GiB are free, up to {math.ceil(needed / GIB)} GiB are needed (estimate)."
+        yield Finding(code=ProblemCode.DISK_TOO_SMALL, case_id=None, detail=detail)
+
+
+def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
+    """Cases that are resampled, because their voxels are not of the job's size."""
+    for case_id, spacing in sorted(checked.spacing_mm.items()):
+        if any(abs(size - job.learning.spacing_mm) > _SAME_SPACING for size in spacing):
+            seen = " x ".join(f"{size:.2f}" for size in spacing)
+            detail = f"Voxels are {seen} mm; the job's are {job.learning.spacing_mm:g} mm."
+            yield Finding(code=ProblemCode.OTHER_SPACING, case_id=case_id, detail=detail)
