@@ -2,7 +2,7 @@
 
 The limits are for the modality in which a hospital's images are farthest from those of all others, and come
 from synthetic hospitals (`benchmarks/site_distances.py`): of groups of 4 patients of one scanner 2 in a
-hundred are farther from others of the same scanner than `SCANNER_LIMIT`, of groups of 8 one in a thousand,
+hundred are farther from others of the same scanner than `SCANNER_LIMIT`, of groups of 8 two in a thousand,
 and nine in ten groups of another scanner are.
 """
 
