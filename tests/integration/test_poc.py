@@ -125,7 +125,8 @@ def test_a_job_that_misses_a_site_is_partial(poc: RunningPoc) -> None:
 
 
 def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
-    started_before = {path.parent for path in Poc(poc.out).kits.glob("server/*/progress.json")}
+    server = Poc(poc.out).kits / "server"
+    started_before = set(server.glob("*/progress.json"))
     with subprocess.Popen(
         poc.command("poc", "submit", str(poc.job), "--out", str(poc.out)),
         env=poc.environment(),
@@ -135,13 +136,7 @@ def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
         text=True,
     ) as submit:
         try:
-            wait_until(
-                lambda: (
-                    {path.parent for path in Poc(poc.out).kits.glob("server/*/progress.json")}
-                    != started_before
-                ),
-                "the job starts",
-            )
+            wait_until(lambda: set(server.glob("*/progress.json")) > started_before, "the job starts")
             processes = everybody(poc)
             for process in processes:
                 if "/server" in " ".join(process.cmdline()):
