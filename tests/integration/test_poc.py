@@ -136,7 +136,7 @@ def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
         text=True,
     ) as submit:
         try:
-            wait_until(lambda: set(server.glob("*/progress.json")) > started_before, "the job starts")
+            wait_until(lambda: bool(set(server.glob("*/progress.json")) - started_before), "the job starts")
             processes = everybody(poc)
             for process in processes:
                 if "/server" in " ".join(process.cmdline()):
