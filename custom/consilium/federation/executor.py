@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nvflare.apis.analytix import AnalyticsDataType
@@ -18,10 +18,13 @@ from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.data.case import CaseProblem
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
+from consilium.federation.assessment import assess, hardware
 from consilium.federation.site import read_site_settings
 from consilium.federation.site_state import SiteState
 from consilium.federation.tasks import (
+    CHECK,
     PREPARE,
     REASON_HEADER,
     REPORT_META,
@@ -33,17 +36,23 @@ from consilium.federation.tasks import (
 from consilium.federation.traffic import measure_traffic
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.participant import Participant, prepare_site
+from consilium.learning.quarantine import admit_cases
 from consilium.learning.settings import LearningSettings
 from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights, difference
+from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
+from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize
+
+_STATE_AFTER = {CHECK: "checked", PREPARE: "ready"}
 
 
 class SiteExecutor(Executor):  # type: ignore[misc]
     """Trains and judges the global model on this site's cases.
 
     Tasks:
+        `check`: look at every case as before training, and prepare none; answers a `SiteReadiness`.
         `prepare`: check that this site's versions fit the server's, and get its data ready; answers a
             `SiteReport`.
         `train`: judge the weights received, then train from them; answers the weight difference, the scores
@@ -80,6 +89,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     ) -> Shareable:
         """Carry out one task; see the class."""
         handlers = {
+            CHECK: self._check,
             PREPARE: self._prepare,
             TRAIN: self._train,
             VALIDATE: self._validate,
@@ -107,8 +117,34 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 ReturnCode.EXECUTION_EXCEPTION,
                 f"unexpected {type(error).__name__}: the traceback is in the site's log",
             )
-        self._state.tell(fl_ctx, "ready" if task_name == PREPARE else "sent")
+        self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
+
+    def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        request = _read_request(shareable)
+        site = read_site_settings(fl_ctx)
+        try:
+            checked = admit_cases(
+                site,
+                get_task(self._settings.task),
+                progress=lambda done, total, what: self._state.tell(fl_ctx, what, done, total),
+                cancelled=lambda: abort.triggered,
+            )
+        except SiteRefusal as error:
+            self.log_error(fl_ctx, f"this site can't take part: {error}", fire_event=False)
+            readiness = SiteReadiness(
+                can="nothing",
+                reason=error.public_reason,
+                hardware=hardware(site),
+                versions=component_versions(),
+            )
+        else:
+            self._log_problems(checked.cohort.problems, fl_ctx)
+            readiness = assess(checked, site, self._settings, component_versions())
+        reply = FLModel(
+            metrics={}, current_round=request.current_round, meta={REPORT_META: readiness.model_dump()}
+        )
+        return FLModelUtils.to_shareable(reply)
 
     def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -166,9 +202,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 ),
                 cancelled=lambda: abort.triggered,
             )
-            for problem in data.problems:
-                # The site's own log: the only place that names a patient.
-                self.log_warning(fl_ctx, problem.describe(), fire_event=False)
+            self._log_problems(data.problems, fl_ctx)
             self.log_info(
                 fl_ctx,
                 f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "
@@ -176,6 +210,11 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             self._participant = Participant(data, self._settings, site)
         return self._participant
+
+    def _log_problems(self, problems: Sequence[CaseProblem], fl_ctx: FLContext) -> None:
+        for problem in problems:
+            # The site's own log: the only place that names a patient.
+            self.log_warning(fl_ctx, problem.describe(), fire_event=False)
 
     def _score(
         self, participant: Participant, weights: Weights, fl_ctx: FLContext, abort: Signal, *, distances: bool

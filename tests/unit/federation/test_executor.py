@@ -16,6 +16,7 @@ from consilium.errors import ConfigurationError, DataError, SiteRefusal, Trainin
 from consilium.federation import executor as module
 from consilium.federation.executor import SiteExecutor
 from consilium.federation.tasks import (
+    CHECK,
     PREPARE,
     REASON_HEADER,
     REPORT_META,
@@ -27,6 +28,7 @@ from consilium.federation.tasks import (
 )
 from consilium.federation.versions import component_versions
 from consilium.learning.weights import initial_weights
+from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
 from consilium.tasks import get_task
 
@@ -89,6 +91,56 @@ def test_preparing_answers_what_the_site_has_and_touches_no_model(executor, engi
     assert report.versions == component_versions()
     states = [data for event, data in engine.events if event == SITE_STATE_EVENT]
     assert from_shareable(states[-1]).data["state"] == "ready"
+
+
+def check(executor, engine):
+    asked = FLModelUtils.to_shareable(FLModel(metrics={}))
+    reply = execute(executor, engine, CHECK, asked)
+    assert reply.get_return_code() == ReturnCode.OK, reply.get_header(REASON_HEADER)
+    return SiteReadiness.model_validate(FLModelUtils.from_shareable(reply).meta[REPORT_META])
+
+
+def test_checking_answers_counts_and_prepares_nothing(executor, engine, tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3"])
+    Hospital(settings.dataset).brats("P4", without=("t1",))
+    at_site(engine, settings)
+    readiness = check(executor, engine)
+    assert (readiness.can, readiness.reason, readiness.usable_cases) == ("train", None, 3)
+    assert readiness.left_out == {"missing_modality": 1}
+    assert readiness.label_convention == "brats-2018"
+    assert readiness.grid is not None
+    assert readiness.hardware.cores >= 1
+    assert readiness.versions == component_versions()
+    answer_of(execute(executor, engine, TRAIN))  # it did not keep anything that training would have to know
+
+
+def test_checking_suppresses_counts_below_the_hospital_s_minimum(executor, engine, tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3"], min_count=5)
+    Hospital(settings.dataset).brats("P4", without=("t1",))
+    at_site(engine, settings)
+    readiness = check(executor, engine)
+    assert readiness.can == "train"
+    assert (readiness.usable_cases, readiness.left_out, readiness.grid) == (
+        None,
+        {"missing_modality": None},
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("patients", "settings", "can", "reason"),
+    [
+        (["P1"], {}, "evaluate", "one usable labeled patient"),
+        (["P1", "P2"], {"role": "evaluates"}, "evaluate", "as the hospital decided"),
+        ([], {}, "nothing", "the dataset folder as a whole can't be used"),
+    ],
+)
+def test_checking_says_what_a_site_can_do(executor, engine, tmp_path, patients, settings, can, reason):
+    at_site(engine, site(tmp_path, patients, **settings))
+    readiness = check(executor, engine)
+    assert readiness.can == can
+    assert reason in readiness.reason
+    assert str(tmp_path) not in readiness.model_dump_json()
 
 
 @pytest.mark.parametrize("task", [PREPARE, TRAIN, VALIDATE])
@@ -254,8 +306,13 @@ def test_the_server_hears_what_a_site_is_doing(executor, engine, tmp_path):
         from_shareable(data).data["state"] for event, data in engine.events if event == SITE_STATE_EVENT
     ]
     assert list(dict.fromkeys(states)) == [
-        "preparing: reading labels", "preparing: preparing cases", "validating", "training", "sent",
-    ]  # fmt: skip
+        "preparing: reading labels",
+        "preparing: checking cases",
+        "preparing: preparing cases",
+        "validating",
+        "training",
+        "sent",
+    ]
 
 
 def test_loss_and_scores_go_to_flare_s_tracking(executor, engine, tmp_path):

@@ -1,0 +1,57 @@
+"""The readiness check: who can train, who can only evaluate, who must mend what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
+from pydantic import Field
+
+from consilium.federation.executor import SiteExecutor
+from consilium.federation.progress import ProgressReceiver
+from consilium.federation.readiness import ReadinessCheck
+from consilium.federation.tasks import CHECK, SITE_STATE_EVENT
+from consilium.learning.settings import LearningSettings
+from consilium.recipes.base import JobRecipe, JobSettings, new_job
+
+
+class ReadinessSettings(JobSettings):
+    """Everything that a readiness check decides."""
+
+    timeout_minutes: float = Field(default=240.0, gt=0, description="How long sites may take.")
+    learning: LearningSettings = LearningSettings()
+
+
+class ReadinessRecipe(JobRecipe):
+    """Every site checks its data as it would before training, and answers counts and codes.
+
+    Example:
+        >>> recipe = ReadinessRecipe(ReadinessSettings(name="my_check"))
+        >>> recipe.name
+        'my_check'
+
+    Args:
+        settings: What the job decides; `learning` is that of the training to come.
+    """
+
+    settings: ReadinessSettings
+
+    def __init__(self, settings: ReadinessSettings) -> None:
+        job = new_job(settings)
+        check = ReadinessCheck(task=settings.learning.task, timeout_minutes=settings.timeout_minutes)
+        job.to_server(check, id="readiness")
+        job.to_server(ProgressReceiver(), id="progress")
+        job.to_clients(SiteExecutor(learning=settings.learning.model_dump(mode="json")), tasks=[CHECK])
+        job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
+        super().__init__(settings, job)
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], *, source: str) -> ReadinessRecipe:
+        """Build a recipe from plain values; see `JobRecipe.from_values`."""
+        return cls(ReadinessSettings.parse(values, source=source))
+
+    @property
+    def summary(self) -> str:
+        """What the job asks."""
+        return f"whether every site is ready to train, at {self.settings.learning.spacing_mm:g} mm"
