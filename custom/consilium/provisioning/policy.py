@@ -30,7 +30,7 @@ SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
 
 SiteKind = Literal["server", "client"]
 
-_RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "view", "operate")
+_RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "get_job_log", "view", "operate")
 
 
 class SiteFilter(Settings):
@@ -119,7 +119,9 @@ def authorization_policy(kind: SiteKind) -> dict[str, Any]:
     a hospital's logs may name patients; at a hospital they are its org admin's alone.
     """
     nobody = {"byoc": "none", "server-predeployed-flwr": "none"}
-    own_jobs = {"clone_job": "n:submitter", "manage_job": "n:submitter", "download_job": "n:submitter"}
+    # What the server keeps of a job's logs is part of its download as well. FLARE 2.9 has no category for the
+    # command, so the right has the command's own name.
+    own_jobs = dict.fromkeys(("clone_job", "manage_job", "download_job", "get_job_log"), "n:submitter")
     return {
         "format_version": "1.0",
         "permissions": {
@@ -130,6 +132,7 @@ def authorization_policy(kind: SiteKind) -> dict[str, Any]:
                 "clone_job": "none",
                 "manage_job": "o:submitter",
                 "download_job": "o:submitter",
+                "get_job_log": "o:submitter",
                 "view": "any",
                 "operate": "o:site",
                 "shell_commands": "o:site",
