@@ -31,7 +31,8 @@ Step by step:
 
   $ consilium poc down
 
-Exit code: 0 all sites took part to the end, 1 the job is partial or failed, 2 what the message says.
+Exit code: 0 all sites took part to the end (of a readiness check: every site is ready), 1 the job is partial
+or failed, 2 what the message says.
 """
 
 app = typer.Typer(
@@ -135,9 +136,9 @@ def run(
 
 
 def _finish(ended: Ended) -> None:
-    from consilium.cli.report import print_outcome
+    from consilium.cli.report import print_result
 
-    print_outcome(ended.outcome)
+    print_result(ended.record, ended.outcome)
     typer.echo(ended.page)
     raise typer.Exit(0 if ended.outcome.kind == "success" else NOT_COMPLETE)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from consilium.report.download import JobRecord
     from consilium.report.outcome import Outcome
 
 NOT_COMPLETE = 1
@@ -19,7 +20,8 @@ After a download, with the command line or in the console:
 
   $ consilium report results/JOB_ID --out runs/report
 
-Exit code: 0 all sites took part to the end, 1 the job is partial or failed, 2 there is no result to report.
+Exit code: 0 all sites took part to the end (of a readiness check: every site is ready), 1 the job is partial
+or failed, 2 there is no result to report.
 """
 
 
@@ -29,24 +31,31 @@ def report(
     ],
     out: Annotated[Path, typer.Option(help="Where the report goes.", show_default=False)],
 ) -> None:
-    """Write the report of a job's downloaded result; its folder is only read.
+    """Write the report of a job's downloaded result, of whatever kind the job is; its folder is only read.
 
     It has no pictures of patients, as these are at the hospitals.
     """
-    from consilium.report.build import build_report
-    from consilium.report.download import load_result
+    from consilium.report.download import load_record
     from consilium.report.outcome import judge_outcome
+    from consilium.report.write import write_report
 
-    federation = load_result(result)
-    outcome = judge_outcome(federation)
-    page = build_report(out, federation, baselines=None, seconds={}, patients={})
-    print_outcome(outcome)
+    record = load_record(result)
+    outcome = judge_outcome(record)
+    page = write_report(out, record)
+    print_result(record, outcome)
     typer.echo(page)
     raise typer.Exit(0 if outcome.kind == "success" else NOT_COMPLETE)
 
 
-def print_outcome(outcome: Outcome) -> None:
-    """Tell a person on standard error how a job ended."""
+def print_result(record: JobRecord, outcome: Outcome) -> None:
+    """Tell a person on standard error what a readiness check found, and how a job of any kind ended."""
+    from rich.console import Console
+
+    from consilium.report.readiness import ReadinessRecord
+    from consilium.report.readiness_table import terminal_tables
+
+    if isinstance(record, ReadinessRecord):
+        Console(stderr=True, highlight=False).print(terminal_tables(record))
     color = {"success": typer.colors.GREEN, "partial": typer.colors.YELLOW, "failure": typer.colors.RED}
     typer.secho(outcome.kind, fg=color[outcome.kind], err=True)
     for reason in outcome.reasons:

@@ -19,6 +19,10 @@ A job with other settings:
   $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2
 
   $ consilium simulate runs/jobs/brain_tumor_fedavg --site a=/data/a --site b=/data/b --out runs/short
+
+Before training: who is ready, and who must mend what?
+
+  $ consilium simulate jobs/brain_tumor_check --site a=/data/a --site b=/data/b --out runs/check
 """
 
 
@@ -42,25 +46,30 @@ def simulate(
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.
 
     The folders are only read. A site with one labeled patient evaluates and does not train. Results lie
-    below OUT: `report/index.html`, `report/report.json`, `result/` (models, metrics, TensorBoard events), and
-    each site's own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
+    below OUT: `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each
+    site's own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
     """
-    from consilium.recipes.job_folder import is_statistics_job
+    from consilium.cli.report import print_result
+    from consilium.recipes.job_folder import job_kind
+    from consilium.report.outcome import judge_outcome
     from consilium.simulation.display import Display
-    from consilium.simulation.statistics_study import StatisticsStudy
+    from consilium.simulation.inquiry import Inquiry
     from consilium.simulation.study import Study
 
-    sites = _parse_sites(site)
+    sites, evaluators = _parse_sites(site), frozenset(evaluates or ())
+    kind = job_kind(job)
+    if kind != "training" and compare:
+        raise ConfigurationError(f"{job} trains nothing: there is no model to --compare")
+    if kind == "statistics" and evaluators:
+        raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
     with Display() as display:
-        if is_statistics_job(job):
-            if evaluates or compare:
-                raise ConfigurationError(f"{job} trains nothing: --evaluates and --compare are for training")
-            page = StatisticsStudy(job, sites, out, display=display).run()
+        if kind == "training":
+            page = Study(job, sites, out, evaluators=evaluators, compare=compare, display=display).run()
         else:
-            study = Study(
-                job, sites, out, evaluators=frozenset(evaluates or ()), compare=compare, display=display
-            )
-            page = study.run()
+            answers = Inquiry(job, sites, out, evaluators=evaluators, display=display).run()
+            page = answers.page
+    if kind != "training":
+        print_result(answers.record, judge_outcome(answers.record))
     typer.echo(page)
 
 

@@ -14,11 +14,13 @@ from consilium.learning.model_file import LAST_MODEL
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc, is_completed
 from consilium.poc.project import Project
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.job_folder import JobFolder, job_kind, read_job_folder
 from consilium.report.build import build_report
-from consilium.report.download import find_result, load_result
+from consilium.report.download import JobRecord, find_record, load_record
 from consilium.report.outcome import Outcome, judge_outcome
 from consilium.report.patients import draw_patients, prepare_sites
+from consilium.report.records import FederationRecord
+from consilium.report.write import write_report
 from consilium.simulation.display import Display
 
 
@@ -28,11 +30,13 @@ class Ended:
 
     Attributes:
         job_id: FLARE's id.
+        record: What the server wrote down.
         outcome: Success, partial or failure, with reasons.
         page: The report.
     """
 
     job_id: str
+    record: JobRecord
     outcome: Outcome
     page: Path
 
@@ -94,10 +98,10 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     """Submit a job, show how it goes, download its result, write the report.
 
     Raises:
-        ConfigurationError: If the folder is not a job that trains; nothing was submitted then.
+        ConfigurationError: If the folder is not one of Consilium's jobs; nothing was submitted then.
         PocError: If the POC does not run, the job is refused, or leaves no result.
     """
-    read = read_job_folder(job)
+    training = _read_training(job)
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")
@@ -106,20 +110,27 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     display.say(f"{job_id}: {status}")
     downloaded = poc.download(job_id)
     try:
-        federation = load_result(downloaded)
+        record = load_record(downloaded)
     except ConfigurationError as error:
         raise PocError(f"job {job_id} ended with {status} and left no record: {error}") from error
-    outcome = judge_outcome(federation)
+    outcome = judge_outcome(record)
     if outcome.kind != "failure" and not is_completed(status):
         outcome = Outcome("failure", (f"FLARE ended the job with {status}", *outcome.reasons))
-    report, model = downloaded / "report", find_result(downloaded) / LAST_MODEL
+    report, model = downloaded / "report", find_record(downloaded).parent / LAST_MODEL
+    if training is None or not isinstance(record, FederationRecord):
+        return Ended(job_id, record, outcome, write_report(report, record))
     patients = {}
     if model.exists() and outcome.kind != "failure":
         display.show("drawing one patient of every hospital")
-        data = prepare_sites(poc.project().sites, read.learning)
-        patients = draw_patients(data, read.learning, model, report)
-    page = build_report(report, federation, baselines=None, seconds={"federated": seconds}, patients=patients)
-    return Ended(job_id, outcome, page)
+        data = prepare_sites(poc.project().sites, training.learning)
+        patients = draw_patients(data, training.learning, model, report)
+    page = build_report(report, record, baselines=None, seconds={"federated": seconds}, patients=patients)
+    return Ended(job_id, record, outcome, page)
+
+
+def _read_training(job: Path) -> JobFolder | None:
+    """Check a job before anything starts; returns what it trains, None if it only asks the sites."""
+    return read_job_folder(job) if job_kind(job) == "training" else None
 
 
 def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, display: Display) -> Ended:
@@ -128,7 +139,7 @@ def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, displ
     Raises:
         ConsiliumError: If a step can't be done.
     """
-    read_job_folder(job)
+    _read_training(job)
     folders = find_hospitals(project, hospitals, poc.folder, display)
     start(poc, project, folders, display)
     try:

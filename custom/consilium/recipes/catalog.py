@@ -15,6 +15,7 @@ import yaml
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 
 
@@ -51,6 +52,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
             },
         },
     ),
+    "brain_tumor_check": CatalogEntry(ReadinessRecipe, {"min_sites": 2, "learning": {}}),
     "brain_tumor_stats": CatalogEntry(StatisticsRecipe, {"min_sites": 2, "min_count": 3}),
 }
 """The jobs by name."""

@@ -1,17 +1,27 @@
-"""Read an exported job folder back: what it trains, and whether it keeps to the rules."""
+"""Read an exported job folder back: its kind, what it trains, and whether it keeps to the rules."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from consilium.errors import ConfigurationError
 from consilium.federation.controller import FederatedTraining
 from consilium.federation.executor import SiteExecutor
-from consilium.federation.statistics import SiteStatisticsGenerator
+from consilium.federation.readiness import ReadinessCheck
+from consilium.federation.statistics import StatisticsRecorder
 from consilium.learning.settings import LearningSettings
+
+JobKind = Literal["training", "readiness", "statistics"]
+
+_KINDS: dict[type, JobKind] = {
+    FederatedTraining: "training",
+    ReadinessCheck: "readiness",
+    StatisticsRecorder: "statistics",
+}
+"""Who keeps a job's record at the server, and so what kind of job it is."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +63,23 @@ def read_job_folder(path: Path) -> JobFolder:
     return JobFolder(path, rounds, learning)
 
 
-def is_statistics_job(path: Path) -> bool:
-    """Return whether a job counts patients instead of training; see `read_job_folder` for its errors."""
+def job_kind(path: Path) -> JobKind:
+    """Tell whether a job trains, or only asks the sites something.
+
+    Raises:
+        ConfigurationError: If it is not a FLARE job, is not one of Consilium's, or brings code of its own.
+    """
     _check_folder(path)
-    components = _read_config(path, "config_fed_client.json").get("components", [])
-    return _arguments(components, SiteStatisticsGenerator) is not None
+    server = _read_config(path, "config_fed_server.json")
+    parts = [*server.get("workflows", []), *server.get("components", [])]
+    kinds = [kind for recorder, kind in _KINDS.items() if _arguments(parts, recorder) is not None]
+    if len(kinds) != 1:
+        raise ConfigurationError(
+            f"{path} is a FLARE job, but not one of Consilium's: its server has {len(kinds)} of "
+            f"{', '.join(recorder.__name__ for recorder in _KINDS)}, not one; `consilium jobs list` names "
+            "those that are"
+        )
+    return kinds[0]
 
 
 def _check_folder(path: Path) -> None:

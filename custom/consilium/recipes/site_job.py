@@ -11,7 +11,7 @@ from typing import Any
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.job import SiteJob
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import is_statistics_job, read_job_folder
+from consilium.recipes.job_folder import job_kind, read_job_folder
 
 
 def load_site_job(name_or_folder: str) -> SiteJob:
@@ -31,7 +31,7 @@ def load_site_job(name_or_folder: str) -> SiteJob:
 
 
 def _read(folder: Path) -> SiteJob:
-    if is_statistics_job(folder):
+    if job_kind(folder) != "training":
         raise ConfigurationError(
             f"job {folder.name!r} trains nothing, so a machine can't be judged by it; name one that trains, "
             "for example brain_tumor_fedavg"

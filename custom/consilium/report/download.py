@@ -1,51 +1,66 @@
-"""The report of a job's result as FLARE's download brings it."""
+"""The record of a job's result, wherever FLARE's download put it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError
+from consilium.report.readiness import READINESS_FILE, ReadinessRecord
 from consilium.report.records import FEDERATION_FILE, FederationRecord
+from consilium.report.statistics.record import STATISTICS_FILE, StatisticsRecord
+
+JobRecord = FederationRecord | ReadinessRecord | StatisticsRecord
+"""What the server writes down: one for each kind of job."""
+
+_LOADERS: Mapping[str, Callable[[Path], JobRecord]] = {
+    FEDERATION_FILE: lambda path: FederationRecord.load(path.parent),
+    READINESS_FILE: ReadinessRecord.load,
+    STATISTICS_FILE: StatisticsRecord.load,
+}
+
+RECORD_FILES = tuple(_LOADERS)
+"""Names that a record may have in the server's run folder."""
 
 
-def find_result(folder: Path) -> Path:
-    """Return the folder of a downloaded job's results, the one with `federation.json`.
+def find_record(folder: Path) -> Path:
+    """Return the record's file in the result of a job.
 
     Args:
-        folder: That folder, the job's folder around it, or a folder with one downloaded job.
+        folder: The folder with the record, the job's folder around it, or a folder with one downloaded job.
 
     Raises:
-        ConfigurationError: If there is no result, or more than one.
+        ConfigurationError: If there is no record, or more than one.
     """
     if not folder.is_dir():
         raise ConfigurationError(
             f"{folder} is not a folder; `nvflare job download JOB_ID -o DIR` brings a job's result"
         )
-    found = sorted(path.parent for path in folder.rglob(FEDERATION_FILE))
+    found = sorted(path for name in RECORD_FILES for path in folder.rglob(name))
     if not found:
         raise ConfigurationError(
-            f"{folder} holds no {FEDERATION_FILE}: it is not the downloaded result of a training job, or the "
-            "job ended before its first round; see `nvflare job logs JOB_ID`"
+            f"{folder} holds none of {', '.join(RECORD_FILES)}: it is not the downloaded result of one of "
+            "Consilium's jobs, or the job ended before the sites were asked; see `nvflare job logs JOB_ID`"
         )
     if len(found) > 1:
         raise ConfigurationError(
-            f"{folder} holds {len(found)} results; name one: {', '.join(str(path) for path in found)}"
+            f"{folder} holds {len(found)} results; name the folder of one: {', '.join(map(str, found))}"
         )
     return found[0]
 
 
-def load_result(folder: Path) -> FederationRecord:
-    """Read the record in a downloaded result; see `find_result`.
+def load_record(folder: Path) -> JobRecord:
+    """Read the record in the result of a job; see `find_record`.
 
     Raises:
         ConfigurationError: If there is none, or it can't be read.
     """
-    result = find_result(folder)
+    path = find_record(folder)
     try:
-        return FederationRecord.load(result)
+        return _LOADERS[path.name](path)
     except (ValidationError, ValueError) as error:
         raise ConfigurationError(
-            f"{result / FEDERATION_FILE} is not a record that this version of consilium reads: {error}"
+            f"{path} is not a record that this version of consilium reads: {error}"
         ) from error

@@ -1,22 +1,28 @@
-"""Whether a federation did what it was asked: success, partial, failure."""
+"""Whether a job did what it was asked: success, partial, failure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from consilium.report.download import JobRecord
+from consilium.report.readiness import ReadinessRecord, explain
 from consilium.report.records import FederationRecord, SiteRound
+from consilium.report.statistics.record import StatisticsRecord
 
 _TOOK_PART = ("ready", "trained", "evaluated")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a federation ended.
+    """How a job ended.
 
     Attributes:
-        kind: `success`: all sites in all rounds; `partial`: a final model, but a site was missing somewhere;
-            `failure`: no judged final model.
+        kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
+            missing somewhere; `failure`: no judged final model. Of a readiness check, `success`: every site
+            can train, or only evaluates as its hospital decided; `failure`: none can train. Of a statistics
+            job, `success`: every site is part of it; `failure`: the job failed.
         reasons: One line for each thing that went wrong.
     """
 
@@ -24,20 +30,45 @@ class Outcome:
     reasons: tuple[str, ...]
 
 
-def judge_outcome(federation: FederationRecord) -> Outcome:
-    """Return how a federation ended, from its record."""
+def judge_outcome(record: JobRecord) -> Outcome:
+    """Return how a job ended, from its record."""
+    if isinstance(record, FederationRecord):
+        return _judge_training(record)
+    if isinstance(record, ReadinessRecord):
+        return _judge_readiness(record)
+    return _judge_statistics(record)
+
+
+def _judge_training(record: FederationRecord) -> Outcome:
     reasons = [
-        *_absences("preparation", federation.preparation),
-        *(line for one in federation.rounds for line in _absences(f"round {one.number}", one.sites)),
-        *_absences("final validation", federation.final_sites),
+        *_absences("preparation", record.preparation),
+        *(line for one in record.rounds for line in _absences(f"round {one.number}", one.sites)),
+        *_absences("final validation", record.final_sites),
     ]
-    if federation.status != "finished" or not federation.final_scores:
-        ended = federation.reason or f"the record ends with status {federation.status}"
+    if record.status != "finished" or not record.final_scores:
+        ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (ended, *reasons))
     return Outcome("partial" if reasons else "success", tuple(reasons))
 
 
-def _absences(task: str, sites: dict[str, SiteRound]) -> list[str]:
+def _judge_readiness(record: ReadinessRecord) -> Outcome:
+    reasons = tuple(f"{name} is not ready: {explain(name, record)}" for name in record.not_ready)
+    if not record.able_to_train:
+        return Outcome("failure", ("no site can train", *reasons))
+    return Outcome("partial" if reasons else "success", reasons)
+
+
+def _judge_statistics(record: StatisticsRecord) -> Outcome:
+    reasons = tuple(
+        f"{name} is not part of the statistics: {reason}" for name, reason in sorted(record.missing.items())
+    )
+    if record.status != "finished":
+        ended = record.reason or f"the record ends with status {record.status}"
+        return Outcome("failure", (ended, *reasons))
+    return Outcome("partial" if reasons else "success", reasons)
+
+
+def _absences(task: str, sites: Mapping[str, SiteRound]) -> list[str]:
     return [
         f"{task}: {site} is not part of it: {answer.reason or answer.outcome}"
         for site, answer in sorted(sites.items())

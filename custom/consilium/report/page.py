@@ -8,8 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from consilium.data.case import ProblemCode
 from consilium.learning.settings import LearningSettings
+from consilium.report.codes import remedy
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.study import StudyReport
 from consilium.report.tables import compare_models, cross_sites
@@ -72,7 +72,7 @@ def page_environment() -> Environment:
         duration=_duration,
         size=_size,
         png=_png,
-        remedy=_remedy,
+        remedy=remedy,
         codename=lambda code: code.replace("_", " "),
     )
     return environment
@@ -111,12 +111,6 @@ def _size(count: int) -> str:
 
 def _png(content: bytes) -> str:
     return f"data:image/png;base64,{b64encode(content).decode()}"
-
-
-def _remedy(code: str) -> str:
-    """What to do about a case that was left out; a site of another version may have other codes."""
-    known = {problem.value: problem.remedy for problem in ProblemCode}
-    return known.get(code, "See the site's own log.")
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -46,11 +46,12 @@ def read_progress(folder: Path) -> JobProgress | None:
 def describe_progress(progress: JobProgress) -> str:
     """Return, for example, `round 2 of 5, about 1:10 left | aster training 12/40, birch sent`."""
     sites = ", ".join(f"{name} {state}" for name, state in sorted(progress.sites.items()))
-    if progress.round == 0:
-        return f"before the first round | {sites or 'waiting for the sites'}"
+    sites = sites or "waiting for the sites"
+    if progress.round == 0:  # before the first, or in a job without rounds
+        return sites
     elapsed = time.time() - progress.started
     left = ""
     if progress.round > 1:
         seconds = elapsed / (progress.round - 0.5) * (progress.rounds - progress.round + 0.5)
         left = f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
-    return f"round {progress.round} of {progress.rounds}{left} | {sites or 'waiting for the sites'}"
+    return f"round {progress.round} of {progress.rounds}{left} | {sites}"

@@ -39,6 +39,7 @@ class SiteReadiness(Record):
     """One site's answer: counts and codes, nothing about a patient."""
 
     can: Literal["train", "evaluate", "nothing"]
+    role: Literal["trains", "evaluates"] = Field(default="trains", description="What the hospital decided.")
     reason: str | None = Field(default=None, description="Why it can't train.")
     usable_cases: Count = Field(default=0, description="Labeled cases without an error.")
     left_out: dict[str, Count] = Field(default_factory=dict, description="Cases with an error, by code.")
@@ -65,6 +66,16 @@ class ReadinessRecord(Record):
     def able_to_train(self) -> list[str]:
         """Sites that can train, by name."""
         return sorted(name for name, site in self.sites.items() if site.can == "train")
+
+    @property
+    def not_ready(self) -> list[str]:
+        """Sites that can't do what their hospitals decided, or did not answer, by name."""
+        able = {
+            name
+            for name, site in self.sites.items()
+            if site.can == "train" or (site.can == "evaluate" and site.role == "evaluates")
+        }
+        return sorted((self.sites.keys() | self.missing.keys()) - able)
 
     def save(self, path: Path) -> None:
         """Write the record into a folder, which is made where needed; a crash leaves the one before it."""
@@ -96,6 +107,11 @@ def _suppressed(count: int, minimum: int) -> Count:
     return None if 0 < count < minimum else count
 
 
+def count_text(count: Count) -> str:
+    """Return a number of cases for people: `few` where it never left its site."""
+    return "few" if count is None else str(count)
+
+
 def explain(name: str, record: ReadinessRecord) -> str:
     """Say in one line why a site can't train, by its codes; `ready` if it can."""
     if name not in record.sites:
@@ -103,5 +119,5 @@ def explain(name: str, record: ReadinessRecord) -> str:
     site = record.sites[name]
     if site.can == "train":
         return "ready"
-    codes = ", ".join(f"{'few' if count is None else count} {code}" for code, count in site.left_out.items())
+    codes = ", ".join(f"{count_text(count)} {code}" for code, count in site.left_out.items())
     return f"{site.reason or 'it only evaluates'}{f' (left out: {codes})' if codes else ''}"

@@ -15,10 +15,11 @@ from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
 from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.recipe.sim_env import SimEnv
 
-from consilium.errors import ConsiliumError
+from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.policy import write_class_policy, write_site_policy
-from consilium.report.records import FederationRecord
+from consilium.report.download import load_record
+from consilium.report.readiness import ReadinessRecord
 
 
 class SimulationError(ConsiliumError):
@@ -83,10 +84,12 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
 def failure_of(folder: Path) -> str | None:
     """Return why the job of a run folder failed, by its record; None if it did not, or kept no record."""
     try:
-        record = FederationRecord.load(folder)
-    except FileNotFoundError:
+        record = load_record(folder)
+    except ConfigurationError:
         return None
-    return None if record.status == "finished" else record.reason or "aborted without a reason"
+    if isinstance(record, ReadinessRecord) or record.status == "finished":
+        return None
+    return record.reason or "aborted without a reason"
 
 
 def server_folder(workspace: Path) -> Path:

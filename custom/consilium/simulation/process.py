@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -14,10 +14,11 @@ import psutil
 from typing_extensions import Self
 
 from consilium.learning.participant import SiteSettings
-from consilium.report.progress import PROGRESS_FILE, JobProgress, read_progress
-from consilium.report.records import FEDERATION_FILE
+from consilium.report.download import RECORD_FILES
+from consilium.report.progress import PROGRESS_FILE, describe_progress, read_progress
 from consilium.simulation.environment import SimulationError, failure_of, server_folder
 
+_SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_END = 5.0
 _LINE_LENGTH = 450
 
@@ -48,7 +49,7 @@ class SimulatedJob:
 
     def __enter__(self) -> Self:
         """Start the job."""
-        for name in (PROGRESS_FILE, FEDERATION_FILE):  # of the run before
+        for name in (PROGRESS_FILE, *RECORD_FILES):  # of the run before
             (self.folder / name).unlink(missing_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("w") as log:
@@ -76,9 +77,19 @@ class SimulatedJob:
             stop_process_tree(self._process.pid)
             self._process.wait()
 
-    def progress(self) -> JobProgress | None:
-        """Return where the job stands; None before it started."""
-        return read_progress(self.folder)
+    def watch(self, show: Callable[[str], None]) -> None:
+        """Wait for the end of the job.
+
+        Args:
+            show: Called with a line about rounds and sites, again and again.
+
+        Raises:
+            SimulationError: If it failed.
+        """
+        while self.running():
+            progress = read_progress(self.folder)
+            show(describe_progress(progress) if progress else "starting FLARE")
+            self.wait(_SECONDS_BETWEEN_LOOKS)
 
     def running(self) -> bool:
         """Return whether the job still runs.

@@ -16,14 +16,12 @@ from consilium.learning.participant import SiteData, SiteSettings
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.report.build import build_report
 from consilium.report.patients import draw_patients, prepare_sites
-from consilium.report.progress import describe_progress
 from consilium.report.records import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
 
-_SECONDS_BETWEEN_LOOKS = 0.5
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
 
 
@@ -98,10 +96,7 @@ class Study:
         )
         started = time.monotonic()
         with SimulatedJob(self._job.path, self._sites, self._out / "simulation") as simulation:
-            while simulation.running():
-                progress = simulation.progress()
-                self._display.show(describe_progress(progress) if progress else "starting FLARE")
-                simulation.wait(_SECONDS_BETWEEN_LOOKS)
+            simulation.watch(self._display.show)
             shutil.rmtree(result, ignore_errors=True)
             result.mkdir(parents=True)
             for name in _RESULTS:

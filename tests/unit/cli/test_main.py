@@ -4,7 +4,7 @@ import pytest
 
 from consilium.cli import main as module
 from consilium.cli.main import main
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import CATALOG, build_recipe, export_job
 from consilium.simulation import demo
 
 JOB = "brain_tumor_fedavg"
@@ -60,10 +60,11 @@ def test_every_command_says_what_it_does(run, command, purpose):
     assert purpose in out
 
 
-def test_the_list_of_jobs_says_what_each_trains(run):
+def test_the_list_of_jobs_says_what_each_does(run):
     code, out, _ = run("jobs", "list")
     assert code == 0
-    assert len(out.splitlines()) == 2
+    assert [line.split("\t")[0] for line in out.splitlines()] == list(CATALOG)
+    assert all(line.split("\t")[1] for line in out.splitlines())
     assert "brain_tumor_fedavg_gpu\tsegresnet, 1 mm, 100 rounds, at least 2 sites" in out
 
 

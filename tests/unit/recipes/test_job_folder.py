@@ -4,7 +4,7 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.job_folder import job_kind, read_job_folder
 
 SERVER, CLIENT = "app/config/config_fed_server.json", "app/config/config_fed_client.json"
 
@@ -30,6 +30,35 @@ def test_a_job_says_what_every_site_trains(job):
     settings = build_recipe("brain_tumor_fedavg").settings
     read = read_job_folder(job)
     assert (read.path, read.rounds, read.learning) == (job, settings.rounds, settings.learning)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("brain_tumor_fedavg", "training"),
+        ("brain_tumor_check", "readiness"),
+        ("brain_tumor_stats", "statistics"),
+    ],
+)
+def test_a_job_tells_its_kind(tmp_path, name, kind):
+    assert job_kind(export_job(build_recipe(name), tmp_path)) == kind
+
+
+@pytest.mark.parametrize("name", ["brain_tumor_check", "brain_tumor_stats"])
+def test_a_job_that_only_asks_is_not_read_as_one_that_trains(tmp_path, name):
+    assert "not one that trains" in refusal(export_job(build_recipe(name), tmp_path))
+
+
+def test_the_kind_of_a_foreign_job_or_of_two_in_one_can_t_be_told(job):
+    workflow = {"path": "consilium.federation.readiness.ReadinessCheck"}
+    change(job / SERVER, lambda config: config["workflows"].append(workflow))
+    with pytest.raises(ConfigurationError, match=r"2 of FederatedTraining, ReadinessCheck, .*, not one;"):
+        job_kind(job)
+    change(job / SERVER, lambda config: config.update(workflows=[]))
+    with pytest.raises(ConfigurationError, match="consilium jobs list"):
+        job_kind(job)
+    with pytest.raises(ConfigurationError, match="is not a FLARE job"):
+        job_kind(job.parent)
 
 
 def test_a_folder_that_is_no_job_tells_how_to_get_one(tmp_path):

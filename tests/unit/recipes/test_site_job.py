@@ -35,9 +35,10 @@ def test_what_is_no_job_names_those_that_are(name):
         load_site_job(name)
 
 
-def test_a_job_that_trains_nothing_is_refused():
-    with pytest.raises(ConfigurationError, match=r"'brain_tumor_stats' trains nothing.*brain_tumor_fedavg"):
-        load_site_job("brain_tumor_stats")
+@pytest.mark.parametrize("name", ["brain_tumor_check", "brain_tumor_stats"])
+def test_a_job_that_trains_nothing_is_refused(name):
+    with pytest.raises(ConfigurationError, match=rf"'{name}' trains nothing.*brain_tumor_fedavg"):
+        load_site_job(name)
 
 
 def test_a_folder_that_is_no_job_is_refused(tmp_path):

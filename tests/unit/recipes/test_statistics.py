@@ -4,7 +4,6 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import is_statistics_job, read_job_folder
 
 JOB = "brain_tumor_stats"
 
@@ -50,13 +49,3 @@ def test_a_job_can_limit_bins_by_patients(tmp_path):
 def test_settings_that_can_t_be_used_are_refused(change, told):
     with pytest.raises(ConfigurationError, match=told.replace("?", r"\?")):
         build_recipe(JOB, change)
-
-
-def test_it_is_told_from_a_job_that_trains(tmp_path):
-    statistics = export_job(build_recipe(JOB), tmp_path)
-    assert is_statistics_job(statistics)
-    assert not is_statistics_job(export_job(build_recipe("brain_tumor_fedavg"), tmp_path))
-    with pytest.raises(ConfigurationError, match="not one that trains"):
-        read_job_folder(statistics)
-    with pytest.raises(ConfigurationError, match="is not a FLARE job"):
-        is_statistics_job(tmp_path)

@@ -1,6 +1,9 @@
+from federation.readiness import readiness, site
+
 from consilium.report.outcome import judge_outcome
 from consilium.report.records import SiteRound
 
+from .statistics.records import record as statistics
 from .study import federation
 
 
@@ -32,3 +35,39 @@ def test_a_run_that_did_not_end_is_a_failure():
 
 def test_a_run_that_no_site_judged_is_a_failure():
     assert judge_outcome(federation(final_scores={})).kind == "failure"
+
+
+def test_a_check_is_a_success_when_every_site_can_do_what_its_hospital_decided():
+    clinic = site("evaluate", role="evaluates", reason="it only evaluates, as the hospital decided")
+    assert judge_outcome(readiness(north="train", clinic=clinic)).kind == "success"
+
+
+def test_a_site_that_can_only_evaluate_without_having_decided_so_is_not_ready():
+    small = site("evaluate", reason="one usable labeled patient", left_out={"truncated": None, "not_3d": 7})
+    record = readiness(north="train", small=small)
+    record.missing["west"] = "versions do not fit"
+    outcome = judge_outcome(record)
+    assert outcome.kind == "partial"
+    assert outcome.reasons == (
+        "small is not ready: one usable labeled patient (left out: few truncated, 7 not_3d)",
+        "west is not ready: versions do not fit",
+    )
+
+
+def test_a_check_after_which_no_site_can_train_is_a_failure():
+    outcome = judge_outcome(readiness(clinic=site("evaluate", role="evaluates")))
+    assert (outcome.kind, outcome.reasons) == ("failure", ("no site can train",))
+    assert judge_outcome(readiness()).kind == "failure"
+
+
+def test_statistics_are_partial_without_a_site_and_a_failure_when_the_job_failed():
+    sites = {"north": 3, "south": 4}
+    assert judge_outcome(statistics(sites)).kind == "success"
+    missing = judge_outcome(statistics(sites, missing={"west": "its disk is away"}))
+    assert missing.kind == "partial"
+    assert missing.reasons == ("west is not part of the statistics: its disk is away",)
+    failed = statistics({}, missing={"west": "its disk is away"})
+    failed.status, failed.reason = "failed", "it ended early"
+    outcome = judge_outcome(failed)
+    assert outcome.kind == "failure"
+    assert outcome.reasons[0] == "it ended early"

@@ -1,6 +1,8 @@
 import pytest
 
+from consilium.report.readiness import READINESS_FILE, ReadinessRecord
 from consilium.report.records import FederationRecord
+from consilium.report.statistics.record import StatisticsRecord
 from consilium.simulation.environment import failure_of
 
 
@@ -18,4 +20,14 @@ def test_a_job_failed_unless_its_record_says_that_it_finished(tmp_path, status, 
 
 
 def test_a_job_that_keeps_no_record_is_judged_by_flare_alone(tmp_path):
+    assert failure_of(tmp_path) is None
+
+
+def test_statistics_that_failed_are_a_failed_job(tmp_path):
+    StatisticsRecord(job="a", task="brain_tumor", status="failed", reason="too few sites").save(tmp_path)
+    assert failure_of(tmp_path) == "too few sites"
+
+
+def test_a_check_after_which_nobody_can_train_is_not_a_failed_job(tmp_path):
+    ReadinessRecord(job="a", task="brain_tumor", missing={"north": "away"}).save(tmp_path / READINESS_FILE)
     assert failure_of(tmp_path) is None

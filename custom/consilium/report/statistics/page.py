@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from consilium.report.build import PAGE_FILE
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.page import page_environment
 from consilium.report.readiness import Count
@@ -15,27 +13,6 @@ from consilium.report.statistics.drawing import draw_intensities, draw_volumes
 from consilium.report.statistics.drift import SCANNER_LIMIT, TRIED_LIMIT, judge_drift
 from consilium.report.statistics.record import FeatureRecord, StatisticsRecord
 from consilium.tasks import get_task
-
-
-def build_statistics_report(result: Path, out: Path) -> Path:
-    """Write the page of a statistics job.
-
-    Args:
-        result: The job's result: a folder with one `statistics.json` somewhere below it, or that file.
-        out: Folder for the page, which is made where needed.
-
-    Returns:
-        The page, `index.html`.
-
-    Raises:
-        ConfigurationError: If there is no record, or it can't be read.
-        OSError: If the folder can't be written.
-    """
-    html = render_statistics(StatisticsRecord.load(result))
-    out.mkdir(parents=True, exist_ok=True)
-    page = out / PAGE_FILE
-    page.write_text(html, encoding="utf-8")
-    return page
 
 
 def render_statistics(record: StatisticsRecord) -> str:

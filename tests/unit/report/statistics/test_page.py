@@ -5,8 +5,9 @@ from html.parser import HTMLParser
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.report.statistics.page import build_statistics_report, render_statistics
-from consilium.report.statistics.record import SiteAnswer
+from consilium.report.statistics.page import render_statistics
+from consilium.report.statistics.record import SiteAnswer, StatisticsRecord
+from consilium.report.write import write_report
 
 from .records import record
 
@@ -41,8 +42,7 @@ def read(html):
 
 
 def test_the_page_is_one_file_with_its_pictures_and_no_link_elsewhere(tmp_path):
-    record(SITES).save(tmp_path)
-    page = build_statistics_report(tmp_path, tmp_path / "report")
+    page = write_report(tmp_path / "report", record(SITES))
     html = page.read_text()
     pictures = re.findall(r"data:image/png;base64,([A-Za-z0-9+/=]+)", html)
     assert len(pictures) == 4
@@ -94,16 +94,16 @@ def test_a_job_that_failed_still_has_a_page():
 
 def test_a_record_is_found_wherever_a_download_put_it(tmp_path):
     (tmp_path / "workspace/app_server").mkdir(parents=True)
-    record(SITES).save(tmp_path / "workspace")
-    assert build_statistics_report(tmp_path, tmp_path / "report").is_file()
-    assert build_statistics_report(tmp_path / "workspace/statistics.json", tmp_path / "report").is_file()
+    one = record(SITES)
+    one.save(tmp_path / "workspace")
+    assert StatisticsRecord.load(tmp_path) == one
+    assert StatisticsRecord.load(tmp_path / "workspace/statistics.json") == one
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no json", '{"job": 1}'])
-def test_what_is_no_record_is_refused_and_no_page_is_written(tmp_path, content):
+def test_what_is_no_record_is_refused(tmp_path, content):
     (tmp_path / "result").mkdir()
     if content is not None:
         (tmp_path / "result/statistics.json").write_text(content)
     with pytest.raises(ConfigurationError, match="result"):
-        build_statistics_report(tmp_path / "result", tmp_path / "report")
-    assert not (tmp_path / "report").exists()
+        StatisticsRecord.load(tmp_path / "result")

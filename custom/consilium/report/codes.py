@@ -1,0 +1,30 @@
+"""What the codes that sites report mean; a site of another version may have other codes."""
+
+from __future__ import annotations
+
+from consilium.data.codes import ProblemCode, Severity
+
+_MEANING = {
+    Severity.ERROR: "left out",
+    Severity.WARNING: "used; have a look",
+    Severity.INFO: "used; good to know",
+}
+
+
+def remedy(code: str) -> str:
+    """Say what somebody at the site can do about it."""
+    problem = _known(code)
+    return problem.remedy if problem else "See the site's own log."
+
+
+def meaning(code: str) -> str:
+    """Say what becomes of the case."""
+    problem = _known(code)
+    return _MEANING[problem.severity] if problem else "see the site's own log"
+
+
+def _known(code: str) -> ProblemCode | None:
+    try:
+        return ProblemCode(code)
+    except ValueError:
+        return None

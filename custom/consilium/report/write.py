@@ -1,0 +1,32 @@
+"""The report of any kind of job, from its record alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from consilium.report.build import PAGE_FILE, build_report
+from consilium.report.download import JobRecord
+from consilium.report.readiness import ReadinessRecord
+from consilium.report.readiness_page import render_readiness
+from consilium.report.records import FederationRecord
+from consilium.report.statistics.page import render_statistics
+
+
+def write_report(folder: Path, record: JobRecord) -> Path:
+    """Write a job's report into a folder, which is made where needed.
+
+    It has no pictures of patients and nothing to compare with, as a record has neither.
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        OSError: If the folder can't be written.
+    """
+    if isinstance(record, FederationRecord):
+        return build_report(folder, record, baselines=None, seconds={}, patients={})
+    html = render_readiness(record) if isinstance(record, ReadinessRecord) else render_statistics(record)
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / PAGE_FILE
+    page.write_text(html, encoding="utf-8")
+    return page

@@ -1,0 +1,83 @@
+"""A job that only asks the sites something, on folders of cases, all on this machine, and its page."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from consilium.errors import ConfigurationError
+from consilium.report.download import JobRecord, find_record, load_record
+from consilium.report.write import write_report
+from consilium.simulation.display import Display
+from consilium.simulation.environment import SimulationError
+from consilium.simulation.process import SimulatedJob
+from consilium.simulation.study import site_settings
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the sites answered.
+
+    Attributes:
+        record: What the server wrote down.
+        page: The report.
+    """
+
+    record: JobRecord
+    page: Path
+
+
+class Inquiry:
+    """Simulates a job that asks and trains nothing: a readiness check, or statistics.
+
+    Everything goes below one folder: `simulation/` (FLARE's workspace, with every site's log), `cache/` (what
+    was found out about each case), `result/` (what the server would hand out), `report/`.
+
+    Args:
+        job: An exported job folder.
+        sites: Site name to the folder with its cases.
+        out: Where everything goes.
+        evaluators: Sites that only evaluate.
+        display: Where progress is shown.
+
+    Raises:
+        ConfigurationError: If the sites can't be used; nothing was started then.
+    """
+
+    def __init__(
+        self,
+        job: Path,
+        sites: Mapping[str, Path],
+        out: Path,
+        *,
+        evaluators: frozenset[str] = frozenset(),
+        display: Display,
+    ) -> None:
+        self._job = job
+        self._out = out.resolve()
+        self._sites = site_settings(sites, self._out, evaluators)
+        self._display = display
+
+    def run(self) -> Answers:
+        """Run the job.
+
+        Raises:
+            SimulationError: If the job fails.
+        """
+        self._display.say(f"{self._job.name} at {', '.join(self._sites)} in FLARE's simulator")
+        result = self._out / "result"
+        with SimulatedJob(self._job, self._sites, self._out / "simulation") as simulation:
+            simulation.watch(self._display.show)
+            try:
+                path = find_record(simulation.folder)
+            except ConfigurationError:
+                raise SimulationError(
+                    f"the job ended without a record; FLARE's log is {simulation.log}"
+                ) from None
+            shutil.rmtree(result, ignore_errors=True)
+            result.mkdir(parents=True)
+            shutil.copy2(path, result)
+        record = load_record(result)
+        return Answers(record, write_report(self._out / "report", record))

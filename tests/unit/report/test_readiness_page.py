@@ -1,0 +1,127 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+from federation.readiness import readiness, site
+from rich.console import Console
+
+from consilium.report.readiness_page import render_readiness
+from consilium.report.readiness_table import terminal_tables
+from consilium.report.write import write_report
+
+VOID = {"meta", "img", "source", "link", "br"}
+TIMES = "\N{MULTIPLICATION SIGN}"
+TRUNCATED = "Copy the file from its source again: it is incomplete or damaged."
+
+
+class Tags(HTMLParser):
+    """Checks that what is opened is closed, and gathers the text."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text = [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page_text(record):
+    tags = Tags()
+    tags.feed(render_readiness(record))
+    assert tags.open == []
+    return re.sub(r"\s+", " ", " ".join(tags.text))
+
+
+def terminal_text(record):
+    console = Console(width=250)
+    with console.capture() as captured:
+        console.print(terminal_tables(record))
+    return re.sub(r"\s+", " ", captured.get())
+
+
+@pytest.fixture
+def record():
+    north = site(
+        "train",
+        usable_cases=12,
+        left_out={"truncated": 3, "not_3d": None},
+        noted={"partial_coverage": 4, "from_the_future": 1},
+        label_convention="brats_2023",
+        grid={"shape": (240, 240, 155), "spacing_mm": (1.0, 1.0, 1.25)},
+        hardware={"cores": 8, "memory_gib": 64.0, "gpus_gib": [24.0, 80.0], "free_disk_gib": 512.5},
+        versions={"consilium": "0.1.0"},
+    )
+    small = site("evaluate", usable_cases=None, reason="one usable labeled patient, and training takes two")
+    clinic = site("evaluate", role="evaluates", reason="it only evaluates, as the hospital decided")
+    record = readiness(north=north, south="train", small=small, clinic=clinic)
+    record.missing["west"] = "versions do not fit"
+    return record
+
+
+@pytest.mark.parametrize("text_of", [page_text, terminal_text])
+def test_who_can_do_what_is_told_with_grid_labels_and_machine(record, text_of):
+    text = text_of(record)
+    grid = f"240 {TIMES} 240 {TIMES} 155 of 1 {TIMES} 1 {TIMES} 1.25 mm"
+    assert f"north train 12 {grid} brats_2023" in text
+    assert "8 cores, 64 GiB, GPU 24 GiB, GPU 80 GiB, 512.5 GiB of disk free" in text
+    assert "small evaluate few" in text
+    assert "clinic evaluate" in text
+    assert "west no answer" in text
+
+
+@pytest.mark.parametrize("text_of", [page_text, terminal_text])
+def test_what_is_to_be_mended_is_told_with_count_and_remedy(record, text_of):
+    text = text_of(record)
+    assert f"north 3 truncated left out {TRUNCATED}" in text
+    assert re.search(r"north few not.3d left out Export one 3D volume per file", text)
+    assert re.search(r"north 4 partial.coverage used; have a look Use the whole volume", text)
+    assert re.search(r"north 1 from.the.future see the site's own log See the site's own log\.", text)
+
+
+def test_the_page_begins_with_who_can_train_and_who_is_not_ready(record):
+    text = page_text(record)
+    assert "2 of 5 hospitals can train: north and south." in text
+    assert "By its own choice, clinic will only evaluate." in text
+    assert "Something is to be mended at small and west." in text
+    cautions = text[text.index("To be mended before training") : text.index("Hospitals")]
+    assert "small: one usable labeled patient" in cautions
+    assert "west: versions do not fit" in cautions
+    assert "clinic" not in cautions
+
+
+def test_the_page_is_one_file_without_a_link_elsewhere(record, tmp_path):
+    page = write_report(tmp_path / "report", record)
+    html = page.read_text()
+    assert not re.search(r"(src|href)=", html)
+    assert "<script" not in html
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+
+
+def test_a_check_in_which_all_is_well_has_nothing_to_mend():
+    record = readiness(north="train", south="train")
+    text = page_text(record)
+    assert "To be mended" not in text
+    assert "What was found in the cases Nothing." in text
+    assert "found" not in terminal_text(record)
+
+
+def test_a_check_without_an_answer_has_a_page():
+    record = readiness()
+    record.missing["west"] = "no answer within 240 minutes"
+    assert "0 of 1 hospitals can train." in page_text(record)
+
+
+def test_names_and_reasons_from_elsewhere_are_shown_as_they_are():
+    record = readiness(**{"<b>x</b>": site("nothing", reason="[red]a[/red] <script>", left_out={"[u]": 1})})
+    html = render_readiness(record)
+    assert "<b>" not in html
+    assert "<script" not in html
+    assert "[red]a[/red] <script>" in terminal_text(record)
+    assert "[u]" in terminal_text(record)
