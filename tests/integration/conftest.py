@@ -14,7 +14,7 @@ COHORT = CohortSpec(
         HospitalSpec(name="north", layout=Layout.BRATS_2020, cases=3),
         HospitalSpec(name="south", layout=Layout.DECATHLON, cases=2),
         HospitalSpec(name="clinic", layout=Layout.BRATS_2023, cases=2),
-        HospitalSpec(name="careless", layout=Layout.BRATS_2021, cases=9),
+        HospitalSpec(name="careless", layout=Layout.BRATS_2021, cases=13),
         HospitalSpec(name="hapless", layout=Layout.BRATS_2020, cases=1),
         HospitalSpec(name="solo", layout=Layout.BRATS_2023, cases=1),
     ),

@@ -1,5 +1,6 @@
 """What hospitals get wrong, all of it in one job: each costs its own patients, never the others'."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -192,3 +193,10 @@ def test_the_hospitals_files_are_as_they_were(bad, hospitals):
         before = {path.relative_to(hospitals[name]) for path in hospitals[name].rglob("*")}
         after = {path.relative_to(bad.sites[name]) for path in bad.sites[name].rglob("*")}
         assert after <= before  # the missing modality was removed above; nothing was added
+
+
+def test_the_site_keeps_a_list_of_who_was_left_out_and_only_the_site_does(bad):
+    (kept,) = (bad.study.out / "cache/careless").glob("quarantine.json")
+    content = json.loads(kept.read_text())
+    assert {one["case"]: one["code"] for one in content["left_out"]} == bad.damaged
+    assert list(bad.study.server.rglob("quarantine.json")) == []

@@ -27,7 +27,7 @@ _KINDS = {
     ),
     "a name": re.compile(r"[A-Za-z]{2,}\^[A-Za-z]*|(?i:\bname\b\s*[:=])"),
     "an id": re.compile(
-        r"(?<![\d.])\d{6,}(?![\d.])|(?i:\b(?:mrn|pid|patient|pat|ssn|dob)\b\s*[-_:=#]?\s*\w+)"
+        r"(?<![\w.])[A-Za-z]{0,3}\d{6,}(?![\w.])|(?i:\b(?:mrn|pid|patient|pat|ssn|dob)[-_:=# ]+\w)"
     ),
 }
 # What common software writes into `descrip` about itself.

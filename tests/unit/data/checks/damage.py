@@ -230,12 +230,12 @@ def combined() -> Iterator[tuple[Damage, Damage]]:
     for first, second in (
         ("a name", "half a file"),
         ("a date", "a label mirrored"),
-        ("an unknown value", "half a file"),
+        ("NaN", "half a file"),
         ("NaN", "one value"),
         ("clipped", "a label moved"),
         ("meters", "t1 and t2 swapped"),
         ("eight bits", "an empty label"),
-        ("negative", "4D label"),
+        ("negative", "eight bits"),
     ):
         yield by_name[first], by_name[second]
 

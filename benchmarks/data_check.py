@@ -1,0 +1,195 @@
+"""How much `consilium check` finds, what it finds that is not there, and how fast it is.
+
+Healthy synthetic patients of every scanner of the demo's cohort are checked as they are; then each way to
+damage a case (`tests/unit/data/checks/damage.py`) is applied to patient after patient. Run it from the
+repository's root:
+
+    python benchmarks/data_check.py --healthy 500 --damaged 500
+    python benchmarks/data_check.py --speed ../shared/data/real/tcga_lgg
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from tests.unit.data.checks.damage import IMAGES, damages  # noqa: E402
+
+from consilium.data.checks import Severity, check_cohort  # noqa: E402
+from consilium.data.checks.case import check_case  # noqa: E402
+from consilium.data.cohort import read_cohort  # noqa: E402
+from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
+
+SEED = 20
+
+
+class Job(NamedTuple):
+    """One damage to one patient."""
+
+    damage: str
+    hospital: Path
+    case: str
+    other: str
+    work: Path
+
+
+class Outcome(NamedTuple):
+    """What was found."""
+
+    damage: str
+    found: frozenset[str]
+    expected: frozenset[str]
+    severe: bool
+    neighbor: frozenset[str]
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--healthy", type=int, default=500)
+    parser.add_argument("--damaged", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--data", type=Path, help="where healthy hospitals are made and kept")
+    parser.add_argument("--speed", type=Path, help="time full-size cases of this folder instead")
+    options = parser.parse_args()
+    if options.speed:
+        time_cases(options.speed, options.workers)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        data = options.data or Path(temporary) / "healthy"
+        hospitals = make_healthy(data, options.healthy, options.workers)
+        false = check_healthy(hospitals, Path(temporary), options.workers)
+        check_damaged(hospitals, options.damaged, Path(temporary), options.workers, false)
+
+
+def make_healthy(folder: Path, count: int, workers: int) -> list[Path]:
+    """Make as many patients for each of the demo's four scanners, under names that the damages know."""
+    each = -(-count // len(DEMO_COHORT.hospitals))
+    hospitals = tuple(
+        one.model_copy(update={"cases": each, "layout": Layout.BRATS_2021, "missing_et": 0.1})
+        for one in DEMO_COHORT.hospitals
+    )
+    spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=SEED)
+    return list(make_cohort(spec, folder, workers=workers).hospitals.values())
+
+
+def check_healthy(hospitals: list[Path], work: Path, workers: int) -> Counter[str]:
+    """Check healthy hospitals; every finding above a note is a false alarm."""
+    false: Counter[str] = Counter()
+    cases, alarmed = 0, set()
+    for hospital in hospitals:
+        cohort = read_cohort(hospital, modalities=IMAGES)
+        checked = check_cohort(cohort, modalities=IMAGES, folder=work / "state", workers=workers)
+        cases += len(cohort.cases)
+        for finding in checked.findings:
+            if finding.severity is not Severity.INFO:
+                false[finding.code.value] += 1
+                alarmed.add((hospital.name, finding.case_id))
+    print(f"healthy: {cases} cases, {len(alarmed)} with a finding ({len(alarmed) / cases:.2%}) {dict(false)}")
+    return false
+
+
+def check_damaged(hospitals: list[Path], count: int, work: Path, workers: int, false: Counter[str]) -> None:
+    """Damage patient after patient and print recall and precision by code."""
+    jobs = [job for job, _ in zip(_jobs(hospitals, work), range(count), strict=False)]
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        outcomes = list(pool.map(_apply_and_check, jobs))
+    expected: Counter[str] = Counter()
+    recalled: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    wrong = Counter(false)
+    for one in outcomes:
+        name = "/".join(sorted(one.expected)) if len(one.expected) > 1 else next(iter(one.expected))
+        expected[name] += 1
+        recalled[name] += bool(one.found & one.expected)
+        right.update(one.found & one.expected)
+        wrong.update(one.found - one.expected)
+        wrong.update(one.neighbor)
+    print(f"{'expected':<70} recall")
+    for name in sorted(expected):
+        print(f"{name:<70} {recalled[name]}/{expected[name]}")
+    print(f"{'found':<30} precision")
+    for name in sorted(right | wrong):
+        print(f"{name:<30} {right[name]}/{right[name] + wrong[name]}")
+    severe = [one for one in outcomes if one.severe]
+    print(f"damaged: {len(outcomes)} cases of {len({one.damage for one in outcomes})} kinds")
+    print(f"recall over all: {sum(recalled.values())}/{len(outcomes)}")
+    print(
+        "recall where a label's meaning changes or patients mix: "
+        f"{sum(bool(one.found & one.expected) for one in severe)}/{len(severe)}"
+    )
+    for one in outcomes:
+        if not one.found & one.expected:
+            print(f"missed: {one.damage}; found {sorted(one.found)}")
+    hurt = sum(bool(one.neighbor) for one in outcomes)
+    print(f"healthy neighbors with a finding: {hurt}/{len(outcomes)}")
+
+
+def _jobs(hospitals: list[Path], work: Path) -> Iterator[Job]:
+    turn = 0
+    while True:
+        for damage in damages():
+            hospital = hospitals[turn % len(hospitals)]
+            cases = sorted(path.name for path in hospital.iterdir() if path.is_dir())
+            # An odd stride: each damage meets every scanner, and every patient comes in turn.
+            place = turn // len(hospitals)
+            case, other = cases[place % len(cases)], cases[(place + 1) % len(cases)]
+            yield Job(damage.name, hospital, case, other, work)
+            turn += 1
+        turn += 1
+
+
+def _apply_and_check(job: Job) -> Outcome:
+    damage = next(one for one in damages() if one.name == job.damage)
+    with tempfile.TemporaryDirectory(dir=job.work) as folder:
+        hospital = Path(folder)
+        for name in (job.case, job.other):
+            shutil.copytree(job.hospital / name, hospital / name)
+        damage.apply(hospital, job.case, job.other)
+        cohort = read_cohort(hospital, modalities=IMAGES)
+        checked = check_cohort(cohort, modalities=IMAGES, folder=job.work / "state")
+    own, neighbor = set(), set()
+    for finding in checked.findings:
+        of_case = (finding.case_id or "").startswith(job.case)
+        if of_case or (damage.also and finding.code.value in damage.codes):
+            own.add(finding.code.value)
+        elif finding.severity is not Severity.INFO:
+            neighbor.add(finding.code.value)
+    return Outcome(damage.name, frozenset(own), damage.codes, damage.severe, frozenset(neighbor))
+
+
+def time_cases(folder: Path, workers: int) -> None:
+    """CPU seconds a case in one process, and cases a second with all workers."""
+    cohort = read_cohort(folder, modalities=IMAGES)
+    before = resource.getrusage(resource.RUSAGE_SELF)
+    for case in cohort.cases:
+        check_case(case, cohort.convention, IMAGES)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    cpu = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / len(cohort.cases)
+    peak = after.ru_maxrss / 2**20
+    print(f"{cpu:.2f} CPU seconds a case, peak memory {peak:.2f} GiB, load {os.getloadavg()[0]:.1f}")
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(abs, range(workers)))
+        started = time.perf_counter()
+        repeats = [case for case in cohort.cases for _ in range(4)]
+        list(pool.map(check_case, repeats, [cohort.convention] * len(repeats), [IMAGES] * len(repeats)))
+    rate = len(repeats) / (time.perf_counter() - started)
+    print(f"{rate:.2f} cases a second with {workers} processes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Checking a whole hospital: in parallel, resumable, and without a trace in its folder."""
+
+import pytest
+
+from consilium.data.checks import check_cohort
+from consilium.data.checks import cohort as module
+from consilium.data.cohort import read_cohort
+from consilium.errors import Cancelled
+
+from ..hospital import MODALITIES
+
+
+def run(hospital, folder, **options):
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    return check_cohort(cohort, modalities=MODALITIES, folder=folder, **options)
+
+
+@pytest.fixture
+def three(hospital):
+    for case_id in ("A", "B", "C"):
+        hospital.brats(case_id)
+    damaged = hospital.folder / "B/B_t2.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    return hospital
+
+
+def test_a_case_with_an_error_is_left_out_with_its_reason(three, tmp_path):
+    checked = run(three, tmp_path / "kept")
+    assert [case.id for case in checked.cohort.cases] == ["A", "C"]
+    (problem,) = checked.cohort.problems
+    assert (problem.case_id, problem.code.value) == ("B", "truncated")
+
+
+def test_several_processes_find_what_one_finds(three, tmp_path):
+    alone, together = run(three, tmp_path / "one"), run(three, tmp_path / "two", workers=2)
+    assert alone == together
+
+
+def test_a_second_run_reads_only_what_is_new(three, tmp_path, monkeypatch):
+    first = run(three, tmp_path / "kept")
+    three.brats("D")
+    read = []
+
+    def check_case(case, convention, modalities):
+        read.append(case.id)
+        return original(case, convention, modalities)
+
+    original = module.check_case
+    monkeypatch.setattr(module, "check_case", check_case)
+    second = run(three, tmp_path / "kept")
+    assert read == ["D"]
+    assert set(first.findings) <= set(second.findings)
+
+
+def test_what_is_kept_of_a_file_that_has_changed_is_not_used(three, tmp_path):
+    run(three, tmp_path / "kept")
+    three.brats("B")
+    assert run(three, tmp_path / "kept").cohort.problems == ()
+
+
+def test_a_damaged_note_is_made_anew(three, tmp_path):
+    expected = run(three, tmp_path / "kept")
+    for note in (tmp_path / "kept/findings").iterdir():
+        note.write_text("{")
+    assert run(three, tmp_path / "kept") == expected
+
+
+def test_it_stops_between_cases_and_goes_on_later(three, tmp_path):
+    asked = []
+
+    def cancelled():
+        asked.append(None)
+        return len(asked) > 1
+
+    with pytest.raises(Cancelled):
+        run(three, tmp_path / "kept", cancelled=cancelled)
+    assert len(list((tmp_path / "kept/findings").iterdir())) == 1
+    assert len(run(three, tmp_path / "kept").cohort.cases) == 2
+
+
+def test_the_hospitals_folder_is_left_as_it_was(three, tmp_path):
+    def content():
+        return {path: path.read_bytes() for path in three.folder.rglob("*") if path.is_file()}
+
+    before = content()
+    run(three, tmp_path / "kept")
+    assert content() == before

@@ -1,0 +1,51 @@
+"""Every way to damage a case is found, and the healthy case beside it stays healthy."""
+
+import pytest
+
+from consilium.data.checks import Severity
+
+from .damage import combined, damages
+
+CASE, OTHER = "BraTS2021_00000", "BraTS2021_00001"
+
+
+def codes_of(checked, case_id):
+    return {one.code.value for one in checked.findings if (one.case_id or "").startswith(case_id)}
+
+
+@pytest.mark.parametrize("damage", damages(), ids=lambda damage: damage.name.replace(" ", "-"))
+def test_a_damage_is_found_and_its_neighbor_stays_healthy(damage, two_patients, check):
+    damage.apply(two_patients, CASE, OTHER)
+    checked = check(two_patients)
+    found = codes_of(checked, CASE)
+    neighbor = codes_of(checked, OTHER)
+    if damage.also:
+        found |= neighbor & damage.codes
+        neighbor -= damage.codes
+    assert found & damage.codes
+    assert neighbor == set()
+    by_code = {one.code.value: one.code.severity for one in checked.findings}
+    if any(by_code[code] is Severity.ERROR for code in found):
+        assert {case.id for case in checked.cohort.cases} < {CASE, OTHER}
+
+
+@pytest.mark.parametrize(
+    "pair", combined(), ids=lambda pair: "+".join(one.name.replace(" ", "-") for one in pair)
+)
+def test_two_damages_of_one_case_are_both_found(pair, two_patients, check):
+    for damage in reversed(pair):
+        damage.apply(two_patients, CASE, OTHER)
+    found = codes_of(check(two_patients), CASE)
+    assert all(found & damage.codes for damage in pair)
+
+
+def test_there_are_enough_kinds_of_damage():
+    assert len({damage.name for damage in damages()}) >= 40
+
+
+@pytest.mark.parametrize("scanner", ["aster", "birch", "cedar", "dahlia"])
+def test_healthy_patients_of_every_scanner_raise_no_alarm(archive, check, scanner):
+    checked = check(archive[scanner])
+    assert checked.cohort.cases
+    assert checked.cohort.problems == ()
+    assert [one for one in checked.findings if one.severity is not Severity.INFO] == []

@@ -1,0 +1,63 @@
+"""Cases that are left out: named on the site, counted outside of it, and limited by the hospital."""
+
+import json
+
+import pytest
+from data.hospital import Hospital
+
+from consilium.data.checks import check_cohort
+from consilium.data.cohort import read_cohort
+from consilium.errors import SiteRefusal
+from consilium.learning.participant import prepare_site
+from consilium.learning.settings import LearningSettings
+
+from .tiny import site
+
+LEARNING = LearningSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
+
+
+@pytest.fixture
+def hospital(tmp_path):
+    """Four patients, one of them with a file that is cut off."""
+    settings = site(tmp_path, ["P1", "P2", "P3"])
+    damaged = Hospital(settings.dataset).brats("Doe-Jane") / "Doe-Jane_t1.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    return settings
+
+
+def test_who_is_left_out_stands_in_a_file_of_the_site(hospital):
+    data = prepare_site(hospital, LEARNING)
+    kept = json.loads((hospital.cache_dir / "quarantine.json").read_text())
+    assert kept["used"] == 3
+    assert [(one["case"], one["code"]) for one in kept["left_out"]] == [("Doe-Jane", "truncated")]
+    assert data.left_out == {"truncated": 1}
+
+
+def test_training_leaves_out_exactly_what_the_check_calls_an_error(hospital, tmp_path):
+    modalities = ("t1", "t1ce", "t2", "flair")
+    cohort = read_cohort(hospital.dataset, modalities=modalities)
+    checked = check_cohort(cohort, modalities=modalities, folder=tmp_path / "other")
+    data = prepare_site(hospital, LEARNING)
+    assert checked.cohort.problems == data.problems
+    assert {case.id for case in checked.cohort.cases} == {case.id for case in (*data.train, *data.validation)}
+
+
+def test_a_site_refuses_above_its_own_limit_with_counts_and_codes_only(hospital):
+    strict = hospital.model_copy(update={"max_left_out": 0.2})
+    with pytest.raises(SiteRefusal) as refused:
+        prepare_site(strict, LEARNING)
+    assert "1 truncated" in refused.value.public_reason
+    assert "20%" in refused.value.public_reason
+    assert "Doe" not in refused.value.public_reason
+    assert "Doe" in str(refused.value)
+
+
+def test_a_share_at_the_limit_is_allowed(hospital):
+    assert prepare_site(hospital.model_copy(update={"max_left_out": 0.25}), LEARNING).left_out
+
+
+def test_counts_below_the_sites_minimum_are_not_told(hospital):
+    strict = hospital.model_copy(update={"max_left_out": 0.2, "min_count": 3})
+    with pytest.raises(SiteRefusal) as refused:
+        prepare_site(strict, LEARNING)
+    assert "few truncated" in refused.value.public_reason
