@@ -56,7 +56,7 @@ class Network:
         if not isolated:
             self.address = dict.fromkeys(self._hosts, "127.0.0.1")
             return
-        _remove_orphans()
+        remove_orphans()
         try:
             self._build()
         except BaseException:
@@ -101,7 +101,9 @@ class Network:
     def _connect(self, host: str | None, interface: str, address: str, peer: str) -> None:
         for words in (
             ("addr", "add", f"{address}/32", "dev", interface),
-            # One packet a segment, as on a real cable, so that all headers are counted.
+            # No address of IPv6, which the rules don't cover; one packet a segment, as on a real cable, so
+            # that all headers are counted.
+            ("link", "set", interface, "addrgenmode", "none"),
             ("link", "set", interface, "up", "gso_max_segs", "1"),
             ("route", "add", f"{peer}/32", "dev", interface, "src", address),
         ):
@@ -129,8 +131,8 @@ class Network:
         return int(shown.stdout)
 
 
-def _remove_orphans() -> None:
-    """Remove the namespaces of runs that were killed before they could."""
+def remove_orphans() -> None:
+    """Remove the namespaces of runs that were killed before they could, and end what runs there."""
     folder = Path("/var/run/netns")
     for path in folder.iterdir() if folder.is_dir() else ():
         match = _NAME.match(path.name)

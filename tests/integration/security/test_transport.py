@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from consilium.provisioning.check.kit import Kit
 
 from .conftest import NO_NAMESPACES, STRANGER
 from .federation import LEAD, SERVER_NAME, SITES, read, wait_until
+from .network import remove_orphans
 
 pytestmark = pytest.mark.integration
 isolated = pytest.mark.skipif(NO_NAMESPACES is not None, reason=f"no network namespaces: {NO_NAMESPACES}")
@@ -51,6 +53,20 @@ def run_at(federation, host, program, *words):
 @pytest.fixture
 def address(federation):
     return federation.network.address["server"], str(federation.network.port)
+
+
+@isolated
+def test_a_run_that_was_killed_does_not_hinder_the_next():
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    namespace = f"consilium-{ended.pid}-server"
+    subprocess.run(["ip", "netns", "add", namespace], check=True)
+    with subprocess.Popen(["ip", "netns", "exec", namespace, "sleep", "600"]) as left_over:
+        shown = ["ip", "netns", "pids", namespace]
+        wait_until(lambda: subprocess.run(shown, capture_output=True, check=True).stdout, "it runs there")
+        remove_orphans()
+        assert left_over.wait(timeout=60) != 0
+    assert not Path("/var/run/netns", namespace).exists()
 
 
 @isolated
