@@ -22,6 +22,9 @@ from consilium.learning.participant import SiteSettings
 from consilium.settings import Settings
 
 CLASS_PREFIX = "consilium."
+APP_VALIDATOR = "app_validator"
+"""Key of `resources.json` under which FLARE looks for it."""
+
 SCOPE = "hospital"
 """Name of the one privacy scope that a site has unless its IT department defines others."""
 
@@ -43,6 +46,11 @@ class SiteFilter(Settings):
 def allowed_classes() -> list[str]:
     """Return FLARE's own allow-list and our package: an explicit list replaces FLARE's, so it holds both."""
     return [*DEFAULT_CLASS_ALLOW_LIST, CLASS_PREFIX]
+
+
+def job_validator(kind: SiteKind) -> dict[str, Any]:
+    """Return the component by which a site looks at every job before it runs."""
+    return {"path": get_class_name(JobValidator), "args": {"side": kind}}
 
 
 def write_class_policy(local: Path) -> None:
@@ -99,7 +107,7 @@ def site_resources(
     """
     resources = copy.deepcopy(dict(default))
     resources[CLASS_ALLOW_LIST] = allowed_classes()
-    resources["app_validator"] = {"path": get_class_name(JobValidator), "args": {"side": kind}}
+    resources[APP_VALIDATOR] = job_validator(kind)
     if kind == "client":
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
         return resources

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,10 +23,11 @@ from consilium.learning.participant import SiteSettings
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.policy import allowed_classes
+from consilium.provisioning.policy import APP_VALIDATOR, allowed_classes, job_validator
 
 CLASSES = Subject("policy.classes", "Classes that a job may name")
 BYOC = Subject("policy.byoc", "No job brings its own code")
+JOBS = Subject("policy.jobs", "Every job is looked at before it runs")
 LOGS = Subject("policy.log_streaming", "Logs stay here")
 SCOPE = Subject("policy.scope", "Where the data lies is said")
 
@@ -39,16 +41,18 @@ _EVERYBODY = {"any", "all"}
 
 
 def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
-    """Check `local/resources.json`: the class allow-list, and that logs are not streamed to the server."""
+    """Check `local/resources.json`: what a job may name and bring, and that logs are not streamed."""
     name = kit.policy_file(_RESOURCES)
     try:
         resources = kit.read_json(name or f"local/{_RESOURCES}")
     except ConfigurationError as error:
         yield CLASSES.failed(str(error), "ask the project admin for the site's policy files")
+        yield JOBS.skipped("local/resources.json can't be read")
         yield LOGS.skipped("local/resources.json can't be read")
         return
     assert name is not None
     yield _check_classes(resources, name, job if kit.kind == "client" else None)
+    yield _check_validator(resources, name, job_validator(kit.kind))
     if kit.kind == "server":
         yield LOGS.skipped("this is the server's kit: there is nowhere else to stream to")
     elif resources.get(ALLOW_LOG_STREAMING_VAR, True) is not False:
@@ -91,6 +95,15 @@ def _check_classes(resources: dict[str, Any], name: str, job: SiteJob | None) ->
             data={"refused": refused},
         )
     return CLASSES.ok(f"{len(listed)} entries, none wider than provisioned")
+
+
+def _check_validator(resources: dict[str, Any], name: str, expected: dict[str, Any]) -> Finding:
+    if resources.get(APP_VALIDATOR) != expected:
+        return JOBS.failed(
+            f"{name} has no {APP_VALIDATOR} as provisioned: variables and paths of a job would get here",
+            f'set "{APP_VALIDATOR}": {json.dumps(expected)} in {name}',
+        )
+    return JOBS.ok(f"{name} has {APP_VALIDATOR} as provisioned")
 
 
 def _covered(path: str, allowed: Sequence[str]) -> bool:

@@ -18,6 +18,7 @@ IDS = [
     "kit.key_permissions",
     "kit.signature",
     "policy.classes",
+    "policy.jobs",
     "policy.log_streaming",
     "policy.byoc",
     "policy.scope",

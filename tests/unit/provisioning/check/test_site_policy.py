@@ -63,6 +63,13 @@ def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, j
     refused(finding, "consilium.federation.executor.SiteExecutor", "add these", Status.WARNING)
 
 
+@pytest.mark.parametrize(
+    "validator", [..., None, {"path": "consilium.federation.job_validator.JobValidator"}]
+)
+def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, validator):
+    refused(resources(app_validator=validator)["policy.jobs"], "variables and paths", '"side": "client"')
+
+
 @pytest.mark.parametrize("allowed", [..., True, "false", None])
 def test_streaming_of_logs_is_refused_unless_it_is_off(resources, refused, allowed):
     finding = resources(allow_log_streaming=allowed)["policy.log_streaming"]
@@ -71,9 +78,9 @@ def test_streaming_of_logs_is_refused_unless_it_is_off(resources, refused, allow
 
 def test_broken_resources_are_named(root, job, refused):
     (root / "local" / "resources.json").write_text("{")
-    classes, logs = check_resources(Kit(root), job)
+    classes, jobs, logs = check_resources(Kit(root), job)
     refused(classes, "local/resources.json is not valid JSON", "ask the project admin")
-    assert logs.status is Status.SKIPPED
+    assert (jobs.status, logs.status) == (Status.SKIPPED, Status.SKIPPED)
 
 
 @pytest.mark.parametrize("right", ["any", "o:site", "n:submitter", ["none", "o:site"], "not o:site", "all"])
