@@ -13,6 +13,8 @@ from nvflare.fuel.sec.audit import AuditService
 from consilium.errors import ConfigurationError
 from consilium.federation.job_rules import MAX_BYTES, MAX_FILES, Side, app_fault
 
+_AUDITED_CHARACTERS = 400
+
 
 class JobValidator(AppValidator):  # type: ignore[misc]
     """Refuse an app that is more than configuration, or names a class that this site doesn't allow.
@@ -39,7 +41,9 @@ class JobValidator(AppValidator):  # type: ignore[misc]
         if fault is None:
             return "", {}
         reason = f"this site refuses the job: {fault}"
-        AuditService.add_event(user="site policy", action="job refused", ref=app.parent.name, msg=reason)
+        AuditService.add_event(
+            user="site policy", action="job refused", ref=app.parent.name, msg=audit_text(reason)
+        )
         return reason, {}
 
 
@@ -57,6 +61,11 @@ def _find_fault(app: Path, side: Side) -> str | None:
             "are allowed"
         )
     return app_fault(files, lambda name: files[name].read_bytes(), why_forbidden, side)
+
+
+def audit_text(text: str) -> str:
+    """Return a text as one line of an audit log, which a name in a job or a command could otherwise break."""
+    return text.encode("unicode_escape").decode()[:_AUDITED_CHARACTERS]
 
 
 def why_forbidden(class_path: str) -> str | None:

@@ -20,9 +20,8 @@ from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
 from consilium.errors import ConfigurationError
 from consilium.federation.job_rules import MAX_BYTES, MAX_FILES, job_fault
-from consilium.federation.job_validator import why_forbidden
+from consilium.federation.job_validator import audit_text, why_forbidden
 
-_AUDITED_CHARACTERS = 100
 _DROPPED_DEFAULT = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
 
@@ -120,7 +119,7 @@ def _archive_fault(job_name: str, archive: Path) -> str | None:
 
 
 def _record(user: str, action: str, what: str) -> None:
-    AuditService.add_event(user=user, action=action, msg=what[: _AUDITED_CHARACTERS * 4])
+    AuditService.add_event(user=user, action=action, msg=audit_text(what))
 
 
 def _discard(upload: Any) -> None:

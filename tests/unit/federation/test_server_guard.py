@@ -56,6 +56,7 @@ def test_a_submitted_job_in_order_is_accepted(tmp_path, audited):
         ({"app/huge": b"0" * (MAX_BYTES + 1)}, f"at most {MAX_BYTES} bytes in"),
         ({f"app/{index}": b"" for index in range(MAX_FILES + 1)}, "files are allowed"),
         ({"../../etc/cron.d/x": b""}, "holds a file"),
+        ({"app/x\n[E:1][U:admin][A:forged]": b""}, "holds a file"),
     ],
 )
 def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, audited, extra, said):
@@ -66,6 +67,7 @@ def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, 
     assert said in reason
     assert audited[0]["action"] == "job refused"
     assert said in audited[0]["msg"]
+    assert "\n" not in audited[0]["msg"]
     assert not upload.exists()
 
 
