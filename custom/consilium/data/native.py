@@ -175,10 +175,12 @@ def _check_contrast(volume: Volume, array: NDArray[Any]) -> Iterator[tuple[Probl
         count = array.size - int(np.isfinite(array).sum())
         yield ProblemCode.NON_FINITE, f"{volume.path} has {count} voxels that are NaN or infinite."
         return
-    values = array[array != 0]
-    if values.size == 0 or values.min() == values.max():
-        seen = f"every nonzero voxel is {values[0]}" if values.size else "every voxel is 0"
-        yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} {seen}."
+    low, high = array.min(initial=0), array.max(initial=0)
+    only = high or low
+    if not only:
+        yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every voxel is 0."
+    elif not (low and high) and np.count_nonzero(array == only) == np.count_nonzero(array):
+        yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every nonzero voxel is {only}."
 
 
 def _check_grid(path: Path, placed: StoredVolume, first: StoredVolume) -> Iterator[tuple[ProblemCode, str]]:
@@ -202,7 +204,8 @@ def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | N
     orientation = orientation_of(first.affine)
     images = {name: to_ras(image.array, orientation) for name, image in placed.items()}
     tissues = None if reference is None else to_ras(reference, orientation)
-    marked = np.zeros(next(iter(images.values())).shape, dtype=bool)
+    # In the images' own memory order: NIfTI files are column-major, and mixing both orders is slow.
+    marked = np.zeros_like(next(iter(images.values())), dtype=bool)
     for array in images.values():
         marked |= array != 0
     if tissues is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,11 +132,15 @@ class Subject:
 
     def _coarsen(self, array: NDArray[Any]) -> FloatMap:
         """Mean over blocks of `stride` voxels; what is left over at the far end is dropped."""
-        shape: list[int] = []
-        for size, step in zip(array.shape, self.stride, strict=True):
-            shape += [size // step, step]
-        whole = array[tuple(slice(shape[2 * axis] * shape[2 * axis + 1]) for axis in range(3))]
-        return cast(FloatMap, whole.astype(np.float32).reshape(shape).mean(axis=(1, 3, 5)))
+        coarse: NDArray[Any] = array
+        for axis, step in enumerate(self.stride):
+            whole = coarse.shape[axis] // step * step
+            before = (slice(None),) * axis
+            total = coarse[(*before, slice(0, whole, step))].astype(np.float32)
+            for offset in range(1, step):
+                total += coarse[(*before, slice(offset, whole, step))]
+            coarse = total
+        return cast(FloatMap, coarse / np.float32(math.prod(self.stride)))
 
 
 def _in_quartiles(image: FloatMap, normal: BoolMap) -> FloatMap:
