@@ -15,6 +15,7 @@ from consilium.report.readiness import Grid, Hardware, ReadinessRecord, count_te
 
 _NOTHING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
+_SHORT = ("hospital", "cases", "labels", "found")
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,7 @@ class SiteRow:
 
     Attributes:
         site: Its name.
-        can: `train`, `evaluate`, `nothing` or `no answer`.
-        reason: Why it can't train; empty where it can.
+        can: `train`, `evaluate (own choice)`, `evaluate only`, `nothing` or `no answer`.
         usable_cases: Labeled cases without an error.
         grid: Voxels of its images and their edges.
         labels: Their convention.
@@ -33,7 +33,6 @@ class SiteRow:
 
     site: str
     can: str
-    reason: str
     usable_cases: str = _NOTHING
     grid: str = _NOTHING
     labels: str = _NOTHING
@@ -77,9 +76,9 @@ def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
 def terminal_tables(record: ReadinessRecord) -> Group:
     """Return what `rich` prints: the hospitals, and below them what was found in their cases."""
     sites = _table(
-        ("hospital", "can", "cases", "grid", "labels", "machine", "why"),
+        ("hospital", "can", "cases", "labels", "grid", "machine"),
         [
-            (row.site, row.can, row.usable_cases, row.grid, row.labels, row.machine, row.reason)
+            (row.site, row.can, row.usable_cases, row.labels, row.grid, row.machine)
             for row in site_rows(record)
         ],
     )
@@ -93,7 +92,7 @@ def terminal_tables(record: ReadinessRecord) -> Group:
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=SIMPLE_HEAD)
     for title in titles:
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title in _SHORT)
     for row in rows:
         table.add_row(*map(Text, row))  # names and reasons come from elsewhere: no markup
     return table
@@ -101,12 +100,12 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def _site_row(record: ReadinessRecord, name: str) -> SiteRow:
     if name not in record.sites:
-        return SiteRow(name, "no answer", record.missing[name])
+        return SiteRow(name, "no answer")
     site = record.sites[name]
+    can = f"evaluate {'(own choice)' if site.role == 'evaluates' else 'only'}"
     return SiteRow(
         site=name,
-        can=site.can,
-        reason=site.reason or "",
+        can=can if site.can == "evaluate" else site.can,
         usable_cases=count_text(site.usable_cases),
         grid=_describe_grid(site.grid),
         labels=site.label_convention or _NOTHING,
@@ -117,12 +116,15 @@ def _site_row(record: ReadinessRecord, name: str) -> SiteRow:
 def _describe_grid(grid: Grid | None) -> str:
     if grid is None:
         return _NOTHING
-    spacing = f" {_TIMES} ".join(f"{edge:g}" for edge in grid.spacing_mm)
-    return f"{f' {_TIMES} '.join(map(str, grid.shape))} of {spacing} mm"
+    edges = grid.spacing_mm if len(set(grid.spacing_mm)) > 1 else grid.spacing_mm[:1]
+    return f"{_product(grid.shape)} of {_product(edges)} mm"
+
+
+def _product(numbers: Sequence[float]) -> str:
+    return f" {_TIMES} ".join(f"{number:g}" for number in numbers)
 
 
 def _describe_machine(hardware: Hardware) -> str:
-    gpus = ", ".join(f"GPU {memory:g} GiB" for memory in hardware.gpus_gib) or "no GPU"
     cores = f"{hardware.cores} core{'' if hardware.cores == 1 else 's'}"
-    memory, disk = f"{hardware.memory_gib:g} GiB", f"{hardware.free_disk_gib:g} GiB of disk free"
-    return f"{cores}, {memory}, {gpus}, {disk}"
+    gpus = ", ".join(f"GPU {memory:.0f} GiB" for memory in hardware.gpus_gib) or "no GPU"
+    return f"{cores}, {hardware.memory_gib:.0f} GiB, {gpus}, {hardware.free_disk_gib:.0f} GiB of disk free"
