@@ -124,6 +124,23 @@ def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, 
     assert not hospitals["out"].exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "told"),
+    [
+        ("brain_tumor_check", ("--compare",), "no model to --compare"),
+        ("brain_tumor_stats", ("--compare",), "no model to --compare"),
+        ("brain_tumor_stats", ("--evaluates", "north"), "leave --evaluates out"),
+    ],
+)
+def test_a_job_that_only_asks_takes_no_option_of_training(run, hospitals, tmp_path, name, option, told):
+    job = export_job(build_recipe(name), tmp_path / "jobs")
+    sites = [word for site in ("north", "south") for word in ("--site", f"{site}={hospitals[site]}")]
+    code, out, err = run("simulate", job, *sites, "--out", hospitals["out"], *option)
+    assert (code, out) == (2, "")
+    assert told in err
+    assert not hospitals["out"].exists()
+
+
 def test_an_unknown_evaluator_names_the_sites(run, hospitals):
     code, _, err = run(
         "simulate", hospitals["job"], "--site", f"north={hospitals['north']}", "--site",

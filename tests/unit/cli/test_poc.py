@@ -1,6 +1,8 @@
 import sys
 
 import pytest
+from federation.readiness import readiness, site
+from report.statistics.records import record as statistics
 
 from consilium.cli.main import main
 from consilium.report.records import FederationRecord
@@ -46,3 +48,25 @@ def test_a_report_of_a_download_tells_its_outcome(run, tmp_path):
     assert "failure" in err
     assert "too few sites" in err
     assert out.strip() == str(tmp_path / "report/index.html")
+
+
+@pytest.mark.parametrize(("hapless", "code", "word"), [("train", 0, "success"), ("nothing", 1, "partial")])
+def test_a_report_of_a_check_shows_the_table_and_whether_all_are_ready(run, tmp_path, hapless, code, word):
+    answer = site(hapless, left_out={"truncated": None})
+    (tmp_path / "readiness.json").write_text(readiness(north="train", hapless=answer).model_dump_json())
+    ended, out, err = run("report", tmp_path, "--out", tmp_path / "report")
+    assert ended == code
+    assert word in err
+    assert "few" in err
+    assert "Copy the file from its" in err
+    assert out.strip() == str(tmp_path / "report/index.html")
+    assert "Who is ready to train" in (tmp_path / "report/index.html").read_text()
+
+
+@pytest.mark.parametrize(("missing", "code"), [({}, 0), ({"west": "its disk is away"}, 1)])
+def test_a_report_of_statistics_tells_whether_a_site_is_missing(run, tmp_path, missing, code):
+    statistics({"north": 3, "south": 4}, missing=missing).save(tmp_path)
+    ended, _, err = run("report", tmp_path, "--out", tmp_path / "report")
+    assert ended == code
+    assert ("west is not part of the statistics: its disk is away" in err) == bool(missing)
+    assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
