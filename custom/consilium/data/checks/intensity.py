@@ -16,6 +16,7 @@ _NEGATIVE_SHARE = 1e-4
 _CLIPPED_SHARE = 5e-3
 _GRAY_LEVELS = 256
 _MAX_LEVEL = 255
+_SAMPLE = 50_000
 _BORDER_SHARE = 0.9
 _BRAIN_ML = 2200.0
 _BRAIN_ML_SPREAD = 400.0
@@ -27,6 +28,8 @@ _THICK_RATIO = 2.5
 
 def check_intensities(subject: Subject) -> Iterator[Finding]:
     """Negative, clipped and eight-bit images."""
+    # One image may end at 255 by chance; two of a case do so when something saved them as bytes.
+    windowed = sum(float(image.max()) == _MAX_LEVEL for image in subject.native.images.values())
     for name, image in subject.native.images.items():
         values = image[subject.foreground[name]]
         negative = float((values < 0).mean())
@@ -38,7 +41,7 @@ def check_intensities(subject: Subject) -> Iterator[Finding]:
         if clipped > _CLIPPED_SHARE and subject.judgeable:
             detail = f"{clipped:.1%} of the nonzero voxels have the largest value, {top:g}."
             yield subject.finding(ProblemCode.CLIPPED_INTENSITY, detail, modality=name)
-        if subject.judgeable and _is_eight_bit(values):
+        if subject.judgeable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(values)):
             yield subject.finding(
                 ProblemCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
             )
@@ -81,26 +84,13 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
         yield subject.finding(ProblemCode.PARTIAL_COVERAGE, detail)
 
 
-def _is_eight_bit(values: NDArray[Any]) -> bool:
-    """Whether the values are, or once were, bytes: few levels, full range or wide gaps between them."""
-    if values.dtype.kind == "f":
-        sample = values[:: max(1, values.size // 50_000)]
-        if np.unique(sample).size > _GRAY_LEVELS:
-            return False
-        levels = np.unique(values)
-    else:
-        low, high = int(values.min()), int(values.max())
-        if high - low < 1 << 20:
-            levels = low + np.flatnonzero(np.bincount(values.astype(np.int64) - low))
-        else:
-            levels = np.unique(values)
-    if levels.size > _GRAY_LEVELS:
+def _is_scaled_byte(values: NDArray[Any]) -> bool:
+    """Whether the values once were bytes: few levels, with wide or fractional gaps between them."""
+    if np.unique(values[:: max(1, values.size // _SAMPLE)]).size > _GRAY_LEVELS:
         return False
-    whole = bool((levels == np.round(levels)).all())
-    gaps = np.diff(levels)
-    return (whole and levels[-1] == _MAX_LEVEL) or (
-        gaps.size > 0 and bool(np.median(gaps) > 1.0 or not whole)
-    )
+    levels = np.unique(values)
+    gap = float(np.median(np.diff(levels))) if levels.size > 1 else 1.0
+    return levels.size <= _GRAY_LEVELS and (gap > 1.0 or not bool((levels == np.round(levels)).all()))
 
 
 def _cut_share(profile: NDArray[np.int64]) -> float:
