@@ -29,6 +29,7 @@ sys.path.insert(0, str(REPOSITORY))
 
 from tests.unit.data.checks.damage import IMAGES, damages  # noqa: E402
 
+from consilium.data.case import FolderError  # noqa: E402
 from consilium.data.checks import Severity, check_cohort  # noqa: E402
 from consilium.data.checks.case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
@@ -160,7 +161,11 @@ def _apply_and_check(job: Job) -> Outcome:
         for name in (job.case, job.other):
             shutil.copytree(job.hospital / name, hospital / name)
         damage.apply(hospital, job.case, job.other)
-        cohort = read_cohort(hospital, modalities=IMAGES)
+        try:
+            cohort = read_cohort(hospital, modalities=IMAGES)
+        except FolderError as error:
+            found = frozenset({error.code.value})
+            return Outcome(damage.name, found, damage.codes, damage.severe, frozenset())
         checked = check_cohort(cohort, modalities=IMAGES, folder=job.work / "state")
     own, neighbor = set(), set()
     for finding in checked.findings:

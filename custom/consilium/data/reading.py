@@ -65,6 +65,8 @@ def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
         raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} is no NIfTI file: {error}.") from error
     if dtype.kind not in "iuf":
         raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} holds {dtype} voxels, not plain numbers.")
+    if min(image.shape, default=0) < 1:
+        raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} states the shape {image.shape}.")
     needed = image.dataobj.offset + math.prod(image.shape) * dtype.itemsize
     if len(content) < needed:  # asked before nibabel allocates what a damaged header promises
         detail = f"{path} holds {len(content)} bytes where its header promises {needed}."

@@ -84,9 +84,10 @@ def _write(checked: CheckedCohort, site: SiteSettings) -> None:
 
 
 def _enforce(checked: CheckedCohort, site: SiteSettings) -> None:
-    """Refuse where more is left out than the hospital tolerates; a site without any case says so later."""
+    """Refuse where more is left out than the hospital tolerates; one without a labeled case says so later."""
     used, problems = len(checked.cohort.cases), checked.cohort.problems
-    if not used or len(problems) <= site.max_left_out * (used + len(problems)):
+    labeled = any(case.label is not None for case in checked.cohort.cases)
+    if not labeled or len(problems) <= site.max_left_out * (used + len(problems)):
         return
     codes = Counter(problem.code.value for problem in problems)
     reasons = ", ".join(

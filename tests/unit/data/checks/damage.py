@@ -171,7 +171,12 @@ def damages() -> Iterator[Damage]:
         "a negative value", "bad_label_value", _label(lambda a: _mark(a.astype(np.int16), -1)), severe=True
     )
     yield one("an image as label", "bad_label_value", _copy_image("flair", "seg"), severe=True)
-    yield one("the other era", "other_convention", _label(lambda a: np.where(a == 4, 3, a)), severe=True)
+    yield one(
+        "the other era",
+        "other_convention ambiguous_convention",
+        _label(lambda a: np.where(a == 4, 3, a)),
+        severe=True,
+    )
     yield one("an empty label", "empty_label", _label(np.zeros_like), severe=True)
     yield one(
         "a label beside the brain",
