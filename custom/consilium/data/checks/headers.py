@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nibabel.spatialimages import HeaderDataError
 
 from consilium.data.case import Case
 from consilium.data.checks.finding import Finding
@@ -34,6 +35,7 @@ _KINDS = {
 _SOFTWARE = re.compile(r"(?i)fsl|spm|itk|afni|freesurfer|dcm2nii|nibabel|ants|matlab|captk|brats|te=[\d.]+")
 _MM, _UNSPECIFIED = 2, 0
 _SPACE_UNIT = 0x07
+_UNITS = {1: "meter", 3: "micron"}
 _AFFINE_TOLERANCE_VOXELS = 0.25
 
 
@@ -59,9 +61,14 @@ def _check_file(path: Path, stored: StoredVolume, *, label: bool) -> Iterator[tu
 
 
 def _check_orientation(header: Any) -> Iterator[tuple[ProblemCode, str]]:
-    if int(header["xyzt_units"]) & _SPACE_UNIT not in (_MM, _UNSPECIFIED):
-        yield ProblemCode.UNIT_NOT_MM, f"states the unit {header.get_xyzt_units()[0]}"
-    qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
+    unit = int(header["xyzt_units"]) & _SPACE_UNIT
+    if unit not in (_MM, _UNSPECIFIED):
+        yield ProblemCode.UNIT_NOT_MM, f"states the unit {_UNITS.get(unit, f'number {unit}')}"
+    try:
+        qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
+    except HeaderDataError as error:
+        yield ProblemCode.CONFLICTING_AFFINES, f"has a qform that is no rotation ({error})"
+        return
     if qform[0] is None and sform[0] is None:
         yield ProblemCode.NO_ORIENTATION, "has neither qform nor sform"
     elif qform[0] is not None and sform[0] is not None:
