@@ -47,7 +47,9 @@ def simulate(
 
     The folders are only read. A site with one labeled patient evaluates and does not train. Results lie
     below OUT: `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each
-    site's own log in `simulation/<site>/log.txt`, which alone names the patients that were left out.
+    site's own log in `simulation/<site>/log.txt`, which names the patients that were left out.
+
+    Exit code: 0 the job ran to its end, 2 what the message says.
     """
     from consilium.cli.report import print_result
     from consilium.recipes.job_folder import job_kind
@@ -62,14 +64,14 @@ def simulate(
         raise ConfigurationError(f"{job} trains nothing: there is no model to --compare")
     if kind == "statistics" and evaluators:
         raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
-    with Display() as display:
-        if kind == "training":
+    if kind == "training":
+        with Display() as display:
             page = Study(job, sites, out, evaluators=evaluators, compare=compare, display=display).run()
-        else:
+    else:
+        with Display() as display:
             answers = Inquiry(job, sites, out, evaluators=evaluators, display=display).run()
-            page = answers.page
-    if kind != "training":
         print_result(answers.record, judge_outcome(answers.record))
+        page = answers.page
     typer.echo(page)
 
 
