@@ -19,6 +19,9 @@ class JobSettings(Settings):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="The job's name, and its folder's.")
     min_sites: int = Field(default=2, ge=1, description="Fewest sites that the job can do with.")
+    task_request_seconds: float = Field(
+        default=1.0, ge=0.1, le=60, description="How often a waiting site asks for its next task: 3.4 KB each."
+    )
 
 
 class JobRecipe(Recipe):  # type: ignore[misc]
@@ -57,6 +60,5 @@ def new_job(settings: JobSettings) -> FedJob:
     # Without this, FLARE would copy our sources into the job's `custom` folder and make it
     # bring-your-own-code.
     job.set_app_packages(["consilium"])
-    # How often a site asks for its next task, in s; FLARE's 2 s are most of a short round's overhead.
-    job.to_server({"server": {"task_request_interval": 1.0}})
+    job.to_server({"server": {"task_request_interval": settings.task_request_seconds}})
     return job

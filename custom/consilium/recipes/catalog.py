@@ -40,6 +40,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
             "rounds": 100,
             "min_sites": 2,
             "gpus_per_site": 1,
+            "task_request_seconds": 15.0,
             "learning": {
                 "network": "segresnet",
                 "spacing_mm": 1.0,

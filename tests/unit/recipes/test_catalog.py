@@ -86,3 +86,9 @@ def test_a_folder_that_is_no_job_is_never_replaced(tmp_path):
 def test_a_job_asks_for_no_more_sites_than_it_needs(tmp_path):
     job = export_job(build_recipe("brain_tumor_fedavg", {"min_sites": 3}), tmp_path)
     assert json.loads((job / "meta.json").read_text())["min_clients"] == 3
+
+
+def test_a_site_asks_for_its_next_task_as_often_as_the_job_says(tmp_path):
+    job = export_job(build_recipe("brain_tumor_fedavg", {"task_request_seconds": 7}), tmp_path)
+    server = json.loads((job / "app/config/config_fed_server.json").read_text())
+    assert server["server"]["task_request_interval"] == 7
