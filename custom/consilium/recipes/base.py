@@ -20,7 +20,7 @@ class JobSettings(Settings):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="The job's name, and its folder's.")
     min_sites: int = Field(default=2, ge=1, description="Fewest sites that the job can do with.")
     task_request_seconds: float = Field(
-        default=1.0, ge=0.1, le=60, description="How often a waiting site asks for its next task: 3.4 KB each."
+        default=1.0, ge=0.1, le=60, description="How often a waiting site asks for a task: 3.4 KB each."
     )
 
 
