@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from consilium.poc.federation import Poc
+from consilium.recipes.catalog import build_recipe, export_job
 
 from .studies import DEADLINE_SECONDS, ENVIRONMENT, export, read_json, wait_until
 
@@ -111,17 +112,50 @@ def test_a_job_from_the_console_to_the_report(poc: RunningPoc, tmp_path: Path) -
     assert set(content["sites"]) == set(SITES)
 
 
-def test_a_job_that_misses_a_site_is_partial(poc: RunningPoc) -> None:
+@pytest.fixture(scope="module")
+def demanding(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A job that starts only after a readiness check."""
+    return export(tmp_path_factory.mktemp("demanding"), {"rounds": 1, "admission.min_ready": 2})
+
+
+def test_a_job_that_demands_a_readiness_check_refuses_without_one(poc: RunningPoc, demanding: Path) -> None:
+    refused = poc.poc("submit", str(demanding))
+    assert refused.returncode == 1, refused.stderr
+    assert "failure" in refused.stderr
+    assert "no readiness check on this server; submit the job brain_tumor_check first" in refused.stderr
+
+
+def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp_path: Path) -> None:
+    checked = poc.poc("submit", str(export_job(build_recipe("brain_tumor_check"), tmp_path)))
+    assert checked.returncode == 0, checked.stderr
+    assert "success" in checked.stderr
+    for site in SITES:
+        assert re.search(rf"{site} +(train|evaluate \(own choice\)) ", checked.stderr)
+    assert "Who is ready to train" in Path(checked.stdout.strip()).read_text()
+
+
+def test_a_job_that_the_check_admits_is_partial_without_a_site(poc: RunningPoc, demanding: Path) -> None:
     gone = poc.hospitals / "dahlia"
     gone.rename(poc.hospitals / "elsewhere")
     try:
-        ended = poc.poc("submit", str(poc.job))
+        ended = poc.poc("submit", str(demanding))
     finally:
         (poc.hospitals / "elsewhere").rename(gone)
     assert ended.returncode == 1, ended.stderr
     assert "partial" in ended.stderr
     assert "dahlia is not part of it" in ended.stderr
     assert Path(ended.stdout.strip()).name == "index.html"
+
+
+def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path: Path) -> None:
+    job = export_job(build_recipe("brain_tumor_stats", {"min_count": 2}), tmp_path)
+    ended = poc.poc("submit", str(job))
+    assert ended.returncode == 0, ended.stderr
+    assert "success" in ended.stderr
+    result = Path(ended.stdout.strip()).parents[1]
+    again = poc.run("report", str(result), "--out", str(tmp_path / "report"))
+    assert again.returncode == 0, again.stderr
+    assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
 
 
 def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
