@@ -112,19 +112,6 @@ def test_a_job_from_the_console_to_the_report(poc: RunningPoc, tmp_path: Path) -
     assert set(content["sites"]) == set(SITES)
 
 
-@pytest.fixture(scope="module")
-def demanding(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A job that starts only after a readiness check."""
-    return export(tmp_path_factory.mktemp("demanding"), {"rounds": 1, "admission.min_ready": 2})
-
-
-def test_a_job_that_demands_a_readiness_check_refuses_without_one(poc: RunningPoc, demanding: Path) -> None:
-    refused = poc.poc("submit", str(demanding))
-    assert refused.returncode == 1, refused.stderr
-    assert "failure" in refused.stderr
-    assert "no readiness check on this server; submit the job brain_tumor_check first" in refused.stderr
-
-
 def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp_path: Path) -> None:
     checked = poc.poc("submit", str(export_job(build_recipe("brain_tumor_check"), tmp_path)))
     assert checked.returncode == 0, checked.stderr
@@ -134,7 +121,8 @@ def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp
     assert "Who is ready to train" in Path(checked.stdout.strip()).read_text()
 
 
-def test_a_job_that_the_check_admits_is_partial_without_a_site(poc: RunningPoc, demanding: Path) -> None:
+def test_a_job_that_the_check_admits_is_partial_without_a_site(poc: RunningPoc, tmp_path: Path) -> None:
+    demanding = export(tmp_path, {"rounds": 1, "admission.min_ready": 2})
     gone = poc.hospitals / "dahlia"
     gone.rename(poc.hospitals / "elsewhere")
     try:
