@@ -45,7 +45,7 @@ class PatchRecipe:
 
     def place(self, case: CachedCase, random: np.random.Generator) -> Placement:
         """Draw where the next patch lies, and flip each axis half of the time."""
-        start = self._start(case, _label(case).shape, random)
+        start = self._start(case, case.geometry.task_shape, random)
         x, y, z = (slice(None, None, -1 if random.random() < 0.5 else 1) for _ in range(3))
         return Placement(start, (x, y, z))
 
@@ -170,12 +170,11 @@ def _cut(array: NDArray[Any], placement: Placement, size: Sequence[int]) -> NDAr
     stop = start + size
     first, last = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])
     inside: NDArray[Any] = np.asarray(array)[_slices(first, last)]
-    if inside.shape[-3:] != tuple(size):
-        box: NDArray[Any] = np.zeros((*array.shape[:-3], *size), dtype=array.dtype)
-        box[_slices(first - start, last - start)] = inside
-        inside = box
-    flipped: NDArray[Any] = inside[(..., *placement.flips)].copy()
-    return flipped
+    make = np.empty if inside.shape[-3:] == tuple(size) else np.zeros
+    box: NDArray[Any] = make((*array.shape[:-3], *size), dtype=array.dtype)
+    # Written through a flipped view of the box, so that every voxel is copied once.
+    box[(..., *placement.flips)][_slices(first - start, last - start)] = inside
+    return box
 
 
 def _slices(first: NDArray[np.int64], last: NDArray[np.int64]) -> tuple[Any, ...]:
