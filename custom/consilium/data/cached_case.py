@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,7 +66,7 @@ class CachedCase:
         """Tissues on the native crop, `(X, Y, Z)`, read-only; None for an unlabeled case."""
         return self._map(_REFERENCE) if self.labeled else None
 
-    @property
+    @cached_property
     def tissue_voxels(self) -> Mapping[Tissue, NDArray[np.int16]]:
         """For each tissue but background in `label`, indices `(N, 3)` of up to 2048 of its voxels."""
         if not self.labeled:
