@@ -1,5 +1,4 @@
 import re
-from html.parser import HTMLParser
 
 import pytest
 from federation.readiness import readiness, site
@@ -9,34 +8,14 @@ from consilium.report.readiness_page import render_readiness
 from consilium.report.readiness_table import terminal_tables
 from consilium.report.write import write_report
 
-VOID = {"meta", "img", "source", "link", "br"}
+from .html import read_text
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 TRUNCATED = "Copy the file from its source again: it is incomplete or damaged."
 
 
-class Tags(HTMLParser):
-    """Checks that what is opened is closed, and gathers the text."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text = [], []
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
 def page_text(record):
-    tags = Tags()
-    tags.feed(render_readiness(record))
-    assert tags.open == []
-    return re.sub(r"\s+", " ", " ".join(tags.text))
+    return read_text(render_readiness(record))
 
 
 def terminal_text(record):

@@ -1,6 +1,5 @@
 import re
 from base64 import b64decode
-from html.parser import HTMLParser
 
 import pytest
 
@@ -9,36 +8,11 @@ from consilium.report.statistics.page import render_statistics
 from consilium.report.statistics.record import SiteAnswer, StatisticsRecord
 from consilium.report.write import write_report
 
+from ..html import read_text
 from .records import record
 
 SITES = {"north": 12, "south": 4}
 TIMES = "\N{MULTIPLICATION SIGN}"
-VOID = {"meta", "img", "source", "link", "br"}
-
-
-class Tags(HTMLParser):
-    """Checks that what is opened is closed, and gathers the text."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.text = [], []
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def read(html):
-    tags = Tags()
-    tags.feed(html)
-    assert tags.open == []
-    return re.sub(r"\s+", " ", " ".join(tags.text))
 
 
 def test_the_page_is_one_file_with_its_pictures_and_no_link_elsewhere(tmp_path):
@@ -55,7 +29,7 @@ def test_the_page_is_one_file_with_its_pictures_and_no_link_elsewhere(tmp_path):
 def test_the_page_has_each_hospitals_numbers():
     volumes = {"volume_wt": {"north": [52.5] * 12, "south": [102.5] * 4}}
     spacing = {"spacing_z": {"north": [1.0] * 12, "south": [1.0, 5.0, 5.0, 5.0]}}
-    text = read(render_statistics(record(SITES, volumes | spacing)))
+    text = read_text(render_statistics(record(SITES, volumes | spacing)))
     assert f"north 12 12 1 5.1 {TIMES} 5.1 {TIMES} 1.0" in text
     assert f"south 4 4 1 5.1 {TIMES} 5.1 {TIMES} 5.0" in text
     assert "north 152 52 (beyond chance) 152" in text  # volumes of TC, WT and ET in mL
@@ -64,7 +38,7 @@ def test_the_page_has_each_hospitals_numbers():
 def test_missing_hospitals_are_told_first_with_the_reason():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=1, reason="its disk is away")
-    text = read(render_statistics(one))
+    text = read_text(render_statistics(one))
     assert "west is missing from these statistics: its disk is away." in text
     assert text.index("Read this first") < text.index("west is missing") < text.index("Hospitals")
 
@@ -74,7 +48,7 @@ def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
     one.sites["south"] = SiteAnswer(
         patients=4, cases=None, left_out={"truncated": None, "not_3d": 7}, min_count=5
     )
-    text = read(render_statistics(one))
+    text = read_text(render_statistics(one))
     assert f"under 5 {TIMES} truncated; 7 {TIMES} not 3d" in text
 
 
@@ -87,7 +61,7 @@ def test_names_and_reasons_from_elsewhere_are_escaped():
 def test_a_job_that_failed_still_has_a_page():
     one = record({}, missing={"west": "its disk is away"})
     one.features, one.status, one.reason = {}, "failed", "it ended early"
-    text = read(render_statistics(one))
+    text = read_text(render_statistics(one))
     assert "The job failed: it ended early." in text
     assert "nothing can be said about drift" in text
 
