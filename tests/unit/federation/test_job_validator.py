@@ -1,26 +1,13 @@
 import shutil
 
 import pytest
-from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import ConfigurationError
 from consilium.federation.job_validator import JobValidator, why_forbidden
-from consilium.provisioning.policy import allowed_classes
 
 from .job_files import JOBS
 
-
-@pytest.fixture(autouse=True)
-def allow_list(monkeypatch):
-    policy = {"class_allow_list": allowed_classes()}
-    monkeypatch.setattr("nvflare.fuel.utils.config_service.ConfigService.get_section", lambda name: policy)
-
-
-@pytest.fixture
-def audited(monkeypatch):
-    events = []
-    monkeypatch.setattr(AuditService, "add_event", lambda **event: events.append(event))
-    return events
+pytestmark = pytest.mark.usefixtures("allow_list")
 
 
 @pytest.fixture

@@ -3,28 +3,15 @@ import zipfile
 import pytest
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
-from nvflare.fuel.sec.audit import AuditService
 from nvflare.private.fed.server import admin, job_cmds
 
 from consilium.errors import ConfigurationError
 from consilium.federation.job_rules import MAX_BYTES, MAX_FILES
 from consilium.federation.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
-from consilium.provisioning.policy import allowed_classes
 
 from .job_files import JOBS, files_of
 
-
-@pytest.fixture(autouse=True)
-def allow_list(monkeypatch):
-    policy = {"class_allow_list": allowed_classes()}
-    monkeypatch.setattr("nvflare.fuel.utils.config_service.ConfigService.get_section", lambda name: policy)
-
-
-@pytest.fixture
-def audited(monkeypatch):
-    events = []
-    monkeypatch.setattr(AuditService, "add_event", lambda **event: events.append(event))
-    return events
+pytestmark = pytest.mark.usefixtures("allow_list")
 
 
 def archive(tmp_path, entries):
