@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from pydantic import ValidationError
 
-from consilium.errors import ConsiliumError
+from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.admission import AdmissionSettings, readiness_path, refusal
 from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
+from consilium.federation.durable_rounds import DurableRounds
 from consilium.federation.quorum import Quorum, QuorumSettings
 from consilium.federation.site_controller import SiteController
-from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.tasks import CHECKPOINT_EVENT, PREPARE, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.versions import component_versions
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
@@ -40,6 +42,9 @@ class FederatedTraining(SiteController):
     the next round and cost no extra message; the last model gets a round of validation of its own, with
     distances. The best model is the one whose own scores were best, not the one whose updates came from
     well-scored sites.
+
+    Every round is made durable before the next one starts. A job whose `meta.json` names an interrupted one
+    under `resume` goes on from the last of that job's rounds, as if nothing had been between.
 
     A site that refuses, fails or is late costs the others nothing: it is recorded with its reason and asked
     again in the next round. A round without a quorum is tried again, and then ends the job with the reasons
@@ -71,6 +76,7 @@ class FederatedTraining(SiteController):
         self._admission = admission and AdmissionSettings.parse(admission, source="the job's admission")
         self.persistor_id = persistor_id
         self._record: FederationRecord | None = None
+        self._durable: DurableRounds | None = None
         self._answers: dict[str, SiteRound] = {}
         self._scores: dict[str, dict[str, float]] = {}
         self._cases: dict[str, int] = {}
@@ -81,7 +87,33 @@ class FederatedTraining(SiteController):
     def run(self) -> None:
         """Carry out the whole training; see the class."""
         folder = Path(self.get_run_dir())
-        self._record = record = FederationRecord(
+        self._record = self._new_record()
+        self._record.save(folder)
+        weights: Weights = self.load_model().params
+        try:
+            self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
+            rounds_done, weights = self._resume(weights)
+        except ConfigurationError as error:
+            return self._give_up(str(error))
+        started = (rounds_done > 0 or self._admit()) and self._prepare_sites()
+        self._record.save(folder)
+        if not started:
+            return None
+        for index in range(rounds_done, self.rounds):
+            if self.abort_signal.triggered:
+                return self._finish("failed", "aborted")
+            updated = self._repeat_round(index, weights)
+            self._record.save(folder)
+            if updated is None:
+                return None
+            weights = updated
+            self.persistor.save(self._publish(weights, index + 1), self.fl_ctx)
+            self._make_durable(index + 1, weights)
+        self._validate_finally(weights)
+        return self._finish("finished", None)
+
+    def _new_record(self) -> FederationRecord:
+        return FederationRecord(
             job=self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
             rounds_planned=self.rounds,
             settings={
@@ -93,23 +125,47 @@ class FederatedTraining(SiteController):
             },
             versions=component_versions(),
         )
-        record.save(folder)
-        weights: Weights = self.load_model().params
-        started = self._admit() and self._prepare_sites()
-        record.save(folder)
-        if not started:
-            return None
-        for index in range(self.rounds):
-            if self.abort_signal.triggered:
-                return self._finish("failed", "aborted")
-            updated = self._repeat_round(index, weights)
-            record.save(folder)
-            if updated is None:
-                return None
-            weights = updated
-            self.persistor.save(self._publish(weights, index + 1), self.fl_ctx)
-        self._validate_finally(weights)
-        return self._finish("finished", None)
+
+    def _resume(self, weights: Weights) -> tuple[int, Weights]:
+        """Go on where an interrupted job stopped; returns the rounds done and the weights after them.
+
+        Raises:
+            ConfigurationError: If this job names one that it can't or may not resume.
+        """
+        assert self._durable is not None  # made in run()
+        resumed = self._durable.resume()
+        if resumed is None:
+            return 0, weights
+        checkpoint, state = resumed
+        new = self._running_record()
+        self._record = record = state.record.model_copy(
+            update={"rounds_planned": new.rounds_planned, "settings": new.settings, "versions": new.versions}
+        )
+        self._cases = dict(state.cases)
+        self._best = -np.inf if state.best_score is None else state.best_score
+        best = self._durable.best(state)
+        if record.best_round is not None and best is not None:
+            self._announce_best(record.best_round, best, self._best)
+        self.persistor.save(self._publish(checkpoint.weights, checkpoint.number), self.fl_ctx)
+        self.info(f"going on after round {checkpoint.number} of job {record.resumed[-1].job}")
+        return checkpoint.number, checkpoint.weights
+
+    def _make_durable(self, rounds_done: int, weights: Weights) -> None:
+        """Keep a round for a later process of the server's; a full disk costs that, and not the job."""
+        assert self._durable is not None  # made in run()
+        best = None if np.isinf(self._best) else self._best
+        state = self._durable.state(self._running_record(), self._cases, best, {})
+        try:
+            seconds = self._durable.keep(rounds_done, weights, state)
+        except OSError as error:
+            self.error(
+                f"round {rounds_done} could not be made durable ({error.strerror}); the job goes on, but "
+                "after an interruption it would go on from an earlier round"
+            )
+            return
+        if seconds is not None:
+            data = {"round": rounds_done, "time": time.time(), "seconds": seconds}
+            self.fire_event_with_data(CHECKPOINT_EVENT, self.fl_ctx, FLContextKey.EVENT_DATA, data)
 
     def _admit(self) -> bool:
         """Look for the readiness check that the job demands; returns whether it may start."""
@@ -117,7 +173,7 @@ class FederatedTraining(SiteController):
             return True
         learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
         path = readiness_path(self.engine.get_workspace(), learning.task)
-        reason = refusal(path, self._admission, self.sample_clients())
+        reason = refusal(path, self._admission, self.connected_sites())
         if reason is not None:
             self._give_up(reason)
         return reason is None
@@ -214,7 +270,7 @@ class FederatedTraining(SiteController):
     def _ask(self, task: str, weights: Weights | None, index: int) -> None:
         """Send a task to every site, with or without weights, and take the answers in as they come."""
         self._task, self._round = task, index
-        sites = self.sample_clients()
+        sites = self.connected_sites()
         self._answers = {site: SiteRound(outcome="no answer") for site in sites}
         self._scores = {}
         question = FLModel(
@@ -231,10 +287,11 @@ class FederatedTraining(SiteController):
             sites,
             deadline_seconds=_seconds(rules.deadline_minutes),
             grace_seconds=_seconds(rules.grace_minutes),
+            silence_seconds=_seconds(rules.silence_minutes),
             enough=lambda: self._quorum.lack(self._trained(), self._cases) is None,
         )
         for answer in self._answers.values():
-            if answer.outcome == "no answer":
+            if answer.outcome == "no answer" and answer.reason is None:
                 answer.reason = "it had not answered when the round was closed"
 
     def take(self, site: str, answer: FLModel) -> bool:
@@ -271,6 +328,12 @@ class FederatedTraining(SiteController):
     def note_refusal(self, site: str, reason: str) -> None:
         """Keep the reason with the answers of the task."""
         self._answers[site] = SiteRound(outcome="refused", reason=reason)
+
+    def note_absences(self, reasons: Mapping[str, str]) -> None:
+        """Keep why a site was no longer waited for."""
+        for site, reason in reasons.items():
+            self.warning(f"{site}: {reason}")
+            self._answers[site].reason = reason
 
     def _note_scores(self, index: int, weights: Weights) -> None:
         """Keep the scores that just came with the model they belong to: the one that the sites received."""

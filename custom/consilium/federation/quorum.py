@@ -27,6 +27,11 @@ class QuorumSettings(Settings):
     grace_minutes: float | None = Field(
         default=None, ge=0, description="Wait for the others once the quorum is complete; default: all."
     )
+    silence_minutes: float = Field(
+        default=5.0,
+        ge=1,
+        description="A site without a sign of life for so long is lost; a busy one gives one every 10 s.",
+    )
     attempts: int = Field(default=3, ge=1, le=100, description="Times that a round is tried.")
     backoff_seconds: float = Field(
         default=30.0, ge=0, le=3600, description="Pause before the second attempt; doubled for each other."

@@ -36,7 +36,7 @@ class ReadinessCheck(SiteController):
         """Ask, and write the record."""
         job = self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME]
         self._record = record = ReadinessRecord(job=job, task=self.task)
-        sites = self.sample_clients()
+        sites = self.connected_sites()
         self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
         for name in sites:
             if name not in record.sites:

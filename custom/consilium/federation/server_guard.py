@@ -18,9 +18,9 @@ from nvflare.private.fed.server import admin, job_cmds
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
-from consilium.errors import ConfigurationError
 from consilium.federation.job_rules import MAX_BYTES, MAX_FILES, job_fault
 from consilium.federation.job_validator import audit_text, why_forbidden
+from consilium.federation.replacement import replace_class
 
 _DROPPED_DEFAULT = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
@@ -39,16 +39,8 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        for module, name, known, own in (
-            (job_cmds, "JobMetaValidator", JobMetaValidator, SubmittedJobValidator),
-            (admin, "AuthzFilter", AuthzFilter, RecordedAuthorization),
-        ):
-            if getattr(module, name, None) not in (known, own):
-                raise ConfigurationError(
-                    f"{module.__name__}.{name} is not the class of nvflare 2.9, so the server can't be "
-                    "guarded; install nvflare 2.9"
-                )
-            setattr(module, name, own)
+        replace_class(job_cmds, "JobMetaValidator", JobMetaValidator, SubmittedJobValidator)
+        replace_class(admin, "AuthzFilter", AuthzFilter, RecordedAuthorization)
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]

@@ -5,19 +5,63 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
 
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.wf_comm_server import WFCommServer
 from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.apis.wf_comm_spec import WFCommSpec
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from consilium.federation.tasks import REASON_HEADER, VERSIONS_META
+from consilium.federation.job_events import (
+    ANSWER_REFUSED,
+    ANSWER_TAKEN,
+    TASK_ASKED,
+    TASK_CLOSED,
+    TASK_CLOSING,
+    announce,
+)
+from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
 from consilium.federation.versions import component_versions
 
 _SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_BETWEEN_ROLL_CALLS = 2.0
+
+
+class EnduringTasks(WFCommServer):  # type: ignore[misc]
+    """FLARE's distribution of tasks, for a controller that decides itself which sites are enough.
+
+    FLARE's own ends the job when fewer than its fewest sites are connected for a minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard: dict[str, float] = {}
+
+    def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
+        """Take note of a sign of life: a request, an answer, or a heartbeat every ten seconds."""
+        self._heard[client_name] = time.monotonic()
+        super().client_is_active(client_name, reason, fl_ctx)
+
+    def absence(self, site: str, since: float, silence_seconds: float) -> str | None:
+        """Say why a site can't be waited for, None if it can.
+
+        Args:
+            site: Its name.
+            since: When it was asked, on the monotonic clock.
+            silence_seconds: Without a sign of life for so long, it is taken for lost.
+        """
+        if self.get_client_disconnect_time(site) is not None:
+            return "its process or its connection was lost"
+        if time.monotonic() - max(self._heard.get(site, since), since) > silence_seconds:
+            return f"it gave no sign of life for {silence_seconds / 60:g} min"
+        return None
+
+    def _job_policy_violated(self) -> bool:
+        return False
 
 
 class SiteController(ModelController):  # type: ignore[misc]
@@ -33,6 +77,13 @@ class SiteController(ModelController):  # type: ignore[misc]
         super().__init__(persistor_id=persistor_id, task_check_period=_SECONDS_BETWEEN_LOOKS)
         self._asking = Lock()  # answers come in threads of FLARE's
         self._open = False
+        self._waiting: set[str] = set()
+        self._roll_called = -math.inf
+
+    def set_communicator(self, communicator: WFCommSpec) -> None:
+        """Take the place of what FLARE's configuration of a job has made."""
+        super().set_communicator(communicator)  # it still hears of events, and answers with our name
+        super().set_communicator(EnduringTasks())
 
     @abstractmethod
     def take(self, site: str, answer: FLModel) -> bool:
@@ -50,12 +101,14 @@ class SiteController(ModelController):  # type: ignore[misc]
         *,
         deadline_seconds: float = math.inf,
         grace_seconds: float = math.inf,
+        silence_seconds: float = math.inf,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
         """Send a task to sites and wait for their answers; each goes to `take` as it comes.
 
         An answer that comes after that is dropped. A site that still works on it stops: FLARE's clients look
-        every few seconds whether their task is still wanted.
+        every few seconds whether their task is still wanted. A site that is lost is not waited for; one whose
+        process is started anew meanwhile gets the task again.
 
         Args:
             task: The task's name.
@@ -63,40 +116,62 @@ class SiteController(ModelController):  # type: ignore[misc]
             sites: Whom to ask.
             deadline_seconds: How long to wait for the last of them.
             grace_seconds: How long to wait for the others once there are enough.
+            silence_seconds: A site without a sign of life for so long is lost.
             enough: Whether the answers so far would do.
         """
         if self.abort_signal.triggered:
             return
         question.meta = {**(question.meta or {}), VERSIONS_META: component_versions()}
-        self._open = True
+        self._open, self._waiting = True, set(sites)
+        announce(self, TASK_ASKED, task=task, sites=sites, seconds=deadline_seconds)
         self.send_model(task_name=task, data=question, targets=sites, callback=self._receive)
-        end = time.monotonic() + deadline_seconds
+        began = time.monotonic()
+        end = began + deadline_seconds
         graced = False
         while self.get_num_standing_tasks() and not self.abort_signal.triggered:
             if not graced and grace_seconds < math.inf and enough():
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
-            if time.monotonic() >= end:
+                announce(self, TASK_CLOSING, seconds=end - time.monotonic())
+            absences = {site: self._absence(site, began, silence_seconds) for site in set(self._waiting)}
+            if time.monotonic() >= end or (absences and all(absences.values())):
+                self.note_absences({site: reason for site, reason in absences.items() if reason})
                 self.cancel_all_tasks()
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            self._let_time_pass()
         with self._asking:
             self._open = False
+        announce(self, TASK_CLOSED)
 
     def pause(self, seconds: float) -> None:
         """Wait, but no longer than the job runs."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self.abort_signal.triggered:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            self._let_time_pass()
+
+    def connected_sites(self) -> list[str]:
+        """Return the sites that take part in the job now; they come and go while it runs."""
+        self._call_the_roll()
+        return list(self.sample_clients())
+
+    def note_absences(self, reasons: Mapping[str, str]) -> None:
+        """Take note of sites that are no longer waited for, and why; without effect here."""
 
     def set_aside(self, site: str, reason: str) -> bool:
         """Leave a site's answer out, with a reason for the operator; returns False for `take` to return."""
         self.warning(f"{site}: {reason}")
         self.note_refusal(site, reason)
+        announce(self, ANSWER_REFUSED, site=site, reason=reason)
         return False
 
     def _receive(self, answer: FLModel) -> bool:
         site = str(answer.meta["client_name"])
         with self._asking:
-            return self.take(site, answer) if self._open else self._drop(site)
+            self._waiting.discard(site)
+            if not self._open:
+                return self._drop(site)
+            taken = self.take(site, answer)
+            if taken:
+                announce(self, ANSWER_TAKEN, site=site, report=answer.meta[REPORT_META])
+            return taken
 
     def _drop(self, site: str) -> bool:
         self.info(f"{site}: its answer came too late and is dropped")
@@ -112,6 +187,24 @@ class SiteController(ModelController):  # type: ignore[misc]
             fl_ctx.set_prop(AppConstants.TRAINING_RESULT, result, private=True, sticky=False)
             return True
         with self._asking:
+            self._waiting.discard(client_name)
             if not self._open:
                 return self._drop(client_name)
             return self.set_aside(client_name, str(result.get_header(REASON_HEADER) or return_code))
+
+    def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
+        tasks = self.communicator
+        return tasks.absence(site, since, silence_seconds) if isinstance(tasks, EnduringTasks) else None
+
+    def _let_time_pass(self) -> None:
+        """Sleep a little, and look now and then who has joined: a request of an unknown site is refused."""
+        if time.monotonic() - self._roll_called > _SECONDS_BETWEEN_ROLL_CALLS:
+            self._call_the_roll()
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _call_the_roll(self) -> None:
+        try:
+            self.engine.sync_clients_from_main_process()
+        except RuntimeError as error:
+            self.warning(f"the server's main process did not say which sites are connected: {error}")
+        self._roll_called = time.monotonic()

@@ -19,3 +19,9 @@ VERSIONS_META: Final = "consilium.versions"
 
 SITE_STATE_EVENT: Final = "consilium_site_state"
 """Event by which a site says what it is doing."""
+
+RESUME_META: Final = "resume"
+"""Key of a job's `meta.json`: the id of the interrupted job that it goes on from."""
+
+CHECKPOINT_EVENT: Final = "consilium_checkpoint"
+"""Event after a round was made durable; its data are `round`, `time` (seconds since 1970) and `seconds`."""

@@ -15,9 +15,12 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
+from consilium.federation.continuation import JobContinuation
+from consilium.federation.durable_rounds import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
 from consilium.federation.job_validator import JobValidator
 from consilium.federation.server_guard import ServerGuard
 from consilium.federation.site import PROPERTY
+from consilium.federation.site_return import SiteReturn
 from consilium.learning.participant import SiteSettings
 from consilium.settings import Settings
 
@@ -27,9 +30,6 @@ APP_VALIDATOR = "app_validator"
 
 SCOPE = "hospital"
 """Name of the one privacy scope that a site has unless its IT department defines others."""
-
-SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
-"""Environment variable of the server's processes: the folder that holds the jobs and the snapshots."""
 
 SiteKind = Literal["server", "client"]
 
@@ -116,7 +116,15 @@ def site_resources(
     snapshots["root_dir"] = f"{{${SERVER_STORAGE}}}/snapshot-storage"
     jobs = {component["id"]: component for component in resources["components"]}["job_manager"]["args"]
     jobs["uri_root"] = f"{{${SERVER_STORAGE}}}/jobs-storage"
-    resources["components"].append({"id": "guard", "path": get_class_name(ServerGuard), "args": {}})
+    resources[CHECKPOINTS] = CheckpointPlace().model_dump(mode="json")
+    resources["components"] += [
+        {"id": name, "path": get_class_name(component), "args": {}}
+        for name, component in (
+            ("guard", ServerGuard),
+            ("job_continuation", JobContinuation),
+            ("site_return", SiteReturn),
+        )
+    ]
     return resources
 
 

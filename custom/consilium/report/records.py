@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from consilium.data.files import write_atomically
+from consilium.learning.small_counts import Count
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
@@ -26,7 +27,7 @@ class SiteReport(Record):
     role: Literal["trains", "evaluates"]
     train_cases: int = Field(ge=0)
     validation_cases: int = Field(ge=0)
-    left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
+    left_out: dict[str, Count] = Field(default_factory=dict, description="Cases left out, by code.")
     steps: int = Field(default=0, ge=0)
     loss: float | None = None
     train_seconds: float = Field(default=0.0, ge=0)
@@ -58,6 +59,13 @@ class RoundRecord(Record):
     )
 
 
+class Resumption(Record):
+    """A job that went on where another one had been interrupted."""
+
+    job: str = Field(description="Id of the interrupted job.")
+    after_round: int = Field(ge=0, description="Its last durable round; the rounds up to it are its own.")
+
+
 class FederationRecord(Record):
     """A whole run."""
 
@@ -75,6 +83,9 @@ class FederationRecord(Record):
     final_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
     final_sites: dict[str, SiteRound] = Field(default_factory=dict)
     best_round: int | None = None
+    resumed: list[Resumption] = Field(
+        default_factory=list, description="Jobs that this one goes on from, the first of them first."
+    )
     versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
 
     def save(self, folder: Path) -> None:

@@ -49,6 +49,9 @@ class Engine:
     def get_clients(self) -> list[Client]:
         return self.clients
 
+    def sync_clients_from_main_process(self) -> None:
+        """Do nothing: the clients are known from the start, as in FLARE's simulator."""
+
     def get_component(self, component_id: str) -> FLComponent:
         return self.components[component_id]
 

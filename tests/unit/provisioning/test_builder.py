@@ -18,9 +18,10 @@ from nvflare.lighter.provisioner import Provisioner
 from nvflare.security.security import FLAuthorizer
 
 from consilium.errors import ConfigurationError
+from consilium.federation.durable_rounds import SERVER_STORAGE
 from consilium.federation.site import scope_properties
 from consilium.provisioning.builder import SitePolicyBuilder
-from consilium.provisioning.policy import SERVER_STORAGE, allowed_classes
+from consilium.provisioning.policy import allowed_classes
 
 PROJECT = Path(__file__).parents[3] / "provision" / "project.yml"
 SERVER = "flare.consortium.example"

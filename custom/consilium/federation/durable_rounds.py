@@ -1,0 +1,204 @@
+"""Rounds that outlive the server's processes: where they are kept, and which job may go on from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.fl_constant import FLContextKey, SystemConfigs
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey, get_job_meta_study, is_valid_job_id
+from nvflare.apis.workspace import Workspace
+from nvflare.fuel.utils.config_service import ConfigService
+from pydantic import Field, ValidationError
+
+from consilium.errors import ConfigurationError
+from consilium.federation.tasks import RESUME_META
+from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
+from consilium.learning.weights import Weights
+from consilium.report.records import FederationRecord, Record, Resumption
+from consilium.settings import Settings
+
+SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
+"""Environment variable of the server's processes: the folder that holds jobs, snapshots and checkpoints."""
+
+CHECKPOINTS = "consilium_checkpoints"
+"""Key of the server's `resources.json` under which the place of the checkpoints stands."""
+
+
+class CheckpointPlace(Settings):
+    """Where the server keeps the rounds of its jobs."""
+
+    folder: Path = Field(
+        default=Path("checkpoints"), description="A folder, relative to the one that holds the jobs."
+    )
+    keep: int = Field(default=3, ge=1, le=1000, description="Last rounds of a job; the best stays as well.")
+
+    @classmethod
+    def find(cls, workspace: Workspace) -> CheckpointPlace | None:
+        """Read the place from the server's `local/` files; None where they name none, as in the simulator.
+
+        Raises:
+            ConfigurationError: If what they name can't be used.
+        """
+        values = ConfigService.get_dict_var(CHECKPOINTS, conf=SystemConfigs.RESOURCES_CONF)
+        if values is None:
+            return None
+        place = cls.parse(values, source=f"local/resources.json, {CHECKPOINTS}")
+        storage = Path(os.environ.get(SERVER_STORAGE) or workspace.get_root_dir())
+        return place.model_copy(update={"folder": storage / place.folder})
+
+    def of_job(self, job_id: str) -> CheckpointStore:
+        """Return the store of one job.
+
+        Raises:
+            ConfigurationError: If the text is no job id.
+        """
+        if not is_valid_job_id(job_id):
+            raise ConfigurationError(f"{job_id!r} is no job id; `list_jobs` shows them")
+        return CheckpointStore(self.folder / job_id, keep=self.keep)
+
+
+class RunState(Record):
+    """What a job knows after a round, beside the weights."""
+
+    submitter: str
+    study: str
+    learning: dict[str, Any]
+    record: FederationRecord
+    cases: dict[str, int] = Field(description="Training cases of every site that ever said how many.")
+    best_score: float | None = None
+    algorithm: dict[str, Any] = Field(
+        default_factory=dict, description="State of the aggregation strategy, by the strategy's own keys."
+    )
+
+
+class DurableRounds:
+    """The durable rounds of the job that runs in this process.
+
+    Args:
+        fl_ctx: A context of the job.
+        learning: The job's learning settings: rounds of another model are no use to it.
+    """
+
+    def __init__(self, fl_ctx: FLContext, learning: Mapping[str, Any]) -> None:
+        meta = fl_ctx.get_prop(FLContextKey.JOB_META)
+        self.job_id = str(fl_ctx.get_job_id())
+        self._interrupted = meta.get(RESUME_META)
+        self._submitter = str(meta.get(JobMetaKey.SUBMITTER_NAME.value, ""))
+        self._study = str(get_job_meta_study(meta))
+        self._learning = dict(learning)
+        self._place = CheckpointPlace.find(fl_ctx.get_engine().get_workspace())
+        self._store = self._place.of_job(self.job_id) if self._place else None
+
+    def resume(self) -> tuple[Checkpoint, RunState] | None:
+        """Return the last durable round of the job that this one goes on from; None if there is no such job.
+
+        The round is this job's own from then on, so a second interruption loses no more than the first.
+
+        Raises:
+            ConfigurationError: If that job has none, or may not be resumed by this one.
+        """
+        if self._interrupted is None:
+            return None
+        if self._place is None or self._store is None:
+            raise ConfigurationError(
+                f"this server keeps no checkpoints to resume {self._interrupted} from; name a folder under "
+                f"{CHECKPOINTS} in its local/resources.json"
+            )
+        checkpoint, faults = self._place.of_job(str(self._interrupted)).load_last()
+        if checkpoint is None:
+            raise ConfigurationError(
+                f"there is no durable round of job {self._interrupted} on this server"
+                + (f": {'; '.join(faults)}" if faults else "; `list_jobs` shows the jobs")
+            )
+        state = self._read(checkpoint)
+        resumption = Resumption(job=str(self._interrupted), after_round=checkpoint.number)
+        state.record.resumed = [*state.record.resumed, resumption]
+        self._adopt_best(state)
+        self.keep(checkpoint.number, checkpoint.weights, state)
+        return checkpoint, state
+
+    def keep(self, rounds_done: int, weights: Weights, state: RunState) -> float | None:
+        """Make a round durable.
+
+        Returns:
+            What it took, in seconds; None where the server keeps no checkpoints.
+
+        Raises:
+            OSError: If the disk is full or gone; the rounds before are still there.
+        """
+        if self._store is None:
+            return None
+        started = time.monotonic()
+        best = state.record.best_round
+        self._store.save(
+            rounds_done, weights, state.model_dump(mode="json"), pinned=() if best is None else (best,)
+        )
+        return time.monotonic() - started
+
+    def best(self, state: RunState) -> Weights | None:
+        """Return the weights of the best round so far, None if they are not at hand."""
+        if state.record.best_round is None or self._store is None:
+            return None
+        try:
+            return self._store.load(state.record.best_round).weights
+        except DamagedCheckpoint:
+            return None
+
+    def state(
+        self,
+        record: FederationRecord,
+        cases: Mapping[str, int],
+        best_score: float | None,
+        algorithm: Mapping[str, Any],
+    ) -> RunState:
+        """Return what this job knows, to be kept."""
+        return RunState(
+            submitter=self._submitter,
+            study=self._study,
+            learning=self._learning,
+            record=record,
+            cases=dict(cases),
+            best_score=best_score,
+            algorithm=dict(algorithm),
+        )
+
+    def _read(self, checkpoint: Checkpoint) -> RunState:
+        job = self._interrupted
+        try:
+            state = RunState.model_validate(checkpoint.state)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"the rounds of job {job} were kept by another version of Consilium "
+                f"({error.error_count()} fields differ); resume it with that version, or start anew"
+            ) from None
+        if (state.submitter, state.study) != (self._submitter, self._study):
+            raise ConfigurationError(
+                f"job {job} was submitted by another user or in another study, so only they may resume it"
+            )
+        differing = sorted(
+            key
+            for key in state.learning.keys() | self._learning.keys()
+            if state.learning.get(key) != self._learning.get(key)
+        )
+        if differing:
+            raise ConfigurationError(
+                f"job {job} has other learning settings ({', '.join(differing)}); to resume it, submit the "
+                "same job folder"
+            )
+        return state
+
+    def _adopt_best(self, state: RunState) -> None:
+        """Bring the best round along before the last: the last is what the next interruption looks for."""
+        best = state.record.best_round
+        if best is None or self._place is None or self._store is None:
+            return
+        try:
+            checkpoint = self._place.of_job(str(self._interrupted)).load(best)
+        except DamagedCheckpoint:
+            return
+        self._store.save(best, checkpoint.weights, checkpoint.state)

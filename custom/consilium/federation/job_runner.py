@@ -1,0 +1,128 @@
+"""FLARE's runner of jobs at the server, for which hospitals come and go."""
+
+from __future__ import annotations
+
+from nvflare.apis.client import Client
+from nvflare.apis.fl_constant import RunProcessKey, SiteType
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey, get_job_meta_study
+from nvflare.apis.job_scheduler_spec import DispatchInfo
+from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
+from nvflare.private.defs import ERROR_MSG_PREFIX
+from nvflare.private.fed.server.job_runner import JobRunner
+from nvflare.private.fed.utils.fed_utils import extract_participants
+from nvflare.security.study_registry import StudyRegistryService
+from nvflare.utils.job_launcher_utils import get_resource_manager_spec
+
+from consilium.errors import ConsiliumError
+
+_OUTCOME_SECONDS = 60.0
+"""How long a finished job waits for sites to say how they ended; FLARE waits 900 s for one that has died."""
+
+
+class SiteNotStarted(ConsiliumError):
+    """A site can't take part in a running job now."""
+
+
+class EnduringJobRunner(JobRunner):  # type: ignore[misc]
+    """Lets a job live on without a site that died, and takes the site into the running job when it is back.
+
+    FLARE's own ends the job for all when one site's process fails, and never starts a process again. Whether
+    the sites that are left are enough is for the job's controller to say: it knows its quorum.
+
+    Args:
+        workspace_root: The server's workspace.
+    """
+
+    def __init__(self, workspace_root: str) -> None:
+        super().__init__(workspace_root)
+        self.client_outcome_wait_timeout = _OUTCOME_SECONDS
+
+    def fail_run(self, job_id: str, process_return_code: int, fl_ctx: FLContext) -> str:
+        """Take note that a site's part of a job has failed, which FLARE takes for the end of the job."""
+        self.log_warning(
+            fl_ctx,
+            f"a site's process of job {job_id} failed (code {process_return_code}); the job goes on",
+            fire_event=False,
+        )
+        return ""
+
+    def sites_of(self, job: Job, fl_ctx: FLContext) -> list[Client]:
+        """Return the connected sites that a job is meant for."""
+        registry = StudyRegistryService.get_registry()
+        enrolled = registry.get_sites(get_job_meta_study(job.meta)) if registry else None
+        return [
+            client
+            for client in fl_ctx.get_engine().get_clients()
+            if (enrolled is None or client.name in enrolled) and _app_for(job, client.name) is not None
+        ]
+
+    def start_at(self, job: Job, client: Client, fl_ctx: FLContext) -> None:
+        """Let a site take part in a job that is already running.
+
+        Where the site has the job's app from before its process died, that process is started anew in the
+        same folder, so nothing of its logs is lost; a site that is new to the job gets the app first.
+
+        Raises:
+            SiteNotStarted: If the site has no free resources, refuses the job, or doesn't answer.
+        """
+        engine = fl_ctx.get_engine()
+        meta = {**job.meta, JobMetaKey.RESOURCE_SPEC.value: job.resource_spec}
+        requirements = {client.name: get_resource_manager_spec(meta, client.name)}
+        checked = engine.check_client_resources(job, requirements, fl_ctx)
+        enough, token = checked.get(client.name, (False, "no answer"))
+        if not enough:
+            raise SiteNotStarted(f"it has no free resources for the job ({token or 'no reason given'})")
+        app = _app_for(job, client.name) or ""
+        dispatch = {client.name: DispatchInfo(app, requirements[client.name], token)}
+        try:
+            self._take_in(job, client, engine)
+            fault = _fault(engine.start_client_job(job, dispatch, fl_ctx))
+            if fault and "does not exist" in fault:
+                self._deploy_at(job, client, app, fl_ctx)
+                fault = _fault(engine.start_client_job(job, dispatch, fl_ctx))
+            if fault:
+                raise SiteNotStarted(fault)
+        except SiteNotStarted:
+            engine.cancel_client_resources(checked, requirements, fl_ctx)
+            raise
+        with self.lock:
+            self._pending_client_outcomes.setdefault(job.job_id, set()).add(client.name)
+
+    def _take_in(self, job: Job, client: Client, engine: object) -> None:
+        """Make the site, with the token of its session, a participant; the job's process asks who is."""
+        with engine.lock:  # type: ignore[attr-defined]
+            run = engine.run_processes.get(job.job_id)  # type: ignore[attr-defined]
+            if run is None:
+                raise SiteNotStarted("the job has ended")
+            before = run[RunProcessKey.PARTICIPANTS]
+            others = {token: one for token, one in before.items() if one.name != client.name}
+            run[RunProcessKey.PARTICIPANTS] = now = {**others, client.token: client}
+            job.meta[JobMetaKey.JOB_CLIENTS.value] = [one.to_dict() for one in now.values()]
+
+    def _deploy_at(self, job: Job, client: Client, app: str, fl_ctx: FLContext) -> None:
+        admin = fl_ctx.get_engine().server.admin_server
+        message = self._make_deploy_message(job, job.get_application(app, fl_ctx), app, fl_ctx)
+        replies = admin.send_requests_and_get_reply_dict({client.token: message}, timeout_secs=admin.timeout)
+        reply: Message | None = replies.get(client.token)
+        if reply is None:
+            raise SiteNotStarted("it did not answer when it was sent the job")
+        if reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) != ReturnCode.OK:
+            raise SiteNotStarted(f"it refused the job: {reply.body}")
+
+
+def _app_for(job: Job, site: str) -> str | None:
+    for app, deployments in job.get_deployment().items():
+        names = extract_participants(deployments)
+        if site in names or any(name.upper() == ALL_SITES for name in names if name != SiteType.SERVER):
+            return str(app)
+    return None
+
+
+def _fault(replies: list[object]) -> str | None:
+    """Return what a site says against starting a job, None if it has started it."""
+    reply = replies[0].reply if replies else None  # type: ignore[attr-defined]
+    if reply is None:
+        return "it did not answer when it was asked to start the job"
+    body = str(reply.body)
+    return body.removeprefix(f"{ERROR_MSG_PREFIX}: ") if body.startswith(ERROR_MSG_PREFIX) else None
