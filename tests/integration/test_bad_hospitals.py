@@ -132,7 +132,7 @@ def test_the_sites_own_log_names_each_case_that_is_left_out(bad):
 
 
 @pytest.mark.parametrize(
-    ("site", "reason"), [("hapless", "no usable labeled case: 0 without a label, 1 left out (1 truncated)")]
+    ("site", "reason"), [("hapless", "no usable labeled case: 0 without a label; left out: 1 truncated")]
 )
 def test_a_site_without_a_usable_case_refuses_with_a_reason(bad, site, reason):
     asked = [*bad.study.federation["rounds"], {"sites": bad.study.federation["final_sites"]}]

@@ -16,8 +16,10 @@ from consilium.data.checks import CheckedCohort, Severity
 from consilium.data.split import split_patients
 from consilium.learning.device import available_cores
 from consilium.learning.participant import SiteSettings
+from consilium.learning.quarantine import excess, left_out_by_code
 from consilium.learning.settings import LearningSettings
-from consilium.report.readiness import Grid, Hardware, SiteReadiness, suppress
+from consilium.learning.small_counts import suppress, too_few
+from consilium.report.readiness import Ability, Grid, Hardware, SiteReadiness
 
 _GIB = 2**30
 
@@ -35,25 +37,17 @@ def assess(
     """
     cohort = checked.cohort
     labeled = [case for case in cohort.cases if case.label is not None]
-    split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
-    reason = None
-    if not labeled:
-        reason = "no usable labeled case"
-    elif site.role == "evaluates":
-        reason = "it only evaluates, as the hospital decided"
-    elif not split.train:
-        reason = "one usable labeled patient, and training takes two"
+    can, reason = _judge(checked, labeled, site, learning)
     noted = Counter(
         finding.code.value for finding in checked.findings if finding.severity is not Severity.ERROR
     )
-    left_out = Counter(problem.code.value for problem in cohort.problems)
     usable = suppress({"usable": len(labeled)}, site.min_count)["usable"]
     return SiteReadiness(
-        can="nothing" if not labeled else "train" if reason is None else "evaluate",
+        can=can,
         role=site.role,
         reason=reason,
         usable_cases=usable,
-        left_out=suppress(dict(sorted(left_out.items())), site.min_count),
+        left_out=suppress(left_out_by_code(cohort.problems), site.min_count),
         noted=suppress(dict(sorted(noted.items())), site.min_count),
         layout=cohort.layout,
         label_convention=cohort.convention.value if cohort.convention else None,
@@ -61,6 +55,24 @@ def assess(
         hardware=hardware(site),
         versions=versions,
     )
+
+
+def _judge(
+    checked: CheckedCohort, labeled: Sequence[Case], site: SiteSettings, learning: LearningSettings
+) -> tuple[Ability, str | None]:
+    """Return what training would do here, and why that is not all: as `prepare_site` decides."""
+    if not labeled:
+        return "nothing", "no usable labeled case"
+    split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
+    groups = (split.train, split.validation) if site.role == "trains" else (labeled,)
+    refusal = excess(checked, site) or too_few(groups, site.min_count)
+    if refusal is not None:
+        return "nothing", refusal
+    if site.role == "evaluates":
+        return "evaluate", "it only evaluates, as the hospital decided"
+    if not split.train:
+        return "evaluate", "one usable labeled patient, and training takes two"
+    return "train", None
 
 
 def hardware(site: SiteSettings) -> Hardware:

@@ -36,7 +36,7 @@ from consilium.federation.tasks import (
 from consilium.federation.traffic import measure_traffic
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.participant import Participant, prepare_site
-from consilium.learning.quarantine import admit_cases
+from consilium.learning.quarantine import examine_cases
 from consilium.learning.settings import LearningSettings
 from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights, difference
@@ -124,10 +124,12 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         request = _read_request(shareable)
         site = read_site_settings(fl_ctx)
         try:
-            checked = admit_cases(
+            checked = examine_cases(
                 site,
                 get_task(self._settings.task),
-                progress=lambda done, total, what: self._state.tell(fl_ctx, what, done, total),
+                progress=lambda done, total, what: self._state.tell_cases(
+                    fl_ctx, what, done, total, minimum=site.min_count
+                ),
                 cancelled=lambda: abort.triggered,
             )
         except SiteRefusal as error:
@@ -197,8 +199,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             data = prepare_site(
                 site,
                 self._settings,
-                progress=lambda done, total, what: self._state.tell(
-                    fl_ctx, f"preparing: {what}", done, total
+                progress=lambda done, total, what: self._state.tell_cases(
+                    fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),
                 cancelled=lambda: abort.triggered,
             )

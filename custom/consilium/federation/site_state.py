@@ -55,3 +55,20 @@ class SiteState:
             fl_ctx.get_engine().new_context(),
             event_type=SITE_STATE_EVENT,
         )
+
+    def tell_cases(self, fl_ctx: FLContext, state: str, done: int, total: int, *, minimum: int) -> None:
+        """Tell what the site is doing with each of its cases; with which of how many only where it may.
+
+        The totals of two states differ by the few cases that were left out between them, so with a minimum
+        none of them is told.
+
+        Args:
+            fl_ctx: A context of the job; it is not written to.
+            state: In a word or two, never with a patient in it.
+            done: Cases done.
+            total: Cases to do.
+            minimum: Counts of cases below this stay at the site.
+        """
+        if minimum > 1:
+            done = total = 0
+        self.tell(fl_ctx, state, done, total)

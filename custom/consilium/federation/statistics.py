@@ -28,8 +28,8 @@ from consilium.federation.site import read_site_settings
 from consilium.federation.site_state import SiteState
 from consilium.federation.versions import component_versions
 from consilium.learning.features import Feature, task_features
+from consilium.learning.small_counts import suppress
 from consilium.learning.statistics import SiteStatistics, gather_statistics
-from consilium.report.readiness import suppress
 from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 
@@ -149,11 +149,15 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
 
     def _gather(self, fl_ctx: FLContext) -> SiteStatistics:
         abort = fl_ctx.get_run_abort_signal()
+        site = read_site_settings(fl_ctx)
+        minimum = max(site.min_count, self.min_count)
         return gather_statistics(
-            read_site_settings(fl_ctx),
+            site,
             self._task,
-            min_count=self.min_count,
-            progress=lambda done, total, what: self._state.tell(fl_ctx, what, done, total),
+            min_count=minimum,
+            progress=lambda done, total, what: self._state.tell_cases(
+                fl_ctx, what, done, total, minimum=minimum
+            ),
             cancelled=lambda: abort is not None and abort.triggered,
         )
 

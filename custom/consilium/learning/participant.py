@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +18,10 @@ from consilium.data.progress import Progress
 from consilium.data.split import split_patients
 from consilium.errors import SiteRefusal
 from consilium.learning.device import process_count
-from consilium.learning.quarantine import admit_cases
+from consilium.learning.quarantine import admit_cases, left_out_by_code
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.single_process import SingleProcess
+from consilium.learning.small_counts import Count, list_counts, suppress, too_few
 from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights
 from consilium.learning.worker_group import WorkerGroup
@@ -67,11 +67,13 @@ class SiteData:
         train: Labeled cases to train on.
         validation: Labeled cases that nobody trains on.
         problems: Cases left out. They name patients: they stay on the site.
+        min_count: Counts below this, other than 0, stay there as well.
     """
 
     train: tuple[CachedCase, ...]
     validation: tuple[CachedCase, ...]
     problems: tuple[CaseProblem, ...] = field(default=(), repr=False)
+    min_count: int = 1
 
     @property
     def role(self) -> Role:
@@ -79,9 +81,9 @@ class SiteData:
         return "trains" if self.train else "evaluates"
 
     @property
-    def left_out(self) -> dict[str, int]:
+    def left_out(self) -> dict[str, Count]:
         """How many cases were left out, by the code of the reason: this may leave the site."""
-        return dict(sorted(Counter(problem.code.value for problem in self.problems).items()))
+        return suppress(left_out_by_code(self.problems), self.min_count)
 
 
 def prepare_site(
@@ -94,8 +96,8 @@ def prepare_site(
     """Read, check, preprocess and split a site's cases. What is already in the cache is not done again.
 
     Raises:
-        SiteRefusal: If the folder as a whole can't be used, no labeled case is left, or more of them are
-            left out than the site allows.
+        SiteRefusal: If the folder as a whole can't be used, no labeled case is left, more of them are left
+            out than the site allows, or what training tells would be about fewer patients than it allows.
         DataError: If the cache can't be written, or is too small.
         Cancelled: Soon after `cancelled` turned true.
     """
@@ -108,18 +110,20 @@ def prepare_site(
     )
     prepared = cache.prepare(checked.cohort, progress=progress, cancelled=cancelled)
     labeled = [case for case in prepared.cases if case.reference is not None]
-    data = SiteData((), tuple(labeled), prepared.problems)
+    data = SiteData((), tuple(labeled), prepared.problems, site.min_count)
     if not labeled:
-        reasons = ", ".join(f"{count} {code}" for code, count in data.left_out.items()) or "no case at all"
+        unlabeled = list_counts(suppress({"without a label": len(prepared.cases)}, site.min_count))
         raise SiteRefusal(
-            f"no usable labeled case: {len(prepared.cases)} without a label, "
-            f"{len(data.problems)} left out ({reasons})",
+            f"no usable labeled case: {unlabeled}; left out: {list_counts(data.left_out) or 'none'}",
             details=[problem.describe() for problem in data.problems],
         )
-    if site.role == "evaluates":
-        return data
-    split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
-    return SiteData(split.train, split.validation, prepared.problems)
+    if site.role == "trains":
+        split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
+        data = replace(data, train=split.train, validation=split.validation)
+    reason = too_few((data.train, data.validation), site.min_count)
+    if reason is not None:
+        raise SiteRefusal(reason)
+    return data
 
 
 class Participant:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from consilium.data.case import CaseProblem
 from consilium.data.checks import CheckedCohort, check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.data.files import write_atomically
 from consilium.data.progress import Progress
 from consilium.errors import DataError, SiteRefusal
+from consilium.learning.small_counts import list_counts, suppress
 from consilium.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def admit_cases(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CheckedCohort:
-    """Find and check a site's cases; those with an error are left out, and written down in `QUARANTINE_FILE`.
+    """Find and check a site's cases, and refuse where more of them are left out than the hospital tolerates.
 
     Args:
         site: What the hospital decides.
@@ -40,8 +42,41 @@ def admit_cases(
         The cases to use, and everything that was found.
 
     Raises:
-        SiteRefusal: The folder as a whole can't be used, or more than `max_left_out` of the cases are left
-            out while some remain.
+        SiteRefusal: The folder as a whole can't be used, or see `excess`.
+        DataError: The cache can't be written.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    checked = examine_cases(site, task, progress=progress, cancelled=cancelled)
+    reason = excess(checked, site)
+    if reason is not None:
+        counts = suppress(left_out_by_code(checked.cohort.problems), site.min_count)
+        raise SiteRefusal(
+            f"{reason} ({list_counts(counts)})",
+            details=[problem.describe() for problem in checked.cohort.problems],
+        )
+    return checked
+
+
+def examine_cases(
+    site: SiteSettings,
+    task: Task,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CheckedCohort:
+    """Find and check a site's cases; those with an error are left out, and written down in `QUARANTINE_FILE`.
+
+    Args:
+        site: What the hospital decides.
+        task: What is to be learned.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Returns:
+        The cases without an error, and everything that was found.
+
+    Raises:
+        SiteRefusal: The folder as a whole can't be used.
         DataError: The cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
@@ -69,8 +104,24 @@ def admit_cases(
             f"The cache {site.cache_dir} can't be written ({error}): let the account that runs FLARE write "
             "to it, and make room on its disk."
         ) from error
-    _enforce(checked, site)
     return checked
+
+
+def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:
+    """Say that more is left out than the hospital tolerates; None if not.
+
+    A site without any labeled case can do nothing, and has its own reason for it.
+    """
+    used, left_out = len(checked.cohort.cases), len(checked.cohort.problems)
+    labeled = any(case.label is not None for case in checked.cohort.cases)
+    if not labeled or left_out <= site.max_left_out * (used + left_out):
+        return None
+    return f"more than {site.max_left_out:.0%} of the cases would be left out, which its max_left_out forbids"
+
+
+def left_out_by_code(problems: Iterable[CaseProblem]) -> dict[str, int]:
+    """Count cases that are left out by the code of the reason, in the order of the codes."""
+    return dict(sorted(Counter(problem.code.value for problem in problems).items()))
 
 
 def _write(checked: CheckedCohort, site: SiteSettings) -> None:
@@ -81,20 +132,3 @@ def _write(checked: CheckedCohort, site: SiteSettings) -> None:
     content = {"left_out": left_out, "used": len(checked.cohort.cases)}
     path = site.cache_dir / QUARANTINE_FILE
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode(), durable=False)
-
-
-def _enforce(checked: CheckedCohort, site: SiteSettings) -> None:
-    """Refuse where more is left out than the hospital tolerates; one without a labeled case says so later."""
-    used, problems = len(checked.cohort.cases), checked.cohort.problems
-    labeled = any(case.label is not None for case in checked.cohort.cases)
-    if not labeled or len(problems) <= site.max_left_out * (used + len(problems)):
-        return
-    codes = Counter(problem.code.value for problem in problems)
-    reasons = ", ".join(
-        f"{count if count >= site.min_count else 'few'} {code}" for code, count in sorted(codes.items())
-    )
-    raise SiteRefusal(
-        f"more than {site.max_left_out:.0%} of the cases would be left out, which the site's max_left_out "
-        f"forbids ({reasons})",
-        details=[problem.describe() for problem in problems],
-    )

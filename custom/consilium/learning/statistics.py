@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,7 +14,7 @@ from consilium.data.progress import Progress
 from consilium.errors import DataError
 from consilium.learning.features import AXES, Feature, task_features
 from consilium.learning.participant import SiteSettings
-from consilium.learning.quarantine import admit_cases
+from consilium.learning.quarantine import admit_cases, left_out_by_code
 from consilium.tasks.base import Task
 
 Row = NDArray[np.float64]
@@ -62,7 +61,7 @@ class SiteStatistics:
     @property
     def left_out(self) -> dict[str, int]:
         """How many cases are left out, by the code of the reason; not yet suppressed."""
-        return dict(sorted(Counter(problem.code.value for problem in self.problems).items()))
+        return left_out_by_code(self.problems)
 
     def count(self, feature: str) -> int:
         """Return over how many patients a feature's histogram is, 0 where they are fewer than the minimum."""
@@ -140,6 +139,7 @@ def gather_statistics(
         DataError: If the cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
+    site = site.model_copy(update={"min_count": max(site.min_count, min_count)})
     cohort = admit_cases(site, task, progress=progress, cancelled=cancelled).cohort
     try:
         described, problems = describe_cohort(
@@ -155,7 +155,7 @@ def gather_statistics(
         [(case.patient, statistics) for case, statistics in described],
         problems=problems,
         convention=cohort.convention,
-        minimum=max(site.min_count, min_count),
+        minimum=site.min_count,
     )
 
 

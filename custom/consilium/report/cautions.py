@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from consilium.learning.model_file import BEST_MODEL
+from consilium.learning.small_counts import total_text
 from consilium.report.records import FederationRecord, SiteReport, SiteRound
 
 _FINAL = "the final validation"
@@ -61,14 +62,19 @@ def _join_stages(stages: Sequence[str], rounds: int) -> str:
 def _about_sites(federation: FederationRecord) -> Iterator[str]:
     for site, report in sorted(_last_reports(federation).items()):
         if report.left_out:
-            count = sum(report.left_out.values())
-            total = count + report.train_cases + report.validation_cases
-            yield f"{site} left out {count} of {total} cases; the reasons are listed under “Cases”."
+            yield f"{site} left out {_how_many(report)} cases; the reasons are listed under “Cases”."
         if report.role == "evaluates" and report.validation_cases == 1:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
         differing = _differing(report.versions, federation.versions)
         if differing:
             yield f"{site} ran other versions than the server: {'; '.join(differing)}."
+
+
+def _how_many(report: SiteReport) -> str:
+    known = [count for count in report.left_out.values() if count is not None]
+    if len(known) < len(report.left_out):
+        return total_text(report.left_out)
+    return f"{sum(known)} of {sum(known) + report.train_cases + report.validation_cases}"
 
 
 def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:

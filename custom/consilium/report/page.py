@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.learning.settings import LearningSettings
+from consilium.learning.small_counts import count_text, total_text
 from consilium.report.codes import remedy
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.study import StudyReport
@@ -73,6 +74,8 @@ def page_environment() -> Environment:
         size=_size,
         png=_png,
         remedy=remedy,
+        count_text=count_text,
+        total_text=total_text,
         codename=lambda code: code.replace("_", " "),
     )
     return environment

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from consilium.data.files import write_atomically
+from consilium.learning.small_counts import Count, list_counts
 from consilium.report.records import Record
 
 READINESS_FILE = "readiness.json"
 """Name of the record in the server's run folder."""
 
-Count = int | None
-"""A number of cases; None where it is more than 0 and less than the site's minimum, and so never left it."""
+Ability = Literal["train", "evaluate", "nothing"]
+"""What a site can do in a training job."""
 
 
 class Grid(Record):
@@ -38,7 +38,7 @@ class Hardware(Record):
 class SiteReadiness(Record):
     """One site's answer: counts and codes, nothing about a patient."""
 
-    can: Literal["train", "evaluate", "nothing"]
+    can: Ability
     role: Literal["trains", "evaluates"] = Field(default="trains", description="What the hospital decided.")
     reason: str | None = Field(default=None, description="Why it can't train.")
     usable_cases: Count = Field(default=0, description="Labeled cases without an error.")
@@ -93,25 +93,6 @@ class ReadinessRecord(Record):
         return cls.model_validate_json(path.read_text())
 
 
-def suppress(counts: Mapping[str, int], minimum: int) -> dict[str, Count]:
-    """Take the counts that are too small to leave a site out of what it says.
-
-    Args:
-        counts: Number of cases by code.
-        minimum: The site's: smaller numbers than this become None. 0 says nothing about a patient and stays.
-    """
-    return {code: _suppressed(count, minimum) for code, count in counts.items()}
-
-
-def _suppressed(count: int, minimum: int) -> Count:
-    return None if 0 < count < minimum else count
-
-
-def count_text(count: Count) -> str:
-    """Return a number of cases for people: `few` where it never left its site."""
-    return "few" if count is None else str(count)
-
-
 def explain(name: str, record: ReadinessRecord) -> str:
     """Say in one line why a site can't train, by its codes; `ready` if it can."""
     if name not in record.sites:
@@ -119,5 +100,5 @@ def explain(name: str, record: ReadinessRecord) -> str:
     site = record.sites[name]
     if site.can == "train":
         return "ready"
-    codes = ", ".join(f"{count_text(count)} {code}" for code, count in site.left_out.items())
+    codes = list_counts(site.left_out)
     return f"{site.reason or 'it only evaluates'}{f' (left out: {codes})' if codes else ''}"

@@ -10,8 +10,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from consilium.learning.small_counts import count_text
 from consilium.report.codes import meaning, remedy
-from consilium.report.readiness import Grid, Hardware, ReadinessRecord, count_text
+from consilium.report.readiness import Grid, Hardware, ReadinessRecord
 
 _NOTHING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"

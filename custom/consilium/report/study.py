@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
+from consilium.learning.small_counts import Count
+
 Scores = dict[str, FiniteFloat]
 """`dice`, `hd95` (mm) and both for each region, as `dice_wt`. A score that is not finite is an error."""
 
@@ -50,7 +52,9 @@ class SiteSummary(Comparison):
     )
     train_cases: int | None
     validation_cases: int | None
-    left_out: dict[str, int] = Field(description="Cases left out, by code.")
+    left_out: dict[str, Count] = Field(
+        description="Cases left out, by code; null where the number is below the hospital's minimum."
+    )
     rounds_trained: int
     steps: int = Field(description="Over all rounds.")
     weight: float = Field(description="Mean share in the aggregate, over all rounds.")

@@ -119,12 +119,37 @@ def test_checking_suppresses_counts_below_the_hospital_s_minimum(executor, engin
     Hospital(settings.dataset).brats("P4", without=("t1",))
     at_site(engine, settings)
     readiness = check(executor, engine)
-    assert readiness.can == "train"
-    assert (readiness.usable_cases, readiness.left_out, readiness.grid) == (
-        None,
-        {"missing_modality": None},
-        None,
-    )
+    assert (readiness.can, readiness.usable_cases, readiness.grid) == ("nothing", None, None)
+    assert "fewer than 5 patients" in readiness.reason
+    assert readiness.left_out == {"missing_modality": None}
+
+
+def test_checking_and_training_say_the_same_of_counts_below_the_hospital_s_minimum(
+    executor, engine, tmp_path
+):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_count=2)
+    Hospital(settings.dataset).brats("P6", without=("t1",))
+    at_site(engine, settings)
+    readiness = check(executor, engine)
+    _, report = answer_of(execute(executor, engine, TRAIN))
+    assert (readiness.can, readiness.usable_cases) == ("train", 5)
+    assert (report.train_cases, report.validation_cases) == (3, 2)
+    assert readiness.left_out == report.left_out == {"missing_modality": None}
+    told = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+    assert {one["state"] for one in told} >= {"reading labels", "checking cases", "preparing: checking cases"}
+    assert all(one["total"] == 0 for one in told if one["state"].endswith(("cases", "labels")))
+
+
+def test_a_site_that_leaves_too_many_cases_out_still_says_which_kinds(executor, engine, tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3"], max_left_out=0.2)
+    Hospital(settings.dataset).brats("P4", without=("t1",))
+    at_site(engine, settings)
+    readiness = check(executor, engine)
+    assert (readiness.can, readiness.usable_cases) == ("nothing", 3)
+    assert "max_left_out" in readiness.reason
+    assert readiness.left_out == {"missing_modality": 1}
+    refused = execute(executor, engine, PREPARE).get_header(REASON_HEADER)
+    assert refused == f"{readiness.reason} (1 missing_modality)"
 
 
 @pytest.mark.parametrize(

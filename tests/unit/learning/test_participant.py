@@ -62,12 +62,49 @@ def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_pat
         prepare_site(settings, LEARNING)
     reason = caught.value.public_reason
     assert reason == (
-        "no usable labeled case: 1 without a label, 3 left out (2 bad_label_value, 1 missing_modality)"
+        "no usable labeled case: 1 without a label; left out: 2 bad_label_value, 1 missing_modality"
     )
     for private in ("Doe", "Roe", "Poe", "Ward", "/", ".nii"):
         assert private not in reason
     for patient, code in (("Doe-Jane", "bad_label_value"), ("Roe-Rick", "missing_modality")):
         assert f"case {patient} is left out: {code}" in str(caught.value)  # for the site's own log
+
+
+def test_a_refusal_tells_no_count_below_the_sites_minimum(tmp_path):
+    settings = site(tmp_path, [], min_count=2)
+    hospital = Hospital(settings.dataset)
+    for patient in ("P1", "P2"):
+        hospital.brats(patient, values=(0, 7))
+    hospital.brats("P3", without=("t1",))
+    hospital.brats("P4", values=None)
+    with pytest.raises(SiteRefusal) as caught:
+        prepare_site(settings, LEARNING)
+    assert caught.value.public_reason == (
+        "no usable labeled case: few without a label; left out: 2 bad_label_value, few missing_modality"
+    )
+
+
+def test_what_leaves_the_site_has_no_count_below_its_minimum(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_count=2)
+    Hospital(settings.dataset).brats("P6", without=("flair",))
+    data = prepare_site(settings, LEARNING)
+    assert (len(data.train), len(data.validation)) == (3, 2)
+    assert data.left_out == {"missing_modality": None}
+
+
+@pytest.mark.parametrize("role", ["trains", "evaluates"])
+def test_a_site_takes_no_part_with_fewer_patients_than_anything_may_be_told_about(tmp_path, role):
+    settings = site(tmp_path, ["P1", "P2", "P3"], role=role, min_count=4)
+    with pytest.raises(SiteRefusal, match="fewer than 4 patients") as caught:
+        prepare_site(settings, LEARNING)
+    assert "3" not in caught.value.public_reason
+
+
+def test_the_validation_patients_alone_can_be_too_few(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_count=3)  # 3 to train on, 2 to validate on
+    with pytest.raises(SiteRefusal, match="fewer to validate on"):
+        prepare_site(settings, LEARNING)
+    assert prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING).role == "evaluates"
 
 
 def test_a_missing_or_empty_folder_is_named_to_the_hospital(tmp_path):

@@ -33,6 +33,24 @@ def test_cases_left_out_are_counted() -> None:
     assert list_cautions(record) == ["cedar left out 3 of 13 cases; the reasons are listed under “Cases”."]
 
 
+@pytest.mark.parametrize(
+    ("left_out", "told"),
+    [
+        ({"truncated": None}, "cedar left out few cases; the reasons are listed under “Cases”."),
+        (
+            {"truncated": None, "not_3d": 7},
+            "cedar left out 7 or more cases; the reasons are listed under “Cases”.",
+        ),
+    ],
+)
+def test_cases_left_out_that_are_too_few_to_be_told_are_not_counted(
+    left_out: dict[str, int | None], told: str
+) -> None:
+    record = federation()
+    _replace(record, "cedar", left_out=left_out)
+    assert list_cautions(record) == [told]
+
+
 def test_a_hospital_with_one_case_only_evaluates() -> None:
     record = federation()
     _replace(record, "dahlia", validation_cases=1)

@@ -103,6 +103,14 @@ def test_a_refusal_and_its_reason_head_the_page() -> None:
     assert "This hospital never reported" in html
 
 
+def test_a_number_that_did_not_leave_its_hospital_is_few() -> None:
+    record = federation(rounds=1, final_sites={})
+    record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": None, "not_3d": 7})
+    text = " ".join(Page(rendered(record)).text.split())
+    assert "7 or more few × truncated." in text
+    assert "7 × not 3d." in text
+
+
 def test_cases_left_out_come_with_a_remedy() -> None:
     record = federation(rounds=1, final_sites={})
     record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": 2, "of_another_version": 1})

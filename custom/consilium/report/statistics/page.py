@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from consilium.learning.small_counts import Count
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.page import page_environment
-from consilium.report.readiness import Count
 from consilium.report.statistics.drawing import draw_intensities, draw_volumes
 from consilium.report.statistics.drift import SCANNER_LIMIT, TRIED_LIMIT, judge_drift
 from consilium.report.statistics.record import FeatureRecord, StatisticsRecord

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.features import Group
-from consilium.report.readiness import Count
+from consilium.learning.small_counts import Count
 from consilium.report.records import Record
 
 STATISTICS_FILE = "statistics.json"
