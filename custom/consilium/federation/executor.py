@@ -22,6 +22,7 @@ from consilium.data.case import CaseProblem
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.assessment import assess, hardware
 from consilium.federation.site import read_site_settings
+from consilium.federation.site_journal import SiteJournal
 from consilium.federation.site_state import SiteState
 from consilium.federation.tasks import (
     CHECK,
@@ -74,11 +75,15 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._settings = LearningSettings.parse(learning, source="the job's learning settings")
         self._participant: Participant | None = None
         self._local_weights: Weights | None = None
-        self._state = SiteState(self)
+        self._journal = SiteJournal()
+        self._state = SiteState(self, self._journal)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Let go of data and weights when the job ends."""
-        if event_type == EventType.END_RUN:
+        """Open the site's journal of the job; let go of data and weights when the job ends."""
+        if event_type == EventType.START_RUN:
+            self._journal.begin(fl_ctx)
+        elif event_type == EventType.END_RUN:
+            self._journal.end()
             if self._participant is not None:
                 self._participant.close()
             self._participant = None
@@ -98,6 +103,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         handler = handlers.get(task_name)
         if handler is None:
             return _refuse(ReturnCode.TASK_UNKNOWN, f"no task is named {task_name!r} here")
+        self._journal.start_task(task_name, shareable)
         try:
             reply = handler(shareable, fl_ctx, abort_signal)
         except Cancelled as error:
@@ -105,20 +111,22 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             return _refuse(ReturnCode.TASK_ABORTED, "aborted")
         except SiteRefusal as error:
             self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
-            return _refuse(ReturnCode.EXECUTION_EXCEPTION, error.public_reason)
+            return self._decline(fl_ctx, error.public_reason)
         except ConsiliumError as error:
             self.log_error(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
-            return _refuse(
-                ReturnCode.EXECUTION_EXCEPTION, f"{type(error).__name__}: the reason is in the site's log"
-            )
+            return self._decline(fl_ctx, f"{type(error).__name__}: the reason is in the site's log")
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
             self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
-            return _refuse(
-                ReturnCode.EXECUTION_EXCEPTION,
-                f"unexpected {type(error).__name__}: the traceback is in the site's log",
+            return self._decline(
+                fl_ctx, f"unexpected {type(error).__name__}: the traceback is in the site's log"
             )
         self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
+
+    def _decline(self, fl_ctx: FLContext, reason: str) -> Shareable:
+        self._journal.note_refusal("site", reason)
+        self._state.tell(fl_ctx, "declined")
+        return _refuse(ReturnCode.EXECUTION_EXCEPTION, reason)
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         request = _read_request(shareable)
@@ -171,6 +179,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 ),
             )
             self._local_weights = result.weights
+            self._journal.note_training()
             self._log_scalars({"train/loss": result.loss}, model.current_round, fl_ctx)
         if scores:
             self._log_scalars(
@@ -210,6 +219,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "
                 f"cases, {len(data.problems)} left out",
             )
+            self._journal.note_cases(data, site)
             self._participant = Participant(data, self._settings, site)
         return self._participant
 

@@ -9,6 +9,7 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.utils.analytix_utils import send_analytic_dxo
 
+from consilium.federation.site_journal import SiteJournal
 from consilium.federation.tasks import SITE_STATE_EVENT
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
@@ -21,12 +22,16 @@ class SiteState:
     The pause between two of them is a twentieth of what the state has lasted, at least 1 s and at most 15 s.
     So a short round is followed closely, and a long one doesn't fill the line with its progress.
 
+    The site's own journal is told the same.
+
     Args:
         component: Who tells it: the executor or another part of the site's job.
+        journal: What the site keeps for itself.
     """
 
-    def __init__(self, component: FLComponent) -> None:
+    def __init__(self, component: FLComponent, journal: SiteJournal | None = None) -> None:
         self._component = component
+        self._journal = journal
         self._state = ""
         self._began = self._told = 0.0
 
@@ -48,6 +53,8 @@ class SiteState:
         elif now - self._told < min(max((now - self._began) * _SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE):
             return
         self._told = now
+        if self._journal is not None:
+            self._journal.tell(state, done, total)
         data = {"state": state, "done": done, "total": total, "loss": loss}
         send_analytic_dxo(
             self._component,

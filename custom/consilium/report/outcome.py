@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,8 @@ from consilium.report.download import JobRecord
 from consilium.report.readiness import ReadinessRecord, explain
 from consilium.report.records import FederationRecord, SiteRound
 from consilium.report.statistics.record import StatisticsRecord
+
+OutcomeKind = Literal["success", "partial", "failure"]
 
 _TOOK_PART = ("ready", "trained", "evaluated")
 
@@ -20,13 +22,13 @@ class Outcome:
 
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
-            missing somewhere; `failure`: no judged final model. Of a readiness check, `success`: every site
-            can train, or only evaluates as its hospital decided; `failure`: none can train. Of a statistics
-            job, `success`: every site is part of it; `failure`: the job failed.
+            missing, refused or not connected somewhere; `failure`: no judged final model. Of a readiness
+            check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
+            can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
         reasons: One line for each thing that went wrong.
     """
 
-    kind: Literal["success", "partial", "failure"]
+    kind: OutcomeKind
     reasons: tuple[str, ...]
 
 
@@ -40,10 +42,13 @@ def judge_outcome(record: JobRecord) -> Outcome:
 
 
 def _judge_training(record: FederationRecord) -> Outcome:
+    stages = {f"round {one.number}": one.sites for one in record.rounds}
+    if record.final_sites:
+        stages["final validation"] = record.final_sites
+    everybody = sorted(set[str]().union(*stages.values()))
     reasons = [
-        *_absences("preparation", record.preparation),
-        *(line for one in record.rounds for line in _absences(f"round {one.number}", one.sites)),
-        *_absences("final validation", record.final_sites),
+        *_absences("preparation", record.preparation, sorted(record.preparation)),
+        *(line for stage, sites in stages.items() for line in _absences(stage, sites, everybody)),
     ]
     if record.status != "finished" or not record.final_scores:
         ended = record.reason or f"the record ends with status {record.status}"
@@ -68,9 +73,10 @@ def _judge_statistics(record: StatisticsRecord) -> Outcome:
     return Outcome("partial" if reasons else "success", reasons)
 
 
-def _absences(task: str, sites: Mapping[str, SiteRound]) -> list[str]:
-    return [
-        f"{task}: {site} is not part of it: {answer.reason or answer.outcome}"
-        for site, answer in sorted(sites.items())
-        if answer.outcome not in _TOOK_PART
-    ]
+def _absences(stage: str, sites: Mapping[str, SiteRound], everybody: Sequence[str]) -> Iterator[str]:
+    for site in everybody:
+        answer = sites.get(site)
+        if answer is None:
+            yield f"{stage}: {site} is not part of it: it was not connected when the others were asked"
+        elif answer.outcome not in _TOOK_PART:
+            yield f"{stage}: {site} is not part of it: {answer.reason or answer.outcome}"

@@ -20,4 +20,13 @@ def test_a_job_without_rounds_is_described_by_what_its_sites_do(states, line):
 
 def test_rounds_are_counted():
     assert describe_progress(progress(1)) == "round 1 of 5 | waiting for the sites"
-    assert describe_progress(progress(2, [("north", "sent")])) == "round 2 of 5, about 0:00 left | north sent"
+
+
+def test_what_is_left_is_reckoned_from_the_rounds_that_this_process_did():
+    resumed = progress(4, [("north", "sent")])
+    assert resumed.seconds_left is None
+    timed = resumed.model_copy(update={"round_seconds": 100.0, "round_started": resumed.now - 30.0})
+    assert timed.seconds_left == pytest.approx(170)
+    assert describe_progress(timed) == "round 4 of 5, about 2:50 left | north sent"
+    late = timed.model_copy(update={"round_started": timed.now - 500.0})
+    assert late.seconds_left == pytest.approx(100)

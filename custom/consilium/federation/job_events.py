@@ -1,0 +1,47 @@
+"""What a job's controller tells the other components of its process, as FLARE events with plain data.
+
+Who keeps the job's progress and who publishes its metrics listen to the same events, so neither is known to
+the controller.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+
+TASK_ASKED: Final = "consilium_task_asked"
+"""Sites were asked for something; data: `task`, `sites`, `seconds` (until the task is closed at the latest;
+infinite without a deadline)."""
+
+TASK_CLOSING: Final = "consilium_task_closing"
+"""There are enough answers, and the others are waited for a little longer; data: `seconds`."""
+
+TASK_CLOSED: Final = "consilium_task_closed"
+"""Nobody is waited for any more."""
+
+ANSWER_TAKEN: Final = "consilium_answer_taken"
+"""A site's answer counts; data: `site` and `report`, what it says about its own part."""
+
+ANSWER_REFUSED: Final = "consilium_answer_refused"
+"""A site declined or failed, or its answer does not count; data: `site`, `reason`."""
+
+
+def announce(component: FLComponent, event: str, **data: Any) -> None:
+    """Fire an event with data, in a context of its own: answers come in threads.
+
+    Args:
+        component: Who tells it; a controller with an `engine`.
+        event: One of this module.
+        data: See the event.
+    """
+    with component.engine.new_context() as fl_ctx:
+        component.fire_event_with_data(event, fl_ctx, FLContextKey.EVENT_DATA, data)
+
+
+def event_data(fl_ctx: FLContext) -> dict[str, Any]:
+    """Return an event's data; empty if it has none."""
+    data = fl_ctx.get_prop(FLContextKey.EVENT_DATA)
+    return data if isinstance(data, dict) else {}

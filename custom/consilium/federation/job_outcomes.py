@@ -1,0 +1,85 @@
+"""How a job's outcome gets from its process at the server to the users and to the sites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_constant import SystemComponents
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.utils.job_utils import get_event_job_id
+from nvflare.apis.workspace import Workspace
+from pydantic import ValidationError
+
+from consilium.data.files import write_atomically
+from consilium.report.outcome import OutcomeKind
+from consilium.report.progress import Ended, JobProgress
+
+OUTCOME_META: Final = "outcome"
+"""Key of a job's meta data, as `nvflare job meta JOB_ID` shows them; holds an `Ended`."""
+
+JOB_ENDED_TOPIC: Final = "consilium.job_ended"
+"""Message from the server to a job's sites; it holds `outcome`."""
+
+_FOLDER = Path("consilium/outcomes")
+_MOST_REASONS = 10
+_SECONDS_TO_HEAR = 2.0
+
+
+def leave_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
+    """Leave a job's outcome where `JobOutcomes`, in the server's main process, finds it."""
+    if progress.ended is None:
+        return
+    reasons = progress.ended.reasons
+    if len(reasons) > _MOST_REASONS:
+        more = f"and {len(reasons) - _MOST_REASONS} more; the job's report has them all"
+        reasons = [*reasons[:_MOST_REASONS], more]
+    ended = progress.ended.model_copy(update={"reasons": reasons})
+    path = _path(fl_ctx.get_engine().get_workspace(), str(fl_ctx.get_job_id()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, ended.model_dump_json().encode())
+
+
+def tell_sites(fl_ctx: FLContext, kind: OutcomeKind) -> None:
+    """Tell the job's sites how it ended, but not why: reasons are about other hospitals as well."""
+    fl_ctx.get_engine().send_aux_request(
+        targets=None,
+        topic=JOB_ENDED_TOPIC,
+        request=Shareable({"outcome": kind}),
+        timeout=_SECONDS_TO_HEAR,
+        fl_ctx=fl_ctx,
+        optional=True,
+        secure=False,
+    )
+
+
+class JobOutcomes(FLComponent):  # type: ignore[misc]
+    """Puts each job's outcome into its meta data, for every user who may list jobs.
+
+    FLARE calls a job completed whether or not all hospitals had a part in it. This component of the server's
+    `resources.json` adds `outcome`: success, partial or failure, with the reasons.
+    """
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Look at a job that has just ended; its own process hears of no such event."""
+        if event_type != EventType.JOB_COMPLETED:
+            return
+        job_id, engine = str(get_event_job_id(fl_ctx)), fl_ctx.get_engine()
+        path = _path(engine.get_workspace(), job_id)
+        try:
+            ended = Ended.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return  # its process was killed, or it is not one of Consilium's jobs
+        except (ValidationError, OSError) as error:
+            self.log_warning(fl_ctx, f"the outcome of {job_id} can't be read: {error}", fire_event=False)
+            return
+        jobs = engine.get_component(SystemComponents.JOB_MANAGER)
+        jobs.update_meta(job_id, {OUTCOME_META: ended.model_dump(mode="json")}, fl_ctx)
+        path.unlink(missing_ok=True)
+
+
+def _path(workspace: Workspace, job_id: str) -> Path:
+    return Path(workspace.get_root_dir()) / _FOLDER / f"{job_id}.json"

@@ -1,0 +1,166 @@
+"""What a hospital's machine keeps about the site's part in each job, for the people at the hospital."""
+
+from __future__ import annotations
+
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import BaseModel, Field, ValidationError
+
+from consilium.data.files import write_atomically
+from consilium.report.codes import meaning, remedy
+from consilium.report.outcome import OutcomeKind
+
+STATUS_FOLDER = Path("consilium/jobs")
+"""In the site's workspace: one file for each of the last jobs."""
+
+_KEPT_JOBS = 50
+_WAITING = {
+    "sent": "sent its answer; waiting for the server",
+    "ready": "ready; waiting for the server",
+    "checked": "checked; waiting for the server",
+}
+
+
+class Refusal(BaseModel):
+    """An answer of this site that does not count."""
+
+    by: str = Field(description="`site` or `server`.")
+    reason: str
+    task: str
+    round: int = Field(description="From 1; 0 where there are none.")
+    time: float = Field(description="Unix time in seconds.")
+
+
+class SiteStatus(BaseModel):
+    """This site's part in one job. It stays at the hospital, so it may name folders."""
+
+    job_id: str
+    job: str
+    task: str = ""
+    round: int = Field(default=0, description="From 1; 0 where there are none.")
+    rounds: int = 0
+    state: str = "started"
+    done: int = 0
+    total: int = 0
+    since: float = Field(description="Since when it is in this state; Unix time in seconds.")
+    updated: float = Field(description="Unix time in seconds.")
+    role: str | None = None
+    train_cases: int | None = None
+    validation_cases: int | None = None
+    left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
+    left_out_file: str | None = Field(default=None, description="The file that names them.")
+    rounds_trained: int = 0
+    refusals: list[Refusal] = Field(default_factory=list)
+    log: str
+    host: str = Field(default_factory=socket.gethostname)
+    process: int = Field(default_factory=os.getpid)
+    process_started: float = Field(default_factory=lambda: psutil.Process().create_time())
+    ended: float | None = Field(default=None, description="Unix time in seconds.")
+    outcome: OutcomeKind | None = Field(default=None, description="Of the whole job, as the server said it.")
+
+    @property
+    def lost(self) -> bool:
+        """Whether the job's process is gone without having ended; known on the machine that it ran on."""
+        if self.ended is not None or self.host != socket.gethostname():
+            return False
+        try:
+            return abs(psutil.Process(self.process).create_time() - self.process_started) > 1
+        except psutil.NoSuchProcess:
+            return True
+
+    def save(self, workspace: Path) -> None:
+        """Write it into a site's workspace, and let go of the oldest ones."""
+        folder = workspace / STATUS_FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / f"{self.job_id}.json", self.model_dump_json().encode(), durable=False)
+        if self.ended is not None:
+            files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+            for path in files[:-_KEPT_JOBS]:
+                path.unlink(missing_ok=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `json.dumps`."""
+        return {**self.model_dump(mode="json"), "lost": self.lost}
+
+
+def read_site_status(workspace: Path) -> list[SiteStatus]:
+    """Return what a site's workspace says about its jobs, the last one first."""
+    statuses = []
+    for path in (workspace / STATUS_FOLDER).glob("*.json"):
+        try:
+            statuses.append(SiteStatus.model_validate_json(path.read_bytes()))
+        except (ValidationError, OSError):
+            continue  # of another version, or just removed
+    return sorted(statuses, key=lambda one: one.updated, reverse=True)
+
+
+def describe_site(status: SiteStatus) -> list[str]:
+    """Return lines for the people at the hospital."""
+    return [
+        f"{status.job} {status.job_id}: {_where(status)}",
+        *(f"  {line}" for line in _cases(status)),
+        *(f"  {line}" for line in _refusals(status)),
+        f"  log: {status.log}",
+    ]
+
+
+def _where(status: SiteStatus) -> str:
+    place = f"round {status.round} of {status.rounds}; " if status.round else ""
+    if status.ended is not None:
+        told = {
+            "success": "the job ended with success",
+            "partial": "the job ended partially: a hospital was missing somewhere",
+            "failure": "the job failed",
+            None: "the job ended; how, the server did not say: ask the lead data scientist",
+        }[status.outcome]
+        return f"{told}, {_clock(status.ended)}; {_rounds_trained(status)}"
+    state = _WAITING.get(status.state, status.state)
+    count = f" {status.done} of {status.total}" if status.total else ""
+    if status.lost:
+        return (
+            f"{place}its process is gone, last seen {_clock(status.updated)} ({state}{count}); the server "
+            "starts it again while the site is connected"
+        )
+    return f"{place}{state}{count}, since {_clock(status.since)}"
+
+
+def _rounds_trained(status: SiteStatus) -> str:
+    if status.role == "evaluates":
+        return "this site judged the models and trained none"
+    return f"this site trained in {status.rounds_trained} round(s)"
+
+
+def _cases(status: SiteStatus) -> list[str]:
+    if status.train_cases is None or status.validation_cases is None:
+        return []
+    used, left_out = status.train_cases + status.validation_cases, sum(status.left_out.values())
+    lines = [
+        f"used {used} of {used + left_out} cases: {status.train_cases} to train, "
+        f"{status.validation_cases} to validate"
+    ]
+    if left_out:
+        lines.append(f"{left_out} left out: see {status.left_out_file}")
+    for code, count in status.left_out.items():
+        lines.append(f"  {count} {code}: {meaning(code)}. {remedy(code)}")
+    return lines
+
+
+def _refusals(status: SiteStatus) -> list[str]:
+    lines = []
+    for one in status.refusals:
+        who = "the server did not use its answer" if one.by == "server" else "this site declined"
+        place = f"round {one.round}" if one.round else one.task
+        lines.append(f"{place}, {_clock(one.time)}: {who}: {one.reason}")
+    return lines
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as people at the machine read it, with the day if that is not today."""
+    moment = datetime.fromtimestamp(seconds).astimezone()
+    today = moment.date() == datetime.now().astimezone().date()
+    return moment.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
