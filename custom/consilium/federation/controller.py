@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
@@ -19,9 +21,13 @@ from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.admission import AdmissionSettings, readiness_path, refusal
-from consilium.federation.aggregation import Aggregator, RefusedUpdate, WeightedMean
+from consilium.federation.aggregation import Aggregator, ScreenedAggregation
 from consilium.federation.durable_rounds import DurableRounds
 from consilium.federation.quorum import Quorum, QuorumSettings
+from consilium.federation.refused import Refusals, RefusedUpdate
+from consilium.federation.rollback import Rollback
+from consilium.federation.rules import AggregationSettings
+from consilium.federation.screening import Screening, ScreeningSettings
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import CHECKPOINT_EVENT, PREPARE, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.versions import component_versions
@@ -30,6 +36,7 @@ from consilium.learning.weights import Weights
 from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
 
 _KEY_METRIC = "dice"
+_UPDATES = "updates"
 
 
 class FederatedTraining(SiteController):
@@ -50,12 +57,19 @@ class FederatedTraining(SiteController):
     again in the next round. A round without a quorum is tried again, and then ends the job with the reasons
     of all the others.
 
+    The server refuses updates that can't be what they say, and tells their site with its next task. A site
+    refused too often in a row is not asked to train any more; the final model is judged there as everywhere.
+    A round whose model scores too far below the one before can be dropped.
+
     Args:
         rounds: Rounds of training.
         min_sites: Fewest sites whose updates make a round.
         quorum: The fields of `QuorumSettings`.
         admission: The fields of `AdmissionSettings`: the job starts only with a recent readiness check; None
             to start without.
+        aggregation: The fields of `AggregationSettings`.
+        screening: The fields of `ScreeningSettings`.
+        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: however much.
         persistor_id: Component that builds, loads and saves the weights.
     """
 
@@ -65,6 +79,9 @@ class FederatedTraining(SiteController):
         min_sites: int,
         quorum: dict[str, Any] | None = None,
         admission: dict[str, Any] | None = None,
+        aggregation: dict[str, Any] | None = None,
+        screening: dict[str, Any] | None = None,
+        rollback_margin: float | None = None,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
         super().__init__(persistor_id)
@@ -74,6 +91,14 @@ class FederatedTraining(SiteController):
         self._quorum = Quorum(QuorumSettings.parse(quorum or {}, source="the job's quorum"), min_sites)
         self.admission = admission
         self._admission = admission and AdmissionSettings.parse(admission, source="the job's admission")
+        self.aggregation = aggregation
+        self._rule = AggregationSettings.parse(aggregation or {}, source="the job's aggregation")
+        self.screening = screening
+        self._limits = ScreeningSettings.parse(screening or {}, source="the job's screening")
+        self._screening: Screening | None = None
+        self._refusals = Refusals(self._limits.max_refusals)
+        self.rollback_margin = rollback_margin
+        self._rollback = Rollback(rollback_margin)
         self.persistor_id = persistor_id
         self._record: FederationRecord | None = None
         self._durable: DurableRounds | None = None
@@ -90,6 +115,8 @@ class FederatedTraining(SiteController):
         self._record = self._new_record()
         self._record.save(folder)
         weights: Weights = self.load_model().params
+        learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
+        self._screening = Screening(self._limits, learning, self.rounds)
         try:
             self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
             rounds_done, weights = self._resume(weights)
@@ -121,6 +148,9 @@ class FederatedTraining(SiteController):
                 "min_sites": self.min_sites,
                 "quorum": self._quorum.settings.model_dump(mode="json"),
                 "admission": self.admission,
+                "aggregation": self._rule.model_dump(mode="json"),
+                "screening": self._limits.model_dump(mode="json"),
+                "rollback_margin": self.rollback_margin,
                 "learning": self.persistor.learning,
             },
             versions=component_versions(),
@@ -146,6 +176,9 @@ class FederatedTraining(SiteController):
         best = self._durable.best(state)
         if record.best_round is not None and best is not None:
             self._announce_best(record.best_round, best, self._best)
+        if state.algorithm:
+            self._known_updates().restore(state.algorithm["screening"])
+            self._refusals.restore(state.algorithm["refusals"])
         self.persistor.save(self._publish(checkpoint.weights, checkpoint.number), self.fl_ctx)
         self.info(f"going on after round {checkpoint.number} of job {record.resumed[-1].job}")
         return checkpoint.number, checkpoint.weights
@@ -154,7 +187,8 @@ class FederatedTraining(SiteController):
         """Keep a round for a later process of the server's; a full disk costs that, and not the job."""
         assert self._durable is not None  # made in run()
         best = None if np.isinf(self._best) else self._best
-        state = self._durable.state(self._running_record(), self._cases, best, {})
+        algorithm = {"screening": self._known_updates().state(), "refusals": self._refusals.state()}
+        state = self._durable.state(self._running_record(), self._cases, best, algorithm)
         try:
             seconds = self._durable.keep(rounds_done, weights, state)
         except OSError as error:
@@ -227,16 +261,57 @@ class FederatedTraining(SiteController):
         """
         record = self._running_record()
         started = time.monotonic()
-        self._aggregator = WeightedMean(weights, index)
         self.fl_ctx.set_prop(AppConstants.CURRENT_ROUND, index, private=True, sticky=True)
         self.fl_ctx.set_prop(AppConstants.NUM_ROUNDS, self.rounds, private=True, sticky=True)
         self.event(AppEventType.ROUND_STARTED)
-        self._ask(TRAIN, weights, index)
-        self._note_scores(index, weights)
-        round_record = RoundRecord(
-            number=index + 1, attempts=attempt, seconds=time.monotonic() - started, sites=self._answers
+        weights = self._gather_updates(index, self._rollback.start(index, weights))
+        assert self._aggregator is not None  # every round has its own
+        try:
+            for site, reason in self._aggregator.screen().items():
+                self._refuse(site, f"its update is refused: {reason}")
+            round_record = RoundRecord(
+                number=index + 1, attempts=attempt, seconds=time.monotonic() - started, sites=self._answers
+            )
+            record.rounds[index:] = [round_record]
+            change = self._aggregate(index, self._aggregator)
+        finally:
+            self._aggregator.close()
+        self._rollback.keep(weights, self._key_scores())
+        self._announce_aggregate(index, change)
+        round_record.seconds = time.monotonic() - started
+        self.event(AppEventType.ROUND_DONE)
+        return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+
+    def _gather_updates(self, index: int, weights: Weights) -> Weights:
+        """Let the sites judge a model and train from it; returns the model that they trained from.
+
+        If it is so much worse than the one before that it is dropped, they are asked again with that one.
+        """
+        self._aggregator = ScreenedAggregation(
+            weights, index, self._rule, self._known_updates(), Path(self.get_run_dir()) / _UPDATES
         )
-        record.rounds[index:] = [round_record]
+        self._ask(TRAIN, weights, index)
+        if self._rollback.went_back(index):
+            return weights  # its scores are in the record already
+        self._note_scores(index, weights)
+        if self._is_dropped(index):
+            return self._gather_updates(index, self._rollback.start(index, weights))
+        return weights
+
+    def _is_dropped(self, index: int) -> bool:
+        """Whether the model that was just judged gives way to the one before."""
+        reason = self._rollback.judge(index, self._key_scores())
+        if reason is not None:
+            self.warning(f"round {index}: {reason}")
+            self._running_record().rounds[index - 1].rolled_back = reason
+        return reason is not None
+
+    def _aggregate(self, index: int, aggregator: Aggregator) -> Weights:
+        """Combine the round's updates.
+
+        Raises:
+            _FailedRound: If the round has no quorum, or its aggregate can't be used.
+        """
         if self.abort_signal.triggered:
             raise _FailedRound("aborted")
         lack = self._quorum.lack(self._trained(), self._cases)
@@ -246,15 +321,20 @@ class FederatedTraining(SiteController):
                 f"{self._explain_others(self._trained())}"
             )
         try:
-            change, shares = self._aggregator.result()
-        except RefusedUpdate as error:
+            change, shares = aggregator.result()
+        except (RefusedUpdate, OSError) as error:
             raise _FailedRound(f"round {index + 1}: {error}") from error
         for site, share in shares.items():
             self._answers[site].weight = share
-        self._announce_aggregate(index, change)
-        round_record.seconds = time.monotonic() - started
-        self.event(AppEventType.ROUND_DONE)
-        return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+            self._refusals.clear(site)
+        return change
+
+    def _key_scores(self) -> dict[str, float]:
+        return {
+            site: scores[_KEY_METRIC]
+            for site, scores in self._scores.items()
+            if self._refusals.exclusion(site) is None
+        }
 
     def _trained(self) -> list[str]:
         return [site for site, answer in self._answers.items() if answer.outcome == "trained"]
@@ -264,6 +344,10 @@ class FederatedTraining(SiteController):
         self.info("validating the final model at every site")
         self._ask(VALIDATE, weights, self.rounds)
         self._note_scores(self.rounds, weights)
+        if self._is_dropped(self.rounds):
+            weights = self._rollback.start(self.rounds, weights)
+            self.persistor.save(self._publish(weights, self.rounds), self.fl_ctx)
+            self._ask(VALIDATE, weights, self.rounds)
         record.final_scores = self._scores
         record.final_sites = self._answers
 
@@ -272,6 +356,14 @@ class FederatedTraining(SiteController):
         self._task, self._round = task, index
         sites = self.connected_sites()
         self._answers = {site: SiteRound(outcome="no answer") for site in sites}
+        if task == TRAIN:
+            excluded = {site: self._refusals.exclusion(site) for site in sites}
+            self._answers |= {
+                site: SiteRound(outcome="excluded", reason=reason)
+                for site, reason in excluded.items()
+                if reason
+            }
+            sites = [site for site in sites if excluded[site] is None]
         self._scores = {}
         question = FLModel(
             params_type=None if weights is None else ParamsType.FULL,
@@ -299,7 +391,7 @@ class FederatedTraining(SiteController):
         try:
             report = SiteReport.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
-            return self.set_aside(site, f"its report can't be read: {error.error_count()} wrong field(s)")
+            return self._refuse(site, f"its report can't be read: {error.error_count()} wrong field(s)")
         if _KEY_METRIC in (answer.metrics or {}):
             scores = {
                 str(name): float(value)
@@ -307,27 +399,43 @@ class FederatedTraining(SiteController):
                 if name != "validation_cases"
             }
             if not all(np.isfinite(value) for value in scores.values()):
-                return self.set_aside(site, "its scores are not finite")
+                return self._refuse(site, "its scores are not finite")
             self._scores[site] = scores
-        self._cases[site] = report.train_cases
         state = SiteRound(outcome="ready" if self._task == PREPARE else "evaluated", report=report)
         if answer.params:
             if self._task != TRAIN:
-                return self.set_aside(site, "it sent an update that nobody asked for")
+                return self._refuse(site, "it sent an update that nobody asked for")
             if answer.current_round != self._round:
-                return self.set_aside(site, "its update is refused: it is of another round")
+                return self._refuse(site, "its update is refused: it is of another round")
             assert self._aggregator is not None  # every round has its own
             try:
-                state.update_norm = self._aggregator.add(site, answer.params, report.train_cases)
+                state.update_norm = self._aggregator.add(site, answer.params, report)
             except RefusedUpdate as error:
-                return self.set_aside(site, f"its update is refused: {error}")
+                return self._refuse(site, f"its update is refused: {error}")
+            except OSError as error:
+                return self.set_aside(site, f"the server could not keep its update: {error.strerror}")
             state.outcome = "trained"
+        elif self._task == PREPARE:
+            self._known_updates().note_prepared(site, report.train_cases)
+        self._cases[site] = report.train_cases
         self._answers[site] = state
         return True
 
     def note_refusal(self, site: str, reason: str) -> None:
         """Keep the reason with the answers of the task."""
-        self._answers[site] = SiteRound(outcome="refused", reason=reason)
+        known = self._answers.get(site, SiteRound(outcome="refused"))
+        self._answers[site] = known.model_copy(update={"outcome": "refused", "reason": reason})
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Tell each site with its task why its last answer was refused."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.AFTER_TASK_DATA_FILTER:
+            self._refusals.tell(fl_ctx)
+
+    def _refuse(self, site: str, reason: str) -> bool:
+        """Leave out an answer that is the site's fault; returns False for `take` to return."""
+        self._refusals.note(site, reason)
+        return self.set_aside(site, reason)
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
         """Keep why a site was no longer waited for."""
@@ -342,10 +450,12 @@ class FederatedTraining(SiteController):
             record.initial_scores = self._scores
         else:
             record.rounds[index - 1].scores = self._scores
-        if not self._scores:
+        if not self._key_scores():
             return
-        mean = float(np.mean([scores[_KEY_METRIC] for scores in self._scores.values()]))
-        self.info(f"model after {index} round(s): mean Dice over {len(self._scores)} site(s) {mean:.4f}")
+        mean = float(np.mean(list(self._key_scores().values())))
+        self.info(
+            f"model after {index} round(s): mean Dice over {len(self._key_scores())} site(s) {mean:.4f}"
+        )
         if index > 0 and mean > self._best:
             self._best = mean
             record.best_round = index
@@ -407,6 +517,10 @@ class FederatedTraining(SiteController):
         if skipped:
             self.warning(f"not part of the last task: {', '.join(skipped)}; their reasons are in the record")
         self.info(f"training {status}" + (f": {reason}" if reason else ""))
+
+    def _known_updates(self) -> Screening:
+        assert self._screening is not None  # made in run()
+        return self._screening
 
     def _running_record(self) -> FederationRecord:
         assert self._record is not None  # made first thing in run()

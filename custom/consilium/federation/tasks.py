@@ -11,6 +11,9 @@ SUBMIT_MODEL: Final = "submit_model"
 REASON_HEADER: Final = "consilium.reason"
 """Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""
 
+REFUSAL_HEADER: Final = "consilium.refusal"
+"""Header of a task: why the server did not use this site's last answer; absent if it did."""
+
 REPORT_META: Final = "consilium.report"
 """Key of a reply's meta under which the site's `SiteReport` travels."""
 

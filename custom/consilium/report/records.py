@@ -40,7 +40,7 @@ class SiteReport(Record):
 class SiteRound(Record):
     """One site in one task: a round, the preparation before the first, or the validation after the last."""
 
-    outcome: Literal["ready", "trained", "evaluated", "refused", "no answer"]
+    outcome: Literal["ready", "trained", "evaluated", "refused", "excluded", "no answer"]
     reason: str | None = None
     weight: float = Field(default=0.0, ge=0, le=1, description="Share in the round's aggregate.")
     update_norm: float | None = Field(default=None, description="Euclidean norm of the weight difference.")
@@ -56,6 +56,9 @@ class RoundRecord(Record):
     sites: dict[str, SiteRound]
     scores: dict[str, dict[str, float]] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
+    )
+    rolled_back: str | None = Field(
+        default=None, description="Why this round's model was dropped, and the one before restored."
     )
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import numpy as np
@@ -20,6 +21,7 @@ from consilium.federation.controller import FederatedTraining
 from consilium.federation.persistor import WeightsPersistor
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE, VERSIONS_META
 from consilium.learning.model_file import load_model
+from consilium.learning.settings import LearningSettings
 from consilium.report.records import FederationRecord, SiteReport
 
 from .flare import JOB_NAME, Engine
@@ -28,14 +30,17 @@ from .readiness import readiness
 ONE_ATTEMPT = {"attempts": 1}
 
 
+_MARKS = itertools.count(1)
+
+
 class TwoWeights(WeightsPersistor):
-    """Keeps a model of two weights that starts at zero."""
+    """Keeps a model of two weights that starts at zero, and of one more that tells updates apart."""
 
     def __init__(self):
         super().__init__({})
 
     def load_model(self, fl_ctx):
-        return make_model_learnable(weights={"w": np.zeros(2)}, meta_props={"round": 0})
+        return make_model_learnable(weights={"w": np.zeros(2), "mark": np.zeros(1)}, meta_props={"round": 0})
 
 
 class Rehearsal(FederatedTraining):
@@ -68,17 +73,22 @@ class Site:
             "role": "evaluates" if self.step is None else "trains",
             "train_cases": self.cases,
             "validation_cases": 1,
+            "steps": LearningSettings().steps_per_round(self.cases) if trains else 0,
             **self.report,
         }
         scores = {} if value is None else dict.fromkeys(("dice", "dice_tc"), self.dice(value))
         answer = FLModel(
             params_type=ParamsType.DIFF if trains else None,
-            params={"w": np.full(2, self.step)} if trains else None,
+            params=self.update() if trains else None,
             metrics={**scores, "validation_cases": 1.0},
             current_round=model.current_round,
             meta={REPORT_META: report},
         )
         return FLModelUtils.to_shareable(answer)
+
+
+    def update(self):
+        return {"w": np.full(2, self.step), "mark": np.full(1, next(_MARKS) * 1e-9)}
 
 
 class Refusing(Site):
@@ -128,7 +138,7 @@ def test_every_round_moves_the_model_by_the_weighted_mean(run):
     first = record.rounds[0].sites
     assert (first["north"].weight, first["south"].weight) == (0.25, 0.75)
     assert first["south"].update_norm == pytest.approx(np.sqrt(8))
-    assert first["south"].report == SiteReport(role="trains", train_cases=3, validation_cases=1)
+    assert first["south"].report == SiteReport(role="trains", train_cases=3, validation_cases=1, steps=16)
     assert not panics(engine)
 
 
@@ -418,7 +428,7 @@ def test_scores_that_are_no_numbers_are_set_aside_with_the_site(run, broken):
     ("evil", "told"),
     [
         (Site(step=float("nan")), "w is not finite"),
-        (Site(cases=0), "weight is 0"),
+        (Site(cases=0), "0 training cases"),
         (Site(cases=-5), "report can't be read"),
         (Site(patient="Doe-Jane"), "report can't be read"),
     ],
@@ -437,10 +447,10 @@ def test_an_update_of_another_round_is_not_taken(run):
             model.current_round = 0
             return super().__call__(task, model)
 
-    record, engine = run({"north": Site(), "south": Site(), "east": Replaying(step=7.0)}, rounds=2)
+    record, engine = run({"north": Site(), "south": Site(), "east": Replaying(step=4.0)}, rounds=2)
     assert [one.sites["east"].outcome for one in record.rounds] == ["trained", "refused"]
     assert "of another round" in record.rounds[1].sites["east"].reason
-    assert saved(engine)[0] == pytest.approx(3 + 1)
+    assert saved(engine)[0] == pytest.approx(2 + 1)
 
 
 def test_an_aborted_job_says_so_and_asks_nobody(run):

@@ -1,0 +1,68 @@
+"""Updates that the server does not use: why, and what follows for a site that sends them again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+
+from consilium.errors import ConsiliumError
+from consilium.federation.tasks import REFUSAL_HEADER
+
+
+class RefusedUpdate(ConsiliumError):
+    """A site's update can't be used; the reason is for the operator and the site."""
+
+
+class Refusals:
+    """Keeps count of the answers that the server refused, and excludes a site after too many in a row.
+
+    A site that declines a task itself, fails or is late is not counted: that is no bad update.
+
+    Args:
+        limit: Refused answers in a row after which a site is not asked to train any more; None: never.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._in_a_row: dict[str, int] = {}
+        self._last: dict[str, str] = {}
+
+    def note(self, site: str, reason: str) -> None:
+        """Count one refused answer."""
+        self._in_a_row[site] = self._in_a_row.get(site, 0) + 1
+        self._last[site] = reason
+
+    def clear(self, site: str) -> None:
+        """Take note that a site's answer was used."""
+        self._in_a_row.pop(site, None)
+        self._last.pop(site, None)
+
+    def tell(self, fl_ctx: FLContext) -> None:
+        """Write into a task that is about to be sent why its site's last answer was refused.
+
+        Args:
+            fl_ctx: With the task's data and the context of the site that asked for it.
+        """
+        peer, task = fl_ctx.get_peer_context(), fl_ctx.get_prop(FLContextKey.TASK_DATA)
+        reason = peer and self._last.get(peer.get_identity_name())
+        if reason and task is not None:
+            task.set_header(REFUSAL_HEADER, reason)
+
+    def exclusion(self, site: str) -> str | None:
+        """Return why a site is not asked to train any more; None if it is."""
+        if self._limit is None or self._in_a_row.get(site, 0) < self._limit:
+            return None
+        answers = "answer" if self._limit == 1 else "answers in a row"
+        return f"excluded from training after {self._limit} refused {answers}, the last: {self._last[site]}"
+
+    def state(self) -> dict[str, Any]:
+        """Return what has to outlive the process, as plain JSON values."""
+        return {"in_a_row": dict(self._in_a_row), "last": dict(self._last)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._in_a_row = {str(site): int(count) for site, count in state["in_a_row"].items()}
+        self._last = {str(site): str(reason) for site, reason in state["last"].items()}

@@ -1,0 +1,139 @@
+"""How a round's updates become one: the mean, and rules that a few bad updates can't bend far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from consilium.settings import Settings
+
+Tensor = NDArray[Any]
+
+
+class AggregationSettings(Settings):
+    """How a job combines the updates of a round."""
+
+    rule: Literal["mean", "median", "trimmed_mean", "clipped_mean"] = "mean"
+    trim_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=0.5,
+        description="Of `trimmed_mean`: share of the sites left out at each end; default 0.2.",
+    )
+    clip_ratio: float | None = Field(
+        default=None,
+        gt=0,
+        description="Of `clipped_mean`: longest update, in medians of the round's norms; default 1.",
+    )
+
+    @model_validator(mode="after")
+    def _check_as_a_whole(self) -> Self:
+        for setting, rule in (("trim_share", "trimmed_mean"), ("clip_ratio", "clipped_mean")):
+            if getattr(self, setting) is not None and self.rule != rule:
+                raise ValueError(f"{setting} is a setting of rule {rule!r}, and the rule is {self.rule!r}")
+        return self
+
+
+class Rule:
+    """Combines the updates of one round, tensor by tensor.
+
+    - `mean`: weighted by training cases. Federated averaging, McMahan et al. 2017, arXiv:1602.05629,
+      algorithm 1.
+    - `median`: of each coordinate, every site with the same vote. Yin et al. 2018, arXiv:1803.01498,
+      definition 1.
+    - `trimmed_mean`: of each coordinate without its largest and smallest values, every site with the same
+      vote. The same paper, definition 2. At least one value goes at each end where one would be left.
+    - `clipped_mean`: weighted by training cases; an update longer than the median of the round's norms, times
+      `clip_ratio`, is scaled down to that. Norm thresholding, Sun et al. 2019, arXiv:1911.07963.
+
+    The median and the trimmed mean do without the number of training cases, as that is what a site says of
+    itself.
+
+    Args:
+        settings: What the job decides.
+        cases: Training cases of the sites whose updates are combined.
+        norms: Euclidean norms of their updates.
+    """
+
+    def __init__(
+        self, settings: AggregationSettings, cases: Mapping[str, float], norms: Mapping[str, float]
+    ) -> None:
+        self._sites = sorted(cases)
+        equal = settings.rule in ("median", "trimmed_mean")
+        votes = {site: 1.0 if equal else cases[site] for site in self._sites}
+        total = sum(votes.values())
+        self.shares = {site: vote / total for site, vote in votes.items()}
+        factors = dict.fromkeys(self._sites, 1.0)
+        if settings.rule == "clipped_mean":
+            limit = (settings.clip_ratio or 1.0) * median(norms.values())
+            factors = {site: min(1.0, limit / norm) if norm else 1.0 for site, norm in norms.items()}
+        self._factors = [self.shares[site] * factors[site] for site in self._sites]
+        self._middle: Callable[[Tensor], Tensor] | None = None
+        if settings.rule == "median":
+            self._middle = coordinate_median
+        elif settings.rule == "trimmed_mean":
+            self._middle = partial(trimmed_mean, share=settings.trim_share or 0.2)
+
+    def combine(self, read: Callable[[str], Tensor]) -> Tensor:
+        """Combine one tensor of all sites.
+
+        With `median` and `trimmed_mean`, memory holds this tensor of every site at once; else of one.
+
+        Args:
+            read: Returns the tensor of a site.
+        """
+        if self._middle is not None:
+            values = np.stack([read(site) for site in self._sites])
+            return _as(self._middle(values), values.dtype)
+        total: Tensor | None = None
+        for site, factor in zip(self._sites, self._factors, strict=True):
+            value = read(site)
+            part = factor * value.astype(np.float64)
+            total = part if total is None else total + part
+        assert total is not None  # a round without an update has no rule
+        return _as(total, value.dtype)
+
+
+def coordinate_median(values: Tensor) -> Tensor:
+    """Return the median of each coordinate.
+
+    Args:
+        values: `(sites, ...)`.
+
+    Returns:
+        `(...)`; with an even number of sites, the mean of the two in the middle.
+    """
+    return np.asarray(np.median(values, axis=0))
+
+
+def trimmed_mean(values: Tensor, share: float) -> Tensor:
+    """Return the mean of each coordinate without its largest and smallest values.
+
+    Args:
+        values: `(sites, ...)`.
+        share: Of the sites, left out at each end; rounded up, as long as a site is left.
+
+    Returns:
+        `(...)`.
+    """
+    sites = len(values)
+    cut = min(math.ceil(share * sites), (sites - 1) // 2)
+    ordered = np.partition(values, [cut, sites - cut - 1], axis=0) if cut else values
+    return np.asarray(np.mean(ordered[cut : sites - cut], axis=0, dtype=np.float64))
+
+
+def euclidean_norm(tensors: Sequence[Tensor]) -> float:
+    """Return the Euclidean norm over all values of all tensors."""
+    return math.sqrt(sum(float(np.sum(np.square(value, dtype=np.float64))) for value in tensors))
+
+
+def _as(value: Tensor, kind: np.dtype[Any]) -> Tensor:
+    return (np.rint(value) if kind.kind in "iu" else value).astype(kind)

@@ -1,0 +1,68 @@
+"""A round's updates on the server's disk, so that memory never holds more than one of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from consilium.learning.weights import Weights
+
+
+class UpdateSpool:
+    """Keeps each site's update as a safetensors file, and reads back one tensor at a time.
+
+    The files are named by number: a site's name is never part of a path.
+
+    Args:
+        folder: Made when it is needed; what a crash has left in it is removed first.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, Path] = {}
+        self._kept = 0
+        self.close()
+
+    @property
+    def sites(self) -> list[str]:
+        """The sites whose updates are kept, by name: the order in which they came plays no part."""
+        return sorted(self._files)
+
+    def keep(self, site: str, update: Weights) -> None:
+        """Write a site's update.
+
+        Raises:
+            OSError: If the disk is full or gone. Nothing of the update is kept then.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._kept += 1
+        path = self._folder / f"{self._kept:06d}.safetensors"
+        try:
+            # Not `ascontiguousarray`: it turns a counter, shape (), into (1,).
+            save_file({name: np.asarray(value, order="C") for name, value in update.items()}, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        self._files[site] = path
+
+    def read(self, site: str, name: str) -> NDArray[Any]:
+        """Read one tensor of a site's update."""
+        # Opened anew each time: a file's pages count as this process's memory for as long as it is mapped.
+        with safe_open(self._files[site], framework="numpy") as file:
+            tensor: NDArray[Any] = file.get_tensor(name)
+        return tensor
+
+    def drop(self, site: str) -> None:
+        """Remove a site's update."""
+        self._files.pop(site).unlink()
+
+    def close(self) -> None:
+        """Remove all of them."""
+        self._files.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
