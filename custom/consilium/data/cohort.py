@@ -103,7 +103,7 @@ def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[CaseProblem]]:
     for case in sorted(cases, key=lambda case: (case.id, _folder(case))):
         first = kept.setdefault(case.id, case)
         if first is not case:
-            detail = f"{_folder(case)} holds a second case of this id; {_folder(first)} is used."
+            detail = f"{_folder(case)} holds a second case of this id; the first is in {_folder(first)}."
             problems.append(CaseProblem(case.id, ProblemCode.DUPLICATE_CASE, detail))
     return list(kept.values()), problems
 

@@ -36,8 +36,8 @@ def scan_folder(folder: Path) -> FolderScan:
     """
     if not os.access(folder, os.F_OK):  # unlike Path.exists, also where a parent may not be entered
         raise _unusable(
-            f"The dataset folder {folder} does not exist or can't be reached; correct the property dataset "
-            "of the site's scope in local/privacy.json, or the permissions of the folders above it."
+            f"The dataset folder {folder} does not exist or can't be reached; correct its name (of a site: "
+            "dataset in local/privacy.json), or the permissions of the folders above it."
         )
     if not folder.is_dir():
         raise _unusable(f"The dataset folder {folder} is a file; name the folder that holds the cases.")
@@ -64,6 +64,15 @@ def describe_kinds(files: Iterable[Path]) -> str:
     """Count files by extension, most frequent first, for example `12 .dcm, 1 .txt`."""
     kinds = Counter(_kind(path.name) for path in files)
     return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, by its content: 128 bytes of a preamble, then `DICM` (DICOM PS3.10)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _kind(name: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from consilium.data.checks import CheckedCohort, Finding, ProblemCode, Severity
@@ -16,11 +19,6 @@ FORMAT: Final = 1
 
 Verdict = Literal["ready", "cases_left_out", "not_usable"]
 
-_VERDICTS: dict[Verdict, str] = {
-    "ready": "Ready: every case is used.",
-    "cases_left_out": "Some cases are left out; the others are used.",
-    "not_usable": "This folder can't be used yet.",
-}
 _ORDER = list(Severity)
 
 
@@ -47,14 +45,18 @@ class DataCheck:
     """What was found in a folder.
 
     Args:
+        folder: The dataset folder.
         job: The job that grid and disk were judged by.
         findings: Everything that was found, of the folder and of its cases.
         checked: The cases; None where the folder as a whole can't be used.
+        created: Unix time in seconds.
     """
 
+    folder: Path
     job: str
     findings: tuple[Finding, ...]
     checked: CheckedCohort | None
+    created: float = field(default_factory=time.time)
 
     @property
     def verdict(self) -> Verdict:
@@ -86,6 +88,12 @@ class DataCheck:
             "labeled": sum(case.label is not None for case in cohort.cases),
             "left_out": len({problem.case_id for problem in cohort.problems}),
         }
+
+    @property
+    def labeled_patients(self) -> int:
+        """How many patients have a case that is used and labeled: training takes two."""
+        cases = self.checked.cohort.cases if self.checked else ()
+        return len({case.patient for case in cases if case.label is not None})
 
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
         """Return what was found as JSON values.
@@ -122,5 +130,55 @@ def _seen(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 def render_data_check(check: DataCheck) -> str:
     """Render the page; it names cases and paths, so it stays in the hospital."""
-    template = page_environment().get_template("data_check.html.j2")
-    return template.render(check=check, verdict=_VERDICTS[check.verdict], light=LIGHT, dark=DARK)
+    groups = [group for group in check.groups if group.cases]
+    left_out: dict[str, list[Finding]] = defaultdict(list)
+    for finding in sorted(check.findings, key=lambda one: one.case_id or ""):
+        if finding.case_id is not None and finding.severity is Severity.ERROR:
+            left_out[finding.case_id].append(finding)
+    return (
+        page_environment()
+        .get_template("data_check.html.j2")
+        .render(
+            check=check,
+            folder=check.folder.absolute(),
+            created=datetime.fromtimestamp(check.created, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            verdict=list(_state_verdict(check)),
+            steps=list(_next_steps(check)),
+            whole=[finding for finding in check.findings if finding.case_id is None],
+            groups=groups,
+            left_out=left_out,
+            used=[group for group in groups if group.code.severity is not Severity.ERROR],
+            light=LIGHT,
+            dark=DARK,
+        )
+    )
+
+
+def _state_verdict(check: DataCheck) -> Iterator[str]:
+    used, left_out = check.counts["used"], check.counts["left_out"]
+    if check.verdict == "not_usable":
+        yield "This folder can't be used yet."
+    elif left_out:
+        are = "are" if left_out > 1 else "is"
+        yield f"{left_out} of {used + left_out} cases {are} left out of training. Used: {used}."
+    else:
+        yield f"Ready: every case is used, {used} in all."
+    if check.labeled_patients == 1:
+        yield "With a single labeled patient this hospital can evaluate a model, and not train one."
+
+
+def _next_steps(check: DataCheck) -> Iterator[str]:
+    if check.verdict == "not_usable":
+        yield "Mend what is said of the folder as a whole: nothing can be used before."
+    if check.counts["left_out"]:
+        yield (
+            "Mend the cases that are left out, or leave them as they are: training goes on without them, "
+            "unless they are more than the site tolerates (max_left_out in local/privacy.json; half of the "
+            "cases, where it isn't set)."
+        )
+    if check.verdict != "ready":
+        yield "Run the same command again. Only files that have changed are read again."
+        return
+    if any(finding.severity is Severity.WARNING for finding in check.findings):
+        yield "Have a look at the warnings below. Nothing has to be done about them before training."
+    yield "With the site's startup kit: consilium check-site KIT checks policy, network and machine as well."

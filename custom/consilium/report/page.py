@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.learning.settings import LearningSettings
 from consilium.learning.small_counts import count_text, total_text
-from consilium.report.codes import remedy
+from consilium.report.codes import meaning, remedy
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.study import StudyReport
 from consilium.report.tables import compare_models, cross_sites
@@ -73,6 +73,7 @@ def page_environment() -> Environment:
         duration=_duration,
         size=_size,
         png=_png,
+        meaning=meaning,
         remedy=remedy,
         count_text=count_text,
         total_text=total_text,
@@ -90,8 +91,11 @@ def _number(value: float | None, digits: int = 3) -> str:
 
 
 def _signed(value: float | None) -> str:
-    """Three digits with a sign."""
-    return "" if value is None else f"{value:+.3f}".replace("-", _MINUS)
+    """Three digits with a sign; a zero has none."""
+    if value is None:
+        return ""
+    rounded = round(value, 3)
+    return f"{rounded:+.3f}".replace("-", _MINUS) if rounded else "0.000"
 
 
 def _duration(seconds: float | None) -> str:

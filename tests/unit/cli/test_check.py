@@ -92,6 +92,16 @@ def test_a_folder_without_cases_can_not_be_used(run, tmp_path, files, finding):
     assert [one["code"] for one in json.loads(out)["findings"]] == [finding]
 
 
+@pytest.mark.parametrize("name", ["IM0001", "slice.dcm"])
+def test_dicom_is_recognized_by_its_content_and_what_to_do_is_said(run, tmp_path, name):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / name).write_bytes(bytes(128) + b"DICM" + bytes(20))
+    code, out, _ = run(folder)
+    assert code == 2
+    assert "convert each series to NIfTI" in " ".join(out.split())
+
+
 def test_unlabeled_cases_alone_are_not_enough(run, tmp_path):
     hospital = Hospital(tmp_path / "data")
     hospital.brats("A", values=None)

@@ -2,16 +2,23 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.layouts.base import FoundCases, Layout
 from consilium.data.layouts.brats import BRATS_2018, BRATS_2023
 from consilium.data.layouts.decathlon import DecathlonLayout
-from consilium.data.scan import describe_kinds
+from consilium.data.scan import describe_kinds, is_dicom
 
 __all__ = ["LAYOUTS", "FoundCases", "Layout", "detect_layout"]
 
 LAYOUTS: tuple[Layout, ...] = (BRATS_2018, BRATS_2023, DecathlonLayout())
+
+
+_DICOM_HINT: Final = (
+    "These are DICOM files: convert each series to NIfTI, for example with dcm2niix, register the images of "
+    "a case to one another and remove the skull."
+)
 
 
 def detect_layout(folder: Path, files: Sequence[Path]) -> Layout:
@@ -31,10 +38,11 @@ def detect_layout(folder: Path, files: Sequence[Path]) -> Layout:
     matching = [layout for layout in LAYOUTS if claimed[layout.name]]
     if not matching:
         wanted = "; ".join(f"{layout.name}: {layout.expects}" for layout in LAYOUTS)
+        dicom = f" {_DICOM_HINT}" if any(is_dicom(path) for path in files) else ""
         raise FolderError(
             ProblemCode.UNKNOWN_LAYOUT,
-            f"No known layout under {folder}. Found {describe_kinds(files) or 'no readable file'}. "
-            f"Looked for {wanted}.",
+            f"No known layout under {folder}. Found {describe_kinds(files) or 'no readable file'}."
+            f"{dicom} Looked for {wanted}.",
         )
     if len(matching) > 1:
         found = "; ".join(

@@ -68,7 +68,7 @@ def check_folder(
         cohort = read_cohort(folder, modalities=modalities, convention=convention, progress=progress)
     except FolderError as error:
         finding = Finding(code=error.code, case_id=None, detail=str(error))
-        return DataCheck(job.name, (finding,), None)
+        return DataCheck(folder, job.name, (finding,), None)
     try:
         checked = check_cohort(
             cohort, modalities=modalities, folder=state, workers=workers, progress=progress
@@ -77,9 +77,8 @@ def check_folder(
         raise ConfigurationError(
             f"Findings can't be kept in {state} ({error}). Name another folder with --state."
         ) from error
-    return DataCheck(
-        job.name, (*_whole_folder(checked, job, state), *checked.findings, *_grid(checked, job)), checked
-    )
+    findings = (*_whole_folder(checked, job, state), *checked.findings, *_grid(checked, job))
+    return DataCheck(folder, job.name, findings, checked)
 
 
 def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:
