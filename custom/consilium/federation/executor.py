@@ -28,6 +28,7 @@ from consilium.federation.tasks import (
     CHECK,
     PREPARE,
     REASON_HEADER,
+    REFUSAL_HEADER,
     REPORT_META,
     SUBMIT_MODEL,
     TRAIN,
@@ -103,6 +104,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         handler = handlers.get(task_name)
         if handler is None:
             return _refuse(ReturnCode.TASK_UNKNOWN, f"no task is named {task_name!r} here")
+        self._hear_refusal(shareable, fl_ctx)
         self._journal.start_task(task_name, shareable)
         try:
             reply = handler(shareable, fl_ctx, abort_signal)
@@ -122,6 +124,13 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
         self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
+
+    def _hear_refusal(self, shareable: Shareable, fl_ctx: FLContext) -> None:
+        """Take note that the server did not use this site's last answer, where the task says so."""
+        refusal = shareable.get_header(REFUSAL_HEADER)
+        if refusal:
+            self.log_error(fl_ctx, f"the server did not use the last answer: {refusal}", fire_event=False)
+            self._journal.note_refusal("server", str(refusal))
 
     def _decline(self, fl_ctx: FLContext, reason: str) -> Shareable:
         self._journal.note_refusal("site", reason)

@@ -47,8 +47,11 @@ class Refusals:
             fl_ctx: With the task's data and the context of the site that asked for it.
         """
         peer, task = fl_ctx.get_peer_context(), fl_ctx.get_prop(FLContextKey.TASK_DATA)
-        reason = peer and self._last.get(peer.get_identity_name())
-        if reason and task is not None:
+        if peer is None or task is None:
+            return
+        site = peer.get_identity_name()
+        reason = self.exclusion(site) or self._last.get(site)
+        if reason is not None:
             task.set_header(REFUSAL_HEADER, reason)
 
     def exclusion(self, site: str) -> str | None:

@@ -18,6 +18,8 @@ from consilium.federation.executor import SiteExecutor
 from consilium.federation.persistor import WeightsPersistor
 from consilium.federation.progress import ProgressReceiver
 from consilium.federation.quorum import QuorumSettings
+from consilium.federation.rules import AggregationSettings
+from consilium.federation.screening import ScreeningSettings
 from consilium.federation.tasks import PREPARE, SITE_STATE_EVENT, SUBMIT_MODEL, TRAIN, VALIDATE
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import JobRecipe, JobSettings, new_job
@@ -31,6 +33,14 @@ class FedAvgSettings(JobSettings):
     admission: AdmissionSettings | None = Field(
         default=None, description="Start only with a recent readiness check; default: without."
     )
+    aggregation: AggregationSettings = AggregationSettings()
+    screening: ScreeningSettings = ScreeningSettings()
+    rollback_margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Drop a round whose model's Dice is lower by more than this; default: never.",
+    )
     gpus_per_site: int = Field(
         default=0,
         ge=0,
@@ -40,7 +50,7 @@ class FedAvgSettings(JobSettings):
 
 
 class FedAvgRecipe(JobRecipe):
-    """Hospitals train one model; the server averages their updates, weighted by training cases.
+    """Hospitals train one model; the server combines their updates, by default weighted by training cases.
 
     Example:
         >>> recipe = FedAvgRecipe(FedAvgSettings(name="my_job", rounds=3))
@@ -65,6 +75,9 @@ class FedAvgRecipe(JobRecipe):
             min_sites=settings.min_sites,
             quorum=settings.quorum.model_dump(mode="json"),
             admission=settings.admission.model_dump(mode="json") if settings.admission else None,
+            aggregation=settings.aggregation.model_dump(mode="json"),
+            screening=settings.screening.model_dump(mode="json"),
+            rollback_margin=settings.rollback_margin,
         )
         job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")

@@ -19,6 +19,7 @@ from consilium.federation.tasks import (
     CHECK,
     PREPARE,
     REASON_HEADER,
+    REFUSAL_HEADER,
     REPORT_META,
     SITE_STATE_EVENT,
     SUBMIT_MODEL,
@@ -30,6 +31,7 @@ from consilium.federation.versions import component_versions
 from consilium.learning.weights import initial_weights
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
+from consilium.report.site_status import read_site_status
 from consilium.tasks import get_task
 
 from .flare import Engine
@@ -91,6 +93,19 @@ def test_preparing_answers_what_the_site_has_and_touches_no_model(executor, engi
     assert report.versions == component_versions()
     states = [data for event, data in engine.events if event == SITE_STATE_EVENT]
     assert from_shareable(states[-1]).data["state"] == "ready"
+
+
+def test_the_site_keeps_what_the_server_refused_for_its_people(executor, engine, tmp_path, caplog):
+    at_site(engine, site(tmp_path, ["P1", "P2", "P3"]))
+    executor.handle_event(EventType.START_RUN, engine.context)
+    asked = request()
+    asked.set_header(REFUSAL_HEADER, "its update is refused: it changes nothing")
+    execute(executor, engine, VALIDATE, asked)
+    (status,) = read_site_status(engine.workspace.get_root_dir())
+    assert [(one.by, one.reason) for one in status.refusals] == [
+        ("server", "its update is refused: it changes nothing")
+    ]
+    assert "did not use the last answer: its update is refused: it changes nothing" in caplog.text
 
 
 def check(executor, engine):

@@ -8,6 +8,8 @@ from nvflare.apis.shareable import Shareable
 from consilium.federation.refused import Refusals
 from consilium.federation.tasks import REFUSAL_HEADER
 
+EXCLUDED = "excluded from training after 3 refused answers in a row, the last: reason worst"
+
 
 def refused(*sites, limit=3):
     refusals = Refusals(limit)
@@ -43,9 +45,11 @@ def test_an_excluded_site_stays_so_after_the_server_was_restarted():
     assert "reason evil" in restarted.exclusion("evil")
 
 
-@pytest.mark.parametrize(("site", "told"), [("evil", "reason evil"), ("good", None), ("once", None)])
+@pytest.mark.parametrize(
+    ("site", "told"), [("evil", "reason evil"), ("good", None), ("once", None), ("worst", EXCLUDED)]
+)
 def test_a_site_hears_with_its_next_task_why_its_own_answer_was_refused(site, told):
-    refusals = refused("evil", "once")
+    refusals = refused("evil", "once", "worst", "worst", "worst")
     refusals.clear("once")
     context, peer, task = FLContext(), FLContext(), Shareable()
     peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
