@@ -125,9 +125,9 @@ def test_the_report_says_three_left_out_and_why(federation):
     assert told in page
     text = " ".join(page.replace('<span class="faint">', "").split())
     for reason in (
-        "missing modality. Add the missing image file to the case&#39;s folder",
-        "truncated. Copy the file from its source again",
-        "swapped modalities. Look at the images and name each by what it is",
+        "image missing (missing_modality). Add the missing image file to the case&#39;s folder",
+        "file incomplete or damaged (truncated). Copy the file from its source again",
+        "modalities look swapped (swapped_modalities). Look at the images and name each by what it is",
     ):
         assert f"<li>1 \N{MULTIPLICATION SIGN} {reason}" in text
     written = page + (federation.study.out / "report/report.json").read_text()

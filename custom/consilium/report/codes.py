@@ -17,6 +17,12 @@ def remedy(code: str) -> str:
     return problem.remedy if problem else "See the site's own log."
 
 
+def describe(code: str) -> str:
+    """Say what it is, with the code itself, under which the documentation and the site's files have it."""
+    problem = _known(code)
+    return f"{problem.summary} ({code})" if problem else code
+
+
 def meaning(code: str) -> str:
     """Say what becomes of the case."""
     problem = _known(code)

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.learning.settings import LearningSettings
 from consilium.learning.small_counts import count_text, total_text
-from consilium.report.codes import meaning, remedy
+from consilium.report.codes import describe, meaning, remedy
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.study import StudyReport
 from consilium.report.tables import compare_models, cross_sites
@@ -73,11 +73,11 @@ def page_environment() -> Environment:
         duration=_duration,
         size=_size,
         png=_png,
+        describe=describe,
         meaning=meaning,
         remedy=remedy,
         count_text=count_text,
         total_text=total_text,
-        codename=lambda code: code.replace("_", " "),
     )
     return environment
 

@@ -11,6 +11,7 @@ from consilium.report.summary import summarize_study
 from .study import baselines, federation, scores, site_round
 
 HOSTILE = "<script>alert('aster')</script>"
+TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class Page(HTMLParser):
@@ -107,16 +108,16 @@ def test_a_number_that_did_not_leave_its_hospital_is_few() -> None:
     record = federation(rounds=1, final_sites={})
     record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": None, "not_3d": 7})
     text = " ".join(Page(rendered(record)).text.split())
-    assert "7 or more few × truncated." in text
-    assert "7 × not 3d." in text
+    assert f"7 or more few {TIMES} file incomplete or damaged (truncated)." in text
+    assert f"7 {TIMES} wrong number of axes (not_3d)." in text
 
 
 def test_cases_left_out_come_with_a_remedy() -> None:
     record = federation(rounds=1, final_sites={})
     record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": 2, "of_another_version": 1})
     text = " ".join(Page(rendered(record)).text.split())
-    assert " truncated. Copy the file from its source again" in text
-    assert " of another version. See the site's own log." in text
+    assert f"2 {TIMES} file incomplete or damaged (truncated). Copy the file from its source again" in text
+    assert f"1 {TIMES} of_another_version. See the site's own log." in text
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,24 @@ def test_who_can_do_what_is_told_with_grid_labels_and_machine(record, text_of):
     assert "west no answer" in text
 
 
-@pytest.mark.parametrize("text_of", [page_text, terminal_text])
-def test_what_is_to_be_mended_is_told_with_count_and_remedy(record, text_of):
+@pytest.mark.parametrize(
+    ("text_of", "truncated", "flat", "slab"),
+    [
+        (terminal_text, "truncated", "not_3d", "partial_coverage"),
+        (
+            page_text,
+            "file incomplete or damaged (truncated)",
+            "wrong number of axes (not_3d)",
+            "part of the brain (partial_coverage)",
+        ),
+    ],
+)
+def test_what_is_to_be_mended_is_told_with_count_and_remedy(record, text_of, truncated, flat, slab):
     text = text_of(record)
-    assert f"north 3 truncated left out {TRUNCATED}" in text
-    assert re.search(r"north few not.3d left out Export one 3D volume per file", text)
-    assert re.search(r"north 4 partial.coverage used; have a look Use the whole volume", text)
-    assert re.search(r"north 1 from.the.future see the site's own log See the site's own log\.", text)
+    assert f"north 3 {truncated} left out {TRUNCATED}" in text
+    assert f"north few {flat} left out Export one 3D volume per file" in text
+    assert f"north 4 {slab} used; have a look Use the whole volume" in text
+    assert "north 1 from_the_future see the site's own log See the site's own log." in text
 
 
 def test_voxels_of_equal_edges_are_told_with_one_number():

@@ -79,8 +79,14 @@ def median(feature: FeatureRecord, site: str) -> float | None:
     return float(feature.centers(len(bins))[middle])
 
 
-def _site_row(record: StatisticsRecord, site: str) -> SiteRow:
+def _counted_nothing(record: StatisticsRecord, site: str) -> bool:
+    """Whether a hospital refused before it counted anything; its reason is above the table."""
     answer = record.sites.get(site)
+    return answer is not None and answer.reason is not None and answer.patients == 0 and not answer.left_out
+
+
+def _site_row(record: StatisticsRecord, site: str) -> SiteRow:
+    answer = None if _counted_nothing(record, site) else record.sites.get(site)
     scales = record.of_group("scale")
     return SiteRow(
         site=site,

@@ -27,7 +27,7 @@ class SiteAnswer(Record):
     left_out: dict[str, Count] = Field(default_factory=dict, description="Cases left out, by code.")
     label_convention: str | None = None
     min_count: int = Field(ge=1, description="Fewest patients that a number of this site is about.")
-    reason: str | None = Field(default=None, max_length=500, description="Why it has no statistics.")
+    reason: str | None = Field(default=None, max_length=2000, description="Why it has no statistics.")
     versions: dict[str, str] = Field(default_factory=dict)
 
 

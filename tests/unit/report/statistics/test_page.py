@@ -49,7 +49,19 @@ def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
         patients=4, cases=None, left_out={"truncated": None, "not_3d": 7}, min_count=5
     )
     text = read_text(render_statistics(one))
-    assert f"under 5 {TIMES} truncated; 7 {TIMES} not 3d" in text
+    assert (
+        f"under 5 {TIMES} file incomplete or damaged (truncated); 7 {TIMES} wrong number of axes (not_3d)"
+        in text
+    )
+
+
+def test_a_hospital_that_refused_stands_in_the_table_without_a_number():
+    one = record(SITES, missing={"west": "its disk is away"})
+    one.sites["west"] = SiteAnswer(min_count=3, reason="its disk is away")
+    text = read_text(render_statistics(one))
+    row = text[text.index("west", text.index("Left out")) :]
+    assert row.startswith("west \N{EN DASH} \N{EN DASH}")
+    assert "west" not in text[text.index("Intensities as the network sees them") :]
 
 
 def test_names_and_reasons_from_elsewhere_are_escaped():
