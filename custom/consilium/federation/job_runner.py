@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from nvflare.apis.client import Client
+from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import RunProcessKey, SiteType
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey, get_job_meta_study
 from nvflare.apis.job_scheduler_spec import DispatchInfo
+from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
 from nvflare.private.defs import ERROR_MSG_PREFIX
 from nvflare.private.fed.server.job_runner import JobRunner
@@ -37,6 +39,7 @@ class EnduringJobRunner(JobRunner):  # type: ignore[misc]
     def __init__(self, workspace_root: str) -> None:
         super().__init__(workspace_root)
         self.client_outcome_wait_timeout = _OUTCOME_SECONDS
+        self._deployed: dict[str, set[str]] = {}
 
     def fail_run(self, job_id: str, process_return_code: int, fl_ctx: FLContext) -> str:
         """Take note that a site's part of a job has failed, which FLARE takes for the end of the job."""
@@ -46,6 +49,12 @@ class EnduringJobRunner(JobRunner):  # type: ignore[misc]
             fire_event=False,
         )
         return ""
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Forget where a job was deployed when it has ended."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.JOB_COMPLETED:
+            self._deployed.pop(str(get_event_job_id(fl_ctx)), None)
 
     def sites_of(self, job: Job, fl_ctx: FLContext) -> list[Client]:
         """Return the connected sites that a job is meant for."""
@@ -76,21 +85,26 @@ class EnduringJobRunner(JobRunner):  # type: ignore[misc]
         app = _app_for(job, client.name) or ""
         dispatch = {client.name: DispatchInfo(app, requirements[client.name], token)}
         try:
-            self._take_in(job, client, engine)
-            fault = _fault(engine.start_client_job(job, dispatch, fl_ctx))
-            if fault and "does not exist" in fault:
+            former = self._take_in(job, client, engine)
+            deployed = self._deployed.setdefault(job.job_id, former)
+            if client.name not in deployed:
                 self._deploy_at(job, client, app, fl_ctx)
-                fault = _fault(engine.start_client_job(job, dispatch, fl_ctx))
-            if fault:
-                raise SiteNotStarted(fault)
+                deployed.add(client.name)
         except SiteNotStarted:
             engine.cancel_client_resources(checked, requirements, fl_ctx)
             raise
+        fault = _fault(engine.start_client_job(job, dispatch, fl_ctx))
+        if fault is not None:
+            deployed.discard(client.name)  # its disk may be a new one
+            raise SiteNotStarted(fault)
         with self.lock:
             self._pending_client_outcomes.setdefault(job.job_id, set()).add(client.name)
 
-    def _take_in(self, job: Job, client: Client, engine: object) -> None:
-        """Make the site, with the token of its session, a participant; the job's process asks who is."""
+    def _take_in(self, job: Job, client: Client, engine: object) -> set[str]:
+        """Make the site, with the token of its session, a participant; returns who was one before.
+
+        The job's process asks who they are.
+        """
         with engine.lock:  # type: ignore[attr-defined]
             run = engine.run_processes.get(job.job_id)  # type: ignore[attr-defined]
             if run is None:
@@ -99,6 +113,7 @@ class EnduringJobRunner(JobRunner):  # type: ignore[misc]
             others = {token: one for token, one in before.items() if one.name != client.name}
             run[RunProcessKey.PARTICIPANTS] = now = {**others, client.token: client}
             job.meta[JobMetaKey.JOB_CLIENTS.value] = [one.to_dict() for one in now.values()]
+            return {one.name for one in before.values()}
 
     def _deploy_at(self, job: Job, client: Client, app: str, fl_ctx: FLContext) -> None:
         admin = fl_ctx.get_engine().server.admin_server

@@ -1,6 +1,6 @@
 """The smallest FLARE that the parts of a job can live in: contexts, workspace and logs are FLARE's own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +21,34 @@ class Engine:
         folder: Becomes the workspace, with `local/` and `startup/`.
         components: Components by id; they see every event.
         clients: Names of the connected sites.
+        job_id: Of the job that runs.
+        meta: More of the job's meta data than its name.
     """
 
     def __init__(
-        self, folder: Path, components: dict[str, FLComponent] | None = None, clients: Sequence[str] = ()
+        self,
+        folder: Path,
+        components: dict[str, FLComponent] | None = None,
+        clients: Sequence[str] = (),
+        job_id: str = JOB_ID,
+        meta: Mapping[str, Any] | None = None,
     ) -> None:
         for name in ("local", "startup"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.local = folder / "local"
         self.workspace = Workspace(str(folder), site_name="north")
-        self.run_folder = Path(self.workspace.get_run_dir(JOB_ID))
+        self.run_folder = Path(self.workspace.get_run_dir(job_id))
         self.run_folder.mkdir(exist_ok=True)
         self.components = components or {}
         self.clients = [Client(name, "token") for name in clients]
         self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.events: list[tuple[str, Any]] = []
         self.on_event: Callable[[str, Any], None] = lambda event, data: None
-        self._manager = FLContextManager(engine=self, identity_name="north", job_id=JOB_ID)
+        self._manager = FLContextManager(engine=self, identity_name="north", job_id=job_id)
         self.context = self.new_context()
-        self.context.set_prop(FLContextKey.JOB_META, {"name": JOB_NAME}, private=True, sticky=True)
+        self.context.set_prop(
+            FLContextKey.JOB_META, {"name": JOB_NAME, **(meta or {})}, private=True, sticky=True
+        )
 
     def new_context(self) -> FLContext:
         return self._manager.new_context()
