@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import NoReturn
 
 import typer
 
@@ -22,7 +23,9 @@ from consilium.cli.report import EPILOG as REPORT_EPILOG
 from consilium.cli.report import report
 from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
 from consilium.cli.simulate import simulate
-from consilium.errors import ConsiliumError
+from consilium.cli.status import EPILOG as STATUS_EPILOG
+from consilium.cli.status import status
+from consilium.errors import Cancelled, ConsiliumError
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
@@ -39,6 +42,7 @@ app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
 app.command(epilog=CHECK_EPILOG)(check)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
+app.command(epilog=STATUS_EPILOG)(status)
 app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")
 app.add_typer(poc, name="poc")
@@ -52,6 +56,8 @@ def main() -> None:
     logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), format="%(name)s: %(message)s")
     try:
         app()
+    except Cancelled as error:
+        _end_interrupted(str(error))
     except ConsiliumError as error:
         typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
         sys.exit(WRONG_INPUT)
@@ -59,9 +65,9 @@ def main() -> None:
         # typer catches the interrupt of a running command and makes this exit code of it, without a word.
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
-        typer.secho(
-            "\nstopped; nothing runs on. The same command goes on where it stopped.",
-            fg=typer.colors.YELLOW,
-            err=True,
-        )
-        sys.exit(INTERRUPTED)
+        _end_interrupted("stopped; nothing runs on. The same command goes on where it stopped.")
+
+
+def _end_interrupted(message: str) -> NoReturn:
+    typer.secho(f"\n{message}", fg=typer.colors.YELLOW, err=True)
+    sys.exit(INTERRUPTED)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.errors import Cancelled
+
 if TYPE_CHECKING:
-    from consilium.poc.federation import PocStatus
+    from consilium.poc.federation import Poc, PocStatus
     from consilium.poc.trial import Ended
 
 NOT_COMPLETE = 1
@@ -32,7 +35,7 @@ Step by step:
   $ consilium poc down
 
 Exit code: 0 all sites took part to the end (of a readiness check: every site is ready), 1 the job is partial
-or failed, 2 what the message says.
+or failed, 2 what the message says, 130 stopped by Ctrl-C.
 """
 
 app = typer.Typer(
@@ -41,7 +44,7 @@ app = typer.Typer(
     help="Run FLARE's proof of concept: the server and three hospitals as real processes on this machine.",
 )
 
-Out = Annotated[Path, typer.Option(help="Folder of the POC; everything lies below it.")]
+Out = Annotated[Path, typer.Option(file_okay=False, help="Folder of the POC; everything lies below it.")]
 ProjectFile = Annotated[Path, typer.Option(help="FLARE project file: who takes part.")]
 Hospitals = Annotated[
     Path | None,
@@ -65,12 +68,15 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
     Jobs of an earlier POC in OUT are forgotten; downloaded results stay. `~/.nvflare` is not touched.
     """
     from consilium.poc.federation import Poc
+    from consilium.poc.processes import end_as_by_ctrl_c
     from consilium.poc.project import Project
     from consilium.poc.trial import find_hospitals, start
     from consilium.simulation.display import Display
 
+    end_as_by_ctrl_c()
     poc, wanted = Poc(out), Project.read(project)
-    with Display() as display:
+    anew = f"stopped; nothing runs on. {poc.command('up')} starts anew."
+    with _said_after_ctrl_c(anew), Display() as display:
         start(poc, wanted, find_hospitals(wanted, hospitals, poc.folder, display), display)
     typer.echo(poc.kits)
 
@@ -85,12 +91,12 @@ def submit(job: Job = _JOB, out: Out = _OUT) -> None:
     from consilium.poc.trial import run_job
     from consilium.simulation.display import Display
 
-    try:
-        with Display() as display:
-            ended = run_job(Poc(out), job, display)
-    except KeyboardInterrupt:
-        typer.echo("a submitted job goes on; `consilium poc status` shows it", err=True)
-        raise typer.Exit(NOT_COMPLETE) from None
+    poc = Poc(out)
+    goes_on = (
+        f"a submitted job goes on: {poc.command('status')} shows it, {poc.command('down')} stops everything."
+    )
+    with _said_after_ctrl_c(goes_on), Display() as display:
+        ended = run_job(poc, job, display)
     _finish(ended)
 
 
@@ -102,11 +108,13 @@ def status(
     """Show processes, sites, jobs and rounds; exit code 1 unless the server and all sites run."""
     from consilium.poc.federation import Poc
 
-    state = Poc(out).status()
+    poc = Poc(out)
+    with _said_after_ctrl_c("stopped; the POC is as it was."):
+        state = poc.status()
     if as_json:
         typer.echo(json.dumps(state.as_json(), indent=2))
     else:
-        _print_status(state)
+        _print_status(state, poc)
     raise typer.Exit(0 if state.up else NOT_COMPLETE)
 
 
@@ -125,14 +133,24 @@ def run(
 ) -> None:
     """Do all of it: synthetic hospitals, real processes, one job, the report; then stop everything."""
     from consilium.poc.federation import Poc
+    from consilium.poc.processes import end_as_by_ctrl_c
     from consilium.poc.project import Project
     from consilium.poc.trial import run_all
     from consilium.simulation.display import Display
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops everything, as Ctrl-C does
-    with Display() as display:
+    end_as_by_ctrl_c()
+    anew = "stopped; nothing runs on. The same command starts anew with the patients and caches made so far."
+    with _said_after_ctrl_c(anew), Display() as display:
         ended = run_all(Poc(out), Project.read(project), job, hospitals, display)
     _finish(ended)
+
+
+@contextmanager
+def _said_after_ctrl_c(message: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Cancelled(message) from None
 
 
 def _finish(ended: Ended) -> None:
@@ -143,10 +161,15 @@ def _finish(ended: Ended) -> None:
     raise typer.Exit(0 if ended.outcome.kind == "success" else NOT_COMPLETE)
 
 
-def _print_status(state: PocStatus) -> None:
+def _print_status(state: PocStatus, poc: Poc) -> None:
+    if not any(state.processes.values()):
+        typer.echo(f"nothing runs; {poc.command('up')} starts it")
+        return
     for name, pids in state.processes.items():
         listed = ", ".join(map(str, pids)) or "NOT running"
         typer.echo(f"{name}: {'processes ' if pids else ''}{listed}")
+    if not state.up:
+        typer.echo(f"{poc.command('down')} clears up what is left, and {poc.command('up')} starts it again")
     if state.jobs is None:
         typer.echo("jobs: the server does not answer")
         return
@@ -154,4 +177,4 @@ def _print_status(state: PocStatus) -> None:
     for job in state.jobs:
         typer.echo(f"{job.job_id} {job.name}: {job.status}{f' | {job.progress}' if job.progress else ''}")
     if not state.jobs:
-        typer.echo("jobs: none yet; `consilium poc submit` submits one")
+        typer.echo(f"jobs: none yet; {poc.command('submit')} submits one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from consilium.poc.command import FlareCommand, PocError, answer
-from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes
+from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes, uninterrupted
 from consilium.poc.project import Project
 from consilium.report.progress import JobProgress, describe_progress, read_progress
 
@@ -92,8 +93,8 @@ class Poc:
         """
         if self._project_file.exists() and self._processes():
             raise PocError(
-                f"the POC in {self.folder} runs already: `consilium poc status` shows it, "
-                "`consilium poc down` stops it, and --out starts another one in a folder of its own"
+                f"the POC in {self.folder} runs already: {self.command('status')} shows it, "
+                f"{self.command('down')} stops it, and another --out starts one beside it"
             )
         local = project.on_this_machine(hospitals, self.caches)
         local.write(self._project_file)
@@ -187,8 +188,8 @@ class Poc:
     def down(self) -> bool:
         """Stop everything, whatever state it is in; returns whether anything ran.
 
-        FLARE is asked first; what does not end is ended by its process id, job processes of a crashed
-        server included.
+        FLARE is asked first; what does not end, or Ctrl-C while FLARE is asked, is ended by process id, job
+        processes of a crashed server included.
 
         Raises:
             PocError: If there never was a POC in this folder.
@@ -197,10 +198,12 @@ class Poc:
         processes = self._processes()
         if not processes:
             return False
-        if any(one.is_parent and one.participant == project.server for one in processes):
-            with suppress(PocError):  # it fails on a job that a crash left RUNNING, and stops nothing then
-                self.flare.run("poc", "stop", timeout=_STOP_SECONDS)
-        self._end()
+        try:
+            if any(one.is_parent and one.participant == project.server for one in processes):
+                with suppress(PocError):  # it stops nothing where a crash left a job RUNNING
+                    self.flare.run("poc", "stop", timeout=_STOP_SECONDS)
+        finally:
+            self._end()
         return True
 
     def end(self) -> None:
@@ -215,8 +218,19 @@ class Poc:
             PocError: If there never was a POC in this folder.
         """
         if not self._project_file.exists():
-            raise PocError(f"there is no POC in {self.folder}; start one with `consilium poc up`")
+            raise PocError(f"there is no POC in {self.folder}; start one with {self.command('up')}")
         return Project.read(self._project_file)
+
+    def command(self, verb: str) -> str:
+        """Return a command for this POC as a message names it.
+
+        Args:
+            verb: Of `consilium poc`.
+        """
+        folder = self.folder
+        if folder.is_relative_to(Path.cwd()):
+            folder = folder.relative_to(Path.cwd())
+        return f"`consilium poc {verb} --out {shlex.quote(str(folder))}`"
 
     @property
     def kits(self) -> Path:
@@ -224,10 +238,9 @@ class Poc:
         return self.folder / "flare" / self.project().name / "prod_00"
 
     def _end(self) -> None:
-        processes = self._processes()
-        while processes:  # a script may have restarted its process in between
-            stop_processes(processes)
-            processes = self._processes()
+        with uninterrupted():  # who presses Ctrl-C once more shall not be left with half of them
+            while processes := self._processes():  # a script may have restarted its process in between
+                stop_processes(processes)
 
     def _processes(self) -> list[ParticipantProcess]:
         project = self.project()
@@ -235,10 +248,13 @@ class Poc:
 
     def _require_server(self) -> None:
         server = self.project().server
-        if not any(one.is_parent and one.participant == server for one in self._processes()):
+        processes = self._processes()
+        if not processes:
+            raise PocError(f"the POC in {self.folder} is down; {self.command('up')} starts it")
+        if not any(one.is_parent and one.participant == server for one in processes):
             raise PocError(
-                "the POC's server does not run: `consilium poc down` clears up what is left, and "
-                f"`consilium poc up` starts it again; its log is {self.kits / server / 'log.txt'}"
+                f"the POC's server does not run: {self.command('down')} clears up what is left, and "
+                f"{self.command('up')} starts it again; its log is {self.kits / server / 'log.txt'}"
             )
 
     def _jobs(self) -> list[JobState]:

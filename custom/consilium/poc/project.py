@@ -53,6 +53,10 @@ class Project:
                 f"{path} is not there; start `consilium poc` in a checkout of Consilium, or name the file: "
                 "--project FILE"
             ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path} can't be read: {error.strerror}; --project names a file"
+            ) from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is not YAML: {error}") from error
         participants = content.get("participants") if isinstance(content, dict) else None
@@ -130,7 +134,10 @@ def _only(path: Path, participants: list[dict[str, Any]], title: str, **wanted: 
         if all(one.get(key) == value for key, value in wanted.items())
     ]
     if len(names) != 1:
-        raise ConfigurationError(f"{path} names {len(names)} participants as {title}; a POC has one")
+        (key, value), *_ = wanted.items()
+        raise ConfigurationError(
+            f"{path} names {', '.join(names) or 'nobody'} as {title} (`{key}: {value}`); a POC has one"
+        )
     return names[0]
 
 

@@ -54,6 +54,11 @@ def find_hospitals(project: Project, folder: Path | None, out: Path, display: Di
         ConfigurationError: If a folder is missing, or a site is none of the demo's hospitals.
     """
     if folder is not None:
+        if not folder.is_dir():
+            raise ConfigurationError(
+                f"there is no folder {folder}; --hospitals names one that has a subfolder of cases for every "
+                f"site: {', '.join(project.sites)}"
+            )
         missing = [name for name in project.sites if not (folder / name).is_dir()]
         if missing:
             raise ConfigurationError(

@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import pytest
@@ -9,11 +10,12 @@ from consilium.report.records import FederationRecord
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, handlers):
     """Type a command; returns exit code, standard output and standard error."""
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["consilium", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "300")
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code or 0, *capsys.readouterr()
@@ -26,7 +28,55 @@ def test_without_a_poc_the_next_command_is_named(run, tmp_path, command):
     job = ("jobs/brain_tumor_fedavg",) if command == "submit" else ()
     code, _, err = run("poc", command, *job, "--out", tmp_path / "poc")
     assert code == 2
-    assert "consilium poc up" in err
+    assert f"`consilium poc up --out {tmp_path / 'poc'}`" in err
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A folder with a POC that does not run."""
+    (tmp_path / "poc").mkdir()
+    shutil.copy("poc/project.yml", tmp_path / "poc/project.yml")
+    return tmp_path / "poc"
+
+
+@pytest.mark.parametrize(("command", "ended"), [("submit", 2), ("status", 1)])
+def test_where_nothing_runs_the_next_command_is_named(run, stopped, command, ended):
+    code, out, err = run("poc", command, "--out", stopped)
+    assert code == ended
+    assert f"`consilium poc up --out {stopped}` starts it" in out + err
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "said"),
+    [
+        ("up", "find_hospitals", "nothing runs on"),
+        ("submit", "run_job", "a submitted job goes on"),
+        ("status", "Poc.status", "the POC is as it was"),
+        ("run", "run_all", "nothing runs on"),
+    ],
+)
+def test_after_ctrl_c_it_says_what_runs_on_and_how_to_go_on(run, stopped, monkeypatch, command, place, said):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    module = "federation" if "." in place else "trial"
+    monkeypatch.setattr(f"consilium.poc.{module}.{place}", interrupted)
+    code, _, err = run("poc", command, "--out", stopped)
+    assert code == 130
+    assert said in err
+
+
+def test_a_file_is_no_folder_for_a_poc(run, stopped):
+    code, _, err = run("poc", "up", "--out", stopped / "project.yml")
+    assert code == 2
+    assert "is a file" in err
+
+
+def test_a_missing_folder_of_hospitals_is_named(run, tmp_path):
+    code, _, err = run("poc", "up", "--out", tmp_path / "poc", "--hospitals", tmp_path / "nowhere")
+    assert code == 2
+    assert f"there is no folder {tmp_path / 'nowhere'}" in err
+    assert "aster, birch, dahlia" in err
 
 
 def test_hospitals_without_a_site_are_refused_before_anything_starts(run, tmp_path):

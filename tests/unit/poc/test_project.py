@@ -57,12 +57,21 @@ def test_a_site_without_a_folder_is_named(hospitals, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("a: [", "not YAML"), ("name: x", "no list of participants"), ("participants: []", "0 participants")],
+    [
+        ("a: [", "not YAML"),
+        ("name: x", "no list of participants"),
+        ("participants: []", "nobody as server \\(`type: server`\\)"),
+    ],
 )
 def test_what_is_no_project_is_said(tmp_path, text, said):
     (tmp_path / "project.yml").write_text(text)
     with pytest.raises(ConfigurationError, match=said):
         Project.read(tmp_path / "project.yml")
+
+
+def test_a_folder_is_no_project(tmp_path):
+    with pytest.raises(ConfigurationError, match="--project names a file"):
+        Project.read(tmp_path)
 
 
 def test_a_missing_project_says_where_to_start(tmp_path):
