@@ -37,7 +37,7 @@ def assess(
     """
     cohort = checked.cohort
     labeled = [case for case in cohort.cases if case.label is not None]
-    can, reason = _judge(checked, labeled, site, learning)
+    can, reason = judge_ability(checked, site, learning)
     noted = Counter(
         finding.code.value for finding in checked.findings if finding.severity is not Severity.ERROR
     )
@@ -57,10 +57,11 @@ def assess(
     )
 
 
-def _judge(
-    checked: CheckedCohort, labeled: Sequence[Case], site: SiteSettings, learning: LearningSettings
+def judge_ability(
+    checked: CheckedCohort, site: SiteSettings, learning: LearningSettings
 ) -> tuple[Ability, str | None]:
-    """Return what training would do here, and why that is not all: as `prepare_site` decides."""
+    """Return what a site can do with its cases, and why that is not all: as `prepare_site` decides."""
+    labeled = [case for case in checked.cohort.cases if case.label is not None]
     if not labeled:
         return "nothing", "no usable labeled case"
     split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)

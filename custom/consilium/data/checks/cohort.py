@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -88,6 +89,28 @@ def check_cohort(
     return _decide(cohort, checks)
 
 
+def recall_cohort(cohort: Cohort, *, modalities: Sequence[str], folder: Path) -> CheckedCohort | None:
+    """What `check_cohort` would return, from what it has kept of the very same files; nothing is written.
+
+    Every file is read once, to know that it is the same.
+
+    Args:
+        cohort: What `read_cohort` found.
+        modalities: Canonical names of the images that are used.
+        folder: Where `check_cohort` keeps what it finds.
+
+    Returns:
+        The cohort without the cases that have an error, and all findings; None if a case was not checked yet.
+    """
+    checks: dict[str, CaseCheck] = {}
+    for case in cohort.cases:
+        check = _recall(_Job(case, cohort.convention, tuple(modalities), folder / _FOLDER))
+        if check is None:
+            return None
+        checks[case.id] = check
+    return _decide(cohort, checks)
+
+
 @dataclass(frozen=True)
 class _Job:
     """One case to check."""
@@ -97,22 +120,36 @@ class _Job:
     modalities: tuple[str, ...]
     folder: Path
 
+    @cached_property
+    def kept(self) -> Path:
+        """Where the outcome is kept.
+
+        Raises:
+            CaseError: A file can't be read.
+        """
+        case = self.case
+        names = sorted({volume.path.name for volume in case.images.values()})
+        made_by = ("findings", CHECK_VERSION, case.id, *names, case.label and case.label.path.name)
+        return self.folder / f"{source_key(case, self.convention, self.modalities, made_by)}.json"
+
 
 def _run(job: _Job) -> tuple[str, CaseCheck]:
     """Check a case, or find what was kept of it."""
-    case = job.case
-    names = sorted({volume.path.name for volume in case.images.values()})
-    made_by = ("findings", CHECK_VERSION, case.id, *names, case.label and case.label.path.name)
+    check = _recall(job)
+    if check is None:
+        check = check_case(job.case, job.convention, job.modalities)
+        write_atomically(job.kept, check.model_dump_json().encode(), durable=False)
+    return job.case.id, check
+
+
+def _recall(job: _Job) -> CaseCheck | None:
+    """What was kept of a case, None if nothing was; a file that can't be read is a finding in any case."""
     try:
-        path = job.folder / f"{source_key(case, job.convention, job.modalities, made_by)}.json"
+        return CaseCheck.model_validate_json(job.kept.read_bytes())
     except CaseError as error:
-        return case.id, CaseCheck(findings=(Finding.from_problem(error.problem),))
-    try:
-        return case.id, CaseCheck.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        check = check_case(case, job.convention, job.modalities)
-        write_atomically(path, check.model_dump_json().encode(), durable=False)
-        return case.id, check
+        return CaseCheck(findings=(Finding.from_problem(error.problem),))
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None
 
 
 def _in_processes(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, CaseCheck]]:

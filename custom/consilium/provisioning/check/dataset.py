@@ -2,37 +2,48 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import shlex
 
 from consilium.data.case import ProblemCode
+from consilium.data.checks import CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.errors import DataError
+from consilium.federation.assessment import judge_ability
 from consilium.learning.participant import SiteSettings
+from consilium.learning.quarantine import left_out_by_code
 from consilium.learning.settings import LearningSettings
+from consilium.learning.small_counts import list_counts
 from consilium.provisioning.check.finding import Finding, Subject
+from consilium.provisioning.check.folder import default_state
 from consilium.tasks import get_task
 
 CASES = Subject("dataset.cases", "Cases can be used")
 LABELS = Subject("dataset.labels", "What labels mean is known")
 
 _MIN_TO_TRAIN = 2
+_ONE_PATIENT = "One patient can't be split into training and validation: this site will only evaluate"
+_CHECK = (
+    "look at the images first, then repeat this: consilium check DIR with the folder of local/privacy.json, "
+    "from this account.",
+)
 
 
 def check_dataset(
     site: SiteSettings, learning: LearningSettings, *, progress: Progress | None = None
 ) -> tuple[list[Finding], Cohort | None]:
-    """Read the folder as a job would before it preprocesses: names, label values, conventions.
+    """Read the folder's names and labels, and recall what an earlier check of its images found.
+
+    Images are not looked at here. Where `consilium check` or a job has looked at every case as it is now, the
+    counts are those that training would see.
 
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
     """
+    modalities = get_task(learning.task).modalities
     try:
         cohort = read_cohort(
-            site.dataset,
-            modalities=get_task(learning.task).modalities,
-            convention=site.label_convention,
-            progress=progress,
+            site.dataset, modalities=modalities, convention=site.label_convention, progress=progress
         )
     except DataError as error:
         failure = CASES.failed(
@@ -43,46 +54,79 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
-    return [_judge_cases(cohort, site), _judge_labels(cohort, site)], cohort
+    for folder in (default_state(), site.cache_dir):
+        checked = recall_cohort(cohort, modalities=modalities, folder=folder)
+        if checked is not None:
+            return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
+    return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort
 
 
-def _judge_cases(cohort: Cohort, site: SiteSettings) -> Finding:
-    labeled = [case for case in cohort.cases if case.label is not None]
-    patients = len({case.patient for case in labeled})
-    left_out = Counter(problem.code for problem in cohort.problems)
-    by_code = {code.value: count for code, count in sorted(left_out.items(), key=lambda item: item[0].value)}
-    data = {
-        "layout": cohort.layout,
-        "cases": len(cohort.cases),
-        "labeled": len(labeled),
-        "labeled_patients": patients,
-        "left_out": by_code,
-    }
-    seen = (
-        f"{len(labeled)} labeled cases of {patients} patients, {len(cohort.cases) - len(labeled)} unlabeled; "
-    )
-    seen += f"layout {cohort.layout}"
-    if by_code:
-        seen += f"; left out: {', '.join(f'{count} {code}' for code, count in by_code.items())}"
-    named = [problem.describe() for problem in cohort.problems]
-    remedies = " ".join(f"{code.value}: {code.remedy}" for code in ProblemCode if left_out[code])
-    if not labeled:
+def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> Finding:
+    """Judge cases that were looked at: nothing else is left out by a job."""
+    cohort = checked.cohort
+    seen = f"{_describe(cohort)}; every case was checked"
+    data, named = _count(cohort, checked=True), _name(cohort)
+    can, reason = judge_ability(checked, site, learning)
+    if can == "nothing":
         return CASES.failed(
-            seen,
-            remedies or "add labels to the cases: without any a site can neither train nor evaluate",
-            data=data,
-            cases=named,
+            f"{seen}. A job would be refused: {reason}", _mend(cohort), data=data, cases=named
         )
-    if site.role == "trains" and patients < _MIN_TO_TRAIN:
-        return CASES.warning(
-            f"{seen}. One patient can't be split into training and validation: this site will only evaluate",
-            " ".join(["add labeled cases of more patients.", remedies]).strip(),
-            data=data,
-            cases=named,
-        )
-    if by_code:
-        return CASES.warning(seen, remedies, data=data, cases=named)
+    if can == "evaluate" and site.role == "trains":
+        return CASES.warning(f"{seen}. {_ONE_PATIENT}", _mend(cohort), data=data, cases=named)
+    if cohort.problems:
+        return CASES.warning(seen, _mend(cohort), data=data, cases=named)
     return CASES.ok(seen, data=data)
+
+
+def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> Finding:
+    """Judge cases by their names and labels; images may leave more of them out."""
+    seen, remedy = f"{_describe(cohort)}; images NOT checked", _mend(cohort, *_CHECK)
+    data, named = _count(cohort, checked=False), _name(cohort)
+    details = [f"consilium check {shlex.quote(str(site.dataset))}"]
+    if site.label_convention:
+        details[0] += f" --convention {site.label_convention.value}"
+    patients = _labeled_patients(cohort)
+    if not patients:
+        return CASES.failed(seen, _mend(cohort), data=data, cases=named)
+    if site.role == "trains" and patients < _MIN_TO_TRAIN:
+        seen = f"{seen}. {_ONE_PATIENT}"
+    return CASES.warning(seen, remedy, details=details, data=data, cases=named)
+
+
+def _describe(cohort: Cohort) -> str:
+    labeled = sum(case.label is not None for case in cohort.cases)
+    seen = (
+        f"{labeled} labeled cases of {_labeled_patients(cohort)} patients, {len(cohort.cases) - labeled} "
+        f"unlabeled; layout {cohort.layout}"
+    )
+    by_code = left_out_by_code(cohort.problems)
+    return f"{seen}; left out: {list_counts(by_code)}" if by_code else seen
+
+
+def _count(cohort: Cohort, *, checked: bool) -> dict[str, object]:
+    return {
+        "layout": cohort.layout,
+        "checked": checked,
+        "cases": len(cohort.cases),
+        "labeled": sum(case.label is not None for case in cohort.cases),
+        "labeled_patients": _labeled_patients(cohort),
+        "left_out": left_out_by_code(cohort.problems),
+    }
+
+
+def _labeled_patients(cohort: Cohort) -> int:
+    return len({case.patient for case in cohort.cases if case.label is not None})
+
+
+def _name(cohort: Cohort) -> list[str]:
+    return [problem.describe() for problem in cohort.problems]
+
+
+def _mend(cohort: Cohort, *more: str) -> str:
+    """Say what to do about what is left out; where that is not it, that cases are missing."""
+    found = {problem.code for problem in cohort.problems}
+    lines = [*more, *(f"{code.value}: {code.remedy}" for code in ProblemCode if code in found)]
+    return " ".join(lines) if lines else "add labels, or labeled cases of more patients, to the folder"
 
 
 def _judge_labels(cohort: Cohort, site: SiteSettings) -> Finding:
