@@ -16,7 +16,12 @@ _FINAL = "the final validation"
 
 def list_cautions(federation: FederationRecord) -> list[str]:
     """Return one sentence for each thing that went otherwise than planned, the run first."""
-    return [*_about_run(federation), *_about_absences(federation), *_about_sites(federation)]
+    return [
+        *_about_run(federation),
+        *_about_rollbacks(federation),
+        *_about_absences(federation),
+        *_about_sites(federation),
+    ]
 
 
 def _about_run(federation: FederationRecord) -> Iterator[str]:
@@ -35,12 +40,18 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
         )
 
 
+def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
+    for record in federation.rounds:
+        if record.rolled_back is not None:
+            yield f"Round {record.number} was dropped: {record.rolled_back}."
+
+
 def _about_absences(federation: FederationRecord) -> Iterator[str]:
     missed: dict[tuple[str, str], list[str]] = defaultdict(list)
     asked = [(str(record.number), record.sites) for record in federation.rounds]
     for stage, sites in [*asked, (_FINAL, federation.final_sites)]:
         for site, one in sites.items():
-            if one.outcome in ("refused", "no answer"):
+            if one.outcome in ("refused", "excluded", "no answer"):
                 missed[site, _absence(one)].append(stage)
     for (site, absence), stages in sorted(missed.items()):
         yield f"{site} is missing from {_join_stages(stages, len(federation.rounds))}: {absence}."

@@ -84,6 +84,7 @@ class RoundSummary(_Part):
         description="The round's seconds beyond those of its slowest hospital."
     )
     scores: Scores | None = Field(description="Means over hospitals, of the model that this round made.")
+    rolled_back: str | None = Field(default=None, description="Why that model was dropped.")
     sites: dict[str, SiteInRound]
 
 

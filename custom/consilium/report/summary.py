@@ -137,6 +137,7 @@ def _summarize_round(record: RoundRecord) -> RoundSummary:
         seconds=record.seconds,
         overhead_seconds=record.seconds - max(tasks) if tasks else None,
         scores=mean_scores(record.scores.values()),
+        rolled_back=record.rolled_back,
         sites={
             site: _summarize_part(one, record.scores.get(site)) for site, one in sorted(record.sites.items())
         },

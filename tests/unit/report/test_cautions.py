@@ -27,6 +27,21 @@ def test_a_site_that_never_answers_is_missing_from_every_round() -> None:
     assert list_cautions(record) == ["cedar is missing from every round: no answer came."]
 
 
+def test_a_site_that_the_server_excluded_is_missing_from_the_rounds_since() -> None:
+    record = federation()
+    for one in record.rounds[3:]:
+        one.sites["birch"] = SiteRound(outcome="excluded", reason="excluded from training after 3 answers")
+    assert list_cautions(record) == [
+        "birch is missing from rounds 4, 5: excluded from training after 3 answers."
+    ]
+
+
+def test_a_round_whose_model_was_dropped_is_told_with_its_reason() -> None:
+    record = federation()
+    record.rounds[2].rolled_back = "its model scored 0.200 lower than the one before"
+    assert list_cautions(record) == ["Round 3 was dropped: its model scored 0.200 lower than the one before."]
+
+
 def test_cases_left_out_are_counted() -> None:
     record = federation()
     _replace(record, "cedar", left_out={"truncated": 1, "missing_modality": 2})
