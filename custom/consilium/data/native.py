@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from consilium.data.reading import StoredVolume, pick_3d, read_nifti
 from consilium.errors import DataError
 
 _MARGIN_VOXELS = 2
+_SPARSE = (slice(None, None, 8),) * 3
 # Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
 # not.
 _AFFINE_TOLERANCE_VOXELS = 0.25
@@ -107,7 +109,7 @@ def examine(case: Case, convention: LabelConvention | None, modalities: Sequence
     reference = None
     if label is not None and convention is not None:
         try:
-            reference = convention.to_tissue(label.array)
+            reference = _to_tissue(label.array, convention)
         except DataError as error:
             problems.add(ProblemCode.BAD_LABEL_VALUE, str(error))
     for name, image in placed.items():
@@ -170,6 +172,16 @@ def _read_label(case: Case, files: Mapping[Path, StoredVolume], problems: _Probl
         return None
 
 
+def _to_tissue(array: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
+    """Translate what is marked; the rest, most of a volume, is background in every convention."""
+    tissues = np.zeros_like(array, dtype=np.uint8)
+    marked = array != 0
+    if marked.any():
+        box = tuple(slice(first, last + 1) for first, last in extents(marked))
+        tissues[box] = convention.to_tissue(array[box])
+    return tissues
+
+
 def _check_contrast(volume: Volume, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, str]]:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = array.size - int(np.isfinite(array).sum())
@@ -179,8 +191,13 @@ def _check_contrast(volume: Volume, array: NDArray[Any]) -> Iterator[tuple[Probl
     only = high or low
     if not only:
         yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every voxel is 0."
-    elif not (low and high) and np.count_nonzero(array == only) == np.count_nonzero(array):
+    elif not (low and high) and all(_is_flat(part, only) for part in (array[_SPARSE], array)):
         yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every nonzero voxel is {only}."
+
+
+def _is_flat(array: NDArray[Any], only: float) -> bool:
+    """Whether every nonzero voxel has one value."""
+    return bool(np.count_nonzero(array == only) == np.count_nonzero(array))
 
 
 def _check_grid(path: Path, placed: StoredVolume, first: StoredVolume) -> Iterator[tuple[ProblemCode, str]]:
@@ -204,17 +221,14 @@ def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | N
     orientation = orientation_of(first.affine)
     images = {name: to_ras(image.array, orientation) for name, image in placed.items()}
     tissues = None if reference is None else to_ras(reference, orientation)
-    # In the images' own memory order: NIfTI files are column-major, and mixing both orders is slow.
-    marked = np.zeros_like(next(iter(images.values())), dtype=bool)
-    for array in images.values():
-        marked |= array != 0
-    if tissues is not None:
-        marked |= tissues != 0
-    start, stop = _bounding_box(marked)
+    # Everything stays in the images' memory order: NIfTI files are column-major, and mixing both is slow.
+    stored = [image.array for image in placed.values()] + ([] if reference is None else [reference])
+    marked = reduce(np.logical_or, (array != 0 for array in stored))
+    start, stop = _bounding_box(to_ras(marked, orientation))
     crop = crop_slices(start, stop)
     return NativeCase(
-        images={name: array[crop] for name, array in images.items()},
-        reference=None if tissues is None else np.ascontiguousarray(tissues[crop]),
+        images={name: array[crop].copy(order="K") for name, array in images.items()},
+        reference=None if tissues is None else tissues[crop].copy(order="K"),
         spacing_mm=spacing_ras(first.affine),
         file_shape=_shape3d(first.array.shape),
         file_affine=first.affine,
@@ -226,7 +240,7 @@ def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | N
 
 def _bounding_box(marked: NDArray[np.bool_]) -> tuple[Shape3D, Shape3D]:
     """First and one-past-last index of what is marked, plus the margin where the volume has room for it."""
-    bounds = list(_extents(marked))
+    bounds = extents(marked)
     start = [max(first - _MARGIN_VOXELS, 0) for first, _ in bounds]
     stop = [
         min(last + 1 + _MARGIN_VOXELS, size) for (_, last), size in zip(bounds, marked.shape, strict=True)
@@ -234,11 +248,15 @@ def _bounding_box(marked: NDArray[np.bool_]) -> tuple[Shape3D, Shape3D]:
     return _shape3d(tuple(start)), _shape3d(tuple(stop))
 
 
-def _extents(marked: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        indices = np.flatnonzero(marked.any(axis=others))
-        yield int(indices[0]), int(indices[-1])
+def extents(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last index of what is marked, along each axis.
+
+    Args:
+        marked: `(X, Y, Z)`, with something in it.
+    """
+    rows, column = np.any(marked, axis=2), np.any(marked, axis=(0, 1))
+    found = [np.flatnonzero(line) for line in (np.any(rows, axis=1), np.any(rows, axis=0), column)]
+    return [(int(indices[0]), int(indices[-1])) for indices in found]
 
 
 def _shape3d(shape: tuple[int, ...]) -> Shape3D:

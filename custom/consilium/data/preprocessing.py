@@ -97,7 +97,7 @@ def preprocess(
     )
     normalized = (torch.from_numpy(_normalize(array))[None] for array in native.images.values())
     image = torch.cat([resample(channel, geometry.task_shape) for channel in normalized])
-    reference = native.reference
+    reference = None if native.reference is None else np.ascontiguousarray(native.reference)
     return PreprocessedCase(
         image=image.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().numpy(),
         label=None if reference is None else resample_label(reference, geometry.task_shape),

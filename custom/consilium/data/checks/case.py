@@ -12,13 +12,13 @@ from consilium.data.checks.headers import check_headers
 from consilium.data.checks.intensity import check_extent, check_intensities, check_skull_strip
 from consilium.data.checks.modalities import check_duplicates, check_order
 from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
-from consilium.data.checks.registration import check_registration, edge_agreement
+from consilium.data.checks.registration import check_registration
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import Severity
 from consilium.data.labels import LabelConvention
 from consilium.data.native import examine
 
-CHECK_VERSION: Final = 2
+CHECK_VERSION: Final = 3
 """Raised when the same files would give other findings."""
 
 Check = Callable[[Subject], Iterator[Finding]]
@@ -55,7 +55,7 @@ def check_case(case: Case, convention: LabelConvention | None, modalities: Seque
         findings=tuple(findings),
         spacing_mm=subject.native.spacing_mm,
         images=image_digests(subject),
-        edges=edge_agreement(subject),
+        edges=dict(subject.edge_agreement),
         label=label_digest(subject),
         label_contrast=label_contrast(subject),
     )

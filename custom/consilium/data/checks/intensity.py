@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import Subject
+from consilium.data.checks.subject import BoolMap, Subject
 from consilium.data.codes import ProblemCode
 
 _NEGATIVE_SHARE = 1e-4
 _CLIPPED_SHARE = 5e-3
 _GRAY_LEVELS = 256
 _MAX_LEVEL = 255
-_SAMPLE = 50_000
+_SAMPLE_STEP = 4
 _BORDER_SHARE = 0.9
 _BRAIN_ML = 2200.0
 _BRAIN_ML_SPREAD = 400.0
@@ -29,19 +29,19 @@ _THICK_RATIO = 2.5
 def check_intensities(subject: Subject) -> Iterator[Finding]:
     """Negative, clipped and eight-bit images."""
     # One image may end at 255 by chance; two of a case do so when something saved them as bytes.
-    windowed = sum(float(image.max()) == _MAX_LEVEL for image in subject.native.images.values())
+    tops = {name: image.max() for name, image in subject.native.images.items()}
+    windowed = sum(float(top) == _MAX_LEVEL for top in tops.values())
     for name, image in subject.native.images.items():
-        values = image[subject.foreground[name]]
-        negative = float((values < 0).mean())
+        nonzero, top = np.count_nonzero(subject.foreground[name]), tops[name]
+        negative = np.count_nonzero(image < 0) / nonzero
         if negative > _NEGATIVE_SHARE:
             detail = f"{negative:.1%} of the nonzero voxels are negative."
             yield subject.finding(ProblemCode.NEGATIVE_INTENSITY, detail, modality=name)
-        top = values.max()
-        clipped = float((values == top).mean())
+        clipped = np.count_nonzero(image == top) / nonzero if top else 0.0
         if clipped > _CLIPPED_SHARE and subject.judgeable:
             detail = f"{clipped:.1%} of the nonzero voxels have the largest value, {top:g}."
             yield subject.finding(ProblemCode.CLIPPED_INTENSITY, detail, modality=name)
-        if subject.judgeable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(values)):
+        if subject.judgeable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(image)):
             yield subject.finding(
                 ProblemCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
             )
@@ -71,8 +71,7 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     if max(spacing) / min(spacing) > _THICK_RATIO:
         detail = "Voxels are " + " x ".join(f"{size:.2f}" for size in spacing) + " mm."
         yield subject.finding(ProblemCode.THICK_SLICES, detail)
-    union = np.logical_or.reduce(list(subject.foreground.values()))
-    profiles = [union.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
+    profiles = _profiles(subject.head)
     extent = [np.count_nonzero(profile) * size for profile, size in zip(profiles, spacing, strict=True)]
     if not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
         detail = "What is nonzero measures " + " x ".join(f"{size:.0f}" for size in extent) + " mm."
@@ -84,13 +83,20 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
         yield subject.finding(ProblemCode.PARTIAL_COVERAGE, detail)
 
 
-def _is_scaled_byte(values: NDArray[Any]) -> bool:
-    """Whether the values once were bytes: few levels, with wide or fractional gaps between them."""
-    if np.unique(values[:: max(1, values.size // _SAMPLE)]).size > _GRAY_LEVELS:
+def _is_scaled_byte(image: NDArray[Any]) -> bool:
+    """Whether the nonzero values once were bytes: few levels, with wide or fractional gaps between them."""
+    sample = image[(slice(None, None, _SAMPLE_STEP),) * 3]
+    if np.unique(sample).size > _GRAY_LEVELS + 1:
         return False
-    levels = np.unique(values)
+    levels = np.unique(image[image != 0])
     gap = float(np.median(np.diff(levels))) if levels.size > 1 else 1.0
     return levels.size <= _GRAY_LEVELS and (gap > 1.0 or not bool((levels == np.round(levels)).all()))
+
+
+def _profiles(head: BoolMap) -> list[NDArray[np.int64]]:
+    """Nonzero voxels in each slice along each axis."""
+    rows = head.sum(axis=2, dtype=np.int64)
+    return [rows.sum(axis=1), rows.sum(axis=0), head.sum(axis=(0, 1), dtype=np.int64)]
 
 
 def _cut_share(profile: NDArray[np.int64]) -> float:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import FloatMap, Subject, tumor_contrast
+from consilium.data.checks.subject import BoolMap, Subject, tumor_contrast
 from consilium.data.codes import ProblemCode
 from consilium.data.labels import Tissue
 
@@ -19,6 +21,7 @@ _MIN_ENHANCING_VOXELS = 15
 _CORRELATION_WEIGHT = 2.0
 _ENHANCEMENT_WEIGHT = 2.0
 _LIMIT = 4.0
+_SPARSE = (slice(None, None, 8),) * 3
 
 _TUMOR_CONTRAST = 1.5
 _MARGIN = 1.0
@@ -31,7 +34,7 @@ def check_duplicates(subject: Subject) -> Iterator[Finding]:
     """One image under the names of two modalities, voxel by voxel or up to scale."""
     images = subject.native.images
     for first, second in itertools.combinations(images, 2):
-        if np.array_equal(images[first], images[second]):
+        if all(np.array_equal(images[first][part], images[second][part]) for part in (_SPARSE, slice(None))):
             detail = f"{second} holds the same voxels as {first}."
             yield subject.finding(ProblemCode.DUPLICATE_MODALITY, detail, modality=second)
 
@@ -44,7 +47,8 @@ def check_order(subject: Subject) -> Iterator[Finding]:
     """
     if set(subject.modalities) != set(_FOUR) or not subject.judgeable:
         return
-    scores = {order: _fit(subject, dict(zip(_FOUR, order, strict=True))) for order in _orders()}
+    seen = _Contrasts.of(subject)
+    scores = {order: _fit(seen, order) for order in itertools.permutations(_FOUR)}
     best = max(scores, key=lambda order: scores[order])
     margin = scores[best] - scores[_FOUR]
     named = dict(zip(_FOUR, best, strict=True))
@@ -59,32 +63,64 @@ def check_order(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _orders() -> Iterator[tuple[str, ...]]:
-    return itertools.permutations(_FOUR)
+@dataclass(frozen=True)
+class _Contrasts:
+    """What the 24 namings are judged by, each number taken once.
 
+    Args:
+        csf: Image taken for T2, then image, to its mean where the sum of the other three is darkest.
+        correlation: Pair of images to their correlation in the brain without tumor.
+        tumor: Image to its median in the tumor; empty without one.
+        enhancing: The same of its enhancing part.
+    """
 
-def _fit(subject: Subject, named: Mapping[str, str]) -> float:
-    """How well the images fit when `named[modality]` is taken for that modality."""
-    t1, t1ce, t2, flair = (subject.contrast[named[modality]] for modality in _FOUR)
-    normal = subject.brain & ~subject.tumor
-    dark = (t1 + t1ce + flair)[normal]
-    csf = dark <= np.percentile(dark, _CSF_PERCENT)
-    in_csf = [float(image[normal][csf].mean()) for image in (t1, t1ce, t2, flair)]
-    fit = _limited(in_csf[2] - in_csf[3]) + _limited(in_csf[2] - (in_csf[0] + in_csf[1]) / 2)
-    fit += _CORRELATION_WEIGHT * float(np.corrcoef(t1[normal], t1ce[normal])[0, 1])
-    tumor = subject.tumor & subject.brain
-    if tumor.any():
-        fit += _limited(
-            sum(_median(image, tumor) for image in (flair, t2)) - _median(t1, tumor) - _median(t1ce, tumor)
+    csf: Mapping[str, Mapping[str, float]]
+    correlation: Mapping[frozenset[str], float]
+    tumor: Mapping[str, float]
+    enhancing: Mapping[str, float]
+
+    @classmethod
+    def of(cls, subject: Subject) -> _Contrasts:
+        normal = subject.brain & ~subject.tumor
+        images = {name: subject.contrast[name][normal] for name in _FOUR}
+        total = reduce(np.add, images.values())
+        csf = {}
+        for bright, image in images.items():
+            dark = total - image
+            darkest = dark <= np.percentile(dark, _CSF_PERCENT)
+            csf[bright] = {name: float(values[darkest].mean()) for name, values in images.items()}
+        correlations = np.corrcoef(list(images.values()))
+        correlation = {
+            frozenset((_FOUR[i], _FOUR[j])): float(correlations[i, j])
+            for i, j in itertools.combinations(range(len(_FOUR)), 2)
+        }
+        enhancing: BoolMap = np.zeros_like(normal)
+        if subject.tissues:
+            enhancing = subject.brain & (subject.tissues[Tissue.ENHANCING] > 0.5)
+        if np.count_nonzero(enhancing) <= _MIN_ENHANCING_VOXELS:
+            enhancing = np.zeros_like(normal)
+        return cls(
+            csf, correlation, _medians(subject, subject.tumor & subject.brain), _medians(subject, enhancing)
         )
-        enhancing = subject.brain & (subject.tissues[Tissue.ENHANCING] > 0.5)
-        if int(enhancing.sum()) > _MIN_ENHANCING_VOXELS:
-            fit += _limited(_ENHANCEMENT_WEIGHT * (_median(t1ce, enhancing) - _median(t1, enhancing)))
+
+
+def _fit(seen: _Contrasts, order: Sequence[str]) -> float:
+    """How well the images fit when they are taken for T1, T1ce, T2 and FLAIR in this order."""
+    t1, t1ce, t2, flair = order
+    csf = seen.csf[t2]
+    fit = _limited(csf[t2] - csf[flair]) + _limited(csf[t2] - (csf[t1] + csf[t1ce]) / 2)
+    fit += _CORRELATION_WEIGHT * seen.correlation[frozenset((t1, t1ce))]
+    if seen.tumor:
+        fit += _limited(seen.tumor[flair] + seen.tumor[t2] - seen.tumor[t1] - seen.tumor[t1ce])
+    if seen.enhancing:
+        fit += _limited(_ENHANCEMENT_WEIGHT * (seen.enhancing[t1ce] - seen.enhancing[t1]))
     return fit
 
 
-def _median(image: FloatMap, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
-    return float(np.median(image[mask]))
+def _medians(subject: Subject, mask: BoolMap) -> dict[str, float]:
+    if not mask.any():
+        return {}
+    return {name: float(np.median(subject.contrast[name][mask])) for name in _FOUR}
 
 
 def _limited(value: float) -> float:

@@ -47,13 +47,12 @@ def check_label(subject: Subject) -> Iterator[Finding]:
     if reference is None:
         return
     marked = reference != 0
-    count = int(marked.sum())
+    count = np.count_nonzero(marked)
     if count == 0:
         if subject.convention is not LabelConvention.BRATS_2024:  # after treatment nothing may be left
             yield subject.finding(ProblemCode.EMPTY_LABEL, "Every voxel of the label is 0.")
         return
-    union = np.logical_or.reduce(list(subject.foreground.values()))
-    outside = int((marked & ~union).sum()) / count
+    outside = np.count_nonzero(marked & ~subject.head) / count
     if outside > _OUTSIDE_SHARE:
         detail = f"{outside:.0%} of the label lie where every image is 0."
         yield subject.finding(ProblemCode.LABEL_OUTSIDE_BRAIN, detail)

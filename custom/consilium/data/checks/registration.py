@@ -27,10 +27,10 @@ def check_registration(subject: Subject) -> Iterator[Finding]:
     """Compare the edges of each image with those of the others: as they are, moved, mirrored and turned."""
     if not subject.judgeable or len(subject.modalities) < 2:
         return
-    edges, agreements = subject.edges, edge_agreement(subject)
+    edges = subject.edges
     for name, own in edges.items():
         others = [other for key, other in edges.items() if key != name]
-        agreement = agreements[name]
+        agreement = subject.edge_agreement[name]
         if agreement > _SURE_AGREEMENT:
             continue
         reference = cast(FloatMap, np.mean([other / other.std() for other in others], axis=0))
@@ -49,18 +49,6 @@ def check_registration(subject: Subject) -> Iterator[Finding]:
                 modality=name,
                 confidence=min(1.0, 0.5 + (_MIN_AGREEMENT - agreement) / 0.4),
             )
-
-
-def edge_agreement(subject: Subject) -> dict[str, float]:
-    """Modality to the largest correlation of its edges with those of another image of the case."""
-    if not subject.judgeable:
-        return {}
-    edges = subject.edges
-    return {
-        name: max(_correlation(own, other) for key, other in edges.items() if key != name)
-        for name, own in edges.items()
-        if len(edges) > 1
-    }
 
 
 def _better(own: FloatMap, reference: FloatMap, voxel_mm: tuple[float, float, float]) -> tuple[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Final, cast
 
 import numpy as np
@@ -65,10 +65,14 @@ class Subject:
         return {name: image != 0 for name, image in self.native.images.items()}
 
     @cached_property
+    def head(self) -> BoolMap:
+        """Where any modality is nonzero, on the native crop."""
+        return reduce(np.logical_or, self.foreground.values())
+
+    @cached_property
     def volume_ml(self) -> float:
         """Volume in which any modality is nonzero."""
-        union = np.logical_or.reduce(list(self.foreground.values()))
-        return float(union.sum() * np.prod(self.native.spacing_mm) / _MM3_PER_ML)
+        return float(np.count_nonzero(self.head) * np.prod(self.native.spacing_mm) / _MM3_PER_ML)
 
     @cached_property
     def judgeable(self) -> bool:
@@ -130,17 +134,26 @@ class Subject:
             for name, image in lifted.items()
         }
 
+    @cached_property
+    def edge_agreement(self) -> Mapping[str, float]:
+        """Modality to the largest correlation of its edges with those of another image of the case."""
+        if not self.judgeable or len(self.modalities) < 2:
+            return {}
+        agreement = np.corrcoef([edges.ravel() for edges in self.edges.values()], dtype=np.float32)
+        np.fill_diagonal(agreement, -1)
+        return {name: float(row.max()) for name, row in zip(self.edges, agreement, strict=True)}
+
     def _coarsen(self, array: NDArray[Any]) -> FloatMap:
         """Mean over blocks of `stride` voxels; what is left over at the far end is dropped."""
         coarse: NDArray[Any] = array
-        for axis, step in enumerate(self.stride):
+        for axis, step in reversed(list(enumerate(self.stride))):  # first the axis that is last in memory
             whole = coarse.shape[axis] // step * step
             before = (slice(None),) * axis
             total = coarse[(*before, slice(0, whole, step))].astype(np.float32)
             for offset in range(1, step):
                 total += coarse[(*before, slice(offset, whole, step))]
             coarse = total
-        return cast(FloatMap, coarse / np.float32(math.prod(self.stride)))
+        return np.ascontiguousarray(coarse / np.float32(math.prod(self.stride)))
 
 
 def _in_quartiles(image: FloatMap, normal: BoolMap) -> FloatMap:
