@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from consilium.data.case import Case
 from consilium.data.geometry import Geometry
 from consilium.data.labels import Tissue
 from consilium.data.preprocessing import PreprocessedCase
+from consilium.errors import DataError
 
 ENTRY_VERSION: Final = 1
 """Raised when the files of an entry change their form, so that older ones are built anew."""
@@ -29,13 +30,17 @@ _META, _IMAGE, _LABEL, _REFERENCE, _VOXELS = (
 _VOXELS_PER_TISSUE = 2048
 
 
+class UnreadableCase(DataError):
+    """A case that was preprocessed has gone from the disk since, or its files are damaged."""
+
+
 @dataclass(frozen=True)
 class CachedCase:
     """A preprocessed case, ready to cut patches from.
 
     Arrays are mapped anew at each access and nothing is kept open: a site with a thousand cases would
     otherwise run out of file descriptors, and a data loader's workers receive a few paths instead of
-    arrays.
+    arrays. Each access may raise `UnreadableCase`.
 
     Args:
         id: As in `Case`. Never leaves the site.
@@ -71,11 +76,17 @@ class CachedCase:
         """For each tissue but background in `label`, indices `(N, 3)` of up to 2048 of its voxels."""
         if not self.labeled:
             return {}
-        rows: NDArray[np.int16] = np.load(self.folder / _VOXELS, allow_pickle=False)
+        rows: NDArray[np.int16] = self._load(_VOXELS)
         return {Tissue(int(value)): rows[rows[:, 0] == value, 1:] for value in np.unique(rows[:, 0])}
 
     def _map(self, name: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        return self._load(name, mmap_mode="r")
+
+    def _load(self, name: str, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
+        try:
+            array: NDArray[Any] = np.load(self.folder / name, mmap_mode=mmap_mode, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UnreadableCase(f"its preprocessed {name} can no longer be read: {error}") from error
         return array
 
 

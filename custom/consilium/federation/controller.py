@@ -29,7 +29,14 @@ from consilium.federation.rollback import Rollback
 from consilium.federation.rules import AggregationSettings
 from consilium.federation.screening import Screening, ScreeningSettings
 from consilium.federation.site_controller import SiteController
-from consilium.federation.tasks import CHECKPOINT_EVENT, PREPARE, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.tasks import (
+    CHECKPOINT_EVENT,
+    PREPARE,
+    REPORT_META,
+    RUN_META,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.federation.versions import component_versions
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
@@ -371,6 +378,7 @@ class FederatedTraining(SiteController):
             metrics={} if weights is None else None,  # FLARE sends no model without either
             current_round=index,
             total_rounds=self.rounds,
+            meta={RUN_META: self._run_id()},
         )
         rules = self._quorum.settings if task == TRAIN else QuorumSettings()
         self.ask(
@@ -521,6 +529,10 @@ class FederatedTraining(SiteController):
     def _known_updates(self) -> Screening:
         assert self._screening is not None  # made in run()
         return self._screening
+
+    def _run_id(self) -> str:
+        resumed = self._running_record().resumed
+        return resumed[0].job if resumed else str(self.fl_ctx.get_job_id())
 
     def _running_record(self) -> FederationRecord:
         assert self._record is not None  # made first thing in run()

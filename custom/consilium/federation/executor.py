@@ -21,6 +21,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.data.case import CaseProblem
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.assessment import assess, hardware
+from consilium.federation.run_memory import memory_of_run
 from consilium.federation.site import read_site_settings
 from consilium.federation.site_journal import SiteJournal
 from consilium.federation.site_state import SiteState
@@ -30,6 +31,7 @@ from consilium.federation.tasks import (
     REASON_HEADER,
     REFUSAL_HEADER,
     REPORT_META,
+    RUN_META,
     SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
@@ -168,13 +170,13 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
         request = _read_request(shareable)
-        participant = self._get_participant(fl_ctx, abort)
+        participant = self._get_participant(request, fl_ctx, abort)
         return _to_reply(None, {}, _report(participant, None, time.monotonic() - started), request)
 
     def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
         model = _read_request(shareable)
-        participant = self._get_participant(fl_ctx, abort)
+        participant = self._get_participant(model, fl_ctx, abort)
         scores = self._score(participant, model.params, fl_ctx, abort, distances=False)
         result: TrainingResult | None = None
         if participant.data.role == "trains":
@@ -201,7 +203,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
         model = _read_request(shareable)
-        participant = self._get_participant(fl_ctx, abort)
+        participant = self._get_participant(model, fl_ctx, abort)
         scores = self._score(participant, model.params, fl_ctx, abort, distances=True)
         return _to_reply(None, scores, _report(participant, None, time.monotonic() - started), model)
 
@@ -210,7 +212,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             raise SiteRefusal("this site has not trained a model in this job")
         return DXO(DataKind.WEIGHTS, data=dict(self._local_weights)).to_shareable()
 
-    def _get_participant(self, fl_ctx: FLContext, abort: Signal) -> Participant:
+    def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
         """Prepare the site's data at the first task of the job; every later one finds it ready."""
         if self._participant is None:
             site = read_site_settings(fl_ctx)
@@ -229,7 +231,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 f"cases, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
-            self._participant = Participant(data, self._settings, site)
+            memory = memory_of_run(site.cache_dir, request.meta.get(RUN_META))
+            self._participant = Participant(data, self._settings, site, memory=memory)
         return self._participant
 
     def _log_problems(self, problems: Sequence[CaseProblem], fl_ctx: FLContext) -> None:

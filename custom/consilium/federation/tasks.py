@@ -23,6 +23,10 @@ VERSIONS_META: Final = "consilium.versions"
 SITE_STATE_EVENT: Final = "consilium_site_state"
 """Event by which a site says what it is doing."""
 
+RUN_META: Final = "consilium.run"
+"""Key of a task's meta under which the id of the job travels that the training began with: it stays the same
+when an interrupted job is continued."""
+
 RESUME_META: Final = "resume"
 """Key of a job's `meta.json`: the id of the interrupted job that it goes on from."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from consilium.data.cache import CachedCase
+from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import Cancelled
 from consilium.learning.device import Device
 from consilium.learning.predictor import Predictor
@@ -27,7 +27,7 @@ def evaluate(
     distances: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
-) -> list[Scores]:
+) -> list[Scores | None]:
     """Score weights on labeled cases, each on its own original voxels.
 
     Args:
@@ -41,27 +41,32 @@ def evaluate(
         on_case: Told cases done and cases in all.
 
     Returns:
-        The scores of each case, in the order of `cases`.
+        The scores of each case, in the order of `cases`; None for one that can no longer be read.
 
     Raises:
         Cancelled: Within one case after `cancelled` turned true.
     """
     predictor = Predictor(task, settings, weights, device)
-    scores = []
+    scores: list[Scores | None] = []
     for done, case in enumerate(cases):
         if cancelled():
             raise Cancelled(f"evaluation stopped at case {done} of {len(cases)}")
-        if case.reference is None:
-            raise ValueError("cases are judged against a reference; this one has none")
-        reference = to_regions(torch.from_numpy(case.reference.copy()), task.regions)
-        scores.append(
-            score_case(
-                predictor.regions(case),
-                reference,
-                task.regions,
-                spacing_mm=case.geometry.native_spacing_mm,
-                distances=distances,
-            )
-        )
+        try:
+            scores.append(_score(predictor, case, task, distances=distances))
+        except UnreadableCase:
+            scores.append(None)
         on_case(done + 1, len(cases))
     return scores
+
+
+def _score(predictor: Predictor, case: CachedCase, task: Task, *, distances: bool) -> Scores:
+    tissues = case.reference
+    if tissues is None:
+        raise ValueError("cases are judged against a reference; this one has none")
+    return score_case(
+        predictor.regions(case),
+        to_regions(torch.from_numpy(tissues.copy()), task.regions),
+        task.regions,
+        spacing_mm=case.geometry.native_spacing_mm,
+        distances=distances,
+    )

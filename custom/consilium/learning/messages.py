@@ -86,11 +86,13 @@ class Setup(_Message):
         learning: What the job decides.
         compute: What the site decides.
         train: The training cases.
+        memory: Folder in which the optimizer's moments outlive the processes; None for none.
     """
 
     learning: LearningSettings
     compute: ComputeSettings
     train: tuple[CachedCase, ...]
+    memory: Path | None = None
 
 
 class Train(_Message):
@@ -144,13 +146,14 @@ class Trained(_Message):
     loss: float
     steps: int
     seconds: float
+    unreadable: tuple[str, ...]
 
 
 class Scored(_Message):
-    """The scores of this process's cases, in their order."""
+    """The scores of this process's cases, in their order; None for one that can no longer be read."""
 
     kind: Literal["scored"] = "scored"
-    scores: list[Scores]
+    scores: list[Scores | None]
 
 
 class Stopped(_Message):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ from pydantic import Field
 
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case import CaseProblem
+from consilium.data.codes import ProblemCode
 from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
@@ -68,12 +69,14 @@ class SiteData:
         validation: Labeled cases that nobody trains on.
         problems: Cases left out. They name patients: they stay on the site.
         min_count: Counts below this, other than 0, stay there as well.
+        max_left_out: Share of the cases that may be left out.
     """
 
     train: tuple[CachedCase, ...]
     validation: tuple[CachedCase, ...]
     problems: tuple[CaseProblem, ...] = field(default=(), repr=False)
     min_count: int = 1
+    max_left_out: float = 1.0
 
     @property
     def role(self) -> Role:
@@ -84,6 +87,36 @@ class SiteData:
     def left_out(self) -> dict[str, Count]:
         """How many cases were left out, by the code of the reason: this may leave the site."""
         return suppress(left_out_by_code(self.problems), self.min_count)
+
+    def without(self, unreadable: Collection[str]) -> SiteData:
+        """Return the cases without those that could no longer be read.
+
+        Args:
+            unreadable: Their ids.
+
+        Raises:
+            SiteRefusal: If more are left out now than the site allows.
+        """
+        lost = [case.id for case in (*self.train, *self.validation) if case.id in unreadable]
+        if not lost:
+            return self
+        detail = "its preprocessed files could no longer be read; they are made anew with the next job"
+        problems = [CaseProblem(case, ProblemCode.UNREADABLE, detail) for case in lost]
+        for problem in problems:
+            _logger.warning("%s", problem.describe())
+        data = replace(
+            self,
+            train=tuple(case for case in self.train if case.id not in lost),
+            validation=tuple(case for case in self.validation if case.id not in lost),
+            problems=(*self.problems, *problems),
+        )
+        left_out, used = len(data.problems), len(data.train) + len(data.validation)
+        if left_out > self.max_left_out * (left_out + used):
+            raise SiteRefusal(
+                f"cases became unreadable during the job, and more than {self.max_left_out:.0%} of the cases "
+                f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})"
+            )
+        return data
 
 
 def prepare_site(
@@ -110,7 +143,7 @@ def prepare_site(
     )
     prepared = cache.prepare(checked.cohort, progress=progress, cancelled=cancelled)
     labeled = [case for case in prepared.cases if case.reference is not None]
-    data = SiteData((), tuple(labeled), prepared.problems, site.min_count)
+    data = SiteData((), tuple(labeled), prepared.problems, site.min_count, site.max_left_out)
     if not labeled:
         unlabeled = list_counts(suppress({"without a label": len(prepared.cases)}, site.min_count))
         raise SiteRefusal(
@@ -133,19 +166,27 @@ class Participant:
         data: The cases.
         learning: What the job decides.
         compute: What the site decides.
+        memory: Folder in which the optimizer's moments outlive this process; None for none.
 
     Raises:
         ConfigurationError: If the machine lacks what `compute` asks for.
         TrainingError: If the training processes don't start.
     """
 
-    def __init__(self, data: SiteData, learning: LearningSettings, compute: ComputeSettings) -> None:
+    def __init__(
+        self,
+        data: SiteData,
+        learning: LearningSettings,
+        compute: ComputeSettings,
+        *,
+        memory: Path | None = None,
+    ) -> None:
         self.data = data
         processes = _processes(data, learning, compute)
         self._learner: SingleProcess | WorkerGroup = (
-            WorkerGroup(learning, compute, data.train, size=processes)
+            WorkerGroup(learning, compute, data.train, size=processes, memory=memory)
             if processes > 1
-            else SingleProcess(learning, compute, data.train)
+            else SingleProcess(learning, compute, data.train, memory=memory)
         )
 
     def train(
@@ -156,14 +197,16 @@ class Participant:
         cancelled: Callable[[], bool] = lambda: False,
         on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
     ) -> TrainingResult:
-        """Train one round; see `Trainer.train`.
+        """Train one round; see `Trainer.train`. Cases that can no longer be read leave `data`.
 
         Raises:
-            SiteRefusal: If this site only evaluates.
+            SiteRefusal: If this site only evaluates, or too many of its cases can no longer be read.
         """
         if self.data.role == "evaluates":
             raise SiteRefusal("this site only evaluates")
-        return self._learner.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+        result = self._learner.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+        self.data = self.data.without(result.unreadable)
+        return result
 
     def score(
         self,
@@ -174,14 +217,19 @@ class Participant:
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores]:
-        """Score weights on the site's validation cases, or on others."""
-        return self._learner.score(
-            weights,
-            self.data.validation if cases is None else cases,
-            distances=distances,
-            cancelled=cancelled,
-            on_case=on_case,
+        """Score weights on the site's validation cases, or on others; those that can't be read leave `data`.
+
+        Raises:
+            SiteRefusal: If too many of the site's cases can no longer be read.
+        """
+        judged = self.data.validation if cases is None else cases
+        scores = self._learner.score(
+            weights, judged, distances=distances, cancelled=cancelled, on_case=on_case
         )
+        self.data = self.data.without(
+            [case.id for case, score in zip(judged, scores, strict=True) if score is None]
+        )
+        return [score for score in scores if score is not None]
 
     def close(self) -> None:
         """End the processes that were started for training."""

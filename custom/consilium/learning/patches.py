@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from consilium.data.cache import CachedCase
+from consilium.data.cached_case import CachedCase, UnreadableCase
+from consilium.errors import TrainingError
 from consilium.learning.ranks import BatchShare
 from consilium.learning.settings import LearningSettings
 
@@ -85,30 +85,48 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
         recipe: How to cut.
         seed: Two streams with the same cases, recipe, seed and worker count are equal.
         share: The rows of each batch to cut; the others are only drawn.
+        lost: For each case, uint8, whether it can't be read any more; cases without such a mark are used, and
+            those that turn out unreadable get one.
     """
 
     def __init__(
-        self, cases: Sequence[CachedCase], recipe: PatchRecipe, seed: int, share: BatchShare
+        self, cases: Sequence[CachedCase], recipe: PatchRecipe, seed: int, share: BatchShare, lost: Tensor
     ) -> None:
         super().__init__()
         self._cases = tuple(cases)
         self._recipe = recipe
         self._seed = seed
         self._share = share
+        self._lost = lost
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         random = np.random.default_rng([self._seed, number])
         # Each worker has cases of its own; where there are more workers than cases, some share.
-        cases = self._cases[number::workers] or self._cases
-        rows = itertools.cycle(range(self._share.batch_size))
+        everyone = range(len(self._cases))
+        mine = everyone[number::workers] or everyone
         own = self._share.rows
+        row = 0
         while True:
-            for index in random.permutation(len(cases)):
-                placement = self._recipe.place(cases[index], random)
-                if own.start <= next(rows) < own.stop:
-                    yield self._recipe.cut(cases[index], placement)
+            for index in random.permutation(len(mine)):
+                case = mine[index]
+                if self._lost[case]:
+                    continue
+                try:
+                    placement = self._recipe.place(self._cases[case], random)
+                    is_own = own.start <= row < own.stop
+                    patch = self._recipe.cut(self._cases[case], placement) if is_own else None
+                except UnreadableCase:
+                    self._lost[case] = 1
+                    continue
+                row = (row + 1) % self._share.batch_size
+                if patch is not None:
+                    yield patch
+            if all(self._lost[case] for case in mine):
+                mine = everyone
+                if self._lost.all():
+                    raise TrainingError("none of the training cases can be read any more")
 
 
 def patch_loader(
@@ -117,16 +135,18 @@ def patch_loader(
     *,
     seed: int,
     share: BatchShare,
+    lost: Tensor,
     workers: int,
     pin_memory: bool,
 ) -> DataLoader[tuple[Tensor, Tensor]]:
     """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8.
 
-    N is this process's share of the job's batch.
+    N is this process's share of the job's batch. What becomes unreadable is left out and marked in `lost`,
+    uint8 `(cases,)`, which has to lie in shared memory where there are workers.
     """
     recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
     return DataLoader(
-        PatchStream(cases, recipe, seed, share),
+        PatchStream(cases, recipe, seed, share, lost),
         batch_size=share.size,
         num_workers=workers,
         pin_memory=pin_memory,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from consilium.data.cache import CachedCase
 from consilium.errors import TrainingError
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
+from consilium.learning.optimizer_memory import OptimizerMemory
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.trainer import Schedule, Trainer, TrainingResult
 from consilium.learning.weights import Weights
@@ -22,16 +24,29 @@ class SingleProcess:
         learning: What the job decides.
         compute: What the site decides.
         cases: Labeled training cases; none at a site that only judges.
+        memory: Folder in which the optimizer's moments outlive this process; None for none.
     """
 
     def __init__(
-        self, learning: LearningSettings, compute: ComputeSettings, cases: Sequence[CachedCase]
+        self,
+        learning: LearningSettings,
+        compute: ComputeSettings,
+        cases: Sequence[CachedCase],
+        *,
+        memory: Path | None = None,
     ) -> None:
         self._learning = learning
         self._task = get_task(learning.task)
         self._device = open_device(compute)
         self._trainer = (
-            Trainer(self._task, learning, cases, self._device, loader_workers=compute.loader_workers)
+            Trainer(
+                self._task,
+                learning,
+                cases,
+                self._device,
+                loader_workers=compute.loader_workers,
+                memory=OptimizerMemory(memory) if memory else None,
+            )
             if cases
             else None
         )
@@ -57,7 +72,7 @@ class SingleProcess:
         distances: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[Scores]:
+    ) -> list[Scores | None]:
         """Score weights on labeled cases; see `evaluator.evaluate`."""
         return evaluate(
             self._task,

@@ -14,6 +14,7 @@ from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
+from consilium.learning.optimizer_memory import OptimizerMemory
 from consilium.learning.patches import change_contrast, patch_loader
 from consilium.learning.ranks import Ranks
 from consilium.learning.settings import LearningSettings
@@ -56,19 +57,22 @@ class TrainingResult:
         loss: Mean loss over the steps.
         steps: Optimizer steps made.
         seconds: Wall time of the steps, with cutting the patches.
+        unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.
     """
 
     weights: Weights
     loss: float
     steps: int
     seconds: float
+    unreadable: tuple[str, ...] = ()
 
 
 class Trainer:
     """Trains one network on one site's cases, round after round.
 
-    The optimizer's moments stay at the site from round to round. The learning rate follows the federation's
-    progress, so a site that joins late or returns is in step at once.
+    The optimizer's moments stay at the site from round to round, on its disk where there is a memory for
+    them. The learning rate follows the federation's progress, so a site that joins late or returns is in step
+    at once. A case that can no longer be read is left out of this round and of those after it.
 
     Args:
         task: What is learned.
@@ -78,6 +82,7 @@ class Trainer:
         loader_workers: Processes that cut patches.
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
+        memory: Where the moments outlive this process; None to keep them in it.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class Trainer:
         *,
         loader_workers: int = 0,
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+        memory: OptimizerMemory | None = None,
     ) -> None:
         if not cases:
             raise TrainingError("there is no labeled case to train on")
@@ -109,6 +115,10 @@ class Trainer:
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
+        self._memory = memory
+        self._moments_after: int | None = None  # rounds; None while they are those of a part of one
+        self._lost = torch.zeros(len(self._cases), dtype=torch.uint8)
+        self._lost.share_memory_()  # type: ignore[no-untyped-call]
 
     def train(
         self,
@@ -132,7 +142,8 @@ class Trainer:
         """
         set_weights(self._network, weights)
         self._network.train()
-        steps = self._settings.steps_per_round(len(self._cases))
+        steps = self._settings.steps_per_round(len(self._cases) - int(self._lost.sum()))
+        self._recall_moments(schedule.round_index)
         total_loss, started = 0.0, time.monotonic()
         batches = self._batches(schedule.round_index)
         for step in range(steps):
@@ -150,9 +161,20 @@ class Trainer:
                 )
             total_loss += loss
             on_step(step + 1, steps, loss)
-        return TrainingResult(
-            get_weights(self._network), total_loss / steps, steps, time.monotonic() - started
-        )
+        seconds = time.monotonic() - started
+        self._keep_moments(schedule.round_index + 1)
+        unreadable = tuple(case.id for case, lost in zip(self._cases, self._lost, strict=True) if lost)
+        return TrainingResult(get_weights(self._network), total_loss / steps, steps, seconds, unreadable)
+
+    def _recall_moments(self, rounds_done: int) -> None:
+        if self._memory is not None and self._moments_after != rounds_done:
+            self._memory.recall(rounds_done, self._optimizer, self._scaler)
+        self._moments_after = None
+
+    def _keep_moments(self, rounds_done: int) -> None:
+        self._moments_after = rounds_done
+        if self._memory is not None and self._ranks.rank == 0:
+            self._memory.keep(rounds_done, self._optimizer, self._scaler)
 
     def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
@@ -165,6 +187,7 @@ class Trainer:
             self._settings,
             seed=seed,
             share=self._share,
+            lost=self._lost,
             workers=self._loader_workers,
             pin_memory=pinned,
         )

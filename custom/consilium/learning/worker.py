@@ -34,6 +34,7 @@ from consilium.learning.messages import (
     Trained,
 )
 from consilium.learning.model_file import load_model, save_model
+from consilium.learning.optimizer_memory import OptimizerMemory
 from consilium.learning.ranks import Ranks
 from consilium.learning.trainer import Schedule, Trainer
 from consilium.tasks import get_task
@@ -96,6 +97,7 @@ class _Worker:
             device,
             loader_workers=setup.compute.loader_workers,
             ranks=ranks,
+            memory=OptimizerMemory(setup.memory) if setup.memory else None,
         )
 
     def serve(self) -> None:
@@ -121,7 +123,9 @@ class _Worker:
         )
         if self._ranks.rank == 0:
             save_model(self._folder.trained, result.weights, {})
-        return Trained(loss=result.loss, steps=result.steps, seconds=result.seconds)
+        return Trained(
+            loss=result.loss, steps=result.steps, seconds=result.seconds, unreadable=result.unreadable
+        )
 
     def _tell_step(self, step: int, steps: int, loss: float) -> None:
         self._site.send(Progress(done=step, total=steps, loss=loss))

@@ -43,7 +43,8 @@ class WorkerGroup:
 
     The processes start at once and live until `close`, with their optimizers' moments. Each takes a share of
     every batch, and the result is that of one process within rounding. When one dies or hangs, all are ended
-    and the round fails; the next round starts new ones, with new moments.
+    and the round fails; the next round starts new ones, with new moments where there is no
+    memory.
 
     Args:
         learning: What the job decides.
@@ -51,6 +52,7 @@ class WorkerGroup:
         cases: Labeled training cases; at least one.
         size: How many processes; at most the job's batch size.
         silence_s: See `SILENCE_S`.
+        memory: Folder in which the optimizer's moments outlive the processes; None for none.
 
     Raises:
         TrainingError: If the processes don't start.
@@ -64,12 +66,16 @@ class WorkerGroup:
         *,
         size: int,
         silence_s: float = SILENCE_S,
+        memory: Path | None = None,
     ) -> None:
         self._threads = max(1, (compute.cpu_threads or available_cores()) // size)
         own = {"device": device_name(compute), "cpu_threads": self._threads, "processes": "auto"}
         compute_fields = {name: getattr(compute, name) for name in ComputeSettings.model_fields}
         self._setup = Setup(
-            learning=learning, compute=ComputeSettings(**(compute_fields | own)), train=_absolute(cases)
+            learning=learning,
+            compute=ComputeSettings(**(compute_fields | own)),
+            train=_absolute(cases),
+            memory=memory.absolute() if memory else None,
         )
         self._size = size
         self._silence_s = silence_s
@@ -108,10 +114,12 @@ class WorkerGroup:
         with self._running() as processes:
             save_model(self._folder.received, weights, {})
             command = Train(round_index=schedule.round_index, rounds=schedule.rounds)
-            answer = self._ask(processes, command, cancelled, tell)[0]
-            assert isinstance(answer, Trained)
+            answers = self._ask(processes, command, cancelled, tell)
+            results = [answer for answer in answers if isinstance(answer, Trained)]
             trained, _ = load_model(self._folder.trained)
-            return TrainingResult(trained, answer.loss, answer.steps, answer.seconds)
+            unreadable = sorted({case for result in results for case in result.unreadable})
+            first = results[0]
+            return TrainingResult(trained, first.loss, first.steps, first.seconds, tuple(unreadable))
 
     def score(
         self,
@@ -121,7 +129,7 @@ class WorkerGroup:
         distances: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
-    ) -> list[Scores]:
+    ) -> list[Scores | None]:
         """Score weights on labeled cases, shared out over the processes; see `evaluator.evaluate`.
 
         Raises:

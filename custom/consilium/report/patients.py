@@ -55,7 +55,12 @@ def draw_patients(
         if not site.validation:
             continue
         scores = evaluate(task, learning, weights, site.validation, device, distances=False)
-        case, its_scores = pick_patient(site.validation, scores)
+        judged = [
+            (case, score) for case, score in zip(site.validation, scores, strict=True) if score is not None
+        ]
+        if not judged:
+            continue
+        case, its_scores = pick_patient([case for case, _ in judged], [score for _, score in judged])
         path = folder / f"patient_{name}.png"
         render_patient(
             case, predictor.regions(case), task.regions, path, modalities=task.modalities, title=name

@@ -43,7 +43,17 @@ def test_processes_cut_the_batches_that_one_process_cuts(tmp_path, batch, world,
     cases = [cached_case(tmp_path, random.integers(0, 4, (20, 24, 18)), name=f"P{i}") for i in range(3)]
 
     def batches(share):
-        loader = iter(patch_loader(cases, settings, seed=7, share=share, workers=workers, pin_memory=False))
+        loader = iter(
+            patch_loader(
+                cases,
+                settings,
+                seed=7,
+                share=share,
+                lost=torch.zeros(len(cases), dtype=torch.uint8),
+                workers=workers,
+                pin_memory=False,
+            )
+        )
         return [next(loader) for _ in range(4)]
 
     alone = batches(BatchShare(batch))

@@ -145,6 +145,37 @@ def test_a_participant_trains_and_judges(tmp_path):
     assert {"dice_tc", "dice_wt", "dice_et", "hd95_tc", "hd95_wt", "hd95_et"} == set(scores[0])
 
 
+def lose(case):
+    (case.folder / "image.npy").unlink()
+
+
+def test_cases_that_become_unreadable_are_left_out_and_counted(tmp_path, caplog):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5", "P6"])
+    participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
+    before = participant.data
+    lost = [before.train[0], before.validation[0]]
+    for case in lost:
+        lose(case)
+    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    scores = participant.score(start, distances=False)
+    participant.train(start, Schedule())
+    assert len(scores) == len(before.validation) - 1
+    assert participant.data.train == before.train[1:]
+    assert participant.data.validation == before.validation[1:]
+    assert participant.data.left_out == {"unreadable": 2}
+    assert all(case.id in caplog.text for case in lost)
+
+
+def test_too_many_unreadable_cases_end_the_site_s_part(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4"], max_left_out=0.2)
+    participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
+    lose(participant.data.train[0])
+    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    with pytest.raises(SiteRefusal, match="more than 20% of the cases") as caught:
+        participant.train(start, Schedule())
+    assert participant.data.train[0].id not in caught.value.public_reason
+
+
 def test_a_participant_that_only_evaluates_refuses_to_train(tmp_path):
     settings = site(tmp_path, role="evaluates")
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from consilium.data.labels import Tissue
+from consilium.errors import TrainingError
 from consilium.learning.patches import PatchRecipe, PatchStream, change_contrast, patch_loader
 from consilium.learning.ranks import BatchShare
 
@@ -85,8 +88,13 @@ def test_a_seed_repeats_a_change_of_contrast():
     assert not torch.equal(changed(images, 1), changed(images, 2))
 
 
-def stream(cases, seed, count=12, recipe=RECIPE):
-    patches = iter(PatchStream(cases, recipe, seed, BatchShare(1)))
+def nothing_lost(cases):
+    return torch.zeros(len(cases), dtype=torch.uint8)
+
+
+def stream(cases, seed, count=12, recipe=RECIPE, lost=None):
+    lost = nothing_lost(cases) if lost is None else lost
+    patches = iter(PatchStream(cases, recipe, seed, BatchShare(1), lost))
     return [next(patches) for _ in range(count)]
 
 
@@ -103,6 +111,43 @@ def test_every_case_comes_once_before_any_comes_again(tmp_path):
     epochs = [tuple(seen[start : start + 4]) for start in range(0, 40, 4)]
     assert all(sorted(epoch) == [1, 2, 3, 4] for epoch in epochs)
     assert len(set(epochs)) > 1  # not always in one order
+
+
+@pytest.mark.parametrize("file", ["image.npy", "label.npy", "voxels.npy"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:100])])
+def test_a_case_that_can_no_longer_be_read_is_left_out(tmp_path, file, damage):
+    cases = [cached_case(tmp_path, np.full(SIZE, tissue), name=f"P{tissue}") for tissue in (1, 2, 3)]
+    damage(cases[1].folder / file)
+    lost = nothing_lost(cases)
+    seen = [int(tissues.max()) for _, tissues in stream(cases, 0, count=20, lost=lost)]
+    assert sorted(seen) == [1] * 10 + [3] * 10
+    assert lost.tolist() == [0, 1, 0]
+
+
+def test_a_batch_is_complete_although_a_case_was_lost(tmp_path):
+    cases = [cached_case(tmp_path, np.full(SIZE, tissue), name=f"P{tissue}") for tissue in (1, 2, 3)]
+    (cases[0].folder / "image.npy").unlink()
+    settings = LEARNING.model_copy(update={"batch_size": 2, "patch_voxels": SIZE})
+    loader = patch_loader(
+        cases,
+        settings,
+        seed=0,
+        share=BatchShare(2),
+        lost=nothing_lost(cases),
+        workers=0,
+        pin_memory=False,
+    )
+    batches = iter(loader)
+    seen = [next(batches)[1].amax(dim=(1, 2, 3)).tolist() for _ in range(6)]
+    assert all(len(batch) == 2 for batch in seen)
+    assert {tissue for batch in seen for tissue in batch} == {2, 3}
+
+
+def test_without_any_case_left_the_round_stops(tmp_path):
+    case = cached_case(tmp_path, np.full(SIZE, 1))
+    (case.folder / "image.npy").unlink()
+    with pytest.raises(TrainingError, match="none of the training cases"):
+        stream([case], 0)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -133,7 +178,15 @@ def test_a_case_without_tumor_still_gives_patches(tmp_path):
 def test_a_loader_stacks_patches(tmp_path):
     settings = LEARNING.model_copy(update={"batch_size": 3})
     case = cached_case(tmp_path, random_label((20, 20, 20)))
-    loader = patch_loader([case], settings, seed=0, share=BatchShare(3), workers=0, pin_memory=False)
+    loader = patch_loader(
+        [case],
+        settings,
+        seed=0,
+        share=BatchShare(3),
+        lost=nothing_lost([case]),
+        workers=0,
+        pin_memory=False,
+    )
     image, tissues = next(iter(loader))
     assert image.shape == (3, 4, 16, 16, 16)
     assert tissues.shape == (3, 16, 16, 16)

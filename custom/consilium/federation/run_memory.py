@@ -1,0 +1,32 @@
+"""Where a site keeps what has to outlive its processes while a training runs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+from nvflare.apis.job_def import is_valid_job_id
+
+_FOLDER: Final = "runs"
+_KEPT: Final = 3
+"""Trainings whose memory is kept: an interrupted one may be resumed after another has run."""
+
+
+def memory_of_run(cache_dir: Path, run: Any) -> Path | None:
+    """Return the folder for a training's memory, and remove those of the oldest trainings.
+
+    Args:
+        cache_dir: The site's.
+        run: The id of the job that the training began with, as the server tells it. It comes over the wire
+            and becomes the name of a folder, so anything but a job id means no memory; the simulator's jobs
+            have no such id.
+    """
+    if not isinstance(run, str) or not is_valid_job_id(run):
+        return None
+    folder = cache_dir / _FOLDER / run
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.touch()  # it is the youngest now
+    for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
