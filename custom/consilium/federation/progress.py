@@ -63,6 +63,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._folder: Path | None = None
         self._progress = JobProgress(started=time.time())
         self._rounds_timed = 0
+        self._trained: set[str] = set()
         self._handlers: dict[str, Callable[[FLContext], None]] = {
             TASK_ASKED: self._note_task,
             TASK_CLOSING: self._note_deadline,
@@ -146,12 +147,14 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         counts = list(report.left_out.values())
         site.used = report.train_cases + report.validation_cases
         site.left_out = None if None in counts else sum(count or 0 for count in counts)
-        site.rounds_used += self._progress.task == TRAIN and report.role == "trains"
+        if self._progress.task == TRAIN and report.role == "trains":
+            self._trained.add(data["site"])
 
     def _note_refusal(self, fl_ctx: FLContext) -> None:
         data = event_data(fl_ctx)
         site = self._site(data["site"])
         site.answer, site.problem = "refused", self._problem(_clean(data["reason"], _LONGEST_REASON))
+        self._trained.discard(data["site"])
 
     def _problem(self, reason: str) -> Problem:
         progress = self._progress
@@ -165,6 +168,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         progress.attempt = progress.attempt + 1 if number == progress.round else 1
         progress.round, progress.rounds = number, fl_ctx.get_prop(AppConstants.NUM_ROUNDS)
         progress.round_started = time.time()
+        self._trained.clear()
 
     def _end_round(self, fl_ctx: FLContext) -> None:
         progress = self._progress
@@ -172,6 +176,8 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._rounds_timed += 1
         mean = progress.round_seconds or 0.0
         progress.round_seconds = mean + (seconds - mean) / self._rounds_timed
+        for name in self._trained:
+            self._site(name).rounds_used += 1
 
     def _judge(self, fl_ctx: FLContext) -> None:
         if self._folder is None:

@@ -14,6 +14,7 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.app_constant import AppConstants
 
 from consilium.federation.job_outcomes import JOB_ENDED_TOPIC
+from consilium.federation.metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.tasks import TRAIN
 from consilium.learning.participant import SiteData, SiteSettings
 from consilium.learning.quarantine import QUARANTINE_FILE
@@ -25,6 +26,8 @@ _KEPT_REFUSALS = 20
 class SiteJournal:
     """Writes down what this site does in a job, so that `consilium status --site KIT` can show it.
 
+    The same goes as metrics to the hospital's own monitoring, if its `resources.json` names one.
+
     The file is read at the hospital, with or without a network, while the job runs and afterwards. It never
     leaves the site.
     """
@@ -32,6 +35,7 @@ class SiteJournal:
     def __init__(self) -> None:
         self._status: SiteStatus | None = None
         self._workspace = Path()
+        self._metrics: MetricsPublisher | None = None
 
     def begin(self, fl_ctx: FLContext) -> None:
         """Open the record of a job, and listen for the server's word on how it ended.
@@ -52,6 +56,8 @@ class SiteJournal:
         for one in before:
             self._status.rounds_trained, self._status.refusals = one.rounds_trained, one.refusals
         self._save()
+        self._metrics = MetricsPublisher(fl_ctx, SITE_METRICS)
+        self._publish("own_running", 1)
         engine.register_aux_message_handler(topic=JOB_ENDED_TOPIC, message_handle_func=self._hear)
 
     def start_task(self, task: str, shareable: Shareable) -> None:
@@ -64,6 +70,8 @@ class SiteJournal:
         self._status.task = task
         if task == TRAIN and isinstance(index, int) and isinstance(rounds, int):
             self._status.round, self._status.rounds = index + 1, rounds
+            self._publish("own_round", index + 1)
+        self._publish("own_tasks", 1, task=task)
         self._save()
 
     def tell(self, state: str, done: int, total: int) -> None:
@@ -84,6 +92,8 @@ class SiteJournal:
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
         self._status.left_out_file = str(site.cache_dir / QUARANTINE_FILE)
+        self._publish("own_cases_used", len(data.train) + len(data.validation))
+        self._publish("own_cases_left_out", len(data.problems))
         self._save()
 
     def note_training(self) -> None:
@@ -104,12 +114,14 @@ class SiteJournal:
             by=by, reason=reason, task=self._status.task, round=self._status.round, time=time.time()
         )
         self._status.refusals = [*self._status.refusals, refusal][-_KEPT_REFUSALS:]
+        self._publish("own_refusals", 1, by=by)
         self._save()
 
     def end(self) -> None:
         """Close the record."""
         if self._status is not None and self._status.ended is None:
             self._status.ended = time.time()
+            self._publish("own_running", 0)
             self._save()
 
     def _hear(self, topic: str, request: Shareable, fl_ctx: FLContext) -> Shareable:
@@ -118,6 +130,10 @@ class SiteJournal:
             self._status.outcome = outcome
             self._save()
         return make_reply(ReturnCode.OK)
+
+    def _publish(self, name: str, value: float, **tags: str) -> None:
+        if self._metrics is not None:
+            self._metrics.publish(name, value, **tags)
 
     def _save(self) -> None:
         if self._status is not None:

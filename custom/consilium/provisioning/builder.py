@@ -19,6 +19,7 @@ from consilium.federation.site import PROPERTY
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (
+    MetricsTarget,
     SiteFilter,
     SiteKind,
     authorization_policy,
@@ -49,6 +50,8 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         task_data_filters: Site-enforced filters of what arrives, each with `path` and `args`.
         task_result_filters: Site-enforced filters of what leaves.
         log_level: Of all sites.
+        metrics: `host` and `port` of the StatsD daemon to which the server sends its jobs' metrics, see
+            `provision/monitoring/README.md`; none are sent without it.
 
     Raises:
         ConfigurationError: If an argument can't be used.
@@ -60,12 +63,16 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         task_data_filters: Sequence[Mapping[str, Any]] = (),
         task_result_filters: Sequence[Mapping[str, Any]] = (),
         log_level: LogLevel = "INFO",
+        metrics: Mapping[str, Any] | None = None,
     ) -> None:
         if log_level not in get_args(LogLevel):
             raise ConfigurationError(
                 f"SitePolicyBuilder: log_level is {log_level!r}; allowed: {', '.join(get_args(LogLevel))}"
             )
         self._log_level = log_level
+        self._metrics = (
+            None if metrics is None else MetricsTarget.parse(metrics, source="SitePolicyBuilder, metrics")
+        )
         self._data_filters = _parse_filters(task_data_filters, "task_data_filters")
         self._result_filters = _parse_filters(task_result_filters, "task_result_filters")
         self._default = SiteSettings.parse(site, source="SitePolicyBuilder, site") if site else None
@@ -86,7 +93,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             ConfigurationError: If FLARE wrote its files in another form than that of 2.9.
         """
         server = project.get_server()
-        self._write_policy(server, ctx, kind="server", stream_logs=False)
+        self._write_policy(server, ctx, kind="server", stream_logs=False, metrics=self._metrics)
         _tell_storage(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
         for client in project.get_clients():
             stream_logs = client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
@@ -99,7 +106,13 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             )
 
     def _write_policy(
-        self, site: Participant, ctx: ProvisionContext, *, kind: SiteKind, stream_logs: bool
+        self,
+        site: Participant,
+        ctx: ProvisionContext,
+        *,
+        kind: SiteKind,
+        stream_logs: bool,
+        metrics: MetricsTarget | None = None,
     ) -> None:
         local = Path(ctx.get_local_dir(site))
         resources = local / WorkspaceConstants.DEFAULT_RESOURCES_CONFIG
@@ -107,7 +120,9 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         try:
             write_json(
                 resources,
-                site_resources(json.loads(resources.read_text()), kind=kind, stream_logs=stream_logs),
+                site_resources(
+                    json.loads(resources.read_text()), kind=kind, stream_logs=stream_logs, metrics=metrics
+                ),
             )
             write_json(logs, _log_config(json.loads(logs.read_text()), self._log_level))
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from consilium.federation.continuation import JobContinuation
 from consilium.federation.durable_rounds import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
+from consilium.federation.job_outcomes import JobOutcomes
 from consilium.federation.job_validator import JobValidator
 from consilium.federation.server_guard import ServerGuard
 from consilium.federation.site import PROPERTY
@@ -33,7 +34,16 @@ SCOPE = "hospital"
 
 SiteKind = Literal["server", "client"]
 
+_REPORTER = "nvflare.fuel_opt.statsd.statsd_reporter.StatsDReporter"
+
 _RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "get_job_log", "view", "operate")
+
+
+class MetricsTarget(Settings):
+    """Where the server sends its jobs' metrics: a StatsD daemon, or Prometheus' statsd_exporter."""
+
+    host: str = Field(default="localhost", min_length=1, description="Name or address.")
+    port: int = Field(default=9125, ge=1, le=65535, description="UDP port.")
 
 
 class SiteFilter(Settings):
@@ -93,7 +103,11 @@ def write_site_policy(
 
 
 def site_resources(
-    default: Mapping[str, Any], *, kind: SiteKind, stream_logs: bool = False
+    default: Mapping[str, Any],
+    *,
+    kind: SiteKind,
+    stream_logs: bool = False,
+    metrics: MetricsTarget | None = None,
 ) -> dict[str, Any]:
     """Return FLARE's resources of a site with our policy in them.
 
@@ -101,6 +115,7 @@ def site_resources(
         default: What FLARE's provisioning writes for this site.
         kind: Of the site.
         stream_logs: Whether a hospital's log files may be streamed to the server.
+        metrics: Where the server sends its jobs' metrics; None to send none. A hospital sends none.
 
     Raises:
         KeyError: If the server's resources are not of the form that FLARE 2.9 writes.
@@ -122,10 +137,21 @@ def site_resources(
         for name, component in (
             ("guard", ServerGuard),
             ("job_continuation", JobContinuation),
+            ("job_outcomes", JobOutcomes),
             ("site_return", SiteReturn),
         )
     ]
+    if metrics is not None:
+        resources["components"].append(metrics_reporter(metrics))
     return resources
+
+
+def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:
+    """Return the component that sends what is published in its process to a StatsD daemon.
+
+    It is FLARE's own; its code needs the package `datadog`, which `consilium[monitoring]` installs.
+    """
+    return {"id": "metrics_reporter", "path": _REPORTER, "args": target.model_dump(mode="json")}
 
 
 def authorization_policy(kind: SiteKind) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from nvflare.recipe.spec import Recipe
 from pydantic import Field
 from typing_extensions import Self
 
+from consilium.federation.metrics import JobMetrics
+from consilium.federation.progress import ProgressReceiver
 from consilium.settings import Settings
 
 
@@ -55,10 +57,12 @@ class JobRecipe(Recipe):  # type: ignore[misc]
 
 
 def new_job(settings: JobSettings) -> FedJob:
-    """Return a job without any parts, which brings no code."""
+    """Return a job that brings no code, with what every job has: a record of its progress, and metrics."""
     job = FedJob(name=settings.name, min_clients=settings.min_sites)
     # Without this, FLARE would copy our sources into the job's `custom` folder and make it
     # bring-your-own-code.
     job.set_app_packages(["consilium"])
     job.to_server({"server": {"task_request_interval": settings.task_request_seconds}})
+    job.to_server(ProgressReceiver(), id="progress")
+    job.to_server(JobMetrics(), id="monitoring")
     return job

@@ -16,7 +16,6 @@ from consilium.federation.admission import AdmissionSettings
 from consilium.federation.controller import FederatedTraining
 from consilium.federation.executor import SiteExecutor
 from consilium.federation.persistor import WeightsPersistor
-from consilium.federation.progress import ProgressReceiver
 from consilium.federation.quorum import QuorumSettings
 from consilium.federation.rules import AggregationSettings
 from consilium.federation.screening import ScreeningSettings
@@ -81,7 +80,6 @@ class FedAvgRecipe(JobRecipe):
         )
         job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
-        job.to_server(ProgressReceiver(), id="progress")
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(TBAnalyticsReceiver(events=[f"fed.{ANALYTIC_EVENT_TYPE}"]), id="tensorboard")
         job.to_clients(SiteExecutor(learning=learning), tasks=[PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL])

@@ -9,7 +9,6 @@ from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from pydantic import Field
 
 from consilium.federation.executor import SiteExecutor
-from consilium.federation.progress import ProgressReceiver
 from consilium.federation.readiness import ReadinessCheck
 from consilium.federation.tasks import CHECK, SITE_STATE_EVENT
 from consilium.learning.settings import LearningSettings
@@ -41,7 +40,6 @@ class ReadinessRecipe(JobRecipe):
         job = new_job(settings)
         check = ReadinessCheck(task=settings.learning.task, timeout_minutes=settings.timeout_minutes)
         job.to_server(check, id="readiness")
-        job.to_server(ProgressReceiver(), id="progress")
         job.to_clients(SiteExecutor(learning=settings.learning.model_dump(mode="json")), tasks=[CHECK])
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)

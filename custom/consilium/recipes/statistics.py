@@ -16,7 +16,6 @@ from nvflare.job_config.defs import FilterType
 from pydantic import Field, field_validator
 
 from consilium.errors import ConfigurationError
-from consilium.federation.progress import ProgressReceiver
 from consilium.federation.statistics import SiteStatisticsGenerator, StatisticsRecorder, histogram_config
 from consilium.federation.tasks import SITE_STATE_EVENT
 from consilium.recipes.base import JobRecipe, JobSettings, new_job
@@ -88,7 +87,6 @@ class StatisticsRecipe(JobRecipe):
             ),
             id="recorder",
         )
-        job.to_server(ProgressReceiver(), id="progress")
         job.to_clients(
             StatisticsExecutor(generator_id="generator"),
             tasks=[StatisticsConstants.FED_STATS_PRE_RUN, StatisticsConstants.FED_STATS_TASK],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from consilium.data.files import write_atomically
 from consilium.report.codes import meaning, remedy
+from consilium.report.job_status import clock
 from consilium.report.outcome import OutcomeKind
 
 STATUS_FOLDER = Path("consilium/jobs")
@@ -118,15 +118,15 @@ def _where(status: SiteStatus) -> str:
             "failure": "the job failed",
             None: "the job ended; how, the server did not say: ask the lead data scientist",
         }[status.outcome]
-        return f"{told}, {_clock(status.ended)}; {_rounds_trained(status)}"
+        return f"{told}, {clock(status.ended)}; {_rounds_trained(status)}"
     state = _WAITING.get(status.state, status.state)
     count = f" {status.done} of {status.total}" if status.total else ""
     if status.lost:
         return (
-            f"{place}its process is gone, last seen {_clock(status.updated)} ({state}{count}); the server "
+            f"{place}its process is gone, last seen {clock(status.updated)} ({state}{count}); the server "
             "starts it again while the site is connected"
         )
-    return f"{place}{state}{count}, since {_clock(status.since)}"
+    return f"{place}{state}{count}, since {clock(status.since)}"
 
 
 def _rounds_trained(status: SiteStatus) -> str:
@@ -155,12 +155,5 @@ def _refusals(status: SiteStatus) -> list[str]:
     for one in status.refusals:
         who = "the server did not use its answer" if one.by == "server" else "this site declined"
         place = f"round {one.round}" if one.round else one.task
-        lines.append(f"{place}, {_clock(one.time)}: {who}: {one.reason}")
+        lines.append(f"{place}, {clock(one.time)}: {who}: {one.reason}")
     return lines
-
-
-def _clock(seconds: float) -> str:
-    """Return a time as people at the machine read it, with the day if that is not today."""
-    moment = datetime.fromtimestamp(seconds).astimezone()
-    today = moment.date() == datetime.now().astimezone().date()
-    return moment.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")

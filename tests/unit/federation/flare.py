@@ -43,6 +43,7 @@ class Engine:
         self.clients = [Client(name, "token") for name in clients]
         self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.events: list[tuple[str, Any]] = []
+        self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.on_event: Callable[[str, Any], None] = lambda event, data: None
         self._manager = FLContextManager(engine=self, identity_name="north", job_id=job_id)
         self.context = self.new_context()
@@ -61,6 +62,14 @@ class Engine:
 
     def sync_clients_from_main_process(self) -> None:
         """Do nothing: the clients are known from the start, as in FLARE's simulator."""
+
+    def register_aux_message_handler(self, topic: str, message_handle_func: Callable[..., Any]) -> None:
+        self.aux_handlers[topic] = message_handle_func
+
+    def send_aux_request(self, *, topic: str, request: Any, fl_ctx: FLContext, **_: Any) -> dict[str, Any]:
+        """Hand a message to the handler of this very process: sender and receiver are one here."""
+        handler = self.aux_handlers.get(topic)
+        return {"north": handler(topic, request, fl_ctx)} if handler else {}
 
     def get_component(self, component_id: str) -> FLComponent:
         return self.components[component_id]

@@ -1,0 +1,125 @@
+"""`consilium status`: where jobs stand, for the lead data scientist and for the hospital."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from consilium.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from consilium.report.job_status import JobStatus
+
+NOT_SUCCESSFUL = 1
+
+EPILOG = """
+The lead data scientist, at any machine that reaches the server: the jobs that run, or one job:
+
+  $ consilium status --kit scientist@consortium.example
+
+  $ consilium status --kit scientist@consortium.example 64e0768a
+
+Again and again, and for scripts:
+
+  $ watch -n 20 consilium status --kit scientist@consortium.example
+
+  $ consilium status --kit scientist@consortium.example --json
+
+The hospital, at the machine that runs the site, with or without a network, also after the job:
+
+  $ consilium status --site /opt/consilium/north
+
+Exit code: 0 the jobs run, or ended with success; 1 one of those shown ended partially or failed; 2 what the
+message says.
+"""
+
+
+def status(
+    job_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="JOB_ID",
+            help="A job, or the first characters of its id; default: those that run.",
+            show_default=False,
+        ),
+    ] = None,
+    kit: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Startup kit of a user of the console.", show_default=False),
+    ] = None,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Startup kit of a hospital, on its own machine.", show_default=False
+        ),
+    ] = None,
+    study: Annotated[str, typer.Option(help="Whose jobs the server is asked for.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
+) -> None:
+    """Show where jobs stand: round, sites, whom the job waits for and until when, problems and remedies.
+
+    With --kit the server is asked, with the rights that the user has; what it tells are words, counts and
+    times. With --site a file of this machine is read, which also says which cases were left out, and why.
+    """
+    if (kit is None) == (site is None):
+        raise ConfigurationError(
+            "name either --kit DIR, the startup kit of a user, or --site DIR, that of a hospital; "
+            "`consilium status --help` shows both"
+        )
+    if site is not None:
+        _show_site(site, job_id, as_json=as_json)
+    elif kit is not None:
+        _show_jobs(kit, job_id, study, as_json=as_json)
+
+
+def _show_jobs(kit: Path, job_id: str | None, study: str, *, as_json: bool) -> None:
+    from consilium.federation.user_session import open_session, read_job, read_running_jobs
+
+    with open_session(kit, study=study) as session:
+        jobs = [read_job(session, job_id)] if job_id else read_running_jobs(session)
+    if as_json:
+        typer.echo(json.dumps([job.as_json() for job in jobs], indent=2))
+    else:
+        _print_jobs(jobs, asked=job_id is not None)
+    raise typer.Exit(NOT_SUCCESSFUL if any(job.went_wrong for job in jobs) else 0)
+
+
+def _print_jobs(jobs: list[JobStatus], *, asked: bool) -> None:
+    from rich.console import Console
+
+    from consilium.report.job_status import render_job
+
+    if not jobs:
+        typer.echo(
+            "no job runs, and none has; `nvflare job submit -j JOB --startup-kit KIT` submits one", err=True
+        )
+    elif not asked and jobs[0].status.startswith("FINISHED"):
+        typer.echo("no job runs; the last one:", err=True)
+    console = Console(highlight=False)
+    for job in jobs:
+        console.print(render_job(job))
+
+
+def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
+    from consilium.report.site_status import describe_site, read_site_status
+
+    if not site.is_dir():
+        raise ConfigurationError(f"{site} is not a folder; name the site's startup kit, from which it runs")
+    found = [one for one in read_site_status(site) if one.job_id.startswith(job_id or "")]
+    if not found:
+        which = f"job {job_id} has not run" if job_id else "no job of Consilium has run"
+        raise ConfigurationError(
+            f"{which} at the site of {site}; with the site's kit, `consilium check-site {site}` says whether "
+            "it is ready for one"
+        )
+    shown = found if job_id else [one for one in found if one.ended is None and not one.lost] or found[:1]
+    if as_json:
+        typer.echo(json.dumps([one.as_json() for one in shown], indent=2))
+    else:
+        typer.echo("\n".join(line for one in shown for line in describe_site(one)))
+    raise typer.Exit(
+        NOT_SUCCESSFUL if any(one.outcome in ("partial", "failure") or one.lost for one in shown) else 0
+    )

@@ -1,0 +1,174 @@
+"""Ask a federation's server about its jobs, as one of its users, with the rights that the user has."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.job_def import DEFAULT_STUDY
+from nvflare.fuel.common.excepts import ConfigError
+from nvflare.fuel.flare_api.api_spec import (
+    AuthenticationError,
+    AuthorizationError,
+    InternalError,
+    JobNotFound,
+    JobNotRunning,
+    NoConnection,
+)
+from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
+from pydantic import ValidationError
+
+from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.federation.continuation import INTERRUPTION_META
+from consilium.federation.job_outcomes import OUTCOME_META
+from consilium.federation.progress import STATS_GROUP
+from consilium.federation.tasks import RESUME_META
+from consilium.report.job_status import JobStatus
+from consilium.report.progress import JobProgress
+
+_ADMIN_FILE = "fed_admin.json"
+_SITE_FILES = {
+    "fed_client.json": "a hospital; `consilium status --site KIT` is for it",
+    "fed_server.json": "the server",
+}
+_CONNECT_SECONDS = 10.0
+_ENDED = "FINISHED"
+
+
+class SessionError(ConsiliumError):
+    """The server can't be asked, or doesn't answer what was asked."""
+
+
+@contextmanager
+def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
+    """Log in with a user's startup kit, as FLARE's console does.
+
+    Args:
+        kit: The folder that holds `startup/fed_admin.json`.
+        study: Whose jobs are asked for.
+
+    Raises:
+        ConfigurationError: If it is not the kit of a user.
+        SessionError: If the server is not reached, or doesn't let the user in.
+    """
+    _check_kit(kit)
+    logging.getLogger("nvflare").setLevel(logging.CRITICAL)  # what it says is in the error below
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    with redirect_stdout(io.StringIO()):  # FLARE's API prints; standard output is for what was asked
+        session = _log_in(kit, study)
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def read_job(session: Session, job_id: str) -> JobStatus:
+    """Return one job.
+
+    Args:
+        session: From `open_session`.
+        job_id: Its id, or the first characters of it.
+
+    Raises:
+        SessionError: If the server knows no such job, or several.
+    """
+    found = _list(session, id_prefix=job_id)
+    if len(found) != 1:
+        ids = ", ".join(str(one["job_id"]) for one in found)
+        raise SessionError(
+            f"{len(found)} jobs have an id that begins with {job_id!r}: {ids}"
+            if found
+            else f"the server knows no job {job_id!r} in this study; `consilium status` without an id shows "
+            "those that run, `nvflare job list` all"
+        )
+    return _status(session, found[0])
+
+
+def read_running_jobs(session: Session) -> list[JobStatus]:
+    """Return the jobs that have not ended, the newest first; where there are none, the last one that has."""
+    listed = _list(session)
+    running = [one for one in listed if not str(one.get("status", "")).startswith(_ENDED)]
+    return [_status(session, one) for one in running or listed[:1]]
+
+
+def read_all_jobs(session: Session) -> list[JobStatus]:
+    """Return all jobs, the newest first."""
+    return [_status(session, one) for one in _list(session)]
+
+
+def _log_in(kit: Path, study: str) -> Session:
+    try:
+        return new_secure_session(
+            username="",  # the certificate names the user
+            startup_kit_location=str(kit.resolve()),
+            timeout=_CONNECT_SECONDS,
+            study=study,
+            auto_login_max_tries=1,
+        )
+    except NoConnection:
+        raise SessionError(
+            f"the server named in {kit}/startup/{_ADMIN_FILE} does not answer within {_CONNECT_SECONDS:g} s: "
+            "is it started, does this machine reach its port, and is the kit of this federation?"
+        ) from None
+    except (AuthenticationError, AuthorizationError) as error:
+        raise SessionError(
+            f"the server does not let the user of {kit} in ({error}): the kit is of another federation, has "
+            "expired or is disabled; ask the project admin"
+        ) from None
+    except (ConfigError, InternalError, ValueError) as error:
+        raise SessionError(f"{kit} can't be used to log in: {error}; ask the project admin for it") from None
+
+
+def _check_kit(kit: Path) -> None:
+    startup = kit / "startup"
+    if (startup / _ADMIN_FILE).is_file():
+        return
+    for name, owner in _SITE_FILES.items():
+        if (startup / name).is_file():
+            raise ConfigurationError(f"{kit} is the kit of {owner}; name the kit of a user of the console")
+    raise ConfigurationError(
+        f"{kit} is not the startup kit of a user: there is no startup/{_ADMIN_FILE}; name the folder that "
+        "the project admin sent, for example scientist@consortium.example"
+    )
+
+
+def _list(session: Session, **filters: Any) -> list[dict[str, Any]]:
+    try:
+        return list(session.list_jobs(reverse=True, **filters))
+    except (AuthorizationError, InternalError, NoConnection) as error:
+        raise SessionError(f"the server does not list its jobs: {error}") from None
+
+
+def _status(session: Session, listed: dict[str, Any]) -> JobStatus:
+    job_id = str(listed["job_id"])
+    try:
+        meta = session.get_job_meta(job_id)
+    except (JobNotFound, InternalError):
+        meta = listed
+    job = JobStatus(
+        job_id=job_id,
+        name=str(listed.get("job_name") or meta.get("name", "")),
+        status=str(meta.get("status", listed.get("status", ""))),
+        resumes=meta.get(RESUME_META),
+    )
+    try:
+        return JobStatus.model_validate(
+            {**job.model_dump(), "ended": meta.get(OUTCOME_META), "interruption": meta.get(INTERRUPTION_META)}
+            | {"progress": None if job.status.startswith(_ENDED) else _progress(session, job_id)}
+        )
+    except ValidationError:
+        return job  # the server has another version of Consilium: what FLARE says about the job still holds
+
+
+def _progress(session: Session, job_id: str) -> JobProgress | None:
+    try:
+        stats = session.show_stats(job_id, "server")
+    except (JobNotRunning, JobNotFound, InternalError):
+        return None  # it has not begun, or has just ended
+    told = stats.get("server", {}).get(STATS_GROUP)
+    return None if told is None else JobProgress.model_validate(told)

@@ -1,0 +1,179 @@
+"""A job as its users see it, in a terminal and as JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consilium.report.progress import Ended, JobProgress, SiteState
+from consilium.report.remedies import remedy_for
+
+_STYLES = {"success": "green", "partial": "yellow", "failure": "red"}
+_TASKS = {
+    "check": "checking every site",
+    "prepare": "getting the sites ready",
+    "train": "training",
+    "validate": "validating the final model",
+}
+
+
+class Interruption(BaseModel):
+    """A job that ended because the server's processes died."""
+
+    reason: str
+    durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
+    continued_by: str | None = Field(description="Id of the job that goes on from there; null if none yet.")
+
+
+class JobStatus(BaseModel):
+    """A job."""
+
+    job_id: str
+    name: str
+    status: str = Field(description="FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.")
+    progress: JobProgress | None = Field(default=None, description="While it runs.")
+    ended: Ended | None = Field(default=None, description="How it ended.")
+    interruption: Interruption | None = None
+    resumes: str | None = Field(default=None, description="Id of the job that it goes on from.")
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether it ended otherwise than with success."""
+        if self.ended is not None:
+            return self.ended.kind != "success"
+        return self.status.startswith("FINISHED") and self.status != "FINISHED:COMPLETED"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `json.dumps`, with what follows from it."""
+        content = self.model_dump(mode="json")
+        if self.progress is not None:
+            content["progress"] |= {
+                "awaited": self.progress.awaited,
+                "seconds_left": self.progress.seconds_left,
+            }
+            for name, site in self.progress.sites.items():
+                if site.problem is not None:
+                    content["progress"]["sites"][name]["problem"]["remedy"] = remedy_for(site.problem.reason)
+        return content
+
+
+def render_job(job: JobStatus) -> RenderableType:
+    """Return a job for a terminal."""
+    head = Text(f"{job.name} {job.job_id}: ", style="bold")
+    if job.ended is not None:
+        head.append(job.ended.kind, style=_STYLES[job.ended.kind])
+        head.append(f" ({job.status})")
+    else:
+        head.append(job.status)
+    parts: list[RenderableType] = [head, *(Text(f"  {line}") for line in _lines(job))]
+    if job.progress is not None and job.progress.sites:
+        parts.append(_site_table(job.progress))
+    return Group(*parts)
+
+
+def _lines(job: JobStatus) -> list[str]:
+    lines = [] if job.ended is None else [f"{reason}" for reason in job.ended.reasons]
+    if job.interruption is not None:
+        lines += _interruption_lines(job.interruption)
+    if job.resumes is not None:
+        lines.append(f"goes on from job {job.resumes}")
+    if job.progress is not None:
+        lines += _progress_lines(job.progress)
+    elif job.status == "RUNNING":
+        lines.append("its processes are starting; ask again in some seconds")
+    return lines
+
+
+def _interruption_lines(interruption: Interruption) -> list[str]:
+    durable = interruption.durable_round
+    kept = "no round was finished" if durable is None else f"round {durable} and all before it are kept"
+    if interruption.continued_by == "nobody":
+        then = "it is not continued by itself"
+    elif interruption.continued_by:
+        then = f"job {interruption.continued_by} goes on from there"
+    else:
+        then = "it goes on by itself when enough sites are connected"
+    return [f"interrupted: {interruption.reason}", f"{kept}; {then}"]
+
+
+def _progress_lines(progress: JobProgress) -> list[str]:
+    parts = []
+    if progress.round:
+        attempt = f", attempt {progress.attempt}" if progress.attempt > 1 else ""
+        parts.append(f"round {progress.round} of {progress.rounds}{attempt}")
+    if progress.task and not progress.ended:
+        parts.append(_TASKS.get(progress.task, progress.task))
+    left = progress.seconds_left
+    if left is not None:
+        parts.append(f"about {duration(left)} left")
+    lines = [", ".join(parts)] if parts else ["waiting for the first task"]
+    if progress.awaited:
+        until = "however long it takes"
+        if progress.until is not None:
+            until = f"until {clock(progress.until)}, in {duration(max(progress.until - progress.now, 0))}"
+        lines.append(f"waiting for {', '.join(progress.awaited)} {until}")
+    if progress.checkpoint is not None:
+        lines.append(
+            f"last checkpoint: after round {progress.checkpoint.round}, {clock(progress.checkpoint.time)}"
+        )
+    lines += [f"resumed from job {one.job} after its round {one.after_round}" for one in progress.resumed]
+    return lines
+
+
+def _site_table(progress: JobProgress) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for title in ("site", "state", "since", "cases", "rounds", "last problem"):
+        table.add_column(title, overflow="fold")
+    for name, site in sorted(progress.sites.items()):
+        problem = Text()
+        if site.problem is not None:
+            where = f"round {site.problem.round}" if site.problem.round else site.problem.task
+            problem.append(f"{where}, {clock(site.problem.time)}: {site.problem.reason}")
+            problem.append(f"\n-> {remedy_for(site.problem.reason)}", style="bold")
+        table.add_row(
+            Text(name), Text(_state(site, progress.now)), clock(site.since), _cases(site),
+            str(site.rounds_used), problem,
+        )  # fmt: skip
+    return table
+
+
+def _state(site: SiteState, now: float) -> str:
+    said = str(site) or "nothing heard yet"
+    if site.answer == "awaited":
+        silent = now - site.heard if site.heard else 0.0
+        return f"{said}, silent for {duration(silent)}" if silent > 60 else said
+    return {
+        "taken": "answered" if site.state in ("sent", "ready", "checked", "") else said,
+        "refused": "its answer does not count",
+        "none": "no answer",
+        None: said,
+    }[site.answer]
+
+
+def _cases(site: SiteState) -> str:
+    if site.used is None:
+        return ""
+    if site.left_out is None:
+        return f"{site.used}, few left out"
+    return f"{site.used} of {site.used + site.left_out}"
+
+
+def duration(seconds: float) -> str:
+    """Return, for example, `12 s`, `3 min` or `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def clock(seconds: float) -> str:
+    """Return a Unix time in the reader's time zone, with the day where that is not today."""
+    moment = datetime.fromtimestamp(seconds).astimezone()
+    today = moment.date() == datetime.now().astimezone().date()
+    return moment.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")
