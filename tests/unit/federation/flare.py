@@ -43,7 +43,6 @@ class Engine:
         self.clients = [Client(name, "token") for name in clients]
         self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.events: list[tuple[str, Any]] = []
-        self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.on_event: Callable[[str, Any], None] = lambda event, data: None
         self._manager = FLContextManager(engine=self, identity_name="north", job_id=job_id)
         self.context = self.new_context()
@@ -73,9 +72,6 @@ class Engine:
 
     def get_component(self, component_id: str) -> FLComponent:
         return self.components[component_id]
-
-    def register_aux_message_handler(self, topic: str, message_handle_func: Callable[..., Any]) -> None:
-        self.aux_handlers[topic] = message_handle_func
 
     def fire_event(self, event_type: str, fl_ctx: FLContext) -> None:
         data = fl_ctx.get_prop(FLContextKey.EVENT_DATA)
