@@ -29,7 +29,11 @@ NORTH_ADMIN, SOUTH_ADMIN = "it@north.example", "it@south.example"
 
 
 def provision(
-    folder: Path, datasets: Mapping[str, Path], address: str, port: int
+    folder: Path,
+    datasets: Mapping[str, Path],
+    address: str,
+    port: int,
+    edit: Callable[[dict[str, Any]], None] = lambda project: None,
 ) -> tuple[dict[str, Path], Path]:
     """Provision `provision/project.yml`, with its hosts and folders changed to this machine's.
 
@@ -38,6 +42,7 @@ def provision(
         datasets: Site name to its data.
         address: Of the server.
         port: The server's only one.
+        edit: Changes what else the project file says.
 
     Returns:
         The kits by participant, and the folder in which the project admin keeps the root key.
@@ -52,6 +57,7 @@ def provision(
             )
         elif participant["type"] == "client":
             participant["consilium"].update(dataset=str(datasets[participant["name"]]), cpu_threads=1)
+    edit(project)
     (folder / "project.yml").write_text(yaml.safe_dump(project))
     done = subprocess.run(
         [str(Path(sys.executable).with_name("nvflare")), "provision", "-p", "project.yml", "-w", "workspace"],
@@ -76,15 +82,17 @@ class Federation:
         self.network = network
         self.root = root
 
-    def start(self, participant: str, *, host: str | None = None) -> None:
+    def start(
+        self, participant: str, *, host: str | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Start a participant with its kit's `start.sh`; what it prints goes to `output.txt` there."""
         kit = self.kits[participant]
         host = host or (SERVER if participant == SERVER_NAME else participant)
         with (kit / "output.txt").open("ab") as file:
             subprocess.Popen(
                 self.network.command(host, [str(kit / "startup/start.sh")]),
-                cwd=kit, env=_environment(kit), stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                start_new_session=True,
+                cwd=kit, env={**_environment(kit), **(environment or {})},
+                stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip
 
     def stop(self, kit: Path | None = None) -> None:
@@ -121,7 +129,9 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS) -> Any:
+def wait_until(
+    condition: Callable[[], Any], what: str, seconds: float = DEADLINE_SECONDS, pause: float = 0.2
+) -> Any:
     """Look until a condition holds, and return what it gave.
 
     Raises:
@@ -130,7 +140,7 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLIN
     end = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
-        time.sleep(0.2)
+        time.sleep(pause)
     return result
 
 

@@ -75,6 +75,31 @@ class Network:
         """Return how many bytes a hospital's network card has received."""
         return self._count(hospital, "rx_bytes")
 
+    def cut(self, hospital: str) -> None:
+        """Pull a hospital's cable out at the server: whatever either side sends is lost without a word."""
+        self._ip_at(SERVER, "link", "set", self._server_end(hospital), "down")
+
+    def mend(self, hospital: str) -> None:
+        """Plug a hospital's cable in again."""
+        server_end = self._server_end(hospital)
+        self._ip_at(SERVER, "link", "set", server_end, "up")
+        self._ip_at(
+            SERVER, "route", "replace", f"{self.address[hospital]}/32", "dev", server_end,
+            "src", self.address[SERVER],
+        )  # fmt: skip
+
+    def limit(self, hospital: str, rate: str | None) -> None:
+        """Let a hospital's cable carry no more than a rate of `tc`, such as `1mbit`; None: what it can."""
+        for host, interface in ((SERVER, self._server_end(hospital)), (hospital, "eth0")):
+            words = ("qdisc", "del", "dev", interface, "root")
+            if rate is not None:
+                words = ("qdisc", "replace", "dev", interface, "root",
+                         "tbf", "rate", rate, "burst", "32kbit", "latency", "400ms")  # fmt: skip
+            done = subprocess.run(
+                self.command(host, ["tc", *words]), capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"tc {' '.join(words)}: {done.stderr.strip()}"
+
     def close(self) -> None:
         """Take everything down; what still runs in a namespace is ended."""
         if self.isolated:
@@ -85,8 +110,8 @@ class Network:
         for host in self._hosts:
             _ip("netns", "add", self._namespace(host))
             self._ip_at(host, "link", "set", "lo", "up")
-        for index, hospital in enumerate(self._hosts[1:], start=1):
-            server_end = f"v{self._pid}x{index}"
+        for hospital in self._hosts[1:]:
+            server_end = self._server_end(hospital)
             _ip("link", "add", server_end, "netns", self._namespace(SERVER),
                 "type", "veth", "peer", "name", "eth0", "netns", self._namespace(hospital))  # fmt: skip
             self._connect(SERVER, server_end, self.address[SERVER], self.address[hospital])
@@ -115,6 +140,9 @@ class Network:
         self._ip_at(hospital, "rule", "add", "pref", "200", "prohibit")
         for default in ("32766", "32767"):
             self._ip_at(hospital, "rule", "del", "pref", default)
+
+    def _server_end(self, hospital: str) -> str:
+        return f"v{self._pid}x{self._hosts.index(hospital)}"
 
     def _namespace(self, host: str) -> str:
         return f"consilium-{self._pid}-{host}"

@@ -1,0 +1,114 @@
+"""One federation for all drills: each begins when it is whole and leaves it so."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from consilium.data.synthetic import make_cohort
+from consilium.data.synthetic.grid import Grid
+from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.data.synthetic.writers import Layout
+from integration.security.conftest import NO_NAMESPACES
+from integration.security.federation import (
+    LEAD,
+    SERVER_NAME,
+    SITES,
+    Federation,
+    free_port,
+    provision,
+    wait_until,
+)
+from integration.security.network import Network
+
+from .consortium import OTHER_LEAD, Consortium, Outcome, export_drill_job
+
+_COHORT = CohortSpec(
+    hospitals=tuple(HospitalSpec(name=site, layout=Layout.BRATS_2020, cases=3) for site in SITES),
+    grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+)
+
+
+@pytest.fixture(scope="session")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """The project of `provision/project.yml`, in which all three hospitals train."""
+    root = tmp_path_factory.mktemp("drills")
+    datasets = make_cohort(_COHORT, root / "archives").hospitals
+    port = free_port()
+    network = Network(SITES, port, isolated=NO_NAMESPACES is None)
+    federation = Federation({}, network, root)
+    try:
+        federation.kits, _ = provision(
+            root / "project", datasets, network.address["server"], port, _let_all_train
+        )
+        for participant in (SERVER_NAME, *SITES):
+            federation.start(participant, environment=environment_of(federation, participant))
+        yield federation
+    finally:
+        try:
+            federation.stop()
+        finally:
+            network.close()
+
+
+def _let_all_train(project: dict[str, Any]) -> None:
+    for participant in project["participants"]:
+        if participant["type"] == "client":
+            participant["consilium"].pop("role", None)
+    lead = next(one for one in project["participants"] if one["name"] == LEAD)
+    project["participants"].append({**lead, "name": OTHER_LEAD})
+
+
+def environment_of(federation: Federation, participant: str) -> dict[str, str]:
+    """Return what a site is started with, so that it can be made to misbehave; nothing for the server."""
+    if participant == SERVER_NAME:
+        return {}
+    folders = [str(Path(__file__).with_name("misdeeds")), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "PYTHONPATH": os.pathsep.join(folders),
+        "CONSILIUM_MISDEED": str(federation.kits[participant] / "misdeed"),
+    }
+
+
+@pytest.fixture(scope="session")
+def running(federation: Federation) -> Iterator[Consortium]:
+    consortium = Consortium(federation)
+    yield consortium
+    consortium.close()
+
+
+@pytest.fixture
+def consortium(running: Consortium, request: pytest.FixtureRequest) -> Iterator[Consortium]:
+    """The federation, whole; whatever a drill has left in it is put right."""
+    wait_until(lambda: running.connected() == set(SITES), "all sites are connected")
+    running.submitted.clear()
+    yield running
+    for participant in (SERVER_NAME, *SITES):
+        (running.kits[participant] / "misdeed").unlink(missing_ok=True)
+        for process in running.processes(participant):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+    for job_id in running.submitted:
+        running.end(job_id)
+
+
+@pytest.fixture(scope="session")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The job that most drills disturb."""
+    return export_drill_job(tmp_path_factory.mktemp("job"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(running: Consortium, job: Path) -> Outcome:
+    """What the job comes to when nothing happens."""
+    wait_until(lambda: running.connected() == set(SITES), "all sites are connected")
+    outcome = running.wait_for_end(running.submit(job))
+    assert outcome.status == "FINISHED:COMPLETED"
+    return outcome
