@@ -92,6 +92,17 @@ def test_the_page_begins_with_who_can_train_and_who_is_not_ready(record):
     assert "clinic" not in cautions
 
 
+def test_a_hospital_that_leaves_too_many_cases_out_is_led_to_what_was_found():
+    record = readiness(
+        north=site(
+            "nothing", usable_cases=4, reason="more than 50% would be left out", left_out={"truncated": 6}
+        )
+    )
+    text = page_text(record)
+    assert "north: more than 50% would be left out. What was found in its cases is listed below." in text
+    assert "north 6 file incomplete or damaged (truncated) left out" in text
+
+
 def test_the_page_is_one_file_without_a_link_elsewhere(record, tmp_path):
     page = write_report(tmp_path / "report", record)
     html = page.read_text()
