@@ -27,7 +27,7 @@ def state_verdict(report: StudyReport) -> list[str]:
         ahead = sum(_is_ahead(one) for one in judged.values())
         sentences.append(
             f"That is {_difference(scores['dice'] - local['dice'])} the mean of the models that hospitals "
-            f"trained alone ({local['dice']:.3f}), and higher at {ahead} of the {len(judged)}."
+            f"trained alone ({local['dice']:.3f}), and higher at {_share(ahead, len(judged))}."
         )
     if pooled is not None:
         sentences.append(
@@ -55,6 +55,12 @@ def _difference(value: float) -> str:
     if abs(value) < _SAME:
         return "level with"
     return f"{abs(value):.3f} {'above' if value > 0 else 'below'}"
+
+
+def _share(some: int, all_: int) -> str:
+    if some in (0, all_) and all_ > 1:
+        return f"all {all_}" if some else f"none of the {all_}"
+    return f"{some} of the {all_}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from consilium.report.page import render_page
+from consilium.report.page import page_environment, render_page
 from consilium.report.records import BaselineRecord, FederationRecord, SiteRound
 from consilium.report.summary import summarize_study
 
@@ -140,3 +140,10 @@ def test_a_report_without_baselines_or_pictures_has_no_empty_tables(record: Fede
     assert ("hospital by hospital" in page.text) == bool(record.final_scores)
     assert ("Training, round by round" in page.text) == bool(record.rounds)
     assert "None" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.0002, "0.000"), (0.0131, "+0.013"), (-0.02, "\N{MINUS SIGN}0.020"), (None, "")]
+)
+def test_a_difference_that_rounds_to_nothing_has_no_sign(value: float | None, text: str) -> None:
+    assert page_environment().filters["signed"](value) == text

@@ -9,7 +9,7 @@ def test_the_verdict_has_the_numbers_of_every_comparison() -> None:
         "On 14 patient cases of 4 hospitals that no model was trained on, the federation's model reaches a "
         "mean Dice of 0.780 (tumor core 0.780, whole tumor 0.840, enhancing tumor 0.720).",
         "That is 0.160 above the mean of the models that hospitals trained alone (0.620), and higher "
-        "at 4 of the 4.",
+        "at all 4.",
         "It is 0.010 below one model trained on all data in one place (0.790).",
         "Its lowest mean is at dahlia: 0.720.",
     ]
