@@ -44,7 +44,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
     FLARE leaves such a job RUNNING for ever. This component of the server's `resources.json` ends it as
     FINISHED:ABNORMAL with the reason in its meta data, and submits it again in its submitter's name, as a job
     that resumes it, as soon as enough sites are connected. Which job goes on where is in both jobs' meta data
-    (`list_jobs -v`), and in the server's log.
+    (`nvflare job meta`), and in the server's log.
 
     The checkpoints of a job that came to its end are removed, those of any other stay for a resumption by
     hand.

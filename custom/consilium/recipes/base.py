@@ -56,9 +56,14 @@ class JobRecipe(Recipe):  # type: ignore[misc]
         """What the job does, in one line for `consilium jobs list`."""
 
 
-def new_job(settings: JobSettings) -> FedJob:
-    """Return a job that brings no code, with what every job has: a record of its progress, and metrics."""
-    job = FedJob(name=settings.name, min_clients=settings.min_sites)
+def new_job(settings: JobSettings, meta: Mapping[str, Any] | None = None) -> FedJob:
+    """Return a job that brings no code, with what every job has: a record of its progress, and metrics.
+
+    Args:
+        settings: What the job decides.
+        meta: More entries of its `meta.json`.
+    """
+    job = FedJob(name=settings.name, min_clients=settings.min_sites, meta_props=dict(meta or {}))
     # Without this, FLARE would copy our sources into the job's `custom` folder and make it
     # bring-your-own-code.
     job.set_app_packages(["consilium"])

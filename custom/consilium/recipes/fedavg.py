@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nvflare.apis.job_def import is_valid_job_id
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 from nvflare.app_common.widgets.streaming import ANALYTIC_EVENT_TYPE
 from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from consilium.federation.admission import AdmissionSettings
 from consilium.federation.controller import FederatedTraining
@@ -19,7 +20,14 @@ from consilium.federation.persistor import WeightsPersistor
 from consilium.federation.quorum import QuorumSettings
 from consilium.federation.rules import AggregationSettings
 from consilium.federation.screening import ScreeningSettings
-from consilium.federation.tasks import PREPARE, SITE_STATE_EVENT, SUBMIT_MODEL, TRAIN, VALIDATE
+from consilium.federation.tasks import (
+    PREPARE,
+    RESUME_META,
+    SITE_STATE_EVENT,
+    SUBMIT_MODEL,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import JobRecipe, JobSettings, new_job
 
@@ -45,7 +53,18 @@ class FedAvgSettings(JobSettings):
         ge=0,
         description="GPUs that a site must have free for the job; without them it is left out.",
     )
+    resume: str | None = Field(
+        default=None,
+        description="Id of an interrupted job to go on from, after its last durable round; default: anew.",
+    )
     learning: LearningSettings = LearningSettings()
+
+    @field_validator("resume")
+    @classmethod
+    def _is_job_id(cls, value: str | None) -> str | None:
+        if value is not None and not is_valid_job_id(value):
+            raise ValueError("no job id of FLARE's; `list_jobs` in the console shows them")
+        return value
 
 
 class FedAvgRecipe(JobRecipe):
@@ -66,7 +85,7 @@ class FedAvgRecipe(JobRecipe):
         # `mode="json"`: what a job holds are numbers, texts and lists, nothing that a site would have to
         # construct.
         learning = settings.learning.model_dump(mode="json")
-        job = new_job(settings)
+        job = new_job(settings, {RESUME_META: settings.resume} if settings.resume else None)
         if settings.gpus_per_site:
             job.job.add_resource_spec(PORTABLE_RESOURCE_DEFAULT_KEY, {"num_of_gpus": settings.gpus_per_site})
         training = FederatedTraining(

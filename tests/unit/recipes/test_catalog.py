@@ -58,6 +58,19 @@ def test_a_setting_that_can_t_be_used_is_refused_before_anything_is_written(chan
     assert told in str(caught.value)
 
 
+def test_a_job_that_resumes_another_says_so_to_flare(tmp_path):
+    interrupted = "12345678-1234-4234-8234-123456789abc"
+    folder = export_job(build_recipe("brain_tumor_fedavg", {"resume": interrupted}), tmp_path)
+    assert json.loads((folder / "meta.json").read_text())["resume"] == interrupted
+    folder = export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+    assert "resume" not in json.loads((folder / "meta.json").read_text())
+
+
+def test_what_is_no_job_id_can_t_be_resumed():
+    with pytest.raises(ConfigurationError, match="resume: .*no job id"):
+        build_recipe("brain_tumor_fedavg", {"resume": "../elsewhere"})
+
+
 def test_an_unknown_job_names_the_known_ones():
     with pytest.raises(ConfigurationError, match=r"'brain_tumour'; known: brain_tumor_fedavg, .*jobs list"):
         build_recipe("brain_tumour")
