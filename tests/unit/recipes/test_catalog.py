@@ -67,7 +67,7 @@ def test_a_job_that_resumes_another_says_so_to_flare(tmp_path):
 
 
 def test_what_is_no_job_id_can_t_be_resumed():
-    with pytest.raises(ConfigurationError, match="resume: .*no job id"):
+    with pytest.raises(ConfigurationError, match=r"resume: .*no job id"):
         build_recipe("brain_tumor_fedavg", {"resume": "../elsewhere"})
 
 
