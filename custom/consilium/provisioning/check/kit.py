@@ -213,5 +213,6 @@ def _find_kind(root: Path) -> Kind:
         )
     raise ConfigurationError(
         f"{root} is not a site's startup kit: there has to be one of "
-        f"{', '.join(f'startup/{name}' for name in _STARTUP_FILES.values())}, and there are {len(kinds)}"
+        f"{', '.join(f'startup/{name}' for name in _STARTUP_FILES.values())}, and there are {len(kinds)}; "
+        "name the folder of one participant"
     )
