@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.client import Client
@@ -20,6 +21,7 @@ from nvflare.private.fed.server.job_runner import JobRunner
 
 from consilium.federation.job_runner import EnduringJobRunner, SiteNotStarted
 from consilium.federation.replacement import replace_class
+from consilium.report.progress import read_progress
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SETTLING_SECONDS = 3.0
@@ -111,11 +113,16 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         self._heard = {token: heard for token, heard in self._heard.items() if token in connected}
         self._attempts = {key: one for key, one in self._attempts.items() if key[0] in running}
         for job_id, job in running.items():
-            if job_id not in self._engine.run_processes:
+            if job_id not in self._engine.run_processes or self._is_done(job_id):
                 continue
             for client in runner.sites_of(job, fl_ctx):
                 if self._is_due(job_id, client):
                     self._start(runner, job, client, fl_ctx)
+
+    def _is_done(self, job_id: str) -> bool:
+        """Whether a job's work is over: its sites end before its process at the server does."""
+        progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
+        return progress is not None and progress.ended is not None
 
     def _is_due(self, job_id: str, client: Client) -> bool:
         attempts = self._attempts.get((job_id, client.name))
