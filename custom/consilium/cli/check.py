@@ -72,13 +72,13 @@ def check(
     """
     import os
 
-    from consilium.provisioning.check.folder import check_folder, default_state, refuse_inside
+    from consilium.provisioning.check.folder import check_folder, default_state, refuse_page
     from consilium.recipes.site_job import load_site_job
     from consilium.report.data_check import render_data_check
     from consilium.simulation.display import Display
 
     if html:
-        refuse_inside(html, folder, "--html")
+        refuse_page(html, folder)
     with Display() as display:
         display.show("looking for cases")
         found = check_folder(

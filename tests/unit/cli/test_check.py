@@ -140,6 +140,14 @@ def test_the_page_names_cases_needs_nothing_else_and_says_that_it_stays(run, hos
     assert all(link.startswith("#") and link[1:] in parsed.ids for link in parsed.links)
 
 
+@pytest.mark.parametrize("page", [".", "missing/check.html"])
+def test_a_page_that_can_not_be_written_is_refused_before_anything_is_read(run, hospital, tmp_path, page):
+    code, out, err = run(hospital.folder, "--html", tmp_path / page)
+    assert code == 2
+    assert "can't be written; name a file in a folder that exists" in err
+    assert (out, (tmp_path / "state").exists()) == ("", False)
+
+
 @pytest.mark.parametrize("option", ["--state", "--html"])
 def test_nothing_is_written_into_the_hospitals_folder(run, hospital, option, monkeypatch, capsys):
     inside = hospital.folder / "here"

@@ -40,6 +40,20 @@ def refuse_inside(path: Path, folder: Path, option: str) -> None:
         )
 
 
+def refuse_page(path: Path, folder: Path) -> None:
+    """Refuse a place for the page in which none can be written, before hours are spent on what it will say.
+
+    Raises:
+        ConfigurationError: `path` lies in `folder`, is a folder, or its folder is missing or not writable.
+    """
+    refuse_inside(path, folder, "--html")
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(
+            f"--html {path} can't be written; name a file in a folder that exists and that this account may "
+            "write to."
+        )
+
+
 def check_folder(
     folder: Path,
     job: SiteJob,
