@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consilium.federation.refused import RefusedUpdate
 from consilium.federation.rules import AggregationSettings, Rule, euclidean_norm
@@ -136,9 +137,9 @@ class ScreenedAggregation:
             norms={site: one.norm for site, one in self._taken.items()},
         )
         aggregate = {}
-        for name in self._shapes:
+        for name, shape in self._shapes.items():
             with np.errstate(over="ignore"):
-                aggregate[name] = rule.combine(partial(self._spool.read, name=name))
+                aggregate[name] = rule.combine(shape, partial(self._read, name))
             if not np.isfinite(aggregate[name]).all():
                 raise RefusedUpdate("the aggregate is not finite, although every update was")
         self._screening.accept({site: one.pace for site, one in self._taken.items()})
@@ -147,6 +148,9 @@ class ScreenedAggregation:
     def close(self) -> None:
         """Remove the round's updates from the disk."""
         self._spool.close()
+
+    def _read(self, name: str, site: str, rows: slice | None) -> NDArray[Any]:
+        return self._spool.read(site, name, rows)
 
     def _check_form(self, update: Weights) -> None:
         if update.keys() != self._shapes.keys():

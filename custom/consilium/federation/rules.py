@@ -17,6 +17,8 @@ from consilium.settings import Settings
 
 Tensor = NDArray[Any]
 
+_BLOCK_VALUES = 2**20
+
 
 class AggregationSettings(Settings):
     """How a job combines the updates of a round."""
@@ -82,24 +84,41 @@ class Rule:
         elif settings.rule == "trimmed_mean":
             self._middle = partial(trimmed_mean, share=settings.trim_share or 0.2)
 
-    def combine(self, read: Callable[[str], Tensor]) -> Tensor:
+    def combine(self, shape: tuple[int, ...], read: Callable[[str, slice | None], Tensor]) -> Tensor:
         """Combine one tensor of all sites.
 
-        With `median` and `trimmed_mean`, memory holds this tensor of every site at once; else of one.
+        Memory holds this tensor of one site; with `median` and `trimmed_mean` as many rows of it, of every
+        site, as fit 2**20 values.
 
         Args:
-            read: Returns the tensor of a site.
+            shape: Of the tensor.
+            read: Returns the tensor of a site, or some rows of it.
         """
         if self._middle is not None:
-            values = np.stack([read(site) for site in self._sites])
-            return _as(self._middle(values), values.dtype)
+            parts = [self._combine_rows(rows, read, self._middle) for rows in self._blocks(shape)]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         total: Tensor | None = None
         for site, factor in zip(self._sites, self._factors, strict=True):
-            value = read(site)
+            value = read(site, None)
             part = factor * value.astype(np.float64)
             total = part if total is None else total + part
         assert total is not None  # a round without an update has no rule
         return _as(total, value.dtype)
+
+    def _blocks(self, shape: tuple[int, ...]) -> list[slice | None]:
+        if not math.prod(shape) or not shape:
+            return [None]
+        rows = max(1, _BLOCK_VALUES // (len(self._sites) * math.prod(shape[1:])))
+        return [slice(start, min(start + rows, shape[0])) for start in range(0, shape[0], rows)]
+
+    def _combine_rows(
+        self,
+        rows: slice | None,
+        read: Callable[[str, slice | None], Tensor],
+        middle: Callable[[Tensor], Tensor],
+    ) -> Tensor:
+        values = np.stack([read(site, rows) for site in self._sites])
+        return _as(middle(values), values.dtype)
 
 
 def coordinate_median(values: Tensor) -> Tensor:

@@ -51,11 +51,11 @@ class UpdateSpool:
             raise
         self._files[site] = path
 
-    def read(self, site: str, name: str) -> NDArray[Any]:
-        """Read one tensor of a site's update."""
+    def read(self, site: str, name: str, rows: slice | None = None) -> NDArray[Any]:
+        """Read one tensor of a site's update, or some rows of it."""
         # Opened anew each time: a file's pages count as this process's memory for as long as it is mapped.
         with safe_open(self._files[site], framework="numpy") as file:
-            tensor: NDArray[Any] = file.get_tensor(name)
+            tensor: NDArray[Any] = file.get_tensor(name) if rows is None else file.get_slice(name)[rows]
         return tensor
 
     def drop(self, site: str) -> None:

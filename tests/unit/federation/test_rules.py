@@ -26,7 +26,10 @@ def combine(sent, **settings):
         cases={f"site-{index}": cases for index, (_, cases) in enumerate(sent)},
         norms={site: euclidean_norm([value]) for site, value in values.items()},
     )
-    return rule.combine(values.__getitem__), rule.shares
+    result = rule.combine(
+        sent[0][0].shape, lambda site, rows: values[site] if rows is None else values[site][rows]
+    )
+    return result, rule.shares
 
 
 @given(updates)
@@ -95,6 +98,17 @@ def test_a_fifth_of_the_sites_goes_at_each_end_and_at_least_one(sites, left):
     ordered = np.sort(values, axis=0)
     cut = (sites - left) // 2
     assert trimmed_mean(values, 0.2) == pytest.approx(ordered[cut : sites - cut].mean(axis=0))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (5, 3, 2)])
+@pytest.mark.parametrize("values", [1, 20, 10**6])
+def test_a_tensor_is_combined_in_blocks_of_rows_as_it_is_as_a_whole(monkeypatch, shape, values):
+    monkeypatch.setattr("consilium.federation.rules._BLOCK_VALUES", values)
+    random = np.random.default_rng(0)
+    sent = [(np.asarray(random.standard_normal(shape)), 1) for _site in range(4)]
+    result, _ = combine(sent, rule="median")
+    np.testing.assert_array_equal(result, np.median([value for value, _ in sent], axis=0))
+    assert result.shape == shape
 
 
 @pytest.mark.parametrize("rule", ["mean", "median", "trimmed_mean", "clipped_mean"])

@@ -15,6 +15,7 @@ def test_what_is_kept_comes_back_tensor_by_tensor(tmp_path):
     spool.keep("north", {name: value * 2 for name, value in UPDATE.items()})
     assert spool.sites == ["north", "south"]
     np.testing.assert_array_equal(spool.read("north", "w"), UPDATE["w"] * 2)
+    np.testing.assert_array_equal(spool.read("south", "w", slice(1, 2)), UPDATE["w"][1:2])
     assert spool.read("south", "count") == 3
     assert spool.read("south", "count").shape == ()
 
