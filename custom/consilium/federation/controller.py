@@ -268,8 +268,8 @@ class FederatedTraining(SiteController):
         """
         record = self._running_record()
         started = time.monotonic()
-        self.fl_ctx.set_prop(AppConstants.CURRENT_ROUND, index, private=True, sticky=True)
-        self.fl_ctx.set_prop(AppConstants.NUM_ROUNDS, self.rounds, private=True, sticky=True)
+        # FLARE's context keeps how a property was first set, and `prepare` has set these two already.
+        self.set_fl_context(FLModel(metrics={}, current_round=index, total_rounds=self.rounds))
         self.event(AppEventType.ROUND_STARTED)
         weights = self._gather_updates(index, self._rollback.start(index, weights))
         assert self._aggregator is not None  # every round has its own

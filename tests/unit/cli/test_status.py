@@ -1,0 +1,56 @@
+import json
+
+import pytest
+
+from consilium.report.site_status import SiteStatus
+
+from .test_main import run  # noqa: F401
+
+
+def keep(kit, number, **changes):
+    status = SiteStatus(
+        job_id=f"job-{number}", job="brain_tumor_fedavg", log="log.txt", since=number, updated=number
+    )
+    status.model_copy(update=changes).save(kit)
+
+
+def test_the_hospital_s_running_job_is_shown(run, tmp_path):  # noqa: F811
+    keep(tmp_path, 1, ended=1.0, outcome="success")
+    keep(tmp_path, 2, state="training", done=3, total=40, round=2, rounds=10)
+    code, out, _ = run("status", "--site", tmp_path)
+    assert code == 0
+    assert "brain_tumor_fedavg job-2: round 2 of 10; training 3 of 40" in out
+    assert "job-1" not in out
+    code, out, _ = run("status", "--site", tmp_path, "job-1", "--json")
+    assert (code, json.loads(out)[0]["outcome"]) == (0, "success")
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("partial", 1), ("failure", 1), (None, 0)])
+def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):  # noqa: F811
+    keep(tmp_path, 1, ended=1.0, outcome=outcome)
+    assert run("status", "--site", tmp_path)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "either --kit DIR"),
+        (("--kit", ".", "--site", "."), "either --kit DIR"),
+        (("--kit", "."), "not the startup kit of a user"),
+        (("--site", "nowhere"), "nowhere is not a folder"),
+        (("--site", "."), "no job of Consilium has run"),
+        (("--site", ".", "abc"), "job abc has not run"),
+    ],
+)
+def test_what_can_t_be_shown_says_what_to_do(run, tmp_path, monkeypatch, arguments, told):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("status", *arguments)
+    assert code == 2
+    assert told in err
+
+
+def test_help_teaches_both_readers(run):  # noqa: F811
+    _, out, _ = run("status", "--help")
+    assert "$ consilium status --kit" in out
+    assert "$ consilium status --site" in out
+    assert "Exit code: 0" in out
