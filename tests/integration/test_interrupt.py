@@ -1,16 +1,12 @@
 """Ctrl-C: nothing runs on, and the same command goes on where it stopped."""
 
-import os
-import signal
-import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import psutil
 import pytest
 
-from consilium.simulation.process import stop_process_tree
-
-from .studies import DEADLINE_SECONDS, ENVIRONMENT, command, export, read_if_there, simulate, wait_until
+from .interrupts import press_ctrl_c, processes_of, started
+from .studies import DEADLINE_SECONDS, command, export, read_if_there, simulate, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -18,43 +14,6 @@ pytestmark = pytest.mark.integration
 CHANGES = {"learning.local_steps": 20}
 COMPARING = "to compare with"
 NOT_AGAIN = "not done again"
-
-
-@contextmanager
-def started(words, log):
-    """Start a command in a process group of its own, as a shell does; its standard error goes to a file."""
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            words,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            env=ENVIRONMENT,
-            start_new_session=True,
-            # Tests that run in a shell's background inherit that interrupts are ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-    try:
-        yield process
-    finally:
-        stop_process_tree(process.pid)
-        process.wait(DEADLINE_SECONDS)
-
-
-def press_ctrl_c(process):
-    """Interrupt a command as a terminal does; returns its exit code and all that it had started."""
-    descendants = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)
-    return process.wait(DEADLINE_SECONDS), descendants
-
-
-def processes_of(out):
-    """Processes that name a study's folder in their command line."""
-    found = []
-    for one in psutil.process_iter():
-        with suppress(psutil.Error):
-            if str(out) in " ".join(one.cmdline()):
-                found.append(one)
-    return found
 
 
 def test_an_interrupted_study_leaves_no_process_and_goes_on_where_it_stopped(hospitals, tmp_path):

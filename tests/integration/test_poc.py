@@ -1,4 +1,4 @@
-"""One POC of real processes: the command line, the console of the lead data scientist, and a crash."""
+"""One POC of real processes: the command line, the console of the lead data scientist, crash and Ctrl-C."""
 
 import json
 import os
@@ -14,16 +14,20 @@ import pexpect
 import psutil
 import pytest
 
+from consilium.federation.versions import component_versions
+from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.recipes.catalog import build_recipe, export_job
 
-from .studies import DEADLINE_SECONDS, ENVIRONMENT, export, read_json, wait_until
+from .interrupts import press_ctrl_c, processes_of, started
+from .studies import DEADLINE_SECONDS, ENVIRONMENT, export, read_if_there, read_json, wait_until
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[2]
 SITES = {"aster": "north", "birch": "south", "dahlia": "clinic"}
-SCIENTIST = "scientist@consortium.example"
+OTHER_VERSION = "9.9.9"
+SCIENTIST, ASTER_ADMIN = "scientist@consortium.example", "it@aster.example"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,13 @@ class RunningPoc:
         return [str(Path(sys.executable).with_name("consilium")), *words]
 
     def environment(self) -> dict[str, str]:
-        return {**ENVIRONMENT, "HOME": str(self.home)}
+        """The user's, with the programs beside this Python found first."""
+        programs = str(Path(sys.executable).parent)
+        return {
+            **ENVIRONMENT,
+            "HOME": str(self.home),
+            "PATH": os.pathsep.join([programs, os.environ["PATH"]]),
+        }
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -54,19 +64,24 @@ class RunningPoc:
 
 
 @pytest.fixture(scope="module")
-def poc(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPoc]:
+def laptop(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> RunningPoc:
+    """All that a POC needs; nothing runs yet."""
     folder = tmp_path_factory.mktemp("poc")
     archive = folder / "hospitals"
     for site, name in SITES.items():
         shutil.copytree(hospitals[name], archive / site)
     (folder / "home").mkdir()
-    running = RunningPoc(folder / "out", archive, export(folder / "jobs"), folder / "home")
+    return RunningPoc(folder / "out", archive, export(folder / "jobs"), folder / "home")
+
+
+@pytest.fixture(scope="module")
+def poc(laptop: RunningPoc) -> Iterator[RunningPoc]:
     try:
-        started = running.poc("up", "--hospitals", str(archive))
+        started = laptop.poc("up", "--hospitals", str(laptop.hospitals))
         assert started.returncode == 0, started.stderr
-        yield running
+        yield laptop
     finally:
-        Poc(running.out).end()
+        Poc(laptop.out).end()
 
 
 def test_the_server_and_all_sites_run(poc: RunningPoc) -> None:
@@ -89,27 +104,75 @@ def test_a_second_start_says_how_to_stop_the_first(poc: RunningPoc) -> None:
     assert "consilium poc down" in second.stderr
 
 
-def test_a_job_from_the_console_to_the_report(poc: RunningPoc, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class ConsoleSession:
+    """What the lead saw.
+
+    Args:
+        clients: The answer to `check_status client`.
+        job_id: Of the job that was submitted.
+        listed: The job's line once it had ended.
+        tail: The answer to `tail` at a hospital.
+        result: Where the console put the job's result.
+    """
+
+    clients: str
+    job_id: str
+    listed: str
+    tail: str
+    result: Path
+
+
+@pytest.fixture(scope="module")
+def session(poc: RunningPoc) -> ConsoleSession:
     with Console(Poc(poc.out).kits / SCIENTIST, poc) as console:
-        for site in SITES:
-            assert site in console.ask("check_status client")
+        clients = console.ask("check_status client")
         submitted = console.ask(f"submit_job {poc.job}")
         found = re.search(r"Submitted job: (\S+)", submitted)
         assert found, submitted
         job_id = found[1]
         wait_until(lambda: "FINISHED" in console.ask(f"list_jobs {job_id}"), "the job ends")
-        assert "FINISHED:COMPLETED" in console.ask(f"list_jobs {job_id}")
-        assert "not authorized" in console.ask("tail aster log.txt")
+        listed = console.ask(f"list_jobs {job_id}")
+        tail = console.ask("tail aster log.txt")
         downloaded = console.ask(f"download_job {job_id}")
     found = re.search(r"content downloaded to (\S+)", downloaded)
     assert found, downloaded
-    report = poc.run("report", found[1], "--out", str(tmp_path / "report"))
+    return ConsoleSession(clients, job_id, listed, tail, Path(found[1]))
+
+
+def test_a_job_from_the_console_to_the_report(
+    poc: RunningPoc, session: ConsoleSession, tmp_path: Path
+) -> None:
+    assert all(site in session.clients for site in SITES)
+    assert "FINISHED:COMPLETED" in session.listed
+    assert "not authorized" in session.tail
+    report = poc.run("report", str(session.result), "--out", str(tmp_path / "report"))
     assert report.returncode == 0, report.stderr
     assert "success" in report.stderr
     content = read_json(tmp_path / "report/report.json")
     assert content["status"] == "finished"
     assert set(content["summary"]["global"]) >= {"dice", "dice_tc", "dice_wt", "dice_et"}
     assert set(content["sites"]) == set(SITES)
+
+
+def test_the_lead_reads_the_server_s_log_of_a_job_and_no_hospital_s(
+    poc: RunningPoc, session: ConsoleSession
+) -> None:
+    def read_logs(user: str) -> dict[str, str]:
+        words = ("job", "logs", session.job_id, "--sites", "all", "--max-bytes", str(2**24))
+        kit = str(Poc(poc.out).kits / user)
+        logs: dict[str, str] = Poc(poc.out).flare.run(*words, "--startup-kit", kit, timeout=DEADLINE_SECONDS)[
+            "logs"
+        ]
+        return logs
+
+    logs = read_logs(SCIENTIST)
+    assert set(logs) == {"server"}
+    assert "round 2 of 2" in logs["server"]
+    cases = {path.name for site in SITES for path in (poc.hospitals / site).iterdir()}
+    assert [word for word in (str(poc.hospitals), *cases) if word in logs["server"]] == []
+    with pytest.raises(PocError, match="not authorized for 'get_job_log'"):
+        read_logs(ASTER_ADMIN)
 
 
 def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp_path: Path) -> None:
@@ -119,20 +182,6 @@ def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp
     for site in SITES:
         assert re.search(rf"{site} +(train|evaluate \(own choice\)) ", checked.stderr)
     assert "Who is ready to train" in Path(checked.stdout.strip()).read_text()
-
-
-def test_a_job_that_the_check_admits_is_partial_without_a_site(poc: RunningPoc, tmp_path: Path) -> None:
-    demanding = export(tmp_path, {"rounds": 1, "admission.min_ready": 2})
-    gone = poc.hospitals / "dahlia"
-    gone.rename(poc.hospitals / "elsewhere")
-    try:
-        ended = poc.poc("submit", str(demanding))
-    finally:
-        (poc.hospitals / "elsewhere").rename(gone)
-    assert ended.returncode == 1, ended.stderr
-    assert "partial" in ended.stderr
-    assert "dahlia is not part of it" in ended.stderr
-    assert Path(ended.stdout.strip()).name == "index.html"
 
 
 def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path: Path) -> None:
@@ -146,8 +195,52 @@ def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path:
     assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
 
 
+def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goes_on(
+    poc: RunningPoc, tmp_path: Path
+) -> None:
+    _start_with_another_version(poc, "dahlia", tmp_path)
+    demanding = export(tmp_path, {"rounds": 1, "admission.min_ready": 2})
+    ended = poc.poc("submit", str(demanding))
+    assert ended.returncode == 1, ended.stderr
+    assert "partial" in ended.stderr
+    ours = component_versions()["consilium"]
+    reason = f"versions do not fit: consilium {OTHER_VERSION} here and {ours} there"
+    assert f"dahlia is not part of it: {reason}" in ended.stderr
+    report = read_json(Path(ended.stdout.strip()).with_name("report.json"))
+    outcomes = {site: one["outcome"] for site, one in report["rounds"][0]["sites"].items()}
+    assert outcomes == {"aster": "trained", "birch": "trained", "dahlia": "refused"}
+    assert reason in report["rounds"][0]["sites"]["dahlia"]["reason"]
+
+
+def _start_with_another_version(poc: RunningPoc, site: str, folder: Path) -> None:
+    """Start a site again, in an environment in which another version of Consilium is installed."""
+    installed = folder / f"consilium-{OTHER_VERSION}.dist-info/METADATA"
+    installed.parent.mkdir()
+    installed.write_text(f"Metadata-Version: 2.1\nName: consilium\nVersion: {OTHER_VERSION}\n")
+    kit = Poc(poc.out).kits / site
+    for process in processes_of(kit):
+        process.kill()
+    wait_until(lambda: not processes_of(kit), f"{site} has stopped")
+    for name in ("daemon_pid.fl", "pid.fl"):  # start.sh takes a process that nobody has reaped for a live one
+        (kit / name).unlink(missing_ok=True)
+    joined, log = "Successfully registered client", kit / "log.txt"
+    before = read_if_there(log).count(joined)
+    python_path = filter(None, [os.environ.get("PYTHONPATH")])
+    subprocess.run(
+        [str(kit / "startup/start.sh")],
+        env={**poc.environment(), "PYTHONPATH": os.pathsep.join([str(folder), *python_path])},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    wait_until(lambda: read_if_there(log).count(joined) > before, f"{site} has joined again")
+
+
 def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
-    server = Poc(poc.out).kits / "server"
+    kits = Poc(poc.out).kits
+    server = kits / "server"
     started_before = set(server.glob("*/progress.json"))
     with subprocess.Popen(
         poc.command("poc", "submit", str(poc.job), "--out", str(poc.out)),
@@ -159,7 +252,7 @@ def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
     ) as submit:
         try:
             wait_until(lambda: bool(set(server.glob("*/progress.json")) - started_before), "the job starts")
-            processes = everybody(poc)
+            processes = processes_of(kits)
             for process in processes:
                 if "/server" in " ".join(process.cmdline()):
                     process.kill()
@@ -170,26 +263,42 @@ def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
     assert "consilium poc down" in stderr
     down = poc.poc("down")
     assert down.returncode == 0, down.stderr
-    assert everybody(poc) == []
+    assert processes_of(kits) == []
     _, alive = psutil.wait_procs(processes, timeout=DEADLINE_SECONDS)
     assert alive == []
     assert poc.poc("status").returncode == 1
-    assert "nothing was running" in poc.poc("down").stderr
+
+
+def test_ctrl_c_in_the_middle_of_a_job_stops_everything(laptop: RunningPoc, tmp_path: Path) -> None:
+    out, log = tmp_path / "poc", tmp_path / "stderr.txt"
+    words = ["run", str(laptop.job), "--hospitals", str(laptop.hospitals), "--out", str(out)]
+    with started(laptop.command("poc", *words, "--project", str(ROOT / "poc/project.yml")), log) as process:
+        wait_until(
+            lambda: any(out.glob("flare/*/*/server/*/progress.json")) or process.poll() is not None,
+            "the job starts",
+        )
+        assert process.poll() is None, log.read_text()
+        running = processes_of(out / "flare")
+        assert len(running) > 2 * (1 + len(SITES))  # scripts, parents, and the job's processes
+        code, _ = press_ctrl_c(process)
+    said = log.read_text()
+    assert code == 130, said
+    assert "stopped; nothing runs on. The same command starts anew" in said
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(running, timeout=DEADLINE_SECONDS)
+    assert alive == []
+    assert processes_of(out) == []
+    assert "nothing was running" in laptop.run("poc", "down", "--out", str(out)).stderr
 
 
 class Console:
     """The real console of a user, in a pseudo-terminal."""
 
     def __init__(self, kit: Path, poc: RunningPoc) -> None:
-        python = str(Path(sys.executable).parent)
         self._program = pexpect.spawn(
             "bash",
             [str(kit / "startup/fl_admin.sh")],
-            env={
-                **poc.environment(),
-                "PATH": os.pathsep.join([python, os.environ["PATH"]]),
-                "TERM": "dumb",
-            },
+            env={**poc.environment(), "TERM": "dumb"},
             encoding="utf-8",
             timeout=DEADLINE_SECONDS,
             dimensions=(50, 300),
@@ -212,15 +321,3 @@ class Console:
         self._program.expect("> ")
         assert isinstance(answer, str)
         return answer
-
-
-def everybody(poc: RunningPoc) -> list[psutil.Process]:
-    """All processes with the POC's kits on their command lines."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if str(Poc(poc.out).kits) in " ".join(process.cmdline()):
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found

@@ -1,0 +1,51 @@
+"""Press Ctrl-C as a terminal does."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+
+from consilium.simulation.process import stop_process_tree
+
+from .studies import DEADLINE_SECONDS, ENVIRONMENT
+
+
+@contextmanager
+def started(words: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
+    """Start a command in a process group of its own, as a shell does; its standard error goes to a file."""
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            words,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env=ENVIRONMENT,
+            start_new_session=True,
+            # Tests that run in a shell's background inherit that interrupts are ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    try:
+        yield process
+    finally:
+        stop_process_tree(process.pid)
+        process.wait(DEADLINE_SECONDS)
+
+
+def press_ctrl_c(process: subprocess.Popen) -> tuple[int, list[psutil.Process]]:
+    """Interrupt a command as a terminal does; returns its exit code and all that it had started."""
+    descendants = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    return process.wait(DEADLINE_SECONDS), descendants
+
+
+def processes_of(out: Path) -> list[psutil.Process]:
+    """Return the processes that name something in a folder on their command line."""
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(out) in " ".join(one.cmdline()):
+                found.append(one)
+    return found
