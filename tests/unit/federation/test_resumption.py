@@ -138,6 +138,28 @@ def test_a_second_interruption_before_the_next_round_loses_nothing_more(run):
     assert model(engine, "best_model")[0]["w"][0] == 2
 
 
+class Replaying(Site):
+    """Sends the same update again and again."""
+
+    def update(self):
+        return {"w": np.full(2, 1.0), "mark": np.full(1, 1e-3)}
+
+
+def test_what_the_server_knows_of_bad_updates_outlives_it(run):
+    def sites(deadly):
+        return {"north": Site(), "south": Site(), "east": Replaying(), "west": Deadly(TRAIN, deadly)}
+
+    with pytest.raises(Killed):
+        run(FIRST, sites(2))
+    with pytest.raises(Killed):
+        run(SECOND, sites(3), resume=FIRST)
+    record, _ = run(THIRD, sites(None), resume=SECOND, rounds=5)
+    assert record.status == "finished"
+    outcomes = [one.sites["east"].outcome for one in record.rounds]
+    assert outcomes == ["trained", "refused", "refused", "refused", "excluded"]
+    assert "the same as its own of round 1" in record.rounds[3].sites["east"].reason
+
+
 def test_the_last_rounds_and_the_best_are_kept(run, tmp_path):
     run(FIRST)
     assert store(tmp_path, FIRST).numbers() == [2, 3, 4]
