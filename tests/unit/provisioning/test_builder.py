@@ -231,6 +231,8 @@ def test_the_builder_refuses_a_filter_or_a_level_that_it_does_not_know():
         SitePolicyBuilder(task_result_filters=[{"pathh": "consilium.Filter"}])
     with pytest.raises(ConfigurationError, match="log_level is 'LOUD'; allowed: DEBUG, INFO"):
         SitePolicyBuilder(log_level="LOUD")
+    with pytest.raises(ConfigurationError, match=r"(?s)metrics: .*did you mean 'host'"):
+        SitePolicyBuilder(metrics={"hots": "monitor.example"})
 
 
 def test_site_enforced_filters_and_settings_kept_at_the_hospital_reach_its_kit(tmp_path):
@@ -248,12 +250,27 @@ def test_site_enforced_filters_and_settings_kept_at_the_hospital_reach_its_kit(t
         "site": {"dataset": "/data/own"},
         "task_result_filters": [enforced],
         "log_level": "WARNING",
+        "metrics": {"host": "monitor.example", "port": 8125},
     }
-    local = provision(tmp_path, project) / "north" / "local"
+    made = provision(tmp_path, project)
+    local = made / "north" / "local"
     scope = read(local / "privacy.json")["scopes"][0]
     assert scope["properties"] == {"consilium": {"dataset": "/data/own"}}
     assert scope["task_result_filters"] == [enforced]
     assert read(local / "log_config.json.default")["loggers"]["root"]["level"] == "WARNING"
+    server, hospital = (
+        (made / name / "local/resources.json.default").read_text() for name in (SERVER, "north")
+    )
+    assert '"host": "monitor.example"' in server
+    assert "monitor.example" not in hospital
+
+
+def test_the_server_tells_users_how_jobs_ended_and_nobody_their_metrics_unless_asked_to(kits):
+    components = read(kits / SERVER / "local/resources.json.default")["components"]
+    paths = {component["id"]: component["path"] for component in components}
+    assert paths["job_outcomes"] == "consilium.federation.job_outcomes.JobOutcomes"
+    assert "metrics_reporter" not in paths
+    assert not any("statsd" in path for path in paths.values())
 
 
 def test_flare_itself_takes_the_hospital_s_tighter_file_before_the_default(kits):
