@@ -14,7 +14,6 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
-from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from pydantic import ValidationError
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.admission import AdmissionSettings, readiness_path, refusal
 from consilium.federation.aggregation import Aggregator, ScreenedAggregation
+from consilium.federation.announcements import KEY_METRIC, ModelAnnouncements
 from consilium.federation.durable_rounds import DurableRounds
 from consilium.federation.quorum import Quorum, QuorumSettings
 from consilium.federation.refused import Refusals, RefusedUpdate
@@ -42,7 +42,6 @@ from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
 
-_KEY_METRIC = "dice"
 _UPDATES = "updates"
 
 
@@ -115,6 +114,7 @@ class FederatedTraining(SiteController):
         self._task, self._round = PREPARE, 0
         self._aggregator: Aggregator | None = None
         self._best = -np.inf
+        self._announcements = ModelAnnouncements(self)
 
     def run(self) -> None:
         """Carry out the whole training; see the class."""
@@ -141,7 +141,7 @@ class FederatedTraining(SiteController):
             if updated is None:
                 return None
             weights = updated
-            self.persistor.save(self._publish(weights, index + 1), self.fl_ctx)
+            self.persistor.save(self._announcements.publish(weights, index + 1), self.fl_ctx)
             self._make_durable(index + 1, weights)
         self._validate_finally(weights)
         return self._finish("finished", None)
@@ -182,11 +182,11 @@ class FederatedTraining(SiteController):
         self._best = -np.inf if state.best_score is None else state.best_score
         best = self._durable.best(state)
         if record.best_round is not None and best is not None:
-            self._announce_best(record.best_round, best, self._best)
+            self._announcements.announce_best(record.best_round, best, self._best)
         if state.algorithm:
             self._known_updates().restore(state.algorithm["screening"])
             self._refusals.restore(state.algorithm["refusals"])
-        self.persistor.save(self._publish(checkpoint.weights, checkpoint.number), self.fl_ctx)
+        self.persistor.save(self._announcements.publish(checkpoint.weights, checkpoint.number), self.fl_ctx)
         self.info(f"going on after round {checkpoint.number} of job {record.resumed[-1].job}")
         return checkpoint.number, checkpoint.weights
 
@@ -284,7 +284,7 @@ class FederatedTraining(SiteController):
         finally:
             self._aggregator.close()
         self._rollback.keep(weights, self._key_scores())
-        self._announce_aggregate(index, change)
+        self._announcements.announce_aggregate(index, change, self._scores)
         round_record.seconds = time.monotonic() - started
         self.event(AppEventType.ROUND_DONE)
         return {name: np.asarray(value + change[name]) for name, value in weights.items()}
@@ -338,7 +338,7 @@ class FederatedTraining(SiteController):
 
     def _key_scores(self) -> dict[str, float]:
         return {
-            site: scores[_KEY_METRIC]
+            site: scores[KEY_METRIC]
             for site, scores in self._scores.items()
             if self._refusals.exclusion(site) is None
         }
@@ -353,7 +353,7 @@ class FederatedTraining(SiteController):
         self._note_scores(self.rounds, weights)
         if self._is_dropped(self.rounds):
             weights = self._rollback.start(self.rounds, weights)
-            self.persistor.save(self._publish(weights, self.rounds), self.fl_ctx)
+            self.persistor.save(self._announcements.publish(weights, self.rounds), self.fl_ctx)
             self._ask(VALIDATE, weights, self.rounds)
         record.final_scores = self._scores
         record.final_sites = self._answers
@@ -400,7 +400,7 @@ class FederatedTraining(SiteController):
             report = SiteReport.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
             return self._refuse(site, f"its report can't be read: {error.error_count()} wrong field(s)")
-        if _KEY_METRIC in (answer.metrics or {}):
+        if KEY_METRIC in (answer.metrics or {}):
             scores = {
                 str(name): float(value)
                 for name, value in answer.metrics.items()
@@ -467,39 +467,7 @@ class FederatedTraining(SiteController):
         if index > 0 and mean > self._best:
             self._best = mean
             record.best_round = index
-            self._announce_best(index, weights, mean)
-
-    def _announce_best(self, index: int, weights: Weights, mean: float) -> None:
-        selection = {
-            "best_round": index,
-            "best_aggregated_metrics": {_KEY_METRIC: mean},
-            "key_metric": {"name": _KEY_METRIC, "mode": "max"},
-            "source": "scores of the model itself, unweighted mean over sites",
-        }
-        self.fl_ctx.set_prop(AppConstants.METRICS_SELECTION_INFO, selection, private=True, sticky=False)
-        self._publish(weights, index)
-        self.event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE)
-
-    def _announce_aggregate(self, index: int, change: Weights) -> None:
-        """Tell FLARE's metric writers what came out of the round."""
-        names = (
-            set.intersection(*(set(scores) for scores in self._scores.values())) if self._scores else set()
-        )
-        means = {
-            name: float(np.mean([scores[name] for scores in self._scores.values()])) for name in sorted(names)
-        }
-        aggregate = FLModel(
-            params_type=ParamsType.DIFF, params=dict(change), metrics=means or None, current_round=index
-        )
-        self.fire_event_with_data(
-            AppEventType.AFTER_AGGREGATION, self.fl_ctx, AppConstants.AGGREGATION_RESULT, aggregate
-        )
-
-    def _publish(self, weights: Weights, rounds_done: int) -> Any:
-        """Put weights where FLARE's components look for the global model."""
-        learnable = make_model_learnable(weights=dict(weights), meta_props={"round": rounds_done})
-        self.fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, learnable, private=True, sticky=True)
-        return learnable
+            self._announcements.announce_best(index, weights, mean)
 
     def _explain_others(self, useful: list[str]) -> str:
         return (
