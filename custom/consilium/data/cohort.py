@@ -119,15 +119,18 @@ def _read_labels(
     values: dict[str, frozenset[float]] = {}
     problems: list[CaseProblem] = []
     with ThreadPoolExecutor(_READERS) as pool:
-        for done, (case, result) in enumerate(
-            zip(cases, pool.map(_label_values, cases), strict=True), start=1
-        ):
-            if isinstance(result, CaseProblem):
-                problems.append(result)
-            else:
-                values[case.id] = result
-            if progress:
-                progress(done, len(cases), "reading labels")
+        try:
+            for done, (case, result) in enumerate(
+                zip(cases, pool.map(_label_values, cases), strict=True), start=1
+            ):
+                if isinstance(result, CaseProblem):
+                    problems.append(result)
+                else:
+                    values[case.id] = result
+                if progress:
+                    progress(done, len(cases), "reading labels")
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest
     return values, problems
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from queue import Empty
 
 from consilium.data.cache import CachedCase
+from consilium.data.interrupts import interrupts_held_back
 from consilium.learning.participant import Participant, SiteData
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.trainer import Schedule
@@ -78,7 +77,7 @@ def train_baselines(
     steps: Queue[tuple[str, int, int]] = context.Queue()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_connect, initargs=(steps,)) as pool:
         try:
-            with _interrupts_held_back():  # the workers start now and inherit it
+            with interrupts_held_back():  # the workers start now and inherit it
                 futures = [pool.submit(_train_and_judge, plan, validation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:
@@ -94,20 +93,6 @@ def train_baselines(
         local_seconds=sum(outcome.seconds for outcome in local.values()),
         pooled_seconds=outcomes[POOLED].seconds,
     )
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Hold Ctrl-C back until the end of the context; processes started in it never see one.
-
-    A terminal interrupts workers together with this process. They would print a traceback each, while it is
-    this process that ends them.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int) -> list[_Plan]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from consilium.data.checks.patients import check_patients
 from consilium.data.codes import Severity
 from consilium.data.cohort import Cohort
 from consilium.data.files import write_atomically
+from consilium.data.interrupts import interrupts_held_back
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.errors import Cancelled
@@ -76,16 +77,15 @@ def check_cohort(
     kept.mkdir(mode=0o700, parents=True, exist_ok=True)
     jobs = [_Job(case, cohort.convention, tuple(modalities), kept) for case in cohort.cases]
     checks: dict[str, CaseCheck] = {}
-    runner = _in_processes(jobs, workers) if workers > 1 and len(jobs) > 1 else map(_run, jobs)
     stop = cancelled or (lambda: False)
-    results = iter(runner)
-    for done in range(1, len(jobs) + 1):
-        if stop():
-            raise Cancelled("Checking the cases was cancelled; what was found so far is kept.")
-        case_id, check = next(results)
-        checks[case_id] = check
-        if progress:
-            progress(done, len(jobs), "checking cases")
+    with closing(_results(jobs, workers)) as results:
+        for done in range(1, len(jobs) + 1):
+            if stop():
+                raise Cancelled("Checking the cases was cancelled; what was found so far is kept.")
+            case_id, check = next(results)
+            checks[case_id] = check
+            if progress:
+                progress(done, len(jobs), "checking cases")
     return _decide(cohort, checks)
 
 
@@ -152,19 +152,20 @@ def _recall(job: _Job) -> CaseCheck | None:
         return None
 
 
-def _in_processes(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[str, CaseCheck]]:
+def _results(jobs: Sequence[_Job], workers: int) -> Generator[tuple[str, CaseCheck], None, None]:
+    """Check cases as asked for; closed before the end, it waits for those that are being checked alone."""
+    if workers == 1 or len(jobs) < 2:
+        yield from map(_run, jobs)
+        return
     # Spawned, not forked: a fork copies the locks of threads that torch or BLAS may be running.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, _leave_interrupts_to_the_parent) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
         try:
-            for future in as_completed([pool.submit(_run, job) for job in jobs]):
+            with interrupts_held_back():  # the workers start now and inherit it
+                futures = [pool.submit(_run, job) for job in jobs]
+            for future in as_completed(futures):
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _decide(cohort: Cohort, checks: dict[str, CaseCheck]) -> CheckedCohort:

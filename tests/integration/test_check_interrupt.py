@@ -1,0 +1,62 @@
+"""Ctrl-C while a folder is being checked: nothing runs on, and the same command goes on where it stopped."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .interrupts import press_ctrl_c, started
+from .studies import run, wait_until
+
+pytestmark = pytest.mark.integration
+
+CASES = 60
+"""Enough that most are still to be checked when the first ones are."""
+
+
+@pytest.fixture
+def folder(hospitals, tmp_path) -> Path:
+    """One patient under many ids."""
+    source = min(path for path in hospitals["north"].iterdir() if path.is_dir())
+    for number in range(CASES):
+        case = tmp_path / "data" / f"P{number:03d}"
+        case.mkdir(parents=True)
+        for path in source.iterdir():
+            os.link(path, case / path.name.replace(source.name, case.name))
+    return tmp_path / "data"
+
+
+def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(folder, tmp_path):
+    state, log = tmp_path / "state", tmp_path / "stderr.txt"
+    notes = state / "findings"
+    program = str(Path(sys.executable).with_name("consilium"))
+    words = [program, "check", str(folder), "--json", "--workers", "2", "--state", str(state)]
+
+    with started(words, log) as process:
+        wait_until(lambda: any(notes.glob("*.json")) or process.poll() is not None, "no case is checked")
+        assert process.poll() is None, log.read_text()
+        code, descendants = press_ctrl_c(process)
+        assert len(descendants) >= 2
+        assert code == 130
+        assert "nothing runs on. The same command goes on where it stopped." in log.read_text()
+        assert "Traceback" not in log.read_text()
+        wait_until(lambda: not any(map(_runs, descendants)), "a process runs on")
+    kept = {path: path.stat().st_mtime_ns for path in notes.iterdir()}
+    assert 0 < len(kept) < CASES
+
+    code, stdout, stderr = run(words)
+    assert code == 1, stderr  # all but one are copies of the first
+    assert json.loads(stdout)["cases"]["used"] == 1
+    assert len(list(notes.iterdir())) == CASES
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process does anything still; one that has ended may wait to be collected."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
