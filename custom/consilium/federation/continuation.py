@@ -18,6 +18,7 @@ from nvflare.private.fed.server.job_cmds import CLONED_META_KEYS
 
 from consilium.federation.durable_rounds import CheckpointPlace
 from consilium.federation.tasks import RESUME_META
+from consilium.report.job_status import NOBODY
 
 INTERRUPTION_META = "interruption"
 """Key of a job's meta data: `reason`, `durable_round` and, once it is known, `continued_by`, a job id."""
@@ -93,7 +94,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         fruitless = self._fruitless_interruptions(job, durable, fl_ctx)
         if fruitless >= _FRUITLESS:
             interruption |= {
-                "continued_by": "nobody",
+                "continued_by": NOBODY,
                 "reason": f"{reason}; {fruitless} times in a row without a new durable round, so it is not "
                 f"continued by itself; look into the server's log, then submit it with resume {job.job_id}",
             }

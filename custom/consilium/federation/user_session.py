@@ -44,6 +44,10 @@ class SessionError(ConsiliumError):
     """The server can't be asked, or doesn't answer what was asked."""
 
 
+class NoServer(SessionError):
+    """The server is not reached."""
+
+
 @contextmanager
 def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
     """Log in with a user's startup kit, as FLARE's console does.
@@ -54,7 +58,8 @@ def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
 
     Raises:
         ConfigurationError: If it is not the kit of a user.
-        SessionError: If the server is not reached, or doesn't let the user in.
+        NoServer: If the server is not reached.
+        SessionError: If it doesn't let the user in.
     """
     _check_kit(kit)
     logging.getLogger("nvflare").setLevel(logging.CRITICAL)  # what it says is in the error below
@@ -111,7 +116,7 @@ def _log_in(kit: Path, study: str) -> Session:
             auto_login_max_tries=1,
         )
     except NoConnection:
-        raise SessionError(
+        raise NoServer(
             f"the server named in {kit}/startup/{_ADMIN_FILE} does not answer within {_CONNECT_SECONDS:g} s: "
             "is it started, does this machine reach its port, and is the kit of this federation?"
         ) from None

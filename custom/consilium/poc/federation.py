@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consilium.poc.command import FlareCommand, PocError, answer
+from nvflare.fuel.flare_api.flare_api import Session
+
+from consilium.federation.user_session import NoServer, SessionError, open_session, read_all_jobs, read_job
+from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes, uninterrupted
 from consilium.poc.project import Project
+from consilium.report.job_status import NOBODY, JobStatus
 from consilium.report.progress import JobProgress, describe_progress, read_progress
 
 _PREPARE_SECONDS = 180.0
@@ -21,23 +26,6 @@ _STOP_SECONDS = 90.0
 _ANSWER_SECONDS = 180.0
 _SECONDS_BETWEEN_LOOKS = 1.0
 _COMPLETED = "FINISHED:COMPLETED"
-
-
-@dataclass(frozen=True)
-class JobState:
-    """A job as the server lists it.
-
-    Attributes:
-        job_id: FLARE's id.
-        name: Of the job.
-        status: FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.
-        progress: Round and sites, while it runs.
-    """
-
-    job_id: str
-    name: str
-    status: str
-    progress: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,11 +42,12 @@ class PocStatus:
     up: bool
     ports: tuple[int, ...]
     processes: dict[str, list[int]]
-    jobs: list[JobState] | None
+    jobs: list[JobStatus] | None
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `json.dumps`."""
-        return asdict(self)
+        jobs = None if self.jobs is None else [job.as_json() for job in self.jobs]
+        return {"up": self.up, "ports": self.ports, "processes": self.processes, "jobs": jobs}
 
 
 class Poc:
@@ -120,10 +109,8 @@ class Poc:
         parents = {process.participant for process in processes if process.is_parent}
         jobs = None
         if project.server in parents:
-            try:
-                jobs = self._jobs()
-            except PocError:
-                jobs = None
+            with suppress(SessionError), self._session() as session:
+                jobs = read_all_jobs(session)
         return PocStatus(parents == found.keys(), project.ports, found, jobs)
 
     def submit(self, job: Path) -> str:
@@ -139,39 +126,54 @@ class Poc:
         )
         return str(data["job_id"])
 
-    def wait(self, job_id: str, show: Callable[[str], None]) -> str:
-        """Wait for the end of a job; returns FLARE's status of it.
+    def wait(self, job_id: str, show: Callable[[str], None]) -> JobStatus:
+        """Wait for the end of a job; returns it, or the job that continued it after the server was killed.
 
         Args:
             job_id: The job.
             show: Called with a line about rounds and sites, again and again.
 
         Raises:
-            PocError: If the server is gone, or does not know the job.
+            PocError: If the server is gone for good, or does not know the job.
         """
-        words = ("job", "wait", job_id, "--kit-id", self.project().lead)
-        with self.flare.start(*words) as process:
+        while True:
+            self._watch(job_id, show)
+            job = self._ask_about(job_id, show)
+            if job.interruption is None or job.interruption.continued_by == NOBODY:
+                return job
+            if job.interruption.continued_by is not None:
+                show(f"{job_id} was interrupted; {job.interruption.continued_by} continues it")
+                job_id = job.interruption.continued_by
+
+    def _watch(self, job_id: str, show: Callable[[str], None]) -> None:
+        """Show a job's progress until FLARE says that it has ended, or no longer answers."""
+        with self.flare.start("job", "wait", job_id, "--kit-id", self.project().lead) as process:
             try:
                 while process.poll() is None:
                     progress = self._progress(job_id)
                     show(describe_progress(progress) if progress else "the job waits for its processes")
-                    self._require_server()
-                    try:
+                    self._require_server(may_restart=True)
+                    with suppress(subprocess.TimeoutExpired):
                         process.wait(_SECONDS_BETWEEN_LOOKS)
-                    except subprocess.TimeoutExpired:
-                        continue
             except BaseException:
                 process.kill()
                 raise
-            assert process.stdout is not None  # it is a pipe
-            output = process.stdout.read()
-        try:
-            return str(answer(words, output)["status"])
-        except PocError:
-            for job in self._jobs():  # FLARE calls a failed job a failed command
-                if job.job_id == job_id and job.status.startswith("FINISHED"):
-                    return job.status
-            raise
+
+    def _ask_about(self, job_id: str, show: Callable[[str], None]) -> JobStatus:
+        """Return a job that has ended, however long the server takes to come back."""
+        while True:
+            self._require_server(may_restart=True)
+            try:
+                with self._session() as session:
+                    job = read_job(session, job_id)
+            except NoServer:
+                show("the server does not answer; its start script restarts it")
+            except SessionError as error:
+                raise PocError(str(error)) from error
+            else:
+                if job.status.startswith("FINISHED"):
+                    return job
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def download(self, job_id: str) -> Path:
         """Download a job's result into `results/`; returns its folder.
@@ -246,25 +248,27 @@ class Poc:
         project = self.project()
         return find_processes(self.kits, (project.server, *project.sites))
 
-    def _require_server(self) -> None:
+    def _require_server(self, *, may_restart: bool = False) -> None:
+        """Look for the server.
+
+        Args:
+            may_restart: Whether its start script, which restarts it, will do.
+
+        Raises:
+            PocError: If it isn't there.
+        """
         server = self.project().server
         processes = self._processes()
         if not processes:
             raise PocError(f"the POC in {self.folder} is down; {self.command('up')} starts it")
-        if not any(one.is_parent and one.participant == server for one in processes):
+        if not any(one.participant == server and (one.is_parent or may_restart) for one in processes):
             raise PocError(
                 f"the POC's server does not run: {self.command('down')} clears up what is left, and "
                 f"{self.command('up')} starts it again; its log is {self.kits / server / 'log.txt'}"
             )
 
-    def _jobs(self) -> list[JobState]:
-        listed = self.flare.run("job", "list", "-r", "--kit-id", self.project().lead, timeout=_ANSWER_SECONDS)
-        jobs = []
-        for one in listed or []:
-            progress = self._progress(one["job_id"]) if one["status"] == "RUNNING" else None
-            line = describe_progress(progress) if progress else None
-            jobs.append(JobState(one["job_id"], one["job_name"], one["status"], line))
-        return jobs
+    def _session(self) -> AbstractContextManager[Session]:
+        return open_session(self.kits / self.project().lead)
 
     def _progress(self, job_id: str) -> JobProgress | None:
         return read_progress(self.kits / self.project().server / job_id)

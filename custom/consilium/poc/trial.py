@@ -110,7 +110,10 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")
-    status = poc.wait(job_id, display.show)
+    last = poc.wait(job_id, display.show)
+    if last.job_id != job_id:
+        display.say(f"{job_id} was interrupted; {last.job_id} continued it")
+    job_id, status = last.job_id, last.status
     seconds = time.monotonic() - started
     display.say(f"{job_id}: {status}")
     downloaded = poc.download(job_id)

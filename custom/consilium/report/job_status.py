@@ -23,6 +23,10 @@ _TASKS = {
 }
 
 
+NOBODY = "nobody"
+"""What stands under `continued_by` of an interrupted job that is left to a person."""
+
+
 class Interruption(BaseModel):
     """A job that ended because the server's processes died."""
 
@@ -93,7 +97,7 @@ def _lines(job: JobStatus) -> list[str]:
 def _interruption_lines(interruption: Interruption) -> list[str]:
     durable = interruption.durable_round
     kept = "no round was finished" if durable is None else f"round {durable} and all before it are kept"
-    if interruption.continued_by == "nobody":
+    if interruption.continued_by == NOBODY:
         then = "it is not continued by itself"
     elif interruption.continued_by:
         then = f"job {interruption.continued_by} goes on from there"
