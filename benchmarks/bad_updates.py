@@ -6,7 +6,7 @@ patients and the same seed. The first, in which nobody attacks, is what the othe
 second is plain federated averaging without any screening.
 
 Then two ratios of honest updates' lengths, which screening must not take for an attack: the longest to the
-shortest of a round, and that of a site that has lost its optimizer's state to the same site with it.
+median of a round, and that of a site that has lost its optimizer's state to the same site with it.
 
     python benchmarks/bad_updates.py [FOLDER]
 """
@@ -127,9 +127,9 @@ def final_dice(record: FederationRecord) -> float:
 
 
 def spread(record: FederationRecord) -> float:
-    """Return how many times as long as the shortest the longest update of a round was, at most."""
+    """Return how many times as long as the median the longest update of a round was, at most."""
     rounds = [[one.update_norm for one in done.sites.values() if one.update_norm] for done in record.rounds]
-    return max(max(norms) / min(norms) for norms in rounds)
+    return max(max(norms) / statistics.median(norms) for norms in rounds)
 
 
 def lost_state(settings: SiteSettings) -> float:
@@ -169,7 +169,7 @@ def main() -> None:
             name, records[name] = future.result()
             baseline = records["nobody attacks, mean"]
             print(f"{name}: {describe(records[name], final_dice(baseline))}", flush=True)
-    print(f"honest sites, longest to shortest update of a round: at most {spread(baseline):.1f}")
+    print(f"honest sites, longest update to the median of its round: at most {spread(baseline):.1f}")
     ratio = lost_state(decided["site_00"])
     print(f"a site without its optimizer's state to the same with it: at most {ratio:.1f}")
 

@@ -271,9 +271,9 @@ class FederatedTraining(SiteController):
         # FLARE's context keeps how a property was first set, and `prepare` has set these two already.
         self.set_fl_context(FLModel(metrics={}, current_round=index, total_rounds=self.rounds))
         self.event(AppEventType.ROUND_STARTED)
-        weights = self._gather_updates(index, self._rollback.start(index, weights))
-        assert self._aggregator is not None  # every round has its own
         try:
+            weights = self._gather_updates(index, self._rollback.start(index, weights))
+            assert self._aggregator is not None  # every round has its own
             for site, reason in self._aggregator.screen().items():
                 self._refuse(site, f"its update is refused: {reason}")
             round_record = RoundRecord(
@@ -282,7 +282,8 @@ class FederatedTraining(SiteController):
             record.rounds[index:] = [round_record]
             change = self._aggregate(index, self._aggregator)
         finally:
-            self._aggregator.close()
+            if self._aggregator is not None:
+                self._aggregator.close()
         self._rollback.keep(weights, self._key_scores())
         self._announcements.announce_aggregate(index, change, self._scores)
         round_record.seconds = time.monotonic() - started
@@ -425,6 +426,8 @@ class FederatedTraining(SiteController):
             state.outcome = "trained"
         elif self._task == PREPARE:
             self._known_updates().note_prepared(site, report.train_cases)
+        elif self._task == TRAIN:
+            self._refusals.clear(site)
         self._cases[site] = report.train_cases
         self._answers[site] = state
         return True

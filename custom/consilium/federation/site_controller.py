@@ -119,8 +119,8 @@ class SiteController(ModelController):  # type: ignore[misc]
             silence_seconds: A site without a sign of life for so long is lost.
             enough: Whether the answers so far would do.
         """
-        if self.abort_signal.triggered:
-            return
+        if self.abort_signal.triggered or not sites:
+            return  # FLARE takes no site for every site
         question.meta = {**(question.meta or {}), VERSIONS_META: component_versions()}
         self._open, self._waiting = True, set(sites)
         announce(self, TASK_ASKED, task=task, sites=sites, seconds=deadline_seconds)

@@ -30,6 +30,7 @@ class Rehearsal(FederatedTraining):
     """The controller with its sites in one process; how an answer is taken in is FLARE's own code."""
 
     def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
+        assert targets, "FLARE takes no site for every site"
         clients = {client.name: client for client in self.engine.get_clients()}
         for name in targets:
             client_task = ClientTask(clients[name], task)

@@ -84,6 +84,12 @@ def test_a_site_that_is_refused_now_and_then_stays(run):
     assert outcomes(record, "clumsy") == ["refused", "refused", "trained", "refused", "refused", "trained"]
 
 
+def test_a_site_that_only_evaluates_is_not_excluded_for_refusals_that_are_not_in_a_row(run):
+    clinic = Site(step=None, cases=0, dice=lambda w: float("nan") if w % 2 else 0.5)
+    record, _ = run({"clinic": clinic, "north": Site(), "south": Site()}, rounds=8)
+    assert outcomes(record, "clinic") == ["evaluated", "refused"] * 4
+
+
 def test_an_excluded_site_is_absent_for_the_quorum(run):
     quorum = {"attempts": 1, "mandatory_sites": ["evil"]}
     record, _ = run({"evil": Attacker(10), "north": Site(), "south": Site()}, quorum=quorum)
