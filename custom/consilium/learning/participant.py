@@ -95,7 +95,7 @@ class SiteData:
             unreadable: Their ids.
 
         Raises:
-            SiteRefusal: If more are left out now than the site allows.
+            SiteRefusal: If more are left out now than the site allows, or too few are left to tell about.
         """
         lost = [case.id for case in (*self.train, *self.validation) if case.id in unreadable]
         if not lost:
@@ -116,6 +116,9 @@ class SiteData:
                 f"cases became unreadable during the job, and more than {self.max_left_out:.0%} of the cases "
                 f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})"
             )
+        reason = too_few((data.train, data.validation), self.min_count)
+        if reason is not None:
+            raise SiteRefusal(reason)
         return data
 
 

@@ -176,6 +176,16 @@ def test_too_many_unreadable_cases_end_the_site_s_part(tmp_path):
     assert participant.data.train[0].id not in caught.value.public_reason
 
 
+def test_unreadable_cases_can_leave_too_few_to_tell_about(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5", "P6"], min_count=2)
+    participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
+    assert len(participant.data.validation) == 2
+    lose(participant.data.validation[0])
+    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    with pytest.raises(SiteRefusal, match="fewer than 2 patients"):
+        participant.score(start, distances=False)
+
+
 def test_a_participant_that_only_evaluates_refuses_to_train(tmp_path):
     settings = site(tmp_path, role="evaluates")
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
