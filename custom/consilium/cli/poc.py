@@ -162,6 +162,10 @@ def _finish(ended: Ended) -> None:
 
 
 def _print_status(state: PocStatus, poc: Poc) -> None:
+    from rich.console import Console
+
+    from consilium.report.job_status import render_job
+
     if not any(state.processes.values()):
         typer.echo(f"nothing runs; {poc.command('up')} starts it")
         return
@@ -174,7 +178,8 @@ def _print_status(state: PocStatus, poc: Poc) -> None:
         typer.echo("jobs: the server does not answer")
         return
     typer.echo(f"server's port: {', '.join(map(str, state.ports))}")
+    console = Console(highlight=False)
     for job in state.jobs:
-        typer.echo(f"{job.job_id} {job.name}: {job.status}{f' | {job.progress}' if job.progress else ''}")
+        console.print(render_job(job))
     if not state.jobs:
         typer.echo(f"jobs: none yet; {poc.command('submit')} submits one")

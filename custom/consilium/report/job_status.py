@@ -90,7 +90,7 @@ def _lines(job: JobStatus) -> list[str]:
     if job.progress is not None:
         lines += _progress_lines(job.progress)
     elif job.status == "RUNNING":
-        lines.append("its processes are starting; ask again in some seconds")
+        lines.append("its processes are starting, or have just ended; ask again in a minute")
     return lines
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -46,9 +47,17 @@ def _judge_training(record: FederationRecord) -> Outcome:
     if record.final_sites:
         stages["final validation"] = record.final_sites
     everybody = sorted(set[str]().union(*stages.values()))
+    absences = defaultdict[tuple[str, str], list[str]](list)
+    for site, answer in sorted(record.preparation.items()):
+        if answer.outcome not in _TOOK_PART:
+            absences[site, answer.reason or answer.outcome].append("preparation")
+    for stage, sites in stages.items():
+        for site in everybody:
+            reason = _absence(sites.get(site))
+            if reason is not None:
+                absences[site, reason].append(stage)
     reasons = [
-        *_absences("preparation", record.preparation, sorted(record.preparation)),
-        *(line for stage, sites in stages.items() for line in _absences(stage, sites, everybody)),
+        f"{_span(missed)}: {site} is not part of it: {reason}" for (site, reason), missed in absences.items()
     ]
     if record.status != "finished" or not record.final_scores:
         ended = record.reason or f"the record ends with status {record.status}"
@@ -73,10 +82,23 @@ def _judge_statistics(record: StatisticsRecord) -> Outcome:
     return Outcome("partial" if reasons else "success", reasons)
 
 
-def _absences(stage: str, sites: Mapping[str, SiteRound], everybody: Sequence[str]) -> Iterator[str]:
-    for site in everybody:
-        answer = sites.get(site)
-        if answer is None:
-            yield f"{stage}: {site} is not part of it: it was not connected when the others were asked"
-        elif answer.outcome not in _TOOK_PART:
-            yield f"{stage}: {site} is not part of it: {answer.reason or answer.outcome}"
+def _absence(answer: SiteRound | None) -> str | None:
+    if answer is None:
+        return "it was not connected when the others were asked"
+    return None if answer.outcome in _TOOK_PART else answer.reason or answer.outcome
+
+
+def _span(stages: Sequence[str]) -> str:
+    """Name stages in one breath: `preparation, rounds 1 to 6, final validation`."""
+    rounds = [int(stage.removeprefix("round ")) for stage in stages if stage.startswith("round ")]
+    runs: list[list[int]] = []
+    for number in rounds:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    spans = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    named = [f"round{'s' if len(rounds) > 1 else ''} {', '.join(spans)}"] if rounds else []
+    before = [stage for stage in stages if stage == "preparation"]
+    after = [stage for stage in stages if stage == "final validation"]
+    return ", ".join([*before, *named, *after])

@@ -151,9 +151,15 @@ def _cases(status: SiteStatus) -> list[str]:
 
 
 def _refusals(status: SiteStatus) -> list[str]:
-    lines = []
+    """Return each reason once, with when it was last given and how often."""
+    alike: dict[tuple[str, str], list[Refusal]] = {}
     for one in status.refusals:
-        who = "the server did not use its answer" if one.by == "server" else "this site declined"
-        place = f"round {one.round}" if one.round else one.task
-        lines.append(f"{place}, {clock(one.time)}: {who}: {one.reason}")
+        alike.setdefault((one.by, one.reason), []).append(one)
+    lines = []
+    for (by, reason), refusals in alike.items():
+        last = refusals[-1]
+        place = f"round {last.round}" if last.round else last.task
+        often = f", {len(refusals)} times" if len(refusals) > 1 else ""
+        who = "the server did not use its answer" if by == "server" else "this site declined"
+        lines.append(f"{place}, {clock(last.time)}{often}: {who}: {reason}")
     return lines

@@ -21,6 +21,28 @@ def test_a_site_that_missed_one_round_makes_it_partial():
     assert outcome.reasons == ("round 2: birch is not part of it: no case can be used",)
 
 
+def test_one_reason_in_many_rounds_is_told_once():
+    record = federation()
+    gone = SiteRound(outcome="refused", reason="no case can be used")
+    record.preparation["birch"] = gone
+    for one in (*(round_record.sites for round_record in record.rounds), record.final_sites):
+        one["birch"] = gone
+    last = len(record.rounds)
+    assert judge_outcome(record).reasons == (
+        f"preparation, rounds 1 to {last}, final validation: birch is not part of it: no case can be used",
+    )
+
+
+def test_a_site_that_joined_late_makes_it_partial():
+    record = federation()
+    del record.rounds[0].sites["birch"]
+    outcome = judge_outcome(record)
+    assert outcome.kind == "partial"
+    assert outcome.reasons == (
+        "round 1: birch is not part of it: it was not connected when the others were asked",
+    )
+
+
 def test_a_site_that_refused_before_the_first_round_makes_it_partial():
     record = federation(preparation={"dahlia": SiteRound(outcome="no answer")})
     assert judge_outcome(record).reasons == ("preparation: dahlia is not part of it: no answer",)
