@@ -28,7 +28,7 @@ from integration.security.federation import (
 )
 from integration.security.network import Network
 
-from .consortium import OTHER_LEAD, Consortium, Outcome, export_drill_job
+from .consortium import MISDEEDS, OTHER_LEAD, Consortium, Outcome, export_drill_job
 
 _COHORT = CohortSpec(
     hospitals=tuple(HospitalSpec(name=site, layout=Layout.BRATS_2020, cases=3) for site in SITES),
@@ -73,7 +73,7 @@ def environment_of(federation: Federation, participant: str) -> dict[str, str]:
     folders = [str(Path(__file__).with_name("misdeeds")), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         "PYTHONPATH": os.pathsep.join(folders),
-        "CONSILIUM_MISDEED": str(federation.kits[participant] / "misdeed"),
+        "CONSILIUM_MISDEEDS": str(federation.kits[participant] / MISDEEDS),
     }
 
 
@@ -85,13 +85,13 @@ def running(federation: Federation) -> Iterator[Consortium]:
 
 
 @pytest.fixture
-def consortium(running: Consortium, request: pytest.FixtureRequest) -> Iterator[Consortium]:
+def consortium(running: Consortium) -> Iterator[Consortium]:
     """The federation, whole; whatever a drill has left in it is put right."""
     wait_until(lambda: running.connected() == set(SITES), "all sites are connected")
     running.submitted.clear()
     yield running
     for participant in (SERVER_NAME, *SITES):
-        (running.kits[participant] / "misdeed").unlink(missing_ok=True)
+        (running.kits[participant] / MISDEEDS).unlink(missing_ok=True)
         for process in running.processes(participant):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from integration.studies import export
 
 OTHER_LEAD = "colleague@consortium.example"
 """A second user who may submit jobs."""
+
+MISDEEDS = "misdeeds.json"
+"""File in a site's kit: what it does to its updates, by round."""
 
 ROUNDS = 5
 _JOB = {
@@ -51,14 +55,22 @@ class Outcome:
     Attributes:
         jobs: Their ids, the first first.
         status: Of the last one.
-        record: What the last one wrote down.
-        weights: The final model.
+        folder: What was downloaded of the last one.
     """
 
     jobs: tuple[str, ...]
     status: str
-    record: FederationRecord
-    weights: Weights
+    folder: Path
+
+    @cached_property
+    def record(self) -> FederationRecord:
+        """What the last one wrote down."""
+        return FederationRecord.load(self.folder)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The final model."""
+        return load_model(self.folder / LAST_MODEL)[0]
 
     def outcomes(self, site: str) -> list[str]:
         """What became of a site's answer in every round."""
@@ -155,14 +167,21 @@ class Consortium:
     def progress(self, job_id: str) -> JobProgress | None:
         return read_progress(self.server / job_id)
 
-    def wait_for_round(self, job_id: str, number: int, state: str = "training") -> None:
-        """Wait until sites are at work in a round, from 1, in the middle of it."""
+    def wait_for_round(self, job_id: str, number: int, *, at: str | None = None) -> None:
+        """Wait until a site, or any, trains in a round, from 1."""
 
         def reached() -> bool:
             progress = self.progress(job_id)
             return progress is not None and (
                 progress.round > number
-                or (progress.round == number and any(one.state == state for one in progress.sites.values()))
+                or (
+                    progress.round == number
+                    and any(
+                        state.state == "training" and state.answer == "awaited"
+                        for site, state in progress.sites.items()
+                        if at in (None, site)
+                    )
+                )
             )
 
         wait_until(reached, f"round {number} of job {job_id}")
@@ -208,7 +227,7 @@ class Consortium:
 
         status = wait_until(ended, f"the end of job {job_id}", seconds=480, pause=1)
         folder = Path(self._ask(lambda session: session.download_job_result(jobs[-1]))) / "workspace"
-        return Outcome(tuple(jobs), status, FederationRecord.load(folder), load_model(folder / LAST_MODEL)[0])
+        return Outcome(tuple(jobs), status, folder)
 
     @contextmanager
     def logged(self, participant: str) -> Iterator[Callable[[], str]]:

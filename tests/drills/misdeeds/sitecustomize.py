@@ -1,8 +1,10 @@
 """Python reads this at its start where it is on the path: a site whose updates are what a file says.
 
-The file is `misdeed` in the site's kit; without it, the site is honest.
+The file is `misdeeds.json` in the site's kit. It says for a round, from 1, what is done to its update; in all
+others, and without the file, the site is honest.
 """
 
+import json
 import os
 import sys
 from functools import wraps
@@ -11,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-MISDEED = Path(os.environ["CONSILIUM_MISDEED"])
+MISDEEDS = Path(os.environ["CONSILIUM_MISDEEDS"])
 
 
 def _spoil() -> None:
@@ -29,7 +31,8 @@ def _spoil() -> None:
             return reply
         model = FLModelUtils.from_shareable(reply)
         first.setdefault("update", model.params)
-        misdeed = MISDEED.read_text() if MISDEED.exists() else ""
+        misdeeds = json.loads(MISDEEDS.read_text()) if MISDEEDS.exists() else {}
+        misdeed = misdeeds.get(str(model.current_round + 1))
         if misdeed == "replay":
             model.params = first["update"]
         elif misdeed:
