@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from consilium.learning.small_counts import Count
+from consilium.report.outcome import OutcomeKind
 
 Scores = dict[str, FiniteFloat]
 """`dice`, `hd95` (mm) and both for each region, as `dice_wt`. A score that is not finite is an error."""
@@ -126,6 +127,9 @@ class StudyReport(_Part):
     task: str
     regions: dict[str, str] = Field(description="Name of each region -> its title, in the network's order.")
     status: Literal["running", "finished", "failed"]
+    outcome: OutcomeKind = Field(
+        description="`partial`: finished, but not every hospital was in every round."
+    )
     reason: str | None
     rounds_planned: int
     best_round: int | None

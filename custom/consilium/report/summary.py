@@ -10,6 +10,7 @@ import numpy as np
 
 from consilium.learning.settings import LearningSettings
 from consilium.report.cautions import list_cautions
+from consilium.report.outcome import judge_outcome
 from consilium.report.records import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 from consilium.report.study import (
     BaselineSteps,
@@ -56,6 +57,7 @@ def summarize_study(
         task=learning.task,
         regions={region.name: region.title for region in get_task(learning.task).regions},
         status=federation.status,
+        outcome=judge_outcome(federation).kind,
         reason=federation.reason,
         rounds_planned=federation.rounds_planned,
         best_round=federation.best_round,

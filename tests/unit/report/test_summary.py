@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from consilium.report.records import FederationRecord
+from consilium.report.records import FederationRecord, SiteRound
 from consilium.report.study import StudyReport
 from consilium.report.summary import summarize_study
 
@@ -141,3 +141,11 @@ def _failed() -> FederationRecord:
     return federation(
         rounds=2, status="failed", reason="too few updates", final_scores={}, final_sites={}, rounds_planned=9
     )
+
+
+def test_the_outcome_tells_success_from_partial_from_failure() -> None:
+    missed = federation()
+    missed.rounds[1].sites["birch"] = SiteRound(outcome="no answer")
+    records = (federation(), missed, federation(status="failed", reason="aborted"))
+    outcomes = [summarize_study(record, baselines=None, seconds={}).outcome for record in records]
+    assert outcomes == ["success", "partial", "failure"]
