@@ -18,7 +18,7 @@ from consilium.data.codes import Severity
 from consilium.data.labels import LabelConvention
 from consilium.data.native import examine
 
-CHECK_VERSION: Final = 3
+CHECK_VERSION: Final = 4
 """Raised when the same files would give other findings."""
 
 Check = Callable[[Subject], Iterator[Finding]]

@@ -49,16 +49,10 @@ def check_intensities(subject: Subject) -> Iterator[Finding]:
 
 def check_skull_strip(subject: Subject) -> Iterator[Finding]:
     """Background that is not 0, and heads that are larger than a brain."""
-    full = subject.native.file_shape
-    crop = np.subtract(subject.native.crop_stop, subject.native.crop_start)
-    if int(np.prod(crop)) == int(np.prod(full)):
-        for name, mask in subject.foreground.items():
-            faces = [mask.take(index, axis) for axis in range(3) for index in (0, -1)]
-            share = sum(int(face.sum()) for face in faces) / sum(face.size for face in faces)
-            if share > _BORDER_SHARE:
-                detail = f"{share:.0%} of the voxels on the border of the volume are nonzero."
-                yield subject.finding(ProblemCode.NONZERO_BACKGROUND, detail, modality=name)
-                return
+    for name, share in _filled(subject).items():
+        detail = f"{share:.0%} of the voxels on the border of the volume are nonzero."
+        yield subject.finding(ProblemCode.NONZERO_BACKGROUND, detail, modality=name)
+        return
     if subject.volume_ml > _BRAIN_ML:
         confidence = 1 - 0.5 * float(np.exp(-(subject.volume_ml - _BRAIN_ML) / _BRAIN_ML_SPREAD))
         detail = f"What is nonzero measures {subject.volume_ml:.0f} mL; a brain has up to {_BRAIN_ML:.0f}."
@@ -71,6 +65,8 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     if max(spacing) / min(spacing) > _THICK_RATIO:
         detail = "Voxels are " + " x ".join(f"{size:.2f}" for size in spacing) + " mm."
         yield subject.finding(ProblemCode.THICK_SLICES, detail)
+    if _filled(subject):  # then what is nonzero has no extent
+        return
     profiles = _profiles(subject.head)
     extent = [np.count_nonzero(profile) * size for profile, size in zip(profiles, spacing, strict=True)]
     if not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
@@ -81,6 +77,18 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     if min(extent) < _SLAB_MM or cut > _CUT_SHARE:
         detail = f"It covers {min(extent):.0f} mm, and a slice at its end is {cut:.0%} of the largest."
         yield subject.finding(ProblemCode.PARTIAL_COVERAGE, detail)
+
+
+def _filled(subject: Subject) -> dict[str, float]:
+    """Images whose background is not 0, and how much of the volume's border is nonzero in each."""
+    crop = np.subtract(subject.native.crop_stop, subject.native.crop_start)
+    if int(np.prod(crop)) != int(np.prod(subject.native.file_shape)):
+        return {}
+    shares = {}
+    for name, mask in subject.foreground.items():
+        faces = [mask.take(index, axis) for axis in range(3) for index in (0, -1)]
+        shares[name] = sum(int(face.sum()) for face in faces) / sum(face.size for face in faces)
+    return {name: share for name, share in shares.items() if share > _BORDER_SHARE}
 
 
 def _is_scaled_byte(image: NDArray[Any]) -> bool:

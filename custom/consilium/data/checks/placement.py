@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import numpy as np
@@ -32,6 +33,7 @@ _SHIFT_GAIN = 0.2
 """No place 5 mm or more away was better than the label's own in any of those patients."""
 _MIN_SHIFT_MM = 5.0
 _MIRROR_GAIN = 0.25
+"""A mirrored label was worse by 0.26 or more in 149 healthy synthetic and three real patients."""
 _CLEAR_CONTRAST = 1.8
 _INSIDE_SHARE = 0.8
 _FLIPS: tuple[tuple[int, ...], ...] = ((0,), (1,), (2,), (0, 1))
@@ -39,6 +41,9 @@ _FLIP_REACH = 4
 _NAMES = {0: "left-right", 1: "front-back", 2: "upside down"}
 _DEPTH_MARGIN_MM = 1.0
 _ENHANCEMENT_MARGIN = 0.5
+_MIN_UPTAKE = 0.25
+"""Uptake of contrast agent, in interquartile ranges above the brain without tumor, below which nothing
+enhances: 1.1 or more where tumor enhances in those patients, at most 0.6 in edema."""
 
 
 def check_label(subject: Subject) -> Iterator[Finding]:
@@ -68,16 +73,14 @@ def check_placement(subject: Subject) -> Iterator[Finding]:
     best = float(contrast.max())
     shift = view.shift_mm(int(contrast.argmax()), contrast.shape)
     moved = best if shift >= _MIN_SHIFT_MM else own
-    if own < _CLEAR_CONTRAST or moved - own > _SHIFT_GAIN:
-        flip, mirrored = max(((flip, view.mirrored(flip)) for flip in _FLIPS), key=lambda found: found[1])
-        if mirrored - own > _MIRROR_GAIN and mirrored > max(_FAIR_CONTRAST, moved - _MIRROR_GAIN):
-            axes = " and ".join(_NAMES[axis] for axis in flip)
-            detail = f"Mirrored {axes} its contrast is {mirrored:.1f} instead of {own:.1f}."
-            yield subject.finding(
-                ProblemCode.LABEL_MIRRORED, detail, confidence=_sure(mirrored - own, _MIRROR_GAIN)
-            )
-            return
-    if moved - own > _SHIFT_GAIN and moved > _CLEAR_CONTRAST:
+    flip, mirrored = max(((flip, view.mirrored(flip)) for flip in _FLIPS), key=lambda found: found[1])
+    if mirrored - own > _MIRROR_GAIN and mirrored > max(_FAIR_CONTRAST, moved - _MIRROR_GAIN):
+        axes = " and ".join(_NAMES[axis] for axis in flip)
+        detail = f"Mirrored {axes} its contrast is {mirrored:.1f} instead of {own:.1f}."
+        yield subject.finding(
+            ProblemCode.LABEL_MIRRORED, detail, confidence=_sure(mirrored - own, _MIRROR_GAIN)
+        )
+    elif moved - own > _SHIFT_GAIN and moved > _CLEAR_CONTRAST:
         detail = f"Moved by {shift:.0f} mm its contrast is {best:.1f} instead of {own:.1f}."
         yield subject.finding(ProblemCode.LABEL_SHIFTED, detail, confidence=_sure(best - own, _SHIFT_GAIN))
     elif own < _FAIR_CONTRAST:
@@ -111,11 +114,19 @@ def check_values(subject: Subject) -> Iterator[Finding]:
             if (masks[t] & subject.brain).any()
         }
         others = [gain[t] for t in (Tissue.NECROTIC_CORE, Tissue.EDEMA) if t in gain]
-        if Tissue.ENHANCING in gain and others and max(others) - gain[Tissue.ENHANCING] > _ENHANCEMENT_MARGIN:
-            lack = max(others) - gain[Tissue.ENHANCING]
+        if Tissue.ENHANCING not in gain:
+            return
+        lack = max(others, default=-np.inf) - gain[Tissue.ENHANCING]
+        over = gain[Tissue.ENHANCING] - float(np.median(uptake[subject.brain & ~subject.tumor]))
+        if lack > _ENHANCEMENT_MARGIN:
             detail = f"What is labeled enhancing takes up less contrast agent than the rest, by {lack:.1f}."
             yield subject.finding(
                 ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(lack, _ENHANCEMENT_MARGIN)
+            )
+        elif over < _MIN_UPTAKE:
+            detail = f"What is labeled enhancing takes up no more contrast agent than the brain ({over:.1f})."
+            yield subject.finding(
+                ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(1 - over, 1 - _MIN_UPTAKE)
             )
 
 
@@ -157,9 +168,7 @@ class _View:
     def search(self, flip: tuple[int, ...]) -> NDArray[np.float32]:
         """Contrast of the label, flipped within the crop, at every shift; index 0 is no shift."""
         tumor, shell = np.flip(self.tumor, flip), np.flip(self.shell, flip)
-        shape = [fft.next_fast_len(size + 16, real=True) for size in tumor.shape]
-        bright = fft.rfftn(self.bright, shape)
-        brain = fft.rfftn(self.brain.astype(np.float32), shape)
+        shape, bright, brain = self._spectra
 
         def sums(mask: BoolMap) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
             kernel = np.conj(fft.rfftn(mask.astype(np.float32), shape))
@@ -174,6 +183,13 @@ class _View:
         usable = inner_count > _INSIDE_SHARE * int(tumor.sum())
         usable[0, 0, 0] = True
         return np.where(usable, contrast, -np.inf).astype(np.float32)
+
+    @cached_property
+    def _spectra(self) -> tuple[list[int], NDArray[np.complex64], NDArray[np.complex64]]:
+        """Padded shape, and brightness and brain transformed."""
+        shape = [fft.next_fast_len(size + 16, real=True) for size in self.tumor.shape]
+        bright, brain = (fft.rfftn(one.astype(np.float32), shape) for one in (self.bright, self.brain))
+        return shape, bright.astype(np.complex64, copy=False), brain.astype(np.complex64, copy=False)
 
     def mirrored(self, flip: tuple[int, ...]) -> float:
         """The best contrast of the flipped label close to where a flip of the whole volume puts it."""

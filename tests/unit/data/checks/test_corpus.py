@@ -1,5 +1,7 @@
 """Every way to damage a case is found, and the healthy case beside it stays healthy."""
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from consilium.data.checks import Severity
@@ -37,6 +39,16 @@ def test_two_damages_of_one_case_are_both_found(pair, two_patients, check):
         damage.apply(two_patients, CASE, OTHER)
     found = codes_of(check(two_patients), CASE)
     assert all(found & damage.codes for damage in pair)
+
+
+def test_what_is_labeled_enhancing_has_to_take_up_contrast_agent(two_patients, check):
+    path = two_patients / CASE / f"{CASE}_seg.nii.gz"
+    label = nib.load(path)
+    edema = np.asanyarray(label.dataobj) == 2
+    nib.Nifti1Image((4 * edema).astype(np.uint8), label.affine).to_filename(path)
+    checked = check(two_patients)
+    assert codes_of(checked, CASE) == {"label_values_swapped"}
+    assert [case.id for case in checked.cohort.cases] == [OTHER]
 
 
 def test_there_are_enough_kinds_of_damage():
