@@ -29,6 +29,8 @@ class Damage:
         apply: Does it.
         severe: Whether it changes what a label means, or mixes patients.
         also: Whether the other case may be found as well, as it takes part.
+        follows: What is then true of the case as well, and may be found.
+        needs: A label value without which nothing is changed.
     """
 
     name: str
@@ -36,13 +38,15 @@ class Damage:
     apply: Apply
     severe: bool = False
     also: bool = False
+    follows: frozenset[str] = frozenset()
+    needs: int | None = None
 
 
 def damages() -> Iterator[Damage]:
     """Every single damage."""
 
-    def one(name: str, codes: str, apply: Apply, **options: bool) -> Damage:
-        return Damage(name, frozenset(codes.split()), apply, **options)
+    def one(name: str, codes: str, apply: Apply, *, follows: str = "", **options: Any) -> Damage:
+        return Damage(name, frozenset(codes.split()), apply, follows=frozenset(follows.split()), **options)
 
     # Files
     yield one("a modality is missing", "missing_modality", lambda h, c, o: _file(h, c, "t2").unlink())
@@ -99,9 +103,12 @@ def damages() -> Iterator[Damage]:
     )
     yield one("meters", "unit_not_mm", _header("t1", xyzt_units=1))
     yield one(
-        "ten times the size", "implausible_size", _all_affines(lambda m: np.diag([10.0, 10, 10, 1]) @ m)
+        "ten times the size",
+        "implausible_size",
+        _all_affines(lambda m: np.diag([10.0, 10, 10, 1]) @ m),
+        follows="not_skull_stripped",
     )
-    yield one("half a brain", "partial_coverage", _all_images(_half))
+    yield one("half a brain", "partial_coverage", _all_images(_half), follows="label_outside_brain")
     # Intensities
     yield one("NaN", "non_finite", _array("t1ce", lambda a: _put(a.astype(np.float32), np.nan)))
     yield one("infinity", "non_finite", _array("t2", lambda a: _put(a.astype(np.float32), np.inf)))
@@ -130,8 +137,9 @@ def damages() -> Iterator[Damage]:
         "normalized with its background",
         "nonzero_background",
         _all_images(lambda a: (a / a.std() - 0.7).astype(np.float32)),
+        follows="negative_intensity",
     )
-    yield one("skull and scalp", "not_skull_stripped", _all_images(_scalp))
+    yield one("skull and scalp", "not_skull_stripped", _each(IMAGES, lambda kind: _sized(kind, _scalp)))
     # Modalities
     yield one("T1 for T1ce", "duplicate_modality", _copy_image("t1", "t1ce"))
     yield one("T2 for FLAIR", "duplicate_modality", _copy_image("t2", "flair"))
@@ -151,7 +159,7 @@ def damages() -> Iterator[Damage]:
         "swapped_modalities",
         _rename({"flair": "t1", "t1": "t1ce", "t1ce": "t2", "t2": "flair"}),
     )
-    yield one("an image moved", "not_registered", _array("t2", lambda a: _shift(a, 4)))
+    yield one("an image moved", "not_registered", _sized("t2", lambda a, mm: _shift(a, 8 / mm)))
     yield one("an image mirrored", "not_registered", _array("t1ce", lambda a: a[::-1]))
     yield one("an image upside down", "not_registered", _array("flair", lambda a: a[:, :, ::-1]))
     yield one(
@@ -176,6 +184,7 @@ def damages() -> Iterator[Damage]:
         "other_convention ambiguous_convention",
         _label(lambda a: np.where(a == 4, 3, a)),
         severe=True,
+        needs=4,
     )
     yield one("an empty label", "empty_label", _label(np.zeros_like), severe=True)
     yield one(
@@ -185,12 +194,15 @@ def damages() -> Iterator[Damage]:
         severe=True,
     )
     yield one(
-        "a label moved", "label_shifted label_outside_brain", _label(lambda a: _shift(a, 5)), severe=True
+        "a label moved",
+        "label_shifted label_outside_brain",
+        _sized("seg", lambda a, mm: _shift(a, 10 / mm)),
+        severe=True,
     )
     yield one(
         "a label moved up",
         "label_shifted label_outside_brain",
-        _label(lambda a: _shift(a, 5, axis=2)),
+        _sized("seg", lambda a, mm: _shift(a, 10 / mm, axis=2)),
         severe=True,
     )
     yield one(
@@ -214,6 +226,7 @@ def damages() -> Iterator[Damage]:
         _foreign("seg"),
         severe=True,
         also=True,
+        follows="label_values_swapped",
     )
     yield one(
         "edema and core exchanged", "label_values_swapped", _label(lambda a: _exchange(a, 1, 2)), severe=True
@@ -258,10 +271,16 @@ def _bytes(kind: str, change: Callable[[bytes], bytes]) -> Apply:
 
 
 def _array(kind: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Apply:
+    return _sized(kind, lambda array, voxel_mm: change(array))
+
+
+def _sized(kind: str, change: Callable[[NDArray[Any], float], NDArray[Any]]) -> Apply:
+    """A change that depends on the edge of a voxel in mm."""
+
     def apply(hospital: Path, case: str, other: str) -> None:
         path = _file(hospital, case, kind)
         image = nib.load(path)
-        array = change(np.asanyarray(image.dataobj))
+        array = change(np.asanyarray(image.dataobj), float(image.header.get_zooms()[0]))
         changed = nib.Nifti1Image(array, image.affine)
         changed.header.set_xyzt_units("mm")
         changed.to_filename(path)
@@ -469,19 +488,20 @@ def _noise(array: NDArray[Any]) -> NDArray[Any]:
     return np.where(array == 0, noise, array).astype(np.int16)
 
 
-def _scalp(array: NDArray[Any]) -> NDArray[Any]:
-    """A dark skull and a bright scalp around the brain, at 2 mm."""
-    distance = ndimage.distance_transform_edt(ndimage.binary_fill_holes(array != 0) == 0)
+def _scalp(array: NDArray[Any], voxel_mm: float) -> NDArray[Any]:
+    """8 mm of a dark skull and 10 mm of bright scalp around the brain."""
+    outside = ~ndimage.binary_fill_holes(array != 0)
+    distance = ndimage.distance_transform_edt(outside, sampling=(voxel_mm,) * 3)
     level = float(np.median(array[array != 0]))
     head = array.astype(np.float32)
-    head[(distance > 0) & (distance <= 4)] = 0.15 * level
-    scalp = (distance > 4) & (distance <= 9)
+    head[(distance > 0) & (distance <= 8)] = 0.15 * level
+    scalp = (distance > 8) & (distance <= 18)
     head[scalp] = level * np.random.default_rng(0).normal(1.6, 0.2, int(scalp.sum()))
     return np.rint(head).astype(np.int16)
 
 
-def _shift(array: NDArray[Any], voxels: int, axis: int = 0) -> NDArray[Any]:
-    return np.roll(array, voxels, axis)
+def _shift(array: NDArray[Any], voxels: float, axis: int = 0) -> NDArray[Any]:
+    return np.roll(array, round(voxels), axis)
 
 
 def _beside(array: NDArray[Any]) -> NDArray[Any]:
