@@ -17,11 +17,8 @@ from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.private.fed.server.job_cmds import CLONED_META_KEYS
 
 from consilium.federation.durable_rounds import CheckpointPlace
-from consilium.federation.tasks import RESUME_META
+from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.report.job_status import NOBODY
-
-INTERRUPTION_META = "interruption"
-"""Key of a job's meta data: `reason`, `durable_round` and, once it is known, `continued_by`, a job id."""
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _FRUITLESS = 5

@@ -15,11 +15,9 @@ from nvflare.apis.workspace import Workspace
 from pydantic import ValidationError
 
 from consilium.data.files import write_atomically
-from consilium.report.outcome import OutcomeKind
+from consilium.federation.tasks import OUTCOME_META
 from consilium.report.progress import Ended, JobProgress
-
-OUTCOME_META: Final = "outcome"
-"""Key of a job's meta data, as `nvflare job meta JOB_ID` shows them; holds an `Ended`."""
+from consilium.report.records import OutcomeKind
 
 JOB_ENDED_TOPIC: Final = "consilium.job_ended"
 """Message from the server to a job's sites; it holds `outcome`."""

@@ -29,7 +29,7 @@ from consilium.federation.job_events import (
     event_data,
 )
 from consilium.federation.job_outcomes import leave_outcome, tell_sites
-from consilium.federation.tasks import CHECKPOINT_EVENT, SITE_STATE_EVENT, TRAIN
+from consilium.federation.tasks import CHECKPOINT_EVENT, SITE_STATE_EVENT, STATS_GROUP, TRAIN
 from consilium.report.download import load_record
 from consilium.report.outcome import judge_outcome
 from consilium.report.progress import (
@@ -41,9 +41,6 @@ from consilium.report.progress import (
     SiteState,
 )
 from consilium.report.records import FederationRecord, SiteReport
-
-STATS_GROUP = "consilium"
-"""Name under which a job's progress stands in its stats, as `show_stats JOB_ID server` shows them."""
 
 _LONGEST_STATE, _LONGEST_REASON = 80, 400
 _NOT_IN_TIME = "it had not answered when the task was closed"

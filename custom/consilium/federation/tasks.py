@@ -32,3 +32,12 @@ RESUME_META: Final = "resume"
 
 CHECKPOINT_EVENT: Final = "consilium_checkpoint"
 """Event after a round was made durable; its data are `round`, `time` (seconds since 1970) and `seconds`."""
+
+INTERRUPTION_META: Final = "interruption"
+"""Key of a job's meta data: `reason`, `durable_round` and, once it is known, `continued_by`, a job id."""
+
+OUTCOME_META: Final = "outcome"
+"""Key of a job's meta data, as `nvflare job meta JOB_ID --format json` shows them: `kind`, `reasons` and `time`."""
+
+STATS_GROUP: Final = "consilium"
+"""Name under which a job's progress stands in its stats, as `show_stats JOB_ID server` shows them."""

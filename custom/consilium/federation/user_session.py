@@ -24,10 +24,7 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError, ConsiliumError
-from consilium.federation.continuation import INTERRUPTION_META
-from consilium.federation.job_outcomes import OUTCOME_META
-from consilium.federation.progress import STATS_GROUP
-from consilium.federation.tasks import RESUME_META
+from consilium.federation.tasks import INTERRUPTION_META, OUTCOME_META, RESUME_META, STATS_GROUP
 from consilium.report.job_status import JobStatus
 from consilium.report.progress import JobProgress
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from consilium.report.download import JobRecord
 from consilium.report.readiness import ReadinessRecord, explain
-from consilium.report.records import FederationRecord, SiteRound
+from consilium.report.records import FederationRecord, OutcomeKind, SiteRound
 from consilium.report.statistics.record import StatisticsRecord
-
-OutcomeKind = Literal["success", "partial", "failure"]
 
 _TOOK_PART = ("ready", "trained", "evaluated")
 

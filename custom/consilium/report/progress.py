@@ -9,8 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from consilium.report.outcome import OutcomeKind
-from consilium.report.records import Resumption
+from consilium.report.records import OutcomeKind, Resumption
 
 PROGRESS_FILE = "progress.json"
 """Name of the file in the server's run folder."""

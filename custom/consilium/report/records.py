@@ -15,6 +15,10 @@ FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
 
 
+OutcomeKind = Literal["success", "partial", "failure"]
+"""How a job ended; `consilium.report.outcome` judges it."""
+
+
 class Record(BaseModel):
     """Base of the records."""
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from consilium.data.files import write_atomically
 from consilium.report.codes import meaning, remedy
 from consilium.report.job_status import clock
-from consilium.report.outcome import OutcomeKind
+from consilium.report.records import OutcomeKind
 
 STATUS_FOLDER = Path("consilium/jobs")
 """In the site's workspace: one file for each of the last jobs."""

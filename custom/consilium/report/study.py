@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
 from consilium.learning.small_counts import Count
-from consilium.report.outcome import OutcomeKind
+from consilium.report.records import OutcomeKind
 
 Scores = dict[str, FiniteFloat]
 """`dice`, `hd95` (mm) and both for each region, as `dice_wt`. A score that is not finite is an error."""

@@ -9,9 +9,9 @@ from nvflare.apis.fl_constant import FLContextKey, SystemConfigs
 from nvflare.apis.job_def import Job, JobMetaKey, RunStatus, job_from_meta, new_job_id
 from nvflare.fuel.utils.config_service import ConfigService
 
-from consilium.federation.continuation import INTERRUPTION_META, JobContinuation
+from consilium.federation.continuation import JobContinuation
 from consilium.federation.durable_rounds import CHECKPOINTS
-from consilium.federation.tasks import RESUME_META
+from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import CheckpointStore
 
 from .flare import Engine

@@ -4,7 +4,8 @@ import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 
-from consilium.federation.job_outcomes import OUTCOME_META, JobOutcomes, leave_outcome
+from consilium.federation.job_outcomes import JobOutcomes, leave_outcome
+from consilium.federation.tasks import OUTCOME_META
 from consilium.report.progress import Ended, JobProgress
 
 from .flare import JOB_ID, Engine
