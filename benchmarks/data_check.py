@@ -40,8 +40,6 @@ from consilium.data.checks.case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
 
-SEED = 20
-
 
 class Job(NamedTuple):
     """One damage to one patient."""
@@ -70,6 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--healthy", type=int, default=500)
     parser.add_argument("--damaged", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=20, help="another one makes other patients")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--data", type=Path, help="where healthy hospitals are made and kept")
     parser.add_argument(
@@ -83,20 +82,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         data = options.data or Path(temporary) / "healthy"
         results = options.results or Path(temporary) / "results.jsonl"
-        hospitals = make_healthy(data, options.healthy, options.workers)
+        hospitals = make_healthy(data, options.healthy, options.seed, options.workers)
         false = check_healthy(hospitals, Path(temporary), options.workers)
         jobs = list(islice(_jobs(hospitals, Path(temporary)), options.damaged))
         report(check_damaged(jobs, results, options.workers), false)
 
 
-def make_healthy(folder: Path, count: int, workers: int) -> list[Path]:
+def make_healthy(folder: Path, count: int, seed: int, workers: int) -> list[Path]:
     """Make as many patients for each of the demo's four scanners, under names that the damages know."""
     each = -(-count // len(DEMO_COHORT.hospitals))
     hospitals = tuple(
         one.model_copy(update={"cases": each, "layout": Layout.BRATS_2021, "missing_et": 0.1})
         for one in DEMO_COHORT.hospitals
     )
-    spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=SEED)
+    spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=seed)
     return list(make_cohort(spec, folder, workers=workers).hospitals.values())
 
 
