@@ -37,7 +37,7 @@ INTERRUPTION_META: Final = "interruption"
 """Key of a job's meta data: `reason`, `durable_round` and, once it is known, `continued_by`, a job id."""
 
 OUTCOME_META: Final = "outcome"
-"""Key of a job's meta data, as `nvflare job meta JOB_ID --format json` shows them: `kind`, `reasons` and `time`."""
+"""Key of a job's meta data (`nvflare job meta JOB_ID --format json`): `kind`, `reasons` and `time`."""
 
 STATS_GROUP: Final = "consilium"
 """Name under which a job's progress stands in its stats, as `show_stats JOB_ID server` shows them."""
