@@ -2,8 +2,8 @@
 
 The sites are light: they train nothing, but send what a trained site would, a full update in every round.
 First the controller with its aggregation alone, in a process of its own, with updates that arrive one by one:
-this is what the package adds to FLARE. With `--simulator`, then the whole server in FLARE's simulator, where the
-updates arrive all at once, and where one process holds both ends of all connections.
+this is what the package adds to FLARE. With `--simulator`, then the whole server in FLARE's simulator, where
+the updates arrive all at once, and where one process holds both ends of all connections.
 
 Peaks are asked of the operating system (`VmHWM`).
 
