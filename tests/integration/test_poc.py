@@ -4,20 +4,26 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import psutil
 import pytest
+import yaml
 
+from consilium.federation.metrics import METRICS, PREFIX, SITE_METRICS
 from consilium.federation.versions import component_versions
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.recipes.catalog import build_recipe, export_job
+from consilium.simulation.process import stop_process_tree
 
 from .interrupts import press_ctrl_c, processes_of, started
 from .studies import DEADLINE_SECONDS, ENVIRONMENT, export, read_if_there, read_json, wait_until
@@ -75,9 +81,28 @@ def laptop(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def poc(laptop: RunningPoc) -> Iterator[RunningPoc]:
+def daemon() -> Iterator[socket.socket]:
+    """Plays the StatsD daemon to which the server sends its jobs' metrics."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**22)
+        daemon.bind(("127.0.0.1", 0))
+        daemon.setblocking(False)
+        yield daemon
+
+
+def _with_metrics(file: Path, port: int) -> Path:
+    project = yaml.safe_load((ROOT / "poc/project.yml").read_text())
+    policy = next(entry for entry in project["builders"] if entry["path"].endswith("SitePolicyBuilder"))
+    policy["args"] = {"metrics": {"host": "127.0.0.1", "port": port}}
+    file.write_text(yaml.safe_dump(project))
+    return file
+
+
+@pytest.fixture(scope="module")
+def poc(laptop: RunningPoc, daemon: socket.socket) -> Iterator[RunningPoc]:
     try:
-        started = laptop.poc("up", "--hospitals", str(laptop.hospitals))
+        project = _with_metrics(laptop.home.parent / "project.yml", daemon.getsockname()[1])
+        started = laptop.poc("up", "--hospitals", str(laptop.hospitals), "--project", str(project))
         assert started.returncode == 0, started.stderr
         yield laptop
     finally:
@@ -200,8 +225,27 @@ def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goe
 ) -> None:
     _start_with_another_version(poc, "dahlia", tmp_path)
     demanding = export(tmp_path, {"rounds": 1, "admission.min_ready": 2})
-    ended = poc.poc("submit", str(demanding))
+    seen: list[dict[str, Any]] = []
+    with subprocess.Popen(
+        poc.command("poc", "submit", str(demanding), "--out", str(poc.out)),
+        env=poc.environment(),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as submit:
+        try:
+            wait_until(
+                lambda: submit.poll() is not None or _sees_all_sites(poc, seen), "a running job is seen"
+            )
+            stdout, stderr = submit.communicate(timeout=DEADLINE_SECONDS)
+        finally:
+            stop_process_tree(submit.pid)
+    ended = subprocess.CompletedProcess(submit.args, submit.returncode, stdout, stderr)
     assert ended.returncode == 1, ended.stderr
+    assert seen, "the job ended before it was seen running"
+    assert seen[0]["status"] == "RUNNING"
+    assert set(seen[0]["progress"]["sites"]) >= set(SITES)
     assert "partial" in ended.stderr
     ours = component_versions()["consilium"]
     reason = f"versions do not fit: consilium {OTHER_VERSION} here and {ours} there"
@@ -210,6 +254,56 @@ def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goe
     outcomes = {site: one["outcome"] for site, one in report["rounds"][0]["sites"].items()}
     assert outcomes == {"aster": "trained", "birch": "trained", "dahlia": "refused"}
     assert reason in report["rounds"][0]["sites"]["dahlia"]["reason"]
+
+
+def _sees_all_sites(poc: RunningPoc, seen: list[dict[str, Any]]) -> bool:
+    """Look at the jobs that run, as the lead does."""
+    kit = str(Poc(poc.out).kits / SCIENTIST)
+    told = poc.run("status", "--kit", kit, "--json")
+    assert told.returncode in (0, 1), told.stderr
+    seen += [
+        job for job in json.loads(told.stdout) if set((job["progress"] or {}).get("sites", {})) >= set(SITES)
+    ]
+    return bool(seen)
+
+
+def test_users_and_hospitals_are_told_how_the_last_job_ended(poc: RunningPoc) -> None:
+    kits = Poc(poc.out).kits
+
+    def outcome() -> dict[str, Any] | None:
+        told = poc.run("status", "--kit", str(kits / ASTER_ADMIN), "--json")
+        ended: dict[str, Any] | None = json.loads(told.stdout)[0]["ended"]
+        return ended
+
+    wait_until(lambda: outcome() is not None, "the server says how the job ended")
+    told = outcome()
+    assert told is not None
+    assert told["kind"] == "partial"
+    assert "dahlia is not part of it: versions do not fit" in " ".join(told["reasons"])
+    for site, line in (
+        ("aster", "this site trained in 1 round(s)"),
+        ("dahlia", "this site declined: versions"),
+    ):
+        hospital = poc.run("status", "--site", str(kits / site))
+        assert hospital.returncode == 1, hospital.stderr
+        assert "the job ended partially" in hospital.stdout
+        assert line in hospital.stdout
+    unknown = poc.run("status", "--kit", str(kits / SCIENTIST), "deadbeef")
+    assert (unknown.returncode, "knows no job 'deadbeef'" in unknown.stderr) == (2, True)
+
+
+def test_the_server_has_sent_the_metrics_of_its_jobs_and_no_hospital_has(
+    poc: RunningPoc, daemon: socket.socket
+) -> None:
+    lines = []
+    with suppress(BlockingIOError):
+        while True:
+            lines += daemon.recv(65_535).decode().split()
+    values = {line.split("|")[0].partition(":")[0] for line in lines}
+    failures = {f"{PREFIX}_absences"}  # nobody was too late
+    assert values >= {f"{PREFIX}_{name}" for name in METRICS} - failures
+    assert not values & {f"{PREFIX}_{name}" for name in SITE_METRICS}
+    assert any(line.startswith(f"{PREFIX}_refusals:1|c|") and "site:dahlia" in line for line in lines)
 
 
 def _start_with_another_version(poc: RunningPoc, site: str, folder: Path) -> None:
