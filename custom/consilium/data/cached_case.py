@@ -1,5 +1,6 @@
 """One preprocessed case on disk: arrays that are mapped into memory, and how they are written and checked."""
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ _META, _IMAGE, _LABEL, _REFERENCE, _VOXELS = (
     "voxels.npy",
 )
 _VOXELS_PER_TISSUE = 2048
+_SHORTAGES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""What the machine lacks for a while, memory or free file descriptors; a case is not lost by it."""
 
 
 class UnreadableCase(DataError):
@@ -86,6 +89,8 @@ class CachedCase:
         try:
             array: NDArray[Any] = np.load(self.folder / name, mmap_mode=mmap_mode, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in _SHORTAGES:
+                raise  # the file may be whole
             raise UnreadableCase(f"its preprocessed {name} can no longer be read: {error}") from error
         return array
 

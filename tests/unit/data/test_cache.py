@@ -2,6 +2,7 @@ import errno
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,18 @@ def test_cancelling_stops_before_the_next_case_and_keeps_what_is_ready(cohort, f
         cache.prepare(cohort, cancelled=lambda: len(built) == 1)
     cache.prepare(cohort)
     assert built == ["A", "B", "C"]
+
+
+def test_a_case_is_whole_again_after_a_shortage_of_file_descriptors(cohort, folder):
+    case = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases[0]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="open files"):
+            _ = case.image
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert case.image.shape[0] == len(MODALITIES)
 
 
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "reference.npy", "voxels.npy", "meta.json"])
