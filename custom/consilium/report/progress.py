@@ -42,7 +42,7 @@ class SiteState(BaseModel):
     problem: Problem | None = Field(default=None, description="The last one.")
 
     def __str__(self) -> str:
-        """Return, for example, `training 12/40`."""
+        """Return, for example, `training 12/40`; empty until the site has said something."""
         return f"{self.state} {self.done}/{self.total}" if self.total else self.state
 
 
@@ -107,7 +107,7 @@ def read_progress(folder: Path) -> JobProgress | None:
 
 def describe_progress(progress: JobProgress) -> str:
     """Return, for example, `round 2 of 5, about 1:10 left | aster training 12/40, birch sent`."""
-    sites = ", ".join(f"{name} {state}" for name, state in sorted(progress.sites.items()))
+    sites = ", ".join(f"{name} {str(site) or 'starting'}" for name, site in sorted(progress.sites.items()))
     sites = sites or "waiting for the sites"
     if progress.round == 0:  # before the first, or in a job without rounds
         return sites

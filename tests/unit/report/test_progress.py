@@ -12,7 +12,11 @@ def progress(number, states=()):
 
 @pytest.mark.parametrize(
     ("states", "line"),
-    [((), "waiting for the sites"), ((("south", "checked"), ("north", "sent")), "north sent, south checked")],
+    [
+        ((), "waiting for the sites"),
+        ((("south", "checked"), ("north", "sent")), "north sent, south checked"),
+        ((("south", ""), ("north", "sent")), "north sent, south starting"),
+    ],
 )
 def test_a_job_without_rounds_is_described_by_what_its_sites_do(states, line):
     assert describe_progress(progress(0, states)) == line
