@@ -113,16 +113,19 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         self._heard = {token: heard for token, heard in self._heard.items() if token in connected}
         self._attempts = {key: one for key, one in self._attempts.items() if key[0] in running}
         for job_id, job in running.items():
-            if job_id not in self._engine.run_processes or self._is_done(job_id):
+            if job_id not in self._engine.run_processes or not self._is_at_work(job_id):
                 continue
             for client in runner.sites_of(job, fl_ctx):
                 if self._is_due(job_id, client):
                     self._start(runner, job, client, fl_ctx)
 
-    def _is_done(self, job_id: str) -> bool:
-        """Whether a job's work is over: its sites end before its process at the server does."""
+    def _is_at_work(self, job_id: str) -> bool:
+        """Whether a job still has work for sites: they end before its process at the server does.
+
+        One that keeps no record of its progress is not Consilium's, and nobody knows.
+        """
         progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
-        return progress is not None and progress.ended is not None
+        return progress is not None and progress.ended is None
 
     def _is_due(self, job_id: str, client: Client) -> bool:
         attempts = self._attempts.get((job_id, client.name))

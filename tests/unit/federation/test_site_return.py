@@ -78,7 +78,7 @@ def server(tmp_path, monkeypatch):
 
 
 def test_a_running_job_is_started_at_a_site_that_does_not_run_it(server):
-    server.run("at-work-there")
+    server.run("at-work-there", JobProgress(started=0.0))
     server.run("missed-there", JobProgress(started=0.0))
     server.start()
     server.hear("at-work-there")
@@ -87,6 +87,7 @@ def test_a_running_job_is_started_at_a_site_that_does_not_run_it(server):
 
 def test_a_job_whose_work_is_over_is_not_started_again(server):
     # A site's process ends before the one at the server does.
+    server.run("of-another-kind")
     server.run("over", JobProgress(started=0.0, ended=Ended(kind="success", time=1.0)))
     server.run("missed-there", JobProgress(started=0.0))
     server.start()
