@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import RunProcessKey, SiteType
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey, get_job_meta_study
+from nvflare.apis.job_def import ALL_SITES, Job, JobMetaKey, RunStatus, get_job_meta_study
+from nvflare.apis.job_launcher_spec import JobReturnCode
 from nvflare.apis.job_scheduler_spec import DispatchInfo
 from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.private.admin_defs import Message, MsgHeader, ReturnCode
@@ -49,6 +52,20 @@ class EnduringJobRunner(JobRunner):  # type: ignore[misc]
             fire_event=False,
         )
         return ""
+
+    @staticmethod
+    def _classify_finished_job_status(run_process: dict[str, Any] | None) -> RunStatus:
+        """Tell a process that was killed, which says nothing at its end, from a job that failed.
+
+        FLARE asks for the code -9, but its launcher gives 1 for both.
+        """
+        status: RunStatus = JobRunner._classify_finished_job_status(run_process)
+        killed = (
+            run_process is not None
+            and not run_process.get(RunProcessKey.PROCESS_FINISHED)
+            and run_process.get(RunProcessKey.PROCESS_RETURN_CODE) == JobReturnCode.EXECUTION_ERROR
+        )
+        return RunStatus.FINISHED_ABNORMAL if killed else status
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Forget where a job was deployed when it has ended."""
