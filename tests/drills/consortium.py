@@ -212,8 +212,8 @@ class Consortium:
         successor: str = wait_until(lambda: self.successor(job_id), f"job {job_id} is continued")
         return successor
 
-    def wait_for_end(self, job_id: str) -> Outcome:
-        """Wait for the end of a job and of those that go on from it."""
+    def wait_for_end(self, job_id: str, seconds: float = 480) -> Outcome:
+        """Wait for the end of a job and of those that go on from it, so many seconds at most."""
         jobs = [job_id]
 
         def ended() -> str | None:
@@ -225,7 +225,7 @@ class Consortium:
             status = str(meta.get("status", ""))
             return status if status.startswith("FINISHED") else None
 
-        status = wait_until(ended, f"the end of job {job_id}", seconds=480, pause=1)
+        status = wait_until(ended, f"the end of job {job_id}", seconds=seconds, pause=1)
         folder = Path(self._ask(lambda session: session.download_job_result(jobs[-1]))) / "workspace"
         return Outcome(tuple(jobs), status, folder)
 

@@ -21,6 +21,9 @@ pytestmark = [
 
 CUT_SECONDS = 60
 THIN = "1mbit"
+LONG_LINE_SECONDS = 1800
+"""For a job of which every round carries the model there and an update back."""
+
 _SOME_BYTES = 400_000
 """A fifth of the model: more than all messages without it, and far from the whole."""
 
@@ -67,5 +70,5 @@ def test_a_line_of_one_megabit_with_delay_and_loss(
     consortium: Consortium, job: Path, undisturbed: Outcome
 ) -> None:
     with long_line(consortium.federation.network, "south"):
-        outcome = consortium.wait_for_end(consortium.submit(job))
+        outcome = consortium.wait_for_end(consortium.submit(job), seconds=LONG_LINE_SECONDS)
     assert_as_undisturbed(outcome, undisturbed)
