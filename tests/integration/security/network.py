@@ -81,12 +81,19 @@ class Network:
 
     def mend(self, hospital: str) -> None:
         """Plug a hospital's cable in again."""
-        server_end = self._server_end(hospital)
-        self._ip_at(SERVER, "link", "set", server_end, "up")
-        self._ip_at(
-            SERVER, "route", "replace", f"{self.address[hospital]}/32", "dev", server_end,
-            "src", self.address[SERVER],
-        )  # fmt: skip
+        self._ip_at(SERVER, "link", "set", self._server_end(hospital), "up")
+        self.route(hospital)
+
+    def route(self, hospital: str, over: str | None = None) -> None:
+        """Send what a hospital and the server say to each other over an interface that both have.
+
+        Args:
+            hospital: Its name.
+            over: Name of the interface at both ends; None for the hospital's cable.
+        """
+        for host, cable, peer in ((SERVER, self._server_end(hospital), hospital), (hospital, "eth0", SERVER)):
+            to_peer = (f"{self.address[peer]}/32", "dev", over or cable, "src", self.address[host])
+            self._ip_at(host, "route", "replace", *to_peer)
 
     def limit(self, hospital: str, rate: str | None) -> None:
         """Let a hospital's cable carry no more than a rate of `tc`, such as `1mbit`; None: what it can."""
