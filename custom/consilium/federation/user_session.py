@@ -10,6 +10,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import NameOID
 from nvflare.apis.job_def import DEFAULT_STUDY
 from nvflare.fuel.common.excepts import ConfigError
 from nvflare.fuel.flare_api.api_spec import (
@@ -29,6 +31,7 @@ from consilium.report.job_status import JobStatus
 from consilium.report.progress import JobProgress
 
 _ADMIN_FILE = "fed_admin.json"
+_CERTIFICATE = "client.crt"
 _SITE_FILES = {
     "fed_client.json": "a hospital; `consilium status --site KIT` is for it",
     "fed_server.json": "the server",
@@ -54,7 +57,7 @@ def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
         study: Whose jobs are asked for.
 
     Raises:
-        ConfigurationError: If it is not the kit of a user.
+        ConfigurationError: If it is not the kit of a user, or a damaged one.
         NoServer: If the server is not reached.
         SessionError: If it doesn't let the user in.
     """
@@ -106,7 +109,7 @@ def read_all_jobs(session: Session) -> list[JobStatus]:
 def _log_in(kit: Path, study: str) -> Session:
     try:
         return new_secure_session(
-            username="",  # the certificate names the user
+            username=_user_of(kit),
             startup_kit_location=str(kit.resolve()),
             timeout=_CONNECT_SECONDS,
             study=study,
@@ -124,6 +127,19 @@ def _log_in(kit: Path, study: str) -> Session:
         ) from None
     except (ConfigError, InternalError, ValueError) as error:
         raise SessionError(f"{kit} can't be used to log in: {error}; ask the project admin for it") from None
+
+
+def _user_of(kit: Path) -> str:
+    """Return the user's name: kits of `nvflare provision` want it told, and it is in the certificate."""
+    path = kit / "startup" / _CERTIFICATE
+    try:
+        subject = load_pem_x509_certificate(path.read_bytes()).subject
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{path} is no certificate that can be read ({error}); ask the project admin for the kit again"
+        ) from None
+    names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
 
 
 def _check_kit(kit: Path) -> None:

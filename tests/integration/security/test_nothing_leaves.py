@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load
 
+from consilium.federation.user_session import open_session, read_job
+
 from ..studies import SMALL, export
 from .conftest import NO_NAMESPACES, finish, pids_of
 from .federation import LEAD, SERVER_NAME, SITES
@@ -50,6 +52,12 @@ def test_the_federation_works_after_all_attacks_on_the_same_processes(federation
     assert job.meta["status"] == "FINISHED:COMPLETED"
     assert set(job.meta["job_deploy_detail"]) == {f"{name}: OK" for name in ("server", *SITES)}
     assert pids_of(federation) == attacks.pids
+
+
+def test_a_user_with_a_provisioned_kit_sees_how_it_ended(federation, job):
+    with open_session(federation.kits[LEAD]) as session:
+        status = read_job(session, job.meta["job_id"])
+    assert (status.ended.kind, status.ended.reasons) == ("success", [])
 
 
 @pytest.mark.skipif(NO_NAMESPACES is not None, reason=f"no network namespaces: {NO_NAMESPACES}")

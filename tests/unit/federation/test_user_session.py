@@ -91,6 +91,14 @@ def test_a_server_that_refuses_to_list_is_told():
         read_running_jobs(session)
 
 
+def test_a_damaged_kit_is_told(tmp_path):
+    (tmp_path / "startup").mkdir()
+    (tmp_path / "startup" / "fed_admin.json").write_text("{}")
+    (tmp_path / "startup" / "client.crt").write_text("-----BEGIN CERTIFICATE-----")
+    with pytest.raises(ConfigurationError, match="no certificate that can be read"), open_session(tmp_path):
+        pass
+
+
 @pytest.mark.parametrize(
     ("file", "told"),
     [
