@@ -14,6 +14,11 @@ import psutil
 
 SERVER = "server"
 _NAME = re.compile(r"consilium-(\d+)-")
+_HEADER_BYTES = 66
+"""Of a frame: Ethernet's, those of IP, and those of TCP with its time stamps."""
+
+_SEGMENT_BYTES = 1448
+"""What the longest frame on these cables carries."""
 
 
 def missing() -> str | None:
@@ -70,6 +75,17 @@ class Network:
     def bytes_sent(self, hospital: str) -> int:
         """Return how many bytes a hospital's network card has sent, headers of all layers included."""
         return self._count(hospital, "tx_bytes")
+
+    def payload_sent(self, hospital: str) -> int:
+        """Return how many bytes a hospital has sent by TCP, each counted once.
+
+        How many frames it takes, those that only acknowledge included, and what is sent twice as an answer
+        was late, is the machine's mood.
+        """
+        shown = self._show(hospital, "/proc/net/snmp")
+        names, values = (line.split() for line in shown.splitlines() if line.startswith("Tcp:"))
+        repeated = int(dict(zip(names, values, strict=True))["RetransSegs"]) * _SEGMENT_BYTES
+        return self.bytes_sent(hospital) - self._count(hospital, "tx_packets") * _HEADER_BYTES - repeated
 
     def bytes_received(self, hospital: str) -> int:
         """Return how many bytes a hospital's network card has received."""
@@ -158,12 +174,12 @@ class Network:
         _ip(*(() if host is None else ("-n", self._namespace(host))), *words)
 
     def _count(self, hospital: str, counter: str) -> int:
+        return int(self._show(hospital, f"/sys/class/net/eth0/statistics/{counter}"))
+
+    def _show(self, hospital: str, path: str) -> str:
         assert self.isolated, "bytes can be told apart by hospital only in namespaces"
-        path = f"/sys/class/net/eth0/statistics/{counter}"
-        shown = subprocess.run(
-            self.command(hospital, ["cat", path]), capture_output=True, text=True, check=True
-        )
-        return int(shown.stdout)
+        words = self.command(hospital, ["cat", path])
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 def remove_orphans() -> None:

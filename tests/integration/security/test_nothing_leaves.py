@@ -29,7 +29,7 @@ class FinishedJob:
     Args:
         meta: Its description by the server.
         server: The server's workspace.
-        sent: Site to the bytes that left it, from the job's submission to its end.
+        sent: Site to the bytes that left it by TCP, from the job's submission to its end.
     """
 
     meta: dict
@@ -40,7 +40,7 @@ class FinishedJob:
 @pytest.fixture(scope="module")
 def job(federation, attacks, tmp_path_factory):
     folder = export(tmp_path_factory.mktemp("last"))
-    count = federation.network.bytes_sent if NO_NAMESPACES is None else lambda site: 0
+    count = federation.network.payload_sent if NO_NAMESPACES is None else lambda site: 0
     with federation.session(LEAD) as session:
         before = {site: count(site) for site in SITES}
         meta = finish(session, session.submit_job(str(folder)))
