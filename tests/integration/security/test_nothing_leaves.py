@@ -30,22 +30,29 @@ class FinishedJob:
         meta: Its description by the server.
         server: The server's workspace.
         sent: Site to the bytes that left it by TCP, from the job's submission to its end.
+        received: Site to the bytes that reached its network card in that time.
     """
 
     meta: dict
     server: Path
     sent: dict[str, int]
+    received: dict[str, int]
 
 
 @pytest.fixture(scope="module")
 def job(federation, attacks, tmp_path_factory):
     folder = export(tmp_path_factory.mktemp("last"))
-    count = federation.network.payload_sent if NO_NAMESPACES is None else lambda site: 0
+    network = federation.network
+
+    def count(site):
+        return (0, 0) if NO_NAMESPACES else (network.payload_sent(site), network.bytes_received(site))
+
     with federation.session(LEAD) as session:
         before = {site: count(site) for site in SITES}
         meta = finish(session, session.submit_job(str(folder)))
-        sent = {site: count(site) - before[site] for site in SITES}
-    return FinishedJob(meta, federation.kits[SERVER_NAME], sent)
+        after = {site: count(site) for site in SITES}
+    sent, received = ({site: after[site][way] - before[site][way] for site in SITES} for way in (0, 1))
+    return FinishedJob(meta, federation.kits[SERVER_NAME], sent, received)
 
 
 def test_the_federation_works_after_all_attacks_on_the_same_processes(federation, attacks, job):
@@ -73,6 +80,9 @@ def test_a_site_sends_its_updates_and_little_else(job, site):
     updates = rounds * update if site in TRAINING else 0
     assert updates < job.sent[site] or site not in TRAINING  # the counter counts
     assert job.sent[site] <= updates * (1 + SHARE) + rounds * BYTES_A_ROUND
+    assert (
+        job.received[site] > (rounds + 1) * update
+    )  # a model a round, and the final one: the site judges all
 
 
 def test_nothing_at_the_server_names_a_case_a_file_or_a_folder_of_a_hospital(hospitals, federation, job):
