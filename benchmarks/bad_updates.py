@@ -35,9 +35,9 @@ from tests.unit.federation.flare import Engine  # noqa: E402
 from tests.unit.federation.rehearsal import Rehearsal  # noqa: E402
 
 from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Grid, make_cohort  # noqa: E402
-from consilium.federation.executor import SiteExecutor  # noqa: E402
-from consilium.federation.persistor import WeightsPersistor  # noqa: E402
-from consilium.federation.rules import euclidean_norm  # noqa: E402
+from consilium.federation.rounds.persistor import WeightsPersistor  # noqa: E402
+from consilium.federation.site.executor import SiteExecutor  # noqa: E402
+from consilium.federation.updates.rules import euclidean_norm  # noqa: E402
 from consilium.learning.participant import Participant, SiteSettings, prepare_site  # noqa: E402
 from consilium.learning.settings import LearningSettings  # noqa: E402
 from consilium.learning.trainer import Schedule  # noqa: E402

@@ -85,7 +85,7 @@ def control(network: str, sites: int, rule: str, folder: Path) -> None:
     from tests.unit.federation.flare import Engine
     from tests.unit.federation.rehearsal import Rehearsal
 
-    from consilium.federation.persistor import WeightsPersistor
+    from consilium.federation.rounds.persistor import WeightsPersistor
     from consilium.learning.settings import LearningSettings
 
     logging.disable(logging.CRITICAL)

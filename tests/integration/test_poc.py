@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 
-from consilium.federation.metrics import METRICS, PREFIX, SITE_METRICS
+from consilium.federation.monitoring.metrics import METRICS, PREFIX, SITE_METRICS
 from consilium.federation.versions import component_versions
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc

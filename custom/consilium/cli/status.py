@@ -76,7 +76,7 @@ def status(
 
 
 def _show_jobs(kit: Path, job_id: str | None, study: str, *, as_json: bool) -> None:
-    from consilium.federation.user_session import open_session, read_job, read_running_jobs
+    from consilium.federation.server.user_session import open_session, read_job, read_running_jobs
 
     with open_session(kit, study=study) as session:
         jobs = [read_job(session, job_id)] if job_id else read_running_jobs(session)

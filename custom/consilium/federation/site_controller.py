@@ -16,7 +16,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from consilium.federation.job_events import (
+from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
     TASK_ASKED,

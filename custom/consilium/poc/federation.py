@@ -13,7 +13,13 @@ from typing import Any
 
 from nvflare.fuel.flare_api.flare_api import Session
 
-from consilium.federation.user_session import NoServer, SessionError, open_session, read_all_jobs, read_job
+from consilium.federation.server.user_session import (
+    NoServer,
+    SessionError,
+    open_session,
+    read_all_jobs,
+    read_job,
+)
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes, uninterrupted
 from consilium.poc.project import Project

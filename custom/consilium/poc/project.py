@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from consilium.errors import ConfigurationError
-from consilium.federation.site import PROPERTY
+from consilium.federation.site.settings import PROPERTY
 from consilium.learning.device import available_cores
 from consilium.learning.participant import SiteSettings
 

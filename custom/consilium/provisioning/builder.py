@@ -14,8 +14,8 @@ from nvflare.lighter.entity import Participant
 from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
 from consilium.errors import ConfigurationError
-from consilium.federation.durable_rounds import SERVER_STORAGE
-from consilium.federation.site import PROPERTY
+from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.site.settings import PROPERTY
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (

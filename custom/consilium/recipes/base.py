@@ -11,8 +11,8 @@ from nvflare.recipe.spec import Recipe
 from pydantic import Field
 from typing_extensions import Self
 
-from consilium.federation.metrics import JobMetrics
-from consilium.federation.progress import ProgressReceiver
+from consilium.federation.monitoring.metrics import JobMetrics
+from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.settings import Settings
 
 _CHUNK_SECONDS = 120.0

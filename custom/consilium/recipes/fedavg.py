@@ -13,13 +13,11 @@ from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field, field_validator
 
-from consilium.federation.admission import AdmissionSettings
-from consilium.federation.controller import FederatedTraining
-from consilium.federation.executor import SiteExecutor
-from consilium.federation.persistor import WeightsPersistor
-from consilium.federation.quorum import QuorumSettings
-from consilium.federation.rules import AggregationSettings
-from consilium.federation.screening import ScreeningSettings
+from consilium.federation.rounds.admission import AdmissionSettings
+from consilium.federation.rounds.controller import FederatedTraining
+from consilium.federation.rounds.persistor import WeightsPersistor
+from consilium.federation.rounds.quorum import QuorumSettings
+from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     PREPARE,
     RESUME_META,
@@ -28,6 +26,8 @@ from consilium.federation.tasks import (
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.updates.rules import AggregationSettings
+from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import JobRecipe, JobSettings, new_job
 

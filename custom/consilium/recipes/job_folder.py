@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from consilium.errors import ConfigurationError
-from consilium.federation.controller import FederatedTraining
-from consilium.federation.executor import SiteExecutor
-from consilium.federation.readiness import ReadinessCheck
-from consilium.federation.statistics import StatisticsRecorder
+from consilium.federation.inquiry.readiness import ReadinessCheck
+from consilium.federation.inquiry.statistics import StatisticsRecorder
+from consilium.federation.rounds.controller import FederatedTraining
+from consilium.federation.site.executor import SiteExecutor
 from consilium.learning.settings import LearningSettings
 
 JobKind = Literal["training", "readiness", "statistics"]

@@ -8,8 +8,8 @@ from typing import Any
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from pydantic import Field
 
-from consilium.federation.executor import SiteExecutor
-from consilium.federation.readiness import ReadinessCheck
+from consilium.federation.inquiry.readiness import ReadinessCheck
+from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import CHECK, SITE_STATE_EVENT
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import JobRecipe, JobSettings, new_job

@@ -16,7 +16,11 @@ from nvflare.job_config.defs import FilterType
 from pydantic import Field, field_validator
 
 from consilium.errors import ConfigurationError
-from consilium.federation.statistics import SiteStatisticsGenerator, StatisticsRecorder, histogram_config
+from consilium.federation.inquiry.statistics import (
+    SiteStatisticsGenerator,
+    StatisticsRecorder,
+    histogram_config,
+)
 from consilium.federation.tasks import SITE_STATE_EVENT
 from consilium.recipes.base import JobRecipe, JobSettings, new_job
 from consilium.tasks import get_task

@@ -19,7 +19,7 @@ MISDEEDS = Path(os.environ["CONSILIUM_MISDEEDS"])
 def _spoil() -> None:
     from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-    from consilium.federation.executor import SiteExecutor
+    from consilium.federation.site.executor import SiteExecutor
 
     execute = SiteExecutor.execute
     first: dict[str, Any] = {}

@@ -52,7 +52,7 @@ def _set_network(value: Any) -> Change:
 
 
 _SHELL = {"path": "subprocess.Popen", "args": {"args": ["touch", "/tmp/consilium-was-here"], "shell": False}}
-_PERSISTOR = "consilium.federation.persistor.WeightsPersistor"
+_PERSISTOR = "consilium.federation.rounds.persistor.WeightsPersistor"
 
 CHANGES: dict[str, Change] = {
     "code of its own": _bring_code,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load
 
-from consilium.federation.user_session import open_session, read_job
+from consilium.federation.server.user_session import open_session, read_job
 
 from ..studies import SMALL, export
 from .conftest import NO_NAMESPACES, finish, pids_of

@@ -8,8 +8,8 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.controller import FederatedTraining
-from consilium.federation.persistor import WeightsPersistor
+from consilium.federation.rounds.controller import FederatedTraining
+from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.tasks import REPORT_META, TRAIN
 from consilium.learning.settings import LearningSettings
 

@@ -7,7 +7,7 @@ from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
 
 from consilium.data.labels import LabelConvention
-from consilium.federation.site import read_site_settings
+from consilium.federation.site.settings import read_site_settings
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.policy import allowed_classes, write_class_policy, write_site_policy
 

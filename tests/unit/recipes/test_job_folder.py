@@ -50,7 +50,7 @@ def test_a_job_that_only_asks_is_not_read_as_one_that_trains(tmp_path, name):
 
 
 def test_the_kind_of_a_foreign_job_or_of_two_in_one_can_t_be_told(job):
-    workflow = {"path": "consilium.federation.readiness.ReadinessCheck"}
+    workflow = {"path": "consilium.federation.inquiry.readiness.ReadinessCheck"}
     change(job / SERVER, lambda config: config["workflows"].append(workflow))
     with pytest.raises(ConfigurationError, match=r"2 of FederatedTraining, ReadinessCheck, .*, not one;"):
         job_kind(job)

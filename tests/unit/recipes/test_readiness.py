@@ -15,10 +15,12 @@ def configurations(folder, changes=None):
 
 def test_every_site_is_asked_once_by_the_executor_of_the_training_jobs(tmp_path):
     server, client = configurations(tmp_path)
-    assert [one["path"] for one in server["workflows"]] == ["consilium.federation.readiness.ReadinessCheck"]
+    assert [one["path"] for one in server["workflows"]] == [
+        "consilium.federation.inquiry.readiness.ReadinessCheck"
+    ]
     (entry,) = client["executors"]
     assert entry["tasks"] == ["check"]
-    assert entry["executor"]["path"] == "consilium.federation.executor.SiteExecutor"
+    assert entry["executor"]["path"] == "consilium.federation.site.executor.SiteExecutor"
 
 
 def test_settings_reach_the_server_and_the_sites(tmp_path):

@@ -13,7 +13,7 @@ def test_a_job_is_the_same_by_its_name_and_by_its_folder(tmp_path):
     by_folder = load_site_job(str(export_job(build_recipe(JOB), tmp_path)))
     assert by_folder == load_site_job(JOB)
     assert by_folder.learning.network == "unet_small"
-    assert "consilium.federation.executor.SiteExecutor" in by_folder.classes
+    assert "consilium.federation.site.executor.SiteExecutor" in by_folder.classes
 
 
 def test_a_folder_s_own_settings_count(tmp_path):

@@ -9,7 +9,7 @@ from consilium.data.checks import CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.errors import DataError
-from consilium.federation.assessment import judge_ability
+from consilium.federation.site.assessment import judge_ability
 from consilium.learning.participant import SiteSettings
 from consilium.learning.quarantine import left_out_by_code
 from consilium.learning.settings import LearningSettings

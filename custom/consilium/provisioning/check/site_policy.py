@@ -18,7 +18,7 @@ from nvflare.fuel.sec.authz import parse_policy_config
 from nvflare.security.security import COMMAND_CATEGORIES
 
 from consilium.errors import ConfigurationError
-from consilium.federation.site import parse_site_settings, scope_properties
+from consilium.federation.site.settings import parse_site_settings, scope_properties
 from consilium.learning.participant import SiteSettings
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob

@@ -60,11 +60,11 @@ def test_an_allow_list_that_is_none_is_refused(resources, refused, listed):
 def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, job):
     assert resources(class_allow_list=list(job.classes))["policy.classes"].status is Status.OK
     finding = resources(class_allow_list=["consilium.report."])["policy.classes"]
-    refused(finding, "consilium.federation.executor.SiteExecutor", "add these", Status.WARNING)
+    refused(finding, "consilium.federation.site.executor.SiteExecutor", "add these", Status.WARNING)
 
 
 @pytest.mark.parametrize(
-    "validator", [..., None, {"path": "consilium.federation.job_validator.JobValidator"}]
+    "validator", [..., None, {"path": "consilium.federation.guard.job_validator.JobValidator"}]
 )
 def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, validator):
     refused(resources(app_validator=validator)["policy.jobs"], "variables and paths", '"side": "client"')

@@ -1,0 +1,1 @@
+"""What may be submitted and asked: looked at by every site for itself, and by the server."""

@@ -1,0 +1,1 @@
+"""Jobs that ask the sites something and train nothing: readiness and statistics."""

@@ -1,0 +1,67 @@
+"""The server's side of the readiness check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.job_def import JobMetaKey
+from nvflare.app_common.abstract.fl_model import FLModel
+from pydantic import ValidationError
+
+from consilium.federation.rounds.admission import readiness_path
+from consilium.federation.site_controller import SiteController
+from consilium.federation.tasks import CHECK, REPORT_META
+from consilium.report.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
+
+
+class ReadinessCheck(SiteController):
+    """Asks every site whether it is ready to train, and writes down what each may say about it.
+
+    The record goes to the run folder, where it is part of the job's result, and to the server's own folder,
+    where training jobs with `admission` look for it.
+
+    Args:
+        task: What is to be learned, for example `brain_tumor`.
+        timeout_minutes: How long sites may take; those that are not done by then count as missing.
+    """
+
+    def __init__(self, task: str, timeout_minutes: float = 240.0) -> None:
+        super().__init__()
+        self.task = task
+        self.timeout_minutes = timeout_minutes
+        self._record: ReadinessRecord | None = None
+
+    def run(self) -> None:
+        """Ask, and write the record."""
+        job = self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME]
+        self._record = record = ReadinessRecord(job=job, task=self.task)
+        sites = self.connected_sites()
+        self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
+        for name in sites:
+            if name not in record.sites:
+                record.missing.setdefault(name, f"no answer within {self.timeout_minutes:g} minutes")
+        if self.abort_signal.triggered:
+            return
+        record.save(Path(self.get_run_dir()) / READINESS_FILE)
+        record.save(readiness_path(self.engine.get_workspace(), self.task))
+        for name in sites:
+            self.info(f"{name}: {explain(name, record)}")
+        self.info(f"{len(record.able_to_train)} of {len(sites)} site(s) can train")
+
+    def take(self, site: str, answer: FLModel) -> bool:
+        """Keep one site's answer."""
+        try:
+            readiness = SiteReadiness.model_validate(answer.meta.get(REPORT_META))
+        except ValidationError as error:
+            return self.set_aside(site, f"its answer can't be read: {error.error_count()} wrong field(s)")
+        self._running_record().sites[site] = readiness
+        return True
+
+    def note_refusal(self, site: str, reason: str) -> None:
+        """Keep why a site has no answer."""
+        self._running_record().missing[site] = reason
+
+    def _running_record(self) -> ReadinessRecord:
+        assert self._record is not None  # made first thing in run()
+        return self._record

@@ -1,0 +1,288 @@
+"""The statistics job: a generator for FLARE's statistics executor, and what the server writes down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
+from nvflare.app_common.abstract.statistics_spec import (
+    Bin,
+    DataType,
+    Histogram,
+    HistogramType,
+    Statistics,
+)
+from nvflare.app_common.abstract.statistics_spec import Feature as FlareFeature
+from nvflare.app_common.abstract.statistics_writer import StatisticsWriter
+from nvflare.app_common.app_constant import StatisticsConstants
+from pydantic import ValidationError
+
+from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, SiteRefusal
+from consilium.federation.site.settings import read_site_settings
+from consilium.federation.site.state import SiteState
+from consilium.federation.versions import component_versions
+from consilium.learning.features import Feature, task_features
+from consilium.learning.small_counts import suppress
+from consilium.learning.statistics import SiteStatistics, gather_statistics
+from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
+from consilium.tasks import get_task
+
+DATASET = "cases"
+"""Name under which FLARE files the features: a site has one data set."""
+
+
+def histogram_config(task: str) -> dict[str, dict[str, Any]]:
+    """Return bins and range of each of a task's features, as FLARE's controller wants them."""
+    return {
+        feature.name: {"bins": feature.bins, "range": [feature.low, feature.high]}
+        for feature in task_features(get_task(task))
+    }
+
+
+class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
+    """Answers FLARE's statistics executor with histograms over this site's patients.
+
+    What FLARE's cleansers count as records are patients. The cases are read in the handshake, where a site
+    without usable data says why; its features then count 0 patients, which costs the others nothing, whereas
+    FLARE's controller ends the job when a site fails. Only counts and histograms with the ranges of
+    `consilium.learning.features` are answered: no sum, mean, quantile, minimum or maximum.
+
+    Args:
+        task: What is to be learned, for example `brain_tumor`.
+        min_count: Fewest patients that a number may be about; the site's own minimum counts where it is
+            higher.
+    """
+
+    def __init__(self, task: str, min_count: int = 1) -> None:
+        super().__init__()
+        self.task = task
+        self.min_count = min_count
+        self._task = get_task(task)
+        self._features = {feature.name: feature for feature in task_features(self._task)}
+        self._statistics: SiteStatistics | None = None
+        self._state = SiteState(self)
+
+    def initialize(self, fl_ctx: FLContext) -> None:
+        """Keep the engine; what can fail waits for the handshake, where it can be answered."""
+        self._engine = fl_ctx.get_engine()
+
+    def finalize(self, fl_ctx: FLContext) -> None:
+        """Let go of the statistics."""
+        self._statistics = None
+
+    def pre_run(
+        self,
+        statistics: list[str],
+        num_of_bins: dict[str, int | None] | None,
+        bin_ranges: dict[str, list[float] | None] | None,
+    ) -> dict[str, Any]:
+        """Read this site's cases, and answer a `SiteAnswer`."""
+        fl_ctx = self._engine.new_context()
+        answer = self._describe(fl_ctx)
+        self._state.tell(fl_ctx, "ready" if answer.reason is None else "no statistics")
+        return answer.model_dump()
+
+    def features(self) -> dict[str, list[FlareFeature]]:
+        """Return the task's features, whether or not this site has any patient."""
+        return {DATASET: [FlareFeature(name, DataType.FLOAT) for name in self._features]}
+
+    def count(self, dataset_name: str, feature_name: str) -> int:
+        """Return the number of patients that have a feature; 0 for fewer than the minimum."""
+        return self._statistics.count(feature_name) if self._statistics else 0
+
+    def histogram(
+        self,
+        dataset_name: str,
+        feature_name: str,
+        num_of_bins: int,
+        global_min_value: float,
+        global_max_value: float,
+    ) -> Histogram:
+        """Return a feature's histogram; see `SiteStatistics.histogram`.
+
+        Raises:
+            ConfigurationError: If the job asks for other bins: fine ones could single a patient out.
+        """
+        feature = self._features[feature_name]
+        asked = (num_of_bins, global_min_value, global_max_value)
+        if asked != (feature.bins, feature.low, feature.high):
+            raise ConfigurationError(
+                f"{feature_name}: the job asks for (bins, low, high) = {asked}; this site answers "
+                f"{(feature.bins, feature.low, feature.high)} and nothing else"
+            )
+        counts = self._statistics.histogram(feature_name) if self._statistics else [0.0] * feature.bins
+        edges = feature.edges.tolist()
+        bins = [Bin(*row) for row in zip(edges[:-1], edges[1:], counts, strict=True)]
+        return Histogram(HistogramType.STANDARD, bins)
+
+    def _describe(self, fl_ctx: FLContext) -> SiteAnswer:
+        try:
+            self._statistics = statistics = self._gather(fl_ctx)
+        except Cancelled:
+            raise  # FLARE's executor answers it with a return code that ends nobody else's job
+        except SiteRefusal as error:
+            self.log_error(fl_ctx, f"no statistics: {error}", fire_event=False)
+            return self._without(error.public_reason)
+        except ConsiliumError as error:
+            self.log_error(fl_ctx, f"no statistics: {error}", fire_event=False)
+            return self._without(f"{type(error).__name__}: the reason is in the site's log")
+        for problem in statistics.problems:
+            # The site's own log: the only place that names a patient.
+            self.log_warning(fl_ctx, problem.describe(), fire_event=False)
+        counts = suppress({"patients": statistics.patients, "cases": statistics.cases}, statistics.minimum)
+        few = statistics.patients < statistics.minimum
+        return SiteAnswer(
+            patients=counts["patients"],
+            cases=None if few else counts["cases"],
+            left_out=suppress(statistics.left_out, statistics.minimum),
+            label_convention=statistics.convention.value if statistics.convention else None,
+            min_count=statistics.minimum,
+            reason=_too_few(statistics),
+            versions=component_versions(),
+        )
+
+    def _gather(self, fl_ctx: FLContext) -> SiteStatistics:
+        abort = fl_ctx.get_run_abort_signal()
+        site = read_site_settings(fl_ctx)
+        minimum = max(site.min_count, self.min_count)
+        return gather_statistics(
+            site,
+            self._task,
+            min_count=minimum,
+            progress=lambda done, total, what: self._state.tell_cases(
+                fl_ctx, what, done, total, minimum=minimum
+            ),
+            cancelled=lambda: abort is not None and abort.triggered,
+        )
+
+    def _without(self, reason: str) -> SiteAnswer:
+        return SiteAnswer(min_count=max(1, self.min_count), reason=reason, versions=component_versions())
+
+
+def _too_few(statistics: SiteStatistics) -> str | None:
+    if not statistics.patients:
+        return "it has no usable case"
+    if statistics.patients < statistics.minimum:
+        return f"it has fewer than {statistics.minimum} patients, and says nothing about so few"
+    return None
+
+
+class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
+    """Writes `statistics.json`: what FLARE's controller gathered, and what each site said in the handshake.
+
+    What comes from a site is kept only where it is what this job asked for: known features with the right
+    number of finite bins.
+
+    Args:
+        task: What is to be learned.
+        settings: The job's, for the record.
+    """
+
+    def __init__(self, task: str, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self.task = task
+        self.settings = settings
+        self._features = {feature.name: feature for feature in task_features(get_task(task))}
+        self._record: StatisticsRecord | None = None
+        self._folder = Path()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Begin the record, take handshakes, and close what the controller did not finish."""
+        if event_type == EventType.START_RUN:
+            self._start(fl_ctx)
+        elif event_type == EventType.PRE_RUN_RESULT_AVAILABLE:
+            for site, answer in fl_ctx.get_prop(StatisticsConstants.PRE_RUN_RESULT).items():
+                self._take(site, answer.data, fl_ctx)
+        elif event_type == EventType.END_RUN and self._record and self._record.status == "running":
+            self._record.status = "failed"
+            self._record.reason = "it ended before enough sites had answered; the server's log says more"
+            self._note_missing(fl_ctx)
+            self._record.save(self._folder)
+
+    def save(self, data: dict[str, Any], overwrite_existing: bool, fl_ctx: FLContext) -> None:
+        """Complete the record with all sites' histograms.
+
+        Args:
+            data: Feature to statistic to site to data set to value, as FLARE's controller combines them.
+            overwrite_existing: Always the case here.
+            fl_ctx: A context of the job.
+        """
+        record = self._running_record()
+        record.features = {
+            name: _feature_record(feature, data.get(name, {})) for name, feature in self._features.items()
+        }
+        self._note_missing(fl_ctx)
+        record.status = "finished"
+        record.save(self._folder)
+        for site, reason in record.missing.items():
+            self.log_warning(fl_ctx, f"no statistics of {site}: {reason}")
+
+    def _start(self, fl_ctx: FLContext) -> None:
+        self._folder = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+        self._record = StatisticsRecord(
+            job=fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
+            task=self.task,
+            settings=self.settings,
+            versions=component_versions(),
+        )
+        self._record.save(self._folder)
+
+    def _take(self, site: str, answer: Any, fl_ctx: FLContext) -> None:
+        record = self._running_record()
+        try:
+            record.sites[site] = SiteAnswer.model_validate(answer)
+        except ValidationError as error:
+            record.missing[site] = f"its answer can't be read: {error.error_count()} wrong field(s)"
+        record.save(self._folder)
+
+    def _note_missing(self, fl_ctx: FLContext) -> None:
+        record = self._running_record()
+        told = {site for feature in record.features.values() for site in feature.told}
+        for site in (client.name for client in fl_ctx.get_engine().get_clients()):
+            if site in told or site in record.missing:
+                continue
+            answer = record.sites.get(site)
+            if answer is None:
+                record.missing[site] = "its task failed or did not end; the site's log may say why"
+            else:
+                record.missing[site] = answer.reason or "it said that it is ready, but no statistics came"
+
+    def _running_record(self) -> StatisticsRecord:
+        assert self._record is not None  # made at the start of the run
+        return self._record
+
+
+def _feature_record(feature: Feature, statistics: Mapping[str, Any]) -> FeatureRecord:
+    return FeatureRecord(
+        group=feature.group,
+        of=feature.of,
+        unit=feature.unit,
+        low=feature.low,
+        high=feature.high,
+        sites=dict(_usable_histograms(feature, statistics)),
+    )
+
+
+def _usable_histograms(
+    feature: Feature, statistics: Mapping[str, Any]
+) -> Iterator[tuple[str, SiteHistogram]]:
+    """The sites' histograms, less those that are not what was asked for."""
+    counts = statistics.get(StatisticsConstants.STATS_COUNT, {})
+    for site, datasets in statistics.get(StatisticsConstants.STATS_HISTOGRAM, {}).items():
+        if site == StatisticsConstants.GLOBAL:
+            continue
+        bins = [float(one.sample_count) for one in datasets.get(DATASET, [])]
+        patients = counts.get(site, {}).get(DATASET)
+        if (
+            len(bins) == feature.bins
+            and np.isfinite(bins).all()
+            and min(bins) >= 0
+            and isinstance(patients, int)
+        ):
+            yield site, SiteHistogram(patients=patients, bins=bins)

@@ -1,0 +1,211 @@
+"""The server's record of where a job stands: a file in its run folder, and the job's stats for its users."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.dxo import from_shareable
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
+from nvflare.app_common.widgets.streaming import AnalyticsReceiver
+from nvflare.widgets.info_collector import InfoCollector
+from pydantic import ValidationError
+
+from consilium.data.files import write_atomically
+from consilium.errors import ConfigurationError
+from consilium.federation.monitoring.job_events import (
+    ANSWER_REFUSED,
+    ANSWER_TAKEN,
+    TASK_ASKED,
+    TASK_CLOSED,
+    TASK_CLOSING,
+    event_data,
+)
+from consilium.federation.server.job_outcomes import leave_outcome, tell_sites
+from consilium.federation.tasks import CHECKPOINT_EVENT, SITE_STATE_EVENT, STATS_GROUP, TRAIN
+from consilium.report.download import load_record
+from consilium.report.outcome import judge_outcome
+from consilium.report.progress import (
+    PROGRESS_FILE,
+    Ended,
+    JobProgress,
+    LastCheckpoint,
+    Problem,
+    SiteState,
+)
+from consilium.report.records import FederationRecord, SiteReport
+
+_LONGEST_STATE, _LONGEST_REASON = 80, 400
+_NOT_IN_TIME = "it had not answered when the task was closed"
+
+
+class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
+    """Gathers what the controller and the sites say about a job.
+
+    It goes to `progress.json` in the run folder, for whoever is at the server's machine, and into FLARE's
+    stats of the job, for every user who has the right to view it. There are words, counts and times in it,
+    and nothing of a patient. At the end the job's outcome is worked out from its record, told to the sites,
+    and left for `JobOutcomes`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(events=[f"fed.{SITE_STATE_EVENT}"])
+        self._folder: Path | None = None
+        self._progress = JobProgress(started=time.time())
+        self._rounds_timed = 0
+        self._trained: set[str] = set()
+        self._handlers: dict[str, Callable[[FLContext], None]] = {
+            TASK_ASKED: self._note_task,
+            TASK_CLOSING: self._note_deadline,
+            TASK_CLOSED: self._note_absent,
+            ANSWER_TAKEN: self._note_answer,
+            ANSWER_REFUSED: self._note_refusal,
+            CHECKPOINT_EVENT: self._note_checkpoint,
+            AppEventType.ROUND_STARTED: self._start_round,
+            AppEventType.ROUND_DONE: self._end_round,
+            EventType.END_WORKFLOW: self._judge,
+        }
+
+    def initialize(self, fl_ctx: FLContext) -> None:
+        """Find the run folder."""
+        self._folder = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+        self._write()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Take note of what the controller says; the base class takes the sites' events."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type in self._handlers and self._folder is not None:
+            with self._save_lock:
+                self._handlers[event_type](fl_ctx)
+                self._write()
+            if self._progress.ended:
+                tell_sites(fl_ctx, self._progress.ended.kind)
+        elif event_type == InfoCollector.EVENT_TYPE_GET_STATS:
+            collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
+            with self._save_lock:
+                stats = self._progress.model_copy(update={"now": time.time()}).model_dump(mode="json")
+            collector.set_info(STATS_GROUP, stats)
+
+    def save(self, fl_ctx: FLContext, shareable: Shareable, record_origin: str) -> None:
+        """Take one site's state."""
+        data = from_shareable(shareable).data
+        site, now = self._site(record_origin), time.time()
+        done, total = int(data.get("done", 0)), int(data.get("total", 0))
+        state = _clean(data.get("state", ""), _LONGEST_STATE)
+        if state != site.state:
+            site.state, site.since = state, now
+        site.done, site.total, site.loss, site.heard = done, total, data.get("loss"), now
+        self._write()
+
+    def finalize(self, fl_ctx: FLContext) -> None:
+        """Write the last state, once more for records that are completed only now."""
+        self._judge(fl_ctx)
+        self._write()
+        if self._progress.ended:
+            leave_outcome(fl_ctx, self._progress)
+
+    def _site(self, name: str) -> SiteState:
+        return self._progress.sites.setdefault(name, SiteState(since=time.time()))
+
+    def _note_task(self, fl_ctx: FLContext) -> None:
+        data = event_data(fl_ctx)
+        self._progress.task, self._progress.until = data["task"], _clock(data["seconds"])
+        for name in data["sites"]:
+            self._site(name)
+        for name, site in self._progress.sites.items():
+            site.answer = "awaited" if name in data["sites"] else None
+        if not self._progress.resumed and self._folder is not None:
+            self._progress.resumed = _resumptions(self._folder)
+
+    def _note_deadline(self, fl_ctx: FLContext) -> None:
+        self._progress.until = _clock(event_data(fl_ctx)["seconds"])
+
+    def _note_absent(self, fl_ctx: FLContext) -> None:
+        self._progress.until = None
+        for site in self._progress.sites.values():
+            if site.answer == "awaited":
+                site.answer, site.problem = "none", self._problem(_NOT_IN_TIME)
+
+    def _note_answer(self, fl_ctx: FLContext) -> None:
+        data = event_data(fl_ctx)
+        site = self._site(data["site"])
+        site.answer = "taken"
+        try:
+            report = SiteReport.model_validate(data["report"])
+        except ValidationError:
+            return  # the answer to another question, such as whether it is ready
+        counts = list(report.left_out.values())
+        site.used = report.train_cases + report.validation_cases
+        site.left_out = None if None in counts else sum(count or 0 for count in counts)
+        if self._progress.task == TRAIN and report.role == "trains":
+            self._trained.add(data["site"])
+
+    def _note_refusal(self, fl_ctx: FLContext) -> None:
+        data = event_data(fl_ctx)
+        site = self._site(data["site"])
+        site.answer, site.problem = "refused", self._problem(_clean(data["reason"], _LONGEST_REASON))
+        self._trained.discard(data["site"])
+
+    def _problem(self, reason: str) -> Problem:
+        progress = self._progress
+        return Problem(reason=reason, task=progress.task, round=progress.round, time=time.time())
+
+    def _note_checkpoint(self, fl_ctx: FLContext) -> None:
+        self._progress.checkpoint = LastCheckpoint.model_validate(event_data(fl_ctx))
+
+    def _start_round(self, fl_ctx: FLContext) -> None:
+        progress, number = self._progress, fl_ctx.get_prop(AppConstants.CURRENT_ROUND) + 1
+        progress.attempt = progress.attempt + 1 if number == progress.round else 1
+        progress.round, progress.rounds = number, fl_ctx.get_prop(AppConstants.NUM_ROUNDS)
+        progress.round_started = time.time()
+        self._trained.clear()
+
+    def _end_round(self, fl_ctx: FLContext) -> None:
+        progress = self._progress
+        seconds = time.time() - (progress.round_started or time.time())
+        self._rounds_timed += 1
+        mean = progress.round_seconds or 0.0
+        progress.round_seconds = mean + (seconds - mean) / self._rounds_timed
+        for name in self._trained:
+            self._site(name).rounds_used += 1
+
+    def _judge(self, fl_ctx: FLContext) -> None:
+        if self._folder is None:
+            return
+        try:
+            outcome = judge_outcome(load_record(self._folder))
+        except ConfigurationError:
+            self._progress.ended = Ended(
+                kind="failure", reasons=["the job left no record: it ended early"], time=time.time()
+            )
+            return
+        self._progress.ended = Ended(kind=outcome.kind, reasons=list(outcome.reasons), time=time.time())
+
+    def _write(self) -> None:
+        if self._folder is not None:
+            self._progress.now = time.time()
+            content = self._progress.model_dump_json().encode()
+            write_atomically(self._folder / PROGRESS_FILE, content, durable=False)
+
+
+def _clean(text: Any, longest: int) -> str:
+    """Return what another machine said as a text that can neither flood nor command a terminal."""
+    return "".join(character for character in str(text)[:longest] if character.isprintable())
+
+
+def _clock(seconds: float) -> float | None:
+    return time.time() + seconds if math.isfinite(seconds) else None
+
+
+def _resumptions(folder: Path) -> list[Any]:
+    try:
+        return list(FederationRecord.load(folder).resumed)
+    except FileNotFoundError:
+        return []  # a job without rounds

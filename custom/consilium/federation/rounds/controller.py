@@ -1,0 +1,522 @@
+"""The server's side: rounds of training, then one validation of the final model at every site."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import JobMetaKey
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.app_event_type import AppEventType
+from pydantic import ValidationError
+
+from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, refusal
+from consilium.federation.rounds.announcements import KEY_METRIC, ModelAnnouncements
+from consilium.federation.rounds.durable_rounds import DurableRounds
+from consilium.federation.rounds.quorum import Quorum, QuorumSettings
+from consilium.federation.rounds.rollback import Rollback
+from consilium.federation.site_controller import SiteController
+from consilium.federation.tasks import (
+    CHECKPOINT_EVENT,
+    PREPARE,
+    REPORT_META,
+    RUN_META,
+    TRAIN,
+    VALIDATE,
+)
+from consilium.federation.updates.aggregation import Aggregator, ScreenedAggregation
+from consilium.federation.updates.refused import Refusals, RefusedUpdate
+from consilium.federation.updates.rules import AggregationSettings
+from consilium.federation.updates.screening import Screening, ScreeningSettings
+from consilium.federation.versions import component_versions
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import Weights
+from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
+
+_UPDATES = "updates"
+
+
+class FederatedTraining(SiteController):
+    """Trains for a number of rounds, judges every round's model, and the final one at every site.
+
+    Before the first round every site checks that its versions fit and gets its data ready, however long that
+    takes; with fewer than `min_sites` sites that can train, the job ends there.
+
+    In a round each site first judges the model that it received, so the scores of a round's model come with
+    the next round and cost no extra message; the last model gets a round of validation of its own, with
+    distances. The best model is the one whose own scores were best, not the one whose updates came from
+    well-scored sites.
+
+    Every round is made durable before the next one starts. A job whose `meta.json` names an interrupted one
+    under `resume` goes on from the last of that job's rounds, as if nothing had been between.
+
+    A site that refuses, fails or is late costs the others nothing: it is recorded with its reason and asked
+    again in the next round. A round without a quorum is tried again, and then ends the job with the reasons
+    of all the others.
+
+    The server refuses updates that can't be what they say, and tells their site with its next task. A site
+    refused too often in a row is not asked to train any more; the final model is judged there as everywhere.
+    A round whose model scores too far below the one before can be dropped.
+
+    Args:
+        rounds: Rounds of training.
+        min_sites: Fewest sites whose updates make a round.
+        quorum: The fields of `QuorumSettings`.
+        admission: The fields of `AdmissionSettings`: the job starts only with a recent readiness check; None
+            to start without.
+        aggregation: The fields of `AggregationSettings`.
+        screening: The fields of `ScreeningSettings`.
+        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: however much.
+        persistor_id: Component that builds, loads and saves the weights.
+    """
+
+    def __init__(
+        self,
+        rounds: int,
+        min_sites: int,
+        quorum: dict[str, Any] | None = None,
+        admission: dict[str, Any] | None = None,
+        aggregation: dict[str, Any] | None = None,
+        screening: dict[str, Any] | None = None,
+        rollback_margin: float | None = None,
+        persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
+    ) -> None:
+        super().__init__(persistor_id)
+        self.rounds = rounds
+        self.min_sites = min_sites
+        self.quorum = quorum
+        self._quorum = Quorum(QuorumSettings.parse(quorum or {}, source="the job's quorum"), min_sites)
+        self.admission = admission
+        self._admission = admission and AdmissionSettings.parse(admission, source="the job's admission")
+        self.aggregation = aggregation
+        self._rule = AggregationSettings.parse(aggregation or {}, source="the job's aggregation")
+        self.screening = screening
+        self._limits = ScreeningSettings.parse(screening or {}, source="the job's screening")
+        self._screening: Screening | None = None
+        self._refusals = Refusals(self._limits.max_refusals)
+        self.rollback_margin = rollback_margin
+        self._rollback = Rollback(rollback_margin)
+        self.persistor_id = persistor_id
+        self._record: FederationRecord | None = None
+        self._durable: DurableRounds | None = None
+        self._answers: dict[str, SiteRound] = {}
+        self._scores: dict[str, dict[str, float]] = {}
+        self._cases: dict[str, int] = {}
+        self._task, self._round = PREPARE, 0
+        self._aggregator: Aggregator | None = None
+        self._best = -np.inf
+        self._announcements = ModelAnnouncements(self)
+
+    def run(self) -> None:
+        """Carry out the whole training; see the class."""
+        folder = Path(self.get_run_dir())
+        self._record = self._new_record()
+        self._record.save(folder)
+        weights: Weights = self.load_model().params
+        learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
+        self._screening = Screening(self._limits, learning, self.rounds)
+        try:
+            self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
+            rounds_done, weights = self._resume(weights)
+        except ConfigurationError as error:
+            return self._give_up(str(error))
+        started = (rounds_done > 0 or self._admit()) and self._prepare_sites()
+        self._record.save(folder)
+        if not started:
+            return None
+        for index in range(rounds_done, self.rounds):
+            if self.abort_signal.triggered:
+                return self._finish("failed", "aborted")
+            updated = self._repeat_round(index, weights)
+            self._record.save(folder)
+            if updated is None:
+                return None
+            weights = updated
+            self.persistor.save(self._announcements.publish(weights, index + 1), self.fl_ctx)
+            self._make_durable(index + 1, weights)
+        self._validate_finally(weights)
+        return self._finish("finished", None)
+
+    def _new_record(self) -> FederationRecord:
+        return FederationRecord(
+            job=self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
+            rounds_planned=self.rounds,
+            settings={
+                "rounds": self.rounds,
+                "min_sites": self.min_sites,
+                "quorum": self._quorum.settings.model_dump(mode="json"),
+                "admission": self.admission,
+                "aggregation": self._rule.model_dump(mode="json"),
+                "screening": self._limits.model_dump(mode="json"),
+                "rollback_margin": self.rollback_margin,
+                "learning": self.persistor.learning,
+            },
+            versions=component_versions(),
+        )
+
+    def _resume(self, weights: Weights) -> tuple[int, Weights]:
+        """Go on where an interrupted job stopped; returns the rounds done and the weights after them.
+
+        Raises:
+            ConfigurationError: If this job names one that it can't or may not resume.
+        """
+        assert self._durable is not None  # made in run()
+        resumed = self._durable.resume()
+        if resumed is None:
+            return 0, weights
+        checkpoint, state = resumed
+        new = self._running_record()
+        self._record = record = state.record.model_copy(
+            update={"rounds_planned": new.rounds_planned, "settings": new.settings, "versions": new.versions}
+        )
+        self._cases = dict(state.cases)
+        self._best = -np.inf if state.best_score is None else state.best_score
+        best = self._durable.best(state)
+        if record.best_round is not None and best is not None:
+            self._announcements.announce_best(record.best_round, best, self._best)
+        if state.algorithm:
+            self._known_updates().restore(state.algorithm["screening"])
+            self._refusals.restore(state.algorithm["refusals"])
+        self.persistor.save(self._announcements.publish(checkpoint.weights, checkpoint.number), self.fl_ctx)
+        self.info(f"going on after round {checkpoint.number} of job {record.resumed[-1].job}")
+        return checkpoint.number, checkpoint.weights
+
+    def _make_durable(self, rounds_done: int, weights: Weights) -> None:
+        """Keep a round for a later process of the server's; a full disk costs that, and not the job."""
+        assert self._durable is not None  # made in run()
+        best = None if np.isinf(self._best) else self._best
+        algorithm = {"screening": self._known_updates().state(), "refusals": self._refusals.state()}
+        state = self._durable.state(self._running_record(), self._cases, best, algorithm)
+        try:
+            seconds = self._durable.keep(rounds_done, weights, state)
+        except OSError as error:
+            self.error(
+                f"round {rounds_done} could not be made durable ({error.strerror}); the job goes on, but "
+                "after an interruption it would go on from an earlier round"
+            )
+            return
+        if seconds is not None:
+            data = {"round": rounds_done, "time": time.time(), "seconds": seconds}
+            self.fire_event_with_data(CHECKPOINT_EVENT, self.fl_ctx, FLContextKey.EVENT_DATA, data)
+
+    def _admit(self) -> bool:
+        """Look for the readiness check that the job demands; returns whether it may start."""
+        if not self._admission:
+            return True
+        learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
+        path = readiness_path(self.engine.get_workspace(), learning.task)
+        reason = refusal(path, self._admission, self.connected_sites())
+        if reason is not None:
+            self._give_up(reason)
+        return reason is None
+
+    def _prepare_sites(self) -> bool:
+        """Let every site get ready; returns whether enough of them can train."""
+        record = self._running_record()
+        started = time.monotonic()
+        self.info("waiting until every site has prepared its data")
+        self._ask(PREPARE, None, 0)
+        record.preparation, record.preparation_seconds = self._answers, time.monotonic() - started
+        if self.abort_signal.triggered:
+            self._finish("failed", "aborted")
+            return False
+        able = [
+            site
+            for site, answer in self._answers.items()
+            if answer.report is not None and answer.report.role == "trains"
+        ]
+        lack = self._quorum.lack(able, self._cases)
+        if lack is not None:
+            self._give_up(f"{len(able)} site(s) can train, {lack}; {self._explain_others(able)}")
+        return lack is None
+
+    def _repeat_round(self, index: int, weights: Weights) -> Weights | None:
+        """Train one round until it counts; returns the new weights, or None if the job ended."""
+        attempts = self._quorum.settings.attempts
+        for attempt in range(1, attempts + 1):
+            self.info(f"round {index + 1} of {self.rounds}{f', attempt {attempt}' if attempt > 1 else ''}")
+            try:
+                return self._train_round(index, weights, attempt)
+            except _FailedRound as error:
+                reason = str(error)
+            if self.abort_signal.triggered:
+                break
+            if attempt < attempts:
+                seconds = self._quorum.pause_seconds(attempt)
+                self.warning(f"{reason}; the round is tried again in {seconds:g} s")
+                self.pause(seconds)
+        if self.abort_signal.triggered:
+            self._finish("failed", f"aborted in round {index + 1}")
+        else:
+            self._give_up(reason)
+        return None
+
+    def _train_round(self, index: int, weights: Weights, attempt: int) -> Weights:
+        """Train one round and return the new weights.
+
+        Raises:
+            _FailedRound: If the round has no quorum, or its aggregate can't be used.
+        """
+        record = self._running_record()
+        started = time.monotonic()
+        # FLARE's context keeps how a property was first set, and `prepare` has set these two already.
+        self.set_fl_context(FLModel(metrics={}, current_round=index, total_rounds=self.rounds))
+        self.event(AppEventType.ROUND_STARTED)
+        try:
+            weights = self._gather_updates(index, self._rollback.start(index, weights))
+            assert self._aggregator is not None  # every round has its own
+            for site, reason in self._aggregator.screen().items():
+                self._refuse(site, f"its update is refused: {reason}")
+            round_record = RoundRecord(
+                number=index + 1, attempts=attempt, seconds=time.monotonic() - started, sites=self._answers
+            )
+            record.rounds[index:] = [round_record]
+            change = self._aggregate(index, self._aggregator)
+        finally:
+            if self._aggregator is not None:
+                self._aggregator.close()
+        self._rollback.keep(weights, self._key_scores())
+        self._announcements.announce_aggregate(index, change, self._scores)
+        round_record.seconds = time.monotonic() - started
+        self.event(AppEventType.ROUND_DONE)
+        return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+
+    def _gather_updates(self, index: int, weights: Weights) -> Weights:
+        """Let the sites judge a model and train from it; returns the model that they trained from.
+
+        If it is so much worse than the one before that it is dropped, they are asked again with that one.
+        """
+        self._aggregator = ScreenedAggregation(
+            weights, index, self._rule, self._known_updates(), Path(self.get_run_dir()) / _UPDATES
+        )
+        self._ask(TRAIN, weights, index)
+        if self._rollback.went_back(index):
+            return weights  # its scores are in the record already
+        self._note_scores(index, weights)
+        if self._is_dropped(index):
+            return self._gather_updates(index, self._rollback.start(index, weights))
+        return weights
+
+    def _is_dropped(self, index: int) -> bool:
+        """Whether the model that was just judged gives way to the one before."""
+        reason = self._rollback.judge(index, self._key_scores())
+        if reason is not None:
+            self.warning(f"round {index}: {reason}")
+            self._running_record().rounds[index - 1].rolled_back = reason
+        return reason is not None
+
+    def _aggregate(self, index: int, aggregator: Aggregator) -> Weights:
+        """Combine the round's updates.
+
+        Raises:
+            _FailedRound: If the round has no quorum, or its aggregate can't be used.
+        """
+        if self.abort_signal.triggered:
+            raise _FailedRound("aborted")
+        lack = self._quorum.lack(self._trained(), self._cases)
+        if lack is not None:
+            raise _FailedRound(
+                f"round {index + 1} has {len(self._trained())} update(s), {lack}; "
+                f"{self._explain_others(self._trained())}"
+            )
+        try:
+            change, shares = aggregator.result()
+        except (RefusedUpdate, OSError) as error:
+            raise _FailedRound(f"round {index + 1}: {error}") from error
+        for site, share in shares.items():
+            self._answers[site].weight = share
+            self._refusals.clear(site)
+        return change
+
+    def _key_scores(self) -> dict[str, float]:
+        return {
+            site: scores[KEY_METRIC]
+            for site, scores in self._scores.items()
+            if self._refusals.exclusion(site) is None
+        }
+
+    def _trained(self) -> list[str]:
+        return [site for site, answer in self._answers.items() if answer.outcome == "trained"]
+
+    def _validate_finally(self, weights: Weights) -> None:
+        record = self._running_record()
+        self.info("validating the final model at every site")
+        self._ask(VALIDATE, weights, self.rounds)
+        self._note_scores(self.rounds, weights)
+        if self._is_dropped(self.rounds):
+            weights = self._rollback.start(self.rounds, weights)
+            self.persistor.save(self._announcements.publish(weights, self.rounds), self.fl_ctx)
+            self._ask(VALIDATE, weights, self.rounds)
+        record.final_scores = self._scores
+        record.final_sites = self._answers
+
+    def _ask(self, task: str, weights: Weights | None, index: int) -> None:
+        """Send a task to every site, with or without weights, and take the answers in as they come."""
+        self._task, self._round = task, index
+        sites = self.connected_sites()
+        self._answers = {site: SiteRound(outcome="no answer") for site in sites}
+        if task == TRAIN:
+            excluded = {site: self._refusals.exclusion(site) for site in sites}
+            self._answers |= {
+                site: SiteRound(outcome="excluded", reason=reason)
+                for site, reason in excluded.items()
+                if reason
+            }
+            sites = [site for site in sites if excluded[site] is None]
+        self._scores = {}
+        question = FLModel(
+            params_type=None if weights is None else ParamsType.FULL,
+            params=None if weights is None else dict(weights),
+            metrics={} if weights is None else None,  # FLARE sends no model without either
+            current_round=index,
+            total_rounds=self.rounds,
+            meta={RUN_META: self._run_id()},
+        )
+        rules = self._quorum.settings if task == TRAIN else QuorumSettings()
+        self.ask(
+            task,
+            question,
+            sites,
+            deadline_seconds=_seconds(rules.deadline_minutes),
+            grace_seconds=_seconds(rules.grace_minutes),
+            silence_seconds=_seconds(rules.silence_minutes),
+            enough=lambda: self._quorum.lack(self._trained(), self._cases) is None,
+        )
+        for answer in self._answers.values():
+            if answer.outcome == "no answer" and answer.reason is None:
+                answer.reason = "it had not answered when the round was closed"
+
+    def take(self, site: str, answer: FLModel) -> bool:
+        """Take one site's report, its scores of the weights that it received, and its update."""
+        try:
+            report = SiteReport.model_validate(answer.meta.get(REPORT_META))
+        except ValidationError as error:
+            return self._refuse(site, f"its report can't be read: {error.error_count()} wrong field(s)")
+        if KEY_METRIC in (answer.metrics or {}):
+            scores = {
+                str(name): float(value)
+                for name, value in answer.metrics.items()
+                if name != "validation_cases"
+            }
+            if not all(np.isfinite(value) for value in scores.values()):
+                return self._refuse(site, "its scores are not finite")
+            self._scores[site] = scores
+        state = SiteRound(outcome="ready" if self._task == PREPARE else "evaluated", report=report)
+        if answer.params:
+            if self._task != TRAIN:
+                return self._refuse(site, "it sent an update that nobody asked for")
+            if answer.current_round != self._round:
+                return self._refuse(site, "its update is refused: it is of another round")
+            assert self._aggregator is not None  # every round has its own
+            try:
+                state.update_norm = self._aggregator.add(site, answer.params, report)
+            except RefusedUpdate as error:
+                return self._refuse(site, f"its update is refused: {error}")
+            except OSError as error:
+                return self.set_aside(site, f"the server could not keep its update: {error.strerror}")
+            state.outcome = "trained"
+        elif self._task == PREPARE:
+            self._known_updates().note_prepared(site, report.train_cases)
+        elif self._task == TRAIN:
+            self._refusals.clear(site)
+        self._cases[site] = report.train_cases
+        self._answers[site] = state
+        return True
+
+    def note_refusal(self, site: str, reason: str) -> None:
+        """Keep the reason with the answers of the task."""
+        known = self._answers.get(site, SiteRound(outcome="refused"))
+        self._answers[site] = known.model_copy(update={"outcome": "refused", "reason": reason})
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Tell each site with its task why its last answer was refused."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.AFTER_TASK_DATA_FILTER:
+            self._refusals.tell(fl_ctx)
+
+    def _refuse(self, site: str, reason: str) -> bool:
+        """Leave out an answer that is the site's fault; returns False for `take` to return."""
+        self._refusals.note(site, reason)
+        return self.set_aside(site, reason)
+
+    def note_absences(self, reasons: Mapping[str, str]) -> None:
+        """Keep why a site was no longer waited for."""
+        for site, reason in reasons.items():
+            self.warning(f"{site}: {reason}")
+            self._answers[site].reason = reason
+
+    def _note_scores(self, index: int, weights: Weights) -> None:
+        """Keep the scores that just came with the model they belong to: the one that the sites received."""
+        record = self._running_record()
+        if index == 0:
+            record.initial_scores = self._scores
+        else:
+            record.rounds[index - 1].scores = self._scores
+        if not self._key_scores():
+            return
+        mean = float(np.mean(list(self._key_scores().values())))
+        self.info(
+            f"model after {index} round(s): mean Dice over {len(self._key_scores())} site(s) {mean:.4f}"
+        )
+        if index > 0 and mean > self._best:
+            self._best = mean
+            record.best_round = index
+            self._announcements.announce_best(index, weights, mean)
+
+    def _explain_others(self, useful: list[str]) -> str:
+        return (
+            "; ".join(
+                f"{site}: {answer.reason or _in_words(answer)}"
+                for site, answer in sorted(self._answers.items())
+                if site not in useful
+            )
+            or "no other site is connected"
+        )
+
+    def _give_up(self, reason: str) -> None:
+        self._finish("failed", reason)
+        self.panic(reason)
+
+    def _finish(self, status: str, reason: str | None) -> None:
+        record = self._running_record()
+        record.status, record.reason = status, reason  # type: ignore[assignment]
+        record.save(Path(self.get_run_dir()))
+        skipped = sorted(
+            site for site, answer in self._answers.items() if answer.outcome in ("refused", "no answer")
+        )
+        if skipped:
+            self.warning(f"not part of the last task: {', '.join(skipped)}; their reasons are in the record")
+        self.info(f"training {status}" + (f": {reason}" if reason else ""))
+
+    def _known_updates(self) -> Screening:
+        assert self._screening is not None  # made in run()
+        return self._screening
+
+    def _run_id(self) -> str:
+        resumed = self._running_record().resumed
+        return resumed[0].job if resumed else str(self.fl_ctx.get_job_id())
+
+    def _running_record(self) -> FederationRecord:
+        assert self._record is not None  # made first thing in run()
+        return self._record
+
+
+def _in_words(answer: SiteRound) -> str:
+    return "it only evaluates" if answer.outcome in ("ready", "evaluated") else answer.outcome
+
+
+def _seconds(minutes: float | None) -> float:
+    return math.inf if minutes is None else minutes * 60
+
+
+class _FailedRound(ConsiliumError):
+    """A round that doesn't count, with the reason for the operator."""

@@ -1,0 +1,158 @@
+"""Bring sites back into the jobs that they fell out of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.client import Client
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.job_def import Job
+from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic
+from nvflare.fuel.f3.message import Message as CellMessage
+from nvflare.private.defs import CellMessageHeaderKeys
+from nvflare.private.fed.app.deployer import server_deployer
+from nvflare.private.fed.server.job_runner import JobRunner
+
+from consilium.federation.server.job_runner import EnduringJobRunner, SiteNotStarted
+from consilium.federation.server.replacement import replace_class
+from consilium.report.progress import read_progress
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SETTLING_SECONDS = 3.0
+"""How old a site's word must not be: what it said before a job was started at it knows nothing of the job."""
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10.0, 600.0
+_STARTS = 6
+"""Times that a job is started anew at a site that stays connected, before it is left to its IT department."""
+
+
+@dataclass
+class _Heard:
+    """What a site said about its jobs, and when."""
+
+    jobs: frozenset[str] = frozenset()
+    at: float = 0.0
+
+
+@dataclass
+class _Attempts:
+    """How often a job was started anew at a site in one session, and when to look again."""
+
+    token: str
+    tries: int = 0
+    starts: int = 0
+    not_before: float = field(default_factory=lambda: time.monotonic() + _SETTLING_SECONDS)
+
+    def postpone(self) -> None:
+        """Count a try and let some time go by before the next."""
+        pause = min(_FIRST_PAUSE_SECONDS * 2**self.tries, _LONGEST_PAUSE_SECONDS)
+        self.tries += 1
+        self.not_before = time.monotonic() + pause
+
+
+class SiteReturn(FLComponent):  # type: ignore[misc]
+    """Start a running job anew at every site that is meant to take part in it and doesn't.
+
+    A site's process may have been killed, its machine restarted, or the site may have been away when the job
+    began. FLARE leaves all of them out until the job ends. Each site says in its heartbeats which jobs it
+    runs; this component of the server's `resources.json` compares.
+
+    A process that dies again and again is started after ever longer pauses, and no more than six times in one
+    session of the site; then its log is for its IT department to read.
+
+    Raises:
+        ConfigurationError: If FLARE's job runner isn't where that of 2.9 is; the server doesn't start then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        replace_class(server_deployer, "JobRunner", JobRunner, EnduringJobRunner)
+        self._engine: Any = None
+        self._heard: dict[str, _Heard] = {}
+        self._attempts: dict[tuple[str, str], _Attempts] = {}
+        self._stopped = threading.Event()
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Begin with the server, and end with it; a job's own process hears of neither."""
+        if event_type == EventType.SYSTEM_START:
+            self._engine = fl_ctx.get_engine()
+            self._engine.server.cell.core_cell.add_incoming_request_filter(
+                channel=CellChannel.SERVER_MAIN, topic=CellChannelTopic.HEART_BEAT, cb=self._listen
+            )
+            threading.Thread(target=self._watch, name="site_return", daemon=True).start()
+        elif event_type == EventType.SYSTEM_END:
+            self._stopped.set()
+
+    def _listen(self, message: CellMessage) -> None:
+        """Take note of the jobs that a site says it runs; the message goes on as it came."""
+        jobs = message.get_header(CellMessageHeaderKeys.JOB_IDS) or ()
+        token = message.get_header(CellMessageHeaderKeys.TOKEN)
+        if isinstance(token, str) and isinstance(jobs, (list, tuple, set)):
+            self._heard[token] = _Heard(frozenset(map(str, jobs)), time.monotonic())
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
+            try:
+                with self._engine.new_context() as fl_ctx:
+                    self._look(fl_ctx)
+            except Exception as error:  # noqa: BLE001 - a thread of the server's: it must outlive any of its jobs
+                self.logger.error(f"sites could not be brought back ({type(error).__name__}: {error})")
+
+    def _look(self, fl_ctx: FLContext) -> None:
+        runner = self._engine.job_runner
+        if not isinstance(runner, EnduringJobRunner):
+            return
+        running = {job_id: job for job_id, job in list(runner.running_jobs.items()) if not job.run_aborted}
+        connected = {client.token for client in self._engine.get_clients()}
+        self._heard = {token: heard for token, heard in self._heard.items() if token in connected}
+        self._attempts = {key: one for key, one in self._attempts.items() if key[0] in running}
+        for job_id, job in running.items():
+            if job_id not in self._engine.run_processes or not self._is_at_work(job_id):
+                continue
+            for client in runner.sites_of(job, fl_ctx):
+                if self._is_due(job_id, client):
+                    self._start(runner, job, client, fl_ctx)
+
+    def _is_at_work(self, job_id: str) -> bool:
+        """Whether a job still has work for sites: they end before its process at the server does.
+
+        One that keeps no record of its progress is not Consilium's, and nobody knows.
+        """
+        progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
+        return progress is not None and progress.ended is None
+
+    def _is_due(self, job_id: str, client: Client) -> bool:
+        attempts = self._attempts.get((job_id, client.name))
+        if attempts is None or attempts.token != client.token:
+            attempts = self._attempts[job_id, client.name] = _Attempts(client.token)
+        heard = self._heard.get(client.token, _Heard())
+        return (
+            job_id not in heard.jobs
+            and heard.at > attempts.not_before
+            and time.monotonic() > attempts.not_before
+            and attempts.starts < _STARTS
+        )
+
+    def _start(self, runner: EnduringJobRunner, job: Job, client: Client, fl_ctx: FLContext) -> None:
+        attempts = self._attempts[job.job_id, client.name]
+        attempts.postpone()
+        try:
+            runner.start_at(job, client, fl_ctx)
+        except SiteNotStarted as error:
+            self.log_warning(
+                fl_ctx, f"{client.name} can't rejoin job {job.job_id}: {error}", fire_event=False
+            )
+        else:
+            attempts.starts += 1
+            self.log_info(
+                fl_ctx,
+                f"{client.name} did not run job {job.job_id}; it was started there anew "
+                f"({attempts.starts} of at most {_STARTS})",
+                fire_event=False,
+            )

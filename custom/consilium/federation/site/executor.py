@@ -1,0 +1,310 @@
+"""The site's side of every task: between FLARE's objects and `consilium.learning`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nvflare.apis.analytix import AnalyticsDataType
+from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.event_type import EventType
+from nvflare.apis.executor import Executor
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.apis.signal import Signal
+from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.data.case import CaseProblem
+from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
+from consilium.federation.site.assessment import assess, hardware
+from consilium.federation.site.journal import SiteJournal
+from consilium.federation.site.run_memory import memory_of_run
+from consilium.federation.site.settings import read_site_settings
+from consilium.federation.site.state import SiteState
+from consilium.federation.site.traffic import measure_traffic
+from consilium.federation.tasks import (
+    CHECK,
+    PREPARE,
+    REASON_HEADER,
+    REFUSAL_HEADER,
+    REPORT_META,
+    RUN_META,
+    SUBMIT_MODEL,
+    TRAIN,
+    VALIDATE,
+    VERSIONS_META,
+)
+from consilium.federation.versions import component_versions, incompatibility
+from consilium.learning.participant import Participant, prepare_site
+from consilium.learning.quarantine import examine_cases
+from consilium.learning.settings import LearningSettings
+from consilium.learning.trainer import Schedule, TrainingResult
+from consilium.learning.weights import Weights, difference
+from consilium.report.readiness import SiteReadiness
+from consilium.report.records import SiteReport
+from consilium.tasks import get_task
+from consilium.tasks.metrics import Scores, summarize
+
+_STATE_AFTER = {CHECK: "checked", PREPARE: "ready"}
+
+
+class SiteExecutor(Executor):  # type: ignore[misc]
+    """Trains and judges the global model on this site's cases.
+
+    Tasks:
+        `check`: look at every case as before training, and prepare none; answers a `SiteReadiness`.
+        `prepare`: check that this site's versions fit the server's, and get its data ready; answers a
+            `SiteReport`.
+        `train`: judge the weights received, then train from them; answers the weight difference, the scores
+            of the weights received, and a `SiteReport`. A site that only evaluates answers without a
+            difference.
+        `validate`: judge the weights received, with distances.
+        `submit_model`: answer the weights after this site's last training.
+
+    What can go wrong is answered with a return code and a reason that holds no patient identifier and no
+    path; the full message goes to the site's own log.
+
+    Args:
+        learning: The fields of `LearningSettings`.
+    """
+
+    def __init__(self, learning: dict[str, Any]) -> None:
+        super().__init__()
+        self.learning = learning
+        self._settings = LearningSettings.parse(learning, source="the job's learning settings")
+        self._participant: Participant | None = None
+        self._local_weights: Weights | None = None
+        self._journal = SiteJournal()
+        self._state = SiteState(self, self._journal)
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Open the site's journal of the job; let go of data and weights when the job ends."""
+        if event_type == EventType.START_RUN:
+            self._journal.begin(fl_ctx)
+        elif event_type == EventType.END_RUN:
+            self._journal.end()
+            if self._participant is not None:
+                self._participant.close()
+            self._participant = None
+            self._local_weights = None
+
+    def execute(
+        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
+    ) -> Shareable:
+        """Carry out one task; see the class."""
+        handlers = {
+            CHECK: self._check,
+            PREPARE: self._prepare,
+            TRAIN: self._train,
+            VALIDATE: self._validate,
+            SUBMIT_MODEL: self._submit_model,
+        }
+        handler = handlers.get(task_name)
+        if handler is None:
+            return _refuse(ReturnCode.TASK_UNKNOWN, f"no task is named {task_name!r} here")
+        self._hear_refusal(shareable, fl_ctx)
+        self._journal.start_task(task_name, shareable)
+        try:
+            reply = handler(shareable, fl_ctx, abort_signal)
+        except Cancelled as error:
+            self.log_info(fl_ctx, f"{task_name}: {error}")
+            return _refuse(ReturnCode.TASK_ABORTED, "aborted")
+        except SiteRefusal as error:
+            self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
+            return self._decline(fl_ctx, error.public_reason)
+        except ConsiliumError as error:
+            self.log_error(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
+            return self._decline(fl_ctx, f"{type(error).__name__}: the reason is in the site's log")
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
+            self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
+            return self._decline(
+                fl_ctx, f"unexpected {type(error).__name__}: the traceback is in the site's log"
+            )
+        self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
+        return reply
+
+    def _hear_refusal(self, shareable: Shareable, fl_ctx: FLContext) -> None:
+        """Take note that the server did not use this site's last answer, where the task says so."""
+        refusal = shareable.get_header(REFUSAL_HEADER)
+        if refusal:
+            self.log_error(fl_ctx, f"the server did not use the last answer: {refusal}", fire_event=False)
+            self._journal.note_refusal("server", str(refusal))
+
+    def _decline(self, fl_ctx: FLContext, reason: str) -> Shareable:
+        self._journal.note_refusal("site", reason)
+        self._state.tell(fl_ctx, "declined")
+        return _refuse(ReturnCode.EXECUTION_EXCEPTION, reason)
+
+    def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        request = _read_request(shareable)
+        site = read_site_settings(fl_ctx)
+        try:
+            checked = examine_cases(
+                site,
+                get_task(self._settings.task),
+                progress=lambda done, total, what: self._state.tell_cases(
+                    fl_ctx, what, done, total, minimum=site.min_count
+                ),
+                cancelled=lambda: abort.triggered,
+            )
+        except SiteRefusal as error:
+            self.log_error(fl_ctx, f"this site can't take part: {error}", fire_event=False)
+            readiness = SiteReadiness(
+                can="nothing",
+                reason=error.public_reason,
+                hardware=hardware(site),
+                versions=component_versions(),
+            )
+        else:
+            self._log_problems(checked.cohort.problems, fl_ctx)
+            readiness = assess(checked, site, self._settings, component_versions())
+        reply = FLModel(
+            metrics={}, current_round=request.current_round, meta={REPORT_META: readiness.model_dump()}
+        )
+        return FLModelUtils.to_shareable(reply)
+
+    def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        request = _read_request(shareable)
+        participant = self._get_participant(request, fl_ctx, abort)
+        return _to_reply(None, {}, _report(participant, None, time.monotonic() - started), request)
+
+    def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = _read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        scores = self._score(participant, model.params, fl_ctx, abort, distances=False)
+        result: TrainingResult | None = None
+        if participant.data.role == "trains":
+            schedule = Schedule(model.current_round, model.total_rounds)
+            result = participant.train(
+                model.params,
+                schedule,
+                cancelled=lambda: abort.triggered,
+                on_step=lambda step, steps, loss: self._state.tell(
+                    fl_ctx, "training", step, steps, loss=loss
+                ),
+            )
+            self._local_weights = result.weights
+            self._journal.note_training()
+            self._log_scalars({"train/loss": result.loss}, model.current_round, fl_ctx)
+        if scores:
+            self._log_scalars(
+                {f"validation/{name}": value for name, value in scores.items()}, model.current_round, fl_ctx
+            )
+        report = _report(participant, result, time.monotonic() - started)
+        params = None if result is None else difference(result.weights, model.params)
+        return _to_reply(params, scores, report, model)
+
+    def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = _read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        scores = self._score(participant, model.params, fl_ctx, abort, distances=True)
+        return _to_reply(None, scores, _report(participant, None, time.monotonic() - started), model)
+
+    def _submit_model(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        if self._local_weights is None:
+            raise SiteRefusal("this site has not trained a model in this job")
+        return DXO(DataKind.WEIGHTS, data=dict(self._local_weights)).to_shareable()
+
+    def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
+        """Prepare the site's data at the first task of the job; every later one finds it ready."""
+        if self._participant is None:
+            site = read_site_settings(fl_ctx)
+            data = prepare_site(
+                site,
+                self._settings,
+                progress=lambda done, total, what: self._state.tell_cases(
+                    fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
+                ),
+                cancelled=lambda: abort.triggered,
+            )
+            self._log_problems(data.problems, fl_ctx)
+            self.log_info(
+                fl_ctx,
+                f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "
+                f"cases, {len(data.problems)} left out",
+            )
+            self._journal.note_cases(data, site)
+            memory = memory_of_run(site.cache_dir, request.meta.get(RUN_META))
+            self._participant = Participant(data, self._settings, site, memory=memory)
+        return self._participant
+
+    def _log_problems(self, problems: Sequence[CaseProblem], fl_ctx: FLContext) -> None:
+        for problem in problems:
+            # The site's own log: the only place that names a patient.
+            self.log_warning(fl_ctx, problem.describe(), fire_event=False)
+
+    def _score(
+        self, participant: Participant, weights: Weights, fl_ctx: FLContext, abort: Signal, *, distances: bool
+    ) -> Scores:
+        return summarize(
+            participant.score(
+                weights,
+                distances=distances,
+                cancelled=lambda: abort.triggered,
+                on_case=lambda done, total: self._state.tell(fl_ctx, "validating", done, total),
+            )
+        )
+
+    def _log_scalars(self, values: Mapping[str, float], step: int, fl_ctx: FLContext) -> None:
+        for tag, value in values.items():
+            dxo = create_analytic_dxo(tag, value, AnalyticsDataType.SCALAR, global_step=step)
+            send_analytic_dxo(self, dxo, _event_context(fl_ctx))
+
+
+def _event_context(fl_ctx: FLContext) -> FLContext:
+    """Return a context of its own for an event, so that the task's context is not written to."""
+    return fl_ctx.get_engine().new_context()
+
+
+def _read_request(shareable: Shareable) -> FLModel:
+    """Read a task.
+
+    Raises:
+        SiteRefusal: If the server's versions don't fit this site's. FLARE's own controllers send none.
+    """
+    model = FLModelUtils.from_shareable(shareable)
+    versions = model.meta.get(VERSIONS_META)
+    if versions is not None:
+        reason = incompatibility(component_versions(), versions)
+        if reason is not None:
+            raise SiteRefusal(reason)
+    return model
+
+
+def _refuse(return_code: str, reason: str) -> Shareable:
+    return make_reply(return_code, {REASON_HEADER: reason})
+
+
+def _report(participant: Participant, result: TrainingResult | None, seconds: float) -> SiteReport:
+    data, traffic = participant.data, measure_traffic()
+    return SiteReport(
+        role=data.role,
+        train_cases=len(data.train),
+        validation_cases=len(data.validation),
+        left_out=data.left_out,
+        steps=result.steps if result else 0,
+        loss=result.loss if result else None,
+        train_seconds=result.seconds if result else 0.0,
+        task_seconds=seconds,
+        bytes_sent=traffic.sent,
+        bytes_received=traffic.received,
+        versions=component_versions(),
+    )
+
+
+def _to_reply(params: Weights | None, scores: Scores, report: SiteReport, received: FLModel) -> Shareable:
+    reply = FLModel(
+        params_type=ParamsType.DIFF if params is not None else None,
+        params=dict(params) if params is not None else None,
+        metrics={**scores, "validation_cases": float(report.validation_cases)},
+        current_round=received.current_round,
+        meta={REPORT_META: report.model_dump()},
+    )
+    return FLModelUtils.to_shareable(reply)

@@ -1,0 +1,81 @@
+"""How a site tells the server's progress record what it is doing."""
+
+from __future__ import annotations
+
+import time
+
+from nvflare.apis.dxo import DXO, DataKind
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.utils.analytix_utils import send_analytic_dxo
+
+from consilium.federation.site.journal import SiteJournal
+from consilium.federation.tasks import SITE_STATE_EVENT
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
+_SHARE = 1 / 20
+
+
+class SiteState:
+    """What a site said last: a new state at once, steps within it ever more seldom.
+
+    The pause between two of them is a twentieth of what the state has lasted, at least 1 s and at most 15 s.
+    So a short round is followed closely, and a long one doesn't fill the line with its progress.
+
+    The site's own journal is told the same.
+
+    Args:
+        component: Who tells it: the executor or another part of the site's job.
+        journal: What the site keeps for itself.
+    """
+
+    def __init__(self, component: FLComponent, journal: SiteJournal | None = None) -> None:
+        self._component = component
+        self._journal = journal
+        self._state = ""
+        self._began = self._told = 0.0
+
+    def tell(
+        self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
+    ) -> None:
+        """Tell what the site is doing.
+
+        Args:
+            fl_ctx: A context of the job; it is not written to.
+            state: In a word or two, never with a patient in it.
+            done: Steps done.
+            total: Steps to do; 0 where there are none to count.
+            loss: Of the step.
+        """
+        now = time.monotonic()
+        if state != self._state:
+            self._state, self._began = state, now
+        elif now - self._told < min(max((now - self._began) * _SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE):
+            return
+        self._told = now
+        if self._journal is not None:
+            self._journal.tell(state, done, total)
+        data = {"state": state, "done": done, "total": total, "loss": loss}
+        send_analytic_dxo(
+            self._component,
+            DXO(DataKind.ANALYTIC, data=data),
+            fl_ctx.get_engine().new_context(),
+            event_type=SITE_STATE_EVENT,
+        )
+
+    def tell_cases(self, fl_ctx: FLContext, state: str, done: int, total: int, *, minimum: int) -> None:
+        """Tell what the site is doing with each of its cases; with which of how many only where it may.
+
+        The totals of two states differ by the few cases that were left out between them, so with a minimum
+        none of them is told.
+
+        Args:
+            fl_ctx: A context of the job; it is not written to.
+            state: In a word or two, never with a patient in it.
+            done: Cases done.
+            total: Cases to do.
+            minimum: Counts of cases below this stay at the site.
+        """
+        if minimum > 1:
+            done = total = 0
+        self.tell(fl_ctx, state, done, total)

@@ -1,0 +1,166 @@
+"""What the controller needs of an aggregator, and the one that looks at each site's update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consilium.federation.updates.refused import RefusedUpdate
+from consilium.federation.updates.rules import AggregationSettings, Rule, euclidean_norm
+from consilium.federation.updates.screening import Screening
+from consilium.federation.updates.spool import UpdateSpool
+from consilium.learning.weights import Weights
+from consilium.report.records import SiteReport
+
+
+class Aggregator(Protocol):
+    """One round's aggregation: updates come one by one, and none has to be kept or seen in the clear.
+
+    An aggregator that can't look at a single site's update, as they are masked or encrypted, refuses in `add`
+    what does not fit, and nobody in `screen`.
+    """
+
+    def add(self, site: str, update: Weights, report: SiteReport) -> float | None:
+        """Take one site's update.
+
+        Args:
+            site: Its name.
+            update: The weight difference, or what stands for it.
+            report: What the site says of its training.
+
+        Returns:
+            The update's Euclidean norm; None where it can't be seen.
+
+        Raises:
+            RefusedUpdate: If the update can't be used. The aggregate is as if it had never come.
+            OSError: If the server can't keep it.
+        """
+
+    def screen(self) -> dict[str, str]:
+        """Look at all updates of the round together; returns the sites refused, each with the reason."""
+
+    def result(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Return the aggregated difference, and each site's share in it (they add up to 1).
+
+        Raises:
+            RefusedUpdate: If no update was taken, or the aggregate is not finite.
+        """
+
+    def close(self) -> None:
+        """Let go of the round's updates."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    cases: int
+    norm: float
+    pace: float
+
+
+class ScreenedAggregation:
+    """Checks each update, keeps it on disk, refuses outliers, and combines the others by the job's rule.
+
+    Updates are on disk and not added up at once, as an outlier shows only when all have come. Memory holds
+    one of them at a time, and then one tensor at a time; the order in which they came plays no part, to the
+    last bit.
+
+    Args:
+        reference: The global weights that the round started from.
+        round_index: The round, from 0.
+        settings: The rule.
+        screening: What is known from the rounds before.
+        folder: Where updates are kept until `close`.
+    """
+
+    def __init__(
+        self,
+        reference: Weights,
+        round_index: int,
+        settings: AggregationSettings,
+        screening: Screening,
+        folder: Path,
+    ) -> None:
+        self._shapes = {name: np.shape(value) for name, value in reference.items()}
+        self._kinds = {name: np.asarray(value).dtype for name, value in reference.items()}
+        self._round_index = round_index
+        self._settings = settings
+        self._screening = screening
+        self._spool = UpdateSpool(folder)
+        self._taken: dict[str, _Taken] = {}
+
+    def add(self, site: str, update: Weights, report: SiteReport) -> float:
+        """Take one site's update and return its Euclidean norm.
+
+        Raises:
+            RefusedUpdate: If names, shapes or kinds of numbers differ from the model's, a value is not
+                finite, nothing changes, it was sent before, the reported counts can't be, or the site was
+                already counted.
+            OSError: If the disk is full or gone.
+        """
+        if site in self._taken:
+            raise RefusedUpdate("it is a second one in the same round")
+        self._check_form(update)
+        self._screening.check_counts(site, report)
+        norm = euclidean_norm(list(update.values()))
+        if not norm:
+            raise RefusedUpdate("it changes nothing")
+        self._screening.check_repetition(site, update, self._round_index)
+        self._spool.keep(site, update)
+        pace = self._screening.pace(norm, report.steps, self._round_index)
+        self._taken[site] = _Taken(report.train_cases, norm, pace)
+        return norm
+
+    def screen(self) -> dict[str, str]:
+        """Refuse updates that are far longer than the others'; returns their sites with the reason."""
+        refused = self._screening.outliers({site: one.pace for site, one in self._taken.items()})
+        for site in refused:
+            self._spool.drop(site)
+            del self._taken[site]
+        return refused
+
+    def result(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Return the aggregated difference, and each site's share in it.
+
+        Raises:
+            RefusedUpdate: If no update was taken, or the aggregate is not finite.
+        """
+        if not self._taken:
+            raise RefusedUpdate("no site sent an update")
+        rule = Rule(
+            self._settings,
+            cases={site: one.cases for site, one in self._taken.items()},
+            norms={site: one.norm for site, one in self._taken.items()},
+        )
+        aggregate = {}
+        for name, shape in self._shapes.items():
+            with np.errstate(over="ignore"):
+                aggregate[name] = rule.combine(shape, partial(self._read, name))
+            if not np.isfinite(aggregate[name]).all():
+                raise RefusedUpdate("the aggregate is not finite, although every update was")
+        self._screening.accept({site: one.pace for site, one in self._taken.items()})
+        return aggregate, rule.shares
+
+    def close(self) -> None:
+        """Remove the round's updates from the disk."""
+        self._spool.close()
+
+    def _read(self, name: str, site: str, rows: slice | None) -> NDArray[Any]:
+        return self._spool.read(site, name, rows)
+
+    def _check_form(self, update: Weights) -> None:
+        if update.keys() != self._shapes.keys():
+            missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
+            raise RefusedUpdate(f"{len(missing)} weights are missing and {len(unknown)} are unknown")
+        for name, value in update.items():
+            kind = getattr(getattr(value, "dtype", None), "kind", type(value).__name__)
+            if kind != self._kinds[name].kind:
+                raise RefusedUpdate(f"{name} holds values of kind {kind!r}, not {self._kinds[name].kind!r}")
+            if np.shape(value) != self._shapes[name]:
+                raise RefusedUpdate(f"{name} has shape {np.shape(value)}, not {self._shapes[name]}")
+            if not np.isfinite(value).all():
+                raise RefusedUpdate(f"{name} is not finite")

@@ -1,0 +1,184 @@
+"""Whether an update can be what it says it is: its counts, its length, and whether it was sent before."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from consilium.federation.updates.refused import RefusedUpdate
+from consilium.learning.settings import LearningSettings
+from consilium.learning.trainer import Schedule
+from consilium.learning.weights import Weights
+from consilium.report.records import SiteReport
+from consilium.settings import Settings
+
+_OUTLIER_SCORE = 3.5
+_FEWEST_FOR_SPREAD = 4
+_DIGEST_BYTES = 16
+
+
+class ScreeningSettings(Settings):
+    """What a job makes of updates that look wrong."""
+
+    max_norm_ratio: float | None = Field(
+        default=6.0,
+        ge=2,
+        description="How many times as long as the others' an update may always be; null: no limit.",
+    )
+    max_case_change: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share by which a site's training cases may differ from those that it prepared with.",
+    )
+    max_refusals: int | None = Field(
+        default=3,
+        ge=1,
+        description="Refused answers in a row after which a site is not asked to train; null: no limit.",
+    )
+
+
+class Screening:
+    """What the server knows of the updates so far, and what it concludes about a new one.
+
+    Lengths are compared as *paces*: an update's Euclidean norm over the root of the sum of the squared
+    learning rates of its steps. That is how far a random walk with these steps leads, so a pace hardly
+    depends on the round or on a site's number of steps.
+
+    Args:
+        settings: What the job decides.
+        learning: What the sites were told to do.
+        rounds: How many rounds the job trains.
+    """
+
+    def __init__(self, settings: ScreeningSettings, learning: LearningSettings, rounds: int) -> None:
+        self._settings = settings
+        self._learning = learning
+        self._rounds = rounds
+        self._prepared: dict[str, int] = {}
+        self._seen: dict[str, tuple[int, str]] = {}
+        self._last_pace: float | None = None
+
+    def note_prepared(self, site: str, cases: int) -> None:
+        """Remember with how many training cases a site says that it takes part."""
+        self._prepared[site] = cases
+
+    def check_counts(self, site: str, report: SiteReport) -> None:
+        """Compare what a site reports of its training with what it was told, and with what it prepared.
+
+        Raises:
+            RefusedUpdate: If that can't be.
+        """
+        if report.role != "trains" or not report.train_cases:
+            raise RefusedUpdate(
+                f"it comes from {report.train_cases} training cases of a site that {report.role}"
+            )
+        if report.loss is not None and not math.isfinite(report.loss):
+            raise RefusedUpdate(f"its loss is {report.loss}")
+        before = self._prepared.setdefault(site, report.train_cases)
+        allowed = max(1.0, self._settings.max_case_change * before)
+        if abs(report.train_cases - before) > allowed:
+            raise RefusedUpdate(
+                f"it comes from {report.train_cases} training cases, and the site had prepared {before}; "
+                f"they may differ by {allowed:.0f} (screening.max_case_change)"
+            )
+        # A case may be left out while a round runs, whose steps were counted before.
+        fewest, most = sorted(self._learning.steps_per_round(cases) for cases in (before, report.train_cases))
+        if not fewest <= report.steps <= most:
+            told = str(most) if fewest == most else f"{fewest} to {most}"
+            raise RefusedUpdate(f"it reports {report.steps} steps of training, and the job asks for {told}")
+
+    def check_repetition(self, site: str, update: Weights, round_index: int) -> None:
+        """Compare an update with all before it, and remember it.
+
+        In the same round a site may send the same again: a round that is repeated draws the same patches.
+
+        Raises:
+            RefusedUpdate: If it is the same as another, bit by bit.
+        """
+        seen = self._seen.setdefault(_digest(update), (round_index, site))
+        if seen == (round_index, site):
+            return
+        if seen[0] == round_index:
+            raise RefusedUpdate("it is the same as another site's of this round, as if from the same data")
+        whose = "its own" if seen[1] == site else "another site's"
+        raise RefusedUpdate(f"it is the same as {whose} of round {seen[0] + 1}")
+
+    def pace(self, norm: float, steps: int, round_index: int) -> float:
+        """Return an update's norm in terms of its learning rates; see the class."""
+        return norm / math.sqrt(sum(rate**2 for rate in self.rates(steps, round_index)))
+
+    def rates(self, steps: int, round_index: int) -> list[float]:
+        """Return the learning rates of a round of so many steps."""
+        schedule = Schedule(round_index, self._rounds)
+        return [schedule.rate(self._learning, step, steps) for step in range(steps)]
+
+    def outliers(self, paces: Mapping[str, float]) -> dict[str, str]:
+        """Return the sites whose updates are far longer than the others', each with the reason.
+
+        From four updates on by the robust z-score of their logarithms, which is over 3.5 for an outlier
+        (Iglewicz and Hoaglin 1993, ISBN 978-0873892476). The spread is 1.4826 times the median absolute
+        deviation, and at least so much that `max_norm_ratio` times the median is no outlier. Of two or three
+        updates, each is compared with the longest of the others, or, where these are all much shorter than
+        the round before, with that round's median. A short update is no outlier: it does no harm.
+
+        Args:
+            paces: Of this round, by site.
+        """
+        ratio = self._settings.max_norm_ratio
+        if ratio is None:
+            return {}
+        if len(paces) >= _FEWEST_FOR_SPREAD:
+            return _outliers_by_spread(paces, ratio)
+        refused = {}
+        for site, pace in paces.items():
+            reference = max((other for name, other in paces.items() if name != site), default=0.0)
+            if self._last_pace is not None and reference < self._last_pace / ratio:
+                reference = self._last_pace
+            if reference and pace > ratio * reference:
+                refused[site] = _too_long(pace / reference, ratio)
+        return refused
+
+    def accept(self, paces: Mapping[str, float]) -> None:
+        """Take note of the updates that made a round."""
+        if paces:
+            self._last_pace = median(paces.values())
+
+    def state(self) -> dict[str, Any]:
+        """Return what has to outlive the process, as plain JSON values."""
+        return {
+            "prepared": dict(self._prepared),
+            "seen": {digest: list(who) for digest, who in self._seen.items()},
+            "pace": self._last_pace,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._prepared = {str(site): int(cases) for site, cases in state["prepared"].items()}
+        self._seen = {str(digest): (int(index), str(site)) for digest, (index, site) in state["seen"].items()}
+        self._last_pace = None if state["pace"] is None else float(state["pace"])
+
+
+def _outliers_by_spread(paces: Mapping[str, float], ratio: float) -> dict[str, str]:
+    center = median(paces.values())
+    deviation = median(abs(math.log(pace / center)) for pace in paces.values())
+    limit = math.exp(max(math.log(ratio), _OUTLIER_SCORE * 1.4826 * deviation))
+    return {site: _too_long(pace / center, limit) for site, pace in paces.items() if pace > limit * center}
+
+
+def _too_long(ratio: float, limit: float) -> str:
+    return f"it is {ratio:.3g} times as long as the others', and {limit:.3g} times is the limit"
+
+
+def _digest(update: Weights) -> str:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for name in sorted(update):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(update[name]).data)
+    return digest.hexdigest()

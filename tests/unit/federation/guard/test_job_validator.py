@@ -1,0 +1,44 @@
+import shutil
+
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.federation.guard.job_validator import JobValidator, why_forbidden
+from federation.job_files import JOBS
+
+pytestmark = pytest.mark.usefixtures("allow_list")
+
+
+@pytest.fixture
+def app(tmp_path):
+    folder = tmp_path / "run" / "job-1" / "app_north"
+    shutil.copytree(JOBS[0] / "app", folder)
+    return folder
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_an_ordinary_app_is_taken(app, audited, side):
+    assert JobValidator(side).validate(str(app)) == ("", {})
+    assert audited == []
+
+
+def test_code_links_and_other_files_are_refused_and_recorded(app, audited):
+    (app / "custom").mkdir()
+    assert "brings code" in JobValidator("client").validate(str(app))[0]
+    (app / "custom").rmdir()
+    (app / "config/link").symlink_to("/etc/passwd")
+    assert "holds a link" in JobValidator("client").validate(str(app))[0]
+    (app / "config/link").unlink()
+    (app / "config/padding").write_bytes(bytes(2_000_000))
+    assert "at most 1048576 bytes" in JobValidator("client").validate(str(app))[0]
+    assert [event["ref"] for event in audited] == ["job-1"] * 3
+
+
+def test_the_sites_list_decides_about_classes():
+    assert why_forbidden("consilium.federation.site.executor.SiteExecutor") is None
+    assert "class_allow_list" in why_forbidden("subprocess.Popen")
+
+
+def test_a_side_that_is_none_is_an_error():
+    with pytest.raises(ConfigurationError, match="allowed: server, client"):
+        JobValidator("clinet")

@@ -1,0 +1,103 @@
+import zipfile
+
+import pytest
+from nvflare.fuel.hci.server.authz import AuthzFilter
+from nvflare.fuel.hci.server.constants import ConnProps
+from nvflare.private.fed.server import admin, job_cmds
+
+from consilium.errors import ConfigurationError
+from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES
+from consilium.federation.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
+from federation.job_files import JOBS, files_of
+
+pytestmark = pytest.mark.usefixtures("allow_list")
+
+
+def archive(tmp_path, entries):
+    path = tmp_path / "upload"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name, content in entries.items():
+            zipped.writestr(name, content)
+    return path
+
+
+def job_entries():
+    files = files_of(JOBS[0])
+    entries = {f"{JOBS[0].name}/{name}": path.read_bytes() for name, path in files.items()}
+    # FLARE looks for the entries of the folders, which its console writes.
+    return {f"{JOBS[0].name}/app/": b"", f"{JOBS[0].name}/app/config/": b"", **entries}
+
+
+def test_a_submitted_job_in_order_is_accepted(tmp_path, audited):
+    upload = archive(tmp_path, job_entries())
+    valid, reason, meta = SubmittedJobValidator().validate(JOBS[0].name, str(upload))
+    assert (valid, reason, meta["name"]) == (True, "", JOBS[0].name)
+    assert (audited, upload.exists()) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ({"app/custom/x.py": b"import os"}, "brings code"),
+        ({"app/huge": b"0" * (MAX_BYTES + 1)}, f"at most {MAX_BYTES} bytes in"),
+        ({f"app/{index}": b"" for index in range(MAX_FILES + 1)}, "files are allowed"),
+        ({"../../etc/cron.d/x": b""}, "holds a file"),
+        ({"app/x\n[E:1][U:admin][A:forged]": b""}, "holds a file"),
+    ],
+)
+def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, audited, extra, said):
+    name = JOBS[0].name
+    upload = archive(tmp_path, {**job_entries(), **{f"{name}/{key}": value for key, value in extra.items()}})
+    valid, reason, _ = SubmittedJobValidator().validate(name, str(upload))
+    assert not valid
+    assert said in reason
+    assert audited[0]["action"] == "job refused"
+    assert said in audited[0]["msg"]
+    assert "\n" not in audited[0]["msg"]
+    assert not upload.exists()
+
+
+def test_an_archive_that_is_none_or_too_large_is_refused_unopened(tmp_path, audited):
+    for content, said in ((b"x" * (MAX_BYTES + 1), "its archive has"), (b"no archive", "can't be read")):
+        upload = tmp_path / "upload"
+        upload.write_bytes(content)
+        valid, reason, _ = SubmittedJobValidator().validate("job", str(upload))
+        assert not valid
+        assert said in reason
+
+
+class Connection:
+    """What a filter of FLARE's server sees of a command."""
+
+    command = "submit_job somewhere"
+
+    def __init__(self, upload):
+        self.properties = {ConnProps.USER_NAME: "it@north.example", ConnProps.FILE_LOCATION: str(upload)}
+
+    def get_prop(self, name, default=None):
+        return self.properties.get(name, default)
+
+
+@pytest.mark.parametrize("authorized", [True, False])
+def test_a_refused_command_is_recorded_and_its_upload_removed(tmp_path, audited, monkeypatch, authorized):
+    monkeypatch.setattr(AuthzFilter, "pre_command", lambda self, conn, args: authorized)
+    upload = tmp_path / "upload"
+    upload.write_bytes(b"x")
+    assert RecordedAuthorization().pre_command(Connection(upload), ["submit_job"]) is authorized
+    assert upload.exists() is authorized
+    refusal = {"user": "it@north.example", "action": "command refused", "msg": "submit_job somewhere"}
+    assert audited == ([] if authorized else [refusal])
+
+
+def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
+    monkeypatch.setattr(job_cmds, "JobMetaValidator", job_cmds.JobMetaValidator)
+    monkeypatch.setattr(admin, "AuthzFilter", admin.AuthzFilter)
+    ServerGuard()
+    assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
+    ServerGuard()  # in a process that builds its components twice
+
+
+def test_a_server_whose_checks_are_elsewhere_does_not_start(monkeypatch):
+    monkeypatch.setattr(job_cmds, "JobMetaValidator", object)
+    with pytest.raises(ConfigurationError, match=r"install nvflare 2\.9"):
+        ServerGuard()

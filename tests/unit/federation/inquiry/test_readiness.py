@@ -1,0 +1,75 @@
+import pytest
+from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.fl_constant import ReturnCode
+from nvflare.apis.shareable import make_reply
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.federation.inquiry.readiness import ReadinessCheck
+from consilium.federation.rounds.admission import readiness_path
+from consilium.federation.tasks import CHECK, REASON_HEADER, REPORT_META
+from consilium.report.readiness import READINESS_FILE, ReadinessRecord
+from federation.flare import JOB_NAME, Engine
+from federation.readiness import site
+
+
+class Rehearsal(ReadinessCheck):
+    """The controller with its sites in one process; how an answer is taken in is FLARE's own code."""
+
+    def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
+        assert task.name == CHECK
+        clients = {client.name: client for client in self.engine.get_clients()}
+        for name in targets:
+            client_task = ClientTask(clients[name], task)
+            client_task.result = self.sites[name]
+            if client_task.result is not None:
+                self._process_result(client_task, fl_ctx)
+
+    def get_num_standing_tasks(self):
+        return 0
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(sites):
+        engine = Engine(tmp_path, clients=list(sites))
+        controller = Rehearsal("brain_tumor")
+        controller.sites = sites
+        controller.start_controller(engine.context)
+        controller.control_flow(Signal(), engine.context)
+        return ReadinessRecord.load(engine.run_folder / READINESS_FILE), engine
+
+    return run
+
+
+def answer(readiness):
+    content = readiness if isinstance(readiness, dict) else readiness.model_dump()
+    return FLModelUtils.to_shareable(FLModel(metrics={}, meta={REPORT_META: content}))
+
+
+def test_every_site_s_answer_is_kept(run):
+    north, clinic = site("train", usable_cases=12), site("evaluate", reason="one usable case")
+    record, _ = run({"north": answer(north), "clinic": answer(clinic)})
+    assert record.sites == {"north": north, "clinic": clinic}
+    assert (record.job, record.task) == (JOB_NAME, "brain_tumor")
+    assert record.able_to_train == ["north"]
+    assert record.missing == {}
+
+
+def test_a_site_without_an_answer_that_counts_is_missing_with_its_reason(run):
+    refusing = make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "versions do not fit"})
+    talking = answer({**site("train").model_dump(), "patient": "Doe-Jane"})
+    record, engine = run({"north": answer(site("train")), "south": refusing, "east": talking, "west": None})
+    assert record.missing == {
+        "south": "versions do not fit",
+        "east": "its answer can't be read: 1 wrong field(s)",
+        "west": "no answer within 240 minutes",
+    }
+    assert record.able_to_train == ["north"]
+    assert "Doe-Jane" not in (engine.run_folder / READINESS_FILE).read_text()
+
+
+def test_the_server_keeps_the_last_check_for_other_jobs(run):
+    record, engine = run({"north": answer(site("train"))})
+    assert ReadinessRecord.load(readiness_path(engine.workspace, "brain_tumor")) == record

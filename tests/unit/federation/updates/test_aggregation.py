@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+
+from consilium.federation.updates.aggregation import ScreenedAggregation
+from consilium.federation.updates.refused import RefusedUpdate
+from consilium.federation.updates.rules import AggregationSettings
+from consilium.federation.updates.screening import Screening, ScreeningSettings
+from consilium.learning.settings import LearningSettings
+from consilium.report.records import SiteReport
+
+REFERENCE = {"a": np.zeros(2), "b": np.zeros((1, 2))}
+
+
+@pytest.fixture
+def begin(tmp_path):
+    known = Screening(ScreeningSettings(), LearningSettings(local_steps=4), rounds=5)
+
+    def begin(round_index=0, reference=REFERENCE, **settings):
+        folder = tmp_path / "updates"
+        return ScreenedAggregation(reference, round_index, AggregationSettings(**settings), known, folder)
+
+    return begin
+
+
+def update(first, second):
+    return {"a": np.full(2, float(first)), "b": np.full((1, 2), float(second))}
+
+
+def report(cases=1, steps=4):
+    return SiteReport(role="trains", train_cases=cases, validation_cases=1, steps=steps)
+
+
+def test_the_mean_is_weighted_by_training_cases(begin):
+    mean = begin()
+    mean.add("north", update(1, 10), report(1))
+    mean.add("south", update(5, -2), report(3))
+    change, shares = mean.result()
+    assert np.allclose(change["a"], (1 * 1 + 3 * 5) / 4)
+    assert np.allclose(change["b"], (1 * 10 + 3 * -2) / 4)
+    assert shares == {"north": 0.25, "south": 0.75}
+
+
+def test_the_rule_is_the_job_s(begin):
+    median = begin(rule="median")
+    for site, value in {"north": 1, "south": 2, "evil": -5}.items():
+        median.add(site, update(value, value), report(10 if site == "evil" else 1))
+    change, shares = median.result()
+    assert np.allclose(change["a"], 1)
+    assert shares == dict.fromkeys(("north", "south", "evil"), pytest.approx(1 / 3))
+
+
+def test_the_norm_is_over_all_weights(begin):
+    norm = begin().add("north", {"a": np.array([3, 0.0]), "b": np.array([[0, 4.0]])}, report())
+    assert norm == pytest.approx(5)
+
+
+def changed(how):
+    bad = update(7, 7)
+    if how == "missing":
+        del bad["b"]
+    elif how == "unknown":
+        bad["c"] = np.zeros(1)
+    elif how == "renamed":
+        bad["c"] = bad.pop("b")
+    elif how == "shape":
+        bad["b"] = np.zeros((2, 1))
+    elif how in ("object", "int64", "complex128"):
+        bad["b"] = bad["b"].astype(how)
+    elif how == "list":
+        bad["b"] = bad["b"].tolist()
+    else:
+        bad["b"][0, 1] = float(how)
+    return bad
+
+
+@pytest.mark.parametrize(
+    ("bad", "said", "told"),
+    [
+        (changed("nan"), report(2), "b is not finite"),
+        (changed("inf"), report(2), "b is not finite"),
+        (changed("missing"), report(2), "1 weights are missing and 0 are unknown"),
+        (changed("unknown"), report(2), "0 weights are missing and 1 are unknown"),
+        (changed("renamed"), report(2), "1 weights are missing and 1 are unknown"),
+        (changed("shape"), report(2), r"b has shape \(2, 1\), not \(1, 2\)"),
+        (changed("object"), report(2), "b holds values of kind 'O', not 'f'"),
+        (changed("int64"), report(2), "b holds values of kind 'i'"),
+        (changed("complex128"), report(2), "b holds values of kind 'c'"),
+        (changed("list"), report(2), "b holds values of kind 'list'"),
+        (update(0, 0), report(2), "it changes nothing"),
+        (update(1, 10), report(2), "the same as another site's of this round"),
+        (update(7, 7), report(0), "0 training cases"),
+        (update(7, 7), report(2, steps=400), "400 steps of training, and the job asks for 4"),
+    ],
+)
+def test_what_is_refused_leaves_no_trace(begin, bad, said, told):
+    mean = begin()
+    mean.add("north", update(1, 10), report(1))
+    with pytest.raises(RefusedUpdate, match=told):
+        mean.add("evil", bad, said)
+    mean.add("south", update(5, -2), report(3))
+    change, shares = mean.result()
+    assert np.allclose(change["a"], 4)
+    assert np.allclose(change["b"], 1)
+    assert shares == {"north": 0.25, "south": 0.75}
+
+
+def test_an_outlier_is_refused_when_all_have_come(begin):
+    mean = begin()
+    mean.add("evil", update(-70, -70), report(5))
+    mean.add("north", update(7, 6), report())
+    mean.add("south", update(6, 7), report())
+    refused = mean.screen()
+    assert refused == {"evil": "it is 10.7 times as long as the others', and 6 times is the limit"}
+    change, shares = mean.result()
+    assert np.allclose(change["a"], 6.5)
+    assert shares == {"north": 0.5, "south": 0.5}
+
+
+def test_a_replay_is_refused_in_the_next_round(begin):
+    first = begin(0)
+    first.add("north", update(1, 2), report())
+    with pytest.raises(RefusedUpdate, match="the same as its own of round 1"):
+        begin(1).add("north", update(1, 2), report())
+
+
+def test_a_refused_site_may_send_a_good_update_but_only_one(begin):
+    mean = begin()
+    with pytest.raises(RefusedUpdate):
+        mean.add("north", changed("nan"), report())
+    mean.add("north", update(1, 1), report())
+    with pytest.raises(RefusedUpdate, match="a second one in the same round"):
+        mean.add("north", update(2, 2), report())
+    assert np.allclose(mean.result()[0]["a"], 1)
+
+
+def test_no_update_is_no_aggregate(begin):
+    with pytest.raises(RefusedUpdate, match="no site sent an update"):
+        begin().result()
+
+
+def test_an_aggregate_that_overflows_is_refused(begin):
+    huge = np.finfo(np.float32).max
+    median = begin(reference={"a": np.zeros(2, np.float32)}, rule="median")
+    median.add("north", {"a": np.array([huge, 1], np.float32)}, report())
+    median.add("south", {"a": np.array([huge, 2], np.float32)}, report())
+    with pytest.raises(RefusedUpdate, match="not finite"):
+        median.result()
+
+
+@pytest.mark.parametrize("rule", ["mean", "median", "trimmed_mean", "clipped_mean"])
+def test_the_order_of_arrival_does_not_change_a_single_bit(begin, rule):
+    random = np.random.default_rng(0)
+    sent = {f"site-{index}": random.standard_normal(50).astype(np.float32) for index in range(7)}
+    results = []
+    for sites in (sorted(sent), sorted(sent, reverse=True)):
+        aggregation = begin(reference={"a": np.zeros(50, np.float32)}, rule=rule)
+        for site in sites:
+            aggregation.add(site, {"a": sent[site]}, report(cases=int(site[-1]) + 1))
+        results.append(aggregation.result()[0]["a"])
+    assert np.array_equal(*results)
+
+
+def test_a_round_leaves_nothing_on_the_disk(begin, tmp_path):
+    mean = begin()
+    mean.add("north", update(1, 1), report())
+    assert len(list((tmp_path / "updates").iterdir())) == 1
+    mean.close()
+    assert not (tmp_path / "updates").exists()

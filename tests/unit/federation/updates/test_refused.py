@@ -1,0 +1,59 @@
+import json
+
+import pytest
+from nvflare.apis.fl_constant import FLContextKey, ReservedKey
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+
+from consilium.federation.tasks import REFUSAL_HEADER
+from consilium.federation.updates.refused import Refusals
+
+EXCLUDED = "excluded from training after 3 refused answers in a row, the last: reason worst"
+
+
+def refused(*sites, limit=3):
+    refusals = Refusals(limit)
+    for site in sites:
+        refusals.note(site, f"reason {site}")
+    return refusals
+
+
+def test_a_site_is_excluded_after_too_many_refusals_in_a_row():
+    refusals = refused("evil", "evil", "clumsy")
+    assert refusals.exclusion("evil") is None
+    refusals.note("evil", "too long")
+    assert refusals.exclusion("evil") == (
+        "excluded from training after 3 refused answers in a row, the last: too long"
+    )
+    assert refusals.exclusion("clumsy") is None
+
+
+def test_an_answer_that_is_used_starts_the_count_anew():
+    refusals = refused("clumsy", "clumsy")
+    refusals.clear("clumsy")
+    refusals.note("clumsy", "again")
+    assert refusals.exclusion("clumsy") is None
+
+
+def test_without_a_limit_nobody_is_excluded():
+    assert refused(*["evil"] * 100, limit=None).exclusion("evil") is None
+
+
+def test_an_excluded_site_stays_so_after_the_server_was_restarted():
+    restarted = Refusals(3)
+    restarted.restore(json.loads(json.dumps(refused("evil", "evil", "evil").state())))
+    assert "reason evil" in restarted.exclusion("evil")
+
+
+@pytest.mark.parametrize(
+    ("site", "told"), [("evil", "reason evil"), ("good", None), ("once", None), ("worst", EXCLUDED)]
+)
+def test_a_site_hears_with_its_next_task_why_its_own_answer_was_refused(site, told):
+    refusals = refused("evil", "once", "worst", "worst", "worst")
+    refusals.clear("once")
+    context, peer, task = FLContext(), FLContext(), Shareable()
+    peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
+    context.set_peer_context(peer)
+    context.set_prop(FLContextKey.TASK_DATA, task, private=True, sticky=False)
+    refusals.tell(context)
+    assert task.get_header(REFUSAL_HEADER) == told
