@@ -1,4 +1,4 @@
-"""Rounds that survive a crash: weights and state on disk, each found again only if it is whole."""
+"""Rounds that survive a crash: arrays and state on disk, each found again only if it is whole."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from consilium.data.files import write_atomically
 from consilium.errors import ConsiliumError, DataError
@@ -31,19 +33,19 @@ class Checkpoint:
 
     Attributes:
         number: Rounds done.
-        weights: The model after them.
+        arrays: The model and whatever else is arrays, each under its own name.
         state: Everything else, as plain JSON values.
     """
 
     number: int
-    weights: Weights
+    arrays: Mapping[str, Weights]
     state: dict[str, Any]
 
 
 class CheckpointStore:
     """The checkpoints of one job, in a folder of its own.
 
-    A checkpoint is two files, the weights as safetensors and the state as JSON. The state holds the hashes of
+    A checkpoint is two files, the arrays as safetensors and the state as JSON. The state holds the hashes of
     both and is written last, each file in one step and flushed to the disk: a checkpoint is there as a whole
     or it isn't there. One that a disk has damaged afterwards is found by its hashes, and the one before it is
     taken.
@@ -58,13 +60,18 @@ class CheckpointStore:
         self._keep = keep
 
     def save(
-        self, number: int, weights: Weights, state: Mapping[str, Any], *, pinned: Collection[int] = ()
+        self,
+        number: int,
+        arrays: Mapping[str, Weights],
+        state: Mapping[str, Any],
+        *,
+        pinned: Collection[int] = (),
     ) -> None:
         """Keep a round, and let go of those that are no longer needed.
 
         Args:
             number: Rounds done.
-            weights: The model after them.
+            arrays: The model and whatever else is arrays, each under a name without a slash.
             state: Everything else; anything that JSON can hold.
             pinned: Rounds that stay whatever their age, such as that of the best model.
 
@@ -73,14 +80,15 @@ class CheckpointStore:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"number": number, "state": dict(state)}
+        named = {f"{group}/{name}": value for group, of_it in arrays.items() for name, value in of_it.items()}
         try:
-            save_model(self._weights_path(number), weights, {"round": str(number)})
-            content["weights_sha256"] = _file_hash(self._weights_path(number))
+            save_model(self._arrays_path(number), named, {"round": str(number)})
+            content["arrays_sha256"] = _file_hash(self._arrays_path(number))
             content["sha256"] = _content_hash(content)
             write_atomically(self._state_path(number), json.dumps(content).encode())
         except OSError:
             if not self._state_path(number).exists():
-                self._weights_path(number).unlink(missing_ok=True)
+                self._arrays_path(number).unlink(missing_ok=True)
             raise
         kept = {*sorted(self.numbers())[-self._keep :], *pinned}
         for old in self.numbers():
@@ -103,12 +111,16 @@ class CheckpointStore:
             written = content.pop("sha256")
             if _content_hash(content) != written or content["number"] != number:
                 raise DamagedCheckpoint(f"the state of round {number} has changed since it was written")
-            if _file_hash(self._weights_path(number)) != content["weights_sha256"]:
-                raise DamagedCheckpoint(f"the weights of round {number} have changed since they were written")
-            weights, _ = load_model(self._weights_path(number))
+            if _file_hash(self._arrays_path(number)) != content["arrays_sha256"]:
+                raise DamagedCheckpoint(f"the arrays of round {number} have changed since they were written")
+            named, _ = load_model(self._arrays_path(number))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
             raise DamagedCheckpoint(f"round {number} can't be read ({type(error).__name__})") from error
-        return Checkpoint(number, weights, content["state"])
+        arrays: dict[str, dict[str, NDArray[Any]]] = {}
+        for key, value in named.items():
+            group, _, name = key.partition("/")
+            arrays.setdefault(group, {})[name] = value
+        return Checkpoint(number, arrays, content["state"])
 
     def load_last(self) -> tuple[Checkpoint | None, list[str]]:
         """Read the last round that is whole.
@@ -130,14 +142,14 @@ class CheckpointStore:
             shutil.rmtree(self.folder)
 
     def _remove(self, number: int) -> None:
-        # The state first: without it, weights are no checkpoint; without weights, it would be a damaged one.
+        # The state first: without it, arrays are no checkpoint; without arrays, it would be a damaged one.
         self._state_path(number).unlink(missing_ok=True)
-        self._weights_path(number).unlink(missing_ok=True)
+        self._arrays_path(number).unlink(missing_ok=True)
 
     def _state_path(self, number: int) -> Path:
         return self.folder / f"round_{number:06d}.json"
 
-    def _weights_path(self, number: int) -> Path:
+    def _arrays_path(self, number: int) -> Path:
         return self.folder / f"round_{number:06d}.safetensors"
 
 

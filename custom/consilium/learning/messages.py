@@ -86,7 +86,7 @@ class Setup(_Message):
         learning: What the job decides.
         compute: What the site decides.
         train: The training cases.
-        memory: Folder in which the optimizer's moments outlive the processes; None for none.
+        memory: Folder in which what a round starts from outlives the processes; None for none.
     """
 
     learning: LearningSettings

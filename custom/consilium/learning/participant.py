@@ -169,7 +169,7 @@ class Participant:
         data: The cases.
         learning: What the job decides.
         compute: What the site decides.
-        memory: Folder in which the optimizer's moments outlive this process; None for none.
+        memory: Folder in which what a round starts from outlives this process; None for none.
 
     Raises:
         ConfigurationError: If the machine lacks what `compute` asks for.

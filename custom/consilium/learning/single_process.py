@@ -9,7 +9,7 @@ from consilium.data.cache import CachedCase
 from consilium.errors import TrainingError
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
-from consilium.learning.optimizer_memory import OptimizerMemory
+from consilium.learning.round_memory import RoundMemory
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.trainer import Schedule, Trainer, TrainingResult
 from consilium.learning.weights import Weights
@@ -24,7 +24,7 @@ class SingleProcess:
         learning: What the job decides.
         compute: What the site decides.
         cases: Labeled training cases; none at a site that only judges.
-        memory: Folder in which the optimizer's moments outlive this process; None for none.
+        memory: Folder in which what a round starts from outlives this process; None for none.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SingleProcess:
                 cases,
                 self._device,
                 loader_workers=compute.loader_workers,
-                memory=OptimizerMemory(memory) if memory else None,
+                memory=RoundMemory(memory) if memory else None,
             )
             if cases
             else None

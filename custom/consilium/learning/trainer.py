@@ -14,9 +14,10 @@ from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
-from consilium.learning.optimizer_memory import OptimizerMemory
+from consilium.learning.optimizer_state import get_moments, set_moments
 from consilium.learning.patches import change_contrast, patch_loader
 from consilium.learning.ranks import Ranks
+from consilium.learning.round_memory import MODEL, RoundMemory
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, get_weights, set_weights
 from consilium.tasks import Task
@@ -25,6 +26,8 @@ from consilium.tasks.base import to_regions
 MAX_GRADIENT_NORM = 12.0
 """Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi
 10.1038/s41592-020-01008-z)."""
+
+_MOMENTS, _SCALER = "moments", "scaler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ class Trainer:
         loader_workers: Processes that cut patches.
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
-        memory: Where the moments outlive this process; None to keep them in it.
+        memory: Where the moments and this site's own model outlive this process; None to keep the moments in
+            it.
     """
 
     def __init__(
@@ -94,7 +98,7 @@ class Trainer:
         *,
         loader_workers: int = 0,
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
-        memory: OptimizerMemory | None = None,
+        memory: RoundMemory | None = None,
     ) -> None:
         if not cases:
             raise TrainingError("there is no labeled case to train on")
@@ -162,19 +166,25 @@ class Trainer:
             total_loss += loss
             on_step(step + 1, steps, loss)
         seconds = time.monotonic() - started
-        self._keep_moments(schedule.round_index + 1)
+        trained = get_weights(self._network)
+        self._remember(schedule.round_index + 1, trained)
         unreadable = tuple(case.id for case, lost in zip(self._cases, self._lost, strict=True) if lost)
-        return TrainingResult(get_weights(self._network), total_loss / steps, steps, seconds, unreadable)
+        return TrainingResult(trained, total_loss / steps, steps, seconds, unreadable)
 
     def _recall_moments(self, rounds_done: int) -> None:
         if self._memory is not None and self._moments_after != rounds_done:
-            self._memory.recall(rounds_done, self._optimizer, self._scaler)
+            kept = self._memory.recall(rounds_done)
+            if kept is not None:
+                set_moments(self._optimizer, kept.arrays.get(_MOMENTS, {}))
+                if kept.state[_SCALER]:
+                    self._scaler.load_state_dict(kept.state[_SCALER])
         self._moments_after = None
 
-    def _keep_moments(self, rounds_done: int) -> None:
+    def _remember(self, rounds_done: int, trained: Weights) -> None:
         self._moments_after = rounds_done
         if self._memory is not None and self._ranks.rank == 0:
-            self._memory.keep(rounds_done, self._optimizer, self._scaler)
+            arrays = {MODEL: trained, _MOMENTS: get_moments(self._optimizer)}
+            self._memory.keep(rounds_done, arrays, {_SCALER: self._scaler.state_dict()})
 
     def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.

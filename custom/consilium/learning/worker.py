@@ -34,8 +34,8 @@ from consilium.learning.messages import (
     Trained,
 )
 from consilium.learning.model_file import load_model, save_model
-from consilium.learning.optimizer_memory import OptimizerMemory
 from consilium.learning.ranks import Ranks
+from consilium.learning.round_memory import RoundMemory
 from consilium.learning.trainer import Schedule, Trainer
 from consilium.tasks import get_task
 
@@ -97,7 +97,7 @@ class _Worker:
             device,
             loader_workers=setup.compute.loader_workers,
             ranks=ranks,
-            memory=OptimizerMemory(setup.memory) if setup.memory else None,
+            memory=RoundMemory(setup.memory) if setup.memory else None,
         )
 
     def serve(self) -> None:

@@ -52,7 +52,7 @@ class WorkerGroup:
         cases: Labeled training cases; at least one.
         size: How many processes; at most the job's batch size.
         silence_s: See `SILENCE_S`.
-        memory: Folder in which the optimizer's moments outlive the processes; None for none.
+        memory: Folder in which what a round starts from outlives the processes; None for none.
 
     Raises:
         TrainingError: If the processes don't start.

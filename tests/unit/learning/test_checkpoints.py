@@ -19,7 +19,7 @@ def weights(value):
 
 def fill(store, *numbers, pinned=()):
     for number in numbers:
-        store.save(number, weights(number), {"rounds": number}, pinned=pinned)
+        store.save(number, {"model": weights(number)}, {"rounds": number}, pinned=pinned)
 
 
 def damage(store, number, kind):
@@ -35,9 +35,9 @@ def damage(store, number, kind):
         state.write_bytes(b"")
     elif kind == "no object":
         state.write_text("[1]")
-    elif kind == "no weights":
+    elif kind == "no arrays":
         tensors.unlink()
-    elif kind == "torn weights":
+    elif kind == "torn arrays":
         tensors.write_bytes(tensors.read_bytes()[:-1])
     elif kind == "flipped bit":
         content = bytearray(tensors.read_bytes())
@@ -52,8 +52,8 @@ DAMAGES = [
     "changed state",
     "empty state",
     "no object",
-    "no weights",
-    "torn weights",
+    "no arrays",
+    "torn arrays",
     "flipped bit",
     "another round's state",
 ]
@@ -64,11 +64,19 @@ def test_what_was_kept_is_what_is_found(store):
     checkpoint, faults = store.load_last()
     assert not faults
     assert (checkpoint.number, checkpoint.state) == (1, {"rounds": 1})
-    assert checkpoint.weights.keys() == {"w", "count"}
+    assert checkpoint.arrays.keys() == {"model"}
+    kept = checkpoint.arrays["model"]
+    assert kept.keys() == {"w", "count"}
     for name, value in weights(1).items():
-        np.testing.assert_array_equal(checkpoint.weights[name], value)
-        assert checkpoint.weights[name].dtype == value.dtype
-        assert checkpoint.weights[name].shape == value.shape
+        np.testing.assert_array_equal(kept[name], value)
+        assert kept[name].dtype == value.dtype
+        assert kept[name].shape == value.shape
+
+
+def test_arrays_of_several_kinds_stay_apart(store):
+    store.save(1, {"model": weights(1), "before": weights(2), "none": {}}, {})
+    arrays = store.load(1).arrays
+    assert {kind: values["w"][0, 0] for kind, values in arrays.items()} == {"model": 1, "before": 2}
 
 
 def test_the_last_rounds_and_the_pinned_stay(store):
@@ -110,9 +118,10 @@ def test_a_full_disk_leaves_the_rounds_before(store, monkeypatch, failing):
 
 def test_a_round_that_is_repeated_takes_the_place_of_the_first(store):
     fill(store, 1, 2)
-    store.save(2, weights(20), {"rounds": 20})
+    store.save(2, {"model": weights(20)}, {"rounds": 20})
     checkpoint, _ = store.load_last()
-    assert (checkpoint.number, checkpoint.state, checkpoint.weights["w"][0, 0]) == (2, {"rounds": 20}, 20)
+    assert (checkpoint.number, checkpoint.state) == (2, {"rounds": 20})
+    assert checkpoint.arrays["model"]["w"][0, 0] == 20
 
 
 def test_all_of_it_can_be_removed(store):

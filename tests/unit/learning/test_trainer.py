@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from consilium.errors import Cancelled, TrainingError
-from consilium.learning.optimizer_memory import OptimizerMemory
+from consilium.learning.round_memory import RoundMemory
 from consilium.learning.trainer import Schedule, Trainer
 from consilium.learning.weights import initial_weights
 
@@ -111,7 +111,7 @@ def test_the_same_seed_and_start_give_the_same_result(cases):
 
 def train_rounds(cases, indices, memory=None, weights=WEIGHTS):
     """Train rounds in one process, each from the weights of the one before."""
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=memory and OptimizerMemory(memory))
+    trainer = Trainer(TASK, learning(), cases, CPU, memory=memory and RoundMemory(memory))
     for index in indices:
         weights = trainer.train(weights, Schedule(index, 4)).weights
     return weights
@@ -126,17 +126,17 @@ def test_a_new_process_goes_on_with_the_moments_of_the_last(cases, tmp_path):
 
 @pytest.mark.parametrize("again", [True, False], ids=["the same process", "a new process"])
 def test_a_round_that_is_repeated_gives_the_same_update(cases, tmp_path, again):
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=OptimizerMemory(tmp_path / "kept"))
+    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
     first = trainer.train(WEIGHTS, Schedule(0, 4)).weights
     second = trainer.train(first, Schedule(1, 4)).weights
     if not again:
-        trainer = Trainer(TASK, learning(), cases, CPU, memory=OptimizerMemory(tmp_path / "kept"))
+        trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
     assert same(trainer.train(first, Schedule(1, 4)).weights, second)
 
 
 def test_a_round_that_was_stopped_half_way_starts_from_the_kept_moments(cases, tmp_path):
     undisturbed = train_rounds(cases, range(2))
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=OptimizerMemory(tmp_path / "kept"))
+    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
     first = trainer.train(WEIGHTS, Schedule(0, 4)).weights
     calls = itertools.count()
     with pytest.raises(Cancelled):
@@ -147,7 +147,7 @@ def test_a_round_that_was_stopped_half_way_starts_from_the_kept_moments(cases, t
 def test_moments_that_can_t_be_kept_cost_no_round(cases, tmp_path, caplog):
     (tmp_path / "kept").write_text("a file where the folder belongs")
     assert same(train_rounds(cases, range(2), tmp_path / "kept"), train_rounds(cases, range(2)))
-    assert "moments after round 1 could not be kept" in caplog.text
+    assert "remembers of round 1 could not be kept" in caplog.text
 
 
 def test_a_case_that_can_no_longer_be_read_is_left_out_for_good(cases):

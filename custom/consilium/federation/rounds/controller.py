@@ -16,19 +16,20 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
-from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.federation.algorithm_state import Remembering
 from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, refusal
-from consilium.federation.rounds.announcements import KEY_METRIC, ModelAnnouncements
+from consilium.federation.rounds.announcements import ModelAnnouncements
+from consilium.federation.rounds.answers import Answers, RefusedAnswer
 from consilium.federation.rounds.durable_rounds import DurableRounds
 from consilium.federation.rounds.quorum import Quorum, QuorumSettings
 from consilium.federation.rounds.rollback import Rollback
+from consilium.federation.rounds.selection import BestModel
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import (
     CHECKPOINT_EVENT,
     PREPARE,
-    REPORT_META,
     RUN_META,
     TRAIN,
     VALIDATE,
@@ -40,7 +41,7 @@ from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
-from consilium.report.records import FederationRecord, RoundRecord, SiteReport, SiteRound
+from consilium.report.records import FederationRecord, RoundRecord, SiteRound
 
 _UPDATES = "updates"
 
@@ -101,20 +102,18 @@ class FederatedTraining(SiteController):
         self._rule = AggregationSettings.parse(aggregation or {}, source="the job's aggregation")
         self.screening = screening
         self._limits = ScreeningSettings.parse(screening or {}, source="the job's screening")
-        self._screening: Screening | None = None
         self._refusals = Refusals(self._limits.max_refusals)
         self.rollback_margin = rollback_margin
         self._rollback = Rollback(rollback_margin)
         self.persistor_id = persistor_id
+        self._answers = Answers()
+        self._announcements = ModelAnnouncements(self)
+        self._best = BestModel(self._announcements)
+        self._aggregator: Aggregator | None = None
+        # Made when the job runs: these need its context.
         self._record: FederationRecord | None = None
         self._durable: DurableRounds | None = None
-        self._answers: dict[str, SiteRound] = {}
-        self._scores: dict[str, dict[str, float]] = {}
-        self._cases: dict[str, int] = {}
-        self._task, self._round = PREPARE, 0
-        self._aggregator: Aggregator | None = None
-        self._best = -np.inf
-        self._announcements = ModelAnnouncements(self)
+        self._screening: Screening | None = None
 
     def run(self) -> None:
         """Carry out the whole training; see the class."""
@@ -173,31 +172,39 @@ class FederatedTraining(SiteController):
         resumed = self._durable.resume()
         if resumed is None:
             return 0, weights
-        checkpoint, state = resumed
-        new = self._running_record()
+        state, new = resumed.state, self._running_record()
         self._record = record = state.record.model_copy(
             update={"rounds_planned": new.rounds_planned, "settings": new.settings, "versions": new.versions}
         )
-        self._cases = dict(state.cases)
-        self._best = -np.inf if state.best_score is None else state.best_score
-        best = self._durable.best(state)
-        if record.best_round is not None and best is not None:
-            self._announcements.announce_best(record.best_round, best, self._best)
-        if state.algorithm:
-            self._known_updates().restore(state.algorithm["screening"])
-            self._refusals.restore(state.algorithm["refusals"])
-        self.persistor.save(self._announcements.publish(checkpoint.weights, checkpoint.number), self.fl_ctx)
-        self.info(f"going on after round {checkpoint.number} of job {record.resumed[-1].job}")
-        return checkpoint.number, checkpoint.weights
+        self._answers.cases = dict(state.cases)
+        self._best.restore(record, state.best_score, self._durable.best(state))
+        for name, part in self._remembering().items():
+            if name in resumed.algorithm:
+                part.restore(resumed.algorithm[name])
+        self.persistor.save(self._announcements.publish(resumed.weights, resumed.number), self.fl_ctx)
+        self.info(f"going on after round {resumed.number} of job {record.resumed[-1].job}")
+        return resumed.number, resumed.weights
+
+    def _remembering(self) -> dict[str, Remembering]:
+        """The parts of the algorithm that know something from the rounds before: each is made durable."""
+        return {
+            "screening": self._known_updates(),
+            "refusals": self._refusals,
+            "rollback": self._rollback,
+        }
 
     def _make_durable(self, rounds_done: int, weights: Weights) -> None:
         """Keep a round for a later process of the server's; a full disk costs that, and not the job."""
         assert self._durable is not None  # made in run()
-        best = None if np.isinf(self._best) else self._best
-        algorithm = {"screening": self._known_updates().state(), "refusals": self._refusals.state()}
-        state = self._durable.state(self._running_record(), self._cases, best, algorithm)
         try:
-            seconds = self._durable.keep(rounds_done, weights, state)
+            seconds = self._durable.keep(
+                rounds_done,
+                weights,
+                record=self._running_record(),
+                cases=self._answers.cases,
+                best_score=self._best.score,
+                algorithm={name: part.state() for name, part in self._remembering().items()},
+            )
         except OSError as error:
             self.error(
                 f"round {rounds_done} could not be made durable ({error.strerror}); the job goes on, but "
@@ -225,18 +232,14 @@ class FederatedTraining(SiteController):
         started = time.monotonic()
         self.info("waiting until every site has prepared its data")
         self._ask(PREPARE, None, 0)
-        record.preparation, record.preparation_seconds = self._answers, time.monotonic() - started
+        record.preparation, record.preparation_seconds = self._answers.sites, time.monotonic() - started
         if self.abort_signal.triggered:
             self._finish("failed", "aborted")
             return False
-        able = [
-            site
-            for site, answer in self._answers.items()
-            if answer.report is not None and answer.report.role == "trains"
-        ]
-        lack = self._quorum.lack(able, self._cases)
+        able = self._answers.able
+        lack = self._quorum.lack(able, self._answers.cases)
         if lack is not None:
-            self._give_up(f"{len(able)} site(s) can train, {lack}; {self._explain_others(able)}")
+            self._give_up(f"{len(able)} site(s) can train, {lack}; {self._answers.explain_others(able)}")
         return lack is None
 
     def _repeat_round(self, index: int, weights: Weights) -> Weights | None:
@@ -277,7 +280,10 @@ class FederatedTraining(SiteController):
             for site, reason in self._aggregator.screen().items():
                 self._refuse(site, f"its update is refused: {reason}")
             round_record = RoundRecord(
-                number=index + 1, attempts=attempt, seconds=time.monotonic() - started, sites=self._answers
+                number=index + 1,
+                attempts=attempt,
+                seconds=time.monotonic() - started,
+                sites=self._answers.sites,
             )
             record.rounds[index:] = [round_record]
             change = self._aggregate(index, self._aggregator)
@@ -285,19 +291,36 @@ class FederatedTraining(SiteController):
             if self._aggregator is not None:
                 self._aggregator.close()
         self._rollback.keep(weights, self._key_scores())
-        self._announcements.announce_aggregate(index, change, self._scores)
+        self._announcements.announce_aggregate(index, change, self._answers.scores)
         round_record.seconds = time.monotonic() - started
         self.event(AppEventType.ROUND_DONE)
+        return self.step(weights, change)
+
+    def step(self, weights: Weights, change: Weights) -> Weights:
+        """Return the global weights after a round: here, the sum; a server optimizer takes its step here.
+
+        Args:
+            weights: What the sites trained from.
+            change: The aggregate of their differences.
+        """
         return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+
+    def new_aggregator(self, weights: Weights, index: int) -> Aggregator:
+        """Return what takes the updates of one round; another one may never see them in the clear.
+
+        Args:
+            weights: What the sites train from.
+            index: The round, from 0.
+        """
+        folder = Path(self.get_run_dir()) / _UPDATES
+        return ScreenedAggregation(weights, index, self._rule, self._known_updates(), folder)
 
     def _gather_updates(self, index: int, weights: Weights) -> Weights:
         """Let the sites judge a model and train from it; returns the model that they trained from.
 
         If it is so much worse than the one before that it is dropped, they are asked again with that one.
         """
-        self._aggregator = ScreenedAggregation(
-            weights, index, self._rule, self._known_updates(), Path(self.get_run_dir()) / _UPDATES
-        )
+        self._aggregator = self.new_aggregator(weights, index)
         self._ask(TRAIN, weights, index)
         if self._rollback.went_back(index):
             return weights  # its scores are in the record already
@@ -322,30 +345,24 @@ class FederatedTraining(SiteController):
         """
         if self.abort_signal.triggered:
             raise _FailedRound("aborted")
-        lack = self._quorum.lack(self._trained(), self._cases)
+        trained = self._answers.trained
+        lack = self._quorum.lack(trained, self._answers.cases)
         if lack is not None:
             raise _FailedRound(
-                f"round {index + 1} has {len(self._trained())} update(s), {lack}; "
-                f"{self._explain_others(self._trained())}"
+                f"round {index + 1} has {len(trained)} update(s), {lack}; "
+                f"{self._answers.explain_others(trained)}"
             )
         try:
             change, shares = aggregator.result()
         except (RefusedUpdate, OSError) as error:
             raise _FailedRound(f"round {index + 1}: {error}") from error
         for site, share in shares.items():
-            self._answers[site].weight = share
+            self._answers.sites[site].weight = share
             self._refusals.clear(site)
         return change
 
     def _key_scores(self) -> dict[str, float]:
-        return {
-            site: scores[KEY_METRIC]
-            for site, scores in self._scores.items()
-            if self._refusals.exclusion(site) is None
-        }
-
-    def _trained(self) -> list[str]:
-        return [site for site, answer in self._answers.items() if answer.outcome == "trained"]
+        return self._answers.key_scores(lambda site: self._refusals.exclusion(site) is None)
 
     def _validate_finally(self, weights: Weights) -> None:
         record = self._running_record()
@@ -356,23 +373,18 @@ class FederatedTraining(SiteController):
             weights = self._rollback.start(self.rounds, weights)
             self.persistor.save(self._announcements.publish(weights, self.rounds), self.fl_ctx)
             self._ask(VALIDATE, weights, self.rounds)
-        record.final_scores = self._scores
-        record.final_sites = self._answers
+        record.final_scores = self._answers.scores
+        record.final_sites = self._answers.sites
 
     def _ask(self, task: str, weights: Weights | None, index: int) -> None:
         """Send a task to every site, with or without weights, and take the answers in as they come."""
-        self._task, self._round = task, index
         sites = self.connected_sites()
-        self._answers = {site: SiteRound(outcome="no answer") for site in sites}
+        excluded: dict[str, str] = {}
         if task == TRAIN:
-            excluded = {site: self._refusals.exclusion(site) for site in sites}
-            self._answers |= {
-                site: SiteRound(outcome="excluded", reason=reason)
-                for site, reason in excluded.items()
-                if reason
-            }
-            sites = [site for site in sites if excluded[site] is None]
-        self._scores = {}
+            reasons = {site: self._refusals.exclusion(site) for site in sites}
+            excluded = {site: reason for site, reason in reasons.items() if reason}
+            sites = [site for site in sites if site not in excluded]
+        self._answers.expect(task, index, sites, excluded)
         question = FLModel(
             params_type=None if weights is None else ParamsType.FULL,
             params=None if weights is None else dict(weights),
@@ -389,53 +401,49 @@ class FederatedTraining(SiteController):
             deadline_seconds=_seconds(rules.deadline_minutes),
             grace_seconds=_seconds(rules.grace_minutes),
             silence_seconds=_seconds(rules.silence_minutes),
-            enough=lambda: self._quorum.lack(self._trained(), self._cases) is None,
+            enough=lambda: self._quorum.lack(self._answers.trained, self._answers.cases) is None,
         )
-        for answer in self._answers.values():
-            if answer.outcome == "no answer" and answer.reason is None:
-                answer.reason = "it had not answered when the round was closed"
+        self._answers.close()
 
     def take(self, site: str, answer: FLModel) -> bool:
         """Take one site's report, its scores of the weights that it received, and its update."""
         try:
-            report = SiteReport.model_validate(answer.meta.get(REPORT_META))
-        except ValidationError as error:
-            return self._refuse(site, f"its report can't be read: {error.error_count()} wrong field(s)")
-        if KEY_METRIC in (answer.metrics or {}):
-            scores = {
-                str(name): float(value)
-                for name, value in answer.metrics.items()
-                if name != "validation_cases"
-            }
-            if not all(np.isfinite(value) for value in scores.values()):
-                return self._refuse(site, "its scores are not finite")
-            self._scores[site] = scores
-        state = SiteRound(outcome="ready" if self._task == PREPARE else "evaluated", report=report)
-        if answer.params:
-            if self._task != TRAIN:
-                return self._refuse(site, "it sent an update that nobody asked for")
-            if answer.current_round != self._round:
-                return self._refuse(site, "its update is refused: it is of another round")
-            assert self._aggregator is not None  # every round has its own
-            try:
-                state.update_norm = self._aggregator.add(site, answer.params, report)
-            except RefusedUpdate as error:
-                return self._refuse(site, f"its update is refused: {error}")
-            except OSError as error:
-                return self.set_aside(site, f"the server could not keep its update: {error.strerror}")
-            state.outcome = "trained"
-        elif self._task == PREPARE:
-            self._known_updates().note_prepared(site, report.train_cases)
-        elif self._task == TRAIN:
-            self._refusals.clear(site)
-        self._cases[site] = report.train_cases
-        self._answers[site] = state
+            self._take(site, answer)
+        except (RefusedAnswer, RefusedUpdate) as error:
+            about = "its update is refused: " if isinstance(error, RefusedUpdate) else ""
+            return self._refuse(site, f"{about}{error}")
+        except OSError as error:
+            return self.set_aside(site, f"the server could not keep its update: {error.strerror}")
         return True
+
+    def _take(self, site: str, answer: FLModel) -> None:
+        """Take one site's answer.
+
+        Raises:
+            RefusedAnswer: If it can't be used.
+            RefusedUpdate: If its update can't be.
+            OSError: If the server can't keep the update.
+        """
+        task = self._answers.task
+        report = self._answers.read(site, answer)
+        state = SiteRound(outcome="ready" if task == PREPARE else "evaluated", report=report)
+        if answer.params:
+            if task != TRAIN:
+                raise RefusedAnswer("it sent an update that nobody asked for")
+            if answer.current_round != self._answers.round_index:
+                raise RefusedUpdate("it is of another round")
+            assert self._aggregator is not None  # every round has its own
+            state.update_norm = self._aggregator.add(site, answer.params, report)
+            state.outcome = "trained"
+        elif task == PREPARE:
+            self._known_updates().note_prepared(site, report.train_cases)
+        elif task == TRAIN:
+            self._refusals.clear(site)
+        self._answers.note(site, state)
 
     def note_refusal(self, site: str, reason: str) -> None:
         """Keep the reason with the answers of the task."""
-        known = self._answers.get(site, SiteRound(outcome="refused"))
-        self._answers[site] = known.model_copy(update={"outcome": "refused", "reason": reason})
+        self._answers.refuse(site, reason)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Tell each site with its task why its last answer was refused."""
@@ -452,35 +460,19 @@ class FederatedTraining(SiteController):
         """Keep why a site was no longer waited for."""
         for site, reason in reasons.items():
             self.warning(f"{site}: {reason}")
-            self._answers[site].reason = reason
+            self._answers.sites[site].reason = reason
 
     def _note_scores(self, index: int, weights: Weights) -> None:
         """Keep the scores that just came with the model they belong to: the one that the sites received."""
         record = self._running_record()
         if index == 0:
-            record.initial_scores = self._scores
+            record.initial_scores = self._answers.scores
         else:
-            record.rounds[index - 1].scores = self._scores
-        if not self._key_scores():
-            return
-        mean = float(np.mean(list(self._key_scores().values())))
-        self.info(
-            f"model after {index} round(s): mean Dice over {len(self._key_scores())} site(s) {mean:.4f}"
-        )
-        if index > 0 and mean > self._best:
-            self._best = mean
-            record.best_round = index
-            self._announcements.announce_best(index, weights, mean)
-
-    def _explain_others(self, useful: list[str]) -> str:
-        return (
-            "; ".join(
-                f"{site}: {answer.reason or _in_words(answer)}"
-                for site, answer in sorted(self._answers.items())
-                if site not in useful
-            )
-            or "no other site is connected"
-        )
+            record.rounds[index - 1].scores = self._answers.scores
+        scores = self._key_scores()
+        mean = self._best.judge(record, index, weights, scores)
+        if mean is not None:
+            self.info(f"model after {index} round(s): mean Dice over {len(scores)} site(s) {mean:.4f}")
 
     def _give_up(self, reason: str) -> None:
         self._finish("failed", reason)
@@ -490,11 +482,9 @@ class FederatedTraining(SiteController):
         record = self._running_record()
         record.status, record.reason = status, reason  # type: ignore[assignment]
         record.save(Path(self.get_run_dir()))
-        skipped = sorted(
-            site for site, answer in self._answers.items() if answer.outcome in ("refused", "no answer")
-        )
-        if skipped:
-            self.warning(f"not part of the last task: {', '.join(skipped)}; their reasons are in the record")
+        if self._answers.skipped:
+            skipped = ", ".join(self._answers.skipped)
+            self.warning(f"not part of the last task: {skipped}; their reasons are in the record")
         self.info(f"training {status}" + (f": {reason}" if reason else ""))
 
     def _known_updates(self) -> Screening:
@@ -508,10 +498,6 @@ class FederatedTraining(SiteController):
     def _running_record(self) -> FederationRecord:
         assert self._record is not None  # made first thing in run()
         return self._record
-
-
-def _in_words(answer: SiteRound) -> str:
-    return "it only evaluates" if answer.outcome in ("ready", "evaluated") else answer.outcome
 
 
 def _seconds(minutes: float | None) -> float:

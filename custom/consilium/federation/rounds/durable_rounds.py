@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nvflare.apis.fl_constant import FLContextKey, SystemConfigs
 from nvflare.apis.fl_context import FLContext
@@ -16,6 +17,7 @@ from nvflare.fuel.utils.config_service import ConfigService
 from pydantic import Field, ValidationError
 
 from consilium.errors import ConfigurationError
+from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import Weights
@@ -27,6 +29,8 @@ SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
 
 CHECKPOINTS = "consilium_checkpoints"
 """Key of the server's `resources.json` under which the place of the checkpoints stands."""
+
+_MODEL: Final = "model"
 
 
 class CheckpointPlace(Settings):
@@ -63,7 +67,7 @@ class CheckpointPlace(Settings):
 
 
 class RunState(Record):
-    """What a job knows after a round, beside the weights."""
+    """What a job knows after a round, beside arrays."""
 
     submitter: str
     study: str
@@ -71,9 +75,26 @@ class RunState(Record):
     record: FederationRecord
     cases: dict[str, int] = Field(description="Training cases of every site that ever said how many.")
     best_score: float | None = None
-    algorithm: dict[str, Any] = Field(
-        default_factory=dict, description="State of the aggregation strategy, by the strategy's own keys."
+    algorithm: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="What each part of the algorithm remembers, by its name."
     )
+
+
+@dataclass(frozen=True)
+class DurableRound:
+    """A round to go on from.
+
+    Attributes:
+        number: Rounds done.
+        weights: The model after them.
+        state: What the job knew then.
+        algorithm: What each part of its algorithm remembered, by its name.
+    """
+
+    number: int
+    weights: Weights
+    state: RunState
+    algorithm: Mapping[str, AlgorithmState]
 
 
 class DurableRounds:
@@ -94,7 +115,7 @@ class DurableRounds:
         self._place = CheckpointPlace.find(fl_ctx.get_engine().get_workspace())
         self._store = self._place.of_job(self.job_id) if self._place else None
 
-    def resume(self) -> tuple[Checkpoint, RunState] | None:
+    def resume(self) -> DurableRound | None:
         """Return the last durable round of the job that this one goes on from; None if there is no such job.
 
         The round is this job's own from then on, so a second interruption loses no more than the first.
@@ -119,11 +140,32 @@ class DurableRounds:
         resumption = Resumption(job=str(self._interrupted), after_round=checkpoint.number)
         state.record.resumed = [*state.record.resumed, resumption]
         self._adopt_best(state)
-        self.keep(checkpoint.number, checkpoint.weights, state)
-        return checkpoint, state
+        self._save(checkpoint.number, checkpoint.arrays, state)
+        algorithm = {
+            part: AlgorithmState(values, checkpoint.arrays.get(part, {}))
+            for part, values in state.algorithm.items()
+        }
+        return DurableRound(checkpoint.number, checkpoint.arrays[_MODEL], state, algorithm)
 
-    def keep(self, rounds_done: int, weights: Weights, state: RunState) -> float | None:
+    def keep(
+        self,
+        rounds_done: int,
+        weights: Weights,
+        *,
+        record: FederationRecord,
+        cases: Mapping[str, int],
+        best_score: float | None,
+        algorithm: Mapping[str, AlgorithmState],
+    ) -> float | None:
         """Make a round durable.
+
+        Args:
+            rounds_done: The round, from 1.
+            weights: The model after it.
+            record: Of the job so far.
+            cases: Training cases of every site that ever said how many.
+            best_score: Of the best round so far.
+            algorithm: What each part of the algorithm remembers, by its name; none is called `model`.
 
         Returns:
             What it took, in seconds; None where the server keeps no checkpoints.
@@ -134,10 +176,17 @@ class DurableRounds:
         if self._store is None:
             return None
         started = time.monotonic()
-        best = state.record.best_round
-        self._store.save(
-            rounds_done, weights, state.model_dump(mode="json"), pinned=() if best is None else (best,)
+        state = RunState(
+            submitter=self._submitter,
+            study=self._study,
+            learning=self._learning,
+            record=record,
+            cases=dict(cases),
+            best_score=best_score,
+            algorithm={part: dict(remembered.values) for part, remembered in algorithm.items()},
         )
+        arrays = {part: remembered.arrays for part, remembered in algorithm.items()} | {_MODEL: weights}
+        self._save(rounds_done, arrays, state)
         return time.monotonic() - started
 
     def best(self, state: RunState) -> Weights | None:
@@ -145,27 +194,15 @@ class DurableRounds:
         if state.record.best_round is None or self._store is None:
             return None
         try:
-            return self._store.load(state.record.best_round).weights
+            return self._store.load(state.record.best_round).arrays[_MODEL]
         except DamagedCheckpoint:
             return None
 
-    def state(
-        self,
-        record: FederationRecord,
-        cases: Mapping[str, int],
-        best_score: float | None,
-        algorithm: Mapping[str, Any],
-    ) -> RunState:
-        """Return what this job knows, to be kept."""
-        return RunState(
-            submitter=self._submitter,
-            study=self._study,
-            learning=self._learning,
-            record=record,
-            cases=dict(cases),
-            best_score=best_score,
-            algorithm=dict(algorithm),
-        )
+    def _save(self, rounds_done: int, arrays: Mapping[str, Weights], state: RunState) -> None:
+        assert self._store is not None  # the callers have looked
+        best = state.record.best_round
+        pinned = () if best is None else (best,)
+        self._store.save(rounds_done, arrays, state.model_dump(mode="json"), pinned=pinned)
 
     def _read(self, checkpoint: Checkpoint) -> RunState:
         job = self._interrupted
@@ -201,4 +238,4 @@ class DurableRounds:
             checkpoint = self._place.of_job(str(self._interrupted)).load(best)
         except DamagedCheckpoint:
             return
-        self._store.save(best, checkpoint.weights, checkpoint.state)
+        self._store.save(best, checkpoint.arrays, checkpoint.state)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from statistics import median
 
+from consilium.federation.algorithm_state import AlgorithmState
 from consilium.learning.weights import Weights
 
 
@@ -40,6 +41,19 @@ class Rollback:
         """
         if self._margin is not None:
             self._before = weights, dict(scores)
+
+    def state(self) -> AlgorithmState:
+        """Return what has to outlive the process: the model that the last round started from."""
+        if self._before is None:
+            return AlgorithmState()
+        weights, scores = self._before
+        return AlgorithmState({"scores": scores}, weights)
+
+    def restore(self, state: AlgorithmState) -> None:
+        """Go on from a `state`; whether that model is needed is for the job that goes on to say."""
+        if state.arrays:
+            scores = {str(site): float(score) for site, score in state.values["scores"].items()}
+            self.keep(state.arrays, scores)
 
     def judge(self, round_index: int, scores: Mapping[str, float]) -> str | None:
         """Go back if the last round's model is worse than the one kept, and return the reason; else None.

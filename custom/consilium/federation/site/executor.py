@@ -22,7 +22,7 @@ from consilium.data.case import CaseProblem
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site.assessment import assess, hardware
 from consilium.federation.site.journal import SiteJournal
-from consilium.federation.site.run_memory import memory_of_run
+from consilium.federation.site.run_memory import find_memory, memory_of_run
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import SiteState
 from consilium.federation.site.traffic import measure_traffic
@@ -41,6 +41,7 @@ from consilium.federation.tasks import (
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.participant import Participant, prepare_site
 from consilium.learning.quarantine import examine_cases
+from consilium.learning.round_memory import RoundMemory
 from consilium.learning.settings import LearningSettings
 from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights, difference
@@ -63,7 +64,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             of the weights received, and a `SiteReport`. A site that only evaluates answers without a
             difference.
         `validate`: judge the weights received, with distances.
-        `submit_model`: answer the weights after this site's last training.
+        `submit_model`: answer the weights after this site's last training, be it in an earlier process.
 
     What can go wrong is answered with a return code and a reason that holds no patient identifier and no
     path; the full message goes to the site's own log.
@@ -208,9 +209,15 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         return _to_reply(None, scores, _report(participant, None, time.monotonic() - started), model)
 
     def _submit_model(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
-        if self._local_weights is None:
+        weights = self._local_weights or self._recall_model(fl_ctx)
+        if weights is None:
             raise SiteRefusal("this site has not trained a model in this job")
-        return DXO(DataKind.WEIGHTS, data=dict(self._local_weights)).to_shareable()
+        return DXO(DataKind.WEIGHTS, data=dict(weights)).to_shareable()
+
+    def _recall_model(self, fl_ctx: FLContext) -> Weights | None:
+        """Return what this site trained before its process was started anew; None if it didn't."""
+        memory = find_memory(read_site_settings(fl_ctx).cache_dir, str(fl_ctx.get_job_id()))
+        return None if memory is None else RoundMemory(memory).last_model()
 
     def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
         """Prepare the site's data at the first task of the job; every later one finds it ready."""
@@ -231,7 +238,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 f"cases, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
-            memory = memory_of_run(site.cache_dir, request.meta.get(RUN_META))
+            memory = memory_of_run(site.cache_dir, request.meta.get(RUN_META), str(fl_ctx.get_job_id()))
             self._participant = Participant(data, self._settings, site, memory=memory)
         return self._participant
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
 from consilium.errors import ConsiliumError
+from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
 
 
@@ -61,11 +59,11 @@ class Refusals:
         answers = "answer" if self._limit == 1 else "answers in a row"
         return f"excluded from training after {self._limit} refused {answers}, the last: {self._last[site]}"
 
-    def state(self) -> dict[str, Any]:
-        """Return what has to outlive the process, as plain JSON values."""
-        return {"in_a_row": dict(self._in_a_row), "last": dict(self._last)}
+    def state(self) -> AlgorithmState:
+        """Return what has to outlive the process."""
+        return AlgorithmState({"in_a_row": dict(self._in_a_row), "last": dict(self._last)})
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: AlgorithmState) -> None:
         """Go on from a `state`."""
-        self._in_a_row = {str(site): int(count) for site, count in state["in_a_row"].items()}
-        self._last = {str(site): str(reason) for site, reason in state["last"].items()}
+        self._in_a_row = {str(site): int(count) for site, count in state.values["in_a_row"].items()}
+        self._last = {str(site): str(reason) for site, reason in state.values["last"].items()}

@@ -6,11 +6,11 @@ import hashlib
 import math
 from collections.abc import Mapping
 from statistics import median
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.learning.settings import LearningSettings
 from consilium.learning.trainer import Schedule
@@ -150,19 +150,24 @@ class Screening:
         if paces:
             self._last_pace = median(paces.values())
 
-    def state(self) -> dict[str, Any]:
-        """Return what has to outlive the process, as plain JSON values."""
-        return {
-            "prepared": dict(self._prepared),
-            "seen": {digest: list(who) for digest, who in self._seen.items()},
-            "pace": self._last_pace,
-        }
+    def state(self) -> AlgorithmState:
+        """Return what has to outlive the process."""
+        return AlgorithmState(
+            {
+                "prepared": dict(self._prepared),
+                "seen": {digest: list(who) for digest, who in self._seen.items()},
+                "pace": self._last_pace,
+            }
+        )
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: AlgorithmState) -> None:
         """Go on from a `state`."""
-        self._prepared = {str(site): int(cases) for site, cases in state["prepared"].items()}
-        self._seen = {str(digest): (int(index), str(site)) for digest, (index, site) in state["seen"].items()}
-        self._last_pace = None if state["pace"] is None else float(state["pace"])
+        values = state.values
+        self._prepared = {str(site): int(cases) for site, cases in values["prepared"].items()}
+        self._seen = {
+            str(digest): (int(index), str(site)) for digest, (index, site) in values["seen"].items()
+        }
+        self._last_pace = None if values["pace"] is None else float(values["pace"])
 
 
 def _outliers_by_spread(paces: Mapping[str, float], ratio: float) -> dict[str, str]:

@@ -60,14 +60,24 @@ def place(monkeypatch):
 @pytest.fixture
 def run(tmp_path):
     def run(
-        job_id, sites=None, *, resume=None, persistor=TwoWeights, rounds=ROUNDS, user="lead", study="default"
+        job_id,
+        sites=None,
+        *,
+        resume=None,
+        persistor=TwoWeights,
+        rounds=ROUNDS,
+        user="lead",
+        study="default",
+        rollback_margin=None,
     ):
         sites = sites or {"north": growing(), "south": growing()}
         meta = {JobMetaKey.SUBMITTER_NAME.value: user, JobMetaKey.STUDY.value: study}
         if resume:
             meta[RESUME_META] = resume
         engine = Engine(tmp_path, {"persistor": persistor()}, list(sites), job_id, meta)
-        controller = Rehearsal(rounds=rounds, min_sites=2, quorum={"attempts": 1})
+        controller = Rehearsal(
+            rounds=rounds, min_sites=2, quorum={"attempts": 1}, rollback_margin=rollback_margin
+        )
         controller.sites = sites
         controller.start_controller(engine.context)
         controller.control_flow(Signal(), engine.context)
@@ -159,6 +169,18 @@ def test_what_the_server_knows_of_bad_updates_outlives_it(run):
     assert "the same as its own of round 1" in record.rounds[3].sites["east"].reason
 
 
+@pytest.mark.parametrize("task", [TRAIN, VALIDATE])
+def test_a_round_that_did_harm_is_dropped_by_the_job_that_goes_on_as_well(run, task):
+    """The model after round 3 is the worse one; the server dies before anybody has judged it."""
+    rounds = 4 if task == TRAIN else 3
+    undisturbed, its_engine = run(THIRD, rounds=rounds, rollback_margin=0.2)
+    assert undisturbed.rounds[2].rolled_back
+    interrupt(run, FIRST, task, 3, rounds=rounds, rollback_margin=0.2)
+    record, engine = run(SECOND, resume=FIRST, rounds=rounds, rollback_margin=0.2)
+    assert without_times(record) == without_times(undisturbed)
+    np.testing.assert_array_equal(model(engine, "model")[0]["w"], model(its_engine, "model")[0]["w"])
+
+
 def test_the_last_rounds_and_the_best_are_kept(run, tmp_path):
     run(FIRST)
     assert store(tmp_path, FIRST).numbers() == [2, 3, 4]
@@ -223,7 +245,7 @@ def test_rounds_of_another_version_are_refused(run, tmp_path):
     interrupt(run, FIRST, TRAIN, 2)
     kept = store(tmp_path, FIRST)
     checkpoint, _ = kept.load_last()
-    kept.save(2, checkpoint.weights, {**checkpoint.state, "a_field_of_tomorrow": 1})
+    kept.save(2, checkpoint.arrays, {**checkpoint.state, "a_field_of_tomorrow": 1})
     _, engine = run(SECOND, resume=FIRST)
     assert "kept by another version" in panics(engine)[0]
 

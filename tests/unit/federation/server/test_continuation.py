@@ -96,7 +96,7 @@ class Server:
 
 def keep_rounds(tmp_path, job_id, *numbers):
     for number in numbers:
-        CheckpointStore(tmp_path / "kept" / job_id).save(number, {"w": np.zeros(1)}, {})
+        CheckpointStore(tmp_path / "kept" / job_id).save(number, {"model": {"w": np.zeros(1)}}, {})
 
 
 def successor(store, job_id):

@@ -7,6 +7,7 @@ from learning.tiny import LEARNING, site
 from nvflare.apis.dxo import DataKind, from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
+from nvflare.apis.job_def import new_job_id
 from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
@@ -21,6 +22,7 @@ from consilium.federation.tasks import (
     REASON_HEADER,
     REFUSAL_HEADER,
     REPORT_META,
+    RUN_META,
     SITE_STATE_EVENT,
     SUBMIT_MODEL,
     TRAIN,
@@ -54,13 +56,13 @@ def at_site(engine, settings):
     engine.context.set_prop(FLContextKey.SCOPE_PROPERTIES, properties, private=True, sticky=False)
 
 
-def request(current_round=0, **versions):
+def request(current_round=0, run=None, **versions):
     model = FLModel(
         params_type=ParamsType.FULL,
         params=dict(WEIGHTS),
         current_round=current_round,
         total_rounds=2,
-        meta={VERSIONS_META: component_versions() | versions},
+        meta={VERSIONS_META: component_versions() | versions, RUN_META: run},
     )
     return FLModelUtils.to_shareable(model)
 
@@ -207,6 +209,19 @@ def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp
     assert report.left_out == {"missing_modality": 1}
     assert report.loss is not None
     assert {"python", "consilium", "nvflare", "monai", "torch"} == set(report.versions)
+
+
+def test_a_model_is_submitted_by_a_process_that_has_not_trained_it(executor, tmp_path):
+    engine = Engine(tmp_path / "workspace", job_id=(job := new_job_id()))
+    at_site(engine, site(tmp_path, ["P1", "P2", "P3"]))
+    answer_of(execute(executor, engine, TRAIN, request(0, run=job)))
+    trained = from_shareable(execute(executor, engine, SUBMIT_MODEL, Shareable())).data
+    started_anew = SiteExecutor(LEARNING.model_dump(mode="json"))
+    submitted = from_shareable(execute(started_anew, engine, SUBMIT_MODEL, Shareable()))
+    assert submitted.data_kind == DataKind.WEIGHTS
+    assert submitted.data.keys() == trained.keys()
+    for name, value in submitted.data.items():
+        np.testing.assert_array_equal(value, trained[name])
 
 
 def test_a_model_is_submitted_after_training_only_and_not_after_the_job(executor, engine, tmp_path):

@@ -5,6 +5,7 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
+from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
 from consilium.federation.updates.refused import Refusals
 
@@ -41,7 +42,8 @@ def test_without_a_limit_nobody_is_excluded():
 
 def test_an_excluded_site_stays_so_after_the_server_was_restarted():
     restarted = Refusals(3)
-    restarted.restore(json.loads(json.dumps(refused("evil", "evil", "evil").state())))
+    kept = refused("evil", "evil", "evil").state()
+    restarted.restore(AlgorithmState(json.loads(json.dumps(kept.values))))
     assert "reason evil" in restarted.exclusion("evil")
 
 

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.settings import LearningSettings
@@ -96,7 +97,7 @@ def test_a_replay_is_known_after_the_server_was_restarted():
     known.check_repetition("north", update(1), 0)
     known.note_prepared("north", 10)
     known.accept({"north": 5.0})
-    restarted.restore(json.loads(json.dumps(known.state())))
+    restarted.restore(AlgorithmState(json.loads(json.dumps(known.state().values))))
     with pytest.raises(RefusedUpdate, match="its own of round 1"):
         restarted.check_repetition("north", update(1), 1)
     with pytest.raises(RefusedUpdate, match="had prepared 10"):
