@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,13 @@ from nvflare.private.fed.server.job_cmds import CLONED_META_KEYS
 
 from consilium.federation.rounds.durable_rounds import CheckpointPlace
 from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
+from consilium.learning.checkpoints import Checkpoint
 from consilium.report.job_status import NOBODY
 
 _SECONDS_BETWEEN_LOOKS = 1.0
+_RETURN_SECONDS = 60.0
+"""How long a job waits for sites that took part in it, once there are enough of the others."""
+
 _FRUITLESS = 5
 """Interruptions in a row without a new durable round, after which a job isn't continued by itself."""
 
@@ -36,13 +42,35 @@ _KEPT_META = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A job that goes on when its sites are back.
+
+    Attributes:
+        job: The interrupted one.
+        sites: Who took part in its last durable round.
+        since: When it began to wait, on the monotonic clock.
+    """
+
+    job: Job
+    sites: frozenset[str]
+    since: float
+
+    def is_ready(self, connected: Collection[str]) -> bool:
+        """Whether all its sites are back, or enough of them and the others had their time."""
+        if len(connected) < max(self.job.min_sites or 1, 1):
+            return False
+        return self.sites <= set(connected) or time.monotonic() - self.since > _RETURN_SECONDS
+
+
 class JobContinuation(FLComponent):  # type: ignore[misc]
     """Continue every job whose server processes were killed, with nobody's help.
 
     FLARE leaves such a job RUNNING for ever. This component of the server's `resources.json` ends it as
     FINISHED:ABNORMAL with the reason in its meta data, and submits it again in its submitter's name, as a job
-    that resumes it, as soon as enough sites are connected. Which job goes on where is in both jobs' meta data
-    (`nvflare job meta`), and in the server's log.
+    that resumes it, as soon as all sites of its last durable round are connected again, or enough of them
+    after a minute: a site that comes a second later than the others misses no round. Which job goes on where
+    is in both jobs' meta data (`nvflare job meta`), and in the server's log.
 
     The checkpoints of a job that came to its end are removed, those of any other stay for a resumption by
     hand.
@@ -52,7 +80,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         super().__init__()
         self._engine: Any = None
         self._jobs: Any = None
-        self._waiting: dict[str, Job] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -73,7 +101,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             if job.meta.get(JobMetaKey.STATUS.value) in (RunStatus.RUNNING.value, RunStatus.DISPATCHED.value):
                 self._interrupt(job, "the server stopped while the job ran", fl_ctx)
             elif _is_to_be_continued(job):
-                self._wait_for_sites(job)
+                self._wait_for_sites(job, self._last_checkpoint(job))
 
     def _look_at_end(self, job_id: str, fl_ctx: FLContext) -> None:
         job = self._jobs.get_job(job_id, fl_ctx)
@@ -86,7 +114,8 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
     def _interrupt(self, job: Job, reason: str, fl_ctx: FLContext) -> None:
         """Give a job that has lost its process a terminal status that says so."""
         self._keep_run_folder(job, fl_ctx)
-        durable = self._durable_round(job)
+        checkpoint = self._last_checkpoint(job)
+        durable = None if checkpoint is None else checkpoint.number
         interruption: dict[str, Any] = {"reason": reason, "durable_round": durable, "continued_by": None}
         fruitless = self._fruitless_interruptions(job, durable, fl_ctx)
         if fruitless >= _FRUITLESS:
@@ -104,11 +133,13 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         )
         job.meta[INTERRUPTION_META] = interruption
         if _is_to_be_continued(job):
-            self._wait_for_sites(job)
+            self._wait_for_sites(job, checkpoint)
 
-    def _wait_for_sites(self, job: Job) -> None:
+    def _wait_for_sites(self, job: Job, checkpoint: Checkpoint | None) -> None:
+        rounds = checkpoint.state.get("record", {}).get("rounds", []) if checkpoint else []
+        sites = frozenset(rounds[-1]["sites"]) if rounds else frozenset()
         with self._lock:
-            self._waiting[job.job_id] = job
+            self._waiting[job.job_id] = _Waiting(job, sites, time.monotonic())
 
     def _watch(self) -> None:
         while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
@@ -121,9 +152,9 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
                 )
 
     def _continue_ready(self, fl_ctx: FLContext) -> None:
-        connected = len(self._engine.get_clients())
+        connected = {client.name for client in self._engine.get_clients()}
         with self._lock:
-            ready = [job for job in self._waiting.values() if connected >= max(job.min_sites or 1, 1)]
+            ready = [one.job for one in self._waiting.values() if one.is_ready(connected)]
         for job in ready:
             self._continue(job, fl_ctx)
             with self._lock:
@@ -142,14 +173,14 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         self._jobs.update_meta(job.job_id, {INTERRUPTION_META: interruption}, fl_ctx)
         self.log_info(fl_ctx, f"job {job.job_id} is continued by job {new}", fire_event=False)
 
-    def _durable_round(self, job: Job) -> int | None:
+    def _last_checkpoint(self, job: Job) -> Checkpoint | None:
         place = CheckpointPlace.find(self._engine.get_workspace())
         if place is None:
             return None
         checkpoint, faults = place.of_job(job.job_id).load_last()
         for fault in faults:
             self.logger.warning(f"job {job.job_id}: {fault}")
-        return None if checkpoint is None else checkpoint.number
+        return checkpoint
 
     def _fruitless_interruptions(self, job: Job, durable: int | None, fl_ctx: FLContext) -> int:
         """Count the interruptions, this one included, since a round was last made durable."""

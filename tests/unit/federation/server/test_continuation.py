@@ -1,15 +1,18 @@
 """What the server does with jobs that lost their processes, against a job store in memory."""
 
+import threading
 import time
 
 import numpy as np
 import pytest
+from nvflare.apis.client import Client
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, SystemConfigs
 from nvflare.apis.job_def import Job, JobMetaKey, RunStatus, job_from_meta, new_job_id
 from nvflare.fuel.utils.config_service import ConfigService
 
 from consilium.federation.rounds.durable_rounds import CHECKPOINTS
+from consilium.federation.server import continuation as module
 from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import CheckpointStore
@@ -94,9 +97,10 @@ class Server:
         self.continuation.handle_event(EventType.JOB_COMPLETED, context)
 
 
-def keep_rounds(tmp_path, job_id, *numbers):
+def keep_rounds(tmp_path, job_id, *numbers, sites=()):
+    state = {"record": {"rounds": [{"sites": {site: {} for site in sites}}]}}
     for number in numbers:
-        CheckpointStore(tmp_path / "kept" / job_id).save(number, {"model": {"w": np.zeros(1)}}, {})
+        CheckpointStore(tmp_path / "kept" / job_id).save(number, {"model": {"w": np.zeros(1)}}, state)
 
 
 def successor(store, job_id):
@@ -123,6 +127,29 @@ def test_a_job_that_ran_when_the_server_died_is_continued(server, store, tmp_pat
     assert store.metas[new][RESUME_META] == store.metas[new][JobMetaKey.CLONED_FROM.value] == old
     assert store.metas[new][JobMetaKey.SUBMITTER_NAME.value] == "lead"
     assert "schedule_count" not in store.metas[new]
+
+
+@pytest.mark.parametrize("patience", [DEADLINE_SECONDS, 0.0], ids=["it comes back", "it doesn't"])
+def test_a_job_waits_a_while_for_a_site_of_its_last_round(server, store, tmp_path, monkeypatch, patience):
+    monkeypatch.setattr(module, "_RETURN_SECONDS", patience)
+    looks = threading.Event()
+
+    def get_clients():
+        looks.set()
+        return [Client(name, name) for name in connected]
+
+    connected = ["aster", "birch"]  # as many as the job needs
+    monkeypatch.setattr(server.engine, "get_clients", get_clients)
+    old = store.add(RunStatus.RUNNING)
+    keep_rounds(tmp_path, old, 1, sites=("aster", "birch", "cedar"))
+    server.start()
+    if patience:
+        assert looks.wait(DEADLINE_SECONDS)
+        looks.clear()
+        assert looks.wait(DEADLINE_SECONDS)  # it has looked once, and waits
+        assert store.metas[old][INTERRUPTION_META]["continued_by"] is None
+        connected.append("cedar")
+    assert store.status(successor(store, old)) == "SUBMITTED"
 
 
 def test_a_job_without_a_durable_round_starts_where_it_started(server, store, tmp_path):
