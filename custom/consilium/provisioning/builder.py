@@ -17,6 +17,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
 from consilium.learning.participant import SiteSettings
+from consilium.provisioning.communication import COMM_CONFIG, communication
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (
     MetricsTarget,
@@ -132,6 +133,12 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
                 "project file"
             ) from error
         write_json(local / WorkspaceConstants.DEFAULT_AUTHORIZATION_CONFIG, authorization_policy(kind))
+        write_json(local / COMM_CONFIG, communication())
+        if site.get_listening_host():
+            ctx.warning(
+                f"{site.name}: FLARE writes its own {COMM_CONFIG} for a site with listening_host, without "
+                "Consilium's settings for thin and long lines; merge the two by hand (docs/provisioning.md)"
+            )
         write_expected_versions(Path(ctx.get_ws_dir(site)))
         (local / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
 

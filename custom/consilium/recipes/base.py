@@ -15,10 +15,6 @@ from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.settings import Settings
 
-_CHUNK_SECONDS = 120.0
-"""How long a piece of a model, at most 2 MB, may be under way before it is asked for again; FLARE waits
-600 s, so a line that is cut for a minute would hold up the round for ten."""
-
 
 class JobSettings(Settings):
     """What every job decides."""
@@ -72,8 +68,6 @@ def new_job(settings: JobSettings, meta: Mapping[str, Any] | None = None) -> Fed
     # bring-your-own-code.
     job.set_app_packages(["consilium"])
     job.to_server({"server": {"task_request_interval": settings.task_request_seconds}})
-    for to_all in (job.to_server, job.to_clients):
-        to_all({"np_streaming_per_request_timeout": _CHUNK_SECONDS})
     job.to_server(ProgressReceiver(), id="progress")
     job.to_server(JobMetrics(), id="monitoring")
     return job

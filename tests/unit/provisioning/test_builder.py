@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 from nvflare.apis.workspace import Workspace
+from nvflare.fuel.f3.comm_config import CommConfigurator
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
+from nvflare.fuel.utils.config_service import ConfigService
 from nvflare.lighter.prov_utils import prepare_builders
 from nvflare.lighter.provision import prepare_project
 from nvflare.lighter.provisioner import Provisioner
@@ -72,6 +74,21 @@ def test_a_hospital_has_the_capacity_that_the_project_declares_and_streams_no_lo
     assert resource_manager(kits / "north")["num_of_gpus"] == 4
     assert resource_manager(kits / "clinic")["num_of_gpus"] == 0
     assert read(kits / "clinic" / "local" / "resources.json.default")["allow_log_streaming"] is False
+
+
+@pytest.mark.parametrize("name", [SERVER, "north", "clinic"])
+def test_a_line_of_half_a_megabit_carries_what_is_under_way_before_it_is_sent_again(kits, name, monkeypatch):
+    """As FLARE reads it: what is sent again is what nobody has confirmed for `retry_wait`."""
+    monkeypatch.setattr(ConfigService, "_config_path", [str(kits / name / "local")])
+    monkeypatch.setattr(ConfigService, "_var_values", {})
+    monkeypatch.setattr(CommConfigurator, "_config_loaded", False)
+    config = CommConfigurator()
+    piece, window = config.get_streaming_chunk_size(None), config.get_streaming_window_size(None)
+    assert (window + piece) * 8 / 0.5e6 < config.get_streaming_retry_wait(None)
+    assert config.get_streaming_ack_interval(None) <= piece
+    cut_for_a_minute = 60 + config.get_streaming_retry_wait(None)
+    assert config.get_streaming_retry_timeout(None) > 2 * cut_for_a_minute
+    assert config.get_streaming_ack_progress_timeout(None) > 2 * cut_for_a_minute
 
 
 def test_a_hospital_says_where_its_data_lies(kits):

@@ -1,0 +1,39 @@
+"""How a site's processes talk over a line that may be thin, long or cut now and then.
+
+FLARE sends what is large in pieces of 1 MiB, up to 64 of them before the other side has to confirm any, and
+sends a piece again that is not confirmed within 5 s. A line of 1 Mbit/s takes 8 s for one piece: each goes
+over it several times, and the copies delay all that comes after. FLARE also takes a transfer for lost 60 s
+after the first repetition, so a line that is cut for a minute costs the whole request.
+
+Here pieces are small, and few are under way at a time: a line has to carry what is under way, 1.25 MiB, within
+the time after which it is sent again, so 0.35 Mbit/s are enough. What is under way limits a fast line to as
+much in each of its round trips: 100 Mbit/s at 100 ms, 1 Gbit/s at 10 ms.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+COMM_CONFIG: Final = "comm_config.json"
+"""File in a kit's `local/` from which FLARE reads how its processes talk."""
+
+_KIB = 1024
+_PIECE_BYTES = 256 * _KIB
+_UNDER_WAY_BYTES = 4 * _PIECE_BYTES
+_REPEAT_SECONDS = 30.0
+_LOST_SECONDS = 600
+
+
+def communication() -> dict[str, Any]:
+    """Return what `comm_config.json` of a site says, by the names of FLARE 2.9 (`fuel/f3/comm_config.py`)."""
+    return {
+        "allow_adhoc_conns": False,
+        "backbone_conn_gen": 2,
+        "streaming_chunk_size": _PIECE_BYTES,
+        "streaming_window_size": _UNDER_WAY_BYTES,
+        "streaming_ack_interval": _PIECE_BYTES,
+        "streaming_retry_wait": _REPEAT_SECONDS,
+        "streaming_retry_timeout": float(_LOST_SECONDS),
+        "streaming_ack_progress_timeout": float(_LOST_SECONDS),
+        "streaming_ack_wait": _LOST_SECONDS,
+    }
