@@ -5,9 +5,9 @@ sends a piece again that is not confirmed within 5 s. A line of 1 Mbit/s takes 8
 over it several times, and the copies delay all that comes after. FLARE also takes a transfer for lost 60 s
 after the first repetition, so a line that is cut for a minute costs the whole request.
 
-Here pieces are small, and few are under way at a time: a line has to carry what is under way, 1.25 MiB, within
-the time after which it is sent again, so 0.35 Mbit/s are enough. What is under way limits a fast line to as
-much in each of its round trips: 100 Mbit/s at 100 ms, 1 Gbit/s at 10 ms.
+Here pieces are small, and few are under way at a time: a line has to carry what is under way, 1.25 MiB,
+within the time after which it is sent again, so 0.35 Mbit/s are enough. What is under way limits a fast line
+to as much in each of its round trips: 100 Mbit/s at 100 ms, 1 Gbit/s at 10 ms.
 """
 
 from __future__ import annotations

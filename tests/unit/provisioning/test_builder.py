@@ -82,6 +82,7 @@ def test_a_line_of_half_a_megabit_carries_what_is_under_way_before_it_is_sent_ag
     monkeypatch.setattr(ConfigService, "_config_path", [str(kits / name / "local")])
     monkeypatch.setattr(ConfigService, "_var_values", {})
     monkeypatch.setattr(CommConfigurator, "_config_loaded", False)
+    monkeypatch.setattr(CommConfigurator, "_configuration", None)
     config = CommConfigurator()
     piece, window = config.get_streaming_chunk_size(None), config.get_streaming_window_size(None)
     assert (window + piece) * 8 / 0.5e6 < config.get_streaming_retry_wait(None)
