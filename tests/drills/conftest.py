@@ -28,6 +28,7 @@ from integration.security.federation import (
 )
 from integration.security.network import Network
 
+from .clock import FAKETIME, HOUR, shifted_clock
 from .consortium import MISDEEDS, OTHER_LEAD, Consortium, Outcome, export_drill_job
 
 _COHORT = CohortSpec(
@@ -46,8 +47,10 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
     federation = Federation({}, network, root)
     try:
         federation.kits, _ = provision(
-            root / "project", datasets, network.address["server"], port, _let_all_train
-        )
+            root / "project", datasets, network.address["server"], port, _let_all_train,
+            # A kit is older than an hour: a site's clock that is behind must not make it one of tomorrow.
+            environment=shifted_clock(-2 * HOUR) if FAKETIME else None,
+        )  # fmt: skip
         for participant in (SERVER_NAME, *SITES):
             federation.start(participant, environment=environment_of(federation, participant))
         yield federation

@@ -9,13 +9,11 @@ import pytest
 
 from integration.security.federation import SITES, wait_until
 
+from .clock import FAKETIME, HOUR, shifted_clock
 from .conftest import environment_of
 from .consortium import ROUNDING, ROUNDS, Consortium, Outcome, export_drill_job, largest_difference
 
 pytestmark = pytest.mark.drill
-
-_HOUR = 3600
-_FAKETIME = [Path("/usr/lib", where, "faketime/libfaketime.so.1") for where in ("x86_64-linux-gnu", "")]
 
 
 def assert_no_round_was_lost(outcome: Outcome) -> None:
@@ -110,12 +108,13 @@ def _has_refused(consortium: Consortium, job_id: str) -> bool:
     return progress is not None and progress.sites["south"].problem is not None
 
 
-def test_its_clock_is_an_hour_off(consortium: Consortium, job: Path, undisturbed: Outcome) -> None:
-    library = next((path for path in _FAKETIME if path.exists()), None)
-    if library is None:
-        pytest.skip("libfaketime is not installed")
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "behind"])
+def test_its_clock_is_an_hour_off(
+    consortium: Consortium, job: Path, undisturbed: Outcome, seconds: int
+) -> None:
     consortium.federation.stop(consortium.kits["south"])
-    start(consortium, "south", {"LD_PRELOAD": str(library), "FAKETIME": f"+{_HOUR}"})
+    start(consortium, "south", shifted_clock(seconds))
     try:
         assert_as_undisturbed(consortium.wait_for_end(consortium.submit(job)), undisturbed)
     finally:

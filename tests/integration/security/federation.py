@@ -34,6 +34,7 @@ def provision(
     address: str,
     port: int,
     edit: Callable[[dict[str, Any]], None] = lambda project: None,
+    environment: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Path], Path]:
     """Provision `provision/project.yml`, with its hosts and folders changed to this machine's.
 
@@ -43,6 +44,7 @@ def provision(
         address: Of the server.
         port: The server's only one.
         edit: Changes what else the project file says.
+        environment: More variables for the provisioning.
 
     Returns:
         The kits by participant, and the folder in which the project admin keeps the root key.
@@ -61,7 +63,8 @@ def provision(
     (folder / "project.yml").write_text(yaml.safe_dump(project))
     done = subprocess.run(
         [str(Path(sys.executable).with_name("nvflare")), "provision", "-p", "project.yml", "-w", "workspace"],
-        cwd=folder, env=_environment(folder), capture_output=True, text=True, check=False,
+        cwd=folder, env={**_environment(folder), **(environment or {})},
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     made = folder / "workspace" / project["name"]
