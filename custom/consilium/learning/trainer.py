@@ -20,7 +20,7 @@ from consilium.learning.ranks import Ranks
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, get_weights, set_weights
 from consilium.tasks import Task
-from consilium.tasks.base import to_regions
+from consilium.tasks.regions import to_regions
 
 MAX_GRADIENT_NORM = 12.0
 """Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi

@@ -19,8 +19,8 @@ from torch import Tensor
 from consilium.data.cached_case import CachedCase
 from consilium.data.geometry import Shape3D, Spacing3D
 from consilium.tasks import Region
-from consilium.tasks.base import to_regions
 from consilium.tasks.metrics import Scores, summarize
+from consilium.tasks.regions import to_regions
 
 REGION_COLORS = ("#ffb000", "#29c7ac", "#ff4f79")
 """By the place of the region; told apart by color-blind readers, and on gray."""

@@ -8,8 +8,8 @@ from consilium.errors import Cancelled
 from consilium.learning.evaluator import evaluate
 from consilium.learning.predictor import Predictor
 from consilium.learning.weights import get_weights
-from consilium.tasks.base import to_regions
 from consilium.tasks.brain_tumor import BrainTumor
+from consilium.tasks.regions import to_regions
 
 from .tiny import CPU, LEARNING, cached_case
 
