@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,12 @@ from consilium.data.cache import source_key
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
 from consilium.data.files import write_atomically
+from consilium.data.intensity_bins import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import NativeCase, read_native
 from consilium.data.preprocessing import standardize
 from consilium.data.progress import Progress
 from consilium.errors import Cancelled
-
-INTENSITY_RANGE: Final = (-4.0, 6.0)
-"""Standard deviations from the mean of the brain; the first and last bin hold what lies beyond."""
-
-INTENSITY_BINS: Final = 50
 
 _VERSION = 1
 """Raised when the same files would give other numbers."""

@@ -15,8 +15,8 @@ from nvflare.app_common.model_desc import ModelDescriptor
 
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model, save_model
+from consilium.learning.network_weights import initial_weights
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import initial_weights
 from consilium.tasks import get_task
 
 

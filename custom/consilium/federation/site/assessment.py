@@ -14,10 +14,10 @@ import torch
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.data.split import split_patients
-from consilium.learning.device import available_cores
-from consilium.learning.participant import SiteSettings
+from consilium.learning.cores import available_cores
 from consilium.learning.quarantine import excess, left_out_by_code
 from consilium.learning.settings import LearningSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import suppress, too_few
 from consilium.report.readiness import Ability, Grid, Hardware, SiteReadiness
 

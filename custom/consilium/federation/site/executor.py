@@ -41,8 +41,8 @@ from consilium.federation.tasks import (
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.participant import Participant, prepare_site
 from consilium.learning.quarantine import examine_cases
+from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
-from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights, difference
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport

@@ -16,8 +16,9 @@ from nvflare.app_common.app_constant import AppConstants
 from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.tasks import TRAIN
-from consilium.learning.participant import SiteData, SiteSettings
+from consilium.learning.participant import SiteData
 from consilium.learning.quarantine import QUARANTINE_FILE
+from consilium.learning.site_settings import SiteSettings
 from consilium.report.site_status import Refusal, SiteStatus, read_site_status
 
 _KEPT_REFUSALS = 20

@@ -28,7 +28,7 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.federation.versions import component_versions
-from consilium.learning.weights import initial_weights
+from consilium.learning.network_weights import initial_weights
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
 from consilium.report.site_status import read_site_status
