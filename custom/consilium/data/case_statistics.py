@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from consilium.data.cache import source_key
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
 from consilium.data.files import write_atomically
-from consilium.data.intensity_bins import INTENSITY_BINS, INTENSITY_RANGE
+from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import NativeCase, read_native
-from consilium.data.preprocessing import standardize
 from consilium.data.progress import Progress
+from consilium.data.source_key import source_key
 from consilium.errors import Cancelled
 
 _VERSION = 1

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
-from consilium.data.geometry import Shape3D, Spacing3D
+from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.tasks import Region
 from consilium.tasks.metrics import Scores, summarize
 from consilium.tasks.regions import to_regions

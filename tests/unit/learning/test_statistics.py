@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.data.case_statistics import CaseStatistics
-from consilium.data.intensity_bins import INTENSITY_BINS
+from consilium.data.intensities import INTENSITY_BINS
 from consilium.data.labels import Tissue
 from consilium.errors import SiteRefusal
 from consilium.learning.features import task_features
