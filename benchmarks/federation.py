@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.report.records import FederationRecord
 from consilium.simulation.process import SimulatedJob

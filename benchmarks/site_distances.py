@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from consilium.data.case_statistics import INTENSITY_BINS, INTENSITY_RANGE, describe_cohort
+from consilium.data.case_statistics import describe_cohort
 from consilium.data.cohort import read_cohort
+from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.data.synthetic.writers import Layout

@@ -7,8 +7,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from consilium.learning.model_file import load_model
+from consilium.learning.network_weights import initial_weights
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import initial_weights
 from consilium.tasks import get_task
 
 from .studies import SMALL

@@ -15,10 +15,11 @@ import torch
 
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.model_file import load_model, save_model
-from consilium.learning.participant import Participant, SiteSettings, prepare_site
+from consilium.learning.network_weights import initial_weights
+from consilium.learning.participant import Participant, prepare_site
+from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings
-from consilium.learning.trainer import Schedule
-from consilium.learning.weights import initial_weights
+from consilium.learning.site_settings import SiteSettings
 from consilium.learning.worker_group import WorkerGroup
 from consilium.tasks import get_task
 from consilium.tasks.metrics import summarize

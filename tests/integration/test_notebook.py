@@ -20,7 +20,7 @@ import sys
 from nvflare.app_common.widgets.validation_json_generator import ValidationJsonGenerator
 from nvflare.app_common.workflows.cross_site_model_eval import CrossSiteModelEval
 
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe
 from consilium.simulation.environment import HospitalSimEnv
 

@@ -1,10 +1,9 @@
 """The preprocessing cache: each case is preprocessed once, whatever runs, stops or crashes in between."""
 
 import errno
-import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,20 +17,19 @@ from consilium.data.cached_case import (
     open_entry,
     write_entry,
 )
-from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode
+from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings, preprocess
 from consilium.data.progress import Progress
+from consilium.data.source_key import KEY_BYTES, source_key
 from consilium.errors import Cancelled, DataError
 
-__all__ = ["CachedCase", "CaseCache", "PreparedCohort", "source_key"]
+__all__ = ["CachedCase", "CaseCache", "PreparedCohort"]
 
 # Only what is named like an entry is ever removed, in case somebody points the cache at a folder in use.
-_KEY_BYTES = 20
-_KEY = re.compile(rf"[0-9a-f]{{{2 * _KEY_BYTES}}}")
+_KEY = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
 _PARTIAL = ".partial"
-_BLOCK_BYTES = 1 << 20
 _GIB = 1 << 30
 
 
@@ -206,52 +204,6 @@ class CaseCache:
             path for path in self._folder.iterdir() if _KEY.fullmatch(path.name) and path.name not in kept
         ]
         return {path: entry_bytes(path) for path in sorted(others, key=last_used)}
-
-
-def source_key(
-    case: Case, convention: LabelConvention | None, modalities: Sequence[str], made_by: tuple[object, ...]
-) -> str:
-    """Name what is made of a case: a hash of all that its content follows from.
-
-    Args:
-        case: The case.
-        convention: What its label's values mean.
-        modalities: The images that are used.
-        made_by: Versions and settings of what makes it.
-
-    Returns:
-        40 hexadecimal digits; another content of a file gives others.
-
-    Raises:
-        CaseError: A file can't be read.
-    """
-    parts: list[object] = [*made_by]
-    volumes = [case.images[name] for name in modalities]
-    if case.label is not None:
-        parts.append(convention and convention.value)
-        volumes.append(case.label)
-    try:
-        # One file holds all modalities in some layouts: read it once.
-        digests = {path: _digest(path) for path in dict.fromkeys(volume.path for volume in volumes)}
-    except PermissionError as error:
-        raise _unreadable(case, ProblemCode.PERMISSION_DENIED, error) from error
-    except OSError as error:
-        raise _unreadable(case, ProblemCode.UNREADABLE, error) from error
-    parts += [(digests[volume.path], volume.channel) for volume in volumes]
-    return hashlib.blake2b(repr(parts).encode(), digest_size=_KEY_BYTES).hexdigest()
-
-
-def _digest(path: Path) -> str:
-    """Hash of a file's content."""
-    digest = hashlib.blake2b(digest_size=_KEY_BYTES)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _unreadable(case: Case, code: ProblemCode, error: OSError) -> CaseError:
-    return CaseError(CaseProblem(case.id, code, f"{error.filename} can't be read: {error.strerror}."))
 
 
 def _stop_if(cancelled: Callable[[], bool]) -> None:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from consilium.data.cache import source_key
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
 from consilium.data.files import write_atomically
+from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import NativeCase, read_native
-from consilium.data.preprocessing import standardize
 from consilium.data.progress import Progress
+from consilium.data.source_key import source_key
 from consilium.errors import Cancelled
-
-INTENSITY_RANGE: Final = (-4.0, 6.0)
-"""Standard deviations from the mean of the brain; the first and last bin hold what lies beyond."""
-
-INTENSITY_BINS: Final = 50
 
 _VERSION = 1
 """Raised when the same files would give other numbers."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
-from consilium.data.geometry import Shape3D, Spacing3D, crop_slices, orientation_of, spacing_ras, to_ras
 from consilium.data.labels import LabelConvention
+from consilium.data.orientation import Shape3D, Spacing3D, crop_slices, orientation_of, spacing_ras, to_ras
 from consilium.data.reading import StoredVolume, pick_3d, read_nifti
 from consilium.errors import DataError
 

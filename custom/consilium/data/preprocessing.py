@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from consilium.data.case import Case
-from consilium.data.geometry import Geometry, Shape3D, Spacing3D
+from consilium.data.geometry import Geometry
+from consilium.data.intensities import standardize
 from consilium.data.labels import LabelConvention
 from consilium.data.native import read_native
+from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.data.resampling import resample, resample_label
 
 PREPROCESSING_VERSION: Final = 1
@@ -113,14 +115,6 @@ def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3
         for first, last, old, new in zip(start, stop, native, task, strict=True)
     )
     return x, y, z
-
-
-def standardize(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Bring a modality's nonzero voxels to zero mean and unit standard deviation: what the network sees."""
-    exact = values.astype(np.float64)
-    exact -= exact.mean()
-    exact /= exact.std()
-    return exact
 
 
 def _normalize(array: NDArray[Any]) -> NDArray[np.float32]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from consilium.errors import ConfigurationError
+from consilium.learning.cores import available_cores
 from consilium.learning.settings import ComputeSettings
 
 
@@ -100,10 +100,3 @@ def process_count(settings: ComputeSettings) -> int:
             "one; set `processes` in the site's privacy.json to 'auto'"
         )
     return settings.processes
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use; in a container that can be less than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,8 +13,9 @@ from consilium.learning.predictor import Predictor
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
-from consilium.tasks.base import to_regions
-from consilium.tasks.metrics import Scores, score_case
+from consilium.tasks.metrics import Scores
+from consilium.tasks.regions import to_regions
+from consilium.tasks.scoring import score_case
 
 
 def evaluate(

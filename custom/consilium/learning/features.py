@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.case_statistics import INTENSITY_BINS, INTENSITY_RANGE
+from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.tasks.base import Task
 
 Group = Literal["intensity", "scale", "volume", "absence", "spacing", "extent"]

@@ -6,58 +6,27 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
-from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
 from consilium.data.split import split_patients
 from consilium.errors import SiteRefusal
 from consilium.learning.device import process_count
 from consilium.learning.quarantine import admit_cases, left_out_by_code
+from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.single_process import SingleProcess
+from consilium.learning.site_settings import Role, SiteSettings
 from consilium.learning.small_counts import Count, list_counts, suppress, too_few
-from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights
 from consilium.learning.worker_group import WorkerGroup
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores
 
-Role = Literal["trains", "evaluates"]
-
 _logger = logging.getLogger(__name__)
-
-
-class SiteSettings(ComputeSettings):
-    """What the hospital decides: written in its own `local/` files, never in a job.
-
-    Relative paths start at the site's workspace.
-    """
-
-    dataset: Path = Field(description="Folder with the hospital's cases; it is only ever read.")
-    cache_dir: Path = Field(default=Path("cache"), description="Where preprocessed cases are kept.")
-    cache_gib: float | None = Field(default=None, gt=0, description="Limit of the cache; default: none.")
-    label_convention: LabelConvention | None = Field(
-        default=None, description="What label values mean here; default: found from names and values."
-    )
-    max_left_out: float = Field(
-        default=0.5,
-        ge=0,
-        le=1,
-        description="Share of the cases that may be left out; with more, the site refuses.",
-    )
-    role: Role = Field(
-        default="trains", description="A hospital that only evaluates judges with all its patients."
-    )
-    min_count: int = Field(
-        default=1, ge=1, description="Counts of patients below this, other than 0, never leave the site."
-    )
 
 
 @dataclass(frozen=True)

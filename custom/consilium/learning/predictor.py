@@ -9,8 +9,9 @@ from torch import Tensor
 
 from consilium.data.cache import CachedCase
 from consilium.learning.device import Device
+from consilium.learning.network_weights import set_weights
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import Weights, set_weights
+from consilium.learning.weights import Weights
 from consilium.tasks import Task
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from consilium.data.case import CaseProblem
 from consilium.data.checks import CheckedCohort, check_cohort
@@ -13,11 +13,9 @@ from consilium.data.cohort import read_cohort
 from consilium.data.files import write_atomically
 from consilium.data.progress import Progress
 from consilium.errors import DataError, SiteRefusal
+from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import list_counts, suppress
 from consilium.tasks.base import Task
-
-if TYPE_CHECKING:
-    from consilium.learning.participant import SiteSettings
 
 QUARANTINE_FILE: Final = "quarantine.json"
 """In the site's cache_dir: every case that is left out, by id, and why. It never leaves the site."""

@@ -10,8 +10,9 @@ from consilium.errors import TrainingError
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.round_memory import RoundMemory
+from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.trainer import Schedule, Trainer, TrainingResult
+from consilium.learning.trainer import Trainer
 from consilium.learning.weights import Weights
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores

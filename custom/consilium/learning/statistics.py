@@ -13,8 +13,8 @@ from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.errors import DataError
 from consilium.learning.features import AXES, Feature, task_features
-from consilium.learning.participant import SiteSettings
 from consilium.learning.quarantine import admit_cases, left_out_by_code
+from consilium.learning.site_settings import SiteSettings
 from consilium.tasks.base import Task
 
 Row = NDArray[np.float64]

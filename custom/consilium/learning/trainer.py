@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -14,60 +13,22 @@ from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
+from consilium.learning.network_weights import get_weights, set_weights
 from consilium.learning.optimizer_state import get_moments, set_moments
 from consilium.learning.patches import change_contrast, patch_loader
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_memory import MODEL, RoundMemory
+from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import Weights, get_weights, set_weights
+from consilium.learning.weights import Weights
 from consilium.tasks import Task
-from consilium.tasks.base import to_regions
+from consilium.tasks.regions import to_regions
 
 MAX_GRADIENT_NORM = 12.0
 """Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi
 10.1038/s41592-020-01008-z)."""
 
 _MOMENTS, _SCALER = "moments", "scaler"
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Where in the whole federation a round lies; the learning rate depends on nothing else.
-
-    Attributes:
-        round_index: The round, from 0.
-        rounds: How many rounds the federation trains.
-    """
-
-    round_index: int = 0
-    rounds: int = 1
-
-    def rate(self, settings: LearningSettings, step: int, steps: int) -> float:
-        """Return the learning rate at a step of this round: linear warm-up, then half a cosine to 1 %."""
-        progress = (self.round_index + (step + 1) / steps) / self.rounds
-        if progress < settings.warmup:
-            return settings.learning_rate * progress / settings.warmup
-        fall = (progress - settings.warmup) / (1 - settings.warmup)
-        return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0))))
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """What a round of local training gave.
-
-    Attributes:
-        weights: The network's weights after the last step.
-        loss: Mean loss over the steps.
-        steps: Optimizer steps made.
-        seconds: Wall time of the steps, with cutting the patches.
-        unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.
-    """
-
-    weights: Weights
-    loss: float
-    steps: int
-    seconds: float
-    unreadable: tuple[str, ...] = ()
 
 
 class Trainer:

@@ -6,48 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
-
-from consilium.errors import TrainingError
-from consilium.tasks import Task
 
 Weights = Mapping[str, NDArray[Any]]
-
-
-def get_weights(network: nn.Module) -> dict[str, NDArray[Any]]:
-    """Copy a network's weights and buffers to the CPU."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
-
-
-def set_weights(network: nn.Module, weights: Weights) -> None:
-    """Load weights into a network, which must have exactly these names and shapes.
-
-    Raises:
-        TrainingError: If names or shapes differ, or a value is not finite. Nothing is loaded then.
-    """
-    expected = network.state_dict()
-    problems = [f"missing {name}" for name in expected.keys() - weights.keys()]
-    problems += [f"unknown {name}" for name in weights.keys() - expected.keys()]
-    for name in expected.keys() & weights.keys():
-        if tuple(weights[name].shape) != tuple(expected[name].shape):
-            problems.append(f"{name} has shape {weights[name].shape}, not {tuple(expected[name].shape)}")
-        elif not np.isfinite(weights[name]).all():
-            problems.append(f"{name} is not finite")
-    if problems:
-        shown = "; ".join(sorted(problems)[:5])
-        raise TrainingError(f"the weights do not fit the network: {len(problems)} problem(s): {shown}")
-    network.load_state_dict({name: torch.as_tensor(np.asarray(weights[name])) for name in expected})
 
 
 def difference(new: Weights, old: Weights) -> dict[str, NDArray[Any]]:
     """Return `new - old`, name by name: what a site sends after training."""
     return {name: np.asarray(new[name] - old[name]) for name in old}
-
-
-def initial_weights(task: Task, network: str, seed: int) -> dict[str, NDArray[Any]]:
-    """Draw a network's first weights: the same for the same seed, whatever else the process has drawn."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return get_weights(task.build_network(network))

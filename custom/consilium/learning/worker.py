@@ -36,7 +36,8 @@ from consilium.learning.messages import (
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_memory import RoundMemory
-from consilium.learning.trainer import Schedule, Trainer
+from consilium.learning.rounds import Schedule
+from consilium.learning.trainer import Trainer
 from consilium.tasks import get_task
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
 from consilium.errors import Cancelled, TrainingError
-from consilium.learning.device import available_cores, device_name
+from consilium.learning.cores import available_cores
+from consilium.learning.device import device_name
 from consilium.learning.launcher import Processes
 from consilium.learning.messages import (
     CASES,
@@ -28,8 +29,8 @@ from consilium.learning.messages import (
     Trained,
 )
 from consilium.learning.model_file import load_model, save_model
+from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights
 from consilium.tasks.metrics import Scores
 

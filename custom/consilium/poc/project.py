@@ -12,8 +12,8 @@ import yaml
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import PROPERTY
-from consilium.learning.device import available_cores
-from consilium.learning.participant import SiteSettings
+from consilium.learning.cores import available_cores
+from consilium.learning.site_settings import SiteSettings
 
 _PORTS = {"fed_learn_port": 8002, "admin_port": 8003}
 """FLARE's defaults."""

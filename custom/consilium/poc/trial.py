@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.errors import ConfigurationError
-from consilium.learning.device import available_cores
+from consilium.learning.cores import available_cores
 from consilium.learning.model_file import LAST_MODEL
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc, is_completed

@@ -16,7 +16,7 @@ from nvflare.lighter.spec import Builder, Project, ProvisionContext
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.communication import COMM_CONFIG, communication
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (

@@ -22,7 +22,7 @@ from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.settings import PROPERTY
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.settings import Settings
 
 CLASS_PREFIX = "consilium."

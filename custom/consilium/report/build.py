@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from consilium.report.curves import DARK, LIGHT, draw_curves
 from consilium.report.page import render_page
-from consilium.report.pictures import PatientPicture
 from consilium.report.records import BaselineRecord, FederationRecord
 from consilium.report.summary import summarize_study
 from consilium.tasks.metrics import summarize
+
+if TYPE_CHECKING:
+    from consilium.report.pictures import PatientPicture
 
 REPORT_FILE = "report.json"
 """Name of the numbers in the report's folder."""

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from consilium.report.pictures import REGION_COLORS
+from consilium.report.colors import REGION_COLORS
 from consilium.report.study import StudyReport
 from consilium.report.summary import mean_scores
 

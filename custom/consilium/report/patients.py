@@ -9,9 +9,10 @@ from consilium.errors import DataError, SiteRefusal
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import load_model
-from consilium.learning.participant import SiteData, SiteSettings, prepare_site
+from consilium.learning.participant import SiteData, prepare_site
 from consilium.learning.predictor import Predictor
 from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.report.pictures import PatientPicture, pick_patient, render_patient
 from consilium.tasks import get_task
 

@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
-from consilium.data.geometry import Shape3D, Spacing3D
+from consilium.data.orientation import Shape3D, Spacing3D
+from consilium.report.colors import REGION_COLORS
 from consilium.tasks import Region
-from consilium.tasks.base import to_regions
 from consilium.tasks.metrics import Scores, summarize
-
-REGION_COLORS = ("#ffb000", "#29c7ac", "#ff4f79")
-"""By the place of the region; told apart by color-blind readers, and on gray."""
+from consilium.tasks.regions import to_regions
 
 _SHOWN = ("flair", "t1ce")
 _TITLES = {"flair": "FLAIR", "t1ce": "T1ce", "t1": "T1", "t2": "T2"}

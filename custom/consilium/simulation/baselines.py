@@ -13,10 +13,11 @@ from queue import Empty
 
 from consilium.data.cache import CachedCase
 from consilium.data.interrupts import interrupts_held_back
+from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import Participant, SiteData
+from consilium.learning.rounds import Schedule
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.trainer import Schedule
-from consilium.learning.weights import Weights, initial_weights
+from consilium.learning.weights import Weights
 from consilium.report.records import BaselineRecord
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize

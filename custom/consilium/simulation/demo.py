@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
-from consilium.learning.device import available_cores
+from consilium.learning.cores import available_cores
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.simulation.display import Display
 from consilium.simulation.study import Study

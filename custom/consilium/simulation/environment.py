@@ -16,7 +16,7 @@ from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.recipe.sim_env import SimEnv
 
 from consilium.errors import ConfigurationError, ConsiliumError
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.report.download import load_record
 from consilium.report.readiness import ReadinessRecord

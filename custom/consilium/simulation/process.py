@@ -13,7 +13,7 @@ from types import TracebackType
 import psutil
 from typing_extensions import Self
 
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.report.download import RECORD_FILES
 from consilium.report.progress import PROGRESS_FILE, describe_progress, read_progress
 from consilium.simulation.environment import SimulationError, failure_of, server_folder

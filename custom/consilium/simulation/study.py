@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from consilium.errors import ConfigurationError
-from consilium.learning.device import available_cores
+from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
-from consilium.learning.participant import SiteData, SiteSettings
+from consilium.learning.participant import SiteData
+from consilium.learning.site_settings import SiteSettings
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.report.build import build_report
 from consilium.report.patients import draw_patients, prepare_sites

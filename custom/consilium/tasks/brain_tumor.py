@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
-from monai.losses import DiceLoss
-from monai.networks.nets import SegResNet, UNet
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from consilium.data.labels import Tissue
 from consilium.errors import ConfigurationError
 from consilium.tasks.base import Region
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class BrainTumor:
@@ -20,6 +18,8 @@ class BrainTumor:
     Regions overlap (ET inside TC inside WT), so each output channel is a binary problem of its own with a
     sigmoid, in MONAI's order TC, WT, ET. The definitions are those of Menze et al. 2015, doi
     10.1109/TMI.2014.2377694.
+
+    What takes torch and MONAI stands in `brain_tumor_model`, which loads when a method first needs it.
     """
 
     name: ClassVar[str] = "brain_tumor"
@@ -37,68 +37,28 @@ class BrainTumor:
         Raises:
             ConfigurationError: If the task has no network of that name.
         """
+        from consilium.tasks import brain_tumor_model
+
         channels, regions = len(self.modalities), len(self.regions)
-        network: nn.Module
         if name == "unet_small":
-            # The first convolution already has stride 2, so nothing but the last layer works at full
-            # resolution: that is what makes it train on one CPU core. Instance norm keeps no statistics that
-            # could leak or drift.
-            network = UNet(
-                spatial_dims=3,
-                in_channels=channels,
-                out_channels=regions,
-                channels=(16, 32, 64, 128),
-                strides=(2, 2, 2),
-                num_res_units=0,
-                act="LEAKYRELU",
-                norm="INSTANCE",
-            )
-            return network
+            return brain_tumor_model.build_unet_small(channels, regions)
         if name == "segresnet":
-            # The architecture of Myronenko 2018, arXiv:1810.11654, with the sizes of MONAI's
-            # brats_mri_segmentation.
-            network = SegResNet(
-                spatial_dims=3,
-                init_filters=16,
-                in_channels=channels,
-                out_channels=regions,
-                blocks_down=(1, 2, 2, 4),
-                blocks_up=(1, 1, 1),
-                dropout_prob=0.2,
-            )
-            return network
+            return brain_tumor_model.build_segresnet(channels, regions)
         raise ConfigurationError(
             f"task {self.name!r} has no network {name!r}; known: {', '.join(self.networks)}"
         )
 
     def build_loss(self) -> nn.Module:
         """Build Dice plus binary cross-entropy, each region on its own."""
-        return _RegionLoss()
+        from consilium.tasks import brain_tumor_model
+
+        return brain_tumor_model.build_loss()
 
     def to_tissues(self, regions: Tensor) -> Tensor:
         """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8.
 
         Where the three disagree the inner region wins: what enhances is tumor, whatever WT says.
         """
-        core, whole, enhancing = regions
-        tissues = torch.zeros_like(core, dtype=torch.uint8)
-        tissues[whole] = int(Tissue.EDEMA)
-        tissues[core] = int(Tissue.NECROTIC_CORE)
-        tissues[enhancing] = int(Tissue.ENHANCING)
-        return tissues
+        from consilium.tasks import brain_tumor_model
 
-
-class _RegionLoss(nn.Module):
-    """Dice plus binary cross-entropy for overlapping regions.
-
-    MONAI's `DiceCELoss` takes the softmax over channels, which makes regions compete that lie in one another.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._dice = DiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
-        self._cross_entropy = nn.BCEWithLogitsLoss()
-
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        loss: Tensor = self._dice(logits, target) + self._cross_entropy(logits, target)
-        return loss
+        return brain_tumor_model.to_tissues(regions)

@@ -1,53 +1,16 @@
-"""How a segmentation is judged: Dice and HD95 per region, with the rules of BraTS for empty regions."""
+"""What a segmentation is judged by: Dice and HD95 per region, and their means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
-import torch
-from monai.metrics import compute_dice, compute_hausdorff_distance
-from torch import Tensor
-
-from consilium.tasks.base import Region
 
 HD95_WHEN_ONE_IS_EMPTY_MM = 374.0
 """Distance scored when only one of prediction and reference is empty: about the diagonal of a 240x240x155 mm
 volume, the value that BraTS uses since 2020."""
 
 Scores = dict[str, float]
-
-
-def score_case(
-    prediction: Tensor,
-    reference: Tensor,
-    regions: Sequence[Region],
-    *,
-    spacing_mm: Sequence[float],
-    distances: bool = True,
-) -> Scores:
-    """Score one case.
-
-    An empty reference counts: both empty is a perfect Dice of 1 and HD95 of 0, one empty is 0 and 374 mm.
-    MONAI's default leaves such cases out, which would let false enhancing tumor on a low-grade patient go
-    unpunished.
-
-    Args:
-        prediction: Booleans, `(R, X, Y, Z)`.
-        reference: Booleans, `(R, X, Y, Z)`.
-        regions: The R regions.
-        spacing_mm: Voxel size along X, Y, Z.
-        distances: Whether to compute HD95 as well (it costs more than the prediction on small volumes).
-
-    Returns:
-        `dice_<region>` and, with distances, `hd95_<region>` in mm.
-    """
-    dice = compute_dice(prediction[None].float(), reference[None].float(), ignore_empty=False)[0]
-    scores = {f"dice_{region.name}": float(value) for region, value in zip(regions, dice, strict=True)}
-    if distances:
-        for index, region in enumerate(regions):
-            scores[f"hd95_{region.name}"] = _hd95(prediction[index], reference[index], spacing_mm)
-    return scores
 
 
 def summarize(cases: Iterable[Mapping[str, float]]) -> Scores:
@@ -66,29 +29,3 @@ def summarize(cases: Iterable[Mapping[str, float]]) -> Scores:
         if values:
             means[score] = float(np.mean(values))
     return means
-
-
-def _hd95(prediction: Tensor, reference: Tensor, spacing_mm: Sequence[float]) -> float:
-    if not prediction.any() and not reference.any():
-        return 0.0
-    if not prediction.any() or not reference.any():
-        return HD95_WHEN_ONE_IS_EMPTY_MM
-    box = _bounding_box(prediction | reference)
-    distance = compute_hausdorff_distance(
-        prediction[box][None, None].float(),
-        reference[box][None, None].float(),
-        include_background=True,
-        percentile=95,
-        spacing=[float(size) for size in spacing_mm],
-    )
-    return float(distance)
-
-
-def _bounding_box(mask: Tensor) -> tuple[slice, ...]:
-    """Box around the mask with one voxel of margin: surfaces, and so distances, are the same inside it."""
-    box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        hits = torch.nonzero(mask.any(dim=others))
-        box.append(slice(max(int(hits.min()) - 1, 0), int(hits.max()) + 2))
-    return tuple(box)

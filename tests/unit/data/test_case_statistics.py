@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from consilium.data import case_statistics as module
-from consilium.data.case_statistics import INTENSITY_BINS, INTENSITY_RANGE, describe_case, describe_cohort
+from consilium.data.case_statistics import describe_case, describe_cohort
 from consilium.data.cohort import read_cohort
+from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.preprocessing import read_native
+from consilium.data.native import read_native
 from consilium.errors import Cancelled
 
 from .hospital import MODALITIES, head, label, one_case

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from consilium.errors import ConfigurationError
-from consilium.learning.device import Device, available_cores, open_device, process_count
+from consilium.learning.cores import available_cores
+from consilium.learning.device import Device, open_device, process_count
 from consilium.learning.settings import ComputeSettings
 
 

@@ -6,10 +6,10 @@ from torch import nn
 from consilium.data.resampling import resample
 from consilium.errors import Cancelled
 from consilium.learning.evaluator import evaluate
+from consilium.learning.network_weights import get_weights
 from consilium.learning.predictor import Predictor
-from consilium.learning.weights import get_weights
-from consilium.tasks.base import to_regions
 from consilium.tasks.brain_tumor import BrainTumor
+from consilium.tasks.regions import to_regions
 
 from .tiny import CPU, LEARNING, cached_case
 

@@ -3,9 +3,9 @@ import pytest
 from data.hospital import MODALITIES, Hospital
 
 from consilium.errors import Cancelled, DataError, SiteRefusal
+from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import Participant, prepare_site
-from consilium.learning.trainer import Schedule
-from consilium.learning.weights import initial_weights
+from consilium.learning.rounds import Schedule
 from consilium.tasks import get_task
 
 from .tiny import LEARNING, site

@@ -4,11 +4,12 @@ from data.hospital import Hospital
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.data.case_statistics import INTENSITY_BINS, CaseStatistics
+from consilium.data.case_statistics import CaseStatistics
+from consilium.data.intensities import INTENSITY_BINS
 from consilium.data.labels import Tissue
 from consilium.errors import SiteRefusal
 from consilium.learning.features import task_features
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.learning.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
 

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from consilium.errors import Cancelled, TrainingError
+from consilium.learning.network_weights import initial_weights
 from consilium.learning.round_memory import RoundMemory
-from consilium.learning.trainer import Schedule, Trainer
-from consilium.learning.weights import initial_weights
+from consilium.learning.rounds import Schedule
+from consilium.learning.trainer import Trainer
 
 from .tiny import CPU, LEARNING, TinyTask, cached_case
 

@@ -15,8 +15,8 @@ from consilium.data.case import Case
 from consilium.data.geometry import Geometry
 from consilium.data.preprocessing import PreprocessedCase
 from consilium.learning.device import Device
-from consilium.learning.participant import SiteSettings
 from consilium.learning.settings import LearningSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.tasks.brain_tumor import BrainTumor
 
 CPU = Device(torch.device("cpu"), None)

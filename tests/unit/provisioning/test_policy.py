@@ -8,7 +8,7 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 
 from consilium.data.labels import LabelConvention
 from consilium.federation.site.settings import read_site_settings
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.policy import allowed_classes, write_class_policy, write_site_policy
 
 

@@ -13,8 +13,8 @@ from consilium.data.geometry import Geometry
 from consilium.data.labels import Tissue
 from consilium.data.preprocessing import PreprocessedCase
 from consilium.report.pictures import pick_patient, render_patient
-from consilium.tasks.base import to_regions
 from consilium.tasks.brain_tumor import BrainTumor
+from consilium.tasks.regions import to_regions
 
 SHAPE = (44, 54, 20)  # 40 x 50 x 48 mm of head, and two voxels of air around it
 SPACING = (1.0, 1.0, 3.0)

@@ -6,7 +6,7 @@ from monai.transforms import ConvertToMultiChannelBasedOnBratsClassesd
 from consilium.data.labels import Tissue
 from consilium.errors import ConfigurationError
 from consilium.tasks import TASKS, get_task
-from consilium.tasks.base import to_regions
+from consilium.tasks.regions import to_regions
 
 TASK = get_task("brain_tumor")
 GLIOMA = (Tissue.BACKGROUND, Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING)

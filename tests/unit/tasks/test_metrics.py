@@ -4,7 +4,8 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from consilium.tasks import get_task
-from consilium.tasks.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, score_case, summarize
+from consilium.tasks.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, summarize
+from consilium.tasks.scoring import score_case
 
 REGIONS = get_task("brain_tumor").regions
 ISOTROPIC = (1.0, 1.0, 1.0)

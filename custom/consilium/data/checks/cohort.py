@@ -12,7 +12,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from consilium.data.cache import source_key
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.checks.case import CHECK_VERSION, check_case
 from consilium.data.checks.finding import CaseCheck, Finding
@@ -23,6 +22,7 @@ from consilium.data.files import write_atomically
 from consilium.data.interrupts import interrupts_held_back
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
+from consilium.data.source_key import source_key
 from consilium.errors import Cancelled
 
 _FOLDER = "findings"

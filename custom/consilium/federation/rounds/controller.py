@@ -120,14 +120,15 @@ class FederatedTraining(SiteController):
         folder = Path(self.get_run_dir())
         self._record = self._new_record()
         self._record.save(folder)
-        weights: Weights = self.load_model().params
         learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
         self._screening = Screening(self._limits, learning, self.rounds)
         try:
             self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
-            rounds_done, weights = self._resume(weights)
+            resumed = self._resume()
         except ConfigurationError as error:
             return self._give_up(str(error))
+        # A job that goes on needs no first weights, and the server then no torch and no MONAI to draw them.
+        rounds_done, weights = resumed or (0, self.load_model().params)
         started = (rounds_done > 0 or self._admit()) and self._prepare_sites()
         self._record.save(folder)
         if not started:
@@ -162,8 +163,8 @@ class FederatedTraining(SiteController):
             versions=component_versions(),
         )
 
-    def _resume(self, weights: Weights) -> tuple[int, Weights]:
-        """Go on where an interrupted job stopped; returns the rounds done and the weights after them.
+    def _resume(self) -> tuple[int, Weights] | None:
+        """Go on where an interrupted job stopped, if any; returns the rounds done and the weights after them.
 
         Raises:
             ConfigurationError: If this job names one that it can't or may not resume.
@@ -171,7 +172,7 @@ class FederatedTraining(SiteController):
         assert self._durable is not None  # made in run()
         resumed = self._durable.resume()
         if resumed is None:
-            return 0, weights
+            return None
         state, new = resumed.state, self._running_record()
         self._record = record = state.record.model_copy(
             update={"rounds_planned": new.rounds_planned, "settings": new.settings, "versions": new.versions}

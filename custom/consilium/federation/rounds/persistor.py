@@ -16,7 +16,6 @@ from nvflare.app_common.model_desc import ModelDescriptor
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model, save_model
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import initial_weights
 from consilium.tasks import get_task
 
 
@@ -38,6 +37,9 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
 
     def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
         """Build the network with freshly drawn weights, the same for the same seed."""
+        # Only a job that starts from the beginning needs torch and MONAI at the server, and only here.
+        from consilium.learning.network_weights import initial_weights
+
         settings = self._settings
         weights = initial_weights(get_task(settings.task), settings.network, settings.seed)
         return make_model_learnable(weights=weights, meta_props={"round": 0})

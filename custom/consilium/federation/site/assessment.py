@@ -9,15 +9,14 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 import psutil
-import torch
 
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.data.split import split_patients
-from consilium.learning.device import available_cores
-from consilium.learning.participant import SiteSettings
+from consilium.learning.cores import available_cores
 from consilium.learning.quarantine import excess, left_out_by_code
 from consilium.learning.settings import LearningSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import suppress, too_few
 from consilium.report.readiness import Ability, Grid, Hardware, SiteReadiness
 
@@ -81,17 +80,20 @@ def hardware(site: SiteSettings) -> Hardware:
     present = site.cache_dir
     while not present.exists():
         present = present.parent
-    gpus = (
-        []
-        if site.device == "cpu"
-        else [torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count())]
-    )
+    gpus = [] if site.device == "cpu" else _gpus_gib()
     return Hardware(
         cores=site.cpu_threads or available_cores(),
         memory_gib=round(psutil.virtual_memory().total / _GIB, 1),
-        gpus_gib=[round(gpu.total_memory / _GIB, 1) for gpu in gpus],
+        gpus_gib=gpus,
         free_disk_gib=round(shutil.disk_usage(present).free / _GIB, 1),
     )
+
+
+def _gpus_gib() -> list[float]:
+    import torch  # seconds to load: not for a job that only counts, nor for who only writes one
+
+    gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [round(gpu.total_memory / _GIB, 1) for gpu in gpus]
 
 
 def _grid(cases: Sequence[Case]) -> Grid:

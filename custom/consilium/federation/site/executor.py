@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nvflare.apis.analytix import AnalyticsDataType
 from nvflare.apis.dxo import DXO, DataKind
@@ -39,16 +39,18 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.federation.versions import component_versions, incompatibility
-from consilium.learning.participant import Participant, prepare_site
 from consilium.learning.quarantine import examine_cases
 from consilium.learning.round_memory import RoundMemory
+from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
-from consilium.learning.trainer import Schedule, TrainingResult
 from consilium.learning.weights import Weights, difference
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize
+
+if TYPE_CHECKING:
+    from consilium.learning.participant import Participant
 
 _STATE_AFTER = {CHECK: "checked", PREPARE: "ready"}
 
@@ -86,6 +88,10 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         """Open the site's journal of the job; let go of data and weights when the job ends."""
         if event_type == EventType.START_RUN:
             self._journal.begin(fl_ctx)
+            # Torch and MONAI take seconds to load. Here the server loads them at the same time, to draw the
+            # first weights; in the first task it would wait for this site. They don't load with this module,
+            # which commands that write and describe jobs import as well.
+            import consilium.learning.participant  # noqa: F401
         elif event_type == EventType.END_RUN:
             self._journal.end()
             if self._participant is not None:
@@ -222,6 +228,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
         """Prepare the site's data at the first task of the job; every later one finds it ready."""
         if self._participant is None:
+            from consilium.learning.participant import Participant, prepare_site
+
             site = read_site_settings(fl_ctx)
             data = prepare_site(
                 site,

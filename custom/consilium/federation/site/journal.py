@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nvflare.apis.fl_constant import FLContextKey, WorkspaceConstants
 from nvflare.apis.fl_context import FLContext
@@ -16,9 +17,12 @@ from nvflare.app_common.app_constant import AppConstants
 from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.tasks import TRAIN
-from consilium.learning.participant import SiteData, SiteSettings
 from consilium.learning.quarantine import QUARANTINE_FILE
+from consilium.learning.site_settings import SiteSettings
 from consilium.report.site_status import Refusal, SiteStatus, read_site_status
+
+if TYPE_CHECKING:
+    from consilium.learning.participant import SiteData
 
 _KEPT_REFUSALS = 20
 

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
+from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings
-from consilium.learning.trainer import Schedule
 from consilium.learning.weights import Weights
 from consilium.report.records import SiteReport
 from consilium.settings import Settings

@@ -10,9 +10,9 @@ from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.errors import DataError
 from consilium.federation.site.assessment import judge_ability
-from consilium.learning.participant import SiteSettings
 from consilium.learning.quarantine import left_out_by_code
 from consilium.learning.settings import LearningSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import list_counts
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.folder import default_state

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from consilium.data.cohort import Cohort
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.estimate import GIB, disk_need
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob

@@ -11,8 +11,8 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 
 from consilium.learning.device import process_count
-from consilium.learning.participant import SiteSettings
 from consilium.learning.settings import LearningSettings
+from consilium.learning.site_settings import SiteSettings
 
 
 @dataclass(frozen=True)

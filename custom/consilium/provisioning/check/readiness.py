@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consilium.data.progress import Progress
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.credentials import check_credentials
 from consilium.provisioning.check.dataset import CASES, LABELS, check_dataset
 from consilium.provisioning.check.disk import check_disk

@@ -19,7 +19,7 @@ from nvflare.security.security import COMMAND_CATEGORIES
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import parse_site_settings, scope_properties
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit

@@ -14,7 +14,6 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, DataError, SiteRefusal, TrainingError
-from consilium.federation.site import executor as module
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     CHECK,
@@ -30,7 +29,8 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.federation.versions import component_versions
-from consilium.learning.weights import initial_weights
+from consilium.learning import participant
+from consilium.learning.network_weights import initial_weights
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
 from consilium.report.site_status import read_site_status
@@ -260,9 +260,9 @@ def test_validation_has_distances_and_trains_nothing(executor, engine, tmp_path)
 
 def test_data_is_prepared_once_a_job(executor, engine, tmp_path, monkeypatch):
     calls = []
-    prepare = module.prepare_site
+    prepare = participant.prepare_site
     monkeypatch.setattr(
-        module, "prepare_site", lambda *args, **options: calls.append(1) or prepare(*args, **options)
+        participant, "prepare_site", lambda *args, **options: calls.append(1) or prepare(*args, **options)
     )
     at_site(engine, site(tmp_path, ["P1"]))
     for task in (TRAIN, VALIDATE, VALIDATE):
@@ -293,7 +293,7 @@ def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
         raise error
 
     at_site(engine, site(tmp_path, []))
-    monkeypatch.setattr(module, "prepare_site", fail)
+    monkeypatch.setattr(participant, "prepare_site", fail)
     with caplog.at_level(logging.INFO):
         reply = execute(executor, engine, task)
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION

@@ -16,7 +16,7 @@ from nvflare.lighter.prov_utils import prepare_builders
 from nvflare.lighter.provision import prepare_project
 from nvflare.lighter.provisioner import Provisioner
 
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.policy import write_site_policy
 

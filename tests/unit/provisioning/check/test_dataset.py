@@ -2,8 +2,8 @@ import pytest
 from data.hospital import Hospital
 
 from consilium.data.labels import LabelConvention
-from consilium.learning.participant import SiteSettings
 from consilium.learning.quarantine import examine_cases
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.dataset import check_dataset
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.folder import check_folder, default_state

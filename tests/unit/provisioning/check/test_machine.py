@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from consilium.data.cohort import read_cohort
-from consilium.learning.participant import SiteSettings
+from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check import disk, gpu, machine
 from consilium.provisioning.check.disk import check_disk
 from consilium.provisioning.check.finding import Status

@@ -1,0 +1,37 @@
+"""Axes, voxel sizes and crops of a volume as its file stores it."""
+
+from typing import Any, cast
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import voxel_sizes
+from numpy.typing import NDArray
+
+Shape3D = tuple[int, int, int]
+Spacing3D = tuple[float, float, float]
+
+
+def crop_slices(start: Shape3D, stop: Shape3D) -> tuple[slice, slice, slice]:
+    """The crop as an index."""
+    x, y, z = (slice(first, last) for first, last in zip(start, stop, strict=True))
+    return x, y, z
+
+
+def orientation_of(affine: NDArray[np.float64]) -> str:
+    """Axis codes of an affine, for example `LPS`; an oblique one counts as its closest right-angled one."""
+    return "".join(nib.aff2axcodes(affine))
+
+
+def to_ras(array: NDArray[Any], orientation: str) -> NDArray[Any]:
+    """Turn and flip a file's array to the closest RAS axes, without copying."""
+    axes = nib.orientations.axcodes2ornt(orientation)
+    return cast(NDArray[Any], nib.orientations.apply_orientation(array, axes))
+
+
+def spacing_ras(affine: NDArray[np.float64]) -> Spacing3D:
+    """Voxel size in mm along the closest R, A and S axes."""
+    axes = nib.io_orientation(affine)[:, 0].astype(int)
+    spacing = np.empty(3)
+    spacing[axes] = voxel_sizes(affine)
+    x, y, z = spacing.tolist()
+    return x, y, z

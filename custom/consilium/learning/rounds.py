@@ -1,0 +1,49 @@
+"""A round of local training: where it lies in the federation, and what it gave."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Where in the whole federation a round lies; the learning rate depends on nothing else.
+
+    Attributes:
+        round_index: The round, from 0.
+        rounds: How many rounds the federation trains.
+    """
+
+    round_index: int = 0
+    rounds: int = 1
+
+    def rate(self, settings: LearningSettings, step: int, steps: int) -> float:
+        """Return the learning rate at a step of this round: linear warm-up, then half a cosine to 1 %."""
+        progress = (self.round_index + (step + 1) / steps) / self.rounds
+        if progress < settings.warmup:
+            return settings.learning_rate * progress / settings.warmup
+        fall = (progress - settings.warmup) / (1 - settings.warmup)
+        return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0))))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What a round of local training gave.
+
+    Attributes:
+        weights: The network's weights after the last step.
+        loss: Mean loss over the steps.
+        steps: Optimizer steps made.
+        seconds: Wall time of the steps, with cutting the patches.
+        unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.
+    """
+
+    weights: Weights
+    loss: float
+    steps: int
+    seconds: float
+    unreadable: tuple[str, ...] = ()

@@ -1,0 +1,74 @@
+"""Networks, loss and label maps of brain tumor segmentation: all of it that takes torch and MONAI."""
+
+from __future__ import annotations
+
+import torch
+from monai.losses import DiceLoss
+from monai.networks.nets import SegResNet, UNet
+from torch import Tensor, nn
+
+from consilium.data.labels import Tissue
+
+
+def build_unet_small(channels: int, regions: int) -> nn.Module:
+    """Build a U-Net that one CPU core trains.
+
+    The first convolution already has stride 2, so nothing but the last layer works at full resolution.
+    Instance norm keeps no statistics that could leak or drift.
+    """
+    network: nn.Module = UNet(
+        spatial_dims=3,
+        in_channels=channels,
+        out_channels=regions,
+        channels=(16, 32, 64, 128),
+        strides=(2, 2, 2),
+        num_res_units=0,
+        act="LEAKYRELU",
+        norm="INSTANCE",
+    )
+    return network
+
+
+def build_segresnet(channels: int, regions: int) -> nn.Module:
+    """Build the network of Myronenko 2018, arXiv:1810.11654, sized as in MONAI's brats_mri_segmentation."""
+    network: nn.Module = SegResNet(
+        spatial_dims=3,
+        init_filters=16,
+        in_channels=channels,
+        out_channels=regions,
+        blocks_down=(1, 2, 2, 4),
+        blocks_up=(1, 1, 1),
+        dropout_prob=0.2,
+    )
+    return network
+
+
+def build_loss() -> nn.Module:
+    """Build Dice plus binary cross-entropy, each region on its own."""
+    return _RegionLoss()
+
+
+def to_tissues(regions: Tensor) -> Tensor:
+    """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8."""
+    core, whole, enhancing = regions
+    tissues = torch.zeros_like(core, dtype=torch.uint8)
+    tissues[whole] = int(Tissue.EDEMA)
+    tissues[core] = int(Tissue.NECROTIC_CORE)
+    tissues[enhancing] = int(Tissue.ENHANCING)
+    return tissues
+
+
+class _RegionLoss(nn.Module):
+    """Dice plus binary cross-entropy for overlapping regions.
+
+    MONAI's `DiceCELoss` takes the softmax over channels, which makes regions compete that lie in one another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = DiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        self._cross_entropy = nn.BCEWithLogitsLoss()
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        loss: Tensor = self._dice(logits, target) + self._cross_entropy(logits, target)
+        return loss
