@@ -23,6 +23,7 @@ from consilium.provisioning.policy import (
     SiteFilter,
     SiteKind,
     authorization_policy,
+    server_connections,
     site_resources,
     write_json,
     write_site_policy,
@@ -95,6 +96,8 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         server = project.get_server()
         self._write_policy(server, ctx, kind="server", stream_logs=False, metrics=self._metrics)
         _tell_storage(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
+        # Not as a default: `nvflare deploy prepare` adds its own settings to this file, and knows no other.
+        write_json(Path(ctx.get_local_dir(server)) / ProvFileName.COMM_CONFIG, server_connections())
         for client in project.get_clients():
             stream_logs = client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
             self._write_policy(client, ctx, kind="client", stream_logs=stream_logs)

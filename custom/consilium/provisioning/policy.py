@@ -12,6 +12,8 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
+from nvflare.fuel.f3.comm_config import VarName
+from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS
 from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
@@ -35,6 +37,12 @@ SCOPE = "hospital"
 SiteKind = Literal["server", "client"]
 
 _REPORTER = "nvflare.fuel_opt.statsd.statsd_reporter.StatsDReporter"
+
+_CONNECTIONS = 1000
+"""Each takes a thread of the server's for as long as it lasts. A hospital has two while a job runs."""
+
+_MESSAGE_BUFFER_BYTES = 128 * 1024
+"""What FLARE sets aside for every message that is on its way, however short it is."""
 
 _RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "get_job_log", "view", "operate")
 
@@ -144,6 +152,19 @@ def site_resources(
     if metrics is not None:
         resources["components"].append(metrics_reporter(metrics))
     return resources
+
+
+def server_connections() -> dict[str, Any]:
+    """Return FLARE's settings of a server's connections, for a consortium of more than 49 hospitals.
+
+    FLARE serves 100 connections and lets the others wait, so that neither the hundred and first comes through
+    nor a user who logs in; and it sets 1 MiB aside for every answer that a hospital has not acknowledged yet.
+    """
+    return {
+        # Settings of gRPC take the place of all that FLARE has, which allow messages of any length.
+        "grpc": {"max_workers": _CONNECTIONS, "options": [list(option) for option in GRPC_DEFAULT_OPTIONS]},
+        VarName.STREAMING_CHUNK_SIZE: _MESSAGE_BUFFER_BYTES,
+    }
 
 
 def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from nvflare.apis.workspace import Workspace
+from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS
+from nvflare.fuel.f3.streaming.stream_const import STREAM_CHUNK_SIZE, STREAM_WINDOW_SIZE
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 from nvflare.lighter.prov_utils import prepare_builders
@@ -89,6 +91,18 @@ def test_the_server_keeps_jobs_and_snapshots_where_its_start_script_says(kits):
     script = (kit / "startup" / "sub_start.sh").read_text()
     assert script.index('WORKSPACE="$SOURCE_WORKSPACE"') < script.index(f"export {SERVER_STORAGE}=")
     assert script.index(f"export {SERVER_STORAGE}=") < script.index("exec python3")
+
+
+def test_the_server_serves_more_connections_than_flare_s_hundred_and_messages_as_long_as_before(kits):
+    """A hospital has two while a job runs."""
+    settings = read(kits / SERVER / "local" / "comm_config.json")
+    assert settings["grpc"]["max_workers"] >= 2 * 100
+    options = [tuple(option) for option in settings["grpc"]["options"]]
+    assert options == GRPC_DEFAULT_OPTIONS
+    assert settings["streaming_chunk_size"] < STREAM_CHUNK_SIZE
+    # FLARE holds at most 1024 of them that came out of order.
+    assert STREAM_WINDOW_SIZE / settings["streaming_chunk_size"] < 1024
+    assert not (kits / "north" / "local" / "comm_config.json").exists()
 
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
