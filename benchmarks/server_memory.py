@@ -46,8 +46,8 @@ ENTERING = 16
 
 SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 10.0
 SYNC_SECONDS = {"runner_sync_timeout": 60.0, "max_runner_sync_timeout": 600.0}
-"""How long a hospital's process waits for the server's, which shares the cores with it here. After FLARE's two
-seconds it asks again; where all do, before the server comes to answer, it never comes to the end of them."""
+"""How long a hospital's process waits for the server's, with which it shares the cores here. By default it
+asks again after two seconds; where all do, before the server comes to answer, it never catches up."""
 
 PROCESSES = {"runner_process": "the job's process", "server_train": "the lasting process"}
 """FLARE's modules that the server runs, and what they are called here."""
