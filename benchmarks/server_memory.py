@@ -1,13 +1,17 @@
 """How much memory the server takes with 64 sites, against 2.
 
 The sites are light: they train nothing, but send what a trained site would, a full update in every round.
+
 First the controller with its aggregation alone, in a process of its own, with updates that arrive one by one:
-this is what the package adds to FLARE. With `--simulator`, then the whole server in FLARE's simulator, where
-the updates arrive all at once, and where one process holds both ends of all connections.
+this is what the package adds to FLARE. With `--federation`, then a provisioned server, started with its kit's
+script, and hospitals with their own certificates, whose ends of the connections are in other processes. All
+updates arrive at once there. Its two processes are measured: the one that lasts, and the one of the job.
 
-Peaks are asked of the operating system (`VmHWM`).
+Peaks are the operating system's (`VmHWM`: resident memory, with what is shared counted whole). 64 light
+hospitals take another 7 GiB, and share the cores with the server that they ask; a run takes about 3 minutes.
 
-    python benchmarks/server_memory.py [--network NAME] [--sites NUMBER] [--simulator]
+    python benchmarks/server_memory.py
+    python benchmarks/server_memory.py --network unet_small --federation
 """
 
 from __future__ import annotations
@@ -16,56 +20,58 @@ import argparse
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
-from nvflare.apis.executor import Executor
-from nvflare.apis.fl_context import FLContext
-from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
-from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from light_sites import STEPS, ForkLauncher, LightSite, answer, serve, start_client
 
 HERE = Path(__file__).resolve()
-FEW, ROUNDS, STEPS, CASES = 2, 3, 1, 10
-SECONDS_BETWEEN_LOOKS = 0.2
+REPOSITORY = HERE.parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+FEW, ROUNDS = 2, 3
+ENTERING = 16
+"""Hospitals that are started at a time."""
+
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 10.0
+SYNC_SECONDS = {"runner_sync_timeout": 60.0, "max_runner_sync_timeout": 600.0}
+"""How long a hospital's process waits for the server's, with which it shares the cores here. By default it
+asks again after two seconds; where all do, before the server comes to answer, it never catches up."""
+
+PROCESSES = {"runner_process": "the job's process", "server_train": "the lasting process"}
+"""FLARE's modules that the server runs, and what they are called here."""
 
 
-def answer(site: str, task: str, model: FLModel) -> Shareable:
-    """Answer a task as a site would; an update is random, and as long as every other."""
-    trains = task == "train"
-    report = {"role": "trains", "train_cases": CASES, "validation_cases": 2, "steps": STEPS if trains else 0}
-    random = np.random.default_rng([model.current_round, *site.encode()])
-    update = {
-        name: 1e-3 * random.standard_normal(value.shape, dtype=np.float32)
-        for name, value in (model.params or {}).items()
-        if trains
-    }
-    return FLModelUtils.to_shareable(
-        FLModel(
-            params_type=ParamsType.DIFF if trains else None,
-            params=update or None,
-            metrics={"validation_cases": 2.0, **({"dice": 0.5} if model.params else {})},
-            current_round=model.current_round,
-            meta={"consilium.report": report},
-        )
-    )
+@dataclass
+class Peak:
+    """What a process took at most.
 
+    Attributes:
+        mib: Of resident memory.
+        threads: Seen at once.
+    """
 
-class LightSite(Executor):
-    """A light site in the simulator."""
+    mib: float = 0.0
+    threads: int = 0
 
-    def execute(
-        self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
-    ) -> Shareable:
-        """Carry out a task at once."""
-        return answer(fl_ctx.get_identity_name(), task_name, FLModelUtils.from_shareable(shareable))
+    def note(self, process: psutil.Process) -> None:
+        """Look at a process, which may have ended."""
+        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
+            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+            values = dict(line.split(":", 1) for line in lines if ":" in line)
+            self.mib = max(self.mib, int(values["VmHWM"].split()[0]) / 1024)
+            self.threads = max(self.threads, int(values["Threads"]))
 
 
 def settings(network: str, sites: int, rule: str) -> dict[str, Any]:
@@ -81,7 +87,6 @@ def settings(network: str, sites: int, rule: str) -> dict[str, Any]:
 
 def control(network: str, sites: int, rule: str, folder: Path) -> None:
     """Run the controller in this process, and its sites one after the other."""
-    sys.path.insert(0, str(HERE.parents[1]))
     from tests.unit.federation.flare import Engine
     from tests.unit.federation.rehearsal import Rehearsal
 
@@ -98,71 +103,178 @@ def control(network: str, sites: int, rule: str, folder: Path) -> None:
     controller.control_flow(Signal(), engine.context)
 
 
-def simulate(network: str, sites: int, rule: str, folder: Path) -> None:
-    """Run the job in FLARE's simulator."""
-    from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
+def measure_controller(network: str, sites: int, rule: str, folder: Path, until: float) -> dict[str, Peak]:
+    """Run the controller in a process of its own; returns its peak."""
+    peak = Peak()
+    with process(
+        "controller", folder, "--network", network, "--sites", str(sites), "--rule", rule
+    ) as running:
+        while running.poll() is None:
+            peak.note(running)
+            pause(until)
+    check_record(folder, sites)
+    return {"controller": peak}
 
-    from consilium.provisioning.policy import allowed_classes
+
+def measure_federation(network: str, sites: int, rule: str, folder: Path, until: float) -> dict[str, Peak]:
+    """Run the job at a provisioned server; returns the peaks of its processes."""
+    from tests.integration.security.federation import (
+        LEAD,
+        SERVER_NAME,
+        SITES,
+        Federation,
+        free_port,
+        provision,
+    )
+    from tests.integration.security.network import Network
+
+    names = [f"site-{index:03d}" for index in range(sites)]
+
+    def enroll(project: dict[str, Any]) -> None:
+        kept = [one for one in project["participants"] if one["type"] != "client"]
+        hospital = {"type": "client", "org": "hospital", "consilium": {"dataset": "/data"}}
+        project["participants"] = [*kept, *({**hospital, "name": name} for name in names)]
+        del project["studies"]
+
+    say(f"{sites} sites: making the kits")
+    port = free_port()
+    kits, _ = provision(folder / "project", dict.fromkeys(SITES, folder), "127.0.0.1", port, enroll)
+    for name in (SERVER_NAME, *names):
+        lighten(kits[name] / "local", is_server=name == SERVER_NAME)
+    job = light_job(network, sites, rule, folder)
+    federation = Federation(kits, Network(names, port, isolated=False), folder)
+    server, door = kits[SERVER_NAME], folder / "door"
+    peaks = {name: Peak() for name in PROCESSES.values()}
+
+    def wait_for(condition: Callable[[], Any], what: Callable[[], str]) -> None:
+        said = 0.0
+        while not condition():
+            for module, name in PROCESSES.items():
+                for one in processes_running(module, server):
+                    peaks[name].note(one)
+            if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+                said = time.monotonic()
+                say(f"{sites} sites: {what()}; {describe(peaks)}")
+            pause(until)
+
+    try:
+        federation.start(SERVER_NAME)
+        wait_for(lambda: "Server started" in federation.log_of(SERVER_NAME), lambda: "the server starts")
+        with process("sites", folder), federation.session(LEAD) as session:
+            wait_for(door.exists, lambda: "the hospitals are being prepared")
+            for first in range(0, sites, ENTERING):
+                group = names[first : first + ENTERING]
+                for name in group:
+                    start_client(str(door), kits[name], name)
+                wait_for(
+                    lambda group=group: set(group) <= federation.connected(session),
+                    lambda first=first: f"{first} are connected",
+                )
+            job_id = session.submit_job(str(job))
+            wait_for(
+                lambda: str(session.get_job_meta(job_id).get("status")).startswith("FINISHED"),
+                lambda: standing(server / job_id / "progress.json"),
+            )
+            session.download_job_result(job_id, str(folder / "result"))
+    finally:
+        federation.stop()
+    check_record(folder / "result", sites)
+    return peaks
+
+
+def lighten(local: Path, *, is_server: bool) -> None:
+    """Let a kit run light sites: their class is allowed, and a hospital's jobs are forked."""
+    resources = json.loads((local / "resources.json.default").read_text())
+    resources["class_allow_list"].append(f"{LightSite.__module__}.")
+    if not is_server:
+        launchers = [one for one in resources["components"] if one["id"] == "process_launcher"]
+        launchers[0]["path"] = f"{ForkLauncher.__module__}.{ForkLauncher.__name__}"
+    (local / "resources.json").write_text(json.dumps(resources))
+
+
+def light_job(network: str, sites: int, rule: str, folder: Path) -> Path:
+    """Export the main job, with light sites in the place of its executor."""
     from consilium.recipes.catalog import build_recipe, export_job
 
     job = export_job(build_recipe("brain_tumor_fedavg", settings(network, sites, rule)), folder / "job")
-    config = job / "app/config/config_fed_client.json"
-    client = json.loads(config.read_text())
-    (executor,) = client["executors"]
-    executor["executor"] = {"path": f"{HERE.stem}.{LightSite.__name__}", "args": {}}
-    config.write_text(json.dumps(client))
-    local = folder / "simulation/local"
-    local.mkdir(parents=True)
-    allowed = [*allowed_classes(), f"{HERE.stem}."]
-    (local / "resources.json").write_text(json.dumps({"format_version": 2, "class_allow_list": allowed}))
-    runner = SimulatorRunner(
-        job_folder=str(job),
-        workspace=str(folder / "simulation"),
-        clients=",".join(f"site-{index}" for index in range(sites)),
-        threads=sites,
-    )
-    sys.exit(runner.run())
+    path = job / "app/config/config_fed_client.json"
+    config = json.loads(path.read_text())
+    (executor,) = config["executors"]
+    executor["executor"] = {"path": f"{LightSite.__module__}.{LightSite.__name__}", "args": {}}
+    config.update(SYNC_SECONDS)
+    path.write_text(json.dumps(config))
+    return job
 
 
-def measure(how: str, network: str, sites: int, rule: str) -> float:
-    """Run the job with that many sites in a process of its own; returns the server's peak memory in MiB."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        command = [sys.executable, str(HERE), "--as", how, "--network", network, "--sites", str(sites)]
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "PYTHONWARNINGS": "ignore"}
-        peak = 0.0
-        with (folder / "log").open("w") as log:
-            process = psutil.Popen(
-                [*command, "--rule", rule, "--folder", name],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-            )
-            while process.poll() is None:
-                peak = max(peak, server_peak(process))
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-        (path,) = folder.rglob("federation.json")
-        record = json.loads(path.read_text())
-        trained = [sum(one["weight"] > 0 for one in done["sites"].values()) for done in record["rounds"]]
-        if record["status"] != "finished" or trained != [sites] * ROUNDS:
-            raise SystemExit(f"{sites} sites: {record['status']}, {record['reason']}, trained: {trained}")
-        return peak
-
-
-def server_peak(process: psutil.Process) -> float:
-    """Return the peak in MiB of the process that is the server: the one with most threads."""
-    busiest, peak = 0, 0.0
-    for one in [process, *process.children(recursive=True)]:
+@contextmanager
+def process(role: str, folder: Path, *words: str) -> Iterator[psutil.Popen]:
+    """Run this script in another role, and end it with the block; what it prints goes to a file."""
+    command = [sys.executable, str(HERE), "--as", role, "--folder", str(folder), *words]
+    with (folder / f"{role}.log").open("w") as log:
+        running = psutil.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment())
         try:
-            if "simulator_worker" in " ".join(one.cmdline()):
-                continue
-            lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
-            values = dict(line.split(":", 1) for line in lines if ":" in line)
-            if int(values["Threads"]) >= busiest and "VmHWM" in values:
-                busiest, peak = int(values["Threads"]), int(values["VmHWM"].split()[0]) / 1024
-        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-            continue
-    return peak
+            yield running
+        finally:
+            running.kill()
+            running.wait()
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of all processes: they find the light sites, and calculate in one thread."""
+    path = os.pathsep.join([str(HERE.parent), str(REPOSITORY / "custom")])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+
+
+def processes_running(module: str, folder: Path) -> Iterator[psutil.Process]:
+    """Yield the Python processes that run a module out of a folder."""
+    for one in psutil.process_iter(["cmdline"]):
+        words = one.info["cmdline"] or []
+        if any(word.endswith(f".{module}") for word in words) and str(folder) in words:
+            yield one
+
+
+def check_record(folder: Path, sites: int) -> None:
+    """Make sure that every site was in every round.
+
+    Raises:
+        SystemExit: If not.
+    """
+    (path,) = folder.rglob("federation.json")
+    record = json.loads(path.read_text())
+    trained = [sum(one["weight"] > 0 for one in done["sites"].values()) for done in record["rounds"]]
+    if record["status"] != "finished" or trained != [sites] * ROUNDS:
+        raise SystemExit(f"{sites} sites: {record['status']}, {record['reason']}, trained: {trained}")
+
+
+def standing(progress: Path) -> str:
+    """Say where the job stands."""
+    try:
+        read = json.loads(progress.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return "the job starts or ends"
+    waiting = sum(site["answer"] == "awaited" for site in read["sites"].values())
+    return f"{read['task']}, round {read['round']} of {read['rounds']}, {waiting} answers are awaited"
+
+
+def describe(peaks: dict[str, Peak]) -> str:
+    """Return peaks as one line."""
+    return ", ".join(f"{name} {peak.mib:.0f} MiB and {peak.threads} threads" for name, peak in peaks.items())
+
+
+def pause(until: float) -> None:
+    """Wait until it is time to look again.
+
+    Raises:
+        SystemExit: If the time is up.
+    """
+    if time.monotonic() > until:
+        raise SystemExit("it took too long; --minutes gives it more, and an idle machine makes it faster")
+    time.sleep(SECONDS_BETWEEN_LOOKS)
+
+
+def say(text: str) -> None:
+    """Tell on stderr how it goes."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -170,24 +282,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--network", default="segresnet")
-    parser.add_argument("--sites", type=int, default=64)
-    parser.add_argument("--simulator", action="store_true")
-    parser.add_argument("--as", dest="how", choices=("controller", "simulator"), help=argparse.SUPPRESS)
+    parser.add_argument("--network", default="segresnet", help="segresnet: 18 MiB an update; unet_small: 1.9")
+    parser.add_argument("--sites", type=int, default=64, help=f"to compare with {FEW}; default: 64")
+    parser.add_argument("--federation", action="store_true", help="measure a provisioned server as well")
+    parser.add_argument("--minutes", type=float, default=20, help="that one run may take; default: 20")
+    parser.add_argument("--as", dest="role", choices=("controller", "sites"), help=argparse.SUPPRESS)
     parser.add_argument("--rule", default="mean", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.how is not None:
-        run = control if options.how == "controller" else simulate
-        return run(options.network, options.sites, options.rule, options.folder)
-    kinds = [("controller", "mean"), ("controller", "median")]
-    for how, rule in [*kinds, *([("simulator", "mean")] if options.simulator else [])]:
-        few, many = (measure(how, options.network, sites, rule) for sites in (FEW, options.sites))
-        print(
-            f"{how}, {options.network}, {rule}: {FEW} sites {few:.0f} MiB, "
-            f"{options.sites} sites {many:.0f} MiB, ratio {many / few:.2f}",
-            flush=True,
-        )
+    if options.role == "sites":
+        return serve(str(options.folder / "door"))
+    if options.role == "controller":
+        return control(options.network, options.sites, options.rule, options.folder)
+    os.environ.update(environment())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # everything that was started ends with it
+    kinds = [(measure_controller, "mean"), (measure_controller, "median")]
+    for measure, rule in [*kinds, *([(measure_federation, "mean")] if options.federation else [])]:
+        found = []
+        for sites in (FEW, options.sites):
+            with tempfile.TemporaryDirectory() as name:
+                until = time.monotonic() + 60 * options.minutes
+                found.append(measure(options.network, sites, rule, Path(name), until))
+        few, many = found
+        for name, peak in many.items():
+            print(
+                f"{name}, {options.network}, {rule}: {FEW} sites {few[name].mib:.0f} MiB, "
+                f"{options.sites} sites {peak.mib:.0f} MiB, ratio {peak.mib / few[name].mib:.2f}; "
+                f"{few[name].threads} and {peak.threads} threads",
+                flush=True,
+            )
     return None
 
 

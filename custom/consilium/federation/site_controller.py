@@ -24,6 +24,7 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSING,
     announce,
 )
+from consilium.federation.server.message_threads import serve_at_once
 from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
 from consilium.federation.versions import component_versions
 
@@ -123,6 +124,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             return  # FLARE takes no site for every site
         question.meta = {**(question.meta or {}), VERSIONS_META: component_versions()}
         self._open, self._waiting = True, set(sites)
+        serve_at_once(len(sites))
         announce(self, TASK_ASKED, task=task, sites=sites, seconds=deadline_seconds)
         self.send_model(task_name=task, data=question, targets=sites, callback=self._receive)
         began = time.monotonic()

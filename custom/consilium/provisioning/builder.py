@@ -133,7 +133,8 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
                 "project file"
             ) from error
         write_json(local / WorkspaceConstants.DEFAULT_AUTHORIZATION_CONFIG, authorization_policy(kind))
-        write_json(local / COMM_CONFIG, communication())
+        # Not as a default: `nvflare deploy prepare` adds its own settings to this file, and knows no other.
+        write_json(local / COMM_CONFIG, communication(kind))
         if site.get_listening_host():
             ctx.warning(
                 f"{site.name}: FLARE writes its own {COMM_CONFIG} for a site with listening_host, without "

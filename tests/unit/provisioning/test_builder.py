@@ -11,6 +11,7 @@ import pytest
 import yaml
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.f3.comm_config import CommConfigurator
+from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 from nvflare.fuel.utils.config_service import ConfigService
@@ -107,6 +108,14 @@ def test_the_server_keeps_jobs_and_snapshots_where_its_start_script_says(kits):
     script = (kit / "startup" / "sub_start.sh").read_text()
     assert script.index('WORKSPACE="$SOURCE_WORKSPACE"') < script.index(f"export {SERVER_STORAGE}=")
     assert script.index(f"export {SERVER_STORAGE}=") < script.index("exec python3")
+
+
+def test_the_server_serves_more_connections_than_flare_s_hundred_and_messages_as_long_as_before(kits):
+    """A hospital has two while a job runs."""
+    settings = read(kits / SERVER / "local" / "comm_config.json")["grpc"]
+    assert settings["max_workers"] >= 2 * 100
+    assert [tuple(option) for option in settings["options"]] == GRPC_DEFAULT_OPTIONS
+    assert "grpc" not in read(kits / "north" / "local" / "comm_config.json")
 
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
