@@ -49,6 +49,13 @@ class OtherWeights(TwoWeights):
         self.learning = {**self.learning, "learning_rate": 0.5}
 
 
+class NoFirstWeights(TwoWeights):
+    """A persistor that must not be asked to draw weights."""
+
+    def load_model(self, fl_ctx):
+        raise AssertionError("a job that goes on asks for no first weights")
+
+
 @pytest.fixture(autouse=True)
 def place(monkeypatch):
     values = {CHECKPOINTS: {"folder": "kept", "keep": 2}}
@@ -261,3 +268,9 @@ def test_a_place_that_can_t_be_used_is_named(run, place):
     place["kep"] = 1
     with pytest.raises(ConfigurationError, match="keep"):
         CheckpointPlace.parse(place, source="local/resources.json")
+
+
+def test_a_job_that_goes_on_draws_no_first_weights(run):
+    interrupt(run, FIRST, TRAIN, 2)
+    record, _ = run(SECOND, resume=FIRST, persistor=NoFirstWeights)
+    assert record.status == "finished"
