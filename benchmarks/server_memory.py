@@ -26,13 +26,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 from nvflare.apis.signal import Signal
+from nvflare.fuel.flare_api.api_spec import NoConnection
 
 from light_sites import STEPS, ForkLauncher, LightSite, answer, serve, start_client
 
@@ -44,12 +45,13 @@ FEW, ROUNDS = 2, 3
 ENTERING = 16
 """Hospitals that are started at a time."""
 
-SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.2, 10.0
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LINES = 0.5, 10.0
 SYNC_SECONDS = {"runner_sync_timeout": 60.0, "max_runner_sync_timeout": 600.0}
 """How long a hospital's process waits for the server's, with which it shares the cores here. By default it
 asks again after two seconds; where all do, before the server comes to answer, it never catches up."""
 
-PROCESSES = {"runner_process": "the job's process", "server_train": "the lasting process"}
+JOB, LASTING = "the job's process", "the lasting process"
+PROCESSES = {"runner_process": JOB, "server_train": LASTING}
 """FLARE's modules that the server runs, and what they are called here."""
 
 
@@ -148,7 +150,7 @@ def measure_federation(network: str, sites: int, rule: str, folder: Path, until:
 
     def wait_for(condition: Callable[[], Any], what: Callable[[], str]) -> None:
         said = 0.0
-        while not condition():
+        while not held(condition):
             for module, name in PROCESSES.items():
                 for one in processes_running(module, server):
                     peaks[name].note(one)
@@ -160,7 +162,7 @@ def measure_federation(network: str, sites: int, rule: str, folder: Path, until:
     try:
         federation.start(SERVER_NAME)
         wait_for(lambda: "Server started" in federation.log_of(SERVER_NAME), lambda: "the server starts")
-        with process("sites", folder), federation.session(LEAD) as session:
+        with redirect_stdout(sys.stderr), process("sites", folder), federation.session(LEAD) as session:
             wait_for(door.exists, lambda: "the hospitals are being prepared")
             for first in range(0, sites, ENTERING):
                 group = names[first : first + ENTERING]
@@ -171,10 +173,14 @@ def measure_federation(network: str, sites: int, rule: str, folder: Path, until:
                     lambda first=first: f"{first} are connected",
                 )
             job_id = session.submit_job(str(job))
-            wait_for(
-                lambda: str(session.get_job_meta(job_id).get("status")).startswith("FINISHED"),
-                lambda: standing(server / job_id / "progress.json"),
-            )
+
+            def is_finished() -> bool:
+                if not peaks[JOB].mib or any(processes_running("runner_process", server)):
+                    return False
+                status = session.get_job_meta(job_id).get("status")
+                return str(status).startswith("FINISHED")
+
+            wait_for(is_finished, lambda: standing(server / job_id / "progress.json"))
             session.download_job_result(job_id, str(folder / "result"))
     finally:
         federation.stop()
@@ -215,7 +221,8 @@ def process(role: str, folder: Path, *words: str) -> Iterator[psutil.Popen]:
         try:
             yield running
         finally:
-            running.kill()
+            with suppress(psutil.NoSuchProcess):
+                running.kill()
             running.wait()
 
 
@@ -254,6 +261,14 @@ def standing(progress: Path) -> str:
         return "the job starts or ends"
     waiting = sum(site["answer"] == "awaited" for site in read["sites"].values())
     return f"{read['task']}, round {read['round']} of {read['rounds']}, {waiting} answers are awaited"
+
+
+def held(condition: Callable[[], Any]) -> bool:
+    """Return whether a condition holds; a server that is too busy to answer doesn't say so."""
+    try:
+        return bool(condition())
+    except NoConnection:
+        return False
 
 
 def describe(peaks: dict[str, Peak]) -> str:
