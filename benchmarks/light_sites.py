@@ -17,6 +17,7 @@ import shlex
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -166,6 +167,7 @@ def _become(order: dict[str, Any], connection: socket.socket) -> None:
         connection.sendall(f"{os.getpid()}\n".encode())
         if order["module"] == CLIENT:
             connection.close()
+            _keep_alive()
         sys.argv = [order["module"], *order["words"]]
         os.environ.update(order["environment"])
         random.seed()  # else all of them would draw the same
@@ -179,6 +181,15 @@ def _become(order: dict[str, Any], connection: socket.socket) -> None:
         with suppress(OSError):
             connection.sendall(f"{code or 0}\n".encode())
         os._exit(code or 0)
+
+
+def _keep_alive() -> None:
+    """Go on in a child, and in another one whenever it fails, as a kit's start script does."""
+    while child := os.fork():
+        _, status = os.waitpid(child, 0)
+        if status == 0:
+            os._exit(0)
+        time.sleep(1)
 
 
 def _ask(path: str, module: str, words: Sequence[str], environment: dict[str, str]) -> socket.socket:
