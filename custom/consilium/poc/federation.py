@@ -27,6 +27,7 @@ from consilium.report.job_status import NOBODY, JobStatus
 from consilium.report.progress import JobProgress, describe_progress, read_progress
 
 _PREPARE_SECONDS = 180.0
+_READY_SECONDS = 150
 _START_SECONDS = 180.0
 _STOP_SECONDS = 90.0
 _ANSWER_SECONDS = 180.0
@@ -95,7 +96,8 @@ class Poc:
         local.write(self._project_file)
         self.flare.run("poc", "prepare", "-i", str(self._project_file), "--force", timeout=_PREPARE_SECONDS)
         try:
-            self.flare.run("poc", "start", timeout=_START_SECONDS)
+            # FLARE's 30 s are too few where the processes' imports share two cores with other work.
+            self.flare.run("poc", "start", "--timeout", f"{_READY_SECONDS:d}", timeout=_START_SECONDS)
         except BaseException:
             self._end()
             raise
