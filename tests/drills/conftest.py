@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +23,6 @@ from integration.security.federation import (
     Federation,
     free_port,
     provision,
-    wait_until,
 )
 from integration.security.network import Network
 
@@ -39,7 +37,7 @@ _COHORT = CohortSpec(
 
 @pytest.fixture(scope="session")
 def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """The project of `provision/project.yml`, in which all three hospitals train."""
+    """The project of `provision/project.yml`, in which all three hospitals train; nobody runs yet."""
     root = tmp_path_factory.mktemp("drills")
     datasets = make_cohort(_COHORT, root / "archives").hospitals
     port = free_port()
@@ -51,8 +49,6 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
             # A kit is older than an hour: a site's clock that is behind must not make it one of tomorrow.
             environment=shifted_clock(-2 * HOUR) if FAKETIME else None,
         )  # fmt: skip
-        for participant in (SERVER_NAME, *SITES):
-            federation.start(participant, environment=environment_of(federation, participant))
         yield federation
     finally:
         try:
@@ -69,20 +65,11 @@ def _let_all_train(project: dict[str, Any]) -> None:
     project["participants"].append({**lead, "name": OTHER_LEAD})
 
 
-def environment_of(federation: Federation, participant: str) -> dict[str, str]:
-    """Return what a site is started with, so that it can be made to misbehave; nothing for the server."""
-    if participant == SERVER_NAME:
-        return {}
-    folders = [str(Path(__file__).with_name("misdeeds")), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {
-        "PYTHONPATH": os.pathsep.join(folders),
-        "CONSILIUM_MISDEEDS": str(federation.kits[participant] / MISDEEDS),
-    }
-
-
 @pytest.fixture(scope="session")
 def running(federation: Federation) -> Iterator[Consortium]:
     consortium = Consortium(federation)
+    for participant in (SERVER_NAME, *SITES):
+        consortium.start(participant)
     yield consortium
     consortium.close()
 
@@ -90,7 +77,7 @@ def running(federation: Federation) -> Iterator[Consortium]:
 @pytest.fixture
 def consortium(running: Consortium) -> Iterator[Consortium]:
     """The federation, whole; whatever a drill has left in it is put right."""
-    wait_until(lambda: running.connected() == set(SITES), "all sites are connected")
+    running.make_whole()
     running.submitted.clear()
     yield running
     for participant in (SERVER_NAME, *SITES):
@@ -111,7 +98,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def undisturbed(running: Consortium, job: Path) -> Outcome:
     """What the job comes to when nothing happens."""
-    wait_until(lambda: running.connected() == set(SITES), "all sites are connected")
+    running.make_whole()
     outcome = running.wait_for_end(running.submit(job))
     assert outcome.status == "FINISHED:COMPLETED"
     return outcome

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from consilium.learning.weights import Weights
 from consilium.poc.processes import find_processes
 from consilium.report.progress import JobProgress, read_progress
 from consilium.report.records import FederationRecord
-from integration.security.federation import LEAD, SERVER_NAME, Federation, wait_until
+from integration.security.federation import LEAD, SERVER_NAME, SITES, Federation, wait_until
 from integration.studies import export
 
 OTHER_LEAD = "colleague@consortium.example"
@@ -41,6 +43,9 @@ ROUNDING = 1e-6
 """Two runs of the same arithmetic differ by no more than this in any weight."""
 
 _MOMENT_SECONDS = 0.001
+
+_DEATHS_IN_A_DRILL, _LAST_DEATH = 2, 5
+"""At the fifth death, each within five minutes of the one before, the script of FLARE's kits gives up."""
 
 
 def export_drill_job(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
@@ -88,6 +93,7 @@ class Consortium:
         self.federation = federation
         self.kits = federation.kits
         self.submitted: list[str] = []
+        self._deaths: Counter[str] = Counter()
         self._session: Session | None = None
         self._open: Any = None
 
@@ -118,10 +124,36 @@ class Consortium:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
         if number == signal.SIGKILL:
+            self._deaths[participant] += not job
             psutil.wait_procs(processes, timeout=60)
 
     def kill(self, participant: str, *, job: bool | None = None) -> None:
         self.signal(participant, signal.SIGKILL, job=job)
+
+    def start(self, participant: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start a participant and wait until it is up; all that it ran is ended first, scripts included.
+
+        Args:
+            participant: Its name.
+            environment: What it is started with beside what lets it misbehave.
+        """
+        kit = self.kits[participant]
+        self.federation.stop(kit)
+        for name in ("daemon_pid.fl", "pid.fl"):  # a process that nobody has reaped looks alive to start.sh
+            (kit / name).unlink(missing_ok=True)
+        environment = {**self._misbehaving(participant), **(environment or {})}
+        up = "Server started" if participant == SERVER_NAME else "Successfully registered client"
+        with self.logged(participant) as log:
+            self.federation.start(participant, environment=environment)
+            wait_until(lambda: up in log(), f"{participant} has started")
+        self._deaths[participant] = 0
+
+    def make_whole(self) -> None:
+        """Start anew whoever has died so often that its scripts could give up; wait until all are there."""
+        for participant in (SERVER_NAME, *SITES):
+            if self._deaths[participant] + _DEATHS_IN_A_DRILL >= _LAST_DEATH:
+                self.start(participant)
+        wait_until(lambda: self.connected() == set(SITES), "all sites are connected")
 
     def submit(self, job: Path, user: str = LEAD) -> str:
         """Submit a job as a user; returns its id."""
@@ -241,6 +273,16 @@ class Consortium:
             with suppress(Exception):
                 self._open.__exit__(None, None, None)
         self._open = self._session = None
+
+    def _misbehaving(self, participant: str) -> dict[str, str]:
+        """Return what a site is started with, so that it can be made to misbehave; nothing for the server."""
+        if participant == SERVER_NAME:
+            return {}
+        folders = [str(Path(__file__).with_name("misdeeds")), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {
+            "PYTHONPATH": os.pathsep.join(folders),
+            "CONSILIUM_MISDEEDS": str(self.kits[participant] / MISDEEDS),
+        }
 
     def _ask(self, what: Callable[[Session], Any]) -> Any:
         """Ask the server, after a new login where it was killed since the last."""

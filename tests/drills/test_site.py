@@ -10,7 +10,6 @@ import pytest
 from integration.security.federation import SITES, wait_until
 
 from .clock import FAKETIME, HOUR, shifted_clock
-from .conftest import environment_of
 from .consortium import ROUNDING, ROUNDS, Consortium, Outcome, export_drill_job, largest_difference
 
 pytestmark = pytest.mark.drill
@@ -71,7 +70,7 @@ def test_it_returns_after_two_rounds(consortium: Consortium, tmp_path: Path) -> 
     consortium.wait_for_round(job_id, 2)
     consortium.federation.stop(consortium.kits["south"])
     wait_until(lambda: consortium.durable(job_id) >= 3, "two rounds without it")
-    start(consortium, "south")
+    consortium.start("south")
     outcome = consortium.wait_for_end(job_id)
     assert outcome.status == "FINISHED:COMPLETED"
     assert len(outcome.record.rounds) == ROUNDS
@@ -113,22 +112,8 @@ def _has_refused(consortium: Consortium, job_id: str) -> bool:
 def test_its_clock_is_an_hour_off(
     consortium: Consortium, job: Path, undisturbed: Outcome, seconds: int
 ) -> None:
-    consortium.federation.stop(consortium.kits["south"])
-    start(consortium, "south", shifted_clock(seconds))
+    consortium.start("south", shifted_clock(seconds))
     try:
         assert_as_undisturbed(consortium.wait_for_end(consortium.submit(job)), undisturbed)
     finally:
-        consortium.federation.stop(consortium.kits["south"])
-        start(consortium, "south")
-
-
-def start(consortium: Consortium, site: str, environment: dict[str, str] | None = None) -> None:
-    """Start a hospital that was stopped, scripts and all; returns when it is connected."""
-    for name in ("daemon_pid.fl", "pid.fl"):  # a process that nobody has reaped looks alive to start.sh
-        (consortium.kits[site] / name).unlink(missing_ok=True)
-    joined = "Successfully registered client"
-    with consortium.logged(site) as log:
-        consortium.federation.start(
-            site, environment={**environment_of(consortium.federation, site), **(environment or {})}
-        )
-        wait_until(lambda: joined in log(), f"{site} has joined again")
+        consortium.start("south")
