@@ -20,7 +20,7 @@ from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
 from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES, job_fault
 from consilium.federation.guard.job_validator import audit_text, why_forbidden
-from consilium.federation.server.replacement import replace_class
+from consilium.federation.replacement import replace
 
 _DROPPED_DEFAULT = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
@@ -39,8 +39,8 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        replace_class(job_cmds, "JobMetaValidator", JobMetaValidator, SubmittedJobValidator)
-        replace_class(admin, "AuthzFilter", AuthzFilter, RecordedAuthorization)
+        replace(job_cmds, "JobMetaValidator", JobMetaValidator, SubmittedJobValidator)
+        replace(admin, "AuthzFilter", AuthzFilter, RecordedAuthorization)
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]

@@ -19,8 +19,8 @@ from nvflare.private.defs import CellMessageHeaderKeys
 from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server.job_runner import JobRunner
 
+from consilium.federation.replacement import replace
 from consilium.federation.server.job_runner import EnduringJobRunner, SiteNotStarted
-from consilium.federation.server.replacement import replace_class
 from consilium.report.progress import read_progress
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -72,7 +72,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        replace_class(server_deployer, "JobRunner", JobRunner, EnduringJobRunner)
+        replace(server_deployer, "JobRunner", JobRunner, EnduringJobRunner)
         self._engine: Any = None
         self._heard: dict[str, _Heard] = {}
         self._attempts: dict[tuple[str, str], _Attempts] = {}
