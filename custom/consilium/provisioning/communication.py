@@ -29,7 +29,7 @@ _KIB = 1024
 _PIECE_BYTES = 128 * _KIB
 _UNDER_WAY_BYTES = 8 * _PIECE_BYTES
 _REPEAT_SECONDS = 30.0
-_LOST_SECONDS = 600
+_LOST_SECONDS = 300
 
 _CONNECTIONS = 1000
 """Each takes a thread of the server's for as long as it lasts."""
