@@ -37,6 +37,8 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.f3.mpm import MainProcessMonitor
 from nvflare.utils.job_launcher_utils import generate_client_command, get_credential_env
 
+from consilium.federation.transport.set_up import set_up_both_ends
+
 STEPS, CASES = 1, 10
 CLIENT, JOB = "nvflare.private.fed.app.client.client_train", "nvflare.private.fed.app.client.worker_process"
 SOCKET = "LIGHT_SITES_SOCKET"
@@ -69,6 +71,11 @@ def answer(site: str, task: str, model: FLModel) -> Shareable:
 
 class LightSite(Executor):
     """A site that trains nothing, and sends what a trained one would."""
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Send as a site of this package does."""
+        if event_type == EventType.START_RUN:
+            set_up_both_ends()
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal

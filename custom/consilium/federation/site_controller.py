@@ -24,8 +24,9 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSING,
     announce,
 )
-from consilium.federation.server.message_threads import serve_at_once
 from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
+from consilium.federation.transport.message_threads import serve_at_once
+from consilium.federation.transport.set_up import set_up_server
 from consilium.federation.versions import component_versions
 
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -80,6 +81,15 @@ class SiteController(ModelController):  # type: ignore[misc]
         self._open = False
         self._waiting: set[str] = set()
         self._roll_called = -math.inf
+
+    def start_controller(self, fl_ctx: FLContext) -> None:
+        """Start, with this package's way of sending models.
+
+        Raises:
+            ConfigurationError: If FLARE isn't 2.9.
+        """
+        set_up_server()
+        super().start_controller(fl_ctx)
 
     def set_communicator(self, communicator: WFCommSpec) -> None:
         """Take the place of what FLARE's configuration of a job has made."""
@@ -168,9 +178,13 @@ class SiteController(ModelController):  # type: ignore[misc]
         site = str(answer.meta["client_name"])
         with self._asking:
             self._waiting.discard(site)
-            if not self._open:
-                return self._drop(site)
-            taken = self.take(site, answer)
+            try:
+                if not self._open:
+                    return self._drop(site)
+                taken = self.take(site, answer)
+            finally:
+                # FLARE holds the answer for a while, and what it brought would count as memory.
+                (answer.params or {}).clear()
             if taken:
                 announce(self, ANSWER_TAKEN, site=site, report=answer.meta[REPORT_META])
             return taken

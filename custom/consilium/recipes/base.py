@@ -15,9 +15,12 @@ from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.settings import Settings
 
+_PIECE_BYTES = 128 * 1024
+"""Of a model or an update that travel: what a server holds for each of the sites that it serves at once."""
+
 _REQUEST_SECONDS = 120.0
-"""How long a piece of a model, about 2 MB, may be under way before it is asked for again. FLARE waits 600 s
-for one that the server sent while the site's line was cut: such an answer is dropped, not repeated."""
+"""How long a piece may be under way before it is asked for again. FLARE waits 600 s for one that the server
+sent while the site's line was cut: such an answer is dropped, not repeated."""
 
 
 class JobSettings(Settings):
@@ -73,6 +76,7 @@ def new_job(settings: JobSettings, meta: Mapping[str, Any] | None = None) -> Fed
     job.set_app_packages(["consilium"])
     job.to_server({"server": {"task_request_interval": settings.task_request_seconds}})
     for to_all in (job.to_server, job.to_clients):
+        to_all({"np_download_chunk_size": _PIECE_BYTES})
         to_all({"np_streaming_per_request_timeout": _REQUEST_SECONDS})
     job.to_server(ProgressReceiver(), id="progress")
     job.to_server(JobMetrics(), id="monitoring")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from nvflare.apis.client import Client
@@ -55,6 +56,10 @@ class Engine:
 
     def get_workspace(self) -> Workspace:
         return self.workspace
+
+    def get_cell(self) -> Any:
+        """Return what stands for the server's connections: nothing comes over any here."""
+        return SimpleNamespace(update_fobs_context=lambda props: None)
 
     def get_clients(self) -> list[Client]:
         return self.clients

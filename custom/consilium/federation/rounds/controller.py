@@ -34,6 +34,7 @@ from consilium.federation.tasks import (
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.transport.set_up import receive_on_disk
 from consilium.federation.updates.aggregation import Aggregator, ScreenedAggregation
 from consilium.federation.updates.refused import Refusals, RefusedUpdate
 from consilium.federation.updates.rules import AggregationSettings
@@ -44,6 +45,9 @@ from consilium.learning.weights import Weights
 from consilium.report.records import FederationRecord, RoundRecord, SiteRound
 
 _UPDATES = "updates"
+
+_LARGEST_UPDATE = 4
+"""How many times as large as the model a site's update may be; here it is as large."""
 
 
 class FederatedTraining(SiteController):
@@ -129,6 +133,9 @@ class FederatedTraining(SiteController):
             return self._give_up(str(error))
         # A job that goes on needs no first weights, and the server then no torch and no MONAI to draw them.
         rounds_done, weights = resumed or (0, self.load_model().params)
+        receive_on_disk(
+            self.engine, folder, _LARGEST_UPDATE * sum(np.asarray(one).nbytes for one in weights.values())
+        )
         started = (rounds_done > 0 or self._admit()) and self._prepare_sites()
         self._record.save(folder)
         if not started:

@@ -38,6 +38,7 @@ from consilium.federation.tasks import (
     VALIDATE,
     VERSIONS_META,
 )
+from consilium.federation.transport.set_up import set_up_both_ends
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.quarantine import examine_cases
 from consilium.learning.round_memory import RoundMemory
@@ -87,6 +88,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Open the site's journal of the job; let go of data and weights when the job ends."""
         if event_type == EventType.START_RUN:
+            set_up_both_ends()
             self._journal.begin(fl_ctx)
             # Torch and MONAI take seconds to load. Here the server loads them at the same time, to draw the
             # first weights; in the first task it would wait for this site. They don't load with this module,

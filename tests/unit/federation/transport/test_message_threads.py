@@ -5,8 +5,8 @@ from threading import Barrier
 import pytest
 from nvflare.fuel.f3.streaming import stream_utils
 
-from consilium.federation.server import message_threads
-from consilium.federation.server.message_threads import serve_at_once
+from consilium.federation.transport import message_threads
+from consilium.federation.transport.message_threads import serve_at_once
 
 SITES = 150
 

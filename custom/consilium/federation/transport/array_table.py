@@ -1,0 +1,103 @@
+"""Where each of several arrays lies when they are laid end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ALIGNMENT = 64
+"""Bytes: every array starts at a multiple, so that it can be used where it lies."""
+
+_KINDS = "biufc"
+"""Kinds of numbers that travel: no objects, which would have to be unpickled, no text, no records."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One array's place.
+
+    Attributes:
+        name: What it goes by.
+        dtype: Its kind of numbers.
+        shape: Its shape.
+        start: Its first byte.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def end(self) -> int:
+        """The byte behind its last."""
+        return self.start + math.prod(self.shape) * self.dtype.itemsize
+
+
+class ArrayTable:
+    """The places of several arrays that are laid end to end, and the description that tells another process.
+
+    Args:
+        arrays: Name, kind of numbers and shape of each, in their order.
+
+    Raises:
+        ValueError: If one is not of numbers, or a size is negative.
+    """
+
+    def __init__(self, arrays: list[tuple[str, np.dtype[Any], tuple[int, ...]]]) -> None:
+        self.slots: list[Slot] = []
+        self.bytes = 0
+        for name, dtype, shape in arrays:
+            if dtype.kind not in _KINDS or dtype.hasobject:
+                raise ValueError(f"arrays of {dtype.str} don't travel, only numbers do")
+            if min(shape, default=0) < 0:
+                raise ValueError(f"no array has the shape {shape}")
+            slot = Slot(name, dtype, shape, start=-(-self.bytes // _ALIGNMENT) * _ALIGNMENT)
+            self.slots.append(slot)
+            self.bytes = slot.end
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> ArrayTable:
+        """Return the table of arrays at hand.
+
+        Raises:
+            ValueError: If one is not of numbers.
+        """
+        return cls([(name, array.dtype, array.shape) for name, array in arrays.items()])
+
+    @classmethod
+    def parse(cls, description: bytes) -> ArrayTable:
+        """Read what `describe` has written in another process, which need not be an honest one.
+
+        Raises:
+            ValueError: If it is no such description.
+        """
+        try:
+            arrays = [
+                (str(name), np.dtype(str(dtype)), tuple(int(length) for length in shape))
+                for name, dtype, shape in json.loads(description)
+            ]
+        except (TypeError, ValueError, OverflowError, RecursionError, SyntaxError) as error:
+            raise ValueError(f"no description of arrays ({type(error).__name__})") from None
+        return cls(arrays)
+
+    def describe(self) -> bytes:
+        """Return the description from which `parse` makes the same table."""
+        return json.dumps([(slot.name, slot.dtype.str, slot.shape) for slot in self.slots]).encode()
+
+    def arrays_in(self, content: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Return the arrays that lie in a stretch of bytes, without a copy.
+
+        Args:
+            content: The bytes, `(self.bytes,)`.
+        """
+        return {
+            slot.name: content[slot.start : slot.end].view(slot.dtype).reshape(slot.shape)
+            for slot in self.slots
+        }

@@ -1,0 +1,84 @@
+"""Where arrays lie while their pieces arrive: in memory, or on a server's disk."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Arrival(Protocol):
+    """A stretch of bytes that is written piece by piece."""
+
+    def write(self, start: int, piece: bytes) -> None:
+        """Write a piece.
+
+        Raises:
+            OSError: If the disk is gone.
+        """
+
+    def content(self) -> NDArray[np.uint8]:
+        """Return all of it, when it is written: changes of it change nothing else."""
+
+
+class MemoryArrival:
+    """Keeps what arrives in memory.
+
+    Args:
+        length: Bytes to come.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._content: NDArray[np.uint8] = np.zeros(length, np.uint8)
+
+    def write(self, start: int, piece: bytes) -> None:
+        """Write a piece."""
+        self._content[start : start + len(piece)] = np.frombuffer(piece, np.uint8)
+
+    def content(self) -> NDArray[np.uint8]:
+        """Return all of it."""
+        return self._content
+
+
+class DiskArrival:
+    """Keeps what arrives in a file without a name, which goes when nobody uses it any more.
+
+    Args:
+        length: Bytes to come, at least 1; the room for all of them is taken at once.
+        folder: Made when it is needed.
+
+    Raises:
+        OSError: If there is no such room.
+    """
+
+    def __init__(self, length: int, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._length = length
+        self._file: BinaryIO | Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as self
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(self._file.fileno(), 0, length)
+        else:
+            self._file.truncate(length)
+
+    def write(self, start: int, piece: bytes) -> None:
+        """Write a piece.
+
+        Raises:
+            OSError: If the disk is gone.
+        """
+        os.pwrite(self._file.fileno(), piece, start)
+
+    def content(self) -> NDArray[np.uint8]:
+        """Return all of it, mapped into memory.
+
+        What is looked at counts as memory, and that only for as long as it is used.
+        """
+        # Private to this process: a filter may calculate in place.
+        mapped = mmap.mmap(self._file.fileno(), self._length, access=mmap.ACCESS_COPY)
+        self._file.close()  # the mapping stays
+        return np.frombuffer(mapped, np.uint8)
