@@ -66,6 +66,19 @@ def test_cut_for_a_minute_during_the_download_and_during_the_upload(
     assert_as_undisturbed(consortium.wait_for_end(job_id), undisturbed)
 
 
+def test_its_process_is_killed_while_its_update_is_on_its_way(
+    consortium: Consortium, job: Path, undisturbed: Outcome
+) -> None:
+    network = consortium.federation.network
+    job_id = consortium.submit(job)
+    consortium.wait_for_round(job_id, 2, at="south")
+    before = network.bytes_sent("south")
+    with thin_line(consortium):
+        wait_until(lambda: network.bytes_sent("south") - before > _SOME_BYTES, "an update is on its way")
+        consortium.kill("south", job=True)
+    assert_as_undisturbed(consortium.wait_for_end(job_id), undisturbed)
+
+
 def test_a_line_of_one_megabit_with_delay_and_loss(
     consortium: Consortium, job: Path, undisturbed: Outcome
 ) -> None:
