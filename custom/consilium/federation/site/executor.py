@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from nvflare.apis.analytix import AnalyticsDataType
 from nvflare.apis.dxo import DXO, DataKind
@@ -21,6 +22,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.data.case import CaseProblem
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site.assessment import assess, hardware
+from consilium.federation.site.exhaustion import can_start_threads
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.run_memory import find_memory, memory_of_run
 from consilium.federation.site.settings import read_site_settings
@@ -130,9 +132,10 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             return self._decline(fl_ctx, f"{type(error).__name__}: the reason is in the site's log")
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
             self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
-            return self._decline(
-                fl_ctx, f"unexpected {type(error).__name__}: the traceback is in the site's log"
-            )
+            reason = f"unexpected {type(error).__name__}: the traceback is in the site's log"
+            if not can_start_threads():
+                self._die(fl_ctx, reason)
+            return self._decline(fl_ctx, reason)
         self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
 
@@ -147,6 +150,17 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._journal.note_refusal("site", reason)
         self._state.tell(fl_ctx, "declined")
         return _refuse(ReturnCode.EXECUTION_EXCEPTION, reason)
+
+    def _die(self, fl_ctx: FLContext, reason: str) -> NoReturn:
+        """End this process, which can't answer any more, so that the server sees it and starts it anew."""
+        self._journal.note_refusal("site", reason)
+        self.log_error(
+            fl_ctx,
+            "this process gets no more threads from the machine, so it can't answer: it ends, and the server "
+            "starts it again; give it more memory or processes (see `ulimit -a`)",
+            fire_event=False,
+        )
+        os._exit(1)
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         request = _read_request(shareable)

@@ -1,4 +1,6 @@
 import logging
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, DataError, SiteRefusal, TrainingError
+from consilium.federation.site import executor as executor_module
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     CHECK,
@@ -302,6 +305,20 @@ def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
     assert PATIENT not in left_the_site
     assert "/mnt" not in left_the_site
     assert str(error) in caplog.text  # the site's own log has all of it
+
+
+def test_a_process_that_can_t_answer_any_more_ends(executor, engine, tmp_path, monkeypatch, caplog):
+    def fail(*args, **options):
+        raise MemoryError
+
+    at_site(engine, site(tmp_path, []))
+    monkeypatch.setattr(participant, "prepare_site", fail)
+    monkeypatch.setattr(executor_module, "can_start_threads", lambda: False)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with pytest.raises(SystemExit, match="1"), caplog.at_level(logging.INFO):
+        execute(executor, engine, TRAIN)
+    assert "can't answer" in caplog.text
+    assert "MemoryError" in caplog.text
 
 
 def test_patients_left_out_are_named_in_the_site_s_log_and_nowhere_else(executor, engine, tmp_path, caplog):
