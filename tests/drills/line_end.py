@@ -12,6 +12,7 @@ import struct
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 
 BITS_PER_SECOND = 1_000_000
 SECONDS_ONE_WAY = 0.1
@@ -41,7 +42,8 @@ def carry(name: str, line: socket.socket) -> None:
             packet = line.recv(_PACKET_BYTES)
             if not packet:
                 return  # the other end is gone
-            os.write(tun, packet)
+            with suppress(OSError):  # the host's end isn't up yet: a packet more is lost
+                os.write(tun, packet)
         while on_the_way and on_the_way[0][0] <= time.monotonic():
             line.send(on_the_way.popleft()[1])
 
