@@ -8,7 +8,7 @@ after the first repetition, so a line that is cut for a minute costs the whole r
 Here pieces are small, and few are under way at a time: a line has to carry what is under way, 1.125 MiB,
 within the time after which it is sent again, so 0.32 Mbit/s are enough. What is under way limits a fast line
 to as much in each of its round trips: 94 Mbit/s at 100 ms, 0.9 Gbit/s at 10 ms. Models and updates are asked
-for piece by piece (`federation/transport/`), which limits them to one of 128 KiB: 10 and 105 Mbit/s.
+for piece by piece (`federation/transport/`), which limits them to one of 120 KiB: 9.8 and 98 Mbit/s.
 
 A server of FLARE's serves 100 connections and lets the others wait, so neither the hundred and first comes
 through nor a user who logs in. A hospital has two while a job runs.
