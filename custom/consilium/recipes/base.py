@@ -17,7 +17,7 @@ from consilium.settings import Settings
 
 _PIECE_BYTES = 120 * 1024
 """Of a model or an update that travel: what a server holds for each of the sites that it serves at once. With
-what FLARE writes around it, it still fits one of the 128 KiB that a kit's `comm_config.json` sends at a time."""
+what FLARE writes around it, it fits the 128 KiB that a kit's `comm_config.json` sends at a time."""
 
 _REQUEST_SECONDS = 120.0
 """How long a piece may be under way before it is asked for again. FLARE waits 600 s for one that the server
