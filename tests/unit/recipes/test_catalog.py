@@ -1,8 +1,12 @@
 import json
 
+import numpy as np
 import pytest
+from nvflare.fuel.utils import fobs
 
 from consilium.errors import ConfigurationError
+from consilium.federation.transport.array_pieces import ArrayPieces
+from consilium.provisioning.communication import communication
 from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
 from consilium.recipes.job_folder import read_job_folder
 
@@ -105,3 +109,20 @@ def test_a_site_asks_for_its_next_task_as_often_as_the_job_says(tmp_path):
     job = export_job(build_recipe("brain_tumor_fedavg", {"task_request_seconds": 7}), tmp_path)
     server = json.loads((job / "app/config/config_fed_server.json").read_text())
     assert server["server"]["task_request_interval"] == 7
+
+
+def test_a_piece_of_a_model_goes_over_a_line_in_one_stretch(tmp_path):
+    job = export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+    pieces = ArrayPieces({"w": np.zeros(100_000, np.float32)}, piece_bytes(job))
+    code, data, state = pieces.produce({"number": 0}, "north")
+    answer = {"status": code, "state": state, "data": data, "cancel_capable": True}
+    assert len(data[0]) > 100_000
+    assert len(fobs.dumps(answer)) < communication("server")["streaming_chunk_size"]
+
+
+def piece_bytes(job):
+    (value,) = {
+        json.loads((job / "app/config" / f"config_fed_{side}.json").read_text())["np_download_chunk_size"]
+        for side in ("client", "server")
+    }
+    return value
