@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from nvflare.apis.analytix import AnalyticsDataType
 from nvflare.apis.dxo import DXO, DataKind
@@ -132,10 +132,9 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             return self._decline(fl_ctx, f"{type(error).__name__}: the reason is in the site's log")
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
             self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
-            reason = f"unexpected {type(error).__name__}: the traceback is in the site's log"
-            if not can_start_threads():
-                self._die(fl_ctx, reason)
-            return self._decline(fl_ctx, reason)
+            return self._decline(
+                fl_ctx, f"unexpected {type(error).__name__}: the traceback is in the site's log"
+            )
         self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
 
@@ -147,20 +146,18 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self._journal.note_refusal("server", str(refusal))
 
     def _decline(self, fl_ctx: FLContext, reason: str) -> Shareable:
+        """Say why this site has no answer; a process that can't even say so ends, and is started anew."""
         self._journal.note_refusal("site", reason)
+        if not can_start_threads():
+            self.log_error(
+                fl_ctx,
+                "this process gets no more threads from the machine, so it can't answer: it ends, and the server "
+                "starts it again; give it more memory or processes (see `ulimit -a`)",
+                fire_event=False,
+            )
+            os._exit(1)
         self._state.tell(fl_ctx, "declined")
         return _refuse(ReturnCode.EXECUTION_EXCEPTION, reason)
-
-    def _die(self, fl_ctx: FLContext, reason: str) -> NoReturn:
-        """End this process, which can't answer any more, so that the server sees it and starts it anew."""
-        self._journal.note_refusal("site", reason)
-        self.log_error(
-            fl_ctx,
-            "this process gets no more threads from the machine, so it can't answer: it ends, and the server "
-            "starts it again; give it more memory or processes (see `ulimit -a`)",
-            fire_event=False,
-        )
-        os._exit(1)
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         request = _read_request(shareable)
