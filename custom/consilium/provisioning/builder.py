@@ -91,9 +91,11 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         """Write the policies.
 
         Raises:
-            ConfigurationError: If FLARE wrote its files in another form than that of 2.9.
+            ConfigurationError: If FLARE wrote its files in another form than that of 2.9, or the server would
+                listen with FLARE's TCP driver.
         """
         server = project.get_server()
+        _refuse_driver_that_can_be_blocked(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
         self._write_policy(server, ctx, kind="server", stream_logs=False, metrics=self._metrics)
         _tell_storage(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
         for client in project.get_clients():
@@ -142,6 +144,27 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             )
         write_expected_versions(Path(ctx.get_ws_dir(site)))
         (local / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
+
+
+def _refuse_driver_that_can_be_blocked(startup_config: Path) -> None:
+    """Refuse a server whose connections a stranger can keep from coming about.
+
+    FLARE's TCP driver does the TLS handshake in the one thread that accepts connections, and waits for it
+    without end: whoever connects and says nothing, which takes no certificate, keeps all others out. Its
+    gRPC and HTTP drivers don't.
+    """
+    try:
+        scheme = json.loads(startup_config.read_text())["servers"][0]["service"]["scheme"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ConfigurationError(
+            f"the server's kit has no {startup_config.name} as nvflare 2.9 writes it "
+            f"({type(error).__name__}); SitePolicyBuilder stands after StaticFileBuilder in the project file"
+        ) from error
+    if scheme == "tcp":
+        raise ConfigurationError(
+            "StaticFileBuilder's scheme is 'tcp'; allowed: grpc, http. With tcp anybody who connects to the "
+            "server and says nothing keeps all hospitals out. Change it in the project file, provision again"
+        )
 
 
 def _parse_filters(filters: Sequence[Mapping[str, Any]], name: str) -> tuple[SiteFilter, ...]:

@@ -4,14 +4,21 @@ import contextlib
 import copy
 import json
 import shutil
+import socket
+import ssl
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.f3.comm_config import CommConfigurator
-from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS
+from nvflare.fuel.f3.drivers.aio_http_driver import AioHttpDriver
+from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo, Mode
+from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS, GrpcDriver
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 from nvflare.fuel.utils.config_service import ConfigService
@@ -251,6 +258,62 @@ def test_a_misspelled_setting_names_the_hospital_and_the_nearest_known_one(tmp_p
     with pytest.raises(ConfigurationError, match=r"(?s)client 'north'.*did you mean 'cache_gib'"):
         provision(tmp_path, project)
     assert not list(tmp_path.glob("*/prod_*"))
+
+
+def test_a_server_that_a_stranger_can_block_is_not_provisioned(tmp_path):
+    project = shipped_project()
+    for builder in project["builders"]:
+        if builder["path"].endswith("StaticFileBuilder"):
+            builder["args"]["scheme"] = "tcp"
+    with pytest.raises(ConfigurationError, match="scheme is 'tcp'; allowed: grpc, http"):
+        provision(tmp_path, project)
+
+
+@pytest.mark.parametrize(("driver", "scheme"), [(GrpcDriver, "grpcs"), (AioHttpDriver, "https")])
+def test_who_connects_and_says_nothing_keeps_nobody_out_with_the_drivers_that_are_allowed(
+    kits, driver, scheme
+):
+    """With FLARE's TCP driver the second handshake here runs into its timeout."""
+    certificates, own = kits / SERVER / "startup", kits / "clinic" / "startup"
+    place = "127.0.0.1", _free_port()
+    ca = str(certificates / "rootCA.pem")
+    files = {"server_cert": str(certificates / "server.crt"), "server_key": str(certificates / "server.key")}
+    params = {"scheme": scheme, "secure": True, "host": place[0], "port": place[1], "ca_cert": ca, **files}
+    listening = driver()
+    listening.register_conn_monitor(Mock())
+    connector = ConnectorInfo("door", listening, params, Mode.PASSIVE, 0, 0, False, False)
+    threading.Thread(target=listening.listen, args=(connector,), daemon=True).start()
+    context = ssl.create_default_context(cafile=ca)
+    context.load_cert_chain(own / "client.crt", own / "client.key")
+    context.set_alpn_protocols(["h2"] if scheme == "grpcs" else ["http/1.1"])
+    try:
+        with (
+            _connect(place),
+            _connect(place) as connection,
+            context.wrap_socket(connection, server_hostname=SERVER) as secure,
+        ):
+            assert secure.version() == "TLSv1.3"
+    finally:
+        listening.shutdown()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def _connect(place: tuple[str, int]) -> socket.socket:
+    """Connect as soon as something listens there."""
+    until = time.monotonic() + 30
+    while True:
+        try:
+            return socket.create_connection(place, timeout=10)
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 def test_the_builder_refuses_a_filter_or_a_level_that_it_does_not_know():
