@@ -33,6 +33,8 @@ from consilium.federation.site.settings import scope_properties
 from consilium.provisioning.builder import SitePolicyBuilder
 from consilium.provisioning.policy import allowed_classes
 
+from .check.federation import free_port
+
 PROJECT = Path(__file__).parents[3] / "provision" / "project.yml"
 SERVER = "flare.consortium.example"
 
@@ -275,7 +277,7 @@ def test_who_connects_and_says_nothing_keeps_nobody_out_with_the_drivers_that_ar
 ):
     """With FLARE's TCP driver the second handshake here runs into its timeout."""
     certificates, own = kits / SERVER / "startup", kits / "clinic" / "startup"
-    place = "127.0.0.1", _free_port()
+    place = "127.0.0.1", free_port()
     ca = str(certificates / "rootCA.pem")
     files = {"server_cert": str(certificates / "server.crt"), "server_key": str(certificates / "server.key")}
     params = {"scheme": scheme, "secure": True, "host": place[0], "port": place[1], "ca_cert": ca, **files}
@@ -295,13 +297,6 @@ def test_who_connects_and_says_nothing_keeps_nobody_out_with_the_drivers_that_ar
             assert secure.version() == "TLSv1.3"
     finally:
         listening.shutdown()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _connect(place: tuple[str, int]) -> socket.socket:
