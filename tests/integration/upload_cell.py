@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,18 @@ class Dying(ArrayPieces):
 
 
 def cell(name: str, url: str, **options: Any) -> Cell:
-    """Return a running cell without certificates."""
+    """Return a running cell without certificates that has its connection.
+
+    Raises:
+        TimeoutError: If it has none after a minute.
+    """
     made = Cell(fqcn=name, root_url=url, secure=False, credentials={}, **options)
     made.start()
+    end = time.monotonic() + 60
+    while not made.core_cell.is_backbone_ready():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{name} is not connected")
+        time.sleep(0.05)
     return made
 
 

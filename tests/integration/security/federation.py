@@ -103,9 +103,9 @@ class Federation:
         wait_until(lambda: not _end(processes_of(kit or self.root)), "processes ended")
 
     @contextmanager
-    def session(self, user: str) -> Iterator[Session]:
-        """Log in as a user, with the user's own kit."""
-        session = new_secure_session(user, str(self.kits[user]), timeout=60.0)
+    def session(self, user: str, seconds: float = 60.0) -> Iterator[Session]:
+        """Log in as a user, with the user's own kit, and wait so long for the server."""
+        session = new_secure_session(user, str(self.kits[user]), timeout=seconds)
         try:
             yield session
         finally:

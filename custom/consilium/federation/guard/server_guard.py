@@ -14,10 +14,13 @@ from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.fuel.sec.audit import AuditService
+from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server import admin, job_cmds
+from nvflare.private.fed.server.fed_server import FederatedServer
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
+from consilium.federation.guard.certain_server import CertainServer
 from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES, job_fault
 from consilium.federation.guard.job_validator import audit_text, why_forbidden
 from consilium.federation.replacement import replace
@@ -31,7 +34,8 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
     FLARE builds both checks itself, before any component hears of an event, and offers no setting for them:
     of a submitted archive it looks at the description only, whatever its size, and it records commands after
     it has authorized them, so that a refused one leaves no trace. Built as a component of the server's
-    `resources.json`, the guard puts its own in their place.
+    `resources.json`, the guard puts its own in their place, and a server that verifies what comes while it
+    still starts.
 
     Raises:
         ConfigurationError: If FLARE's are not where those of 2.9 are; the server doesn't start then.
@@ -41,6 +45,7 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
         super().__init__()
         replace(job_cmds, "JobMetaValidator", JobMetaValidator, SubmittedJobValidator)
         replace(admin, "AuthzFilter", AuthzFilter, RecordedAuthorization)
+        replace(server_deployer, "FederatedServer", FederatedServer, CertainServer)
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]

@@ -3,9 +3,11 @@ import zipfile
 import pytest
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
+from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server import admin, job_cmds
 
 from consilium.errors import ConfigurationError
+from consilium.federation.guard.certain_server import CertainServer
 from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES
 from consilium.federation.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
 from federation.job_files import JOBS, files_of
@@ -92,8 +94,10 @@ def test_a_refused_command_is_recorded_and_its_upload_removed(tmp_path, audited,
 def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
     monkeypatch.setattr(job_cmds, "JobMetaValidator", job_cmds.JobMetaValidator)
     monkeypatch.setattr(admin, "AuthzFilter", admin.AuthzFilter)
+    monkeypatch.setattr(server_deployer, "FederatedServer", server_deployer.FederatedServer)
     ServerGuard()
     assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
+    assert server_deployer.FederatedServer is CertainServer
     ServerGuard()  # in a process that builds its components twice
 
 

@@ -1,0 +1,56 @@
+"""What reaches a server before it has started: FLARE opens its port first, and knows its certificate last."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from nvflare.fuel.flare_api.api_spec import NoConnection
+
+from consilium.provisioning.policy import CLASS_ALLOW_LIST
+
+from ..studies import edit_json
+from .federation import LEAD, SERVER_NAME, Federation, free_port, provision, wait_until
+from .hesitation import Hesitation
+from .network import Network
+
+pytestmark = pytest.mark.integration
+
+SITE = "north"
+HESITATION = f"{Hesitation.__module__}.{Hesitation.__qualname__}"
+
+
+@pytest.fixture
+def federation(tmp_path, hospitals):
+    network = Network([SITE], free_port(), isolated=False)
+    datasets = dict.fromkeys(("north", "south", "clinic"), hospitals[SITE])
+    kits, _ = provision(tmp_path / "project", datasets, network.address["server"], network.port)
+    federation = Federation(kits, network, tmp_path)
+    yield federation
+    federation.stop()
+
+
+@pytest.fixture
+def hesitating(federation, tmp_path):
+    """The file that lets the server go on; it is still starting."""
+
+    def hesitate(resources):
+        resources["components"].append(
+            {"id": "hesitation", "path": HESITATION, "args": {"until": str(tmp_path / "go on")}}
+        )
+        resources[CLASS_ALLOW_LIST].append(HESITATION)
+
+    edit_json(federation.kits[SERVER_NAME] / "local/resources.json.default", hesitate)
+    federation.start(SERVER_NAME, environment={"PYTHONPATH": str(Path(__file__).parents[2])})
+    wait_until(lambda: "hesitates" in federation.log_of(SERVER_NAME), "the server's port is open")
+    return tmp_path / "go on"
+
+
+def test_sites_and_users_who_came_too_early_get_in_once_it_has_started(federation, hesitating):
+    federation.start(SITE)
+    wait_until(lambda: "re-challenge" in federation.log_of(SITE), "the site was told to ask again")
+    with suppress(NoConnection), federation.session(LEAD, seconds=5.0):
+        pytest.fail("it let a user in before it had started")
+    hesitating.touch()
+    wait_until(lambda: "Server started" in federation.log_of(SERVER_NAME), "the server started")
+    with federation.session(LEAD) as session:
+        wait_until(lambda: federation.connected(session) == {SITE}, "the site is connected")
