@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from nvflare.fuel.flare_api.api_spec import NoConnection
+from nvflare.fuel.flare_api.api_spec import InternalError, NoConnection
 
 from consilium.provisioning.policy import CLASS_ALLOW_LIST
 
@@ -20,7 +20,7 @@ HESITATION = f"{Hesitation.__module__}.{Hesitation.__qualname__}"
 
 
 @pytest.fixture
-def federation(tmp_path, hospitals):
+def own_federation(tmp_path, hospitals):
     network = Network([SITE], free_port(), isolated=False)
     datasets = dict.fromkeys(("north", "south", "clinic"), hospitals[SITE])
     kits, _ = provision(tmp_path / "project", datasets, network.address["server"], network.port)
@@ -30,7 +30,7 @@ def federation(tmp_path, hospitals):
 
 
 @pytest.fixture
-def hesitating(federation, tmp_path):
+def hesitating(own_federation, tmp_path):
     """The file that lets the server go on; it is still starting."""
 
     def hesitate(resources):
@@ -39,18 +39,18 @@ def hesitating(federation, tmp_path):
         )
         resources[CLASS_ALLOW_LIST].append(HESITATION)
 
-    edit_json(federation.kits[SERVER_NAME] / "local/resources.json.default", hesitate)
-    federation.start(SERVER_NAME, environment={"PYTHONPATH": str(Path(__file__).parents[2])})
-    wait_until(lambda: "hesitates" in federation.log_of(SERVER_NAME), "the server's port is open")
+    edit_json(own_federation.kits[SERVER_NAME] / "local/resources.json.default", hesitate)
+    own_federation.start(SERVER_NAME, environment={"PYTHONPATH": str(Path(__file__).parents[2])})
+    wait_until(lambda: "hesitates" in own_federation.log_of(SERVER_NAME), "the server's port is open")
     return tmp_path / "go on"
 
 
-def test_sites_and_users_who_came_too_early_get_in_once_it_has_started(federation, hesitating):
-    federation.start(SITE)
-    wait_until(lambda: "re-challenge" in federation.log_of(SITE), "the site was told to ask again")
-    with suppress(NoConnection), federation.session(LEAD, seconds=5.0):
+def test_sites_and_users_who_came_too_early_get_in_once_it_has_started(own_federation, hesitating):
+    own_federation.start(SITE)
+    wait_until(lambda: "re-challenge" in own_federation.log_of(SITE), "the site was told to ask again")
+    with suppress(NoConnection, InternalError), own_federation.session(LEAD, seconds=5.0):
         pytest.fail("it let a user in before it had started")
     hesitating.touch()
-    wait_until(lambda: "Server started" in federation.log_of(SERVER_NAME), "the server started")
-    with federation.session(LEAD) as session:
-        wait_until(lambda: federation.connected(session) == {SITE}, "the site is connected")
+    wait_until(lambda: "Server started" in own_federation.log_of(SERVER_NAME), "the server started")
+    with own_federation.session(LEAD) as session:
+        wait_until(lambda: own_federation.connected(session) == {SITE}, "the site is connected")
