@@ -28,9 +28,7 @@ from consilium.report.progress import JobProgress, describe_progress, read_progr
 
 _PREPARE_SECONDS = 180.0
 _READY_SECONDS = 150
-_START_SECONDS = 210.0
-"""More than FLARE itself waits, so that it can say who has not come."""
-
+_START_SECONDS = 180.0
 _STOP_SECONDS = 90.0
 _ANSWER_SECONDS = 180.0
 _SECONDS_BETWEEN_LOOKS = 1.0
