@@ -1,13 +1,12 @@
 """A component that lets a server start as slowly as a test needs it."""
 
-import time
 from pathlib import Path
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 
-LONGEST_SECONDS = 240
+from .federation import wait_until
 
 
 class Hesitation(FLComponent):
@@ -25,6 +24,4 @@ class Hesitation(FLComponent):
         """Wait, when the server's other components have started."""
         if event_type == EventType.SYSTEM_START:
             self.log_info(fl_ctx, "the server hesitates", fire_event=False)
-            end = time.monotonic() + LONGEST_SECONDS
-            while not self._until.exists() and time.monotonic() < end:
-                time.sleep(0.1)
+            wait_until(self._until.exists, "the server may go on")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey, SecureTrainConst
@@ -12,35 +11,32 @@ from nvflare.private.fed.utils.identity_utils import IdentityAsserter
 
 
 class CertainServer(FederatedServer):  # type: ignore[misc]
-    """Know the server's own certificate before the first message comes, and register nobody before the last.
+    """Know the server's own certificate before the port opens, and register no site before all has started.
 
     FLARE 2.9 opens its port first, and puts certificates and security mode into its context last, when every
-    component has started. Of what comes in between it verifies nothing: a site is registered without a proof
-    that it is that site, or told for good that the server isn't secure. What it answers is signed with the
-    word "NA", which it keeps as its signature, so that no user can log in until it is started again.
+    component has started. Of what comes in between it verifies nothing: a site that asks to be challenged is
+    told that the server isn't secure, one that doesn't ask is registered without a proof that it is that
+    site. What it answers is signed with the word "NA", which it keeps as its signature, so that no user can
+    log in until it is started again.
 
     The arguments are FLARE's.
     """
 
     def deploy(
-        self,
-        args: Any,
-        grpc_args: Mapping[str, Any] | None = None,
-        secure_train: bool = False,
-        enable_admin_listener: bool = True,
+        self, args: Any, grpc_args: Any = None, secure_train: bool = False, enable_admin_listener: bool = True
     ) -> None:
         """Open the server's port.
 
         Args:
             args: Of the server's command line.
             grpc_args: The server's entry in `fed_server.json`.
-            secure_train: Whether the federation has certificates; all but the simulator's have.
+            secure_train: Whether the federation has certificates.
             enable_admin_listener: Whether users reach the server.
 
         Raises:
             OSError: If a certificate or key can't be read.
         """
-        if secure_train and grpc_args is not None:
+        if secure_train:
             self.cred_keeper.id_asserter = IdentityAsserter(
                 private_key_file=grpc_args[SecureTrainConst.PRIVATE_KEY],
                 cert_file=grpc_args[SecureTrainConst.SSL_CERT],

@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 from nvflare.apis.fl_constant import FLContextKey, SecureTrainConst
-from nvflare.apis.fl_context import FLContextManager
+from nvflare.apis.fl_context import FLContext, FLContextManager
+from nvflare.apis.shareable import Shareable
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey, ReturnCode
 from nvflare.fuel.f3.message import Message
 from nvflare.lighter.utils import Identity, generate_cert, generate_keys, serialize_cert, serialize_pri_key
-from nvflare.private.defs import CellMessageHeaderKeys
+from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 from nvflare.private.fed.server.fed_server import BaseServer, FederatedServer
+from nvflare.private.fed.server.run_manager import RunManager
 from nvflare.private.fed.utils.identity_utils import TokenVerifier, load_cert_file
 
 from consilium.federation.guard.certain_server import CertainServer
@@ -49,9 +51,26 @@ class Cell:
 def deploy(monkeypatch, tmp_path, entry, kind):
     """A server that has opened its port and got no further."""
     monkeypatch.setattr(BaseServer, "deploy", lambda server, *args, **kwargs: setattr(server, "cell", Cell()))
-    server = kind(args=SimpleNamespace(workspace=str(tmp_path), set=[]), secure_train=True)
+    server = kind("project", args=SimpleNamespace(workspace=str(tmp_path), set=[]), secure_train=True)
     server.deploy(server.engine.args, grpc_args=entry, secure_train=True)
     return server
+
+
+def register(server):
+    """What is answered, while components start, to a stranger who says that it is the site `north`."""
+    server.engine.set_run_manager(
+        RunManager("server", server.engine, job_id="", workspace=None, components={}, handlers=[])
+    )
+    request = Shareable()
+    request.set_peer_context(FLContext())
+    headers = {
+        CellMessageHeaderKeys.CLIENT_NAME: "north",
+        CellMessageHeaderKeys.CLIENT_TYPE: ClientType.REGULAR,
+        CellMessageHeaderKeys.CLIENT_IP: "192.0.2.1",
+        CellMessageHeaderKeys.PROJECT_NAME: server.project_name,
+        MessageHeaderKey.ORIGIN: "north",
+    }
+    return server.register_client(Message(headers, request))
 
 
 @pytest.fixture
@@ -72,9 +91,9 @@ def test_it_believes_nobody_without_the_servers_signature(server):
     assert not server.verify_auth_token("north", "token", "NA")
 
 
-@pytest.mark.parametrize("service", ["client_challenge", "register_client"])
-def test_a_site_is_told_to_ask_again_until_it_has_started(server, service):
-    answer = getattr(server, service)(Message())
+@pytest.mark.parametrize("ask", [lambda server: server.client_challenge(Message()), register])
+def test_a_site_is_told_to_ask_again_until_it_has_started(server, ask):
+    answer = ask(server)
     assert answer.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.COMM_ERROR
     assert "still starting" in answer.get_header(MessageHeaderKey.ERROR)
 
@@ -88,10 +107,9 @@ def test_a_site_is_challenged_once_it_has_started(server):
 
 
 def test_a_server_without_its_key_does_not_open_its_port(monkeypatch, tmp_path, entry):
+    without = {**entry, SecureTrainConst.PRIVATE_KEY: str(tmp_path / "none")}
     with pytest.raises(FileNotFoundError):
-        deploy(
-            monkeypatch, tmp_path, {**entry, SecureTrainConst.PRIVATE_KEY: str(tmp_path / "x")}, CertainServer
-        )
+        deploy(monkeypatch, tmp_path, without, CertainServer)
 
 
 def test_flares_own_still_needs_this(monkeypatch, tmp_path, entry):
@@ -99,3 +117,4 @@ def test_flares_own_still_needs_this(monkeypatch, tmp_path, entry):
     assert server.verify_auth_token("north", "token", "forged")
     server._add_auth_headers(Message())
     assert server.my_own_token_signature == "NA"
+    assert CellMessageHeaderKeys.TOKEN in register(server).payload
