@@ -271,6 +271,11 @@ def held(condition: Callable[[], Any]) -> bool:
         return False
 
 
+def together(peaks: dict[str, Peak]) -> Peak:
+    """Return what several processes take together, at most: their peaks need not be at the same time."""
+    return Peak(sum(one.mib for one in peaks.values()), sum(one.threads for one in peaks.values()))
+
+
 def describe(peaks: dict[str, Peak]) -> str:
     """Return peaks as one line."""
     return ", ".join(f"{name} {peak.mib:.0f} MiB and {peak.threads} threads" for name, peak in peaks.items())
@@ -319,6 +324,9 @@ def main() -> None:
                 until = time.monotonic() + 60 * options.minutes
                 found.append(measure(options.network, sites, rule, Path(name), until))
         few, many = found
+        if len(few) > 1:  # these run at the same time
+            for peaks in found:
+                peaks["both processes"] = together(peaks)
         for name, peak in many.items():
             print(
                 f"{name}, {options.network}, {rule}: {FEW} sites {few[name].mib:.0f} MiB, "

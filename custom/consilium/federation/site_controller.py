@@ -27,6 +27,7 @@ from consilium.federation.monitoring.job_events import (
 from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
 from consilium.federation.transport.message_threads import serve_at_once
 from consilium.federation.transport.set_up import set_up_server
+from consilium.federation.transport.turns import Turns
 from consilium.federation.versions import component_versions
 
 _SECONDS_BETWEEN_LOOKS = 0.1
@@ -77,6 +78,7 @@ class SiteController(ModelController):  # type: ignore[misc]
 
     def __init__(self, persistor_id: str = "") -> None:
         super().__init__(persistor_id=persistor_id, task_check_period=_SECONDS_BETWEEN_LOOKS)
+        self._turns: Turns | None = None  # taken when the job runs
         self._asking = Lock()  # answers come in threads of FLARE's
         self._open = False
         self._waiting: set[str] = set()
@@ -88,8 +90,14 @@ class SiteController(ModelController):  # type: ignore[misc]
         Raises:
             ConfigurationError: If FLARE isn't 2.9.
         """
-        set_up_server()
+        self._turns = set_up_server()
         super().start_controller(fl_ctx)
+
+    def stop_controller(self, fl_ctx: FLContext) -> None:
+        """End, and let no site wait for its turn any more."""
+        if self._turns is not None:
+            self._turns.let_all_through()
+        super().stop_controller(fl_ctx)
 
     def set_communicator(self, communicator: WFCommSpec) -> None:
         """Take the place of what FLARE's configuration of a job has made."""

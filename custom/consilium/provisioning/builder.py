@@ -34,6 +34,11 @@ LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 _WORKSPACE_IS_KNOWN = 'echo "WORKSPACE set to $WORKSPACE"\n'
 _LOGGED_PACKAGE = "consilium"
 
+_MEMORY = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536"
+"""What the C library is told. By itself it keeps what is freed for each of the server's hundreds of threads,
+and pieces of models among it; so all of them share it, and what is longer than 64 KiB goes back at once. What
+doesn't know these settings, as another C library, goes without them."""
+
 
 class SitePolicyBuilder(Builder):  # type: ignore[misc]
     """Write `local/` of the server's and every hospital's kit.
@@ -97,7 +102,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         server = project.get_server()
         _refuse_driver_that_can_be_blocked(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
         self._write_policy(server, ctx, kind="server", stream_logs=False, metrics=self._metrics)
-        _tell_storage(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
+        _tell_processes(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
         for client in project.get_clients():
             stream_logs = client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
             self._write_policy(client, ctx, kind="client", stream_logs=stream_logs)
@@ -198,13 +203,19 @@ def _log_config(default: dict[str, Any], level: LogLevel) -> dict[str, Any]:
     return default
 
 
-def _tell_storage(script: Path) -> None:
-    """Let the server's start script say where its workspace is, which nobody knows at provisioning."""
+def _tell_processes(script: Path) -> None:
+    """Let the server's start script say where its workspace is, and how its processes keep memory.
+
+    Nobody knows at provisioning where the workspace will be.
+    """
     text = script.read_text()
     if text.count(_WORKSPACE_IS_KNOWN) != 1:
         raise ConfigurationError(
             f"{script.name} of the server is not as nvflare 2.9 writes it, so it can't be told to keep its "
             "jobs in its workspace; provision with nvflare 2.9"
         )
-    export = f'export {SERVER_STORAGE}="${{{SERVER_STORAGE}:-$WORKSPACE}}"\n'
-    script.write_text(text.replace(_WORKSPACE_IS_KNOWN, export + _WORKSPACE_IS_KNOWN))
+    exports = "".join(
+        f'export {name}="${{{name}:-{value}}}"\n'
+        for name, value in ((SERVER_STORAGE, "$WORKSPACE"), ("GLIBC_TUNABLES", _MEMORY))
+    )
+    script.write_text(text.replace(_WORKSPACE_IS_KNOWN, exports + _WORKSPACE_IS_KNOWN))

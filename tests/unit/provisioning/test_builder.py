@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -117,6 +118,17 @@ def test_the_server_keeps_jobs_and_snapshots_where_its_start_script_says(kits):
     script = (kit / "startup" / "sub_start.sh").read_text()
     assert script.index('WORKSPACE="$SOURCE_WORKSPACE"') < script.index(f"export {SERVER_STORAGE}=")
     assert script.index(f"export {SERVER_STORAGE}=") < script.index("exec python3")
+
+
+def test_the_server_s_start_script_settles_how_memory_is_kept_unless_somebody_else_has(kits):
+    script = (kits / SERVER / "startup" / "sub_start.sh").read_text()
+    (export,) = [line for line in script.splitlines() if line.startswith("export GLIBC_TUNABLES=")]
+    assert script.index(export) < script.index("exec python3")
+    told = f'{export}; echo "$GLIBC_TUNABLES"'
+    for before, after in (({}, "glibc.malloc.arena_max=1"), ({"GLIBC_TUNABLES": "their=own"}, "their=own")):
+        said = subprocess.run(["sh", "-c", told], env=before, capture_output=True, text=True, check=True)
+        assert said.stdout.strip().startswith(after)
+    assert "GLIBC_TUNABLES" not in (kits / "north" / "startup" / "sub_start.sh").read_text()
 
 
 def test_the_server_serves_more_connections_than_flare_s_hundred_and_messages_as_long_as_before(kits):

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from nvflare.fuel.f3.streaming.download_service import Consumer, Downloadable, P
 from consilium.federation.replacement import replace
 from consilium.federation.transport.array_table import ArrayTable
 from consilium.federation.transport.arrival import Arrival, DiskArrival, MemoryArrival
+from consilium.federation.transport.turns import Turns
 
 _NUMBER = "number"
 _FOLDER, _MOST_BYTES = "consilium_arrivals_folder", "consilium_arrivals_most_bytes"
@@ -56,6 +58,11 @@ def keep_arrivals_on_disk(cell: Cell, folder: Path, most_bytes: int) -> None:
     cell.update_fobs_context({_FOLDER: folder, _MOST_BYTES: most_bytes})
 
 
+def take_turns(turns: Turns | None) -> None:
+    """Let this process send and fetch arrays for a few others at a time; None: for all of them."""
+    ArrayPieces.turns = turns
+
+
 class ArrayPieces(Downloadable):  # type: ignore[misc]
     """Arrays to be fetched by several sites, each at its own pace; nothing is kept for any of them.
 
@@ -63,9 +70,14 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         arrays: By name; they must not change until they are fetched.
         max_chunk_size: Bytes of a piece; the last may be shorter.
 
+    Attributes:
+        turns: Of all arrays of this process; None: nobody waits.
+
     Raises:
         ValueError: If one is not of numbers.
     """
+
+    turns: ClassVar[Turns | None] = None
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], max_chunk_size: int) -> None:
         super().__init__(arrays)
@@ -78,6 +90,8 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
 
     def produce(self, state: dict[str, int] | None, requester: str) -> tuple[str, Any, dict[str, int]]:
         """Return the piece behind the one that a site has; FLARE calls this for each of its requests.
+
+        For the first one a site may have to wait for its turn.
 
         Args:
             state: What came with the piece before, from the site; nothing at first.
@@ -93,8 +107,15 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         number += 1
         if number == self._pieces:
             return ProduceRC.EOF, None, {}
+        if number == 0 and self.turns is not None:
+            self.turns.begin((id(self), requester))
         head = [self._head()] if number == 0 else []
         return ProduceRC.OK, [*head, self._piece(number)], {_NUMBER: number}
+
+    def downloaded_to_one(self, to_receiver: str, status: str) -> None:
+        """Let the next site have its turn, when one has got all, or is given up."""
+        if self.turns is not None:
+            self.turns.end((id(self), to_receiver))
 
     def release(self) -> None:
         """Let go of the arrays."""
@@ -200,14 +221,16 @@ def fetch_arrays(
     """
     context = cell.get_fobs_context()
     collector = PieceCollector(partial(_make_room, context.get(_FOLDER)), context.get(_MOST_BYTES))
-    download_object(
-        from_fqcn=from_fqcn,
-        ref_id=ref_id,
-        consumer=collector,
-        per_request_timeout=per_request_timeout,
-        cell=cell,
-        **options,
-    )
+    turns = ArrayPieces.turns
+    with turns.turn((ref_id, from_fqcn)) if turns is not None else nullcontext():
+        download_object(
+            from_fqcn=from_fqcn,
+            ref_id=ref_id,
+            consumer=collector,
+            per_request_timeout=per_request_timeout,
+            cell=cell,
+            **options,
+        )
     return collector.error, collector.arrays
 
 

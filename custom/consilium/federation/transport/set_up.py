@@ -5,12 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from consilium.federation.transport.array_pieces import keep_arrivals_on_disk, send_arrays_in_pieces
+from consilium.federation.transport.array_pieces import (
+    keep_arrivals_on_disk,
+    send_arrays_in_pieces,
+    take_turns,
+)
 from consilium.federation.transport.broken_uploads import survive_broken_uploads
 from consilium.federation.transport.ended_streams import remember_little_of_ended_streams
 from consilium.federation.transport.outgoing_streams import hold_little_of_what_is_sent
+from consilium.federation.transport.turns import Turns
 
 _ARRIVALS = "arrivals"
+
+_AT_ONCE = 4
+"""Sites that fetch a model or send an update at a time."""
+
+_PATIENCE_SECONDS = 30.0
+"""How long a site waits for its turn at most. Both ends wait longer than that: for a piece 120 s, and for the
+first request for what they offer 300 s."""
 
 
 def set_up_both_ends() -> None:
@@ -24,14 +36,17 @@ def set_up_both_ends() -> None:
     remember_little_of_ended_streams()
 
 
-def set_up_server() -> None:
-    """Do what a job's process at the server does.
+def set_up_server() -> Turns:
+    """Do what a job's process at the server does; returns the turns that its sites take.
 
     Raises:
         ConfigurationError: If FLARE isn't 2.9.
     """
     set_up_both_ends()
     survive_broken_uploads()
+    turns = Turns(_AT_ONCE, _PATIENCE_SECONDS)
+    take_turns(turns)
+    return turns
 
 
 def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:

@@ -20,6 +20,12 @@ ARRAYS = st.dictionaries(
 )
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch):
+    """Leave out the turns that a controller in another test may have set up in this process."""
+    monkeypatch.setattr(ArrayPieces, "turns", None)
+
+
 def fetch(source, collector):
     """Do what FLARE's downloader does, without a line between the two."""
     state = None

@@ -1,0 +1,71 @@
+"""Let a few models and updates travel at a time, whatever the number of sites."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+from threading import Condition
+
+
+class Turns:
+    """Whose model or update travels now, and who waits for that.
+
+    Sites that all fetch and send at once get nothing earlier than those that do it one after the other, as
+    the server's line and cores are the same, but each takes memory of the server's and threads while it does.
+
+    Nobody waits longer than `patience_seconds`, and who takes longer than that is no longer counted: a site
+    on a thin line, or one that has died, costs the others that much at most.
+
+    Args:
+        at_once: How many travel at a time.
+        patience_seconds: How long one waits for its turn at most.
+    """
+
+    def __init__(self, at_once: int, patience_seconds: float) -> None:
+        self._at_once = at_once
+        self._patience = patience_seconds
+        self._since: dict[Hashable, float] = {}
+        self._changed = Condition()
+        self._ended = False
+
+    def begin(self, who: Hashable) -> None:
+        """Wait for a turn; one who has it already goes on.
+
+        Args:
+            who: Any name, with which `end` is called.
+        """
+        limit = time.monotonic() + self._patience
+        with self._changed:
+            while who not in self._since and not self._is_free():
+                left = limit - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(left)
+            self._since.setdefault(who, time.monotonic())
+
+    def end(self, who: Hashable) -> None:
+        """Leave the turn to the next; without effect for one who has none."""
+        with self._changed:
+            if self._since.pop(who, None) is not None:
+                self._changed.notify()
+
+    @contextmanager
+    def turn(self, who: Hashable) -> Iterator[None]:
+        """Do something in one's turn."""
+        self.begin(who)
+        try:
+            yield
+        finally:
+            self.end(who)
+
+    def let_all_through(self) -> None:
+        """Let nobody wait any more: the job ends."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _is_free(self) -> bool:
+        now = time.monotonic()
+        self._since = {who: since for who, since in self._since.items() if now - since < self._patience}
+        return self._ended or len(self._since) < self._at_once

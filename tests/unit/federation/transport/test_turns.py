@@ -1,0 +1,113 @@
+"""A few travel at a time; nobody waits for ever, and a site that is slow or dead holds up no others."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier, Event, Lock
+
+import numpy as np
+import pytest
+from nvflare.fuel.f3.streaming.download_service import ProduceRC
+
+from consilium.federation.transport import turns as module
+from consilium.federation.transport.array_pieces import ArrayPieces, take_turns
+from consilium.federation.transport.turns import Turns
+
+LONG, AT_ONCE, SITES = 600.0, 3, 20
+
+
+@pytest.fixture
+def sites():
+    """Threads for all sites, and one more."""
+    with ThreadPoolExecutor(SITES + 1) as pool:
+        yield pool
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """What the time is; a list of one number, to be set. Nobody who waits is woken by it."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_no_more_than_a_few_travel_at_a_time_and_all_of_them_do(sites):
+    turns, lock, full = Turns(AT_ONCE, LONG), Lock(), Barrier(AT_ONCE)
+    now, most = [0], [0]
+
+    def travel(site):
+        with turns.turn(site):
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            if site < AT_ONCE:
+                full.wait(timeout=60)  # so many have a turn at the same time
+            with lock:
+                now[0] -= 1
+        return site
+
+    first = [sites.submit(travel, site) for site in range(AT_ONCE)]
+    others = [sites.submit(travel, site) for site in range(AT_ONCE, SITES)]
+    assert [one.result(timeout=60) for one in first + others] == list(range(SITES))
+    assert most == [AT_ONCE]
+
+
+def test_a_turn_ends_with_an_error_as_well(sites):
+    turns = Turns(1, LONG)
+    with pytest.raises(OSError, match="lost"), turns.turn("north"):
+        raise OSError("lost")
+    sites.submit(turns.begin, "south").result(timeout=60)
+
+
+def test_nobody_waits_longer_than_its_patience(sites):
+    turns = Turns(1, 0.05)
+    turns.begin("north, which has died")
+    sites.submit(turns.begin, "south").result(timeout=60)
+
+
+def test_who_takes_longer_than_that_is_not_counted(clock):
+    turns = Turns(1, 30.0)
+    turns.begin("north, which is slow")
+    clock[0] = 31.0
+    turns.begin("south")  # would wait for ever: the clock stands still
+    turns.end("north, which is slow")
+    assert not turns._is_free()  # south's turn is its own
+
+
+def test_one_who_asks_again_does_not_wait_for_itself():
+    turns = Turns(1, LONG)
+    turns.begin("north")
+    turns.begin("north")
+    turns.end("north")
+    turns.end("north")
+    assert turns._is_free()
+
+
+def test_at_the_end_nobody_waits_any_more(sites):
+    turns = Turns(1, LONG)
+    turns.begin("north")
+    waiting = [sites.submit(turns.begin, site) for site in range(SITES)]
+    turns.let_all_through()
+    for one in waiting:
+        one.result(timeout=60)
+
+
+def test_a_site_gets_the_first_piece_in_its_turn_and_the_others_at_once(sites, monkeypatch):
+    monkeypatch.setattr(ArrayPieces, "turns", None)
+    turns = Turns(1, LONG)
+    take_turns(turns)
+    source, began = ArrayPieces({"w": np.arange(100.0)}, 64), Event()
+    _, _, state = source.produce(None, "north")
+
+    def fetch():
+        began.set()
+        return source.produce(None, "south")
+
+    second = sites.submit(fetch)
+    assert began.wait(60)
+    while state:
+        code, _, state = source.produce(state, "north")
+    assert code == ProduceRC.EOF
+    assert not second.done()
+    source.downloaded_to_one("north", "success")
+    assert second.result(timeout=60)[0] == ProduceRC.OK
+    source.downloaded_to_one("south", "failed")
+    assert turns._is_free()
