@@ -38,10 +38,11 @@ class Turns:
         limit = time.monotonic() + self._patience
         with self._changed:
             while who not in self._since and not self._is_free():
-                left = limit - time.monotonic()
-                if left <= 0:
+                now = time.monotonic()
+                if now >= limit:
                     break
-                self._changed.wait(left)
+                one_lapses = min(self._since.values()) + self._patience
+                self._changed.wait(min(limit, one_lapses) - now)
             self._since.setdefault(who, time.monotonic())
 
     def end(self, who: Hashable) -> None:

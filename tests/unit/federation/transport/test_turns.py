@@ -72,6 +72,22 @@ def test_who_takes_longer_than_that_is_not_counted(clock):
     assert not turns._is_free()  # south's turn is its own
 
 
+def test_one_who_waits_goes_on_when_a_turn_is_no_longer_counted(clock, monkeypatch):
+    def wait(seconds):
+        clock[0] += seconds
+
+    turns = Turns(2, 30.0)
+    monkeypatch.setattr(turns._changed, "wait", wait)
+    turns.begin("north, which has died")
+    clock[0] = 10.0
+    turns.begin("south, which has died")
+    clock[0] = 20.0
+    turns.begin("east")
+    assert clock == [30.0]
+    turns.begin("west")
+    assert clock == [40.0]
+
+
 def test_one_who_asks_again_does_not_wait_for_itself():
     turns = Turns(1, LONG)
     turns.begin("north")
