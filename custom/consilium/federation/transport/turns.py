@@ -11,8 +11,8 @@ from threading import Condition
 class Turns:
     """Whose model or update travels now, and who waits for that.
 
-    Sites that all fetch and send at once get nothing earlier than those that do it one after the other, as
-    the server's line and cores are the same, but each takes memory of the server's and threads while it does.
+    Sites that all fetch and send at once are hardly done earlier than those that take turns, as the server's
+    line and cores are the same, but each takes memory of the server's while it does.
 
     Nobody waits longer than `patience_seconds`, and who takes longer than that is no longer counted: a site
     on a thin line, or one that has died, costs the others that much at most.
