@@ -36,8 +36,8 @@ _LOGGED_PACKAGE = "consilium"
 
 _MEMORY = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536"
 """What the C library is told. By itself it keeps what is freed for each of the server's hundreds of threads,
-and pieces of models among it; so all of them share it, and what is longer than 64 KiB goes back at once. What
-doesn't know these settings, as another C library, goes without them."""
+and pieces of models among it; so all of them share it, and what is longer than 64 KiB goes back at once.
+FLARE's script sets `MALLOC_ARENA_MAX=4` besides, over which this wins. Another C library takes no notice."""
 
 
 class SitePolicyBuilder(Builder):  # type: ignore[misc]
