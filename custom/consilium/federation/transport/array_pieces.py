@@ -13,8 +13,8 @@ confirmations stays what it is.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -58,8 +58,8 @@ def keep_arrivals_on_disk(cell: Cell, folder: Path, most_bytes: int) -> None:
     cell.update_fobs_context({_FOLDER: folder, _MOST_BYTES: most_bytes})
 
 
-def take_turns(turns: Turns | None) -> None:
-    """Let this process send and fetch arrays for a few others at a time; None: for all of them."""
+def take_turns(turns: Turns) -> None:
+    """Let this process send and fetch arrays for a few others at a time."""
     ArrayPieces.turns = turns
 
 
@@ -71,13 +71,13 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         max_chunk_size: Bytes of a piece; the last may be shorter.
 
     Attributes:
-        turns: Of all arrays of this process; None: nobody waits.
+        turns: Of all arrays of this process; nobody waits if nothing else is said.
 
     Raises:
         ValueError: If one is not of numbers.
     """
 
-    turns: ClassVar[Turns | None] = None
+    turns: ClassVar[Turns] = Turns(at_once=math.inf, patience_seconds=0.0)
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], max_chunk_size: int) -> None:
         super().__init__(arrays)
@@ -107,15 +107,15 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         number += 1
         if number == self._pieces:
             return ProduceRC.EOF, None, {}
-        if number == 0 and self.turns is not None:
+        head = []
+        if number == 0:
             self.turns.begin((id(self), requester))
-        head = [self._head()] if number == 0 else []
+            head = [self._head()]
         return ProduceRC.OK, [*head, self._piece(number)], {_NUMBER: number}
 
     def downloaded_to_one(self, to_receiver: str, status: str) -> None:
         """Let the next site have its turn, when one has got all, or is given up."""
-        if self.turns is not None:
-            self.turns.end((id(self), to_receiver))
+        self.turns.end((id(self), to_receiver))
 
     def release(self) -> None:
         """Let go of the arrays."""
@@ -221,8 +221,7 @@ def fetch_arrays(
     """
     context = cell.get_fobs_context()
     collector = PieceCollector(partial(_make_room, context.get(_FOLDER)), context.get(_MOST_BYTES))
-    turns = ArrayPieces.turns
-    with turns.turn((ref_id, from_fqcn)) if turns is not None else nullcontext():
+    with ArrayPieces.turns.turn((ref_id, from_fqcn)):
         download_object(
             from_fqcn=from_fqcn,
             ref_id=ref_id,

@@ -18,11 +18,11 @@ class Turns:
     on a thin line, or one that has died, costs the others that much at most.
 
     Args:
-        at_once: How many travel at a time.
+        at_once: How many travel at a time, at least 1.
         patience_seconds: How long one waits for its turn at most.
     """
 
-    def __init__(self, at_once: int, patience_seconds: float) -> None:
+    def __init__(self, at_once: float, patience_seconds: float) -> None:
         self._at_once = at_once
         self._patience = patience_seconds
         self._since: dict[Hashable, float] = {}

@@ -1,15 +1,17 @@
 """A few travel at a time; nobody waits for ever, and a site that is slow or dead holds up no others."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event, Lock
+from threading import Barrier, Lock
 
 import numpy as np
 import pytest
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
 
 from consilium.federation.transport import turns as module
-from consilium.federation.transport.array_pieces import ArrayPieces, take_turns
+from consilium.federation.transport.array_pieces import ArrayPieces
 from consilium.federation.transport.turns import Turns
+from federation.flare import Engine
+from federation.rehearsal import Rehearsal, TwoWeights
 
 LONG, AT_ONCE, SITES = 600.0, 3, 20
 
@@ -106,24 +108,34 @@ def test_at_the_end_nobody_waits_any_more(sites):
         one.result(timeout=60)
 
 
-def test_a_site_gets_the_first_piece_in_its_turn_and_the_others_at_once(sites, monkeypatch):
-    monkeypatch.setattr(ArrayPieces, "turns", None)
-    turns = Turns(1, LONG)
-    take_turns(turns)
-    source, began = ArrayPieces({"w": np.arange(100.0)}, 64), Event()
+def test_a_site_gets_the_first_piece_in_its_turn_and_the_others_at_once(monkeypatch):
+    turns, waited = Turns(1, LONG), []
+    monkeypatch.setattr(ArrayPieces, "turns", turns)
+    source = ArrayPieces({"w": np.arange(100.0)}, 64)
+
+    def wait(seconds):
+        waited.append(seconds)
+        source.downloaded_to_one("north", "success")
+
+    monkeypatch.setattr(turns._changed, "wait", wait)
     _, _, state = source.produce(None, "north")
-
-    def fetch():
-        began.set()
-        return source.produce(None, "south")
-
-    second = sites.submit(fetch)
-    assert began.wait(60)
     while state:
         code, _, state = source.produce(state, "north")
-    assert code == ProduceRC.EOF
-    assert not second.done()
-    source.downloaded_to_one("north", "success")
-    assert second.result(timeout=60)[0] == ProduceRC.OK
+    assert (code, waited) == (ProduceRC.EOF, [])
+    assert source.produce(None, "south")[0] == ProduceRC.OK
+    assert len(waited) == 1
     source.downloaded_to_one("south", "failed")
     assert turns._is_free()
+
+
+def test_a_job_that_ends_keeps_nobody_waiting(sites, tmp_path, monkeypatch):
+    monkeypatch.setattr(ArrayPieces, "turns", ArrayPieces.turns)
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, ["north"])
+    controller = Rehearsal(rounds=1, min_sites=1)
+    controller.start_controller(engine.context)
+    turns = ArrayPieces.turns
+    while turns._is_free():
+        turns.begin(len(turns._since))
+    waiting = sites.submit(turns.begin, "north")
+    controller.stop_controller(engine.context)
+    waiting.result(timeout=20)  # less than its patience
