@@ -44,8 +44,8 @@ def modules_of(job, side):
 @pytest.mark.parametrize(
     "module",
     [
-        "consilium.federation.guard.job_validator",
-        "consilium.federation.guard.server_guard",
+        "consilium.guard.job_validator",
+        "consilium.guard.server_guard",
         "consilium.federation.server.continuation",
         "consilium.federation.server.job_outcomes",
         "consilium.federation.server.site_return",

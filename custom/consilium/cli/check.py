@@ -73,7 +73,7 @@ def check(
     import os
 
     from consilium.provisioning.check.folder import check_folder, default_state, refuse_page
-    from consilium.recipes.site_job import load_site_job
+    from consilium.provisioning.check.job import load_site_job
     from consilium.report.data_check import render_data_check
     from consilium.simulation.display import Display
 

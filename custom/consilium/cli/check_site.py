@@ -65,9 +65,9 @@ def check_site(
 
     with Display() as display:
         display.show("loading torch and FLARE")
+        from consilium.provisioning.check.job import load_site_job
         from consilium.provisioning.check.kit import Kit
         from consilium.provisioning.check.readiness import check_site as run_checks
-        from consilium.recipes.site_job import load_site_job
 
         readiness = run_checks(
             Kit(kit),

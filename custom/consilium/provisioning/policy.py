@@ -15,13 +15,13 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
-from consilium.federation.guard.job_validator import JobValidator
-from consilium.federation.guard.server_guard import ServerGuard
 from consilium.federation.rounds.durable_rounds import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
 from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.settings import PROPERTY
+from consilium.guard.job_validator import JobValidator
+from consilium.guard.server_guard import ServerGuard
 from consilium.learning.site_settings import SiteSettings
 from consilium.settings import Settings
 

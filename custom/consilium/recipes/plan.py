@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from consilium.errors import ConfigurationError
+from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.learning.settings import LearningSettings
-from consilium.provisioning.check.estimate import GIB, gpu_bytes
 from consilium.recipes.base import JobSettings
 from consilium.recipes.fingerprint import Fingerprint
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.provisioning.check.estimate import GIB, gpu_bytes
+from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.fingerprint import Data, Fingerprint
 from consilium.recipes.plan import CPU_PATCH_VOXELS, as_changes, propose

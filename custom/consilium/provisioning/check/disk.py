@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from consilium.data.cohort import Cohort
+from consilium.learning.estimate import GIB, disk_need
 from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.check.estimate import GIB, disk_need
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit

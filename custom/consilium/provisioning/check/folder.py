@@ -14,7 +14,7 @@ from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.errors import ConfigurationError
-from consilium.provisioning.check.estimate import GIB, disk_need
+from consilium.learning.estimate import GIB, disk_need
 from consilium.provisioning.check.job import SiteJob
 from consilium.report.data_check import DataCheck
 from consilium.tasks import get_task

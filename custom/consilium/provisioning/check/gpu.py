@@ -9,8 +9,8 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.fuel.utils.gpu_utils import get_host_gpu_ids, get_host_gpu_memory_total
 
 from consilium.errors import ConfigurationError
+from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.check.estimate import GIB, gpu_bytes
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit

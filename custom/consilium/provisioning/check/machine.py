@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 from consilium.errors import ConfigurationError
+from consilium.learning.estimate import shared_memory_bytes
 from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.check.estimate import shared_memory_bytes
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit

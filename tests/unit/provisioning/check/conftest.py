@@ -7,9 +7,8 @@ import pytest
 from data.hospital import Hospital
 
 from consilium.provisioning.check.finding import Finding, Status
-from consilium.provisioning.check.job import SiteJob
+from consilium.provisioning.check.job import SiteJob, load_site_job
 from consilium.provisioning.check.kit import Kit
-from consilium.recipes.site_job import load_site_job
 
 from .federation import hospital_kit, provision
 

@@ -11,10 +11,9 @@ from consilium.provisioning.check import disk, gpu, machine
 from consilium.provisioning.check.disk import check_disk
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.gpu import check_capacity, check_gpu_memory
-from consilium.provisioning.check.job import SiteJob
+from consilium.provisioning.check.job import SiteJob, load_site_job
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.machine import check_account, check_clock, check_shared_memory
-from consilium.recipes.site_job import load_site_job
 
 from .federation import read, write
 

@@ -63,9 +63,7 @@ def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, j
     refused(finding, "consilium.federation.site.executor.SiteExecutor", "add these", Status.WARNING)
 
 
-@pytest.mark.parametrize(
-    "validator", [..., None, {"path": "consilium.federation.guard.job_validator.JobValidator"}]
-)
+@pytest.mark.parametrize("validator", [..., None, {"path": "consilium.guard.job_validator.JobValidator"}])
 def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, validator):
     refused(resources(app_validator=validator)["policy.jobs"], "variables and paths", '"side": "client"')
 

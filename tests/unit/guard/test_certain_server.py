@@ -14,7 +14,7 @@ from nvflare.private.fed.server.fed_server import BaseServer, FederatedServer
 from nvflare.private.fed.server.run_manager import RunManager
 from nvflare.private.fed.utils.identity_utils import TokenVerifier, load_cert_file
 
-from consilium.federation.guard.certain_server import CertainServer
+from consilium.guard.certain_server import CertainServer
 
 OWN_HEADERS = (
     CellMessageHeaderKeys.CLIENT_NAME,

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from consilium.errors import ConfigurationError
+from consilium.provisioning.check.job import load_site_job
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.site_job import load_site_job
 
 JOB = "brain_tumor_fedavg"
 

@@ -1,10 +1,10 @@
 import shutil
 
 import pytest
+from federation.job_files import JOBS
 
 from consilium.errors import ConfigurationError
-from consilium.federation.guard.job_validator import JobValidator, why_forbidden
-from federation.job_files import JOBS
+from consilium.guard.job_validator import JobValidator, why_forbidden
 
 pytestmark = pytest.mark.usefixtures("allow_list")
 

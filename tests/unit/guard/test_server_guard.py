@@ -1,16 +1,16 @@
 import zipfile
 
 import pytest
+from federation.job_files import JOBS, files_of
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server import admin, job_cmds
 
 from consilium.errors import ConfigurationError
-from consilium.federation.guard.certain_server import CertainServer
-from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES
-from consilium.federation.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
-from federation.job_files import JOBS, files_of
+from consilium.guard.certain_server import CertainServer
+from consilium.guard.job_rules import MAX_BYTES, MAX_FILES
+from consilium.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
 
 pytestmark = pytest.mark.usefixtures("allow_list")
 

@@ -11,7 +11,7 @@ from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAu
 from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import ConfigurationError
-from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES, Side, app_fault
+from consilium.guard.job_rules import MAX_BYTES, MAX_FILES, Side, app_fault
 
 _AUDITED_CHARACTERS = 400
 

@@ -20,10 +20,10 @@ from nvflare.private.fed.server.fed_server import FederatedServer
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
-from consilium.federation.guard.certain_server import CertainServer
-from consilium.federation.guard.job_rules import MAX_BYTES, MAX_FILES, job_fault
-from consilium.federation.guard.job_validator import audit_text, why_forbidden
 from consilium.federation.replacement import replace
+from consilium.guard.certain_server import CertainServer
+from consilium.guard.job_rules import MAX_BYTES, MAX_FILES, job_fault
+from consilium.guard.job_validator import audit_text, why_forbidden
 
 _DROPPED_DEFAULT = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 

@@ -4,8 +4,8 @@ from data import hospital
 
 from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings, preprocess
+from consilium.learning.estimate import GIB, disk_need, gpu_bytes, shared_memory_bytes
 from consilium.learning.settings import LearningSettings
-from consilium.provisioning.check.estimate import GIB, disk_need, gpu_bytes, shared_memory_bytes
 from consilium.tasks import get_task
 
 SMALL = LearningSettings(patch_voxels=(16, 16, 16))

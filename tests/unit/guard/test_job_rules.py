@@ -1,9 +1,9 @@
 import json
 
 import pytest
-
-from consilium.federation.guard.job_rules import app_fault, job_fault
 from federation.job_files import JOBS, files_of
+
+from consilium.guard.job_rules import app_fault, job_fault
 
 CLIENT, SERVER = "config/config_fed_client.json", "config/config_fed_server.json"
 
