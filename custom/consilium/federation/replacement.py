@@ -1,31 +1,135 @@
-"""Put code of ours where FLARE calls its own and offers no setting for it."""
+"""Every class and function of FLARE that is replaced here, and those whose private parts ours build on.
+
+FLARE has no setting for some of what a hospital needs, so a few of its classes are replaced by ours under
+their own names. That is only right for the very source that ours was written against: `SOURCES` holds a hash
+of each. Another FLARE, a patched one included, is refused when the process starts, with the name of what
+differs. `pytest tests/unit/federation/test_replacement.py -s` prints the list.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, Final
 
 from consilium.errors import ConfigurationError
 
-_Replaced = TypeVar("_Replaced")
+Source = type[Any] | Callable[..., Any]
+
+SOURCES: Final[Mapping[str, str]] = {
+    "nvflare.apis.impl.wf_comm_server.WFCommServer": (
+        "afa404ca8d36eda22ad752defc2e118dc532500a7e18c6554c3ac2a262e16fc3"
+    ),
+    "nvflare.app_common.np.np_downloader.ArrayDownloadable": (
+        "47a62239373d23782e8bc53ae18c3b47cd3e2baa8027f1d01258307f1f1d1a9f"
+    ),
+    "nvflare.app_common.np.np_downloader.download_arrays": (
+        "1aaba5cd39f479acb6c55cc263027bebe1467ac945ce9d39dc1cc359fa8e2c98"
+    ),
+    "nvflare.app_common.workflows.base_model_controller.BaseModelController": (
+        "3631a60544dd2d8a062125985110ba9bbb388daa10e6d70dea698bda1e63850c"
+    ),
+    "nvflare.app_common.workflows.model_controller.ModelController": (
+        "a89dd9c4f947399aa6cf63b96dfb2c80538460a474f84063e0ad567d86bff130"
+    ),
+    "nvflare.fuel.f3.cellnet.cell._is_server_job_cell": (
+        "cd00cf8ab370d7d99c023acadc712ef0960822d5e6d8429ee95bba6026b370fa"
+    ),
+    "nvflare.fuel.f3.cellnet.core_cell.CoreCell": (
+        "4b5afce337bb2c8d93296f9a816a7f227c29715dd6222b645ef6ea40faa9d7e2"
+    ),
+    "nvflare.fuel.f3.sfm.conn_manager.ConnManager": (
+        "232edb3417fa6e04339f12838452a7018e825195d199810380f4bbe357f3db21"
+    ),
+    "nvflare.fuel.f3.sfm.sfm_conn.SfmConnection": (
+        "b01352bf510a45f244eb540e16060c07ac6fd3061abce06d7abc05aa466049fe"
+    ),
+    "nvflare.fuel.f3.streaming.byte_receiver.RxTask": (
+        "27ac2d5eecce2697d958dea5c9a5f9a63a32fbb296561640af31a8bf56c0b04f"
+    ),
+    "nvflare.fuel.f3.streaming.byte_streamer.TxTask": (
+        "ba54491358d7f3fd2cdc8be167b2d6b6137a4f15a499ba6f42ba5a535df917c7"
+    ),
+    "nvflare.fuel.hci.server.authz.AuthzFilter": (
+        "db7c05f293c61f507d2224868bc82533ae2c6e394ecb17f547ef4d3a4e41312b"
+    ),
+    "nvflare.private.fed.app.simulator.simulator_runner.SimulatorRunner": (
+        "4b26fb80edff72194417d720d9e4da988ffdcf7eb62ea73c7073a5d98f84965f"
+    ),
+    "nvflare.private.fed.client.admin.FedAdminAgent": (
+        "24b700d69a24624568327166939f17575071d2292ddc0a81ca9d5bc79d0d7d0f"
+    ),
+    "nvflare.private.fed.server.fed_server.FederatedServer": (
+        "dcfc59bac7f5d5e1e72cf2137b467f58f246475173e3f041db79d4c293cb2158"
+    ),
+    "nvflare.private.fed.server.job_meta_validator.JobMetaValidator": (
+        "ee279c061a5a3dd6c72e05f40f4240f3dec8ed432a0b7077fb0ceede92a1bc33"
+    ),
+    "nvflare.private.fed.server.job_runner.JobRunner": (
+        "6330dc4fb7b08fd8706bdf4a6d3178050398ffcbc52d39405729e05bcc6e9d15"
+    ),
+    "nvflare.utils.job_launcher_utils.get_credential_env": (
+        "f730e2fb1a80edbe90393d4c1a2ab3968e0d2462e1454fb1a3236cb281aa3630"
+    ),
+}
+"""Where FLARE defines it -> SHA-256 of its source in nvflare 2.9.0."""
 
 
-def replace(module: ModuleType, name: str, known: _Replaced, own: _Replaced) -> None:
-    """Let a module of FLARE use our class or function under the name of its own.
+def replace(module: ModuleType, name: str, own: Source) -> None:
+    """Replace a class or function of FLARE, where a module of FLARE uses it, by ours.
 
     Args:
         module: The module that uses it.
-        name: The name there.
-        known: FLARE's class or function, that of 2.9.
-        own: A class derived from it, or a function that is called in the same way.
+        name: Its name there.
+        own: A class derived from it, or a function with the same arguments.
 
     Raises:
-        ConfigurationError: If something else stands there. The process doesn't start then, rather than run
-            without what ours adds.
+        ConfigurationError: If what stands there is not of the source that ours was written against.
+
+    Example:
+        >>> from nvflare.fuel.f3.streaming import byte_streamer
+        >>> from consilium.federation.transport.outgoing_streams import ThriftyTxTask
+        >>> replace(byte_streamer, "TxTask", ThriftyTxTask)
     """
-    if getattr(module, name, None) not in (known, own):
+    present = getattr(module, name, None)
+    if present is own:
+        return
+    if present is None:
         raise ConfigurationError(
-            f"{module.__name__}.{name} is not that of nvflare 2.9, so "
-            f"{getattr(own, '__name__', own)} can't take its place; install nvflare 2.9"
+            f"nvflare has no {module.__name__}.{name}, which {own.__name__} replaces; install nvflare 2.9.0"
         )
+    require_known(present)
     setattr(module, name, own)
+
+
+def require_known(*sources: Source) -> None:
+    """Check that classes and functions of FLARE have the source that ours were written against.
+
+    Raises:
+        ConfigurationError: If one of them has another; its message names all that differ.
+    """
+    different = [
+        place_of(source)
+        for source in sources
+        if place_of(source) not in SOURCES or SOURCES[place_of(source)] != digest(source)
+    ]
+    if different:
+        raise ConfigurationError(
+            f"the source of {', '.join(different)} is not that of nvflare 2.9.0, on which Consilium's "
+            "replacements build; install nvflare 2.9.0 as it is published"
+        )
+
+
+def place_of(source: Source) -> str:
+    """Return where a class or function is defined, as `module.name`."""
+    return f"{source.__module__}.{source.__qualname__}"
+
+
+def digest(source: Source) -> str | None:
+    """Return the SHA-256 of a class's or function's source; None if its source can't be read."""
+    try:
+        return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()
+    except (OSError, TypeError):
+        return None

@@ -14,6 +14,7 @@ from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.apis.wf_comm_spec import WFCommSpec
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.workflows.base_model_controller import BaseModelController
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.federation.monitoring.job_events import (
@@ -24,6 +25,7 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSING,
     announce,
 )
+from consilium.federation.replacement import require_known
 from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
 from consilium.federation.transport.message_threads import serve_at_once
 from consilium.federation.transport.set_up import set_up_server
@@ -88,8 +90,9 @@ class SiteController(ModelController):  # type: ignore[misc]
         """Start, with this package's way of sending models.
 
         Raises:
-            ConfigurationError: If FLARE isn't 2.9.
+            ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
         """
+        require_known(BaseModelController, ModelController, WFCommServer)
         self._turns = set_up_server()
         super().start_controller(fl_ctx)
 

@@ -12,8 +12,7 @@ from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import MAX_BYTES, MAX_FILES, Side, app_fault
-
-_AUDITED_CHARACTERS = 400
+from consilium.guard.refusals import audit_text
 
 
 class JobValidator(AppValidator):  # type: ignore[misc]
@@ -61,11 +60,6 @@ def _find_fault(app: Path, side: Side) -> str | None:
             "are allowed"
         )
     return app_fault(files, lambda name: files[name].read_bytes(), why_forbidden, side)
-
-
-def audit_text(text: str) -> str:
-    """Return a text as one line of an audit log, which a name in a job or a command could otherwise break."""
-    return text.encode("unicode_escape").decode()[:_AUDITED_CHARACTERS]
 
 
 def why_forbidden(class_path: str) -> str | None:

@@ -16,14 +16,16 @@ from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.fuel.sec.audit import AuditService
 from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server import admin, job_cmds
-from nvflare.private.fed.server.fed_server import FederatedServer
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
 from consilium.federation.replacement import replace
 from consilium.guard.certain_server import CertainServer
+from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.job_rules import MAX_BYTES, MAX_FILES, job_fault
-from consilium.guard.job_validator import audit_text, why_forbidden
+from consilium.guard.job_validator import why_forbidden
+from consilium.guard.loopback import guard_connections
+from consilium.guard.refusals import audit_text
 
 _DROPPED_DEFAULT = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
@@ -37,15 +39,24 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
     `resources.json`, the guard puts its own in their place, and a server that verifies what comes while it
     still starts.
 
+    Like a hospital's processes, the server's accept messages and connections by the guard's tables only, and
+    pass nothing on from one hospital to another.
+
+    Args:
+        log_streams: Whether a hospital may stream its log files to the server.
+
     Raises:
-        ConfigurationError: If FLARE's are not where those of 2.9 are; the server doesn't start then.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the server doesn't start then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log_streams: bool = False) -> None:
         super().__init__()
-        replace(job_cmds, "JobMetaValidator", JobMetaValidator, SubmittedJobValidator)
-        replace(admin, "AuthzFilter", AuthzFilter, RecordedAuthorization)
-        replace(server_deployer, "FederatedServer", FederatedServer, CertainServer)
+        self.log_streams = log_streams
+        guard_connections()
+        guard_messages(log_streams=log_streams)
+        replace(job_cmds, "JobMetaValidator", SubmittedJobValidator)
+        replace(admin, "AuthzFilter", RecordedAuthorization)
+        replace(server_deployer, "FederatedServer", CertainServer)
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]

@@ -101,11 +101,11 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         """
         server = project.get_server()
         _refuse_driver_that_can_be_blocked(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
-        self._write_policy(server, ctx, kind="server", stream_logs=False, metrics=self._metrics)
+        streaming = any(_streams_logs(client) for client in project.get_clients())
+        self._write_policy(server, ctx, kind="server", stream_logs=streaming, metrics=self._metrics)
         _tell_processes(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
         for client in project.get_clients():
-            stream_logs = client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
-            self._write_policy(client, ctx, kind="client", stream_logs=stream_logs)
+            self._write_policy(client, ctx, kind="client", stream_logs=_streams_logs(client))
             write_site_policy(
                 Path(ctx.get_local_dir(client)),
                 self._sites[client.name],
@@ -149,6 +149,10 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             )
         write_expected_versions(Path(ctx.get_ws_dir(site)))
         (local / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
+
+
+def _streams_logs(client: Participant) -> bool:
+    return client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
 
 
 def _refuse_driver_that_can_be_blocked(startup_config: Path) -> None:

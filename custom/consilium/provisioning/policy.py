@@ -22,6 +22,7 @@ from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.job_validator import JobValidator
 from consilium.guard.server_guard import ServerGuard
+from consilium.guard.site_guard import SiteGuard
 from consilium.learning.site_settings import SiteSettings
 from consilium.settings import Settings
 
@@ -114,7 +115,7 @@ def site_resources(
     Args:
         default: What FLARE's provisioning writes for this site.
         kind: Of the site.
-        stream_logs: Whether a hospital's log files may be streamed to the server.
+        stream_logs: Whether log files may be streamed: at a hospital its own, at the server any hospital's.
         metrics: Where the server sends its jobs' metrics; None to send none. A hospital sends none.
 
     Raises:
@@ -125,6 +126,8 @@ def site_resources(
     resources[APP_VALIDATOR] = job_validator(kind)
     if kind == "client":
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
+        # The first one: those that start jobs hand them what it gives them.
+        resources["components"].insert(0, {"id": "guard", "path": get_class_name(SiteGuard), "args": {}})
         return resources
     # FLARE's own folder is shared by all servers of the machine and lost at a reboot.
     snapshots = resources["snapshot_persistor"]["args"]["storage"]["args"]
@@ -135,12 +138,13 @@ def site_resources(
     resources["components"] += [
         {"id": name, "path": get_class_name(component), "args": {}}
         for name, component in (
-            ("guard", ServerGuard),
             ("job_continuation", JobContinuation),
             ("job_outcomes", JobOutcomes),
             ("site_return", SiteReturn),
         )
     ]
+    guard = {"id": "guard", "path": get_class_name(ServerGuard), "args": {"log_streams": stream_logs}}
+    resources["components"].insert(0, guard)
     if metrics is not None:
         resources["components"].append(metrics_reporter(metrics))
     return resources

@@ -16,6 +16,7 @@ from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.recipe.sim_env import SimEnv
 
 from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.federation.replacement import require_known
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.report.download import load_record
@@ -101,6 +102,7 @@ class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]
     """FLARE's runner copies one `local/` to every site; here each site gets its own privacy policy on top."""
 
     def __init__(self, job: Path, sites: Mapping[str, SiteSettings], workspace: Path) -> None:
+        require_known(SimulatorRunner)
         super().__init__(
             job_folder=str(job.resolve()),
             workspace=str(workspace.resolve()),

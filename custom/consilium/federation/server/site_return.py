@@ -17,7 +17,6 @@ from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic
 from nvflare.fuel.f3.message import Message as CellMessage
 from nvflare.private.defs import CellMessageHeaderKeys
 from nvflare.private.fed.app.deployer import server_deployer
-from nvflare.private.fed.server.job_runner import JobRunner
 
 from consilium.federation.replacement import replace
 from consilium.federation.server.job_runner import EnduringJobRunner, SiteNotStarted
@@ -67,12 +66,12 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
     session of the site; then its log is for its IT department to read.
 
     Raises:
-        ConfigurationError: If FLARE's job runner isn't where that of 2.9 is; the server doesn't start then.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the server doesn't start then.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        replace(server_deployer, "JobRunner", JobRunner, EnduringJobRunner)
+        replace(server_deployer, "JobRunner", EnduringJobRunner)
         self._engine: Any = None
         self._heard: dict[str, _Heard] = {}
         self._attempts: dict[tuple[str, str], _Attempts] = {}

@@ -22,7 +22,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from nvflare.app_common.decomposers import numpy_decomposers
-from nvflare.app_common.np.np_downloader import ArrayDownloadable, download_arrays
 from nvflare.fuel.f3.cellnet.cell import Cell
 from nvflare.fuel.f3.streaming.download_service import Consumer, Downloadable, ProduceRC, download_object
 
@@ -41,10 +40,10 @@ def send_arrays_in_pieces() -> None:
     """Let this process send and fetch arrays in pieces of one size; those at the other end have to as well.
 
     Raises:
-        ConfigurationError: If FLARE's own way isn't that of 2.9.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    replace(numpy_decomposers, "ArrayDownloadable", ArrayDownloadable, ArrayPieces)
-    replace(numpy_decomposers, "download_arrays", download_arrays, fetch_arrays)
+    replace(numpy_decomposers, "ArrayDownloadable", ArrayPieces)
+    replace(numpy_decomposers, "download_arrays", fetch_arrays)
 
 
 def keep_arrivals_on_disk(cell: Cell, folder: Path, most_bytes: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from nvflare.fuel.f3.cellnet import cell as cell_module
-from nvflare.fuel.f3.cellnet.cell import _is_server_job_cell
 
 from consilium.federation.replacement import replace
 
@@ -19,10 +18,10 @@ def survive_broken_uploads() -> None:
     whether to wait for it is for the job's rules to say.
 
     Raises:
-        ConfigurationError: If FLARE's own way isn't that of 2.9.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
     # FLARE ends the process of a server's job, and no other, by what this function says.
-    replace(cell_module, "_is_server_job_cell", _is_server_job_cell, _ends_with_a_message)
+    replace(cell_module, "_is_server_job_cell", _ends_with_a_message)
 
 
 def _ends_with_a_message(my_info: Any) -> bool:

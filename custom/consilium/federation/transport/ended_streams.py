@@ -20,9 +20,9 @@ def remember_little_of_ended_streams() -> None:
     """Let this process keep no thread for a stream that has ended, and none of what came with it.
 
     Raises:
-        ConfigurationError: If FLARE's own way isn't that of 2.9.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    replace(byte_receiver, "RxTask", RxTask, ThriftyRxTask)
+    replace(byte_receiver, "RxTask", ThriftyRxTask)
 
 
 class ThriftyRxTask(RxTask):  # type: ignore[misc]

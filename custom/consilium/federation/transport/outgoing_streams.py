@@ -14,9 +14,9 @@ def hold_little_of_what_is_sent() -> None:
     """Let this process hold only what it may have to send again.
 
     Raises:
-        ConfigurationError: If FLARE's own way isn't that of 2.9.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    replace(byte_streamer, "TxTask", TxTask, ThriftyTxTask)
+    replace(byte_streamer, "TxTask", ThriftyTxTask)
 
 
 class ThriftyTxTask(TxTask):  # type: ignore[misc]

@@ -29,7 +29,7 @@ def set_up_both_ends() -> None:
     """Do what server and sites have to do alike, before the first model is sent.
 
     Raises:
-        ConfigurationError: If FLARE isn't 2.9.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
     send_arrays_in_pieces()
     hold_little_of_what_is_sent()
@@ -40,7 +40,7 @@ def set_up_server() -> Turns:
     """Do what a job's process at the server does; returns the turns that its sites take.
 
     Raises:
-        ConfigurationError: If FLARE isn't 2.9.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
     set_up_both_ends()
     survive_broken_uploads()

@@ -1,0 +1,92 @@
+"""FLARE's cell, which accepts only what the table of messages lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from nvflare.fuel.f3.cellnet import cell as cell_module
+from nvflare.fuel.f3.cellnet.core_cell import CoreCell
+from nvflare.fuel.f3.cellnet.defs import CellChannel, MessageHeaderKey
+from nvflare.fuel.f3.connection import Connection
+from nvflare.fuel.f3.endpoint import Endpoint
+from nvflare.fuel.f3.message import Message
+
+from consilium.errors import ConfigurationError
+from consilium.federation.replacement import replace
+from consilium.guard.message_rules import MessageRules
+from consilium.guard.message_table import accepted_topics
+from consilium.guard.refusals import record_refusal
+from consilium.guard.site_commands import GuardedAdminAgent
+
+
+class GuardedCell(CoreCell):  # type: ignore[misc]
+    """Drop a message before anything of it is read, unless its sender may send it to its receiver.
+
+    FLARE's cell hands a message to its filters, creates a connection to an address that the sender names,
+    passes it on to whatever process it is for, and unpacks it; each of them comes after the look that is
+    taken here. A refused message is not answered: its sender runs into its own time limit.
+
+    The arguments are FLARE's.
+
+    Attributes:
+        log_streams: Whether hospitals may stream their log files, the same for all cells of a process.
+    """
+
+    log_streams: ClassVar[bool] = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._rules = MessageRules(self.get_fqcn(), accepted_topics(log_streams=self.log_streams))
+
+    def register_request_cb(
+        self, channel: str, topic: str, cb: Callable[..., Any], *args: Any, **options: Any
+    ) -> None:
+        """Register what takes requests; called by FLARE's components.
+
+        Raises:
+            ConfigurationError: If FLARE's own agent would take the server's commands to a site.
+        """
+        agent = getattr(cb, "__self__", None)
+        if channel == CellChannel.CLIENT_MAIN and not isinstance(agent, GuardedAdminAgent):
+            raise ConfigurationError(
+                f"{type(agent).__name__} would take the server's commands at this site instead of "
+                f"{GuardedAdminAgent.__name__}; start the site with its kit's start.sh, with nvflare 2.9.0"
+            )
+        super().register_request_cb(channel, topic, cb, *args, **options)
+
+    def process_message(
+        self, endpoint: Endpoint | None, connection: Connection, app_id: int, message: Message
+    ) -> None:
+        """Take a message from the network; called by FLARE for each.
+
+        Args:
+            endpoint: The process at the other end of the connection.
+            connection: The connection.
+            app_id: Of FLARE.
+            message: The message, its content still packed.
+        """
+        neighbor = None if endpoint is None else endpoint.name
+        headers = message.headers or {}
+        fault = self._rules.fault(neighbor, headers)
+        if fault is not None:
+            record_refusal(neighbor, headers, fault)
+            return
+        # Neither is of use here: the one has its receiver connect to an address, the other keep what is sent
+        # unread.
+        message.remove_header(MessageHeaderKey.CONN_URL)
+        message.remove_header(MessageHeaderKey.PASS_THROUGH)
+        super().process_message(endpoint, connection, app_id, message)
+
+
+def guard_messages(*, log_streams: bool = False) -> None:
+    """Let the cells that this process makes accept only what the table of messages lists.
+
+    Args:
+        log_streams: Whether hospitals may stream their log files to the server.
+
+    Raises:
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
+    """
+    GuardedCell.log_streams = log_streams
+    replace(cell_module, "CoreCell", GuardedCell)

@@ -1,0 +1,168 @@
+"""Connections within one machine: only between processes of the same participant."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from typing import Any, Final
+
+from nvflare.fuel.f3 import communicator
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.fuel.f3.cellnet.identity import get_param, is_mtls_connection
+from nvflare.fuel.f3.comm_error import CommError
+from nvflare.fuel.f3.drivers.connector_info import Mode
+from nvflare.fuel.f3.drivers.driver_params import DriverParams
+from nvflare.fuel.f3.sfm import conn_manager
+from nvflare.fuel.f3.sfm.conn_manager import ConnManager
+from nvflare.fuel.f3.sfm.constants import HandshakeKeys, Types
+from nvflare.fuel.f3.sfm.prefix import Prefix
+from nvflare.fuel.f3.sfm.sfm_conn import SfmConnection
+from nvflare.utils import job_launcher_utils
+
+from consilium.federation.replacement import replace
+from consilium.guard.refusals import record_refused_connection
+
+KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"
+"""Environment variable that hands the secret of a lasting process to the jobs that it starts."""
+
+_PROOF, _NONCE = "consilium_proof", "consilium_nonce"
+_KEY_BYTES: Final = 32
+_NO_NAME: Final = (None, "", "N/A")
+"""What FLARE's drivers give for a peer whose certificate they don't see."""
+
+_flares_credentials = job_launcher_utils.get_credential_env
+
+
+class LoopbackKey:
+    """The secret that the processes of one participant share until its lasting process ends.
+
+    The lasting process draws it. Each job that it starts gets it in its environment: by inheritance, or,
+    where a job runs in a container, with FLARE's own credentials. It is on no disk and in no message.
+    """
+
+    _key: bytes | None = None
+
+    @classmethod
+    def get(cls) -> bytes:
+        """Return the secret; the first call takes it from the environment, or draws it for jobs to come."""
+        if cls._key is None:
+            inherited = os.environ.pop(KEY_VARIABLE, "")
+            if inherited:
+                cls._key = bytes.fromhex(inherited)  # a job's process, whose own children don't need it
+            else:
+                cls._key = secrets.token_bytes(_KEY_BYTES)
+                os.environ[KEY_VARIABLE] = cls._key.hex()
+        return cls._key
+
+    @classmethod
+    def proof(cls, *words: str) -> str:
+        """Return what shows of some words that a process with the secret says them."""
+        return hmac.new(cls.get(), "\0".join(words).encode(), hashlib.sha256).hexdigest()
+
+
+class ProvenConnection(SfmConnection):  # type: ignore[misc]
+    """A connection whose handshake shows, where no certificate does, that this process knows the secret.
+
+    A process that connects says its name and a number used once; the one that listens says its own name over
+    that number, so neither can be repeated by another process. The arguments are FLARE's.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.is_proven_by_certificate = is_mtls_connection(self.conn.connector.params)
+        self._nonce = secrets.token_hex(16)
+
+    def send_handshake(self, frame_type: int) -> None:
+        """Say who this process is.
+
+        Args:
+            frame_type: `HELLO` of the process that connects, `READY` of the one that listens.
+        """
+        name = self.local_endpoint.name
+        data = {HandshakeKeys.ENDPOINT_NAME: name, **(self.local_endpoint.properties or {})}
+        if not self.is_proven_by_certificate:
+            data |= {_NONCE: self._nonce, _PROOF: self._proof(frame_type, name)}
+        self.send_dict(frame_type, 1, data)
+
+    def believes(self, frame_type: int, data: Any) -> bool:
+        """Return whether what the other end says of itself is shown by the secret.
+
+        Args:
+            frame_type: `HELLO` or `READY`.
+            data: Its handshake.
+        """
+        name, proof, nonce = (data.get(key) for key in (HandshakeKeys.ENDPOINT_NAME, _PROOF, _NONCE))
+        if not (isinstance(name, str) and isinstance(proof, str) and isinstance(nonce, str)):
+            return False
+        if frame_type == Types.HELLO:
+            self._nonce = nonce  # what this end answers is over the other's number
+        return hmac.compare_digest(proof.encode(), self._proof(frame_type, name).encode())
+
+    def _proof(self, frame_type: int, name: str) -> str:
+        return LoopbackKey.proof(str(frame_type), name, self._nonce)
+
+
+class GuardedConnManager(ConnManager):  # type: ignore[misc]
+    """FLARE's keeper of connections, which believes only a certificate or the secret.
+
+    FLARE lets whatever program of the machine connects to a hospital's loopback port join under any name. The
+    arguments are FLARE's.
+    """
+
+    def process_frame_task(self, sfm_conn: ProvenConnection, frame: Any) -> None:
+        """Take a frame from a connection; called by FLARE for each.
+
+        Args:
+            sfm_conn: The connection.
+            frame: Its bytes.
+        """
+        prefix = Prefix.from_bytes(frame)
+        if prefix.type in (Types.HELLO, Types.READY) and not sfm_conn.is_proven_by_certificate:
+            data = self.get_dict_payload(prefix, frame)
+            if not sfm_conn.believes(prefix.type, data):
+                peer = f"{data.get(HandshakeKeys.ENDPOINT_NAME)} at {sfm_conn.conn.get_conn_properties()}"
+                record_refused_connection(peer, "it is no process that this participant has started")
+                sfm_conn.conn.close()
+                return
+        super().process_frame_task(sfm_conn, frame)
+
+    def update_endpoint(self, sfm_conn: ProvenConnection, data: dict[str, Any]) -> None:
+        """Take note of who is at the other end of a connection.
+
+        Raises:
+            CommError: If it has no right to that name.
+        """
+        connection, name = sfm_conn.conn, data.get(HandshakeKeys.ENDPOINT_NAME)
+        is_unseen = get_param(connection.get_conn_properties(), DriverParams.PEER_CN) in _NO_NAME
+        connects = sfm_conn.is_proven_by_certificate and connection.connector.mode == Mode.ACTIVE
+        # FLARE compares name and certificate where its driver shows the certificate, and gRPC's doesn't.
+        if connects and is_unseen and name != FQCN.ROOT_SERVER:
+            record_refused_connection(str(name), "this process was to connect to the server")
+            connection.close()
+            raise CommError(CommError.BAD_DATA, "the process at the server's address is not the server")
+        super().update_endpoint(sfm_conn, data)
+
+
+def guard_connections() -> None:
+    """Let this process talk on its machine only to processes that know the secret.
+
+    Raises:
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
+    """
+    LoopbackKey.get()
+    replace(conn_manager, "SfmConnection", ProvenConnection)
+    replace(communicator, "ConnManager", GuardedConnManager)
+    replace(job_launcher_utils, "get_credential_env", credentials_with_key)
+
+
+def credentials_with_key(job_args: dict[str, Any]) -> dict[str, str]:
+    """Return the environment variables that a job's process is handed: FLARE's credentials, and the secret.
+
+    FLARE's launchers call it; those of containers inherit nothing from the process that starts them.
+
+    Args:
+        job_args: FLARE's, of the job's process.
+    """
+    return {**_flares_credentials(job_args), KEY_VARIABLE: LoopbackKey.get().hex()}

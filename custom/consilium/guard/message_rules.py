@@ -1,0 +1,117 @@
+"""Whether a process accepts a message: who sent it, over which neighbor it came, what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from nvflare.apis.fl_constant import CellMessageAuthHeaderKey
+from nvflare.fuel.f3.cellnet.defs import CellChannel, MessageHeaderKey, MessageType
+from nvflare.fuel.f3.streaming.stream_const import (
+    STREAM_ACK_TOPIC,
+    STREAM_CHANNEL,
+    STREAM_DATA_TOPIC,
+    STREAM_ERROR_TOPIC,
+    StreamHeaderKey,
+)
+
+from consilium.guard.message_table import MESSAGES, Topics
+from consilium.guard.parties import Kind, Party, parse_party
+
+_PASSED_ON: Final = frozenset({(Kind.SITE_JOB, Kind.SERVER_JOB), (Kind.SERVER_JOB, Kind.SITE_JOB)})
+"""Sender and receiver of the messages that another process passes on. Nothing goes from site to site."""
+
+_OF_SITES: Final = (Kind.SITE, Kind.SITE_JOB, Kind.TRANSFER)
+_OF_STREAMS: Final = frozenset({STREAM_ACK_TOPIC, STREAM_ERROR_TOPIC})
+
+
+@dataclass(frozen=True)
+class MessageRules:
+    """Decides for one process on every message that reaches it, also on those that it would pass on.
+
+    A neighbor is the process at the other end of the connection. Its name can be believed: a connection over
+    the network proves it by its certificate, one on this machine by a secret (`consilium.guard.loopback`).
+    What a message says of its origin can't, so it has to be one for which the neighbor may speak.
+
+    Attributes:
+        own_name: The process's fully qualified cell name.
+        table: What is accepted, as in `consilium.guard.message_table`.
+    """
+
+    own_name: str
+    table: Mapping[tuple[Kind, Kind], Topics] = field(default_factory=lambda: MESSAGES)
+
+    def fault(self, neighbor: str | None, headers: Mapping[str, Any]) -> str | None:
+        """Return why a message is refused; None if it is accepted.
+
+        Args:
+            neighbor: Name of the process that delivers it; None or the own one if it is this one.
+            headers: The message's, by FLARE's names.
+        """
+        me = parse_party(self.own_name)
+        origin = parse_party(headers.get(MessageHeaderKey.ORIGIN))
+        destination = parse_party(headers.get(MessageHeaderKey.DESTINATION))
+        if neighbor is None or neighbor == self.own_name:
+            return None if origin == me else "its origin is another process than the one that sends it"
+        beside = parse_party(neighbor)
+        if me is None or origin is None or destination is None or beside is None:
+            return "its origin, its destination or the process that delivers it is nobody's here"
+        if not _may_speak_for(me, beside, origin):
+            return "the process that delivers it can't speak for its origin"
+        session_of = headers.get(CellMessageAuthHeaderKey.CLIENT_NAME, beside.root)
+        if me.kind is Kind.SERVER and beside.kind in _OF_SITES and session_of != beside.root:
+            return "its session is another site's"
+        if destination != me and not _may_pass_on(me, origin, destination):
+            return "it would have to be passed on from one party to another that has no part in its work"
+        return self._content_fault(origin, destination, headers)
+
+    def _content_fault(self, origin: Party, destination: Party, headers: Mapping[str, Any]) -> str | None:
+        """Return what is wrong with a message between two processes that may be connected."""
+        topics = self.table.get((destination.kind, origin.kind), {})
+        answers = self.table.get((origin.kind, destination.kind), {})
+        if not topics and not answers:
+            return "these two exchange nothing"
+        if destination.job != origin.job and None not in (destination.job, origin.job):
+            return "it is of another job"
+        kind = headers.get(MessageHeaderKey.MSG_TYPE)
+        if kind in (MessageType.REPLY, MessageType.RETURN):
+            return None  # the cell drops what answers no request of its own
+        if kind != MessageType.REQ:
+            return "it is neither a request nor an answer"
+        channel, topic = headers.get(MessageHeaderKey.CHANNEL), headers.get(MessageHeaderKey.TOPIC)
+        if channel == STREAM_CHANNEL:
+            if topic in _OF_STREAMS:
+                return None
+            if topic != STREAM_DATA_TOPIC:
+                return "no such message of a stream is known"
+            channel, topic = headers.get(StreamHeaderKey.CHANNEL), headers.get(StreamHeaderKey.TOPIC)
+            if channel == CellChannel.RETURN_ONLY:
+                return None
+        if isinstance(channel, str) and isinstance(topic, str) and topic in topics.get(channel, ()):
+            return None
+        return "its receiver accepts no such message of its sender"
+
+
+def _may_speak_for(me: Party, neighbor: Party, origin: Party) -> bool:
+    """Return whether a neighbor may deliver messages of an origin to a process."""
+    if me.kind is Kind.SERVER:
+        # A hospital's lasting process may pass on what its jobs send; nobody else speaks for another.
+        return origin == neighbor or (neighbor.kind is Kind.SITE and origin.root == neighbor.root)
+    if me.kind is Kind.SERVER_JOB:
+        return neighbor.kind is Kind.SERVER  # its only connection; the server has looked already
+    if neighbor.kind is Kind.SERVER:
+        return origin.kind in (Kind.SERVER, Kind.SERVER_JOB)
+    if neighbor.root != me.root:
+        return False
+    if me.kind is Kind.SITE:
+        return neighbor.kind in (Kind.SITE_JOB, Kind.TRANSFER) and origin == neighbor
+    # A job's process and the lasting one of its own hospital, which may pass on what the server sends.
+    return neighbor.kind is Kind.SITE and (origin == neighbor or origin.kind is Kind.SERVER_JOB)
+
+
+def _may_pass_on(me: Party, origin: Party, destination: Party) -> bool:
+    """Return whether a lasting process may pass a message on: from or to one of its own jobs."""
+    if me.kind not in (Kind.SERVER, Kind.SITE) or (origin.kind, destination.kind) not in _PASSED_ON:
+        return False
+    return origin.job == destination.job and me.root in (origin.root, destination.root)

@@ -1,0 +1,86 @@
+"""The parties of a federation: which process of whom a cell's name stands for.
+
+FLARE calls the messaging end of a process a cell, and names it by its fully qualified cell name (FQCN):
+`server`, `server.<job id>`, `north`, `north.<job id>`, `_admin_<uuid>` for a user's console.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+from nvflare.fuel.utils.admin_name_utils import is_valid_admin_client_name
+
+_TRANSFER: Final = "ws_transfer_"
+"""What FLARE puts before the job id where a job in Kubernetes fetches its files from its parent."""
+
+
+class Kind(Enum):
+    """What a process is."""
+
+    SERVER = "the server"
+    SERVER_JOB = "a job's process at the server"
+    SITE = "a site"
+    SITE_JOB = "a job's process at a site"
+    USER = "a user's console"
+    TRANSFER = "a job that fetches its files from its parent"
+
+
+@dataclass(frozen=True)
+class Party:
+    """One process.
+
+    Attributes:
+        name: Its fully qualified cell name.
+        kind: What it is.
+        root: First part of the name: `server`, the site's name, or the user's console.
+        job: The job that it works for; None for a lasting process.
+    """
+
+    name: str
+    kind: Kind
+    root: str
+    job: str | None = None
+
+
+def is_job_id(value: Any) -> bool:
+    """Return whether a value is a job id as FLARE's server makes them: a random UUID in its one usual form.
+
+    What is one is safe as the name of a folder.
+    """
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value and uuid.UUID(value).version == 4
+    except ValueError:
+        return False
+
+
+def parse_party(name: Any) -> Party | None:
+    """Return whose name this is; None if it is nobody's, as FLARE's relays and sub-workers are here.
+
+    Args:
+        name: A fully qualified cell name, as another process states it.
+
+    Example:
+        >>> parse_party("north").kind
+        <Kind.SITE: 'a site'>
+        >>> parse_party("north.x") is None
+        True
+    """
+    if not isinstance(name, str) or not name or FQCN.validate(name):
+        return None
+    root, *rest = FQCN.split(name)
+    is_server = root == FQCN.ROOT_SERVER
+    if not rest:
+        if is_valid_admin_client_name(root):
+            return Party(name, Kind.USER, root)
+        return Party(name, Kind.SERVER if is_server else Kind.SITE, root)
+    if len(rest) > 1 or is_valid_admin_client_name(root):
+        return None
+    if is_job_id(rest[0]):
+        return Party(name, Kind.SERVER_JOB if is_server else Kind.SITE_JOB, root, rest[0])
+    if rest[0].startswith(_TRANSFER) and is_job_id(rest[0].removeprefix(_TRANSFER)):
+        return Party(name, Kind.TRANSFER, root, rest[0].removeprefix(_TRANSFER))
+    return None

@@ -1,0 +1,120 @@
+"""The record of refused messages and connections: in the site's audit log, and bounded."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any, Final
+
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
+from nvflare.fuel.sec.audit import AuditService
+
+_LONGEST: Final = 400
+_LONGEST_NAME: Final = 80
+_PAUSE_SECONDS: Final = 60.0
+_MOST_KINDS: Final = 500
+
+_log = logging.getLogger(__name__)
+
+
+def audit_text(text: str, longest: int = _LONGEST) -> str:
+    """Return a text as one line of an audit log, which a name from outside could otherwise break.
+
+    Args:
+        text: Any text.
+        longest: Characters kept at most.
+    """
+    return text.encode("unicode_escape").decode()[:longest]
+
+
+class RefusalLog:
+    """Writes each kind of refusal once a minute at most, so that who is refused can't fill the disk.
+
+    Kinds differ in who was refused and what. Of more kinds than 500 a minute, the rest is counted as one.
+
+    Args:
+        pause_seconds: How long a kind of refusal is only counted after it was written.
+    """
+
+    def __init__(self, pause_seconds: float = _PAUSE_SECONDS) -> None:
+        self._pause = pause_seconds
+        self._since: dict[tuple[str, str], float] = {}
+        self._more: dict[tuple[str, str], int] = {}
+        self._lock = Lock()
+
+    def record(self, who: str, action: str, what: str) -> None:
+        """Record one refusal.
+
+        Args:
+            who: Who was refused, as far as it can be believed.
+            action: `message refused`, `command refused` or `connection refused`.
+            what: What it was, and why it was refused.
+        """
+        key = (audit_text(who, _LONGEST_NAME), f"{action}: {audit_text(what)}")
+        now = time.monotonic()
+        with self._lock:
+            if len(self._since) >= _MOST_KINDS:
+                self._since = {kind: at for kind, at in self._since.items() if now - at < self._pause}
+                self._more = {kind: count for kind, count in self._more.items() if kind in self._since}
+            if len(self._since) >= _MOST_KINDS and key not in self._since:
+                key = ("many", f"{action}: refusals of more than {_MOST_KINDS} kinds")
+            if now - self._since.get(key, -self._pause) < self._pause:
+                self._more[key] = self._more.get(key, 0) + 1
+                return
+            self._since[key] = now
+            more = self._more.pop(key, 0)
+        what = key[1].removeprefix(f"{action}: ") + (f" ({more} more since the last entry)" if more else "")
+        AuditService.add_event(user=key[0], action=action, msg=what)
+        _log.warning("%s of %s: %s", action, *(key[0], what))
+
+
+_refusals = RefusalLog()
+
+
+def record_refusal(neighbor: str | None, headers: Mapping[str, Any], fault: str) -> None:
+    """Record a refused message.
+
+    Args:
+        neighbor: Name of the process that delivered it.
+        headers: The message's, by FLARE's names.
+        fault: Why it was refused.
+    """
+    said = {
+        name: audit_text(str(headers.get(key)), _LONGEST_NAME)
+        for name, key in (
+            ("from", MessageHeaderKey.ORIGIN),
+            ("to", MessageHeaderKey.DESTINATION),
+            ("channel", MessageHeaderKey.CHANNEL),
+            ("topic", MessageHeaderKey.TOPIC),
+            ("stream of", StreamHeaderKey.CHANNEL),
+            ("with", StreamHeaderKey.TOPIC),
+        )
+        if headers.get(key) is not None
+    }
+    what = " ".join(f"{name} {value}" for name, value in said.items())
+    _refusals.record(neighbor or "this process", "message refused", f"{what}: {fault}")
+
+
+def record_refused_command(headers: Mapping[str, Any], command: Any, fault: str) -> None:
+    """Record a refused command of the server's to a site.
+
+    Args:
+        headers: Of the message that brought it.
+        command: FLARE's name of the command.
+        fault: Why it was refused.
+    """
+    who = str(headers.get(MessageHeaderKey.ORIGIN))
+    _refusals.record(who, "command refused", f"{audit_text(str(command), _LONGEST_NAME)}: {fault}")
+
+
+def record_refused_connection(peer: str, fault: str) -> None:
+    """Record a refused connection.
+
+    Args:
+        peer: The name that the process at its other end gave, and its address.
+        fault: Why it was refused.
+    """
+    _refusals.record(peer, "connection refused", fault)

@@ -1,0 +1,124 @@
+"""What a hospital lets the server ask of its lasting process: one table of commands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from nvflare.apis.fl_constant import AdminCommandNames
+from nvflare.apis.workspace import Workspace
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+from nvflare.fuel.f3.message import Message as CellMessage
+from nvflare.private.admin_defs import Message, error_reply
+from nvflare.private.defs import (
+    InfoCollectorTopic,
+    RequestHeader,
+    SysCommandTopic,
+    TrainingTopic,
+    new_cell_message,
+)
+from nvflare.private.fed.client.admin import FedAdminAgent, RequestProcessor
+
+from consilium.guard.parties import Kind, is_job_id, parse_party
+from consilium.guard.refusals import record_refused_command
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a hospital accepts of one command.
+
+    Attributes:
+        right: The right that its user needs by the hospital's own `authorization.json`, whatever the message
+            says about it; None for what the server does of itself to run a job.
+        of_job: Whether it is about a job, whose id then has to be one.
+        sender: Who may send it.
+    """
+
+    right: str | None = None
+    of_job: bool = False
+    sender: Kind = Kind.SERVER
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    # To run a job.
+    TrainingTopic.CHECK_RESOURCE: Command(of_job=True),
+    TrainingTopic.CANCEL_RESOURCE: Command(),
+    TrainingTopic.DEPLOY: Command(right=AdminCommandNames.SUBMIT_JOB, of_job=True),
+    TrainingTopic.START_JOB: Command(of_job=True),
+    TrainingTopic.ABORT: Command(of_job=True),
+    TrainingTopic.NOTIFY_JOB_STATUS: Command(of_job=True, sender=Kind.SITE_JOB),
+    # For the users who watch it.
+    TrainingTopic.ABORT_TASK: Command(right=AdminCommandNames.ABORT_TASK, of_job=True),
+    TrainingTopic.CHECK_STATUS: Command(right=AdminCommandNames.CHECK_STATUS),
+    TrainingTopic.GET_SCOPES: Command(right=AdminCommandNames.SHOW_SCOPES),
+    SysCommandTopic.SYS_INFO: Command(right=AdminCommandNames.SYS_INFO),
+    SysCommandTopic.REPORT_RESOURCES: Command(right=AdminCommandNames.REPORT_RESOURCES),
+    SysCommandTopic.REPORT_VERSION: Command(right=AdminCommandNames.REPORT_VERSION),
+    InfoCollectorTopic.SHOW_STATS: Command(right=AdminCommandNames.SHOW_STATS, of_job=True),
+    InfoCollectorTopic.SHOW_ERRORS: Command(right=AdminCommandNames.SHOW_ERRORS, of_job=True),
+    InfoCollectorTopic.RESET_ERRORS: Command(right=AdminCommandNames.RESET_ERRORS, of_job=True),
+}
+"""FLARE's name of a command -> what is accepted of it.
+
+What is not here has no handler at a hospital. FLARE's others read the site's files (`sys.shell`), tell where
+they lie (`sys.report_env`), remove folders (`train.delete_run`), change what is logged
+(`*.configure_*_log`), and stop or restart the site (`train.shutdown`, `train.restart`). Who sends
+them, is what the server says, so a hospital does these things itself, at its own machine.
+"""
+
+
+class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
+    """FLARE's receiver of the server's commands at a site, which carries out only those of the table.
+
+    FLARE's own asks whether a command is authorized only if the command's message says that it has to be, and
+    takes whatever process of the federation for its sender. The arguments are FLARE's.
+    """
+
+    def register_processor(self, processor: RequestProcessor) -> None:
+        """Register what carries out commands, for those of the table only."""
+        for topic in processor.get_topics():
+            if topic in COMMANDS:
+                self.processors[topic] = processor
+
+    def _dispatch_request(self, request: CellMessage) -> CellMessage:
+        message = request.payload
+        fault = _fault(request)
+        if fault is not None:
+            record_refused_command(request.headers or {}, getattr(message, "topic", None), fault)
+            return new_cell_message({}, error_reply(f"this site refuses the command: {fault}"))
+        command = COMMANDS[message.topic]
+        if command.right is not None:
+            message.set_header(RequestHeader.ADMIN_COMMAND, command.right)
+            message.set_header(RequestHeader.REQUIRE_AUTHZ, "true")
+        if message.topic == TrainingTopic.START_JOB:
+            message.set_header(RequestHeader.JOB_META, self._deployed_meta(message))
+        reply: CellMessage = super()._dispatch_request(request)
+        return reply
+
+    def _deployed_meta(self, message: Message) -> dict[str, Any]:
+        """Return a job's description as it was deployed and looked at; the server's may be another by now."""
+        workspace = Workspace(root_dir=self.app_ctx.args.workspace, site_name=self.app_ctx.get_client_name())
+        path = Path(workspace.get_job_meta_path(message.get_header(RequestHeader.JOB_ID)))
+        meta: dict[str, Any] = json.loads(path.read_text())
+        return meta
+
+
+def _fault(request: CellMessage) -> str | None:
+    """Return why a command is refused; None if it is accepted."""
+    message, sender = request.payload, parse_party(request.get_header(MessageHeaderKey.ORIGIN))
+    if not isinstance(message, Message) or not isinstance(message.topic, str):
+        return "it is no command"
+    command = COMMANDS.get(message.topic)
+    if command is None:
+        return f"{message.topic[:60]!r} is not available at a site"
+    if sender is None or sender.kind is not command.sender:
+        return f"it comes from {'nobody' if sender is None else sender.kind.value}"
+    job_id = message.get_header(RequestHeader.JOB_ID)
+    if command.of_job and not is_job_id(job_id):
+        return "it names no job id"
+    if sender.job is not None and sender.job != job_id:
+        return "it is about another job than its sender's"
+    return None

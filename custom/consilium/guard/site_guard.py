@@ -1,0 +1,34 @@
+"""The component by which a hospital's processes protect themselves."""
+
+from __future__ import annotations
+
+import sys
+
+from nvflare.apis.fl_component import FLComponent
+from nvflare.private.fed.client.admin import FedAdminAgent
+
+from consilium.federation.replacement import replace
+from consilium.guard.guarded_cell import guard_messages
+from consilium.guard.loopback import guard_connections
+from consilium.guard.site_commands import GuardedAdminAgent
+
+
+class SiteGuard(FLComponent):  # type: ignore[misc]
+    """Accept messages, commands and connections by the guard's tables only.
+
+    The first component of a hospital's `resources.json`: FLARE builds it in the site's lasting process and in
+    that of each job, before either connects to anything.
+
+    Raises:
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the process doesn't start then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        guard_connections()
+        guard_messages()
+        # FLARE's lasting process is started as a script, so what it uses is looked up in the main module. A job's
+        # process has no such agent, and a guarded cell takes commands from no other agent than this one.
+        main = sys.modules["__main__"]
+        if hasattr(main, FedAdminAgent.__name__):
+            replace(main, FedAdminAgent.__name__, GuardedAdminAgent)
