@@ -27,7 +27,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         super().__init__()
         guard_connections()
         guard_messages()
-        # FLARE's lasting process is started as a script, so what it uses is looked up in the main module. A job's
+        # FLARE starts the lasting process as a script, so it is the main module that uses the agent. A job's
         # process has no such agent, and a guarded cell takes commands from no other agent than this one.
         main = sys.modules["__main__"]
         if hasattr(main, FedAdminAgent.__name__):
