@@ -122,8 +122,8 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
         if prefix.type in (Types.HELLO, Types.READY) and not sfm_conn.is_proven_by_certificate:
             data = self.get_dict_payload(prefix, frame)
             if not sfm_conn.believes(prefix.type, data):
-                peer = f"{data.get(HandshakeKeys.ENDPOINT_NAME)} at {sfm_conn.conn.get_conn_properties()}"
-                record_refused_connection(peer, "it is no process that this participant has started")
+                name = str(data.get(HandshakeKeys.ENDPOINT_NAME))
+                record_refused_connection(name, "it is no process that this participant has started")
                 sfm_conn.conn.close()
                 return
         super().process_frame_task(sfm_conn, frame)

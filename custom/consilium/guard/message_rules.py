@@ -16,7 +16,7 @@ from nvflare.fuel.f3.streaming.stream_const import (
     StreamHeaderKey,
 )
 
-from consilium.guard.message_table import MESSAGES, Topics
+from consilium.guard.message_table import MESSAGES, STREAMING, Topics
 from consilium.guard.parties import Kind, Party, parse_party
 
 _PASSED_ON: Final = frozenset({(Kind.SITE_JOB, Kind.SERVER_JOB), (Kind.SERVER_JOB, Kind.SITE_JOB)})
@@ -81,6 +81,8 @@ class MessageRules:
             return "it is neither a request nor an answer"
         channel, topic = headers.get(MessageHeaderKey.CHANNEL), headers.get(MessageHeaderKey.TOPIC)
         if channel == STREAM_CHANNEL:
+            if frozenset({origin.kind, destination.kind}) not in STREAMING:
+                return "these two send each other no streams"
             if topic in _OF_STREAMS:
                 return None
             if topic != STREAM_DATA_TOPIC:

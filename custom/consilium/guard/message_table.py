@@ -141,6 +141,16 @@ MESSAGES: Final[Mapping[tuple[Kind, Kind], Topics]] = {
 Of processes that work for a job, both work for the same one: `consilium.guard.message_rules` looks at that.
 """
 
+STREAMING: Final = frozenset(
+    {
+        frozenset({Kind.SITE_JOB, Kind.SERVER_JOB}),
+        frozenset({Kind.USER, Kind.SERVER}),
+        frozenset({Kind.TRANSFER, Kind.SITE}),
+        frozenset({Kind.TRANSFER, Kind.SERVER}),
+    }
+)
+"""Who sends each other messages as streams, which the receiver acknowledges and answers by streams."""
+
 LOG_STREAMS: Final[Mapping[tuple[Kind, Kind], Topics]] = {
     (Kind.SERVER_JOB, Kind.SITE_JOB): {CellChannel.AUX_COMMUNICATION: _FILES},
 }

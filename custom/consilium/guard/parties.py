@@ -69,7 +69,7 @@ def parse_party(name: Any) -> Party | None:
         >>> parse_party("north.x") is None
         True
     """
-    if not isinstance(name, str) or not name or FQCN.validate(name):
+    if not isinstance(name, str) or not name or FQCN.normalize(name) != name or FQCN.validate(name):
         return None
     root, *rest = FQCN.split(name)
     is_server = root == FQCN.ROOT_SERVER

@@ -14,8 +14,8 @@ from nvflare.fuel.sec.audit import AuditService
 
 _LONGEST: Final = 400
 _LONGEST_NAME: Final = 80
-_PAUSE_SECONDS: Final = 60.0
-_MOST_KINDS: Final = 500
+_PAUSE_SECONDS: Final = 600.0
+_MOST_KINDS: Final = 2000
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +31,10 @@ def audit_text(text: str, longest: int = _LONGEST) -> str:
 
 
 class RefusalLog:
-    """Writes each kind of refusal once a minute at most, so that who is refused can't fill the disk.
+    """Writes each kind of refusal once in ten minutes at most, so that who is refused can't fill the disk.
 
-    Kinds differ in who was refused and what. Of more kinds than 500 a minute, the rest is counted as one.
+    Kinds differ in who was refused and what. Of more than 2000 kinds in ten minutes, the rest counts as one:
+    at most 1 MB of audit log.
 
     Args:
         pause_seconds: How long a kind of refusal is only counted after it was written.
@@ -83,7 +84,7 @@ def record_refusal(neighbor: str | None, headers: Mapping[str, Any], fault: str)
         fault: Why it was refused.
     """
     said = {
-        name: audit_text(str(headers.get(key)), _LONGEST_NAME)
+        name: str(headers.get(key))[:_LONGEST_NAME]
         for name, key in (
             ("from", MessageHeaderKey.ORIGIN),
             ("to", MessageHeaderKey.DESTINATION),
@@ -107,14 +108,14 @@ def record_refused_command(headers: Mapping[str, Any], command: Any, fault: str)
         fault: Why it was refused.
     """
     who = str(headers.get(MessageHeaderKey.ORIGIN))
-    _refusals.record(who, "command refused", f"{audit_text(str(command), _LONGEST_NAME)}: {fault}")
+    _refusals.record(who, "command refused", f"{str(command)[:_LONGEST_NAME]}: {fault}")
 
 
 def record_refused_connection(peer: str, fault: str) -> None:
     """Record a refused connection.
 
     Args:
-        peer: The name that the process at its other end gave, and its address.
+        peer: The name that the process at its other end gave.
         fault: Why it was refused.
     """
     _refusals.record(peer, "connection refused", fault)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nvflare.apis.fl_constant import AdminCommandNames
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.message import Message as CellMessage
@@ -31,8 +32,8 @@ class Command:
     """What a hospital accepts of one command.
 
     Attributes:
-        right: The right that its user needs by the hospital's own `authorization.json`, whatever the message
-            says about it; None for what the server does of itself to run a job.
+        right: The command whose right its user needs by the hospital's own `authorization.json`, whatever the
+            message says about it; None for what the server does of itself to run a job.
         of_job: Whether it is about a job, whose id then has to be one.
         sender: Who may send it.
     """
@@ -51,12 +52,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     TrainingTopic.ABORT: Command(of_job=True),
     TrainingTopic.NOTIFY_JOB_STATUS: Command(of_job=True, sender=Kind.SITE_JOB),
     # For the users who watch it.
-    TrainingTopic.ABORT_TASK: Command(right=AdminCommandNames.ABORT_TASK, of_job=True),
+    TrainingTopic.ABORT_TASK: Command(right=AdminCommandNames.ABORT, of_job=True),
     TrainingTopic.CHECK_STATUS: Command(right=AdminCommandNames.CHECK_STATUS),
     TrainingTopic.GET_SCOPES: Command(right=AdminCommandNames.SHOW_SCOPES),
     SysCommandTopic.SYS_INFO: Command(right=AdminCommandNames.SYS_INFO),
     SysCommandTopic.REPORT_RESOURCES: Command(right=AdminCommandNames.REPORT_RESOURCES),
-    SysCommandTopic.REPORT_VERSION: Command(right=AdminCommandNames.REPORT_VERSION),
+    SysCommandTopic.REPORT_VERSION: Command(right=AdminCommandNames.CHECK_STATUS),
     InfoCollectorTopic.SHOW_STATS: Command(right=AdminCommandNames.SHOW_STATS, of_job=True),
     InfoCollectorTopic.SHOW_ERRORS: Command(right=AdminCommandNames.SHOW_ERRORS, of_job=True),
     InfoCollectorTopic.RESET_ERRORS: Command(right=AdminCommandNames.RESET_ERRORS, of_job=True),
@@ -94,16 +95,20 @@ class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
             message.set_header(RequestHeader.ADMIN_COMMAND, command.right)
             message.set_header(RequestHeader.REQUIRE_AUTHZ, "true")
         if message.topic == TrainingTopic.START_JOB:
-            message.set_header(RequestHeader.JOB_META, self._deployed_meta(message))
+            message.set_header(RequestHeader.JOB_META, self._meta_to_start(message))
         reply: CellMessage = super()._dispatch_request(request)
         return reply
 
-    def _deployed_meta(self, message: Message) -> dict[str, Any]:
-        """Return a job's description as it was deployed and looked at; the server's may be another by now."""
+    def _meta_to_start(self, message: Message) -> dict[str, Any]:
+        """Return a job's description as it was deployed and checked, with the list of sites that take part.
+
+        The one that comes with the command could be another, and says how the job's process is started.
+        """
         workspace = Workspace(root_dir=self.app_ctx.args.workspace, site_name=self.app_ctx.get_client_name())
         path = Path(workspace.get_job_meta_path(message.get_header(RequestHeader.JOB_ID)))
-        meta: dict[str, Any] = json.loads(path.read_text())
-        return meta
+        deployed: dict[str, Any] = json.loads(path.read_text())
+        told = message.get_header(RequestHeader.JOB_META) or {}
+        return {**deployed, JobMetaKey.JOB_CLIENTS.value: told.get(JobMetaKey.JOB_CLIENTS.value, [])}
 
 
 def _fault(request: CellMessage) -> str | None:

@@ -161,10 +161,12 @@ def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:
 def authorization_policy(kind: SiteKind) -> dict[str, Any]:
     """Return who may do what: FLARE's default rights, but code of their own for nobody.
 
-    The commands that read files of a site (`cat`, `tail`, `ls`, `grep`) are kept within its organization, as
-    a hospital's logs may name patients; at a hospital they are its org admin's alone.
+    At a hospital nobody reads files from elsewhere: a hospital knows the user of a command only by what the
+    server says. What else the right `operate` stands for, `SiteGuard` refuses there but for `sys_info` and
+    `report_resources`.
     """
     nobody = {"byoc": "none", "server-predeployed-flwr": "none"}
+    files = {"shell_commands": "o:site" if kind == "server" else "none"}
     # What the server keeps of a job's logs is part of its download as well. FLARE 2.9 has no category for the
     # command, so the right has the command's own name.
     own_jobs = dict.fromkeys(("clone_job", "manage_job", "download_job", "get_job_log"), "n:submitter")
@@ -172,7 +174,7 @@ def authorization_policy(kind: SiteKind) -> dict[str, Any]:
         "format_version": "1.0",
         "permissions": {
             # FLARE's "any" would include the right to bring code.
-            "project_admin": {**dict.fromkeys(_RIGHTS, "any"), "shell_commands": "o:site", **nobody},
+            "project_admin": {**dict.fromkeys(_RIGHTS, "any"), **files, **nobody},
             "org_admin": {
                 "submit_job": "none",
                 "clone_job": "none",
@@ -181,17 +183,10 @@ def authorization_policy(kind: SiteKind) -> dict[str, Any]:
                 "get_job_log": "o:submitter",
                 "view": "any",
                 "operate": "o:site",
-                "shell_commands": "o:site",
+                **files,
                 **nobody,
             },
-            "lead": {
-                "submit_job": "any",
-                **own_jobs,
-                "view": "any",
-                "operate": "o:site",
-                "shell_commands": "o:site" if kind == "server" else "none",
-                **nobody,
-            },
+            "lead": {"submit_job": "any", **own_jobs, "view": "any", "operate": "o:site", **files, **nobody},
             "member": {"view": "any", **nobody},
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,9 +32,7 @@ from .federation import (
     wait_until,
 )
 from .network import Network, missing
-
-STRANGER = "stranger"
-"""A host that is no participant's."""
+from .raid import MALLORY, STRANGER, raid
 
 NO_NAMESPACES = missing()
 """Why this machine has no network namespaces; None if it has."""
@@ -51,10 +50,14 @@ def federation(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFact
     federation = Federation({}, network, root)
     try:
         datasets = {site: hospitals[site] for site in SITES}
-        federation.kits, state = provision(root / "project", datasets, network.address["server"], port)
+        federation.kits, state = provision(
+            root / "project", datasets, network.address["server"], port, edit=_add_mallory
+        )
         _make_intruders(federation, state)
+        census = root / "census"
+        census.mkdir()
         for participant in (SERVER_NAME, *SITES):
-            federation.start(participant)
+            federation.start(participant, environment=_observed(census))
         wait_until(lambda: "Server started" in federation.log_of(SERVER_NAME), "the server started")
         with federation.session(LEAD) as session:
             wait_until(lambda: federation.connected(session) == set(SITES), "all sites connected")
@@ -64,6 +67,23 @@ def federation(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFact
             federation.stop()
         finally:
             network.close()
+
+
+def _add_mallory(project: dict[str, Any]) -> None:
+    kit = {"name": MALLORY, "type": "client", "org": "mallory_hospital", "consilium": {"dataset": "data"}}
+    project["participants"].append(kit)
+
+
+def _observed(census: Path) -> dict[str, str]:
+    """The environment of a process that writes down what it answers to."""
+    folders = (str(Path(__file__).with_name("census")), os.environ.get("PYTHONPATH"))
+    return {"CONSILIUM_CENSUS": str(census), "PYTHONPATH": os.pathsep.join(filter(None, folders))}
+
+
+@pytest.fixture(scope="session")
+def census(federation: Federation) -> Path:
+    """Where the processes write down what they answer to."""
+    return federation.root / "census"
 
 
 def _make_intruders(federation: Federation, state: Path) -> None:
@@ -88,12 +108,14 @@ class Attacks:
         submissions: User and job to the error that the user got, or the id of the accepted job.
         commands: Command line to the server's reply, all by the org admin of the hospital `south`.
         scope: What the job with an unknown scope came to.
+        raids: Attacker to what its process sent and was answered.
     """
 
     pids: dict[str, str]
     submissions: dict[tuple[str, str], str] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    raids: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="session")
@@ -125,6 +147,7 @@ def attacks(intruders: Federation, tmp_path_factory: pytest.TempPathFactory) -> 
         for site in ("north", "server", "south"):
             for command in SHELL_COMMANDS:
                 done.commands[command.format(site)] = str(session.do_command(command.format(site)))
+    done.raids = raid(federation)
     return done
 
 
@@ -155,3 +178,37 @@ def finish(session: Session, job_id: str) -> dict[str, Any]:
             session.abort_job(job_id)
     assert code == MonitorReturnCode.JOB_FINISHED, f"{code}: {meta}"
     return dict(meta)
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job of the attacked federation.
+
+    Args:
+        meta: Its description by the server.
+        server: The server's workspace.
+        sent: Site to the bytes that left it by TCP, from the job's submission to its end.
+        received: Site to the bytes that reached its network card in that time.
+    """
+
+    meta: dict[str, Any]
+    server: Path
+    sent: dict[str, int]
+    received: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def job(federation: Federation, attacks: Attacks, tmp_path_factory: pytest.TempPathFactory) -> FinishedJob:
+    """Let the attacked federation finish an ordinary job."""
+    folder = export(tmp_path_factory.mktemp("last"))
+    network = federation.network
+
+    def count(site: str) -> tuple[int, int]:
+        return (0, 0) if NO_NAMESPACES else (network.payload_sent(site), network.bytes_received(site))
+
+    with federation.session(LEAD) as session:
+        before = {site: count(site) for site in SITES}
+        meta = finish(session, session.submit_job(str(folder)))
+        after = {site: count(site) for site in SITES}
+    sent, received = ({site: after[site][way] - before[site][way] for site in SITES} for way in (0, 1))
+    return FinishedJob(meta, federation.kits[SERVER_NAME], sent, received)

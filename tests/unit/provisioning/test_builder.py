@@ -151,8 +151,8 @@ HOME_ORG = {"project_admin": "consortium", "lead": "consortium", "member": "cons
         ("north", "north_hospital", "server-predeployed-flwr", set()),
         (SERVER, "consortium", "submit_job", {"project_admin", "lead"}),
         ("north", "north_hospital", "submit_job", {"project_admin", "lead"}),
-        # Reading a hospital's files is its own org admin's, reading the server's the consortium's.
-        ("north", "north_hospital", "cat", {"org_admin"}),
+        # Reading a hospital's files is nobody's, reading the server's the consortium's.
+        ("north", "north_hospital", "cat", set()),
         ("south", "south_hospital", "cat", set()),
         (SERVER, "consortium", "cat", {"project_admin", "lead"}),
         ("north", "north_hospital", "shutdown", {"project_admin", "org_admin"}),

@@ -1,0 +1,91 @@
+import ast
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import consilium
+from consilium.errors import ConfigurationError
+from consilium.federation.replacement import SOURCES, digest, place_of, replace, require_known
+
+PACKAGE = Path(consilium.__file__).parent
+
+
+class Flares:
+    """Stands for a class of FLARE's."""
+
+    def work(self):
+        return 1
+
+
+class Ours(Flares):
+    pass
+
+
+@pytest.fixture
+def module(monkeypatch):
+    monkeypatch.setitem(SOURCES, place_of(Flares), digest(Flares))
+    made = ModuleType("flare")
+    made.Flares = Flares
+    return made
+
+
+def named(place):
+    module, name = place.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize("place", sorted(SOURCES))
+def test_flare_is_the_one_that_ours_was_written_against(place, capsys):
+    """`-s` prints the list."""
+    seen = digest(named(place))
+    with capsys.disabled():
+        print(f"\n{place} {seen}", end="")  # noqa: T201 - the list is asked for
+    assert SOURCES[place] == seen
+
+
+def test_what_is_known_is_replaced_and_may_be_again(module):
+    replace(module, "Flares", Ours)
+    replace(module, "Flares", Ours)
+    assert module.Flares is Ours
+
+
+def test_another_source_is_refused_by_its_name(module, monkeypatch):
+    monkeypatch.setitem(SOURCES, place_of(Flares), "0" * 64)
+    with pytest.raises(ConfigurationError, match=r"test_replacement\.Flares is not that of nvflare 2\.9\.0"):
+        replace(module, "Flares", Ours)
+    assert module.Flares is Flares
+
+
+def test_what_is_not_listed_is_refused(module):
+    module.Flares = str
+    with pytest.raises(ConfigurationError, match=r"builtins\.str"):
+        replace(module, "Flares", Ours)
+    with pytest.raises(ConfigurationError, match=r"has no flare\.Gone"):
+        replace(module, "Gone", Ours)
+
+
+def test_a_source_that_can_t_be_read_is_refused(monkeypatch):
+    made = {}
+    exec("class Unreadable: pass", {"__name__": __name__}, made)  # noqa: S102
+    monkeypatch.setitem(SOURCES, place_of(made["Unreadable"]), None)
+    with pytest.raises(ConfigurationError):
+        require_known(made["Unreadable"])
+
+
+def test_all_that_differ_are_named(monkeypatch):
+    monkeypatch.setitem(SOURCES, place_of(Flares), "0" * 64)
+    with pytest.raises(ConfigurationError, match=r"Flares, builtins\.str"):
+        require_known(Flares, str)
+
+
+def test_nothing_of_flare_is_replaced_elsewhere():
+    """Only `replace` puts ours in FLARE's place: no module sets an attribute of one of FLARE's."""
+    setters = [
+        path.relative_to(PACKAGE)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr"
+    ]
+    assert [str(path) for path in setters] == ["federation/replacement.py"]

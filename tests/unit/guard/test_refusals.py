@@ -1,0 +1,65 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+
+from consilium.guard import refusals
+from consilium.guard.refusals import RefusalLog, audit_text, record_refusal
+
+
+@pytest.fixture
+def entries(audited, monkeypatch):
+    monkeypatch.setattr(refusals, "_refusals", RefusalLog())
+    return audited
+
+
+def test_a_kind_of_refusal_is_written_once_and_then_counted(audited, monkeypatch):
+    log = RefusalLog()
+    for _ in range(1000):
+        log.record("south", "message refused", "x")
+    log.record("south", "message refused", "y")
+    assert [entry["msg"] for entry in audited] == ["x", "y"]
+    monkeypatch.setattr("consilium.guard.refusals.time.monotonic", lambda: 1e9)
+    log.record("south", "message refused", "x")
+    assert audited[-1] == {
+        "user": "south",
+        "action": "message refused",
+        "msg": "x (999 more since the last entry)",
+    }
+
+
+def test_a_flood_of_kinds_is_bounded(audited):
+    log = RefusalLog()
+    for number in range(10_000):
+        log.record(f"south{number}", "message refused", "x" * 10_000)
+    assert len(audited) <= 2001
+    assert audited[-1]["user"] == "many"
+    assert sum(len(str(entry)) for entry in audited) < 1_500_000
+
+
+@given(
+    st.text(),
+    st.dictionaries(st.sampled_from(list(vars(MessageHeaderKey).values())[:30]), st.text()),
+    st.text(),
+)
+def test_whatever_a_name_holds_an_entry_is_one_line_of_plain_text(who, headers, fault):
+    seen = []
+    log = RefusalLog()
+    log._written = seen
+    refusals_before, refusals._refusals = refusals._refusals, log
+    add, refusals.AuditService.add_event = refusals.AuditService.add_event, lambda **entry: seen.append(entry)
+    try:
+        record_refusal(who, headers, fault)
+    finally:
+        refusals._refusals, refusals.AuditService.add_event = refusals_before, add
+    for text in (seen[0]["user"], seen[0]["msg"]):
+        assert text.isascii()
+        assert text.isprintable()
+        assert len(text) <= 500
+
+
+def test_an_entry_says_who_wanted_what(entries):
+    record_refusal("south", {MessageHeaderKey.ORIGIN: "server", MessageHeaderKey.TOPIC: "x\n[U:admin]"}, "no")
+    assert entries[0]["user"] == "south"
+    assert entries[0]["msg"] == "from server topic x\\n[U:admin]: no"
+    assert audit_text("é\x1b[0m") == "\\xe9\\x1b[0m"
