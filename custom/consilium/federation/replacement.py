@@ -110,11 +110,7 @@ def require_known(*sources: Source) -> None:
     Raises:
         ConfigurationError: If one of them has another; its message names all that differ.
     """
-    different = [
-        place_of(source)
-        for source in sources
-        if place_of(source) not in SOURCES or SOURCES[place_of(source)] != digest(source)
-    ]
+    different = [place_of(source) for source in sources if not _is_known(source)]
     if different:
         raise ConfigurationError(
             f"the source of {', '.join(different)} is not that of nvflare 2.9.0, on which Consilium's "
@@ -133,3 +129,8 @@ def digest(source: Source) -> str | None:
         return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()
     except (OSError, TypeError):
         return None
+
+
+def _is_known(source: Source) -> bool:
+    seen = digest(source)
+    return seen is not None and SOURCES.get(place_of(source)) == seen

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
+from nvflare.fuel.sec.audit import AuditService
 
 from consilium.guard import refusals
 from consilium.guard.refusals import RefusalLog, audit_text, record_refusal
@@ -38,23 +39,19 @@ def test_a_flood_of_kinds_is_bounded(audited):
 
 
 @given(
-    st.text(),
-    st.dictionaries(st.sampled_from(list(vars(MessageHeaderKey).values())[:30]), st.text()),
-    st.text(),
+    who=st.text(),
+    headers=st.dictionaries(st.sampled_from([MessageHeaderKey.ORIGIN, MessageHeaderKey.TOPIC]), st.text()),
+    fault=st.text(),
 )
 def test_whatever_a_name_holds_an_entry_is_one_line_of_plain_text(who, headers, fault):
-    seen = []
-    log = RefusalLog()
-    log._written = seen
-    refusals_before, refusals._refusals = refusals._refusals, log
-    add, refusals.AuditService.add_event = refusals.AuditService.add_event, lambda **entry: seen.append(entry)
-    try:
+    entries = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refusals, "_refusals", RefusalLog())
+        patch.setattr(AuditService, "add_event", lambda **entry: entries.append(entry))
         record_refusal(who, headers, fault)
-    finally:
-        refusals._refusals, refusals.AuditService.add_event = refusals_before, add
-    for text in (seen[0]["user"], seen[0]["msg"]):
+    for text in (entries[0]["user"], entries[0]["msg"]):
         assert text.isascii()
-        assert text.isprintable()
+        assert text.isprintable() or not text
         assert len(text) <= 500
 
 
