@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nvflare.apis.fl_constant import CellMessageAuthHeaderKey
-from nvflare.fuel.f3.cellnet.defs import CellChannel, MessageHeaderKey, MessageType
+from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic, MessageHeaderKey, MessageType
 from nvflare.fuel.f3.streaming.stream_const import (
     STREAM_ACK_TOPIC,
     STREAM_CHANNEL,
@@ -15,6 +15,7 @@ from nvflare.fuel.f3.streaming.stream_const import (
     STREAM_ERROR_TOPIC,
     StreamHeaderKey,
 )
+from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
 from consilium.guard.message_table import MESSAGES, STREAMING, Topics
 from consilium.guard.parties import Kind, Party, parse_party
@@ -22,6 +23,8 @@ from consilium.guard.parties import Kind, Party, parse_party
 _PASSED_ON: Final = frozenset({(Kind.SITE_JOB, Kind.SERVER_JOB), (Kind.SERVER_JOB, Kind.SITE_JOB)})
 """Sender and receiver of the messages that another process passes on. Nothing goes from site to site."""
 
+_REGISTER: Final = (CellChannel.SERVER_MAIN, CellChannelTopic.Register)
+_IS: Final = {Kind.SITE: ClientType.REGULAR, Kind.USER: ClientType.ADMIN}
 _OF_SITES: Final = (Kind.SITE, Kind.SITE_JOB, Kind.TRANSFER)
 _OF_STREAMS: Final = frozenset({STREAM_ACK_TOPIC, STREAM_ERROR_TOPIC})
 
@@ -90,9 +93,13 @@ class MessageRules:
             channel, topic = headers.get(StreamHeaderKey.CHANNEL), headers.get(StreamHeaderKey.TOPIC)
             if channel == CellChannel.RETURN_ONLY:
                 return None
-        if isinstance(channel, str) and isinstance(topic, str) and topic in topics.get(channel, ()):
-            return None
-        return "its receiver accepts no such message of its sender"
+        if not (isinstance(channel, str) and isinstance(topic, str) and topic in topics.get(channel, ())):
+            return "its receiver accepts no such message of its sender"
+        if (channel, topic) == _REGISTER and headers.get(CellMessageHeaderKeys.CLIENT_TYPE) != _IS[
+            origin.kind
+        ]:
+            return "it would register as what it is not: a user as a site, or a site as a user or a relay"
+        return None
 
 
 def _may_speak_for(me: Party, neighbor: Party, origin: Party) -> bool:

@@ -1,11 +1,10 @@
 """A process that has a kit, or none, and sends whatever it likes: FLARE's cell without anything of ours.
 
-A process of its own: standard input holds what it is and what it sends, standard output what it was answered.
+A process of its own: its argument is what it is and what it sends, standard output what it was answered.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -23,17 +22,23 @@ from nvflare.fuel.f3.cellnet.utils import encode_payload, new_cell_message
 from nvflare.fuel.f3.drivers.driver_params import DriverParams
 from nvflare.fuel.sec.authn import set_add_auth_headers_filters
 from nvflare.private.admin_defs import Message as Command
-from nvflare.private.defs import CellChannel, CellChannelTopic, ClientType, RequestHeader
+from nvflare.private.defs import (
+    CellChannel,
+    CellChannelTopic,
+    CellMessageHeaderKeys,
+    ClientType,
+    RequestHeader,
+)
 from nvflare.private.fed.authenticator import Authenticator
 from nvflare.private.fed.utils.fed_utils import fobs_initialize
 
-CONNECT_SECONDS, ANSWER_SECONDS = 20.0, 6.0
+CONNECT_SECONDS, ANSWER_SECONDS = 15.0, 6.0
 NO_ANSWER = (ReturnCode.TIMEOUT, ReturnCode.COMM_ERROR, ReturnCode.TARGET_UNREACHABLE)
 
 
 def main() -> None:
     """Connect, send, and say what was answered."""
-    order = json.load(sys.stdin)
+    order = json.loads(sys.argv[1])
     fobs_initialize()
     startup = Path(order["kit"]) / "startup" if order["kit"] else None
     credentials = {} if startup is None else {
@@ -53,10 +58,10 @@ def main() -> None:
     if connected:
         if order["register"]:
             _register(cell, order, startup)
-        with ThreadPoolExecutor(64) as pool:
+        with ThreadPoolExecutor(200) as pool:
             answers = list(pool.map(lambda one: _try(cell, *one), order["messages"]))
         if order["register"]:
-            quit_ = new_cell_message({}, Shareable())
+            quit_ = new_cell_message({CellMessageHeaderKeys.PROJECT_NAME: order["project"]}, Shareable())
             cell.core_cell.send_request(
                 CellChannel.SERVER_MAIN, CellChannelTopic.Quit, "server", quit_, timeout=ANSWER_SECONDS
             )
@@ -122,5 +127,4 @@ def _forge(cell: Cell, origin: str, target: str, channel: str, topic: str, messa
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -38,7 +38,7 @@ STREAMED = ("aux_communication", "client_command", "download_service__", "hci_ch
 
 
 def raid(federation: Federation) -> dict[str, dict[str, Any]]:
-    """Let each attacker send all messages, one after the other; returns what it sent and was answered."""
+    """Let all attackers send all messages; returns what each sent and was answered."""
     job, thief, stranger = (str(uuid.uuid4()) for _ in range(3))
     messages = list(_messages(federation.root / "census", job))
     server = f"grpc://{federation.network.address['server']}:{federation.network.port}"
@@ -51,19 +51,24 @@ def raid(federation: Federation) -> dict[str, dict[str, Any]]:
         "a thief on loopback": ("north", f"north.{thief}", kit, nowhere),
         "a stranger on the server's loopback": (SERVER, f"server.{stranger}", None, nowhere),
     }
-    done = {}
+    sent = {}
     for attacker, (host, name, kit_of, url) in attackers.items():
         order = {"name": name, "kit": kit_of, "url": url, "project": PROJECT, "server": SERVER_NAME}
         order |= {"register": attacker == "another hospital", "messages": messages}
         if "loopback" in attacker:
             port = _loopback_port(federation, SERVER_NAME if host == SERVER else host)
             order["parent"] = f"tcp://127.0.0.1:{port}"
-        ended = subprocess.run(
-            federation.network.command(host, [sys.executable, str(Path(__file__).with_name("attacker.py"))]),
-            input=json.dumps(order), capture_output=True, text=True, check=False,
+        command = [sys.executable, str(Path(__file__).with_name("attacker.py")), json.dumps(order)]
+        process = subprocess.Popen(
+            federation.network.command(host, command),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert ended.returncode == 0, ended.stderr
-        done[attacker] = {**json.loads(ended.stdout.splitlines()[-1]), "name": name, "messages": messages}
+        sent[attacker] = name, process
+    done = {}
+    for attacker, (name, process) in sent.items():
+        output, errors = process.communicate()
+        assert process.returncode == 0, errors
+        done[attacker] = {**json.loads(output.splitlines()[-1]), "name": name, "messages": messages}
     return done
 
 

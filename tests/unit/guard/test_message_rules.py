@@ -109,6 +109,13 @@ def test_everything_else_is_refused(me, neighbor, origin, destination, channel, 
     assert MessageRules(me).fault(neighbor, message) is not None
 
 
+@pytest.mark.parametrize("said", ["regular", "admin", "relay", None, 3])
+@pytest.mark.parametrize(("who", "is_"), [("north", "regular"), (USER, "admin")])
+def test_nobody_registers_as_what_it_is_not(who, is_, said):
+    message = headers(who, "server", "task", "register", client_type=said)
+    assert (MessageRules("server").fault(who, message) is None) == (said == is_)
+
+
 def test_a_session_of_another_site_is_no_use():
     message = headers("north", "server", "task", "heart_beat")
     rules = MessageRules("server")
