@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from consilium.report.colors import REGION_COLORS
 from consilium.report.study import StudyReport
-from consilium.report.summary import mean_scores
+from consilium.report.summary import mean_over
 
 _COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""
@@ -62,7 +62,7 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
 
 
 def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
-    sites = list(report.sites)
+    sites = report.compared_sites
     for place, (name, title) in enumerate(report.regions.items()):
         style = line_style(place) | {"color": palette.regions[place % len(palette.regions)]}
         _draw(axes, _by_round(report, sites, f"dice_{name}"), style, title)
@@ -77,13 +77,11 @@ def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
 
 
 def _by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
-    """The mean of a score over those of the sites that judged each round's model; round 0 is untrained."""
-    judged = {0: report.initial_scores}
+    """The mean of a score over the sites, for each model that all of them evaluated; round 0 is untrained."""
+    evaluated = {0: report.initial_scores}
     for one in report.rounds:
-        judged[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
-    means = [
-        (number, mean_scores(rows[site] for site in sites if site in rows)) for number, rows in judged.items()
-    ]
+        evaluated[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
+    means = [(number, mean_over(sites, rows)) for number, rows in evaluated.items()]
     return [(number, mean[score]) for number, mean in means if mean is not None]
 
 

@@ -74,7 +74,6 @@ class RunState(Record):
     learning: dict[str, Any]
     record: FederationRecord
     cases: dict[str, int] = Field(description="Training cases of every site that ever said how many.")
-    best_score: float | None = None
     algorithm: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="What each part of the algorithm remembers, by its name."
     )
@@ -154,7 +153,6 @@ class DurableRounds:
         *,
         record: FederationRecord,
         cases: Mapping[str, int],
-        best_score: float | None,
         algorithm: Mapping[str, AlgorithmState],
     ) -> float | None:
         """Make a round durable.
@@ -164,7 +162,6 @@ class DurableRounds:
             weights: The model after it.
             record: Of the job so far.
             cases: Training cases of every site that ever said how many.
-            best_score: Of the best round so far.
             algorithm: What each part of the algorithm remembers, by its name; none is called `model`.
 
         Returns:
@@ -182,7 +179,6 @@ class DurableRounds:
             learning=self._learning,
             record=record,
             cases=dict(cases),
-            best_score=best_score,
             algorithm={part: dict(remembered.values) for part, remembered in algorithm.items()},
         )
         arrays = {part: remembered.arrays for part, remembered in algorithm.items()} | {_MODEL: weights}
