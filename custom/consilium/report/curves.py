@@ -51,7 +51,7 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
     figure.subplots_adjust(left=0.03, right=0.995, top=0.93, bottom=0.33, wspace=0.14)
     _draw_regions(regions, report, palette)
     for place, site in enumerate(report.sites):
-        _draw(hospitals, _by_round(report, [site], "dice"), line_style(place), site)
+        _draw(hospitals, mean_by_round(report, [site], "dice"), line_style(place), site)
         _draw(losses, _losses(report, site), line_style(place), site)
     for axes, title in ((regions, "Dice, mean over hospitals"), (hospitals, "Mean Dice by hospital")):
         axes.set_ylim(0, 1)
@@ -65,9 +65,9 @@ def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
     sites = report.compared_sites
     for place, (name, title) in enumerate(report.regions.items()):
         style = line_style(place) | {"color": palette.regions[place % len(palette.regions)]}
-        _draw(axes, _by_round(report, sites, f"dice_{name}"), style, title)
+        _draw(axes, mean_by_round(report, sites, f"dice_{name}"), style, title)
     mean_style = {"color": palette.ink, "marker": "o", "linewidth": 2.4, "markersize": 4}
-    _draw(axes, _by_round(report, sites, "dice"), mean_style, "Mean")
+    _draw(axes, mean_by_round(report, sites, "dice"), mean_style, "Mean")
     for scores, dashes, label in (
         (report.summary.local, (0, (1, 1.5)), "Local-only, mean"),
         (report.summary.pooled, (0, (5, 3)), "Pooled, mean"),
@@ -76,8 +76,17 @@ def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
             axes.axhline(scores["dice"], color=palette.faint, linestyle=dashes, linewidth=1.6, label=label)
 
 
-def _by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
-    """The mean of a score over the sites, for each model that all of them evaluated; round 0 is untrained."""
+def mean_by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
+    """Return the mean of a score over the sites, for each round whose model all of them evaluated.
+
+    Args:
+        report: The study.
+        sites: Over which.
+        score: Its name.
+
+    Returns:
+        Rounds and means; round 0 is the untrained model.
+    """
     evaluated = {0: report.initial_scores}
     for one in report.rounds:
         evaluated[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
