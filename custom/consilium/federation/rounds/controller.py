@@ -59,26 +59,26 @@ _LARGEST_UPDATE = 4
 
 
 class FederatedTraining(SiteController):
-    """Trains for a number of rounds, judges every round's model, and the final one at every site.
+    """Trains for a number of rounds, and has every round's model evaluated at the sites, and the final one.
 
     Before the first round every site checks that its versions fit and gets its data ready, however long that
     takes; with fewer than `min_sites` sites that can train, the job ends there.
 
-    In a round each site first judges the model that it received, so the scores of a round's model come with
-    the next round and cost no extra message; the last model gets a round of validation of its own, with
-    distances. The best model is the one whose own scores were best, not the one whose updates came from
-    well-scored sites.
+    In a round each site first evaluates the model that it received, so the scores of a round's model come
+    with the next round and cost no extra message; the last model gets a round of validation of its own, with
+    distances. Rounds are compared over the sites that evaluated both models; see `BestModel` and `Rollback`.
 
     Every round is made durable before the next one starts. A job whose `meta.json` names an interrupted one
-    under `resume` goes on from the last of that job's rounds, as if nothing had been between.
+    under `resume` resumes after the last of that job's rounds, as if there had been no interruption.
 
     A site that refuses, fails or is late costs the others nothing: it is recorded with its reason and asked
     again in the next round. A round without a quorum is tried again, and then ends the job with the reasons
     of all the others.
 
     The server refuses updates that can't be what they say, and tells their site with its next task. A site
-    refused too often in a row is not asked to train any more; the final model is judged there as everywhere.
-    A round whose model scores too far below the one before can be dropped.
+    refused too often in a row is not asked to train any more; it evaluates the final model as all do.
+    A round whose model scores too far below the one before can be dropped. An abort, wherever it comes, and
+    a final model that no site evaluated make a failed job.
 
     Args:
         rounds: Rounds of training.
@@ -88,7 +88,7 @@ class FederatedTraining(SiteController):
             to start without.
         aggregation: The fields of `AggregationSettings`.
         screening: The fields of `ScreeningSettings`.
-        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: however much.
+        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: by any amount.
         persistor_id: Component that builds, loads and saves the weights.
     """
 
@@ -216,10 +216,11 @@ class FederatedTraining(SiteController):
             update={"rounds_planned": new.rounds_planned, "settings": new.settings, "versions": new.versions}
         )
         self._answers.cases = dict(state.cases)
-        self._restore_best(record, self._durable.best(state))
         for name, part in self._remembering().items():
             if name in resumed.algorithm:
                 part.restore(resumed.algorithm[name])
+        record.excluded = self._refusals.excluded  # this job may have another limit
+        self._restore_best(record, self._durable.best(state))
         self.persistor.save(self._announcements.publish(resumed.weights, resumed.number), self.fl_ctx)
         self.info(f"going on after round {resumed.number} of job {record.resumed[-1].job}")
         return resumed.number, resumed.weights

@@ -79,7 +79,7 @@ def run(tmp_path):
         user="lead",
         study="default",
         rollback_margin=None,
-        max_norm_ratio=6.0,
+        **screening,
     ):
         sites = sites or {"north": growing(), "south": growing()}
         meta = {JobMetaKey.SUBMITTER_NAME.value: user, JobMetaKey.STUDY.value: study}
@@ -91,7 +91,7 @@ def run(tmp_path):
             min_sites=2,
             quorum={"attempts": 1},
             rollback_margin=rollback_margin,
-            screening={"max_norm_ratio": max_norm_ratio},
+            screening=screening,
         )
         controller.sites = sites
         controller.start_controller(engine.context)
@@ -250,7 +250,19 @@ def test_what_the_server_knows_of_bad_updates_outlives_it(run):
     assert record.status == "finished"
     outcomes = [one.sites["east"].outcome for one in record.rounds]
     assert outcomes == ["trained", "refused", "refused", "refused", "excluded"]
+    assert record.excluded == ["east"]
     assert "the same as its own of round 1" in record.rounds[3].sites["east"].reason
+
+
+def test_a_job_that_excludes_sooner_than_the_one_it_resumes_counts_no_more_scores_of_the_site(run):
+    def sites(deadly=None):
+        return {"north": Site(), "south": Site(), "east": Replaying(), "west": Deadly(TRAIN, deadly)}
+
+    with pytest.raises(Killed):
+        run(FIRST, sites(3))
+    record, _ = run(SECOND, sites(), resume=FIRST, max_refusals=2)
+    assert record.rounds[3].sites["east"].outcome == "excluded"
+    assert record.excluded == ["east"]
 
 
 @pytest.mark.parametrize("task", [TRAIN, VALIDATE])
