@@ -1,4 +1,4 @@
-"""What FLARE's own components hear of the global model: its persistor, its writers of metrics."""
+"""Publication of the global model to FLARE's components: its persistor, its writers of metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from consilium.report.model_comparison import KEY_METRIC
 
 
 class ModelAnnouncements:
-    """Tells FLARE's components of the global model in the words that they know.
+    """Publishes the global model and its scores by FLARE's properties and events.
 
     Args:
         controller: Whose model it is.
@@ -63,11 +63,11 @@ class ModelAnnouncements:
     def announce_aggregate(
         self, index: int, change: Weights, scores: Mapping[str, Mapping[str, float]]
     ) -> None:
-        """Say what came out of a round.
+        """Publish the aggregate of a round.
 
         Args:
             index: The round, from 0.
-            change: What is added to the model.
+            change: The difference that is added to the model.
             scores: Of the model that the round started from, by site.
         """
         names = set.intersection(*(set(of_site) for of_site in scores.values())) if scores else set()

@@ -20,7 +20,7 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.algorithm_state import Remembering
-from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, refusal
+from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.federation.rounds.answers import Answers, RefusedAnswer
 from consilium.federation.rounds.durable_rounds import DurableRounds
@@ -272,7 +272,7 @@ class FederatedTraining(SiteController):
             return
         learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
         path = readiness_path(self.engine.get_workspace(), learning.task)
-        reason = refusal(path, self._admission, self.connected_sites())
+        reason = rejection(path, self._admission, self.connected_sites())
         if reason is not None:
             raise _FailedJob(reason)
 
