@@ -96,6 +96,10 @@ def test_a_model_that_most_sites_evaluated_does_not_give_way_to_one_that_few_did
     assert select(rounds) == [1, 1, 1]
 
 
+def test_a_model_that_most_sites_evaluated_stays_where_too_few_evaluated_both():
+    assert select([all_sites(10, 10, 10), all_sites(60, 60, None, 60, 60)]) == [1, 1]
+
+
 def test_the_two_that_are_left_of_three_sites_have_to_agree():
     rounds = [all_sites(10, 10, 10), all_sites(64, 9, None), all_sites(11, 11, None), all_sites(64, 1, None)]
     assert select(rounds) == [1, 1, 3, 3]
