@@ -219,7 +219,6 @@ class FederatedTraining(SiteController):
         for name, part in self._remembering().items():
             if name in resumed.algorithm:
                 part.restore(resumed.algorithm[name])
-        record.excluded = self._refusals.excluded  # this job may have another limit
         self._restore_best(record, self._durable.best(state))
         self.persistor.save(self._announcements.publish(resumed.weights, resumed.number), self.fl_ctx)
         self.info(f"going on after round {resumed.number} of job {record.resumed[-1].job}")
@@ -312,7 +311,7 @@ class FederatedTraining(SiteController):
                 self.warning(f"{reason}; the round is tried again in {seconds:g} s")
                 self.pause(seconds)
             self._stop_if_aborted(f"in round {index + 1}")
-        self._best.consider(self._running_record(), index, weights)
+        self._select_best(index, weights)
         raise _FailedJob(reason)
 
     def _train_round(self, index: int, weights: Weights, attempt: int) -> Weights:
@@ -343,7 +342,7 @@ class FederatedTraining(SiteController):
         finally:
             if self._aggregator is not None:
                 self._aggregator.close()
-        self._best.consider(record, index, weights)
+        self._select_best(index, weights)
         self._rollback.keep(weights)
         self._announcements.announce_aggregate(index, change, self._answers.scores)
         round_record.seconds = time.monotonic() - started
@@ -435,7 +434,7 @@ class FederatedTraining(SiteController):
             self._note_scores(self.rounds)
         record.final_scores = self._answers.scores
         record.final_sites = self._answers.sites
-        self._best.consider(record, kept_round(record, self.rounds), weights)
+        self._select_best(kept_round(record, self.rounds), weights)
         if not any(one.outcome == "evaluated" for one in record.final_sites.values()):
             raise _FailedJob(f"no site evaluated the final model; {self._answers.explain_others([])}")
 
@@ -533,7 +532,6 @@ class FederatedTraining(SiteController):
     def _refuse(self, site: str, reason: str) -> bool:
         """Leave out an answer that is the site's fault; returns False for `take` to return."""
         self._refusals.note(site, reason)
-        self._running_record().excluded = self._refusals.excluded
         return self.set_aside(site, reason)
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
@@ -550,6 +548,7 @@ class FederatedTraining(SiteController):
         """
         record = self._running_record()
         number = kept_round(record, index)
+        record.excluded = self._refusals.excluded
         scores = {**model_scores(record, number), **self._answers.scores}
         if number == 0:
             record.initial_scores = scores
@@ -559,6 +558,12 @@ class FederatedTraining(SiteController):
         if counted:
             mean = fmean(counted.values())
             self.info(f"model of round {number}: mean Dice {mean:.4f} over {len(counted)} site(s)")
+
+    def _select_best(self, number: int, weights: Weights) -> None:
+        """Make a round's model the best if it is better; its evaluation is complete."""
+        record = self._running_record()
+        record.excluded = self._refusals.excluded
+        self._best.consider(record, number, weights)
 
     def _finish(self, status: str, reason: str | None) -> None:
         record = self._running_record()
