@@ -310,7 +310,7 @@ class FederatedTraining(SiteController):
                 seconds = self._quorum.pause_seconds(attempt)
                 self.warning(f"{reason}; the round is tried again in {seconds:g} s")
                 self.pause(seconds)
-            self._stop_if_aborted(f"in round {index + 1}")
+                self._stop_if_aborted(f"in round {index + 1}")
         self._select_best(index, weights)
         raise _FailedJob(reason)
 

@@ -509,6 +509,7 @@ def test_a_job_aborted_in_the_pause_between_attempts_is_not_tried_again(run, mon
     record, engine = run({"north": north, "south": Recovering(5)}, quorum={"attempts": 3}, abort=abort)
     assert (record.status, record.reason) == ("failed", "aborted in round 1")
     assert [task for task, _ in north.seen] == [PREPARE, TRAIN]
+    assert [event for event, _ in engine.events].count(AppEventType.ROUND_STARTED) == 1
     assert not panics(engine)
 
 
