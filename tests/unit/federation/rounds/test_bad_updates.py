@@ -251,6 +251,20 @@ def test_a_round_that_was_dropped_is_not_the_best_even_if_it_is_the_only_one(run
     assert record.rounds[0].scores["north"]["dice"] == pytest.approx(0.4)
 
 
+def test_the_final_validation_of_a_restored_model_counts_for_the_round_that_made_it(run):
+    class Clinic(Site):
+        def __call__(self, task, model):
+            return None if task == TRAIN else super().__call__(task, model)
+
+    sites = {name: Judge(bad_at=1) for name in ("north", "south")}
+    sites["clinic"] = Clinic(step=None, cases=0, dice=lambda w: 0.25)
+    record, engine = run(sites, rounds=2, rollback_margin=0.05, screening={"max_norm_ratio": None})
+    assert record.rounds[1].rolled_back
+    assert record.rounds[0].scores.keys() == {"north", "south", "clinic"}
+    assert record.rounds[0].scores == record.final_scores
+    assert (record.best_round, number(engine)) == (1, 1)
+
+
 def test_a_dropped_model_is_not_the_one_that_a_failed_job_leaves(run):
     """Round 3 drops the model of round 2, and has no quorum from there."""
 
