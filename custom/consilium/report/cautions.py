@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from consilium.learning.model_file import BEST_MODEL
 from consilium.learning.small_counts import total_text
+from consilium.report.model_comparison import kept_round, paired_difference
 from consilium.report.records import FederationRecord, SiteReport, SiteRound
 
 _FINAL = "the final validation"
+_SMALLEST_SHOWN = 0.001
 
 
 def list_cautions(federation: FederationRecord) -> list[str]:
     """Return one sentence for each thing that went otherwise than planned, the run first."""
     return [
         *_about_run(federation),
+        *_about_best(federation),
         *_about_rollbacks(federation),
         *_about_absences(federation),
         *_about_sites(federation),
@@ -30,14 +31,28 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
         reason = f": {federation.reason}" if federation.reason else ""
         state = "failed" if federation.status == "failed" else "had not ended when this report was made"
         yield f"The run {state}, after {done} of {planned} rounds{reason}."
-    best = federation.best_round
-    if best is not None and best < done and federation.final_scores:
-        yield (
-            f"The final model is not the best: after round {best} the mean Dice was "
-            f"{_mean_dice(federation.rounds[best - 1].scores):.3f}, at the end it is "
-            f"{_mean_dice(federation.final_scores):.3f}. The better one is kept as {BEST_MODEL}; "
-            "this report is about the final one."
-        )
+
+
+def _about_best(federation: FederationRecord) -> Iterator[str]:
+    best, final = federation.best_round, kept_round(federation, len(federation.rounds))
+    if best is None or best == final or not federation.final_scores:
+        return
+    difference = paired_difference(federation, best, final)
+    if difference is None:
+        comparison = "too few hospitals evaluated both this and the final model to compare them"
+    else:
+        comparison = f"its Dice is {_higher(difference.median)} in the median over {difference.basis}"
+    yield (
+        f"The model of round {best} is kept as {BEST_MODEL}: {comparison}. "
+        "This report is about the final model."
+    )
+
+
+def _higher(difference: float) -> str:
+    if difference <= 0:
+        return "no higher than the final model's"
+    shown = f"{difference:.3f}" if difference >= _SMALLEST_SHOWN else f"less than {_SMALLEST_SHOWN:g}"
+    return f"{shown} higher than the final model's"
 
 
 def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
@@ -96,7 +111,3 @@ def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:
 def _differing(site: Mapping[str, str], server: Mapping[str, str]) -> list[str]:
     names = sorted(site.keys() & server.keys())
     return [f"{name} {site[name]} instead of {server[name]}" for name in names if site[name] != server[name]]
-
-
-def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> float:
-    return float(np.mean([one["dice"] for one in scores.values()]))

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from consilium.report.colors import REGION_COLORS
 from consilium.report.study import StudyReport
-from consilium.report.summary import mean_scores
+from consilium.report.summary import mean_over
 
 _COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""
@@ -51,7 +51,7 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
     figure.subplots_adjust(left=0.03, right=0.995, top=0.93, bottom=0.33, wspace=0.14)
     _draw_regions(regions, report, palette)
     for place, site in enumerate(report.sites):
-        _draw(hospitals, _by_round(report, [site], "dice"), line_style(place), site)
+        _draw(hospitals, mean_by_round(report, [site], "dice"), line_style(place), site)
         _draw(losses, _losses(report, site), line_style(place), site)
     for axes, title in ((regions, "Dice, mean over hospitals"), (hospitals, "Mean Dice by hospital")):
         axes.set_ylim(0, 1)
@@ -62,12 +62,12 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
 
 
 def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
-    sites = list(report.sites)
+    sites = report.compared_sites
     for place, (name, title) in enumerate(report.regions.items()):
         style = line_style(place) | {"color": palette.regions[place % len(palette.regions)]}
-        _draw(axes, _by_round(report, sites, f"dice_{name}"), style, title)
+        _draw(axes, mean_by_round(report, sites, f"dice_{name}"), style, title)
     mean_style = {"color": palette.ink, "marker": "o", "linewidth": 2.4, "markersize": 4}
-    _draw(axes, _by_round(report, sites, "dice"), mean_style, "Mean")
+    _draw(axes, mean_by_round(report, sites, "dice"), mean_style, "Mean")
     for scores, dashes, label in (
         (report.summary.local, (0, (1, 1.5)), "Local-only, mean"),
         (report.summary.pooled, (0, (5, 3)), "Pooled, mean"),
@@ -76,14 +76,21 @@ def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
             axes.axhline(scores["dice"], color=palette.faint, linestyle=dashes, linewidth=1.6, label=label)
 
 
-def _by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
-    """The mean of a score over those of the sites that judged each round's model; round 0 is untrained."""
-    judged = {0: report.initial_scores}
+def mean_by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
+    """Return the mean of a score over the sites, for each round whose model all of them evaluated.
+
+    Args:
+        report: The study.
+        sites: Over which.
+        score: Its name.
+
+    Returns:
+        Rounds and means; round 0 is the untrained model.
+    """
+    evaluated = {0: report.initial_scores}
     for one in report.rounds:
-        judged[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
-    means = [
-        (number, mean_scores(rows[site] for site in sites if site in rows)) for number, rows in judged.items()
-    ]
+        evaluated[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
+    means = [(number, mean_over(sites, rows)) for number, rows in evaluated.items()]
     return [(number, mean[score]) for number, mean in means if mean is not None]
 
 

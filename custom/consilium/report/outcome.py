@@ -20,7 +20,7 @@ class Outcome:
 
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
-            missing, refused or not connected somewhere; `failure`: no judged final model. Of a readiness
+            missing, refused or not connected somewhere; `failure`: no evaluated final model. Of a readiness
             check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
             can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
         reasons: One line for each thing that went wrong.
@@ -56,9 +56,11 @@ def _judge_training(record: FederationRecord) -> Outcome:
     reasons = [
         f"{_span(missed)}: {site} is not part of it: {reason}" for (site, reason), missed in absences.items()
     ]
-    if record.status != "finished" or not record.final_scores:
+    if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (ended, *reasons))
+    if not record.final_scores:
+        return Outcome("failure", ("no hospital sent a score of the final model", *reasons))
     return Outcome("partial" if reasons else "success", tuple(reasons))
 
 

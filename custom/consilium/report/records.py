@@ -89,7 +89,12 @@ class FederationRecord(Record):
     rounds: list[RoundRecord] = Field(default_factory=list)
     final_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
     final_sites: dict[str, SiteRound] = Field(default_factory=dict)
-    best_round: int | None = None
+    best_round: int | None = Field(
+        default=None, description="Round whose model is kept as the best; never one that was dropped."
+    )
+    excluded: list[str] = Field(
+        default_factory=list, description="Sites excluded from training: their scores choose no model."
+    )
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one goes on from, the first of them first."
     )

@@ -84,7 +84,10 @@ class RoundSummary(_Part):
     overhead_seconds: Measured = Field(
         description="The round's seconds beyond those of its slowest hospital."
     )
-    scores: Scores | None = Field(description="Means over hospitals, of the model that this round made.")
+    scores: Scores | None = Field(
+        description="Of the model that this round made, means over `compared_sites`; null unless each of "
+        "these evaluated it."
+    )
     rolled_back: str | None = Field(default=None, description="Why that model was dropped.")
     sites: dict[str, SiteInRound]
 
@@ -138,6 +141,10 @@ class StudyReport(_Part):
     sites: dict[str, SiteSummary]
     local_models: dict[str, dict[str, Scores]] = Field(
         description="Hospital that a model was trained at alone -> hospital that judged it -> scores."
+    )
+    compared_sites: list[str] = Field(
+        description="Hospitals whose means are compared from round to round: those that evaluated the last "
+        "model, without excluded ones."
     )
     initial_scores: dict[str, Scores] = Field(description="Of the untrained model, by hospital.")
     rounds: list[RoundSummary]

@@ -49,6 +49,7 @@ def summarize_study(
         federation.settings.get("learning", {}), source="the run's learning settings"
     )
     reports = _reports_by_site(federation)
+    compared = _compared_sites(federation)
     measured = (
         {} if baselines is None else {"local": baselines.local_seconds, "pooled": baselines.pooled_seconds}
     )
@@ -69,7 +70,8 @@ def summarize_study(
         },
         local_models={} if baselines is None else baselines.local,
         initial_scores=federation.initial_scores,
-        rounds=[_summarize_round(record) for record in federation.rounds],
+        compared_sites=compared,
+        rounds=[_summarize_round(record, compared) for record in federation.rounds],
         bytes={site: _total_traffic(site_reports) for site, site_reports in reports.items()},
         seconds=Seconds.model_validate(measured | dict(seconds)),
         baseline_steps=(
@@ -92,6 +94,11 @@ def mean_scores(rows: Iterable[Scores]) -> Scores | None:
         return None
     shared = [name for name in rows[0] if all(name in row for row in rows)]
     return {name: float(np.mean([row[name] for row in rows])) for name in shared}
+
+
+def mean_over(sites: Sequence[str], scores: Mapping[str, Scores]) -> Scores | None:
+    """Average the scores of these sites; None when one of them has none."""
+    return mean_scores(scores[site] for site in sites) if all(site in scores for site in sites) else None
 
 
 def _summarize(final_scores: Mapping[str, Scores], baselines: BaselineRecord | None) -> Summary:
@@ -132,13 +139,20 @@ def _summarize_site(
     )
 
 
-def _summarize_round(record: RoundRecord) -> RoundSummary:
+def _compared_sites(federation: FederationRecord) -> list[str]:
+    """The hospitals over which rounds are compared: means over others would differ with who is missing."""
+    evaluations = [federation.final_scores, *(record.scores for record in reversed(federation.rounds))]
+    last = next((scores for scores in evaluations if scores), federation.initial_scores)
+    return sorted(last.keys() - set(federation.excluded))
+
+
+def _summarize_round(record: RoundRecord, compared: Sequence[str]) -> RoundSummary:
     tasks = [one.report.task_seconds for one in record.sites.values() if one.report]
     return RoundSummary(
         number=record.number,
         seconds=record.seconds,
         overhead_seconds=record.seconds - max(tasks) if tasks else None,
-        scores=mean_scores(record.scores.values()),
+        scores=mean_over(compared, record.scores),
         rolled_back=record.rolled_back,
         sites={
             site: _summarize_part(one, record.scores.get(site)) for site, one in sorted(record.sites.items())

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from consilium.report.curves import LIGHT, draw_curves
+from consilium.report.curves import LIGHT, draw_curves, mean_by_round
 from consilium.report.records import FederationRecord
 from consilium.report.summary import summarize_study
 
@@ -39,3 +39,13 @@ def test_names_that_matplotlib_would_read_otherwise_are_drawn(tmp_path: Path) ->
     record = federation(rounds=1)
     record.rounds[0].sites[r"_$\frac{"] = site_round("aster")
     assert drawn(record, tmp_path / "curves.png").startswith(b"\x89PNG")
+
+
+def test_a_round_that_a_hospital_missed_has_no_mean() -> None:
+    """A mean over the others would show a step that no hospital made."""
+    record = federation(rounds=3)
+    del record.rounds[1].scores["dahlia"]
+    report = summarize_study(record, baselines=None, seconds={})
+    assert [number for number, _ in mean_by_round(report, report.compared_sites, "dice")] == [0, 1, 3]
+    assert [number for number, _ in mean_by_round(report, ["dahlia"], "dice")] == [0, 1, 3]
+    assert [number for number, _ in mean_by_round(report, ["aster"], "dice")] == [0, 1, 2, 3]

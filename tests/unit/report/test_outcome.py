@@ -56,7 +56,14 @@ def test_a_run_that_did_not_end_is_a_failure():
 
 
 def test_a_run_that_no_site_judged_is_a_failure():
-    assert judge_outcome(federation(final_scores={})).kind == "failure"
+    outcome = judge_outcome(federation(final_scores={}))
+    assert (outcome.kind, outcome.reasons) == ("failure", ("no hospital sent a score of the final model",))
+
+
+def test_a_run_that_was_aborted_after_its_last_round_is_a_failure():
+    record = federation(status="failed", reason="aborted in the final validation")
+    assert judge_outcome(record).kind == "failure"
+    assert judge_outcome(record).reasons == ("aborted in the final validation",)
 
 
 def test_a_check_is_a_success_when_every_site_can_do_what_its_hospital_decided():

@@ -72,6 +72,37 @@ def test_rounds_seconds_and_bytes(content: dict[str, Any]) -> None:
     assert content["seconds"] == SECONDS | {"local": 120.0, "pooled": 90.0}
 
 
+def test_rounds_are_compared_over_the_hospitals_that_evaluated_the_last_model() -> None:
+    record = federation()
+    del record.rounds[1].scores["dahlia"]  # a hard hospital: the mean without it would be higher
+    for one in [*(one.scores for one in record.rounds[3:]), record.final_scores]:
+        del one["cedar"]
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.compared_sites == ["aster", "birch", "dahlia"]
+    assert [one.scores is None for one in report.rounds] == [False, True, False, False, False]
+    assert report.rounds[-1].scores is not None
+    assert report.rounds[-1].scores["dice"] == pytest.approx((0.84 + 0.80 + 0.72) / 3)
+    assert report.summary.global_ is not None
+    assert report.summary.global_["dice"] == pytest.approx(report.rounds[-1].scores["dice"])
+
+
+def test_rounds_are_compared_without_an_excluded_hospital() -> None:
+    record = federation(excluded=["cedar"])
+    for one in record.rounds[2:]:
+        del one.scores["cedar"]
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.compared_sites == ["aster", "birch", "dahlia"]
+    assert all(one.scores for one in report.rounds)
+
+
+def test_rounds_of_a_run_that_failed_are_compared_over_those_of_its_last_evaluation() -> None:
+    record = _failed()
+    record.rounds[-1].scores = {}
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.compared_sites == ["aster", "birch", "cedar", "dahlia"]
+    assert [one.scores is None for one in report.rounds] == [False, True]
+
+
 def test_without_baselines_there_is_nothing_to_compare_with() -> None:
     content = as_json(summarize_study(federation(), baselines=None, seconds={}))
     assert content["summary"]["local"] is None

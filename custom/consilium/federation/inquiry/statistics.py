@@ -218,7 +218,11 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
             name: _feature_record(feature, data.get(name, {})) for name, feature in self._features.items()
         }
         self._note_missing(fl_ctx)
-        record.status = "finished"
+        abort = fl_ctx.get_run_abort_signal()
+        if abort is not None and abort.triggered:  # FLARE's controller combines what it has by then
+            record.status, record.reason = "failed", "aborted before all sites had answered"
+        else:
+            record.status = "finished"
         record.save(self._folder)
         for site, reason in record.missing.items():
             self.log_warning(fl_ctx, f"no statistics of {site}: {reason}")

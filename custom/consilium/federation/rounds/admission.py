@@ -1,4 +1,4 @@
-"""Whom a training job lets in: only sites that a recent readiness check found ready."""
+"""Admission of a training job: enough connected sites that a recent readiness check found ready."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FOLDER = "consilium"
 
 
 class AdmissionSettings(Settings):
-    """What a training job demands of the readiness check before it starts."""
+    """Requirements of the readiness check before a training job starts."""
 
     min_ready: int = Field(default=2, ge=1, description="Connected sites that must be able to train.")
     max_age_hours: float = Field(default=24.0, gt=0, description="Age of the check at most.")
@@ -26,15 +26,15 @@ def readiness_path(workspace: Workspace, task: str) -> Path:
     return Path(workspace.get_root_dir()) / _FOLDER / f"readiness_{task}.json"
 
 
-def refusal(path: Path, admission: AdmissionSettings, connected: list[str]) -> str | None:
-    """Say why a training job may not start; None if it may.
+def rejection(path: Path, admission: AdmissionSettings, connected: list[str]) -> str | None:
+    """Return why a training job may not start; None if it may.
 
-    Whatever keeps the check from being read refuses the job, too.
+    A check that can't be read rejects the job, too.
 
     Args:
         path: The server's last readiness check.
-        admission: What the job demands.
-        connected: The sites that would be asked.
+        admission: The job's requirements.
+        connected: The connected sites.
     """
     how = "submit the job brain_tumor_check first"
     try:

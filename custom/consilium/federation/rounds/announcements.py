@@ -1,9 +1,10 @@
-"""What FLARE's own components hear of the global model: its persistor, its writers of metrics."""
+"""Publication of the global model to FLARE's components: its persistor, its writers of metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
@@ -13,13 +14,11 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.learning.weights import Weights
-
-KEY_METRIC: Final = "dice"
-"""The score by which models are compared: the mean Dice over regions."""
+from consilium.report.model_comparison import KEY_METRIC
 
 
 class ModelAnnouncements:
-    """Tells FLARE's components of the global model in the words that they know.
+    """Publishes the global model and its scores by FLARE's properties and events.
 
     Args:
         controller: Whose model it is.
@@ -28,33 +27,47 @@ class ModelAnnouncements:
     def __init__(self, controller: ModelController) -> None:
         self._controller = controller
 
-    def publish(self, weights: Weights, rounds_done: int) -> Any:
-        """Put weights where FLARE's components look for the global model; returns them in FLARE's form."""
-        learnable = make_model_learnable(weights=dict(weights), meta_props={"round": rounds_done})
+    def publish(self, weights: Weights, number: int) -> Any:
+        """Put weights where FLARE's components look for the global model; returns them in FLARE's form.
+
+        Args:
+            weights: The model.
+            number: The round that made it; 0 is the initial model.
+        """
+        learnable = make_model_learnable(weights=dict(weights), meta_props={"round": number})
         self._controller.fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, learnable, private=True, sticky=True)
         return learnable
 
-    def announce_best(self, rounds_done: int, weights: Weights, mean: float) -> None:
-        """Say that the model after so many rounds is the best so far, by its mean score over the sites."""
+    def announce_best(self, number: int, weights: Weights, scores: Mapping[str, float]) -> None:
+        """Publish a round's model as the best so far.
+
+        Args:
+            number: The round that made the model.
+            weights: The model.
+            scores: Its key score at each site that counts.
+        """
         selection = {
-            "best_round": rounds_done,
-            "best_aggregated_metrics": {KEY_METRIC: mean},
+            "best_round": number,
+            "best_aggregated_metrics": {KEY_METRIC: fmean(scores.values())} if scores else {},
             "key_metric": {"name": KEY_METRIC, "mode": "max"},
-            "source": "scores of the model itself, unweighted mean over sites",
+            "source": (
+                f"unweighted mean over the {len(scores)} sites that evaluated the model; "
+                "selected by the median of paired differences over the sites"
+            ),
         }
         context = self._controller.fl_ctx
         context.set_prop(AppConstants.METRICS_SELECTION_INFO, selection, private=True, sticky=False)
-        self.publish(weights, rounds_done)
+        self.publish(weights, number)
         self._controller.event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE)
 
     def announce_aggregate(
         self, index: int, change: Weights, scores: Mapping[str, Mapping[str, float]]
     ) -> None:
-        """Say what came out of a round.
+        """Publish the aggregate of a round.
 
         Args:
             index: The round, from 0.
-            change: What is added to the model.
+            change: The difference that is added to the model.
             scores: Of the model that the round started from, by site.
         """
         names = set.intersection(*(set(of_site) for of_site in scores.values())) if scores else set()

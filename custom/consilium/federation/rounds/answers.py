@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
 from consilium.errors import ConsiliumError
-from consilium.federation.rounds.announcements import KEY_METRIC
 from consilium.federation.tasks import PREPARE, REPORT_META
+from consilium.report.model_comparison import KEY_METRIC
 from consilium.report.records import SiteReport, SiteRound
 
 _NOT_A_SCORE = "validation_cases"
@@ -105,10 +105,6 @@ class Answers:
     def skipped(self) -> list[str]:
         """The sites whose part is missing."""
         return sorted(site for site, one in self.sites.items() if one.outcome in ("refused", "no answer"))
-
-    def key_scores(self, counts: Callable[[str], bool]) -> dict[str, float]:
-        """Return the score by which models are compared, of those sites that count."""
-        return {site: scores[KEY_METRIC] for site, scores in self.scores.items() if counts(site)}
 
     def explain_others(self, useful: list[str]) -> str:
         """Say in words why the other sites than these are no use."""

@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, Final
 
 import numpy as np
 from nvflare.apis.event_type import EventType
@@ -19,7 +20,7 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.algorithm_state import Remembering
-from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, refusal
+from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.federation.rounds.answers import Answers, RefusedAnswer
 from consilium.federation.rounds.durable_rounds import DurableRounds
@@ -42,35 +43,42 @@ from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
+from consilium.report.model_comparison import kept_round, key_scores, model_scores
 from consilium.report.records import FederationRecord, RoundRecord, SiteRound
 
 _UPDATES = "updates"
+
+_WHEN: Final = {
+    PREPARE: "while the sites prepared",
+    TRAIN: "in round {number}",
+    VALIDATE: "in the final validation",
+}
 
 _LARGEST_UPDATE = 4
 """How many times as large as the model a site's update may be; here it is as large."""
 
 
 class FederatedTraining(SiteController):
-    """Trains for a number of rounds, judges every round's model, and the final one at every site.
+    """Trains for a number of rounds, and has every round's model evaluated at the sites, and the final one.
 
     Before the first round every site checks that its versions fit and gets its data ready, however long that
     takes; with fewer than `min_sites` sites that can train, the job ends there.
 
-    In a round each site first judges the model that it received, so the scores of a round's model come with
-    the next round and cost no extra message; the last model gets a round of validation of its own, with
-    distances. The best model is the one whose own scores were best, not the one whose updates came from
-    well-scored sites.
+    In a round each site first evaluates the model that it received, so the scores of a round's model come
+    with the next round and cost no extra message; the last model gets a round of validation of its own, with
+    distances. Rounds are compared over the sites that evaluated both models; see `BestModel` and `Rollback`.
 
     Every round is made durable before the next one starts. A job whose `meta.json` names an interrupted one
-    under `resume` goes on from the last of that job's rounds, as if nothing had been between.
+    under `resume` resumes after the last of that job's rounds, as if there had been no interruption.
 
     A site that refuses, fails or is late costs the others nothing: it is recorded with its reason and asked
     again in the next round. A round without a quorum is tried again, and then ends the job with the reasons
     of all the others.
 
     The server refuses updates that can't be what they say, and tells their site with its next task. A site
-    refused too often in a row is not asked to train any more; the final model is judged there as everywhere.
-    A round whose model scores too far below the one before can be dropped.
+    refused too often in a row is not asked to train any more; it evaluates the final model as all do.
+    A round whose model scores too far below the one before can be dropped. An abort, wherever it comes, and
+    a final model that no site evaluated make a failed job.
 
     Args:
         rounds: Rounds of training.
@@ -80,7 +88,7 @@ class FederatedTraining(SiteController):
             to start without.
         aggregation: The fields of `AggregationSettings`.
         screening: The fields of `ScreeningSettings`.
-        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: however much.
+        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: by any amount.
         persistor_id: Component that builds, loads and saves the weights.
     """
 
@@ -114,6 +122,7 @@ class FederatedTraining(SiteController):
         self._announcements = ModelAnnouncements(self)
         self._best = BestModel(self._announcements)
         self._aggregator: Aggregator | None = None
+        self._fault = ""
         # Made when the job runs: these need its context.
         self._record: FederationRecord | None = None
         self._durable: DurableRounds | None = None
@@ -124,34 +133,48 @@ class FederatedTraining(SiteController):
         folder = Path(self.get_run_dir())
         self._record = self._new_record()
         self._record.save(folder)
+        try:
+            self._train(folder)
+        except _AbortedJob as error:
+            self._finish("failed", f"{error}: {self._fault}" if self._fault else str(error))
+        except (_FailedJob, ConfigurationError) as error:
+            self._finish("failed", str(error))
+            self.panic(str(error))
+        except Exception as error:
+            # FLARE ends the job then, and its record must not say that it still runs.
+            self._finish("failed", f"{type(error).__name__} at the server; the reason is in its log")
+            raise
+        else:
+            self._finish("finished", None)
+
+    def _train(self, folder: Path) -> None:
+        """Train and evaluate to the end.
+
+        Raises:
+            ConfigurationError: If the job can't start, or can't resume the one that it names.
+            _AbortedJob: If the job was aborted.
+            _FailedJob: If the job can't continue.
+        """
         learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
         self._screening = Screening(self._limits, learning, self.rounds)
-        try:
-            self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
-            resumed = self._resume()
-        except ConfigurationError as error:
-            return self._give_up(str(error))
-        # A job that goes on needs no first weights, and the server then no torch and no MONAI to draw them.
-        rounds_done, weights = resumed or (0, self.load_model().params)
+        self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
+        # A resumed job needs no initial weights, and the server then no torch and no MONAI to draw them.
+        rounds_done, weights = self._resume() or (0, self.load_model().params)
         receive_on_disk(
             self.engine, folder, _LARGEST_UPDATE * sum(np.asarray(one).nbytes for one in weights.values())
         )
-        started = (rounds_done > 0 or self._admit()) and self._prepare_sites()
-        self._record.save(folder)
-        if not started:
-            return None
+        if not rounds_done:
+            self._admit()
+        self._prepare_sites()
+        record = self._running_record()
+        record.save(folder)
         for index in range(rounds_done, self.rounds):
-            if self.abort_signal.triggered:
-                return self._finish("failed", "aborted")
-            updated = self._repeat_round(index, weights)
-            self._record.save(folder)
-            if updated is None:
-                return None
-            weights = updated
+            self._stop_if_aborted(f"before round {index + 1}")
+            weights = self._repeat_round(index, weights)
+            record.save(folder)
             self.persistor.save(self._announcements.publish(weights, index + 1), self.fl_ctx)
             self._make_durable(index + 1, weights)
         self._validate_finally(weights)
-        return self._finish("finished", None)
 
     def _new_record(self) -> FederationRecord:
         return FederationRecord(
@@ -171,7 +194,10 @@ class FederatedTraining(SiteController):
         )
 
     def _resume(self) -> tuple[int, Weights] | None:
-        """Go on where an interrupted job stopped, if any; returns the rounds done and the weights after them.
+        """Resume the interrupted job that this one names, if any.
+
+        Returns:
+            The rounds done and the weights after them; None for a job that starts from the beginning.
 
         Raises:
             ConfigurationError: If this job names one that it can't or may not resume.
@@ -180,18 +206,31 @@ class FederatedTraining(SiteController):
         resumed = self._durable.resume()
         if resumed is None:
             return None
+        if resumed.number > self.rounds:
+            raise ConfigurationError(
+                f"the job to resume has done {resumed.number} rounds, and this one asks for {self.rounds}; "
+                f"set rounds to {resumed.number} or more"
+            )
         state, new = resumed.state, self._running_record()
         self._record = record = state.record.model_copy(
             update={"rounds_planned": new.rounds_planned, "settings": new.settings, "versions": new.versions}
         )
         self._answers.cases = dict(state.cases)
-        self._best.restore(record, state.best_score, self._durable.best(state))
         for name, part in self._remembering().items():
             if name in resumed.algorithm:
                 part.restore(resumed.algorithm[name])
+        self._restore_best(record, self._durable.best(state))
         self.persistor.save(self._announcements.publish(resumed.weights, resumed.number), self.fl_ctx)
         self.info(f"going on after round {resumed.number} of job {record.resumed[-1].job}")
         return resumed.number, resumed.weights
+
+    def _restore_best(self, record: FederationRecord, weights: Weights | None) -> None:
+        if record.best_round is not None and weights is None:
+            self.warning(
+                f"the model of round {record.best_round}, the best so far, is not among the checkpoints any "
+                "more; the best is selected from the rounds that follow"
+            )
+        self._best.restore(record, weights)
 
     def _remembering(self) -> dict[str, Remembering]:
         """The parts of the algorithm that know something from the rounds before: each is made durable."""
@@ -210,7 +249,6 @@ class FederatedTraining(SiteController):
                 weights,
                 record=self._running_record(),
                 cases=self._answers.cases,
-                best_score=self._best.score,
                 algorithm={name: part.state() for name, part in self._remembering().items()},
             )
         except OSError as error:
@@ -223,35 +261,44 @@ class FederatedTraining(SiteController):
             data = {"round": rounds_done, "time": time.time(), "seconds": seconds}
             self.fire_event_with_data(CHECKPOINT_EVENT, self.fl_ctx, FLContextKey.EVENT_DATA, data)
 
-    def _admit(self) -> bool:
-        """Look for the readiness check that the job demands; returns whether it may start."""
+    def _admit(self) -> None:
+        """Look for the readiness check that the job demands.
+
+        Raises:
+            _FailedJob: If the job may not start.
+        """
         if not self._admission:
-            return True
+            return
         learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
         path = readiness_path(self.engine.get_workspace(), learning.task)
-        reason = refusal(path, self._admission, self.connected_sites())
+        reason = rejection(path, self._admission, self.connected_sites())
         if reason is not None:
-            self._give_up(reason)
-        return reason is None
+            raise _FailedJob(reason)
 
-    def _prepare_sites(self) -> bool:
-        """Let every site get ready; returns whether enough of them can train."""
+    def _prepare_sites(self) -> None:
+        """Let every site get ready.
+
+        Raises:
+            _AbortedJob: If the job was aborted.
+            _FailedJob: If too few of them can train.
+        """
         record = self._running_record()
         started = time.monotonic()
         self.info("waiting until every site has prepared its data")
         self._ask(PREPARE, None, 0)
         record.preparation, record.preparation_seconds = self._answers.sites, time.monotonic() - started
-        if self.abort_signal.triggered:
-            self._finish("failed", "aborted")
-            return False
         able = self._answers.able
         lack = self._quorum.lack(able, self._answers.cases)
         if lack is not None:
-            self._give_up(f"{len(able)} site(s) can train, {lack}; {self._answers.explain_others(able)}")
-        return lack is None
+            raise _FailedJob(f"{len(able)} site(s) can train, {lack}; {self._answers.explain_others(able)}")
 
-    def _repeat_round(self, index: int, weights: Weights) -> Weights | None:
-        """Train one round until it counts; returns the new weights, or None if the job ended."""
+    def _repeat_round(self, index: int, weights: Weights) -> Weights:
+        """Train one round until it counts; returns the new weights.
+
+        Raises:
+            _AbortedJob: If the job was aborted.
+            _FailedJob: If no attempt counts.
+        """
         attempts = self._quorum.settings.attempts
         for attempt in range(1, attempts + 1):
             self.info(f"round {index + 1} of {self.rounds}{f', attempt {attempt}' if attempt > 1 else ''}")
@@ -259,22 +306,19 @@ class FederatedTraining(SiteController):
                 return self._train_round(index, weights, attempt)
             except _FailedRound as error:
                 reason = str(error)
-            if self.abort_signal.triggered:
-                break
             if attempt < attempts:
                 seconds = self._quorum.pause_seconds(attempt)
                 self.warning(f"{reason}; the round is tried again in {seconds:g} s")
                 self.pause(seconds)
-        if self.abort_signal.triggered:
-            self._finish("failed", f"aborted in round {index + 1}")
-        else:
-            self._give_up(reason)
-        return None
+                self._stop_if_aborted(f"in round {index + 1}")
+        self._select_best(index, weights)
+        raise _FailedJob(reason)
 
     def _train_round(self, index: int, weights: Weights, attempt: int) -> Weights:
         """Train one round and return the new weights.
 
         Raises:
+            _AbortedJob: If the job was aborted.
             _FailedRound: If the round has no quorum, or its aggregate can't be used.
         """
         record = self._running_record()
@@ -298,7 +342,8 @@ class FederatedTraining(SiteController):
         finally:
             if self._aggregator is not None:
                 self._aggregator.close()
-        self._rollback.keep(weights, self._key_scores())
+        self._select_best(index, weights)
+        self._rollback.keep(weights)
         self._announcements.announce_aggregate(index, change, self._answers.scores)
         round_record.seconds = time.monotonic() - started
         self.event(AppEventType.ROUND_DONE)
@@ -324,26 +369,30 @@ class FederatedTraining(SiteController):
         return ScreenedAggregation(weights, index, self._rule, self._known_updates(), folder)
 
     def _gather_updates(self, index: int, weights: Weights) -> Weights:
-        """Let the sites judge a model and train from it; returns the model that they trained from.
+        """Let the sites evaluate a model and train from it; returns the model that they trained from.
 
         If it is so much worse than the one before that it is dropped, they are asked again with that one.
         """
         self._aggregator = self.new_aggregator(weights, index)
         self._ask(TRAIN, weights, index)
-        if self._rollback.went_back(index):
-            return weights  # its scores are in the record already
-        self._note_scores(index, weights)
-        if self._is_dropped(index):
-            return self._gather_updates(index, self._rollback.start(index, weights))
-        return weights
+        self._note_scores(index)
+        restored = self._restore_before(index)
+        if restored is None:
+            return weights
+        self._aggregator.close()
+        return self._gather_updates(index, restored)
 
-    def _is_dropped(self, index: int) -> bool:
-        """Whether the model that was just judged gives way to the one before."""
-        reason = self._rollback.judge(index, self._key_scores())
-        if reason is not None:
-            self.warning(f"round {index}: {reason}")
-            self._running_record().rounds[index - 1].rolled_back = reason
-        return reason is not None
+    def _restore_before(self, number: int) -> Weights | None:
+        """Drop a round's model if it is worse than the one before; returns that one, or None."""
+        record = self._running_record()
+        restored = self._rollback.evaluate(record, number)
+        if restored is None:
+            return None
+        weights, reason = restored
+        self.warning(f"round {number}: {reason}")
+        record.rounds[number - 1].rolled_back = reason
+        self.persistor.save(self._announcements.publish(weights, kept_round(record, number)), self.fl_ctx)
+        return weights
 
     def _aggregate(self, index: int, aggregator: Aggregator) -> Weights:
         """Combine the round's updates.
@@ -351,8 +400,6 @@ class FederatedTraining(SiteController):
         Raises:
             _FailedRound: If the round has no quorum, or its aggregate can't be used.
         """
-        if self.abort_signal.triggered:
-            raise _FailedRound("aborted")
         trained = self._answers.trained
         lack = self._quorum.lack(trained, self._answers.cases)
         if lack is not None:
@@ -369,23 +416,34 @@ class FederatedTraining(SiteController):
             self._refusals.clear(site)
         return change
 
-    def _key_scores(self) -> dict[str, float]:
-        return self._answers.key_scores(lambda site: self._refusals.exclusion(site) is None)
-
     def _validate_finally(self, weights: Weights) -> None:
+        """Evaluate the final model at every site; if it is dropped, the model before is the final one.
+
+        Raises:
+            _AbortedJob: If the job was aborted. What some sites have answered is not the final validation.
+            _FailedJob: If no site has evaluated it.
+        """
         record = self._running_record()
         self.info("validating the final model at every site")
         self._ask(VALIDATE, weights, self.rounds)
-        self._note_scores(self.rounds, weights)
-        if self._is_dropped(self.rounds):
-            weights = self._rollback.start(self.rounds, weights)
-            self.persistor.save(self._announcements.publish(weights, self.rounds), self.fl_ctx)
+        self._note_scores(self.rounds)
+        restored = self._restore_before(self.rounds)
+        if restored is not None:
+            weights = restored
             self._ask(VALIDATE, weights, self.rounds)
+            self._note_scores(self.rounds)
         record.final_scores = self._answers.scores
         record.final_sites = self._answers.sites
+        self._select_best(kept_round(record, self.rounds), weights)
+        if not any(one.outcome == "evaluated" for one in record.final_sites.values()):
+            raise _FailedJob(f"no site evaluated the final model; {self._answers.explain_others([])}")
 
     def _ask(self, task: str, weights: Weights | None, index: int) -> None:
-        """Send a task to every site, with or without weights, and take the answers in as they come."""
+        """Send a task to every site, with or without weights, and take the answers in as they come.
+
+        Raises:
+            _AbortedJob: If the job was aborted before all have answered.
+        """
         sites = self.connected_sites()
         excluded: dict[str, str] = {}
         if task == TRAIN:
@@ -412,6 +470,16 @@ class FederatedTraining(SiteController):
             enough=lambda: self._quorum.lack(self._answers.trained, self._answers.cases) is None,
         )
         self._answers.close()
+        self._stop_if_aborted(_WHEN[task].format(number=index + 1))
+
+    def _stop_if_aborted(self, when: str) -> None:
+        """Stop the job if it was aborted.
+
+        Raises:
+            _AbortedJob: If it was.
+        """
+        if self.abort_signal.triggered:
+            raise _AbortedJob(f"aborted {when}")
 
     def take(self, site: str, answer: FLModel) -> bool:
         """Take one site's report, its scores of the weights that it received, and its update."""
@@ -454,8 +522,10 @@ class FederatedTraining(SiteController):
         self._answers.refuse(site, reason)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Tell each site with its task why its last answer was refused."""
+        """Tell each site with its task why its last answer was refused; note a fault that ends the job."""
         super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.FATAL_SYSTEM_ERROR:
+            self._fault = self._fault or str(fl_ctx.get_prop(FLContextKey.EVENT_DATA) or "")
         if event_type == EventType.AFTER_TASK_DATA_FILTER:
             self._refusals.tell(fl_ctx)
 
@@ -470,21 +540,30 @@ class FederatedTraining(SiteController):
             self.warning(f"{site}: {reason}")
             self._answers.sites[site].reason = reason
 
-    def _note_scores(self, index: int, weights: Weights) -> None:
-        """Keep the scores that just came with the model they belong to: the one that the sites received."""
-        record = self._running_record()
-        if index == 0:
-            record.initial_scores = self._answers.scores
-        else:
-            record.rounds[index - 1].scores = self._answers.scores
-        scores = self._key_scores()
-        mean = self._best.judge(record, index, weights, scores)
-        if mean is not None:
-            self.info(f"model after {index} round(s): mean Dice over {len(scores)} site(s) {mean:.4f}")
+    def _note_scores(self, index: int) -> None:
+        """Keep the scores that just came with the model that the sites received.
 
-    def _give_up(self, reason: str) -> None:
-        self._finish("failed", reason)
-        self.panic(reason)
+        It is the last round's, or the last one before that was not dropped. Where a task is repeated, the
+        scores of the sites that answered only before are kept.
+        """
+        record = self._running_record()
+        number = kept_round(record, index)
+        record.excluded = self._refusals.excluded
+        scores = {**model_scores(record, number), **self._answers.scores}
+        if number == 0:
+            record.initial_scores = scores
+        else:
+            record.rounds[number - 1].scores = scores
+        counted = key_scores(record, number)
+        if counted:
+            mean = fmean(counted.values())
+            self.info(f"model of round {number}: mean Dice {mean:.4f} over {len(counted)} site(s)")
+
+    def _select_best(self, number: int, weights: Weights) -> None:
+        """Make a round's model the best if it is better; its evaluation is complete."""
+        record = self._running_record()
+        record.excluded = self._refusals.excluded
+        self._best.consider(record, number, weights)
 
     def _finish(self, status: str, reason: str | None) -> None:
         record = self._running_record()
@@ -514,3 +593,11 @@ def _seconds(minutes: float | None) -> float:
 
 class _FailedRound(ConsiliumError):
     """A round that doesn't count, with the reason for the operator."""
+
+
+class _FailedJob(ConsiliumError):
+    """A job that can't start or continue, with the reason for the operator."""
+
+
+class _AbortedJob(ConsiliumError):
+    """A job that was aborted, and when."""

@@ -1,4 +1,4 @@
-"""Rounds that outlive the server's processes: where they are kept, and which job may go on from them."""
+"""Checkpoints of a training job at the server, and which job may resume from them."""
 
 from __future__ import annotations
 
@@ -67,28 +67,27 @@ class CheckpointPlace(Settings):
 
 
 class RunState(Record):
-    """What a job knows after a round, beside arrays."""
+    """State of a job after a round, without its arrays."""
 
     submitter: str
     study: str
     learning: dict[str, Any]
     record: FederationRecord
     cases: dict[str, int] = Field(description="Training cases of every site that ever said how many.")
-    best_score: float | None = None
     algorithm: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="What each part of the algorithm remembers, by its name."
+        default_factory=dict, description="State of each part of the algorithm, by its name."
     )
 
 
 @dataclass(frozen=True)
 class DurableRound:
-    """A round to go on from.
+    """A round to resume from.
 
     Attributes:
         number: Rounds done.
         weights: The model after them.
-        state: What the job knew then.
-        algorithm: What each part of its algorithm remembered, by its name.
+        state: The job's state at that time, without arrays.
+        algorithm: State of each part of its algorithm, by its name.
     """
 
     number: int
@@ -116,7 +115,7 @@ class DurableRounds:
         self._store = self._place.of_job(self.job_id) if self._place else None
 
     def resume(self) -> DurableRound | None:
-        """Return the last durable round of the job that this one goes on from; None if there is no such job.
+        """Return the last durable round of the job that this one resumes; None if it resumes none.
 
         The round is this job's own from then on, so a second interruption loses no more than the first.
 
@@ -154,7 +153,6 @@ class DurableRounds:
         *,
         record: FederationRecord,
         cases: Mapping[str, int],
-        best_score: float | None,
         algorithm: Mapping[str, AlgorithmState],
     ) -> float | None:
         """Make a round durable.
@@ -164,14 +162,13 @@ class DurableRounds:
             weights: The model after it.
             record: Of the job so far.
             cases: Training cases of every site that ever said how many.
-            best_score: Of the best round so far.
-            algorithm: What each part of the algorithm remembers, by its name; none is called `model`.
+            algorithm: State of each part of the algorithm, by its name; none is called `model`.
 
         Returns:
-            What it took, in seconds; None where the server keeps no checkpoints.
+            The time that it took, in seconds; None where the server keeps no checkpoints.
 
         Raises:
-            OSError: If the disk is full or gone; the rounds before are still there.
+            OSError: If the disk is full or gone; the checkpoints before are untouched.
         """
         if self._store is None:
             return None
@@ -182,7 +179,6 @@ class DurableRounds:
             learning=self._learning,
             record=record,
             cases=dict(cases),
-            best_score=best_score,
             algorithm={part: dict(remembered.values) for part, remembered in algorithm.items()},
         )
         arrays = {part: remembered.arrays for part, remembered in algorithm.items()} | {_MODEL: weights}
@@ -190,7 +186,7 @@ class DurableRounds:
         return time.monotonic() - started
 
     def best(self, state: RunState) -> Weights | None:
-        """Return the weights of the best round so far, None if they are not at hand."""
+        """Return the weights of the best round so far; None if their checkpoint is missing or damaged."""
         if state.record.best_round is None or self._store is None:
             return None
         try:
@@ -211,11 +207,13 @@ class DurableRounds:
         except ValidationError as error:
             raise ConfigurationError(
                 f"the rounds of job {job} were kept by another version of Consilium "
-                f"({error.error_count()} fields differ); resume it with that version, or start anew"
+                f"({error.error_count()} fields differ); resume it with that version, or submit the job "
+                "without resume"
             ) from None
         if (state.submitter, state.study) != (self._submitter, self._study):
             raise ConfigurationError(
-                f"job {job} was submitted by another user or in another study, so only they may resume it"
+                f"job {job} was submitted by another user or in another study; only its submitter may resume "
+                "it, in the same study"
             )
         differing = sorted(
             key
@@ -230,7 +228,7 @@ class DurableRounds:
         return state
 
     def _adopt_best(self, state: RunState) -> None:
-        """Bring the best round along before the last: the last is what the next interruption looks for."""
+        """Copy the best round before the last one: the next resumption starts from the newest."""
         best = state.record.best_round
         if best is None or self._place is None or self._store is None:
             return

@@ -1,4 +1,4 @@
-"""When a round counts, and how long it waits."""
+"""The quorum of a round, and how long the round waits for it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from consilium.settings import Settings
 
 
 class QuorumSettings(Settings):
-    """What a job demands of a round, beside its fewest sites.
+    """Requirements of a round that counts, beside its fewest sites.
 
     A round ends when every site has answered, when the quorum has been complete for `grace_minutes`, or at
-    the deadline. What comes later is dropped: the site stops that work within seconds and takes the round
-    that runs then.
+    the deadline. A later answer is dropped: the site stops that work within seconds and takes the
+    round that runs then.
     """
 
     min_case_share: float = Field(
@@ -39,10 +39,10 @@ class QuorumSettings(Settings):
 
 
 class Quorum:
-    """Tells whether the sites that trained make a round.
+    """Decides whether the sites that trained are enough for a round.
 
     Args:
-        settings: What the job demands.
+        settings: The job's requirements.
         min_sites: Fewest sites.
     """
 
@@ -51,7 +51,7 @@ class Quorum:
         self.min_sites = min_sites
 
     def lack(self, trained: Collection[str], cases: Mapping[str, int]) -> str | None:
-        """Say what the sites that trained lack; None if they make a round.
+        """Return what the sites that trained lack for a quorum; None if nothing.
 
         Args:
             trained: The sites whose updates were taken.

@@ -1,79 +1,76 @@
-"""Going back to the model before a round that has made it worse."""
+"""Return to the model before a round that made it worse."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from statistics import median
-
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.learning.weights import Weights
+from consilium.report.model_comparison import kept_round, paired_difference
+from consilium.report.records import FederationRecord
 
 
 class Rollback:
-    """Keeps the model before the last round until the sites have judged what the round made of it.
+    """Keeps the model that the last round started from until the sites have evaluated the round's own.
 
-    A round's model is judged with the next round's task. If it is worse, that next round is asked for again
-    with the model before; a round goes back at most once, so a job always comes to its end.
+    A round's model is evaluated with the next round's task. If it is worse, that next round is repeated from
+    the model before; a round is repeated so at most once, and every job comes to its end.
+
+    A model is dropped only if more than half of the sites score it lower by more than the margin, each
+    compared with itself; see `PairedDifference`. So one site's scores, false or true, drop no model where two
+    or more evaluate, and with two sites both have to agree.
 
     Args:
-        margin: By how much the score may fall; None to go on whatever it does.
+        margin: By how much the key score may fall; None: by any amount.
     """
 
     def __init__(self, margin: float | None) -> None:
         self._margin = margin
-        self._before: tuple[Weights, dict[str, float]] | None = None
+        self._before: Weights | None = None
         self._restored: tuple[int, Weights] | None = None
 
     def start(self, round_index: int, weights: Weights) -> Weights:
-        """Return what a round starts from: the weights given, but for a round that has gone back before."""
+        """Return what a round starts from: the weights given, or the model restored for this round.
+
+        Args:
+            round_index: The round, from 0.
+            weights: The last round's model.
+        """
         return self._restored[1] if self._restored and self._restored[0] == round_index else weights
 
-    def went_back(self, round_index: int) -> bool:
-        """Return whether a round has gone back to the model before."""
-        return self._restored is not None and self._restored[0] == round_index
-
-    def keep(self, weights: Weights, scores: Mapping[str, float]) -> None:
-        """Keep the model that a round started from.
-
-        Args:
-            weights: The model.
-            scores: What it scored, by site.
-        """
+    def keep(self, weights: Weights) -> None:
+        """Keep the model that a round started from."""
         if self._margin is not None:
-            self._before = weights, dict(scores)
+            self._before = weights
 
     def state(self) -> AlgorithmState:
-        """Return what has to outlive the process: the model that the last round started from."""
-        if self._before is None:
-            return AlgorithmState()
-        weights, scores = self._before
-        return AlgorithmState({"scores": scores}, weights)
+        """Return what has to be durable: the model that the last round started from."""
+        return AlgorithmState() if self._before is None else AlgorithmState(arrays=self._before)
 
     def restore(self, state: AlgorithmState) -> None:
-        """Go on from a `state`; whether that model is needed is for the job that goes on to say."""
+        """Continue from a `state`; without a margin in this job, it is not needed."""
         if state.arrays:
-            scores = {str(site): float(score) for site, score in state.values["scores"].items()}
-            self.keep(state.arrays, scores)
+            self.keep(state.arrays)
 
-    def judge(self, round_index: int, scores: Mapping[str, float]) -> str | None:
-        """Go back if the last round's model is worse than the one kept, and return the reason; else None.
+    def evaluate(self, record: FederationRecord, number: int) -> tuple[Weights, str] | None:
+        """Restore the model before a round if the round's own is worse.
 
-        The change is the median over the sites that judged both models: a single site's scores, false or
-        true, neither cause nor prevent it where there are three.
+        A round may be evaluated several times, as more scores of its model come with another attempt.
 
         Args:
-            round_index: The round that goes back, of which these scores came.
-            scores: Of the last round's model, by site.
+            record: Of the job, with the scores of the round's model.
+            number: The round that made the model, which is the index of the round to repeat.
+
+        Returns:
+            The model restored, and why; None if the round's own stays.
         """
-        before, self._before = self._before, None
-        if before is None or self._margin is None:
+        if self._margin is None or self._before is None or record.rounds[number - 1].rolled_back is not None:
             return None
-        weights, scores_before = before
-        changes = [scores[site] - scores_before[site] for site in scores.keys() & scores_before.keys()]
-        if not changes or median(changes) >= -self._margin:
+        before = kept_round(record, number - 1)
+        difference = paired_difference(record, number, before)
+        if difference is None or difference.upper_median >= -self._margin:
             return None
-        self._restored = round_index, weights
-        return (
-            f"its model scored {-median(changes):.3f} lower than the one before, in the median of "
-            f"{len(changes)} site(s), and rollback_margin is {self._margin:g}; the one before was restored"
+        self._restored = number, self._before
+        model = f"that of round {before}" if before else "the initial one"
+        return self._before, (
+            f"its model scored at least {-difference.upper_median:.3f} lower than {model} at more than half "
+            f"of {difference.basis}, and rollback_margin is {self._margin:g}; {model} was restored"
         )

@@ -1,50 +1,75 @@
-"""Which round's model is the best so far."""
+"""Selection of the best round's model by paired comparison with the best one before."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from statistics import fmean
-
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.learning.weights import Weights
+from consilium.report.model_comparison import key_scores, paired_difference, scoring_sites
 from consilium.report.records import FederationRecord
 
 
 class BestModel:
-    """Compares the rounds' models by the mean of the sites' scores of the model itself.
+    """Keeps the best of the rounds' models; all that it knows stands in the job's record.
+
+    A model becomes a candidate when its evaluation is complete: when the round counts whose task the scores
+    came with, after the final validation, or when the job fails for want of a quorum. A candidate is compared
+    with the best model so far and replaces it if it scores higher in the median over the sites; see
+    `PairedDifference`. Where no more than half of the sites evaluated both, they can't be compared and the
+    best model stays.
+
+    The first candidate with a score is the best until another one is. So that a model that few sites
+    evaluated does not stay the best for ever, one that no more than half of the sites evaluated also gives
+    way to a candidate that more sites evaluated.
+
+    Models are compared one after the other, as the server keeps the weights of the best one only. With false
+    or missing scores, or sites that disagree, A may be better than B, B than C, and C than A; then the order
+    of the rounds decides.
 
     Args:
-        announcements: Tell FLARE's components of a new best model.
+        announcements: Publishes the best model to FLARE's components.
     """
 
     def __init__(self, announcements: ModelAnnouncements) -> None:
         self._announcements = announcements
-        self.score: float | None = None
 
-    def judge(
-        self, record: FederationRecord, rounds_done: int, weights: Weights, scores: Mapping[str, float]
-    ) -> float | None:
-        """Compare the model after so many rounds with the best before; returns its mean score.
+    def consider(self, record: FederationRecord, number: int, weights: Weights) -> None:
+        """Compare a round's model with the best so far, and publish it if it is better.
 
-        The model that training starts from is never the best.
+        Neither the initial model nor one that was dropped is ever the best.
 
         Args:
-            record: Where the best round is kept.
-            rounds_done: The number.
+            record: Of the job, with the model's scores; the best round is noted in it.
+            number: The round that made the model.
             weights: The model.
-            scores: Of it, by site; without any, there is nothing to compare.
         """
-        if not scores:
-            return None
-        mean = fmean(scores.values())
-        if rounds_done > 0 and (self.score is None or mean > self.score):
-            self.score = mean
-            record.best_round = rounds_done
-            self._announcements.announce_best(rounds_done, weights, mean)
-        return mean
+        if number == 0 or record.rounds[number - 1].rolled_back is not None:
+            return
+        scores = key_scores(record, number)
+        if scores and _replaces_best(record, number):
+            record.best_round = number
+            self._announcements.announce_best(number, weights, scores)
 
-    def restore(self, record: FederationRecord, score: float | None, weights: Weights | None) -> None:
-        """Go on from what an interrupted job knew; the weights are None where they are no longer at hand."""
-        self.score = score
-        if record.best_round is not None and score is not None and weights is not None:
-            self._announcements.announce_best(record.best_round, weights, score)
+    def restore(self, record: FederationRecord, weights: Weights | None) -> None:
+        """Publish the best model of an interrupted job; without its weights, the job has none so far.
+
+        Args:
+            record: Of the interrupted job.
+            weights: The best model, None where its checkpoint is lost.
+        """
+        if record.best_round is None:
+            return
+        if weights is None:
+            record.best_round = None
+            return
+        self._announcements.announce_best(record.best_round, weights, key_scores(record, record.best_round))
+
+
+def _replaces_best(record: FederationRecord, number: int) -> bool:
+    best = record.best_round
+    if best is None:
+        return True
+    difference = paired_difference(record, number, best)
+    if difference is not None:
+        return difference.median > 0
+    evaluated, evaluated_best = len(key_scores(record, number)), len(key_scores(record, best))
+    return 2 * evaluated_best <= len(scoring_sites(record)) and evaluated > evaluated_best

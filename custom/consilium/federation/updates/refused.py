@@ -59,6 +59,11 @@ class Refusals:
         answers = "answer" if self._limit == 1 else "answers in a row"
         return f"excluded from training after {self._limit} refused {answers}, the last: {self._last[site]}"
 
+    @property
+    def excluded(self) -> list[str]:
+        """The sites that are not asked to train any more, by name."""
+        return sorted(site for site in self._in_a_row if self.exclusion(site) is not None)
+
     def state(self) -> AlgorithmState:
         """Return what has to outlive the process."""
         return AlgorithmState({"in_a_row": dict(self._in_a_row), "last": dict(self._last)})

@@ -24,6 +24,7 @@ from consilium.federation.inquiry.statistics import (
     histogram_config,
 )
 from consilium.learning.features import task_features
+from consilium.report.outcome import judge_outcome
 from consilium.report.statistics.record import SiteAnswer, StatisticsRecord
 from consilium.tasks import get_task
 from federation.flare import Engine
@@ -246,6 +247,17 @@ def combined(sites):
         },
         "unknown_feature": {"count": {"north": {DATASET: 1}}},
     }
+
+
+def test_an_aborted_job_is_recorded_as_aborted_though_enough_sites_had_answered(server):
+    engine, recorder = server
+    abort = Signal()
+    abort.trigger(True)
+    engine.context.set_prop(ReservedKey.RUN_ABORT_SIGNAL, abort, private=True, sticky=True)
+    recorder.save(combined({"north": (5, (2, 3))}), True, engine.context)
+    record = StatisticsRecord.load(engine.run_folder)
+    assert (record.status, record.reason) == ("failed", "aborted before all sites had answered")
+    assert judge_outcome(record).kind == "failure"
 
 
 def test_the_record_holds_what_sites_told_and_why_others_are_missing(server):

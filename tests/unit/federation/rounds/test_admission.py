@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from consilium.federation.rounds.admission import AdmissionSettings, refusal
+from consilium.federation.rounds.admission import AdmissionSettings, rejection
 from federation.readiness import readiness, site
 
 ALL = ["north", "south", "east"]
@@ -15,7 +15,7 @@ def refuse(tmp_path):
         path.parent.mkdir(exist_ok=True)
         if record is not None:
             record.save(path)
-        return refusal(path, AdmissionSettings(**demands), connected)
+        return rejection(path, AdmissionSettings(**demands), connected)
 
     return refuse
 
@@ -61,4 +61,4 @@ def test_a_check_of_another_day_or_of_the_future_admits_nobody(refuse, hours):
 def test_a_check_that_cannot_be_read_admits_nobody(tmp_path, content):
     path = tmp_path / "readiness.json"
     path.write_text(content)
-    assert "can't be read" in refusal(path, AdmissionSettings(), ALL)
+    assert "can't be read" in rejection(path, AdmissionSettings(), ALL)

@@ -36,6 +36,11 @@ def model(engine):
     return float(weights["w"][0])
 
 
+def number(engine, name="model"):
+    """The round that a saved model says it is of."""
+    return int(load_model(engine.run_folder / f"{name}.safetensors")[1]["round"])
+
+
 def outcomes(record, site):
     return [one.sites[site].outcome for one in record.rounds]
 
@@ -213,8 +218,9 @@ def test_a_round_that_makes_the_model_worse_is_dropped_and_the_next_one_starts_b
     trained = [value for task, value in north.seen if task == TRAIN]
     assert trained == [0, 1, -9, 1, -9, 1]
     assert [bool(one.rolled_back) for one in record.rounds] == [False, True, True, True]
-    assert "its model scored 0.100 lower than the one before" in record.rounds[1].rolled_back
+    assert "its model scored at least 0.100 lower than that of round 1" in record.rounds[1].rolled_back
     assert model(engine) == 1  # the last round's too, which the final validation finds out
+    assert number(engine) == 1
     assert record.final_scores["north"]["dice"] == pytest.approx(0.51)
     assert record.best_round == 1
 
@@ -231,6 +237,102 @@ def test_after_a_rollback_the_job_goes_on_from_the_model_before(run):
     assert [bool(one.rolled_back) for one in record.rounds] == [False, True, False, False]
     assert model(engine) == 3
     assert record.rounds[1].scores["north"]["dice"] == pytest.approx(0.41)  # of the model that was dropped
+
+
+def test_a_round_that_was_dropped_is_not_the_best_even_if_it_is_the_only_one(run):
+    sites = {name: Site(dice=lambda w: 0.9 - w / 2) for name in ("north", "south")}
+    record, engine = run(sites, rounds=1, rollback_margin=0.1)
+    assert "lower than the initial one at more than half of 2 sites" in record.rounds[0].rolled_back
+    assert record.best_round is None
+    assert not (engine.run_folder / "best_model.safetensors").exists()
+    assert (model(engine), number(engine)) == (0, 0)
+    assert record.final_scores["north"]["dice"] == pytest.approx(0.9)
+    assert record.initial_scores["north"]["dice"] == pytest.approx(0.9)
+    assert record.rounds[0].scores["north"]["dice"] == pytest.approx(0.4)
+
+
+def test_the_final_validation_of_a_restored_model_counts_for_the_round_that_made_it(run):
+    class Clinic(Site):
+        def __call__(self, task, model):
+            return None if task == TRAIN else super().__call__(task, model)
+
+    sites = {name: Judge(bad_at=1) for name in ("north", "south")}
+    sites["clinic"] = Clinic(step=None, cases=0, dice=lambda w: 0.25)
+    record, engine = run(sites, rounds=2, rollback_margin=0.05, screening={"max_norm_ratio": None})
+    assert record.rounds[1].rolled_back
+    assert record.rounds[0].scores.keys() == {"north", "south", "clinic"}
+    assert record.rounds[0].scores == record.final_scores
+    assert (record.best_round, number(engine)) == (1, 1)
+
+
+def test_a_dropped_model_is_not_the_one_that_a_failed_job_leaves(run):
+    """Round 3 drops the model of round 2, and has no quorum from there."""
+
+    class Tired(Judge):
+        def __call__(self, task, model):
+            again = task == TRAIN and model.current_round == 2 and model.params["w"][0] == 1
+            return None if again else super().__call__(task, model)
+
+    sites = {"north": Judge(bad_at=1), "south": Tired(bad_at=1)}
+    record, engine = run(sites, rounds=4, rollback_margin=0.05, screening={"max_norm_ratio": None})
+    assert record.status == "failed"
+    assert record.rounds[1].rolled_back
+    assert (model(engine), number(engine)) == (1, 1)
+    assert record.best_round == 1
+
+
+def test_an_abort_in_the_second_final_validation_is_recorded(tmp_path):
+    """The first one dropped the last round's model; nobody may take what is left for a finished job."""
+    abort, asked = Signal(), []
+
+    class Aborting(Site):
+        def __call__(self, task, model):
+            asked.extend([task] * (task == VALIDATE))
+            if len(asked) == 2:
+                abort.trigger(True)
+            return super().__call__(task, model)
+
+    sites = {name: kind(dice=lambda w: 0.9 - w / 2) for name, kind in (("north", Site), ("south", Aborting))}
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+    controller = Rehearsal(rounds=1, min_sites=2, quorum={"attempts": 1}, rollback_margin=0.1)
+    controller.sites = sites
+    controller.start_controller(engine.context)
+    controller.control_flow(abort, engine.context)
+    record = FederationRecord.load(engine.run_folder)
+    assert (record.status, record.reason) == ("failed", "aborted in the final validation")
+    assert (record.final_scores, record.final_sites) == ({}, {})
+    assert (model(engine), number(engine)) == (0, 0)
+
+
+def test_a_failed_attempt_with_one_site_s_scores_does_not_keep_a_bad_round(run):
+    """When its model comes up for evaluation again, all sites' scores count."""
+
+    class Late(Judge):
+        def __call__(self, task, model):
+            answer = super().__call__(task, model)
+            first = model.current_round == 2 and [value for _, value in self.seen].count(-9.0) == 1
+            return None if first else answer
+
+    sites = {"north": Judge(bad_at=1), "south": Late(bad_at=1), "east": Late(bad_at=1)}
+    record, _ = run(
+        sites,
+        rounds=3,
+        rollback_margin=0.05,
+        screening={"max_norm_ratio": None},
+        quorum={"attempts": 2, "backoff_seconds": 0},
+    )
+    assert record.rounds[1].rolled_back
+    assert record.rounds[2].attempts == 2
+
+
+def test_an_excluded_site_s_scores_choose_no_round(run):
+    evil = Attacker(10)
+    evil.dice = lambda w: 0.0 if w == 5 else 1.0
+    north, south = (Site(dice=lambda w: 0.1 * w), Site(dice=lambda w: 0.5))
+    record, _ = run({"evil": evil, "north": north, "south": south}, rounds=5)
+    assert record.excluded == ["evil"]
+    assert record.final_scores["evil"]["dice"] == 0
+    assert record.best_round == 5
 
 
 def test_one_site_can_t_bring_a_round_down(run):

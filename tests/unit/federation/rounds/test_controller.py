@@ -17,6 +17,7 @@ from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.tasks import PREPARE, REASON_HEADER, TRAIN, VALIDATE, VERSIONS_META
 from consilium.learning.model_file import load_model
+from consilium.report.outcome import judge_outcome
 from consilium.report.records import FederationRecord, SiteReport
 from federation.flare import JOB_NAME, Engine
 from federation.readiness import readiness
@@ -100,7 +101,53 @@ def test_the_final_model_can_be_the_best(run):
     assert saved(engine, "best_model") == (3, 3)
 
 
-def test_the_best_round_is_chosen_by_the_mean_over_all_sites(run):
+class Absent(Site):
+    """Is away when it should evaluate some models, each known by the value of its weights."""
+
+    def __init__(self, away, **site):
+        super().__init__(**site)
+        self.away = away
+
+    def __call__(self, task, model):
+        answer = super().__call__(task, model)
+        return None if self.seen[-1][1] in self.away else answer
+
+
+def test_a_hard_hospital_that_is_away_does_not_make_a_round_the_best(run):
+    dice = {0: 0, 1: 0.7, 2: 0.7, 3: 0.69}
+    clinic = Absent([2], step=None, cases=0, dice=lambda w: dice[w] / 10)
+    record, engine = run({"north": Site(dice=dice.get), "south": Site(dice=dice.get), "clinic": clinic})
+    assert record.best_round == 1
+    assert saved(engine, "best_model") == (1, 1)
+
+
+def test_the_model_of_the_last_round_that_counted_can_be_the_best_of_a_job_that_failed(run):
+    record, engine = run({"north": Site(), "south": Refusing(rounds=[2]), "east": Refusing(rounds=[2])})
+    assert record.status == "failed"
+    assert record.best_round == 1  # one site's scores are no comparison
+    sites = {"north": Site(), "south": Site(), "east": Refusing(rounds=[2])}
+    record, engine = run(sites, min_sites=3)
+    assert record.status == "failed"
+    assert record.best_round == 2
+    assert saved(engine, "best_model") == (2, 2)
+
+
+def test_scores_that_came_with_a_failed_attempt_are_kept(run):
+    """In the first attempt the hospital without an update evaluates; in the second one it is away."""
+
+    class Once(Absent):
+        def __call__(self, task, model):
+            answer = super().__call__(task, model)
+            return None if [value for _, value in self.seen].count(1.0) == 2 else answer
+
+    sites = {"north": Site(), "south": Recovering(0), "clinic": Once([], step=None, cases=0)}
+    sites["south"].failures_at = 1
+    record, _ = run(sites, rounds=2, quorum={"attempts": 2, "backoff_seconds": 0})
+    assert record.rounds[1].attempts == 2
+    assert record.rounds[0].scores.keys() == {"north", "south", "clinic"}
+
+
+def test_of_two_sites_the_mean_of_the_differences_chooses_the_best_round(run):
     north = Site(dice=lambda w: {0: 0, 1: 0.9, 2: 0.5}[w])
     clinic = Site(step=None, cases=0, dice=lambda w: {0: 0, 1: 0.1, 2: 0.6}[w])
     record, _ = run({"north": north, "clinic": clinic}, rounds=2, min_sites=1)
@@ -222,10 +269,12 @@ class Recovering(Site):
 
     def __init__(self, failures):
         super().__init__()
-        self.failures = failures
+        self.failures, self.failures_at = failures, None
 
     def __call__(self, task, model):
         answer = super().__call__(task, model)
+        if task == TRAIN and model.current_round == self.failures_at:
+            self.failures, self.failures_at = self.failures + 1, None
         if task == TRAIN and self.failures:
             self.failures -= 1
             return make_reply(ReturnCode.EXECUTION_EXCEPTION, {REASON_HEADER: "out of memory"})
@@ -391,22 +440,142 @@ def test_an_aborted_job_says_so_and_asks_nobody(run):
     abort, north = Signal(), Site()
     abort.trigger(True)
     record, _ = run({"north": north, "south": Site()}, abort=abort)
-    assert (record.status, record.reason) == ("failed", "aborted")
+    assert (record.status, record.reason) == ("failed", "aborted while the sites prepared")
     assert north.seen == []
 
 
-def test_a_job_aborted_in_a_round_keeps_the_model_of_the_round_before(run):
+class Aborting(Site):
+    """The job is aborted while this site works on a task of a round, counted from 0."""
+
+    def __init__(self, abort, task, index, **site):
+        super().__init__(**site)
+        self.abort, self.when = abort, (task, index)
+
+    def __call__(self, task, model):
+        if (task, model.current_round) == self.when:
+            self.abort.trigger(True)
+        return super().__call__(task, model)
+
+
+@pytest.mark.parametrize(
+    ("task", "index", "when", "kept"),
+    [
+        (PREPARE, 0, "while the sites prepared", None),
+        (TRAIN, 0, "in round 1", None),
+        (TRAIN, 1, "in round 2", (1, 1)),
+        (TRAIN, 2, "in round 3", (2, 2)),
+        (VALIDATE, 3, "in the final validation", (3, 3)),
+    ],
+)
+@pytest.mark.parametrize("last", [True, False])
+def test_an_aborted_job_is_recorded_as_aborted_and_when(run, task, index, when, kept, last):
+    """Whether the site is the last that answers, or others have still to."""
     abort = Signal()
+    aborting = Aborting(abort, task, index)
+    sites = {"north": Site(), "east": aborting} if last else {"east": aborting, "north": Site()}
+    record, engine = run(sites, abort=abort)
+    assert (record.status, record.reason) == ("failed", f"aborted {when}")
+    assert judge_outcome(record).kind == "failure"
+    assert judge_outcome(record).reasons[0] == f"aborted {when}"
+    assert (record.final_scores, record.final_sites) == ({}, {})
+    assert not panics(engine)
+    assert (saved(engine) if kept else (engine.run_folder / "model.safetensors").exists()) == (kept or False)
 
-    class Aborting(Site):
-        def __call__(self, task, model):
-            if task == TRAIN and model.current_round == 1:
+
+@pytest.mark.parametrize(("after", "when"), [(1, "before round 2"), (3, "in the final validation")])
+def test_a_job_aborted_between_two_tasks_keeps_the_round_that_counted(tmp_path, after, when):
+    abort, sites = Signal(), {"north": Site(), "south": Site()}
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+    controller = Rehearsal(rounds=3, min_sites=2, quorum=ONE_ATTEMPT)
+    controller.sites, done = sites, []
+
+    def on_event(event, data):
+        if event == AppEventType.ROUND_DONE:
+            done.append(event)
+            if len(done) == after:
                 abort.trigger(True)
-            return super().__call__(task, model)
 
-    record, engine = run({"north": Site(), "south": Aborting()}, abort=abort)
-    assert (record.status, record.reason) == ("failed", "aborted in round 2")
-    assert saved(engine) == (1, 1)
+    engine.on_event = on_event
+    controller.start_controller(engine.context)
+    controller.control_flow(abort, engine.context)
+    record = FederationRecord.load(engine.run_folder)
+    assert (record.status, record.reason) == ("failed", f"aborted {when}")
+    assert saved(engine) == (after, after)
+
+
+def test_a_job_aborted_in_the_pause_between_attempts_is_not_tried_again(run, monkeypatch):
+    abort, north = Signal(), Site()
+    monkeypatch.setattr(Rehearsal, "pause", lambda self, seconds: abort.trigger(True))
+    record, engine = run({"north": north, "south": Recovering(5)}, quorum={"attempts": 3}, abort=abort)
+    assert (record.status, record.reason) == ("failed", "aborted in round 1")
+    assert [task for task, _ in north.seen] == [PREPARE, TRAIN]
+    assert [event for event, _ in engine.events].count(AppEventType.ROUND_STARTED) == 1
+    assert not panics(engine)
+
+
+def test_a_fault_elsewhere_in_the_server_s_process_stands_in_the_record(tmp_path):
+    """FLARE aborts the job when any component says that it can't continue."""
+    abort = Signal()
+    sites = {"north": Site(), "south": Aborting(abort, VALIDATE, 1)}
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+    controller = Rehearsal(rounds=1, min_sites=2, quorum=ONE_ATTEMPT)
+    controller.sites, engine.components["training"] = sites, controller
+    engine.on_event = lambda event, data: (
+        event == AppEventType.ROUND_DONE and controller.system_panic("the disk is gone", engine.context)
+    )
+    controller.start_controller(engine.context)
+    controller.control_flow(abort, engine.context)
+    assert FederationRecord.load(engine.run_folder).reason == (
+        "aborted in the final validation: the disk is gone"
+    )
+
+
+def test_a_fault_of_the_server_s_own_ends_the_record_too(run, monkeypatch):
+    def full(self, model, fl_ctx):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TwoWeights, "save_model", full)
+    record, engine = run({"north": Site(), "south": Site()})
+    assert record.status == "failed"
+    assert record.reason == "OSError at the server; the reason is in its log"
+    assert len(panics(engine)) == 1
+
+
+class Leaving(Site):
+    """Is lost before the final validation, or answers it without scores."""
+
+    def __init__(self, *, answers):
+        super().__init__()
+        self.answers = answers
+
+    def __call__(self, task, model):
+        if task != VALIDATE:
+            return super().__call__(task, model)
+        if not self.answers:
+            return None
+        answer = FLModelUtils.from_shareable(super().__call__(task, model))
+        answer.metrics = {"validation_cases": 1.0}
+        return FLModelUtils.to_shareable(answer)
+
+
+def test_a_final_model_that_no_site_has_evaluated_is_no_success(run):
+    sites = {"north": Leaving(answers=False), "south": Leaving(answers=False)}
+    record, engine = run(sites)
+    assert record.status == "failed"
+    assert record.reason == (
+        "no site evaluated the final model; north: it had not answered when the round was closed; "
+        "south: it had not answered when the round was closed"
+    )
+    assert panics(engine) == [record.reason]  # its checkpoints stay: it can be resumed
+    assert saved(engine) == (3, 3)
+    assert judge_outcome(record).kind == "failure"
+
+
+def test_a_final_model_without_any_score_is_no_success(run):
+    record, _ = run({"north": Leaving(answers=True), "south": Leaving(answers=True)})
+    assert record.status == "finished"
+    outcome = judge_outcome(record)
+    assert (outcome.kind, outcome.reasons) == ("failure", ("no hospital sent a score of the final model",))
 
 
 def test_flare_s_own_writers_hear_of_every_round(run):

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import SystemConfigs
 from nvflare.apis.job_def import JobMetaKey, new_job_id
@@ -16,6 +18,7 @@ from consilium.federation.rounds.durable_rounds import CHECKPOINTS, CheckpointPl
 from consilium.federation.tasks import CHECKPOINT_EVENT, PREPARE, RESUME_META, TRAIN, VALIDATE
 from consilium.learning import checkpoints
 from consilium.learning.model_file import load_model
+from consilium.report.model_comparison import kept_round
 from consilium.report.records import FederationRecord, Resumption
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
@@ -76,6 +79,7 @@ def run(tmp_path):
         user="lead",
         study="default",
         rollback_margin=None,
+        **screening,
     ):
         sites = sites or {"north": growing(), "south": growing()}
         meta = {JobMetaKey.SUBMITTER_NAME.value: user, JobMetaKey.STUDY.value: study}
@@ -83,7 +87,11 @@ def run(tmp_path):
             meta[RESUME_META] = resume
         engine = Engine(tmp_path, {"persistor": persistor()}, list(sites), job_id, meta)
         controller = Rehearsal(
-            rounds=rounds, min_sites=2, quorum={"attempts": 1}, rollback_margin=rollback_margin
+            rounds=rounds,
+            min_sites=2,
+            quorum={"attempts": 1},
+            rollback_margin=rollback_margin,
+            screening=screening,
         )
         controller.sites = sites
         controller.start_controller(engine.context)
@@ -154,6 +162,75 @@ def test_a_second_interruption_before_the_next_round_loses_nothing_more(run):
     assert model(engine, "best_model")[0]["w"][0] == 2
 
 
+class Scripted(Deadly):
+    """Its scores stand in a table, by the value of the model's weights; so does when it is away.
+
+    Steps of 1, 2, 4 and so on tell every model from every other, whichever rounds are dropped.
+    """
+
+    def __init__(self, dice, away=(), deadly=None, **site):
+        super().__init__(*(deadly or (None, None)), dice=lambda w: dice[round(w)] / 16, **site)
+        self.away = away
+
+    def __call__(self, task, model):
+        if self.step is not None:
+            self.step = 2.0**model.current_round
+        answer = super().__call__(task, model)
+        return None if model.params and round(self.seen[-1][1]) in self.away else answer
+
+
+MODELS = 2**ROUNDS
+scripts = st.lists(st.integers(0, 16), min_size=MODELS, max_size=MODELS)
+absences = st.sets(st.integers(0, MODELS - 1), max_size=MODELS // 2)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.tuples(scripts, scripts),
+    st.lists(st.tuples(scripts, absences), max_size=3),
+    st.sampled_from([None, 0.2]),
+    st.sampled_from([*((TRAIN, index) for index in range(1, ROUNDS)), (VALIDATE, ROUNDS)]),
+)
+def test_for_any_scores_a_resumed_job_selects_and_drops_the_same(run, trainers, clinics, margin, deadly):
+    def sites(deadly=None):
+        return {
+            "north": Scripted(trainers[0]),
+            **{f"clinic-{place}": Scripted(*one, step=None, cases=0) for place, one in enumerate(clinics)},
+            "south": Scripted(trainers[1], deadly=deadly),
+        }
+
+    first, second, third = (new_job_id() for _ in range(3))
+    options = {"rollback_margin": margin, "max_norm_ratio": None}
+    undisturbed, its_engine = run(third, sites(), **options)
+    with pytest.raises(Killed):
+        run(first, sites(deadly), **options)
+    record, engine = run(second, sites(), resume=first, **options)
+    assert without_times(record) == without_times(undisturbed)
+
+    dropped = {one.number for one in record.rounds if one.rolled_back}
+    assert record.best_round not in dropped
+    assert model(engine, "model")[1]["round"] == str(kept_round(record, ROUNDS))
+    kept_best = (engine.run_folder / "best_model.safetensors").exists()
+    assert kept_best == (record.best_round is not None)
+    for name in ["model", *["best_model"] * kept_best]:
+        (weights, about), (expected, wanted) = model(engine, name), model(its_engine, name)
+        np.testing.assert_array_equal(weights["w"], expected["w"])
+        assert about == wanted
+    if kept_best:
+        assert model(engine, "best_model")[1]["round"] == str(record.best_round)
+
+
+def test_a_best_round_whose_checkpoint_is_lost_is_none_any_more(run, tmp_path, caplog):
+    """The record never names a best round of which there is no model."""
+    interrupt(run, FIRST, VALIDATE, ROUNDS)
+    for file in (tmp_path / "kept" / FIRST).glob("round_000002.*"):
+        file.unlink()
+    record, engine = run(SECOND, resume=FIRST)
+    assert "the model of round 2, the best so far, is not among the checkpoints" in caplog.text
+    assert record.best_round == 4  # the only one that came up for evaluation since
+    assert model(engine, "best_model")[1]["round"] == "4"
+
+
 class Replaying(Site):
     """Sends the same update again and again."""
 
@@ -173,7 +250,19 @@ def test_what_the_server_knows_of_bad_updates_outlives_it(run):
     assert record.status == "finished"
     outcomes = [one.sites["east"].outcome for one in record.rounds]
     assert outcomes == ["trained", "refused", "refused", "refused", "excluded"]
+    assert record.excluded == ["east"]
     assert "the same as its own of round 1" in record.rounds[3].sites["east"].reason
+
+
+def test_a_job_that_excludes_sooner_than_the_one_it_resumes_counts_no_more_scores_of_the_site(run):
+    def sites(deadly=None):
+        return {"north": Site(), "south": Site(), "east": Replaying(), "west": Deadly(TRAIN, deadly)}
+
+    with pytest.raises(Killed):
+        run(FIRST, sites(3))
+    record, _ = run(SECOND, sites(), resume=FIRST, max_refusals=2)
+    assert record.rounds[3].sites["east"].outcome == "excluded"
+    assert record.excluded == ["east"]
 
 
 @pytest.mark.parametrize("task", [TRAIN, VALIDATE])
@@ -248,11 +337,12 @@ def test_a_job_that_can_t_or_may_not_be_resumed_is_refused_before_anybody_is_ask
     assert sites["north"].seen == []
 
 
-def test_rounds_of_another_version_are_refused(run, tmp_path):
+@pytest.mark.parametrize("field", ["a_field_of_tomorrow", "best_score"])
+def test_rounds_of_another_version_are_refused(run, tmp_path, field):
     interrupt(run, FIRST, TRAIN, 2)
     kept = store(tmp_path, FIRST)
     checkpoint, _ = kept.load_last()
-    kept.save(2, checkpoint.arrays, {**checkpoint.state, "a_field_of_tomorrow": 1})
+    kept.save(2, checkpoint.arrays, {**checkpoint.state, field: None})
     _, engine = run(SECOND, resume=FIRST)
     assert "kept by another version" in panics(engine)[0]
 
@@ -262,6 +352,15 @@ def test_a_resumed_job_may_train_for_more_rounds(run):
     record, engine = run(SECOND, resume=FIRST, rounds=4)
     assert (record.rounds_planned, len(record.rounds)) == (4, 4)
     assert model(engine, "model")[0]["w"][0] == 4
+
+
+def test_a_resumed_job_with_fewer_rounds_than_were_done_is_refused(run):
+    run(FIRST, rounds=3)
+    record, engine = run(SECOND, resume=FIRST, rounds=2)
+    assert record.status == "failed"
+    assert panics(engine) == [
+        "the job to resume has done 3 rounds, and this one asks for 2; set rounds to 3 or more"
+    ]
 
 
 def test_a_place_that_can_t_be_used_is_named(run, place):
