@@ -258,9 +258,9 @@ def _set_umask(startup: Path, participant: Participant) -> None:
     unlike = [name for name, script in scripts.items() if not script.read_text().startswith(_SHEBANG)]
     if missing or unlike:
         raise ConfigurationError(
-            f"{participant.name}: {', '.join([*missing, *unlike])} of the kit is missing, or no bash script as "
-            "nvflare 2.9 writes it, so it can't be made to set umask 077; provision with nvflare 2.9, and with "
-            "SitePolicyBuilder after StaticFileBuilder in the project file"
+            f"{participant.name}: {', '.join([*missing, *unlike])} of the kit is missing, or no bash script "
+            "as nvflare 2.9 writes it, so it can't be made to set umask 077; provision with nvflare 2.9, and "
+            "with SitePolicyBuilder after StaticFileBuilder in the project file"
         )
     for script in scripts.values():
         script.write_text(script.read_text().replace(_SHEBANG, _SHEBANG + _UMASK, 1))
