@@ -85,8 +85,8 @@ def _check_policy(kit: Kit) -> Finding:
     found = [path for path, status in _policy(kit) if status.st_mode & _OTHERS_WRITE]
     if found:
         return POLICY.failed(
-            f"other accounts of this machine can change {len(found)} files or folders of {' and '.join(parts)}, "
-            "which decide what runs here",
+            f"other accounts of this machine can change {len(found)} files or folders of "
+            f"{' and '.join(parts)}, which decide what runs here",
             f"look at what local/ says now, then chmod -R go-w {' '.join(parts)} {_IN_KIT}",
             data={"writable": len(found)},
             details=_shown(found),
