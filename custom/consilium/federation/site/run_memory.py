@@ -31,7 +31,7 @@ def memory_of_run(cache_dir: Path, run: Any, job: str) -> Path | None:
     if not _is_id(run) or not _is_id(job):
         return None
     folder = private_folder(private_folder(cache_dir / _FOLDER) / str(run))
-    (folder / _JOB.format(job)).touch()
+    (folder / _JOB.format(job)).touch(mode=0o600)
     folder.touch()  # it is the youngest now
     for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
