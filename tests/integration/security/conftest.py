@@ -155,3 +155,37 @@ def finish(session: Session, job_id: str) -> dict[str, Any]:
             session.abort_job(job_id)
     assert code == MonitorReturnCode.JOB_FINISHED, f"{code}: {meta}"
     return dict(meta)
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job of the attacked federation.
+
+    Args:
+        meta: Its description by the server.
+        server: The server's workspace.
+        sent: Site to the bytes that left it by TCP, from the job's submission to its end.
+        received: Site to the bytes that reached its network card in that time.
+    """
+
+    meta: dict[str, Any]
+    server: Path
+    sent: dict[str, int]
+    received: dict[str, int]
+
+
+@pytest.fixture(scope="session")
+def job(federation: Federation, attacks: Attacks, tmp_path_factory: pytest.TempPathFactory) -> FinishedJob:
+    """An ordinary job, after all attacks."""
+    folder = export(tmp_path_factory.mktemp("last"))
+    network = federation.network
+
+    def count(site: str) -> tuple[int, int]:
+        return (0, 0) if NO_NAMESPACES else (network.payload_sent(site), network.bytes_received(site))
+
+    with federation.session(LEAD) as session:
+        before = {site: count(site) for site in SITES}
+        meta = finish(session, session.submit_job(str(folder)))
+        after = {site: count(site) for site in SITES}
+    sent, received = ({site: after[site][way] - before[site][way] for site in SITES} for way in (0, 1))
+    return FinishedJob(meta, federation.kits[SERVER_NAME], sent, received)

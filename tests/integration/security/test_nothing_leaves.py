@@ -3,56 +3,21 @@
 import io
 import re
 import zipfile
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from safetensors.numpy import load
 
 from consilium.federation.server.user_session import open_session, read_job
 
-from ..studies import SMALL, export
-from .conftest import NO_NAMESPACES, finish, pids_of
-from .federation import LEAD, SERVER_NAME, SITES
+from ..studies import SMALL
+from .conftest import NO_NAMESPACES, pids_of
+from .federation import LEAD, SITES
 
 pytestmark = pytest.mark.integration
 
 TRAINING = ("north", "south")
 SHARE, BYTES_A_ROUND = 0.02, 256 * 1024
 """What may be added to the updates themselves: heartbeats, scores, progress, headers of all layers."""
-
-
-@dataclass(frozen=True)
-class FinishedJob:
-    """A job of the attacked federation.
-
-    Args:
-        meta: Its description by the server.
-        server: The server's workspace.
-        sent: Site to the bytes that left it by TCP, from the job's submission to its end.
-        received: Site to the bytes that reached its network card in that time.
-    """
-
-    meta: dict
-    server: Path
-    sent: dict[str, int]
-    received: dict[str, int]
-
-
-@pytest.fixture(scope="module")
-def job(federation, attacks, tmp_path_factory):
-    folder = export(tmp_path_factory.mktemp("last"))
-    network = federation.network
-
-    def count(site):
-        return (0, 0) if NO_NAMESPACES else (network.payload_sent(site), network.bytes_received(site))
-
-    with federation.session(LEAD) as session:
-        before = {site: count(site) for site in SITES}
-        meta = finish(session, session.submit_job(str(folder)))
-        after = {site: count(site) for site in SITES}
-    sent, received = ({site: after[site][way] - before[site][way] for site in SITES} for way in (0, 1))
-    return FinishedJob(meta, federation.kits[SERVER_NAME], sent, received)
 
 
 def test_the_federation_works_after_all_attacks_on_the_same_processes(federation, attacks, job):
