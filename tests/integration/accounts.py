@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 NO_OTHER_ACCOUNT = (
@@ -40,13 +42,52 @@ json.dump(opened, sys.stdout)
 
 def everything_in(folder: Path) -> list[Path]:
     """Return a folder and all below it; links lead elsewhere, and are left out."""
-    return [path for path in (folder, *folder.rglob("*")) if not path.is_symlink()]
+    below = [Path(place) / name for place, folders, files in os.walk(folder) for name in (*folders, *files)]
+    return [path for path in (folder, *below) if not path.is_symlink()]
 
 
 def open_to_others(paths: Iterable[Path]) -> dict[str, str]:
     """Return what other accounts have any right to by its own mode, with that mode."""
-    modes = {str(path): path.lstat().st_mode for path in paths if path.exists()}
-    return {path: oct(mode) for path, mode in modes.items() if mode & 0o077}
+    found = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # it has just been removed
+            mode = path.lstat().st_mode
+            if mode & 0o077:
+                found[str(path)] = oct(mode)
+    return found
+
+
+class Watch:
+    """Looks at folders again and again while something is written to them.
+
+    Args:
+        folders: The folders.
+
+    Attributes:
+        names: Of all files and folders that were ever there.
+        open: What was ever open to others, with its mode.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        self._folders = list(folders)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.names: set[str] = set()
+        self.open: dict[str, str] = {}
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._end.wait(0.1):
+            paths = [path for folder in self._folders for path in everything_in(folder)]
+            self.names |= {path.name for path in paths}
+            self.open |= open_to_others(paths)
 
 
 def opened_by_nobody(paths: Iterable[Path]) -> list[str]:

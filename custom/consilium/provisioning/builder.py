@@ -36,7 +36,11 @@ from consilium.provisioning.policy import (
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 _SHEBANG = "#!/usr/bin/env bash\n"
-_UMASK = "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"
+UMASK_LINE = (
+    "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"
+)
+"""The second line of every script of a kit."""
+
 _SCRIPTS: Mapping[str, tuple[str, ...]] = {
     ParticipantType.SERVER: (ProvFileName.START_SH, ProvFileName.SUB_START_SH, ProvFileName.STOP_FL_SH),
     ParticipantType.CLIENT: (ProvFileName.START_SH, ProvFileName.SUB_START_SH, ProvFileName.STOP_FL_SH),
@@ -263,7 +267,7 @@ def _set_umask(startup: Path, participant: Participant) -> None:
             "with SitePolicyBuilder after StaticFileBuilder in the project file"
         )
     for script in scripts.values():
-        script.write_text(script.read_text().replace(_SHEBANG, _SHEBANG + _UMASK, 1))
+        script.write_text(script.read_text().replace(_SHEBANG, _SHEBANG + UMASK_LINE, 1))
 
 
 def _tell_processes(script: Path) -> None:

@@ -32,10 +32,7 @@ def written(federation, job):
 @pytest.mark.parametrize(
     ("place", "names"),
     [
-        (
-            SERVER_NAME,
-            {"log.txt", "audit.log", "server.key", "model.safetensors", "round_000002.json"},
-        ),
+        (SERVER_NAME, {"log.txt", "audit.log", "server.key", "jobs-storage"}),
         ("north", {"log.txt", "log.json", "client.key", "image.npy", "quarantine.json", "round_000002.json"}),
         ("clinic", {"log.txt", "image.npy"}),
         ("users", {"client.key", "fl_admin.sh"}),
@@ -49,6 +46,17 @@ def test_there_is_something_to_be_found(written, place, names):
 @pytest.mark.parametrize("place", PLACES)
 def test_no_mode_of_any_file_or_folder_lets_others_in(written, place):
     assert open_to_others(written[place]) == {}
+
+
+def test_nothing_was_open_while_the_job_ran(job):
+    """Updates, checkpoints and the job's own folder are gone when it has ended."""
+    assert job.watch.names >= {
+        "model.safetensors",
+        "round_000001.json",
+        "progress.json",
+        "config_fed_client.json",
+    }
+    assert job.watch.open == {}
 
 
 @as_nobody

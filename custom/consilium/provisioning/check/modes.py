@@ -8,19 +8,25 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.fuel.utils.class_loader import get_class_name
 from nvflare.tool.deploy.k8s_deploy import HELM_CHART_DIR
 
 from consilium.data.files import OTHERS
+from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.guard.private_files import PrivateFiles
 from consilium.learning.site_settings import SiteSettings
+from consilium.provisioning.builder import UMASK_LINE
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.kit import Kit
 
 KIT = Subject("modes.kit", "Kit closed to other accounts")
 POLICY = Subject("modes.policy", "Policy writable by its owner only")
 OWNER = Subject("modes.owner", "Files belong to this account")
+UMASK = Subject("modes.umask", "Processes write for their owner only")
 RECORDS = Subject("modes.records", "Records closed to other accounts")
 PARENTS = Subject("modes.parents", "Folders above not writable by others")
 
@@ -51,6 +57,7 @@ def check_modes(kit: Kit, site: SiteSettings | None) -> Iterator[Finding]:
     yield _check_kit(kit)
     yield _check_policy(kit)
     yield _check_owner(kit, places)
+    yield _check_umask(kit)
     yield _check_records(kit, site, places)
     yield _check_parents({"the kit": kit.root, **places})
 
@@ -111,6 +118,37 @@ def _check_owner(kit: Kit, places: Mapping[str, Path]) -> Finding:
             details=_shown(found),
         )
     return OWNER.ok(f"kit and folders belong to user id {os.geteuid()} or to root")
+
+
+def _check_umask(kit: Kit) -> Finding:
+    """Check what sets the umask: the scripts of the kit, or a component where FLARE starts without them."""
+    scripts = [f"startup/{name}" for name in kit.start_scripts if name not in kit.runtime_scripts]
+    try:
+        lacking = [
+            name for name in scripts if UMASK_LINE not in kit.read_text(name).splitlines(keepends=True)
+        ]
+        resources = kit.policy_file(WorkspaceConstants.RESOURCES_CONFIG)
+        components = kit.read_json(resources or "").get("components", [])
+        if not scripts and not any(_sets_umask(component) for component in components):
+            return UMASK.failed(
+                f"{resources} has no component {get_class_name(PrivateFiles)}, so others can read what the "
+                "processes write",
+                f"copy the component private_files from {WorkspaceConstants.DEFAULT_RESOURCES_CONFIG} beside "
+                "it; if it has none, ask the project admin for a new kit",
+            )
+    except (ConfigurationError, TypeError) as error:
+        return UMASK.skipped(f"the kit isn't complete: {error}")
+    if lacking:
+        return UMASK.failed(
+            f"{', '.join(lacking)} of this kit set no umask, so others can read what the processes write",
+            "ask the project admin for a new kit: this one is of an earlier version, or was changed",
+            data={"scripts": lacking},
+        )
+    return UMASK.ok(f"{', '.join(scripts) or resources} sets umask 077")
+
+
+def _sets_umask(component: Any) -> bool:
+    return isinstance(component, dict) and component.get("path") == get_class_name(PrivateFiles)
 
 
 def _check_records(kit: Kit, site: SiteSettings | None, places: Mapping[str, Path]) -> Finding:

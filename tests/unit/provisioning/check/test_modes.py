@@ -10,11 +10,12 @@ import pytest
 from consilium.data.files import private_folder
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.learning.site_settings import SiteSettings
+from consilium.provisioning.builder import UMASK_LINE
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.modes import check_modes
 
-from .federation import SERVER
+from .federation import SERVER, read, write
 
 SETTINGS = "cache_dir"
 
@@ -105,6 +106,29 @@ def test_only_the_readable_files_of_a_kit_s_parts_are_no_fault(kit, site):
     (kit.local / "privacy.json").chmod(0o644)
     (kit.startup / "rootCA.pem").chmod(0o644)
     assert {finding.status for finding in found(kit, site).values()} == {Status.OK}
+
+
+@pytest.mark.parametrize("name", ["start.sh", "sub_start.sh", "stop_fl.sh"])
+def test_a_script_of_an_earlier_version_is_told(kit, site, refused, name):
+    script = kit.startup / name
+    script.write_text(script.read_text().replace(UMASK_LINE, ""))
+    finding = found(kit, site)["modes.umask"]
+    refused(finding, f"startup/{name} of this kit set no umask", "ask the project admin for a new kit")
+
+
+@pytest.mark.parametrize("runtime", ["docker", "k8s"])
+def test_where_no_script_of_the_kit_runs_its_policy_has_to_set_the_umask(kit, site, refused, runtime):
+    path = kit.local / "resources.json"
+    resources = read(path)
+    resources["components"].append({"id": f"{runtime}_launcher", "path": "launcher"})
+    write(path, resources)
+    assert found(Kit(kit.root), site)["modes.umask"].status is Status.OK
+    resources["components"] = [one for one in resources["components"] if one["id"] != "private_files"]
+    write(path, resources)
+    finding = found(Kit(kit.root), site)["modes.umask"]
+    refused(
+        finding, "local/resources.json has no component consilium.guard", "copy the component private_files"
+    )
 
 
 @pytest.mark.parametrize("name", ["log.txt", "audit.log", "a-job/app/log.txt", "cache/ab/image.npy"])

@@ -25,6 +25,7 @@ IDS = [
     "modes.kit",
     "modes.policy",
     "modes.owner",
+    "modes.umask",
     "modes.records",
     "modes.parents",
     "software.python",
