@@ -196,7 +196,7 @@ OPEN_BY_DESIGN = {
     "data/files.py": "makes private folders",
     "data/synthetic": "no patients; they stand for the hospitals' own folders",
     "federation/site/run_memory.py": "an empty file in a private folder",
-    "federation/updates/spool.py": "touches the file with its mode",
+    "federation/updates/spool.py": "safetensors makes its own files private, and the folder is",
     "provisioning/builder.py": "changes a script that is closed with its kit",
     "provisioning/kit_versions.py": "writes into a kit, which is closed as a whole",
     "provisioning/policy.py": "writes into a kit, which is closed as a whole, or a private simulation",

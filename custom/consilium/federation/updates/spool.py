@@ -46,7 +46,6 @@ class UpdateSpool:
         self._kept += 1
         path = self._folder / f"{self._kept:06d}.safetensors"
         try:
-            path.touch(mode=0o600)  # `save_file` writes into it and leaves its mode
             # Not `ascontiguousarray`: it turns a counter, shape (), into (1,).
             save_file({name: np.asarray(value, order="C") for name, value in update.items()}, path)
         except BaseException:

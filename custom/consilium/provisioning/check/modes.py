@@ -246,7 +246,7 @@ def _walk(root: Path, *, without: Path | None = None) -> Iterator[tuple[Path, os
     waiting = [root]
     while waiting:
         path = waiting.pop()
-        if path == without:
+        if path == without and path != root:
             continue
         with suppress(OSError):
             status = path.lstat()

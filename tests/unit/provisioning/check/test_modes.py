@@ -109,7 +109,7 @@ def test_only_the_readable_files_of_a_kit_s_parts_are_no_fault(kit, site):
 
 
 @pytest.mark.parametrize("name", ["start.sh", "sub_start.sh", "stop_fl.sh"])
-def test_a_script_of_an_earlier_version_is_told(kit, site, refused, name):
+def test_a_script_of_an_earlier_version_is_reported(kit, site, refused, name):
     script = kit.startup / name
     script.write_text(script.read_text().replace(UMASK_LINE, ""))
     finding = found(kit, site)["modes.umask"]
@@ -143,7 +143,7 @@ def test_a_record_that_others_can_open_is_refused_and_the_command_closes_it(kit,
     assert found(kit, site)["modes.records"].status is Status.OK
 
 
-def test_one_finding_tells_of_any_number_of_files(kit, site):
+def test_one_finding_stands_for_any_number_of_files(kit, site):
     for number in range(40):
         record(kit.root, f"job-{number}/log.txt", 0o644)
     finding = found(kit, site)["modes.records"]
@@ -226,6 +226,12 @@ def test_a_cache_that_holds_the_dataset_has_to_move(kit, site, refused):
     assert "chmod" not in str((finding.remedy, finding.details))
 
 
+def test_a_cache_in_the_dataset_s_own_place_is_not_passed_over(kit, site, refused):
+    site.cache_dir.chmod(0o755)
+    finding = found(kit, site.model_copy(update={"dataset": site.cache_dir}))["modes.records"]
+    refused(finding, "1 files or folders of cache_dir", "doesn't hold the dataset")
+
+
 def test_links_have_no_modes_of_their_own(kit, site):
     (kit.root / "daemon_pid.fl").symlink_to("nowhere")
     assert found(kit, site)["modes.records"].status is Status.OK
@@ -258,7 +264,7 @@ def test_what_belongs_to_root_is_safe_from_a_site_s_account(kit, site, monkeypat
 @pytest.mark.parametrize(
     ("mode", "status"), [(0o777, Status.FAILED), (0o1777, Status.OK), (0o775, Status.WARNING)]
 )
-def test_a_folder_above_in_which_others_could_replace_ours_is_told(kit, site, what, mode, status):
+def test_a_folder_above_in_which_others_could_replace_ours_is_reported(kit, site, what, mode, status):
     place = kit.root if what == "kit" else site.cache_dir
     above = place.parent / "above"
     above.mkdir()
@@ -286,7 +292,7 @@ def test_the_folder_in_which_a_link_to_the_kit_lies_counts_as_well(kit, site, tm
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a folder to another account")
-def test_a_folder_above_of_another_account_is_told(kit, site, refused):
+def test_a_folder_above_of_another_account_is_reported(kit, site, refused):
     os.chown(kit.root.parent, 4242, -1)
     finding = found(kit, site)["modes.parents"]
     refused(finding, "a group or another account can write", "chown root", Status.WARNING)
