@@ -412,7 +412,9 @@ def open_to_others(folder: Path) -> dict[str, str]:
     return {name: oct(mode) for name, mode in modes.items() if mode & OTHERS}
 
 
-def test_nobody_else_can_open_anything_of_a_project_whatever_the_umask_is(workspace, kits):
+def test_nobody_else_can_open_anything_of_a_project_from_its_first_provisioning_on(tmp_path):
+    """FLARE writes the root key when all builders of ours are done."""
+    kits = provision(tmp_path, shipped_project())
     project = kits.parent
     assert {"prod_00", "state"} <= {path.name for path in project.iterdir()}
     assert open_to_others(project) == {}
