@@ -11,6 +11,7 @@ from consilium.learning.network_weights import initial_weights
 from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
 
+from .accounts import NO_OTHER_ACCOUNT, everything_in, open_to_others, opened_by_nobody
 from .studies import SMALL
 
 pytestmark = pytest.mark.integration
@@ -126,3 +127,19 @@ def test_everyone_is_told_which_versions_ran(healthy):
     versions = healthy.report["versions"]
     assert versions["server"].keys() >= {"python", "consilium", "nvflare", "monai", "torch"}
     assert versions["sites"] == dict.fromkeys(SITES, versions["server"])
+
+
+def test_no_other_account_can_open_anything_of_a_study(healthy):
+    written = everything_in(healthy.out)
+    names = {path.name for path in written}
+    assert names >= {
+        "image.npy",
+        "log.txt",
+        "flare.log",
+        "model.safetensors",
+        "index.html",
+        "patient_north.png",
+    }
+    assert open_to_others(written) == {}
+    if NO_OTHER_ACCOUNT is None:
+        assert opened_by_nobody(written) == []

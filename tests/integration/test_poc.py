@@ -25,6 +25,7 @@ from consilium.poc.federation import Poc
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.simulation.process import stop_process_tree
 
+from .accounts import everything_in, open_to_others
 from .interrupts import press_ctrl_c, processes_of, started
 from .studies import DEADLINE_SECONDS, ENVIRONMENT, export, read_if_there, read_json, wait_until
 
@@ -163,6 +164,14 @@ def session(poc: RunningPoc) -> ConsoleSession:
     found = re.search(r"content downloaded to (\S+)", downloaded)
     assert found, downloaded
     return ConsoleSession(clients, job_id, listed, tail, Path(found[1]))
+
+
+def test_no_other_account_can_open_what_a_poc_has_written(poc: RunningPoc, session: ConsoleSession) -> None:
+    """Its kits with all logs, the root key, the caches and what a user's console has downloaded."""
+    written = [path for name in ("flare", "cache") for path in everything_in(poc.out / name)]
+    names = {path.name for path in written}
+    assert names >= {"cert.json", "server.key", "log.txt", "image.npy", session.job_id}
+    assert open_to_others([poc.out, *written]) == {}
 
 
 def test_a_job_from_the_console_to_the_report(

@@ -16,6 +16,8 @@ from nvflare.fuel.sec.security_content_service import LoadResult, SecurityConten
 
 from consilium.provisioning.policy import allowed_classes
 
+from .accounts import everything_in, open_to_others
+
 pytestmark = pytest.mark.integration
 
 FILES = Path(__file__).parents[2] / "provision"
@@ -96,6 +98,8 @@ def test_a_kit_prepared_for_containers_keeps_its_policy_and_its_signatures(prepa
     assert resources(kit)["class_allow_list"] == allowed_classes()
     assert any(f"{launcher}JobLauncher" in entry["path"] for entry in resources(kit)["components"])
     assert json.loads((kit / "local" / "authorization.json.default").read_text())["permissions"]
+    assert kit.stat().st_mode & 0o077 == 0
+    assert "private_files" in [entry["id"] for entry in resources(kit)["components"]]
     signed = SecurityContentManager(str(kit / "startup"))
     name = "fed_server.json" if "server" in runtime else "fed_client.json"
     assert signed.load_json(name)[1] is LoadResult.OK
@@ -136,6 +140,7 @@ def test_a_hospital_s_key_and_folder_never_leave_it(tmp_path):
     assert not [path for path in admin.folder.rglob("*.key") if path.name != "rootCA.key"]
     kit = hospital.folder / "kit" / PROJECT / "prod_00" / "north"
     assert "PRIVATE KEY" in (kit / "startup" / "client.key").read_text()
+    assert open_to_others(everything_in(kit)) == {}
     assert resources(kit)["class_allow_list"] == allowed_classes()
     assert "/data/brain_tumor/brats" in (kit / "local" / "privacy.json").read_text()
 

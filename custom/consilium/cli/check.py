@@ -72,6 +72,7 @@ def check(
     """
     import os
 
+    from consilium.data.files import private_opener
     from consilium.provisioning.check.folder import check_folder, default_state, refuse_page
     from consilium.provisioning.check.job import load_site_job
     from consilium.report.data_check import render_data_check
@@ -90,7 +91,8 @@ def check(
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
         )
     if html:
-        html.write_text(render_data_check(found), encoding="utf-8")
+        with open(html, "w", encoding="utf-8", opener=private_opener) as page:
+            page.write(render_data_check(found))
     if as_json:
         typer.echo(json.dumps(found.as_json(cases=show_cases), indent=2))
     else:

@@ -25,6 +25,7 @@ from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
 from consilium.cli.simulate import simulate
 from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
+from consilium.data.files import keep_new_files_private
 from consilium.errors import Cancelled, ConsiliumError
 
 WRONG_INPUT = 2
@@ -49,7 +50,11 @@ app.add_typer(poc, name="poc")
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for what the user can mend, 130 after Ctrl-C."""
+    """Run the command line; exit code 2 for what the user can fix, 130 after Ctrl-C.
+
+    What a command writes, and what it starts writes, only the user can read.
+    """
+    keep_new_files_private()
     # MONAI and FLARE import deprecated parts of other packages; the person at the terminal can't change that.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)

@@ -19,6 +19,7 @@ from consilium.data.cached_case import (
 )
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
+from consilium.data.files import private_folder
 from consilium.data.labels import LabelConvention
 from consilium.data.preprocessing import PreprocessingSettings, preprocess
 from consilium.data.progress import Progress
@@ -57,7 +58,8 @@ class CaseCache:
     a job may remove entries that the other still needs.
 
     Args:
-        folder: Where entries are kept; created on first use, readable by the owner only.
+        folder: Where entries are kept; created on first use. What is in it is readable by the owner only; a
+            folder that was there before keeps its own mode.
         settings: How to preprocess.
         max_bytes: Entries that the present cohort doesn't need are removed, least recently used first,
             until what is left fits; None keeps all.
@@ -104,7 +106,7 @@ class CaseCache:
             raise DataError(f"The cache {self._folder} failed: {cause}.") from error
 
     def _prepare(self, cohort: Cohort, progress: Progress, cancelled: Callable[[], bool]) -> PreparedCohort:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(self._folder, ours=False)
         self._remove_leftovers()
         problems = list(cohort.problems)
         keys: dict[str, str] = {}
@@ -139,6 +141,8 @@ class CaseCache:
     def _open_or_build(self, key: str, case: Case, convention: LabelConvention | None) -> CachedCase:
         entry = self._folder / key
         with self._lock(key):
+            if entry.is_dir():
+                private_folder(entry)  # an earlier version left it open
             cached = open_entry(entry, case)
             if cached is not None:
                 return cached
@@ -146,7 +150,7 @@ class CaseCache:
             partial = entry.with_suffix(_PARTIAL)
             for leftover in (entry, partial):  # whoever made them is gone: the lock is ours
                 shutil.rmtree(leftover, ignore_errors=True)
-            partial.mkdir()
+            private_folder(partial)
             try:
                 write_entry(partial, prepared)
                 partial.rename(entry)
@@ -159,9 +163,8 @@ class CaseCache:
         return cached
 
     def _lock(self, key: str, *, wait: bool = True) -> FileLock:
-        locks = self._folder / "locks"
-        locks.mkdir(exist_ok=True)
-        return FileLock(locks / f"{key}.lock", timeout=-1 if wait else 0)
+        locks = private_folder(self._folder / "locks")
+        return FileLock(locks / f"{key}.lock", timeout=-1 if wait else 0, mode=0o600)
 
     def _remove_leftovers(self) -> None:
         """Delete what a killed process had half built; what another still builds is locked."""

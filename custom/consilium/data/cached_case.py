@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from consilium.data.case import Case
+from consilium.data.files import private_opener, write_atomically
 from consilium.data.geometry import Geometry
 from consilium.data.labels import Tissue
 from consilium.data.preprocessing import PreprocessedCase
@@ -114,10 +115,11 @@ def write_entry(folder: Path, case: PreprocessedCase) -> None:
     if case.label is not None and case.reference is not None:
         arrays |= {_LABEL: case.label, _REFERENCE: case.reference, _VOXELS: _sample_voxels(case.label)}
     for name, array in arrays.items():
-        np.save(folder / name, array, allow_pickle=False)
+        with open(folder / name, "wb", opener=private_opener) as file:
+            np.save(file, array, allow_pickle=False)
     sizes = {name: (folder / name).stat().st_size for name in arrays}
     meta = _Meta(geometry=case.geometry, file_bytes=sizes)
-    (folder / _META).write_text(meta.model_dump_json(), encoding="utf-8")
+    write_atomically(folder / _META, meta.model_dump_json().encode(), durable=False)
 
 
 def open_entry(folder: Path, case: Case) -> CachedCase | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.cohort import Cohort
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import NativeCase, read_native
@@ -89,8 +89,7 @@ def describe_cohort(
         OSError: The folder can't be written.
         Cancelled: `cancelled` turned true. What was described is kept.
     """
-    kept = folder / _FOLDER
-    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = private_folder(folder / _FOLDER)
     described, problems = [], list(cohort.problems)
     for done, case in enumerate(cohort.cases, start=1):
         if cancelled():

@@ -1,10 +1,89 @@
-"""Writing files so that nobody ever reads half of one."""
+"""Files and folders that only this account can open, written so that nobody ever reads half of one."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
+from itertools import takewhile
 from pathlib import Path
+from typing import Final
+
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+"""The mode bits of everybody but the owner."""
+
+
+def keep_new_files_private() -> None:
+    """Set this process's umask to 077: what it and its child processes create is closed to other accounts.
+
+    It changes the whole process, so it is for the entry point of one, never for a library call.
+    """
+    os.umask(OTHERS)
+
+
+def private_folder(path: Path, *, ours: bool = True) -> Path:
+    """Make a folder that only its owner can enter, whatever the umask is; returns it.
+
+    Missing parents are made the same way. A parent that exists keeps its mode: it may be a home folder or a
+    disk that others use.
+
+    Args:
+        path: The folder.
+        ours: Whether an existing folder is closed to others as well. False for a folder that a person names,
+            who may use it for more than this.
+
+    Raises:
+        OSError: If it can't be made, is a file, or can't be closed to others: it belongs to another account,
+            or its file system keeps no modes.
+    """
+    absent = list(takewhile(lambda folder: not folder.exists(), (path, *path.parents)))
+    for folder in reversed(absent):
+        folder.mkdir(mode=stat.S_IRWXU, exist_ok=True)
+    path.mkdir(exist_ok=True)  # an error where it is a file
+    # Those just made as well: in a folder that everybody may write to, another account may have been faster.
+    for folder in {*absent, path} if ours else absent:
+        _close(folder)
+    return path
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Open a file that only its owner can read, whatever the umask is: the `opener` of `open`.
+
+    Raises:
+        OSError: If it can't be opened, or it exists and can't be closed to others.
+    """
+    descriptor = os.open(path, flags, stat.S_IRUSR | stat.S_IWUSR)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if os.name == "posix" and mode & OTHERS:
+            os.fchmod(descriptor, mode & ~OTHERS)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def close_tree(folder: Path) -> None:
+    """Take all rights of other accounts away from a folder and all below it; links are not followed.
+
+    Raises:
+        OSError: If something belongs to another account.
+    """
+    _close(folder)
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            _close(path)
+
+
+def _close(path: Path) -> None:
+    if os.name != "posix" or not path.stat().st_mode & OTHERS:
+        return
+    path.chmod(stat.S_IMODE(path.stat().st_mode) & ~OTHERS)
+    if path.stat().st_mode & OTHERS:
+        raise PermissionError(
+            errno.EPERM, "other accounts can open it, and its file system keeps no modes", str(path)
+        )
 
 
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:

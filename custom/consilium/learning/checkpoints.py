@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConsiliumError, DataError
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.weights import Weights
@@ -51,7 +51,7 @@ class CheckpointStore:
     taken.
 
     Args:
-        folder: Made with the first checkpoint.
+        folder: Made with the first checkpoint, readable by the owner only.
         keep: How many of the last rounds are kept.
     """
 
@@ -78,7 +78,7 @@ class CheckpointStore:
         Raises:
             OSError: If the disk is full or gone. The checkpoints before are untouched.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self.folder)
         content = {"number": number, "state": dict(state)}
         named = {f"{group}/{name}": value for group, of_it in arrays.items() for name, value in of_it.items()}
         try:

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 
 import psutil
 
+from consilium.data.files import private_opener
 from consilium.errors import TrainingError
 from consilium.learning.messages import (
     EVENT,
@@ -56,7 +57,7 @@ class Processes:
             listener.bind(str(folder.socket))
             listener.listen(size)
             listener.settimeout(_POLL_S)
-            with folder.log.open("wb") as log:
+            with open(folder.log, "wb", opener=private_opener) as log:
                 self._torchrun = subprocess.Popen(
                     _command(folder, size),
                     cwd=folder.path,

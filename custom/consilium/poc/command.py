@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from consilium.data.files import private_folder
 from consilium.errors import ConsiliumError
 
 _USERS_VARIABLES = ("NVFLARE_HOME",)
@@ -48,7 +49,7 @@ class FlareCommand:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command without waiting for it; `answer` reads what it said."""
-        self.home.mkdir(parents=True, exist_ok=True)
+        private_folder(self.home)
         return subprocess.Popen(
             _line(words),
             stdin=subprocess.DEVNULL,

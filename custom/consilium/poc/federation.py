@@ -13,6 +13,7 @@ from typing import Any
 
 from nvflare.fuel.flare_api.flare_api import Session
 
+from consilium.data.files import private_folder
 from consilium.federation.server.user_session import (
     NoServer,
     SessionError,
@@ -190,7 +191,7 @@ class Poc:
             PocError: If the server does not run, or the job has not ended.
         """
         self._require_server()
-        self.results.mkdir(parents=True, exist_ok=True)
+        private_folder(self.results)
         words = ("job", "download", job_id, "-o", str(self.results), "--force")
         data = self.flare.run(*words, "--kit-id", self.project().lead, timeout=_ANSWER_SECONDS)
         return Path(data["path"])

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import PROPERTY
 from consilium.learning.cores import available_cores
@@ -123,8 +124,8 @@ class Project:
 
     def write(self, path: Path) -> None:
         """Write the file, for FLARE to read."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(self.content, sort_keys=False))
+        private_folder(path.parent, ours=False)
+        write_atomically(path, yaml.safe_dump(self.content, sort_keys=False).encode(), durable=False)
 
 
 def _only(path: Path, participants: list[dict[str, Any]], title: str, **wanted: str) -> str:

@@ -1,21 +1,25 @@
-"""FLARE builder that writes each site's own policy into its startup kit."""
+"""FLARE builder that writes each site's own policy into its startup kit, and closes kits to others."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Mapping, Sequence
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nvflare.apis.fl_constant import WorkspaceConstants
-from nvflare.lighter.constants import PropKey, ProvFileName
+from nvflare.fuel.utils.class_loader import get_class_name
+from nvflare.lighter.constants import ParticipantType, PropKey, ProvFileName
 from nvflare.lighter.entity import Participant
 from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
+from consilium.data.files import close_tree, keep_new_files_private, private_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
+from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.communication import COMM_CONFIG, communication
 from consilium.provisioning.kit_versions import write_expected_versions
@@ -30,6 +34,19 @@ from consilium.provisioning.policy import (
 )
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+_SHEBANG = "#!/usr/bin/env bash\n"
+UMASK_LINE = (
+    "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"
+)
+"""The second line of every script of a kit."""
+
+_SCRIPTS: Mapping[str, tuple[str, ...]] = {
+    ParticipantType.SERVER: (ProvFileName.START_SH, ProvFileName.SUB_START_SH, ProvFileName.STOP_FL_SH),
+    ParticipantType.CLIENT: (ProvFileName.START_SH, ProvFileName.SUB_START_SH, ProvFileName.STOP_FL_SH),
+    ParticipantType.ADMIN: (ProvFileName.FL_ADMIN_SH,),
+}
+"""The scripts that FLARE writes into every kit of a kind; some builders add others."""
 
 _WORKSPACE_IS_KNOWN = 'echo "WORKSPACE set to $WORKSPACE"\n'
 _LOGGED_PACKAGE = "consilium"
@@ -46,6 +63,10 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
     Stands after FLARE's `StaticFileBuilder` in the project file, and before the signatures. What FLARE wrote
     as `*.default` is changed in place: a hospital that wants it tighter puts a file without `.default` beside
     it, which FLARE prefers, and `nvflare deploy prepare` carries the default over to its runtimes.
+
+    The kits, the project's folder and `state/` with the root key are closed to other accounts, and so is what
+    a kit's scripts start: they set umask 077. So does this builder, for the rest of the process that
+    provisions, as FLARE writes the root key last.
 
     Every client has the property `consilium`, the site's settings (see `docs/site.md`), and may have
     `allow_log_streaming: true`.
@@ -88,8 +109,11 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         """Check what the project file says about every hospital, before anything is written.
 
         Raises:
-            ConfigurationError: If a client has no settings, or some that can't be used.
+            ConfigurationError: If a client has no settings, or some that can't be used, or what an earlier
+                provisioning left can't be closed to others.
         """
+        keep_new_files_private()
+        _close(Path(ctx.get_workspace()), Path(ctx.get_state_dir()))
         self._sites = {client.name: _site_settings(client, self._default) for client in project.get_clients()}
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
@@ -99,6 +123,8 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             ConfigurationError: If FLARE wrote its files in another form than that of 2.9, or the server would
                 listen with FLARE's TCP driver.
         """
+        for participant in project.get_all_participants():
+            _set_umask(Path(ctx.get_kit_dir(participant)), participant)
         server = project.get_server()
         _refuse_driver_that_can_be_blocked(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
         streaming = any(_streams_logs(client) for client in project.get_clients())
@@ -112,6 +138,14 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
                 task_data_filters=self._data_filters,
                 task_result_filters=self._result_filters,
             )
+
+    def finalize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Close the kits to other accounts: FLARE makes its scripts readable by all.
+
+        Raises:
+            ConfigurationError: If they can't be closed.
+        """
+        _close(Path(ctx.get_workspace()), Path(ctx.get_wip_dir()))
 
     def _write_policy(
         self,
@@ -202,9 +236,42 @@ def _site_settings(client: Participant, default: SiteSettings | None) -> SiteSet
 
 def _log_config(default: dict[str, Any], level: LogLevel) -> dict[str, Any]:
     default["loggers"]["root"]["level"] = level
+    for name, handler in default["handlers"].items():
+        if "filename" not in handler:
+            continue
+        if handler["class"] != get_class_name(RotatingFileHandler):
+            raise ValueError(f"{name} writes a file with {handler['class']}, which can't be kept private")
+        handler["class"] = get_class_name(PrivateLogHandler)
     names = default["filters"]["FLFilter"]["logger_names"]
     names.extend([] if _LOGGED_PACKAGE in names else [_LOGGED_PACKAGE])
     return default
+
+
+def _close(project: Path, folder: Path) -> None:
+    """Close a folder of the project with all that is in it, and the project's folder around it."""
+    try:
+        private_folder(project)
+        close_tree(folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"other accounts of this machine can read keys below {project}, and that can't be changed "
+            f"({error}); provision as the owner of the workspace, on a file system that keeps modes"
+        ) from error
+
+
+def _set_umask(startup: Path, participant: Participant) -> None:
+    """Let every script of a kit set the umask first."""
+    scripts = {script.name: script for script in startup.glob("*.sh")}
+    missing = [name for name in _SCRIPTS.get(participant.type, ()) if name not in scripts]
+    unlike = [name for name, script in scripts.items() if not script.read_text().startswith(_SHEBANG)]
+    if missing or unlike:
+        raise ConfigurationError(
+            f"{participant.name}: {', '.join([*missing, *unlike])} of the kit is missing, or no bash script "
+            "as nvflare 2.9 writes it, so it can't be made to set umask 077; provision with nvflare 2.9, and "
+            "with SitePolicyBuilder after StaticFileBuilder in the project file"
+        )
+    for script in scripts.values():
+        script.write_text(script.read_text().replace(_SHEBANG, _SHEBANG + UMASK_LINE, 1))
 
 
 def _tell_processes(script: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from nvflare.lighter.constants import ProvFileName
 from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
+from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 
 _STATE = "encryption"
@@ -60,7 +60,7 @@ class EncryptionContextBuilder(Builder):  # type: ignore[misc]
         parameters = state / "parameters.json"
         if not parameters.is_file():
             self._make(project, ctx, state)
-            parameters.write_text(json.dumps(self._parameters))
+            write_atomically(parameters, json.dumps(self._parameters).encode())
         made_with = json.loads(parameters.read_text())
         if made_with != self._parameters:
             raise ConfigurationError(
@@ -69,22 +69,17 @@ class EncryptionContextBuilder(Builder):  # type: ignore[misc]
                 "a new kit"
             )
         context = (state / ProvFileName.SERVER_CONTEXT_TENSEAL).read_bytes()
-        _write_secret(
+        write_atomically(
             Path(ctx.get_kit_dir(project.get_server())) / ProvFileName.SERVER_CONTEXT_TENSEAL, context
         )
         context = (state / ProvFileName.CLIENT_CONTEXT_TENSEAL).read_bytes()
         for client in project.get_clients():
-            _write_secret(Path(ctx.get_kit_dir(client)) / ProvFileName.CLIENT_CONTEXT_TENSEAL, context)
+            write_atomically(Path(ctx.get_kit_dir(client)) / ProvFileName.CLIENT_CONTEXT_TENSEAL, context)
 
     def _make(self, project: Project, ctx: ProvisionContext, state: Path) -> None:
-        state.mkdir(mode=0o700, exist_ok=True)
+        private_folder(state)
         self._maker.initialize(project, ctx)
-        _write_secret(state / ProvFileName.SERVER_CONTEXT_TENSEAL, self._maker.get_serialized_context())
-        _write_secret(
+        write_atomically(state / ProvFileName.SERVER_CONTEXT_TENSEAL, self._maker.get_serialized_context())
+        write_atomically(
             state / ProvFileName.CLIENT_CONTEXT_TENSEAL, self._maker.get_serialized_context(is_client=True)
         )
-
-
-def _write_secret(path: Path, content: bytes) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
-        file.write(content)

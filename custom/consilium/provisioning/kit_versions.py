@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.versions import component_versions
 from consilium.settings import Settings
@@ -26,7 +27,7 @@ def write_expected_versions(kit: Path) -> None:
     """Write the versions installed here, where the federation is provisioned, into a site's kit."""
     installed = component_versions()
     path = kit / EXPECTED_VERSIONS
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent, ours=False)
     versions = _Versions(consilium=installed["consilium"], nvflare=installed["nvflare"])
     path.write_text(versions.model_dump_json(indent=2) + "\n")
 

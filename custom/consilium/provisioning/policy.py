@@ -15,12 +15,14 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
+from consilium.data.files import private_folder
 from consilium.federation.rounds.durable_rounds import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
 from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.job_validator import JobValidator
+from consilium.guard.private_files import PrivateFiles
 from consilium.guard.server_guard import ServerGuard
 from consilium.guard.site_guard import SiteGuard
 from consilium.learning.site_settings import SiteSettings
@@ -119,11 +121,14 @@ def site_resources(
         metrics: Where the server sends its jobs' metrics; None to send none. A hospital sends none.
 
     Raises:
-        KeyError: If the server's resources are not of the form that FLARE 2.9 writes.
+        KeyError: If the resources are not of the form that FLARE 2.9 writes.
     """
     resources = copy.deepcopy(dict(default))
     resources[CLASS_ALLOW_LIST] = allowed_classes()
     resources[APP_VALIDATOR] = job_validator(kind)
+    # The first, so that what the others write is private.
+    private_files = {"id": "private_files", "path": get_class_name(PrivateFiles), "args": {}}
+    resources["components"] = [private_files, *resources["components"]]
     if kind == "client":
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
         # The first one: those that start jobs hand them what it gives them.
@@ -194,5 +199,5 @@ def authorization_policy(kind: SiteKind) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write an object as a person would want to read and edit it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent, ours=False)
     path.write_text(json.dumps(content, indent=2) + "\n")

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
@@ -115,7 +116,7 @@ def export_job(recipe: JobRecipe, folder: Path) -> Path:
         raise ConfigurationError(
             f"{target} exists and is not a FLARE job: it has no meta.json; choose another folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder, ours=False)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         recipe.export(temporary)
         if target.exists():

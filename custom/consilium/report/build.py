@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from consilium.data.files import private_folder, write_atomically
 from consilium.report.curves import DARK, LIGHT, draw_curves
 from consilium.report.page import render_page
 from consilium.report.records import BaselineRecord, FederationRecord
@@ -32,6 +33,8 @@ def build_report(
 ) -> Path:
     """Write `report.json`, the curves and the page into a folder, which is made where needed.
 
+    They are readable by this account only: pictures show patients.
+
     Args:
         folder: Where to.
         federation: What the server wrote down.
@@ -46,9 +49,9 @@ def build_report(
         ValidationError: If a score is not finite or `seconds` has an unknown name.
         OSError: If a picture can't be read or the folder can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder, ours=False)
     report = summarize_study(federation, baselines=baselines, seconds=seconds)
-    (folder / REPORT_FILE).write_text(report.to_json(), encoding="utf-8")
+    write_atomically(folder / REPORT_FILE, report.to_json().encode(), durable=False)
     curves, dark_curves = folder / "curves.png", folder / "curves_dark.png"
     draw_curves(report, curves, LIGHT)
     draw_curves(report, dark_curves, DARK)
@@ -62,5 +65,5 @@ def build_report(
         },
     )
     page = folder / PAGE_FILE
-    page.write_text(html, encoding="utf-8")
+    write_atomically(page, html.encode(), durable=False)
     return page

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from consilium.data.files import private_opener
 from consilium.report.colors import REGION_COLORS
 from consilium.report.study import StudyReport
 from consilium.report.summary import mean_over
@@ -58,7 +59,10 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
         _dress(axes, title, palette, len(report.rounds))
     _dress(losses, "Training loss by hospital", palette, len(report.rounds))
     losses.set_ylim(bottom=0)
-    figure.savefig(path, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None})
+    with open(path, "wb", opener=private_opener) as file:
+        figure.savefig(
+            file, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None}
+        )
 
 
 def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from consilium.data.files import private_folder
 from consilium.errors import DataError, SiteRefusal
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
@@ -51,7 +52,7 @@ def draw_patients(
     weights, _ = load_model(model)
     predictor = Predictor(task, learning, weights, device)
     pictures = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder, ours=False)
     for name, site in data.items():
         if not site.validation:
             continue

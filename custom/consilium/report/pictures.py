@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
+from consilium.data.files import private_folder, private_opener
 from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.report.colors import REGION_COLORS
 from consilium.tasks import Region
@@ -114,8 +115,9 @@ def render_patient(
         axes.set_title(f"{other.name}, {_TITLES[name]}: both", color=_TEXT, fontsize=12)
     _add_scale_bar(figure.axes[0])
     _add_legend(figure, regions, title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, facecolor=_BACKGROUND, metadata={"Software": None})
+    private_folder(path.parent, ours=False)
+    with open(path, "wb", opener=private_opener) as file:
+        figure.savefig(file, dpi=110, facecolor=_BACKGROUND, metadata={"Software": None})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.learning.small_counts import Count, list_counts
 from consilium.report.records import Record
 
@@ -79,7 +79,7 @@ class ReadinessRecord(Record):
 
     def save(self, path: Path) -> None:
         """Write the record into a folder, which is made where needed; a crash leaves the one before it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent, ours=False)
         write_atomically(path, self.model_dump_json(indent=1).encode())
 
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, Field, ValidationError
 
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.report.codes import meaning, remedy
 from consilium.report.job_status import clock
 from consilium.report.records import OutcomeKind
@@ -75,8 +75,7 @@ class SiteStatus(BaseModel):
 
     def save(self, workspace: Path) -> None:
         """Write it into a site's workspace, and let go of the oldest ones."""
-        folder = workspace / STATUS_FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = private_folder(workspace / STATUS_FOLDER)
         write_atomically(folder / f"{self.job_id}.json", self.model_dump_json().encode(), durable=False)
         if self.ended is not None:
             files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)

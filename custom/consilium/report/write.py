@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from consilium.data.files import private_folder, write_atomically
 from consilium.report.build import PAGE_FILE, build_report
 from consilium.report.download import JobRecord
 from consilium.report.readiness import ReadinessRecord
@@ -26,7 +27,7 @@ def write_report(folder: Path, record: JobRecord) -> Path:
     if isinstance(record, FederationRecord):
         return build_report(folder, record, baselines=None, seconds={}, patients={})
     html = render_readiness(record) if isinstance(record, ReadinessRecord) else render_statistics(record)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder, ours=False)
     page = folder / PAGE_FILE
-    page.write_text(html, encoding="utf-8")
+    write_atomically(page, html.encode(), durable=False)
     return page

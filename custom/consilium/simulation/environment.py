@@ -15,6 +15,7 @@ from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
 from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.recipe.sim_env import SimEnv
 
+from consilium.data.files import keep_new_files_private, private_folder
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.replacement import require_known
 from consilium.learning.site_settings import SiteSettings
@@ -66,11 +67,13 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
     Args:
         job: The job's folder.
         sites: Site name to what the hospital decides.
-        workspace: What was in it is removed, but for its `local/` and `startup/`.
+        workspace: Readable by this account only; what was in it is removed, but for its `local/` and
+            `startup/`.
 
     Raises:
         SimulationError: If the job fails.
     """
+    private_folder(workspace)  # whatever FLARE writes below it
     write_class_policy(workspace / WorkspaceConstants.SITE_FOLDER_NAME)
     runner = _HospitalSimulatorRunner(job, sites, workspace)
     return_code = runner.run()
@@ -120,6 +123,7 @@ class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]
 
 def main() -> None:
     """Run the simulation that standard input describes: the process that `SimulatedJob` starts."""
+    keep_new_files_private()
     request: dict[str, Any] = json.load(sys.stdin)
     sites = {name: SiteSettings.model_validate(values) for name, values in request["sites"].items()}
     run_in_simulator(Path(request["job"]), sites, Path(request["workspace"]))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.report.download import JobRecord, find_record, load_record
 from consilium.report.write import write_report
@@ -77,7 +78,7 @@ class Inquiry:
                     f"the job ended without a record; FLARE's log is {simulation.log}"
                 ) from None
             shutil.rmtree(result, ignore_errors=True)
-            result.mkdir(parents=True)
+            private_folder(result)
             shutil.copy2(path, result)
         record = load_record(result)
         return Answers(record, write_report(self._out / "report", record))

@@ -13,6 +13,7 @@ from types import TracebackType
 import psutil
 from typing_extensions import Self
 
+from consilium.data.files import private_folder, private_opener
 from consilium.learning.site_settings import SiteSettings
 from consilium.report.download import RECORD_FILES
 from consilium.report.progress import PROGRESS_FILE, describe_progress, read_progress
@@ -51,8 +52,8 @@ class SimulatedJob:
         """Start the job."""
         for name in (PROGRESS_FILE, *RECORD_FILES):  # of the run before
             (self.folder / name).unlink(missing_ok=True)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("w") as log:
+        private_folder(self.log.parent, ours=False)
+        with open(self.log, "w", opener=private_opener) as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "consilium.simulation.environment"],
                 stdin=subprocess.PIPE,

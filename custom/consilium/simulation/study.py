@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
@@ -99,7 +100,7 @@ class Study:
         with SimulatedJob(self._job.path, self._sites, self._out / "simulation") as simulation:
             simulation.watch(self._display.show)
             shutil.rmtree(result, ignore_errors=True)
-            result.mkdir(parents=True)
+            private_folder(result)
             for name in _RESULTS:
                 _copy(simulation.folder / name, result / name)
         federation = FederationRecord.load(result)
@@ -124,7 +125,7 @@ class Study:
         baselines = train_baselines(
             data, self._job.learning, self._job.rounds, workers=min(available_cores(), 4), on_step=on_step
         )
-        path.write_text(baselines.model_dump_json(indent=1))
+        write_atomically(path, baselines.model_dump_json(indent=1).encode())
         stages.finish("baselines", time.monotonic() - started)
         own = {site: scores[site] for site, scores in baselines.local.items()}
         self._display.say(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from nvflare.fuel.flare_api.flare_api import MonitorReturnCode, Session
 
+from ..accounts import Watch
 from ..studies import export
 from . import hostile
 from .credentials import put_expired_certificate, put_foreign_certificate
@@ -189,26 +190,29 @@ class FinishedJob:
         server: The server's workspace.
         sent: Site to the bytes that left it by TCP, from the job's submission to its end.
         received: Site to the bytes that reached its network card in that time.
+        watch: What lay in the kits of server and sites while it ran.
     """
 
     meta: dict[str, Any]
     server: Path
     sent: dict[str, int]
     received: dict[str, int]
+    watch: Watch
 
 
 @pytest.fixture(scope="session")
 def job(federation: Federation, attacks: Attacks, tmp_path_factory: pytest.TempPathFactory) -> FinishedJob:
-    """Let the attacked federation finish an ordinary job."""
+    """An ordinary job, after all attacks."""
     folder = export(tmp_path_factory.mktemp("last"))
     network = federation.network
 
     def count(site: str) -> tuple[int, int]:
         return (0, 0) if NO_NAMESPACES else (network.payload_sent(site), network.bytes_received(site))
 
-    with federation.session(LEAD) as session:
+    kits = [federation.kits[name] for name in (SERVER_NAME, *SITES)]
+    with federation.session(LEAD) as session, Watch(kits) as watch:
         before = {site: count(site) for site in SITES}
         meta = finish(session, session.submit_job(str(folder)))
         after = {site: count(site) for site in SITES}
     sent, received = ({site: after[site][way] - before[site][way] for site in SITES} for way in (0, 1))
-    return FinishedJob(meta, federation.kits[SERVER_NAME], sent, received)
+    return FinishedJob(meta, federation.kits[SERVER_NAME], sent, received, watch)

@@ -16,6 +16,8 @@ import psutil
 import yaml
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
+from consilium.data.files import private_opener
+
 from .network import SERVER, Network
 
 REPOSITORY = Path(__file__).parents[3]
@@ -91,7 +93,7 @@ class Federation:
         """Start a participant with its kit's `start.sh`; what it prints goes to `output.txt` there."""
         kit = self.kits[participant]
         host = host or (SERVER if participant == SERVER_NAME else participant)
-        with (kit / "output.txt").open("ab") as file:
+        with open(kit / "output.txt", "ab", opener=private_opener) as file:
             subprocess.Popen(
                 self.network.command(host, [str(kit / "startup/start.sh")]),
                 cwd=kit, env={**_environment(kit), **(environment or {})},

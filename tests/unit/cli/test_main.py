@@ -1,3 +1,4 @@
+import os
 import sys
 
 import pytest
@@ -175,3 +176,11 @@ def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatc
     assert code == 130
     assert "nothing runs on" in err
     assert "same command" in err
+
+
+def test_what_a_command_writes_only_the_user_can_read(run, tmp_path):
+    os.umask(0)  # the tests' own comes back afterwards
+    assert run("jobs", "export", JOB, "--to", tmp_path / "made" / "jobs")[0] == 0
+    written = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
+    assert any(path.name == "config_fed_client.json" for path in written)
+    assert [path for path in written if path.stat().st_mode & 0o077] == []

@@ -3,10 +3,12 @@
 import contextlib
 import copy
 import json
+import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -22,19 +24,24 @@ from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo, Mode
 from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS, GrpcDriver
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
+from nvflare.fuel.utils.class_loader import get_class_name
 from nvflare.fuel.utils.config_service import ConfigService
+from nvflare.fuel.utils.log_utils import default_log_dict
 from nvflare.lighter.prov_utils import prepare_builders
 from nvflare.lighter.provision import prepare_project
 from nvflare.lighter.provisioner import Provisioner
+from nvflare.lighter.spec import Builder
 from nvflare.security.security import FLAuthorizer
 
+from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import scope_properties
-from consilium.provisioning.builder import SitePolicyBuilder
+from consilium.guard.private_files import PrivateFiles
+from consilium.provisioning.builder import SitePolicyBuilder, _log_config
 from consilium.provisioning.policy import allowed_classes
 
-from .check.federation import free_port
+from .check.federation import free_port, umask
 
 PROJECT = Path(__file__).parents[3] / "provision" / "project.yml"
 SERVER = "flare.consortium.example"
@@ -42,7 +49,8 @@ SERVER = "flare.consortium.example"
 
 def provision(folder: Path, project: dict) -> Path:
     project = copy.deepcopy(project)
-    context = Provisioner(str(folder), prepare_builders(project)).provision(prepare_project(project))
+    with umask(0):
+        context = Provisioner(str(folder), prepare_builders(project)).provision(prepare_project(project))
     errors = context.get_errors()
     if errors:
         raise ConfigurationError(errors[0])
@@ -396,3 +404,153 @@ def test_a_certificate_taken_out_of_the_state_is_made_anew_and_no_other(tmp_path
         assert (later / "south/startup" / name).read_bytes() == (kits / "south/startup" / name).read_bytes()
     root = "north/startup/rootCA.pem"
     assert (later / root).read_bytes() == (kits / root).read_bytes()
+
+
+def open_to_others(folder: Path) -> dict[str, str]:
+    """What other accounts have a right to, with its mode."""
+    modes = {str(path.relative_to(folder)): path.lstat().st_mode for path in (folder, *folder.rglob("*"))}
+    return {name: oct(mode) for name, mode in modes.items() if mode & OTHERS}
+
+
+def test_nobody_else_can_open_anything_of_a_project_from_its_first_provisioning_on(tmp_path):
+    """FLARE writes the root key when all builders of ours are done."""
+    kits = provision(tmp_path, shipped_project())
+    project = kits.parent
+    assert {"prod_00", "state"} <= {path.name for path in project.iterdir()}
+    assert open_to_others(project) == {}
+    assert (project / "state" / "cert.json").stat().st_mode & 0o777 == 0o600
+    assert (kits / "north" / "startup" / "start.sh").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_encryption_context_and_its_copies_are_the_owner_s_alone(encrypted):
+    _, _, kits = encrypted
+    assert (kits.parent / "state/encryption").is_dir()
+    assert open_to_others(kits.parent) == {}
+
+
+def test_provisioning_again_closes_what_an_earlier_version_left_open(tmp_path, workspace, kits):
+    project = shipped_project()
+    folder = Path(shutil.copytree(workspace / project["name"], tmp_path / project["name"])).parent
+    made = folder / project["name"]
+    for path, mode in ((made, 0o755), (made / "state", 0o755), (made / "state/cert.json", 0o644)):
+        path.chmod(mode)
+    later = provision(folder, project)
+    assert open_to_others(made / "state") == {}
+    assert open_to_others(later) == {}
+    assert made.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "answer"),
+    [
+        (SERVER, "sub_start.sh --once", ""),
+        ("north", "sub_start.sh --once", ""),
+        (SERVER, "stop_fl.sh", "y"),
+        ("clinic", "stop_fl.sh", "y"),
+        ("scientist@consortium.example", "fl_admin.sh", ""),
+    ],
+)
+def test_what_a_kit_s_script_starts_and_writes_is_its_owner_s(kits, tmp_path, name, script, answer):
+    """A program of this name stands in for Python: it says which umask it has, and writes a file."""
+    kit = Path(shutil.copytree(kits / name, tmp_path / name))
+    before = set(kit.rglob("*"))
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "python3"
+    program.write_text(f"#!/bin/sh\numask > '{kit}/umask.txt'\n")
+    program.chmod(0o755)
+    with umask(0):
+        subprocess.run(
+            ["bash", "-c", f"'{kit}'/startup/{script}"], input=answer, text=True, check=True,
+            env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}, capture_output=True,
+        )  # fmt: skip
+    written = set(kit.rglob("*")) - before
+    assert written
+    assert open_to_others(kit) == {}
+    if "stop" not in script:
+        assert int((kit / "umask.txt").read_text(), 8) == OTHERS
+
+
+def test_every_script_of_every_kit_sets_the_umask_before_anything_else(kits):
+    scripts = list(kits.glob("*/startup/*.sh"))
+    assert {script.name for script in scripts} == {"start.sh", "sub_start.sh", "stop_fl.sh", "fl_admin.sh"}
+    assert {script.parents[1].name for script in scripts} == {path.name for path in kits.iterdir()}
+    for script in scripts:
+        assert [line.partition(" #")[0] for line in script.read_text().splitlines()[:2]] == [
+            "#!/usr/bin/env bash",
+            "umask 077",
+        ]
+        assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+class OtherScripts(Builder):
+    """Stands for a FLARE that writes its scripts in another way."""
+
+    def __init__(self, name: str, content: str | None) -> None:
+        self._name, self._content = name, content
+
+    def build(self, project, ctx):
+        script = Path(ctx.get_kit_dir(project.get_all_participants()[-1])) / self._name
+        if self._content is None:
+            script.unlink()
+        else:
+            script.write_text(self._content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("fl_admin.sh", None), ("fl_admin.sh", "#!/bin/zsh\n"), ("new.sh", "python3 -m nvflare\n")],
+)
+def test_a_script_that_can_not_be_made_to_set_the_umask_stops_the_provisioning(tmp_path, name, content):
+    project = shipped_project()
+    args = {"name": name, "content": content}
+    project["builders"].insert(2, {"path": f"{__name__}.OtherScripts", "args": args})
+    with pytest.raises(
+        ConfigurationError, match=rf"observer@consortium.example: {name} of the kit is missing"
+    ):
+        provision(tmp_path, project)
+    assert not list(tmp_path.glob("*/prod_*"))
+
+
+def test_a_project_that_can_not_be_closed_is_not_provisioned(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "chmod", lambda self, mode: None)  # as a file system without modes does
+    with pytest.raises(ConfigurationError, match="other accounts of this machine can read keys below"):
+        provision(tmp_path, shipped_project())
+    assert not list(tmp_path.glob("*/prod_*"))
+
+
+@pytest.mark.parametrize("name", [SERVER, "north"])
+def test_flare_s_log_files_of_a_site_are_its_owner_s_those_of_an_earlier_version_too(kits, name, tmp_path):
+    config = read(kits / name / "local" / "log_config.json.default")
+    files = {handler["filename"] for handler in config["handlers"].values() if "filename" in handler}
+    assert {"log.txt", "error_log.txt", "log.json", "log_fl.txt"} <= files
+    (tmp_path / "log.txt").write_text("before\n")
+    (tmp_path / "log.txt").chmod(0o644)
+    program = (
+        "import json, logging, sys\n"
+        "from nvflare.fuel.utils.log_utils import apply_log_config\n"
+        "apply_log_config(json.load(open(sys.argv[1])), sys.argv[2])\n"
+        "logging.getLogger('custom').error('something')\n"
+    )
+    path = kits / name / "local" / "log_config.json.default"
+    with umask(0):
+        subprocess.run([sys.executable, "-c", program, path, tmp_path], check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert all("something" in path.read_text() for path in tmp_path.iterdir())
+    assert {oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"0o600"}
+
+
+@pytest.mark.parametrize("change", [{"class": "logging.FileHandler"}, {"class": "logging.NullHandler"}])
+def test_a_log_file_that_can_not_be_kept_private_is_refused(change):
+    config = copy.deepcopy(default_log_dict)
+    config["handlers"]["logFileHandler"] |= change
+    with pytest.raises(ValueError, match="logFileHandler writes a file with logging"):
+        _log_config(config, "INFO")
+
+
+@pytest.mark.parametrize("name", [SERVER, "north", "clinic"])
+def test_each_process_of_a_site_sets_the_umask_before_other_components_are_built(kits, name):
+    first = read(kits / name / "local" / "resources.json.default")["components"][0]
+    assert first == {"id": "private_files", "path": get_class_name(PrivateFiles), "args": {}}
+    with umask(0o022):
+        PrivateFiles()
+        assert os.umask(0) == OTHERS

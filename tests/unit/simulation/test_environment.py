@@ -1,9 +1,14 @@
+import io
+import os
+import sys
+
 import pytest
 
 from consilium.report.readiness import READINESS_FILE, ReadinessRecord
 from consilium.report.records import FederationRecord
 from consilium.report.statistics.record import StatisticsRecord
-from consilium.simulation.environment import failure_of
+from consilium.simulation import environment
+from consilium.simulation.environment import failure_of, run_in_simulator
 
 
 @pytest.mark.parametrize(
@@ -31,3 +36,30 @@ def test_statistics_that_failed_are_a_failed_job(tmp_path):
 def test_a_check_after_which_nobody_can_train_is_not_a_failed_job(tmp_path):
     ReadinessRecord(job="a", task="brain_tumor", missing={"north": "away"}).save(tmp_path / READINESS_FILE)
     assert failure_of(tmp_path) is None
+
+
+def test_a_simulation_is_closed_to_other_accounts_before_flare_writes_to_it(tmp_path, monkeypatch):
+    """From a notebook with its own umask as well, and where an earlier version left it open."""
+    workspace = tmp_path / "simulation"
+    workspace.mkdir()
+    workspace.chmod(0o755)
+    modes = []
+
+    class Runner:
+        def __init__(self, job, sites, folder):
+            modes.append(folder.stat().st_mode & 0o777)
+
+        def run(self):
+            return 0
+
+    monkeypatch.setattr(environment, "_HospitalSimulatorRunner", Runner)
+    run_in_simulator(tmp_path / "job", {}, workspace)
+    assert modes == [0o700]
+
+
+def test_the_process_of_a_simulation_writes_for_its_owner_only(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO('{"sites": {}, "job": "job", "workspace": "simulation"}'))
+    umasks = []
+    monkeypatch.setattr(environment, "run_in_simulator", lambda *_: umasks.append(os.umask(0)))
+    environment.main()
+    assert umasks == [0o077]

@@ -18,7 +18,7 @@ from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.patients import check_patients
 from consilium.data.codes import Severity
 from consilium.data.cohort import Cohort
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.data.interrupts import interrupts_held_back
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
@@ -73,8 +73,7 @@ def check_cohort(
         OSError: The folder can't be written.
         Cancelled: `cancelled` turned true. What was found is kept.
     """
-    kept = folder / _FOLDER
-    kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = private_folder(folder / _FOLDER)
     jobs = [_Job(case, cohort.convention, tuple(modalities), kept) for case in cohort.cases]
     checks: dict[str, CaseCheck] = {}
     stop = cancelled or (lambda: False)

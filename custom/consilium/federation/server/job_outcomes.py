@@ -14,7 +14,7 @@ from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.apis.workspace import Workspace
 from pydantic import ValidationError
 
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.federation.tasks import OUTCOME_META
 from consilium.report.progress import Ended, JobProgress
 from consilium.report.records import OutcomeKind
@@ -37,7 +37,7 @@ def leave_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
         reasons = [*reasons[:_MOST_REASONS], more]
     ended = progress.ended.model_copy(update={"reasons": reasons})
     path = _path(fl_ctx.get_engine().get_workspace(), str(fl_ctx.get_job_id()))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     write_atomically(path, ended.model_dump_json().encode())
 
 

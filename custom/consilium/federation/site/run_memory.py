@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from nvflare.apis.job_def import is_valid_job_id
 
+from consilium.data.files import private_folder
+
 _FOLDER: Final = "runs"
 _JOB: Final = "job_{}"
 """Empty file in a training's memory: this job took part in it."""
@@ -28,9 +30,8 @@ def memory_of_run(cache_dir: Path, run: Any, job: str) -> Path | None:
     """
     if not _is_id(run) or not _is_id(job):
         return None
-    folder = cache_dir / _FOLDER / str(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _JOB.format(job)).touch()
+    folder = private_folder(private_folder(cache_dir / _FOLDER) / str(run))
+    (folder / _JOB.format(job)).touch(mode=0o600)
     folder.touch()  # it is the youngest now
     for old in sorted(folder.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
         shutil.rmtree(old, ignore_errors=True)

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.data.files import private_folder
+
 
 class Arrival(Protocol):
     """A stretch of bytes that is written piece by piece."""
@@ -50,14 +52,14 @@ class DiskArrival:
 
     Args:
         length: Bytes to come, at least 1; the room for all of them is taken at once.
-        folder: Made when it is needed.
+        folder: Made when it is needed, readable by the owner only.
 
     Raises:
         OSError: If there is no such room.
     """
 
     def __init__(self, length: int, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self._length = length
         self._file: BinaryIO | Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as self
         if hasattr(os, "posix_fallocate"):

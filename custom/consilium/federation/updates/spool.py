@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from consilium.data.files import private_folder
 from consilium.learning.weights import Weights
 
 
@@ -20,7 +21,8 @@ class UpdateSpool:
     The files are named by number: a site's name is never part of a path.
 
     Args:
-        folder: Made when it is needed; what a crash has left in it is removed first.
+        folder: Made when it is needed, readable by the owner only; what a crash has left in it is removed
+            first.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +42,7 @@ class UpdateSpool:
         Raises:
             OSError: If the disk is full or gone. Nothing of the update is kept then.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder)
         self._kept += 1
         path = self._folder / f"{self._kept:06d}.safetensors"
         try:

@@ -15,6 +15,7 @@ from nvflare.fuel.sec.security_content_service import LoadResult, SecurityConten
 from nvflare.lighter.constants import ProvFileName
 from nvflare.lighter.utils import verify_cert_chain
 
+from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.kit import Kit
@@ -26,10 +27,11 @@ FILES = Subject("kit.files", "Kit complete")
 CHAIN = Subject("kit.certificate", "Certificate of this federation")
 EXPIRY = Subject("kit.expiry", "Certificates in force")
 KEY = Subject("kit.key", "Key fits the certificate")
-KEY_PERMISSIONS = Subject("kit.key_permissions", "Key readable by its owner only")
+KEY_PERMISSIONS = Subject("kit.key_permissions", "Keys readable by their owner only")
 NAMES = Subject("kit.names", "Names agree")
 SIGNATURE = Subject("kit.signature", "Startup files as signed")
 
+_SECRETS = ("*.key", "*.tenseal")
 _NEW_KIT = "ask the project admin for the kit again, and compare its checksum before you unpack it"
 _RENEW = "ask the project admin for a kit with a new certificate; keep your local/ folder"
 
@@ -146,16 +148,21 @@ def _check_key(kit: Kit, certificate: x509.Certificate) -> Finding:
 
 
 def _check_permissions(kit: Kit) -> Finding:
+    """Check all secrets in `startup/`: there may be a listener's key and an encryption context as well."""
+    names = {kit.key_file}
+    names |= {f"startup/{path.name}" for kind in _SECRETS for path in kit.startup.glob(kind)}
     try:
-        mode = (kit.root / kit.key_file).stat().st_mode & 0o777
+        modes = {name: (kit.root / name).stat().st_mode & 0o777 for name in sorted(names)}
     except OSError:
         return KEY_PERMISSIONS.skipped(f"{kit.key_file} is missing or can't be looked at")
-    if mode & 0o077:
+    seen = [f"{name} has mode {mode:04o}" for name, mode in modes.items()]
+    wide = [name for name, mode in modes.items() if mode & OTHERS]
+    if wide:
         return KEY_PERMISSIONS.failed(
-            f"{kit.key_file} has mode {mode:04o}: other accounts of this machine can act as this site",
-            f"chmod 600 {kit.key_file} (in the kit's folder); if others had access, ask for a new kit",
+            f"{', '.join(seen)}: other accounts of this machine can act as this site",
+            f"chmod 600 {' '.join(wide)} (in the kit's folder); if others had access, ask for a new kit",
         )
-    return KEY_PERMISSIONS.ok(f"{kit.key_file} has mode {mode:04o}")
+    return KEY_PERMISSIONS.ok(", ".join(seen))
 
 
 def _check_signature(kit: Kit) -> Finding:

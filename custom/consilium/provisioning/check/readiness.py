@@ -21,6 +21,7 @@ from consilium.provisioning.check.machine import (
     check_clock,
     check_shared_memory,
 )
+from consilium.provisioning.check.modes import check_modes
 from consilium.provisioning.check.network import check_network
 from consilium.provisioning.check.site_policy import check_byoc, check_resources, check_scope
 from consilium.provisioning.check.software import check_software
@@ -107,6 +108,7 @@ def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) ->
     yield check_byoc(kit)
     scope, site = check_scope(kit, job)
     yield scope
+    yield from check_modes(kit, site)
     yield from check_software(kit)
     yield from check_network(kit, offline=offline)
     yield from _check_machine(kit, site, job, progress)

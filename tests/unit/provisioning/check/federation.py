@@ -1,6 +1,7 @@
 """Real startup kits, made by FLARE's own provisioning, and servers that bear the server kit's certificate."""
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -22,6 +23,16 @@ from consilium.provisioning.policy import write_site_policy
 
 SERVER = "localhost"
 SITE = "north"
+
+
+@contextmanager
+def umask(value: int) -> Iterator[None]:
+    """Let this process have another umask; provisioning sets it, too."""
+    before = os.umask(value)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def provision(folder: Path, *, project: str) -> Path:
@@ -59,10 +70,11 @@ def provision(folder: Path, *, project: str) -> Path:
         ],
     }
     workspace = folder / "workspace"
-    # As `nvflare provision` does, within this process, which has everything imported.
-    context = Provisioner(str(workspace), prepare_builders(description)).provision(
-        prepare_project(description)
-    )
+    # As `nvflare provision` does, within this process, which has everything imported and keeps its umask.
+    with umask(0o022):
+        context = Provisioner(str(workspace), prepare_builders(description)).provision(
+            prepare_project(description)
+        )
     assert not context.get(CtxKey.BUILD_ERROR)
     return workspace / project / "prod_00"
 

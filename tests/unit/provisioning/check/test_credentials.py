@@ -106,6 +106,14 @@ def test_a_key_that_others_can_read_or_write_is_refused(root, refused, mode):
     refused(found(root)["kit.key_permissions"], f"has mode {mode:04o}", "chmod 600 startup/client.key")
 
 
+@pytest.mark.parametrize("name", ["server.key", "client_context.tenseal"])
+def test_another_secret_that_others_can_read_is_refused(root, refused, name):
+    (root / "startup" / name).write_text("secret")
+    (root / "startup" / name).chmod(0o644)
+    finding = found(root)["kit.key_permissions"]
+    refused(finding, f"startup/{name} has mode 0644", f"chmod 600 startup/{name} (in the kit's folder)")
+
+
 @pytest.mark.parametrize(("name", "org"), [("south", "north_hospital"), (SITE, "south_hospital")])
 def test_a_certificate_of_another_site_is_refused(root, authority, refused, name, org):
     issue(root, authority, begins=NOW, ends=NOW + 90 * DAY, name=name, org=org)
