@@ -20,14 +20,13 @@ class UpdateSpool:
     The files are named by number: a site's name is never part of a path.
 
     Args:
-        folder: Made when it is needed; what a crash has left in it is removed first.
+        folder: Made for the first update; what a crash has left in it is removed then.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, Path] = {}
         self._kept = 0
-        self.close()
 
     @property
     def sites(self) -> list[str]:
@@ -40,6 +39,8 @@ class UpdateSpool:
         Raises:
             OSError: If the disk is full or gone. Nothing of the update is kept then.
         """
+        if not self._kept:
+            self.close()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._kept += 1
         path = self._folder / f"{self._kept:06d}.safetensors"
