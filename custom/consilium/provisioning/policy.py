@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nvflare.apis.fl_constant import WorkspaceConstants
-from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
 from nvflare.fuel.utils.class_loader import get_class_name
@@ -22,10 +21,11 @@ from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.job_validator import JobValidator
 from consilium.guard.server_guard import ServerGuard
+from consilium.guard.site_guard import SiteGuard
 from consilium.learning.site_settings import SiteSettings
+from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 from consilium.settings import Settings
 
-CLASS_PREFIX = "consilium."
 APP_VALIDATOR = "app_validator"
 """Key of `resources.json` under which FLARE looks for it."""
 
@@ -53,9 +53,13 @@ class SiteFilter(Settings):
     args: dict[str, Any] = Field(default={}, description="Arguments of its constructor.")
 
 
-def allowed_classes() -> list[str]:
-    """Return FLARE's own allow-list and our package: an explicit list replaces FLARE's, so it holds both."""
-    return [*DEFAULT_CLASS_ALLOW_LIST, CLASS_PREFIX]
+def allowed_classes(kind: SiteKind) -> list[str]:
+    """Return the classes that FLARE builds for a job at a site: those that our recipes write, and no other.
+
+    FLARE asks the list about a job's components only. What a site's own `resources.json` and `privacy.json`
+    name is not looked up, so it need not be here.
+    """
+    return list(SERVER_CLASSES if kind == "server" else CLIENT_CLASSES)
 
 
 def job_validator(kind: SiteKind) -> dict[str, Any]:
@@ -63,11 +67,16 @@ def job_validator(kind: SiteKind) -> dict[str, Any]:
     return {"path": get_class_name(JobValidator), "args": {"side": kind}}
 
 
+def guard(kind: SiteKind) -> dict[str, Any]:
+    """Return the component that looks at what is asked of a site."""
+    return _component("guard", ServerGuard if kind == "server" else SiteGuard)
+
+
 def write_class_policy(local: Path) -> None:
-    """Write `resources.json` with the class allow-list into a `local/` folder."""
+    """Write `resources.json` with the class allow-list into the `local/` folder that a simulation shares."""
     write_json(
         local / WorkspaceConstants.RESOURCES_CONFIG,
-        {"format_version": 2, CLASS_ALLOW_LIST: allowed_classes()},
+        {"format_version": 2, CLASS_ALLOW_LIST: [*allowed_classes("server"), *allowed_classes("client")]},
     )
 
 
@@ -118,11 +127,12 @@ def site_resources(
         metrics: Where the server sends its jobs' metrics; None to send none. A hospital sends none.
 
     Raises:
-        KeyError: If the server's resources are not of the form that FLARE 2.9 writes.
+        KeyError: If the resources are not of the form that FLARE 2.9 writes.
     """
     resources = copy.deepcopy(dict(default))
-    resources[CLASS_ALLOW_LIST] = allowed_classes()
+    resources[CLASS_ALLOW_LIST] = allowed_classes(kind)
     resources[APP_VALIDATOR] = job_validator(kind)
+    resources["components"].append(guard(kind))
     if kind == "client":
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
         return resources
@@ -133,9 +143,8 @@ def site_resources(
     jobs["uri_root"] = f"{{${SERVER_STORAGE}}}/jobs-storage"
     resources[CHECKPOINTS] = CheckpointPlace().model_dump(mode="json")
     resources["components"] += [
-        {"id": name, "path": get_class_name(component), "args": {}}
+        _component(name, component)
         for name, component in (
-            ("guard", ServerGuard),
             ("job_continuation", JobContinuation),
             ("job_outcomes", JobOutcomes),
             ("site_return", SiteReturn),
@@ -144,6 +153,10 @@ def site_resources(
     if metrics is not None:
         resources["components"].append(metrics_reporter(metrics))
     return resources
+
+
+def _component(name: str, kind: type) -> dict[str, Any]:
+    return {"id": name, "path": get_class_name(kind), "args": {}}
 
 
 def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:

@@ -102,7 +102,8 @@ class JobRecipe(Recipe):  # type: ignore[misc]
         Raises:
             ConfigurationError: If a value can't be used or a key is unknown.
         """
-        return cls(cls.settings_type.parse(values, source=source))
+        # Every recipe takes its settings alone, and makes the job of them.
+        return cls(cls.settings_type.parse(values, source=source))  # type: ignore[call-arg]
 
     def files(self) -> JobFiles:
         """Return what the job's files hold."""

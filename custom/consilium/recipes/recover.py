@@ -73,6 +73,12 @@ def show(value: Any) -> str:
     return _shorten(json.dumps(value), _SHOWN_CHARACTERS)
 
 
+def one_line(text: str) -> str:
+    """Return a text as one line of ASCII, shortened: it may quote what a stranger wrote."""
+    words = " ".join(text.encode("unicode_escape").decode().replace("\\n", " ").split())
+    return _shorten(words, _REASON_CHARACTERS)
+
+
 def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
     """The recipe of a job's settings, and the files that it writes: its configurations are those given."""
     recipe_type = _find_type(files.server)
@@ -84,7 +90,7 @@ def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
     try:
         recipe = recipe_type.from_values(values, source=f"the settings of this {recipe_type.kind} job")
     except ConfigurationError as error:
-        raise ConfigurationError(_one_line(str(error))) from None
+        raise ConfigurationError(one_line(str(error))) from None
     written = recipe.files()
     _compare(files.server, written.server, _SERVER, recipe)
     _compare(files.client, written.client, _CLIENT, recipe)
@@ -124,7 +130,7 @@ def _compare(seen: Any, written: Any, file: str, recipe: JobRecipe) -> None:
         found = "is missing" if there is _MISSING else f"is {show(there)}"
         right = "nothing" if own is _MISSING else show(own)
         raise ConfigurationError(
-            f"{file}: {_one_line(place)} {found}; a {recipe.kind} job with these settings has {right} there"
+            f"{file}: {one_line(place)} {found}; a {recipe.kind} job with these settings has {right} there"
         )
 
 
@@ -141,11 +147,6 @@ def _differences(seen: Any, written: Any, place: str) -> Iterator[tuple[str, Any
     # As text: 1 is not 1.0 and not true, 0.0 is not -0.0.
     elif _MISSING in (seen, written) or json.dumps(seen) != json.dumps(written):
         yield place, seen, written
-
-
-def _one_line(text: str) -> str:
-    words = " ".join(text.encode("unicode_escape").decode().replace("\\n", " ").split())
-    return _shorten(words, _REASON_CHARACTERS)
 
 
 def _shorten(text: str, characters: int) -> str:
