@@ -17,7 +17,7 @@ from consilium.errors import ConfigurationError
 MAX_BYTES: Final = 1024 * 1024
 """Of a job's files together, before and after unpacking; the largest job of `jobs/` has 10 KB."""
 
-MAX_ENTRIES: Final = 16
+MAX_ENTRIES: Final = 64
 """Files and folders of an archive; a signed job has twelve."""
 
 _NAME: Final = re.compile(r"(?:[A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]+/?")
@@ -42,8 +42,8 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
         with ZipFile(io.BytesIO(archive) if isinstance(archive, bytes) else archive) as zipped:
             return dict(_read_entries(zipped))
     except (
-        BadZipFile, EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError,
-        struct.error, zlib.error,
+        BadZipFile, EOFError, LookupError, NotImplementedError, OSError, OverflowError, RuntimeError,
+        ValueError, struct.error, zlib.error,
     ) as error:  # fmt: skip
         raise ConfigurationError(f"its archive can't be read ({type(error).__name__})") from None
 

@@ -45,8 +45,8 @@ class SubmittedMeta(Settings):
             return value
         if SERVER_SITE_NAME not in sites or ALL_SITES in sites or len(set(sites)) < len(sites):
             raise ValueError(
-                f'{{"{APP}": ["{ALL_SITES}"]}}, or instead of it "{SERVER_SITE_NAME}" and the names of sites, '
-                "each once, is allowed"
+                f'allowed are {{"{APP}": ["{ALL_SITES}"]}}, or "{SERVER_SITE_NAME}" and the names of sites '
+                "instead, each once"
             )
         return value
 

@@ -8,16 +8,34 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 
 from consilium.data.labels import LabelConvention
 from consilium.federation.site.settings import read_site_settings
+from consilium.guard.job_validator import why_forbidden
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.policy import allowed_classes, write_class_policy, write_site_policy
+from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 
 
-def test_a_job_may_name_flare_s_default_classes_and_ours_and_nothing_else(tmp_path):
+@pytest.mark.parametrize(("kind", "classes"), [("server", SERVER_CLASSES), ("client", CLIENT_CLASSES)])
+def test_a_job_may_name_what_our_recipes_write_and_nothing_else(monkeypatch, kind, classes):
+    """As FLARE reads the list: an entry that ends in a dot would let a whole package through."""
+    listed = allowed_classes(kind)
+    assert sorted(listed) == sorted(classes)
+    assert not [entry for entry in listed if entry.endswith((".", "*"))]
+    monkeypatch.setattr(
+        "nvflare.fuel.utils.config_service.ConfigService.get_section", lambda name: {CLASS_ALLOW_LIST: listed}
+    )
+    assert all(why_forbidden(path) is None for path in listed)
+    others = {
+        *DEFAULT_CLASS_ALLOW_LIST, *SERVER_CLASSES, *CLIENT_CLASSES, "subprocess.Popen",
+        "consilium.federation.updates.spool.UpdateSpool", "consilium.guard.server_guard.ZipFile",
+        *(f"{path}x" for path in listed), *(path.rpartition(".")[0] for path in listed),
+    } - set(listed)  # fmt: skip
+    assert not [path for path in others if why_forbidden(path) is None]
+
+
+def test_a_simulation_s_server_and_sites_share_one_list(tmp_path):
     write_class_policy(tmp_path / "local")
     resources = json.loads((tmp_path / "local" / "resources.json").read_text())
-    assert resources[CLASS_ALLOW_LIST] == [*DEFAULT_CLASS_ALLOW_LIST, "consilium."]
-    # The dot: a package `consilium_evil` is not ours.
-    assert [entry for entry in allowed_classes() if entry.startswith("consilium")] == ["consilium."]
+    assert resources[CLASS_ALLOW_LIST] == [*allowed_classes("server"), *allowed_classes("client")]
 
 
 @pytest.mark.parametrize(
