@@ -177,8 +177,8 @@ REASONS = {
     "true for one": "learning.batch_size is true; a training job with these settings has 1 there",
     "sites that train something else": "learning.seed is 0; a training job with these settings has 7 there",
     **dict.fromkeys(
-        ("environment variable", "variable of the site", "secret of the site", "absolute path",
-         "absolute path after a blank", "the kit itself", "parent folder", "home folder", "address elsewhere"),
+        ("environment variable", "variable of the site", "secret of the site", "absolute path", "home folder",
+         "absolute path after a blank", "the kit itself", "parent folder", "address elsewhere"),
         "learning.network: String should match pattern",
     ),
     "folder of the kit": "has no network 'startup'; known: unet_small, segresnet",

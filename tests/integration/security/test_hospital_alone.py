@@ -23,9 +23,15 @@ ANYWAY = ("id of a folder", "id of its own")
 """What is wrong with these is only that a submitter chose the id; here every request has its own."""
 
 IDS = {
-    "id local": "local", "id startup": "startup", "id cache": "cache", "id of the kit": ".", "id that is a path": "../victim",
-    "id that is an absolute path": "/etc", "id of another form": "9F2E0C4E58A54D7B9A0E4D1F3C2B1A00", "no id": None,
-}  # fmt: skip
+    "id local": "local",
+    "id startup": "startup",
+    "id cache": "cache",
+    "id of the kit": ".",
+    "id that is a path": "../victim",
+    "id that is an absolute path": "/etc",
+    "id of another form": "9F2E0C4E58A54D7B9A0E4D1F3C2B1A00",
+    "no id": None,
+}
 """Ids that a server could name, of jobs that are in order otherwise."""
 
 
@@ -52,10 +58,10 @@ def answers(federation, tmp_path_factory):
         apps[name] = {**apps["ordinary"], "job_id": job_id, "meta": meta}
     apps["two ids"] = {**apps["ordinary"], "job_id": _job_id("two ids")}
     apps["another app"] = {**_app("another app", ordinary), "app_name": "../local"}
-    scope = export(folder / "scope")
-    _sign(federation.kits[LEAD], scope)
-    apps["unknown scope"] = _app("unknown scope", scope, scope="research")
-    apps["ordinary at the end"] = _app("ordinary at the end", scope)
+    for name, more in (("unknown scope", {"scope": "research"}), ("ordinary at the end", {})):
+        job = export(folder / name)
+        _sign(federation.kits[LEAD], job)
+        apps[name] = _app(name, job, **more)
     request = {"kit": str(federation.kits["alone"]), "site": "north", "org": "north_hospital", "apps": apps}
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("deploy_at_site.py"))],

@@ -3,14 +3,23 @@ from pathlib import Path
 
 import pytest
 from federation.flare import Engine
+from nvflare.apis.fl_constant import FilterKey
+from nvflare.apis.workspace import Workspace
 from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
+from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
 from consilium.data.labels import LabelConvention
 from consilium.federation.site.settings import read_site_settings
 from consilium.guard.job_validator import why_forbidden
 from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.policy import allowed_classes, write_class_policy, write_site_policy
+from consilium.provisioning.policy import (
+    SiteFilter,
+    allowed_classes,
+    write_class_policy,
+    write_json,
+    write_site_policy,
+)
 from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 
 
@@ -59,3 +68,17 @@ def test_a_site_reads_back_what_was_written_for_it(tmp_path, settings):
     write_site_policy(engine.local, settings)
     expected = {"cache_dir": tmp_path / settings.cache_dir}  # relative to the workspace
     assert read_site_settings(engine.context) == settings.model_copy(update=expected)
+
+
+def test_a_hospital_s_own_filter_need_not_be_on_the_list_of_classes(tmp_path):
+    path = "nvflare.app_common.filters.exclude_vars.ExcludeVars"
+    assert path not in allowed_classes("client")
+    local = tmp_path / "local"
+    write_json(local / "resources.json", {CLASS_ALLOW_LIST: allowed_classes("client")})
+    write_site_policy(
+        local, SiteSettings(dataset=Path("/data/brats")), task_result_filters=[SiteFilter(path=path)]
+    )
+    (tmp_path / "startup").mkdir()
+    manager = create_privacy_manager(Workspace(str(tmp_path), "north"), names_only=False)
+    (own,) = manager.default_scope.task_result_filters[FilterKey.OUT]
+    assert type(own).__name__ == "ExcludeVars"
