@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from consilium.errors import ConfigurationError
+
+MAX_SITES: Final = 10_000
+"""Sites of a federation."""
+
+MINUTES_PER_YEAR: Final = 365 * 24 * 60
+"""Longest time that a setting may ask anybody to wait."""
+
+Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+"""Of a job, a task or a network: fit for a file's name."""
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 

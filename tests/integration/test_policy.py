@@ -1,7 +1,8 @@
 """The site's last word: what a job may name, and where its data lies."""
 
 import pytest
-from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
+
+from consilium.provisioning.policy import allowed_classes
 
 from .studies import edit_json, export, read_json, simulate
 
@@ -13,7 +14,7 @@ def job(tmp_path):
     return export(tmp_path / "jobs")
 
 
-def test_a_job_that_names_a_class_outside_the_allow_list_is_refused(job, hospitals, tmp_path):
+def test_a_job_that_no_recipe_writes_is_refused_before_anything_starts(job, hospitals, tmp_path):
     footprint = tmp_path / "footprint"
     stranger = {
         "id": "stranger",
@@ -26,8 +27,8 @@ def test_a_job_that_names_a_class_outside_the_allow_list_is_refused(job, hospita
     assert study.code == 2
     assert not footprint.exists()
     assert "subprocess.Popen" in study.stderr
-    assert "allow_list" in study.stderr
-    assert not (tmp_path / "out/report").exists()
+    assert "every site would refuse it" in study.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_job_that_brings_code_is_refused_before_anything_starts(job, hospitals, tmp_path):
@@ -52,6 +53,6 @@ def test_the_server_is_not_told_where_any_data_lies(healthy):
 
 
 @pytest.mark.parametrize("site", ["server", "north", "south", "clinic"])
-def test_the_allow_list_is_flares_own_and_this_package(healthy, site):
+def test_the_allow_list_is_what_our_recipes_write(healthy, site):
     policy = read_json(healthy.out / "simulation" / site / "local/resources.json")
-    assert policy["class_allow_list"] == [*DEFAULT_CLASS_ALLOW_LIST, "consilium."]
+    assert policy["class_allow_list"] == [*allowed_classes("server"), *allowed_classes("client")]

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 
-from consilium.provisioning.policy import allowed_classes
+from consilium.provisioning.policy import allowed_classes, guard
 
 from .accounts import everything_in, open_to_others
 
@@ -95,7 +95,10 @@ def resources(kit: Path) -> dict:
 )
 def test_a_kit_prepared_for_containers_keeps_its_policy_and_its_signatures(prepared, runtime, launcher):
     kit = prepared[runtime]
-    assert resources(kit)["class_allow_list"] == allowed_classes()
+    assert resources(kit)["class_allow_list"] == allowed_classes(
+        "server" if "server" in runtime else "client"
+    )
+    assert guard("server" if "server" in runtime else "client") in resources(kit)["components"]
     assert any(f"{launcher}JobLauncher" in entry["path"] for entry in resources(kit)["components"])
     assert json.loads((kit / "local" / "authorization.json.default").read_text())["permissions"]
     assert kit.stat().st_mode & 0o077 == 0
@@ -141,7 +144,7 @@ def test_a_hospital_s_key_and_folder_never_leave_it(tmp_path):
     kit = hospital.folder / "kit" / PROJECT / "prod_00" / "north"
     assert "PRIVATE KEY" in (kit / "startup" / "client.key").read_text()
     assert open_to_others(everything_in(kit)) == {}
-    assert resources(kit)["class_allow_list"] == allowed_classes()
+    assert resources(kit)["class_allow_list"] == allowed_classes("client")
     assert "/data/brain_tumor/brats" in (kit / "local" / "privacy.json").read_text()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from consilium.guard.job_rules import check_app, check_job
 from consilium.provisioning.policy import allowed_classes
 from consilium.recipes.catalog import CATALOG, build_recipe, export_job
 
@@ -63,15 +64,23 @@ def test_no_job_names_a_path_a_variable_or_a_secret(path):
             assert not re.search(r"password|secret|token|dataset|cache_dir", text, re.IGNORECASE)
 
 
-def test_every_class_in_a_job_is_on_the_sites_allow_list():
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_every_class_in_a_job_is_on_the_allow_list_of_who_builds_it(side):
     named = {
         text
         for path in configurations()
+        if path.name == f"config_fed_{side}.json"
         for kind, text in values(json.loads(path.read_text()))
         if kind == "class"
     }
     assert any(name.startswith("consilium.") for name in named)
-    for name in named:
-        assert any(
-            name == entry or (entry.endswith(".") and name.startswith(entry)) for entry in allowed_classes()
-        ), f"{name} would be refused by every site"
+    assert named <= set(allowed_classes(side)), "it would be refused by every site"
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_job_is_taken_by_the_server_and_by_every_site(name):
+    contents = files(JOBS / name)
+    check_job(contents, lambda path: None)
+    app = {key.removeprefix("app/"): value for key, value in contents.items() if key.startswith("app/")}
+    for side in ("server", "client"):
+        check_app(app, lambda path: None, side)

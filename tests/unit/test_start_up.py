@@ -46,6 +46,7 @@ def modules_of(job, side):
     [
         "consilium.guard.job_validator",
         "consilium.guard.server_guard",
+        "consilium.guard.site_guard",
         "consilium.federation.server.continuation",
         "consilium.federation.server.job_outcomes",
         "consilium.federation.server.site_return",
@@ -80,6 +81,12 @@ def test_commands_that_only_ask_load_nothing_that_only_training_needs(module):
     assert not loaded(module)
 
 
-@pytest.mark.parametrize("module", ["consilium.recipes.catalog", "consilium.report.write"])
-def test_jobs_and_reports_are_written_without_torch_and_monai(module):
-    assert not loaded(module) & {"torch", "monai"}
+def test_jobs_are_written_and_checked_without_anything_that_only_running_them_needs():
+    """Every hospital's own process checks jobs by writing them again."""
+    modules = sorted(path.stem for path in (ROOT / "custom/consilium/recipes").glob("[a-z]*.py"))
+    assert {"catalog", "fedavg", "readiness", "recover", "statistics"} <= set(modules)
+    assert not loaded(*(f"consilium.recipes.{name}" for name in modules))
+
+
+def test_reports_are_written_without_torch_and_monai():
+    assert not loaded("consilium.report.write") & {"torch", "monai"}

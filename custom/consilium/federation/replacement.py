@@ -61,6 +61,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.private.fed.client.admin.FedAdminAgent": (
         "24b700d69a24624568327166939f17575071d2292ddc0a81ca9d5bc79d0d7d0f"
     ),
+    "nvflare.private.fed.client.training_cmds.DeployProcessor.process": (
+        "545f5cc3d6960a73a3536b7c485b5442cf0177ed49f0c8f5e8432f581a7e1a96"
+    ),
     "nvflare.private.fed.server.fed_server.FederatedServer": (
         "dcfc59bac7f5d5e1e72cf2137b467f58f246475173e3f041db79d4c293cb2158"
     ),
@@ -70,6 +73,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.private.fed.server.job_runner.JobRunner": (
         "6330dc4fb7b08fd8706bdf4a6d3178050398ffcbc52d39405729e05bcc6e9d15"
     ),
+    "nvflare.private.fed.utils.app_deployer.AppDeployer": (
+        "3f3b88a33a46023b0dd75a1206b78f8e0899ed397963dd649790c52f0549cff4"
+    ),
     "nvflare.utils.job_launcher_utils.get_credential_env": (
         "f730e2fb1a80edbe90393d4c1a2ab3968e0d2462e1454fb1a3236cb281aa3630"
     ),
@@ -77,11 +83,11 @@ SOURCES: Final[Mapping[str, str]] = {
 """Where FLARE defines it -> SHA-256 of its source in nvflare 2.9.0."""
 
 
-def replace(module: ModuleType, name: str, own: Source) -> None:
+def replace(module: ModuleType | type[Any], name: str, own: Source) -> None:
     """Replace a class or function of FLARE, where a module of FLARE uses it, by ours.
 
     Args:
-        module: The module that uses it.
+        module: The module, or the class, that uses it.
         name: Its name there.
         own: A class derived from it, or a function with the same arguments.
 

@@ -1,131 +1,134 @@
-"""What a job may consist of: configuration in JSON, with values in it and nothing that stands for others.
+"""What a job may consist of: exactly the files that one of our recipes writes, for settings that it allows.
 
-FLARE expands `{name}` and `{$NAME}` in a job's configuration with variables of the site that runs it, its
-environment among them, reads HOCON and YAML with includes and interpolations of their own, and lets a
-component that is allowed write to any path it is given. None of it is needed to describe a job, so none of it
-is let in.
+FLARE would build any class that a site lists, with any arguments, reads HOCON and YAML with includes, and
+puts variables of the site's machine where a text says `{$NAME}`. A list of what is dangerous is never
+complete. So a job is taken only if the recipe that it names, run here with the job's settings, writes the
+same files.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final, Literal
+
+from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE
+from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
+
+from consilium.errors import ConfigurationError
+from consilium.guard.job_meta import DeployedMeta, check_submitted_meta
+from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles
+from consilium.recipes.recover import recover_app, recover_recipe
+from consilium.recipes.strict_json import parse_json
 
 Side = Literal["server", "client"]
 
-MAX_BYTES: Final = 1024 * 1024
-"""Of a job's files together, before and after unpacking; the largest job of `jobs/` has 10 KB."""
-
-MAX_FILES: Final = 64
-
-_META: Final = "meta.json"
-_CONFIGS: Final = {"server": "config/config_fed_server.json", "client": "config/config_fed_client.json"}
-_SIGNATURES: Final = (".__nvfl_sig.json", ".__nvfl_submitter.crt")
+SIGNATURES: Final = (NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE)
 """Files that FLARE's console adds to every folder that it submits."""
 
-_CLASS_KEYS: Final = ("path", "class_path")
-_OWN: Final = "consilium."
-_OWN_COMPONENT: Final = re.compile(r"consilium\.federation(\.[a-z_]+)+\.[A-Z][A-Za-z]+")
-_LOCATION: Final = re.compile(r"[/~\\]|[A-Za-z]:[/\\]|[A-Za-z][A-Za-z0-9+.-]*://")
-_UP: Final = re.compile(r"(^|[/\\])\.\.($|[/\\])")
+_CUSTOM: Final = "custom"
+_CONFIG: Final = "config"
+_APP_FILES: Final = (SERVER_CONFIG, CLIENT_CONFIG)
+_JOB_FILES: Final = (META, *(f"{APP}/{name}" for name in _APP_FILES))
+_CONFIGS: Final[Mapping[Side, str]] = {"server": SERVER_CONFIG, "client": CLIENT_CONFIG}
+_DROPPED_DEFAULT: Final = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
 
-def job_fault(
-    names: Iterable[str], read: Callable[[str], bytes], forbidden_class: Callable[[str], str | None]
-) -> str | None:
-    """Say why a job is refused; None if it is in order.
+def check_job(files: Mapping[str, bytes], forbidden_class: Callable[[str], str | None]) -> None:
+    """Check a job that is submitted.
 
     Args:
-        names: The job's files, relative to its folder.
-        read: Returns a file's content.
+        files: Name, relative to the job's folder, to content; names of folders end in `/`.
         forbidden_class: Returns why the server forbids a class path; None if it doesn't.
+
+    Raises:
+        ConfigurationError: If it is not exactly what a recipe writes; says where it differs.
     """
-    for name in _configurations(names):
-        if name != _META and name.partition("/")[2] not in _CONFIGS.values():
-            return _unwanted(name)
-        fault = _file_fault(name, read(name), forbidden_class)
-        if fault is not None:
-            return fault
-    return None
+    _check_names(files, _JOB_FILES, (f"{APP}/", f"{APP}/{_CONFIG}/"))
+    meta, server, client = (_parse(name, files[name]) for name in _JOB_FILES)
+    meta = restore_default_resources(meta)
+    check_submitted_meta(meta)
+    recover_recipe(JobFiles(meta, server, client))
+    _check_classes(server, f"{APP}/{SERVER_CONFIG}", forbidden_class)
 
 
-def app_fault(
-    names: Iterable[str],
-    read: Callable[[str], bytes],
+def check_app(
+    files: Mapping[str, bytes],
     forbidden_class: Callable[[str], str | None],
     side: Side,
-) -> str | None:
-    """Say why an app, the part of a job that a site gets, is refused; None if it is in order.
+    meta: DeployedMeta | None = None,
+) -> None:
+    """Check an app, the part of a job that a site gets.
 
     Args:
-        names: The app's files, relative to its folder.
-        read: Returns a file's content.
+        files: Name, relative to the app's folder, to content; names of folders end in `/`.
         forbidden_class: Returns why the site forbids a class path; None if it doesn't.
-        side: What the site is. An app may hold the configuration of the other side as well, whose classes
-            are never built here.
+        side: What the site is. An app holds the configuration of the other side as well, whose classes are
+            never built here.
+        meta: The job's description; None where it is not at hand.
+
+    Raises:
+        ConfigurationError: If it is not exactly what a recipe writes; says where it differs.
     """
-    for name in _configurations(names):
-        if name not in _CONFIGS.values():
-            return _unwanted(name)
-        built = name == _CONFIGS[side]
-        fault = _file_fault(name, read(name), forbidden_class if built else lambda path: None)
-        if fault is not None:
-            return fault
-    return None
+    _check_names(files, _APP_FILES, (f"{_CONFIG}/",))
+    configs = [_parse(name, files[name]) for name in _APP_FILES]
+    if meta is None:
+        recover_app(*configs)
+    else:
+        recover_recipe(JobFiles(meta.model_dump(mode="json", exclude_unset=True), *configs))
+    _check_classes(configs[_APP_FILES.index(_CONFIGS[side])], _CONFIGS[side], forbidden_class)
 
 
-def _configurations(names: Iterable[str]) -> list[str]:
-    return sorted(name for name in names if name.rpartition("/")[2] not in _SIGNATURES)
+def restore_default_resources(meta: Any) -> Any:
+    """Give `@default` of a job's resource_spec its `@` back.
+
+    `nvflare job submit` of 2.9 reads `meta.json` through a HOCON parser that drops it. What every site is
+    asked for would then be asked of a site named `default`, so of none.
+    """
+    spec = meta.get("resource_spec") if isinstance(meta, dict) else None
+    if not isinstance(spec, dict) or _DROPPED_DEFAULT not in spec or PORTABLE_RESOURCE_DEFAULT_KEY in spec:
+        return meta
+    restored = {
+        PORTABLE_RESOURCE_DEFAULT_KEY if site == _DROPPED_DEFAULT else site: resources
+        for site, resources in spec.items()
+    }
+    return {**meta, "resource_spec": restored}
 
 
-def _unwanted(name: str) -> str:
-    if "custom" in name.split("/"):
-        return f"it brings code of its own ({name}), which nobody may; a job is configuration only"
-    return f"it holds a file {name}; allowed are {_META} and, in each app, {' and '.join(_CONFIGS.values())}"
+def _check_names(names: Collection[str], files: Collection[str], folders: Collection[str]) -> None:
+    if any(_CUSTOM in name.split("/") for name in names):
+        raise ConfigurationError(
+            f"it brings code of its own ({_CUSTOM}), which nobody may; a job is configuration only"
+        )
+    signatures = {f"{folder}{name}" for folder in ("", *folders) for name in SIGNATURES}
+    allowed = f"allowed are {' and '.join(files)}"
+    for name in sorted(names):
+        if name not in files and name not in folders and name not in signatures:
+            raise ConfigurationError(f"it holds {name[:80]!a}; {allowed}")
+    for name in files:
+        if name not in names:
+            raise ConfigurationError(f"it has no {name}; {allowed}")
 
 
-def _file_fault(name: str, content: bytes, forbidden_class: Callable[[str], str | None]) -> str | None:
+def _parse(name: str, content: bytes) -> Any:
     try:
-        fault = _content_fault(json.loads(content), forbidden_class)
-    except (ValueError, RecursionError) as error:
-        return f"{name} is not valid JSON ({type(error).__name__})"
-    return fault and f"{name}: {fault}"
+        return parse_json(content)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from None
 
 
-def _content_fault(content: Any, forbidden_class: Callable[[str], str | None]) -> str | None:
-    for place, key, text in _texts(content, ""):
-        fault = _text_fault(text)
-        if fault is None and key in _CLASS_KEYS:
-            fault = _class_fault(text) or forbidden_class(text)
+def _check_classes(config: Any, name: str, forbidden_class: Callable[[str], str | None]) -> None:
+    for path in class_paths(config):
+        fault = forbidden_class(path)
         if fault is not None:
-            return f"{place or 'a key'} is {text[:80]!r}: {fault}"
-    return None
+            raise ConfigurationError(f"{name}: {path!r}: {fault}")
 
 
-def _text_fault(text: str) -> str | None:
-    if "{" in text or "}" in text or "$" in text:
-        return "a job holds values, not variables; FLARE would put a value of the site's machine there"
-    if _LOCATION.match(text) or _UP.search(text):
-        return "a job names no place outside its own folder"
-    return None
-
-
-def _class_fault(path: str) -> str | None:
-    if path.startswith(_OWN) and not _OWN_COMPONENT.fullmatch(path):
-        return f"no component for a job; those of Consilium are classes in {_OWN}federation"
-    return None
-
-
-def _texts(content: Any, place: str, key: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield every text with its place and the key that it stands under; keys are texts, too."""
-    if isinstance(content, str):
-        yield place, key, content
-    elif isinstance(content, dict):
-        for name, value in content.items():
-            yield place, "", name
-            yield from _texts(value, f"{place}.{name}" if place else name, name)
-    elif isinstance(content, list):
-        for index, value in enumerate(content):
-            yield from _texts(value, f"{place}[{index}]")
+def class_paths(config: Any) -> Iterator[str]:
+    """Yield every class path in a configuration, however deep."""
+    if isinstance(config, dict):
+        if isinstance(config.get("path"), str):
+            yield config["path"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for value in config:
+            yield from class_paths(value)

@@ -11,15 +11,18 @@ from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAu
 from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import ConfigurationError
-from consilium.guard.job_rules import MAX_BYTES, MAX_FILES, Side, app_fault
+from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
+from consilium.guard.job_rules import Side, check_app
 from consilium.guard.refusals import audit_text
 
 
 class JobValidator(AppValidator):  # type: ignore[misc]
-    """Refuse an app that is more than configuration, or names a class that this site doesn't allow.
+    """Refuse an app that is more than one of our recipes writes, or names a class that this site forbids.
 
     FLARE calls it at the server and at every hospital when a job is deployed: `app_validator` in the site's
-    `resources.json`. The server gets the reason, the site's audit log an entry.
+    `resources.json`. The server gets the reason, the site's audit log an entry. What is unpacked then has
+    passed the same check before (`guard.deployment`); this is FLARE's own place for it, which depends on no
+    replaced class.
 
     Args:
         side: What the site is.
@@ -36,30 +39,43 @@ class JobValidator(AppValidator):  # type: ignore[misc]
     def validate(self, app_folder: str) -> tuple[str, dict[str, object]]:
         """Look at a deployed app; returns the reason to refuse it, empty if there is none."""
         app = Path(app_folder).resolve()
-        fault = _find_fault(app, self._side)
-        if fault is None:
-            return "", {}
-        reason = f"this site refuses the job: {fault}"
-        AuditService.add_event(
-            user="site policy", action="job refused", ref=app.parent.name, msg=audit_text(reason)
-        )
-        return reason, {}
+        try:
+            check_app(_read_folder(app), why_forbidden, self._side)
+        except ConfigurationError as error:
+            return refuse_job(str(error), app.parent.name), {}
+        return "", {}
 
 
-def _find_fault(app: Path, side: Side) -> str | None:
+def refuse_job(fault: str, job_id: object) -> str:
+    """Put a refused job on record; returns the reason for the server.
+
+    Args:
+        fault: What is wrong with it.
+        job_id: Its id, or what came in its place.
+    """
+    reason = f"this site refuses the job: {fault}"
+    AuditService.add_event(
+        user="site policy", action="job refused", ref=audit_text(str(job_id)), msg=audit_text(reason)
+    )
+    return reason
+
+
+def _read_folder(app: Path) -> dict[str, bytes]:
     paths = sorted(app.rglob("*"))
-    files = {path.relative_to(app).as_posix(): path for path in paths if path.is_file()}
-    size = sum(path.stat().st_size for path in files.values())
-    if any(path.is_symlink() for path in paths):
-        return "it holds a link"
-    if any(path.name == "custom" for path in paths):
-        return "it brings code of its own (custom), which nobody may; a job is configuration only"
-    if size > MAX_BYTES or len(files) > MAX_FILES:
-        return (
-            f"it has {size} bytes in {len(files)} files; at most {MAX_BYTES} bytes in {MAX_FILES} files "
-            "are allowed"
+    if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths):
+        raise ConfigurationError("it holds a link or another special file")
+    size = sum(path.stat().st_size for path in paths if path.is_file())
+    if size > MAX_BYTES or len(paths) > MAX_ENTRIES:
+        raise ConfigurationError(
+            f"it has {size} bytes in {len(paths)} files and folders; at most {MAX_BYTES} bytes in "
+            f"{MAX_ENTRIES} are allowed"
         )
-    return app_fault(files, lambda name: files[name].read_bytes(), why_forbidden, side)
+    return {
+        f"{path.relative_to(app).as_posix()}{'/' if path.is_dir() else ''}": (
+            b"" if path.is_dir() else path.read_bytes()
+        )
+        for path in paths
+    }
 
 
 def why_forbidden(class_path: str) -> str | None:

@@ -6,13 +6,14 @@ FLARE calls the messaging end of a process a cell, and names it by its fully qua
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.utils.admin_name_utils import is_valid_admin_client_name
+
+from consilium.federation.names import is_job_id
 
 _TRANSFER: Final = "ws_transfer_"
 """What FLARE puts before the job id where a job in Kubernetes fetches its files from its parent."""
@@ -44,17 +45,6 @@ class Party:
     kind: Kind
     root: str
     job: str | None = None
-
-
-def is_job_id(value: Any) -> bool:
-    """Return whether a value is a job id as FLARE's server makes them: a random UUID in its one usual form.
-
-    What is one is safe as the name of a folder.
-    """
-    try:
-        return isinstance(value, str) and str(uuid.UUID(value)) == value and uuid.UUID(value).version == 4
-    except ValueError:
-        return False
 
 
 def parse_party(name: Any) -> Party | None:

@@ -23,7 +23,8 @@ from nvflare.private.defs import (
 )
 from nvflare.private.fed.client.admin import FedAdminAgent, RequestProcessor
 
-from consilium.guard.parties import Kind, is_job_id, parse_party
+from consilium.federation.names import is_job_id
+from consilium.guard.parties import Kind, parse_party
 from consilium.guard.refusals import record_refused_command
 
 

@@ -6,18 +6,20 @@ import sys
 
 from nvflare.apis.fl_component import FLComponent
 from nvflare.private.fed.client.admin import FedAdminAgent
+from nvflare.private.fed.client.training_cmds import DeployProcessor
 
 from consilium.federation.replacement import replace
+from consilium.guard.deployment import process_deployment
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.loopback import guard_connections
 from consilium.guard.site_commands import GuardedAdminAgent
 
 
 class SiteGuard(FLComponent):  # type: ignore[misc]
-    """Accept messages, commands and connections by the guard's tables only.
+    """Accept messages, commands, connections and jobs by the guard's rules only.
 
-    The first component of a hospital's `resources.json`: FLARE builds it in the site's lasting process and in
-    that of each job, before either connects to anything.
+    The counterpart of `ServerGuard`, and one of the first components of a hospital's `resources.json`: FLARE
+    builds it in the site's lasting process and in that of each job, before either connects to anything.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the process doesn't start then.
@@ -27,6 +29,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         super().__init__()
         guard_connections()
         guard_messages()
+        replace(DeployProcessor, "process", process_deployment)
         # FLARE starts the lasting process as a script, so it is the main module that uses the agent. A job's
         # process has no such agent, and a guarded cell takes commands from no other agent than this one.
         main = sys.modules["__main__"]

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from consilium.errors import ConfigurationError
-from consilium.settings import Settings
+from consilium.settings import Name, Settings
 from consilium.tasks import get_task
 
 Voxels = Annotated[int, Field(ge=16, le=512, multiple_of=8)]
@@ -21,15 +21,15 @@ class LearningSettings(Settings):
     site works equally long, whatever its number of patients; with epochs every patient is seen equally often.
     """
 
-    task: str = "brain_tumor"
-    network: str = "unet_small"
+    task: Name = "brain_tumor"
+    network: Name = "unet_small"
     spacing_mm: float = Field(
         default=2.0, ge=0.5, le=8.0, description="Edge of the voxels that the network sees."
     )
     patch_voxels: tuple[Voxels, Voxels, Voxels] = (72, 88, 80)
     batch_size: int = Field(default=1, ge=1, le=64)
-    local_steps: int | None = Field(default=16, ge=1)
-    local_epochs: float | None = Field(default=None, gt=0)
+    local_steps: int | None = Field(default=16, ge=1, le=1_000_000)
+    local_epochs: float | None = Field(default=None, gt=0, le=10_000)
     learning_rate: float = Field(default=8e-3, gt=0, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     warmup: float = Field(

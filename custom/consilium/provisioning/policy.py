@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nvflare.apis.fl_constant import WorkspaceConstants
-from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
 from nvflare.fuel.utils.class_loader import get_class_name
@@ -26,9 +25,9 @@ from consilium.guard.private_files import PrivateFiles
 from consilium.guard.server_guard import ServerGuard
 from consilium.guard.site_guard import SiteGuard
 from consilium.learning.site_settings import SiteSettings
+from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 from consilium.settings import Settings
 
-CLASS_PREFIX = "consilium."
 APP_VALIDATOR = "app_validator"
 """Key of `resources.json` under which FLARE looks for it."""
 
@@ -56,9 +55,13 @@ class SiteFilter(Settings):
     args: dict[str, Any] = Field(default={}, description="Arguments of its constructor.")
 
 
-def allowed_classes() -> list[str]:
-    """Return FLARE's own allow-list and our package: an explicit list replaces FLARE's, so it holds both."""
-    return [*DEFAULT_CLASS_ALLOW_LIST, CLASS_PREFIX]
+def allowed_classes(kind: SiteKind) -> list[str]:
+    """Return the classes that FLARE builds for a job at a site: those that our recipes write, and no other.
+
+    FLARE asks the list about a job's components only. What a site's own `resources.json` and `privacy.json`
+    name is not looked up, so it need not be here.
+    """
+    return list(SERVER_CLASSES if kind == "server" else CLIENT_CLASSES)
 
 
 def job_validator(kind: SiteKind) -> dict[str, Any]:
@@ -66,11 +69,23 @@ def job_validator(kind: SiteKind) -> dict[str, Any]:
     return {"path": get_class_name(JobValidator), "args": {"side": kind}}
 
 
+def guard(kind: SiteKind, *, log_streams: bool = False) -> dict[str, Any]:
+    """Return the component by which a site's processes protect themselves.
+
+    Args:
+        kind: Of the site.
+        log_streams: Whether the server accepts log files of hospitals.
+    """
+    if kind == "server":
+        return _component("guard", ServerGuard, log_streams=log_streams)
+    return _component("guard", SiteGuard)
+
+
 def write_class_policy(local: Path) -> None:
-    """Write `resources.json` with the class allow-list into a `local/` folder."""
+    """Write `resources.json` with the class allow-list into the `local/` folder that a simulation shares."""
     write_json(
         local / WorkspaceConstants.RESOURCES_CONFIG,
-        {"format_version": 2, CLASS_ALLOW_LIST: allowed_classes()},
+        {"format_version": 2, CLASS_ALLOW_LIST: [*allowed_classes("server"), *allowed_classes("client")]},
     )
 
 
@@ -124,15 +139,13 @@ def site_resources(
         KeyError: If the resources are not of the form that FLARE 2.9 writes.
     """
     resources = copy.deepcopy(dict(default))
-    resources[CLASS_ALLOW_LIST] = allowed_classes()
+    resources[CLASS_ALLOW_LIST] = allowed_classes(kind)
     resources[APP_VALIDATOR] = job_validator(kind)
-    # The first, so that what the others write is private.
-    private_files = {"id": "private_files", "path": get_class_name(PrivateFiles), "args": {}}
-    resources["components"] = [private_files, *resources["components"]]
+    # The first: what the others write is private, and those that start jobs hand on the guard's secret.
+    first = [_component("private_files", PrivateFiles), guard(kind, log_streams=stream_logs)]
+    resources["components"] = [*first, *resources["components"]]
     if kind == "client":
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
-        # The first one: those that start jobs hand them what it gives them.
-        resources["components"].insert(0, {"id": "guard", "path": get_class_name(SiteGuard), "args": {}})
         return resources
     # FLARE's own folder is shared by all servers of the machine and lost at a reboot.
     snapshots = resources["snapshot_persistor"]["args"]["storage"]["args"]
@@ -141,18 +154,20 @@ def site_resources(
     jobs["uri_root"] = f"{{${SERVER_STORAGE}}}/jobs-storage"
     resources[CHECKPOINTS] = CheckpointPlace().model_dump(mode="json")
     resources["components"] += [
-        {"id": name, "path": get_class_name(component), "args": {}}
+        _component(name, component)
         for name, component in (
             ("job_continuation", JobContinuation),
             ("job_outcomes", JobOutcomes),
             ("site_return", SiteReturn),
         )
     ]
-    guard = {"id": "guard", "path": get_class_name(ServerGuard), "args": {"log_streams": stream_logs}}
-    resources["components"].insert(0, guard)
     if metrics is not None:
         resources["components"].append(metrics_reporter(metrics))
     return resources
+
+
+def _component(name: str, kind: type, **arguments: Any) -> dict[str, Any]:
+    return {"id": name, "path": get_class_name(kind), "args": arguments}
 
 
 def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:

@@ -1,11 +1,16 @@
-"""What every recipe of the catalog has."""
+"""What every recipe has: settings, the job that they ask for, and where in its files each setting stands."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
+from nvflare.apis.impl.controller import Controller
 from nvflare.job_config.api import FedJob
 from nvflare.recipe.spec import Recipe
 from pydantic import Field
@@ -13,7 +18,23 @@ from typing_extensions import Self
 
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
-from consilium.settings import Settings
+from consilium.settings import MAX_SITES, Name, Settings
+
+JobKind = Literal["training", "readiness", "statistics"]
+
+Place: TypeAlias = tuple[str | int, ...]
+"""Of a value in a job's files: `meta`, `server` or `client`, then the keys and indices that lead to it."""
+
+APP: Final = "app"
+"""Name of the one app of a job, which server and sites get alike."""
+
+SERVER_CONFIG: Final = "config/config_fed_server.json"
+CLIENT_CONFIG: Final = "config/config_fed_client.json"
+META: Final = "meta.json"
+
+TASK_REQUEST_PLACE: Final[Place] = ("server", "server", "task_request_interval")
+LEARNING_PLACE: Final[Place] = ("client", "executors", 0, "executor", "args", "learning")
+"""What every site trains; the server's copy of it has to be the same."""
 
 _PIECE_BYTES = 120 * 1024
 """Of a model or an update that travel: what a server holds for each of the sites that it serves at once. With
@@ -27,11 +48,28 @@ sent while the site's line was cut: such an answer is dropped, not repeated."""
 class JobSettings(Settings):
     """What every job decides."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="The job's name, and its folder's.")
-    min_sites: int = Field(default=2, ge=1, description="Fewest sites that the job can do with.")
+    name: Name = Field(description="The job's name, and its folder's.")
+    min_sites: int = Field(
+        default=2, ge=1, le=MAX_SITES, description="Fewest sites that the job can do with."
+    )
     task_request_seconds: float = Field(
         default=1.0, ge=0.1, le=60, description="How often a waiting site asks for a task: 3.4 KB each."
     )
+
+
+@dataclass(frozen=True)
+class JobFiles:
+    """The JSON content of a job's three files.
+
+    Attributes:
+        meta: `meta.json`.
+        server: The configuration of the server's side.
+        client: The configuration of every site's side.
+    """
+
+    meta: Any
+    server: Any
+    client: Any
 
 
 class JobRecipe(Recipe):  # type: ignore[misc]
@@ -45,18 +83,38 @@ class JobRecipe(Recipe):  # type: ignore[misc]
         job: The parts that the settings ask for.
     """
 
+    kind: ClassVar[JobKind]
+    settings_type: ClassVar[type[JobSettings]]
+    controller: ClassVar[type[Controller]]
+    """The job's only workflow, by which a job's files are known to be this recipe's."""
+
+    places: ClassVar[Mapping[str, Place]]
+    """Setting to where it stands in the files that the recipe writes."""
+
     def __init__(self, settings: JobSettings, job: FedJob) -> None:
         self.settings = settings
         super().__init__(job)
 
     @classmethod
-    @abstractmethod
     def from_values(cls, values: Mapping[str, Any], *, source: str) -> Self:
         """Build a recipe from plain values.
 
         Raises:
             ConfigurationError: If a value can't be used or a key is unknown.
         """
+        # Every recipe takes its settings alone, and makes the job of them.
+        return cls(cls.settings_type.parse(values, source=source))  # type: ignore[call-arg]
+
+    def files(self) -> JobFiles:
+        """Return what the job's files hold."""
+        with tempfile.TemporaryDirectory() as folder:
+            self._job.export_job(folder)
+            job = Path(folder) / self.settings.name
+            meta, server, client = (
+                json.loads((job / name).read_bytes())
+                for name in (META, f"{APP}/{SERVER_CONFIG}", f"{APP}/{CLIENT_CONFIG}")
+            )
+        return JobFiles(meta, server, client)
 
     @property
     @abstractmethod

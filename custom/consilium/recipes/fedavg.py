@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Final
 
-from nvflare.apis.job_def import is_valid_job_id
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 from nvflare.app_common.widgets.streaming import ANALYTIC_EVENT_TYPE
 from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from consilium.federation.names import JobId
 from consilium.federation.rounds.admission import AdmissionSettings
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
@@ -29,7 +29,16 @@ from consilium.federation.tasks import (
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.settings import LearningSettings
-from consilium.recipes.base import JobRecipe, JobSettings, new_job
+from consilium.recipes.base import (
+    LEARNING_PLACE,
+    TASK_REQUEST_PLACE,
+    JobRecipe,
+    JobSettings,
+    Place,
+    new_job,
+)
+
+_TRAINING: Final[Place] = ("server", "workflows", 0, "args")
 
 
 class FedAvgSettings(JobSettings):
@@ -51,20 +60,14 @@ class FedAvgSettings(JobSettings):
     gpus_per_site: int = Field(
         default=0,
         ge=0,
+        le=64,
         description="GPUs that a site must have free for the job; without them it is left out.",
     )
-    resume: str | None = Field(
+    resume: JobId | None = Field(
         default=None,
         description="Id of an interrupted job to go on from, after its last durable round; default: anew.",
     )
     learning: LearningSettings = LearningSettings()
-
-    @field_validator("resume")
-    @classmethod
-    def _is_job_id(cls, value: str | None) -> str | None:
-        if value is not None and not is_valid_job_id(value):
-            raise ValueError("no job id of FLARE's; `list_jobs` in the console shows them")
-        return value
 
 
 class FedAvgRecipe(JobRecipe):
@@ -78,6 +81,26 @@ class FedAvgRecipe(JobRecipe):
     Args:
         settings: What the job decides.
     """
+
+    kind = "training"
+    settings_type = FedAvgSettings
+    controller = FederatedTraining
+    places = MappingProxyType(
+        {
+            "name": ("meta", "name"),
+            "min_sites": (*_TRAINING, "min_sites"),
+            "task_request_seconds": TASK_REQUEST_PLACE,
+            "rounds": (*_TRAINING, "rounds"),
+            "quorum": (*_TRAINING, "quorum"),
+            "admission": (*_TRAINING, "admission"),
+            "aggregation": (*_TRAINING, "aggregation"),
+            "screening": (*_TRAINING, "screening"),
+            "rollback_margin": (*_TRAINING, "rollback_margin"),
+            "gpus_per_site": ("meta", "resource_spec", PORTABLE_RESOURCE_DEFAULT_KEY, "num_of_gpus"),
+            "resume": ("meta", RESUME_META),
+            "learning": LEARNING_PLACE,
+        }
+    )
 
     settings: FedAvgSettings
 
@@ -106,11 +129,6 @@ class FedAvgRecipe(JobRecipe):
             ConvertToFedEvent(events_to_convert=[ANALYTIC_EVENT_TYPE, SITE_STATE_EVENT]), id="events"
         )
         super().__init__(settings, job)
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any], *, source: str) -> FedAvgRecipe:
-        """Build a recipe from plain values; see `JobRecipe.from_values`."""
-        return cls(FedAvgSettings.parse(values, source=source))
 
     @property
     def summary(self) -> str:

@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from consilium.errors import ConfigurationError
-from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import JobSettings
 from consilium.recipes.fingerprint import Fingerprint
@@ -24,6 +23,8 @@ CPU_SPACING_MM: Final = 2.0
 
 CPU_PATCH_VOXELS: Final = 72 * 88 * 80
 """Voxels of the CPU preset's patch."""
+
+_GIB = 2**30
 
 _GPU_SHARE = 0.85
 """Of a GPU's memory that the estimate may fill."""
@@ -114,7 +115,7 @@ def _fit_cpu(case: Sequence[float], spacing: float, fingerprint: Fingerprint) ->
 def _fit_gpu(
     case: Sequence[float], fingerprint: Fingerprint, gpu_gib: float, learning: LearningSettings
 ) -> tuple[Choice, Choice]:
-    budget = _GPU_SHARE * gpu_gib * GIB
+    budget = _GPU_SHARE * gpu_gib * _GIB
     smallest = (_PATCH_LIMITS[0],) * 3
     patch, batch = _whole(case), 2
     while patch != smallest and _bytes(learning, patch, batch) > budget:
@@ -128,7 +129,7 @@ def _fit_gpu(
         and _bytes(learning, patch, batch + 1) <= budget
     ):
         batch += 1
-    needed = _bytes(learning, patch, batch) / GIB
+    needed = _bytes(learning, patch, batch) / _GIB
     return (
         Choice(
             "learning.patch_voxels",
@@ -162,6 +163,8 @@ def _bytes(learning: LearningSettings, patch: Sequence[int], batch: int) -> floa
 @lru_cache
 def _line(task: str, network: str) -> tuple[float, float]:
     """Bytes of a step without any voxel, and of each voxel."""
+    from consilium.learning.estimate import gpu_bytes  # it loads torch: only for who wants a proposal
+
     sizes = [
         LearningSettings(task=task, network=network, patch_voxels=(edge, edge, edge), batch_size=1)
         for edge in (32, 64)

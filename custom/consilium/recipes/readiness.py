@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
 
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from pydantic import Field
@@ -12,13 +11,22 @@ from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import CHECK, SITE_STATE_EVENT
 from consilium.learning.settings import LearningSettings
-from consilium.recipes.base import JobRecipe, JobSettings, new_job
+from consilium.recipes.base import (
+    LEARNING_PLACE,
+    TASK_REQUEST_PLACE,
+    JobRecipe,
+    JobSettings,
+    new_job,
+)
+from consilium.settings import MINUTES_PER_YEAR
 
 
 class ReadinessSettings(JobSettings):
     """Everything that a readiness check decides."""
 
-    timeout_minutes: float = Field(default=240.0, gt=0, description="How long sites may take.")
+    timeout_minutes: float = Field(
+        default=240.0, gt=0, le=MINUTES_PER_YEAR, description="How long sites may take."
+    )
     learning: LearningSettings = LearningSettings()
 
 
@@ -34,6 +42,19 @@ class ReadinessRecipe(JobRecipe):
         settings: What the job decides; `learning` is that of the training to come.
     """
 
+    kind = "readiness"
+    settings_type = ReadinessSettings
+    controller = ReadinessCheck
+    places = MappingProxyType(
+        {
+            "name": ("meta", "name"),
+            "min_sites": ("meta", "min_clients"),
+            "task_request_seconds": TASK_REQUEST_PLACE,
+            "timeout_minutes": ("server", "workflows", 0, "args", "timeout_minutes"),
+            "learning": LEARNING_PLACE,
+        }
+    )
+
     settings: ReadinessSettings
 
     def __init__(self, settings: ReadinessSettings) -> None:
@@ -43,11 +64,6 @@ class ReadinessRecipe(JobRecipe):
         job.to_clients(SiteExecutor(learning=settings.learning.model_dump(mode="json")), tasks=[CHECK])
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any], *, source: str) -> ReadinessRecipe:
-        """Build a recipe from plain values; see `JobRecipe.from_values`."""
-        return cls(ReadinessSettings.parse(values, source=source))
 
     @property
     def summary(self) -> str:

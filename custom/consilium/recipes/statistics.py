@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Final
 
 from nvflare.app_common.app_constant import StatisticsConstants
 from nvflare.app_common.executors.statistics.statistics_executor import StatisticsExecutor
@@ -22,16 +22,22 @@ from consilium.federation.inquiry.statistics import (
     histogram_config,
 )
 from consilium.federation.tasks import SITE_STATE_EVENT
-from consilium.recipes.base import JobRecipe, JobSettings, new_job
+from consilium.recipes.base import JobRecipe, JobSettings, Place, new_job
+from consilium.settings import MINUTES_PER_YEAR, Name
 from consilium.tasks import get_task
+
+_RECORDED: Final[Place] = ("server", "components", 2, "args")
 
 
 class StatisticsSettings(JobSettings):
     """Everything that a statistics job decides; fewer answers than `min_sites` end it."""
 
-    task: str = "brain_tumor"
+    task: Name = "brain_tumor"
     min_count: int = Field(
-        default=3, ge=1, description="Fewest patients that a number may be about; sites may demand more."
+        default=3,
+        ge=1,
+        le=1_000_000,
+        description="Fewest patients that a number may be about; sites may demand more.",
     )
     max_bins_percent: float | None = Field(
         default=None,
@@ -42,6 +48,7 @@ class StatisticsSettings(JobSettings):
     wait_minutes: float = Field(
         default=120.0,
         ge=0,
+        le=MINUTES_PER_YEAR,
         description="How long to wait for the others once `min_sites` have answered a question.",
     )
 
@@ -67,6 +74,21 @@ class StatisticsRecipe(JobRecipe):
     Args:
         settings: What the job decides.
     """
+
+    kind = "statistics"
+    settings_type = StatisticsSettings
+    controller = StatisticsController
+    places = MappingProxyType(
+        {
+            "name": ("meta", "name"),
+            "task": (*_RECORDED, "task"),
+            **{
+                setting: (*_RECORDED, "settings", setting)
+                for setting in StatisticsSettings.model_fields
+                if setting not in ("name", "task")
+            },
+        }
+    )
 
     settings: StatisticsSettings
 
@@ -111,11 +133,6 @@ class StatisticsRecipe(JobRecipe):
         )
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any], *, source: str) -> StatisticsRecipe:
-        """Build a recipe from plain values; see `JobRecipe.from_values`."""
-        return cls(StatisticsSettings.parse(values, source=source))
 
     @property
     def summary(self) -> str:

@@ -5,19 +5,34 @@ import io
 import json
 import subprocess
 import sys
+import uuid
 import zipfile
 from pathlib import Path
 
 import pytest
+from nvflare.lighter.utils import load_private_key_file, sign_folders
 
 from ..studies import export, read_json
 from . import hostile
-from .federation import LEAD, read
+from .federation import LEAD, MEMBER, NORTH_ADMIN, read
 
 pytestmark = pytest.mark.integration
 
-FIT_FOR_A_SITE = {name for name in hostile.CHANGES if name not in ("builtins.eval",)}
-"""`builtins.eval` stands in the server's configuration, which no hospital builds."""
+SIGNERS = {"signed by an observer": MEMBER, "signed by a hospital's admin": NORTH_ADMIN}
+ANYWAY = ("id of a folder", "id of its own")
+"""What is wrong with these is only that a submitter chose the id; here every request has its own."""
+
+IDS = {
+    "id local": "local",
+    "id startup": "startup",
+    "id cache": "cache",
+    "id of the kit": ".",
+    "id that is a path": "../victim",
+    "id that is an absolute path": "/etc",
+    "id of another form": "9F2E0C4E58A54D7B9A0E4D1F3C2B1A00",
+    "no id": None,
+}
+"""Ids that a server could name, of jobs that are in order otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +40,28 @@ def answers(federation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("alone")
     ordinary = export(folder / "ordinary")
     jobs = {"ordinary": ordinary, **hostile.make(ordinary, folder)}
-    apps = {
-        name: {"job_id": _job_id(name), "meta": _meta(job), "archive": _archive(job / "app")}
-        for name, job in jobs.items()
-    }
-    apps["unknown scope"] = {**apps["ordinary"], "meta": {**_meta(ordinary), "scope": "research"}}
+    for job in jobs.values():
+        _sign(federation.kits[LEAD], job)
+    apps = {name: _app(name, job) for name, job in jobs.items() if name not in ANYWAY}
+    for name, who in SIGNERS.items():
+        job = export(folder / name)
+        _sign(federation.kits[who], job)
+        apps[name] = _app(name, job)
+    site_job = export(folder / "by the site")
+    _sign(federation.kits["south"], site_job, "client")
+    apps["signed by another hospital"] = _app("signed by another hospital", site_job)
+    apps["unsigned"] = _app("unsigned", export(folder / "unsigned"))
+    apps["replayed"] = {**apps["ordinary"], "job_id": _job_id("replayed")}
+    apps["replayed"]["meta"] = {**apps["ordinary"]["meta"], "job_id": _job_id("replayed")}
+    for name, job_id in IDS.items():
+        meta = {**apps["ordinary"]["meta"], "job_id": job_id}
+        apps[name] = {**apps["ordinary"], "job_id": job_id, "meta": meta}
+    apps["two ids"] = {**apps["ordinary"], "job_id": _job_id("two ids")}
+    apps["another app"] = {**_app("another app", ordinary), "app_name": "../local"}
+    for name, more in (("unknown scope", {"scope": "research"}), ("ordinary at the end", {})):
+        job = export(folder / name)
+        _sign(federation.kits[LEAD], job)
+        apps[name] = _app(name, job, **more)
     request = {"kit": str(federation.kits["alone"]), "site": "north", "org": "north_hospital", "apps": apps}
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("deploy_at_site.py"))],
@@ -39,13 +71,20 @@ def answers(federation, tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def _sign(kit: Path, job: Path, name: str = "client") -> None:
+    """Sign a job as FLARE's console does."""
+    key = load_private_key_file(str(kit / f"startup/{name}.key"))
+    sign_folders(str(job), key, str(kit / f"startup/{name}.crt"))
+
+
 def _job_id(name: str) -> str:
-    return name.replace(" ", "-")
+    return str(uuid.UUID(bytes=uuid.uuid5(uuid.NAMESPACE_DNS, name).bytes, version=4))
 
 
-def _meta(job: Path) -> dict[str, str]:
+def _app(name: str, job: Path, **more: str) -> dict[str, object]:
     who = {"submitter_name": LEAD, "submitter_org": "consortium", "submitter_role": "lead"}
-    return {**read_json(job / "meta.json"), **who}
+    meta = {**read_json(job / "meta.json"), "job_id": _job_id(name), **who, **more}
+    return {"job_id": _job_id(name), "meta": meta, "archive": _archive(job / "app")}
 
 
 def _archive(app: Path) -> str:
@@ -58,16 +97,34 @@ def _archive(app: Path) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def test_an_ordinary_job_is_taken(answers):
-    assert not answers["ordinary"]
+REFUSED = {
+    **{name: REASON for name, REASON in hostile.REASONS.items() if name not in ANYWAY},
+    **dict.fromkeys(SIGNERS, "has no right to submit here"),
+    "signed by another hospital": "has no right to submit here",
+    "unsigned": "it is not signed",
+    "replayed": "and this job is no copy of that",
+    **dict.fromkeys(IDS, "is none that FLARE gives a job"),
+    "two ids": "and calls itself",
+    "another app": "its app is '../local'",
+}
 
 
-@pytest.mark.parametrize("name", sorted(FIT_FOR_A_SITE))
-def test_a_hostile_job_is_refused_and_on_record(federation, answers, name):
-    assert answers[name].startswith("this site refuses the job: ")
+@pytest.mark.parametrize("name", ["ordinary", "ordinary at the end"])
+def test_an_ordinary_job_is_taken(answers, name):
+    assert answers[name]["reply"] == "deployed app to north"
+    assert f"{_job_id(name)}/app_north/config/config_fed_client.json" in answers[name]["changed"]
+
+
+@pytest.mark.parametrize("name", sorted(REFUSED))
+def test_a_hostile_job_is_refused_and_on_record_and_changes_nothing(federation, answers, name):
+    answer = answers[name]
+    assert answer["reply"].startswith("this site refuses the job: ")
+    assert REFUSED[name].replace("'app/", "'") in answer["reply"].replace("'app/", "'")
+    assert answer["changed"] == []
     entries = read(federation.kits["alone"] / "audit.log").splitlines()
-    assert any(f"[R:{_job_id(name)}]" in entry and "[A:job refused]" in entry for entry in entries)
+    job_id = IDS.get(name, _job_id(name))
+    assert any(f"[R:{job_id}]" in entry and "[A:job refused]" in entry for entry in entries)
 
 
 def test_an_unknown_scope_is_refused(answers):
-    assert answers["unknown scope"] == "privacy scope 'research' is not allowed"
+    assert "privacy scope 'research' is not allowed" in answers["unknown scope"]["reply"]

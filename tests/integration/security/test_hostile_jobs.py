@@ -4,12 +4,12 @@ import pytest
 
 from .conftest import MEMBER, NORTH_ADMIN, PROJECT_ADMIN, SHELL_COMMANDS, SUBMITTERS
 from .federation import LEAD, SERVER_NAME, SITES, SOUTH_ADMIN
-from .hostile import CHANGES, REASONS
+from .hostile import REASONS
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", REASONS)
 def test_a_hostile_job_is_refused_with_its_reason_and_on_record(federation, attacks, name):
     answer = attacks.submissions[LEAD, name]
     assert answer.startswith("InvalidJobDefinition")

@@ -7,7 +7,7 @@ from consilium.provisioning.policy import allowed_classes
 @pytest.fixture
 def allow_list(monkeypatch):
     """A process of a site whose class_allow_list is the provisioned one."""
-    policy = {"class_allow_list": allowed_classes()}
+    policy = {"class_allow_list": [*allowed_classes("server"), *allowed_classes("client")]}
     monkeypatch.setattr("nvflare.fuel.utils.config_service.ConfigService.get_section", lambda name: policy)
 
 

@@ -1,118 +1,240 @@
+"""What a job may consist of: exactly what a recipe writes."""
+
 import json
 
 import pytest
 from federation.job_files import JOBS, files_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from recipes.any_settings import any_recipe, largest_recipes
 
-from consilium.guard.job_rules import app_fault, job_fault
+from consilium.errors import ConfigurationError
+from consilium.guard.job_meta import check_deployed_meta
+from consilium.guard.job_rules import SIGNATURES, check_app, check_job
+from consilium.recipes.base import JobFiles
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.recover import recover_recipe
 
-CLIENT, SERVER = "config/config_fed_client.json", "config/config_fed_server.json"
+from .mutations import importable_classes, mutated
+
+JOB_ID = "9f2e0c4e-58a5-4d7b-9a0e-4d1f3c2b1a00"
+META, SERVER, CLIENT = "meta.json", "app/config/config_fed_server.json", "app/config/config_fed_client.json"
+QUICK = settings(
+    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 def nothing_forbidden(class_path):
     return None
 
 
-def fault_of(content, name=CLIENT):
-    return app_fault([name], lambda _: json.dumps(content).encode(), nothing_forbidden, "client")
+def texts(recipe):
+    """The job's files, as bytes."""
+    files = recipe.files()
+    contents = {META: files.meta, SERVER: files.server, CLIENT: files.client}
+    return {name: json.dumps(content).encode() for name, content in contents.items()}
+
+
+def fault(files, forbidden=nothing_forbidden):
+    """Why a job is refused; None if it is not."""
+    try:
+        check_job(files, forbidden)
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
+def app_of(files):
+    return {name.removeprefix("app/"): content for name, content in files.items() if name != META}
+
+
+def app_fault(files, side="client", meta=None, forbidden=nothing_forbidden):
+    try:
+        check_app(files, forbidden, side, meta)
+    except ConfigurationError as error:
+        return str(error)
+    return None
+
+
+def deployed(meta, **more):
+    who = {"submitter_name": "s@c.example", "submitter_org": "c", "submitter_role": "lead", "job_id": JOB_ID}
+    return check_deployed_meta({**meta, **who, **more})
+
+
+def args_of(client):
+    return client["executors"][0]["executor"]["args"]
+
+
+TRAINING = texts(build_recipe("brain_tumor_fedavg"))
+
+
+def changed(name, edit):
+    content = json.loads(TRAINING[name])
+    edit(content)
+    return {**TRAINING, name: json.dumps(content).encode()}
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-def test_every_job_of_the_catalog_is_in_order(job):
-    files = files_of(job)
-    assert job_fault(files, lambda name: files[name].read_bytes(), nothing_forbidden) is None
-    files = files_of(job / "app")
-    assert app_fault(files, lambda name: files[name].read_bytes(), nothing_forbidden, "server") is None
+@pytest.mark.parametrize("signed", [False, True])
+def test_every_job_of_the_catalog_is_in_order(job, signed):
+    files = {name: path.read_bytes() for name, path in files_of(job).items()}
+    files |= {"app/": b"", "app/config/": b""}
+    if signed:
+        files |= {f"{folder}{name}": b"" for folder in ("", "app/", "app/config/") for name in SIGNATURES}
+    assert fault(files) is None
+    app = {
+        name.removeprefix("app/"): content for name, content in files.items() if name.startswith("app/config")
+    }
+    meta = deployed(json.loads(files[META]))
+    for side in ("server", "client"):
+        assert app_fault(app, side) is None
+        assert app_fault(app, side, meta) is None
+
+
+@QUICK
+@given(any_recipe)
+def test_every_job_of_any_settings_is_in_order(recipe):
+    assert fault(texts(recipe)) is None
+
+
+@pytest.mark.parametrize("recipe", largest_recipes(), ids=lambda recipe: recipe.kind)
+@pytest.mark.parametrize("name", [META, SERVER, CLIENT])
+def test_a_job_with_any_single_change_is_refused_or_another_job_of_the_recipe(recipe, name):
+    files = texts(recipe)
+
+    @QUICK
+    @given(mutated(json.loads(files[name])))
+    def attempt(content):
+        attacked = {**files, name: json.dumps(content).encode()}
+        if fault(attacked) is not None:
+            return
+        # What was let in is what a recipe writes: there is nothing else in it.
+        parts = JobFiles(*(json.loads(attacked[one]) for one in (META, SERVER, CLIENT)))
+        written = recover_recipe(parts).files()
+        assert json.dumps(parts.server, sort_keys=True) == json.dumps(written.server, sort_keys=True)
+        assert json.dumps(parts.client, sort_keys=True) == json.dumps(written.client, sort_keys=True)
+        assert set(parts.meta) - set(written.meta) <= {"scope", "study"}
+
+    attempt()
+
+
+@pytest.mark.parametrize("name", [SERVER, CLIENT])
+@QUICK
+@given(data=st.data())
+def test_no_class_can_take_the_place_of_a_job_s_or_stand_beside_it(name, data):
+    """Any class of ours or FLARE's, under any path by which a module has it."""
+    path = data.draw(st.sampled_from(importable_classes()))
+    beside = data.draw(st.booleans())
+
+    def edit(config):
+        if beside:
+            config["components"].append({"id": "stranger", "path": path, "args": {}})
+        else:
+            config["components"][0]["path"] = path
+
+    own = json.loads(TRAINING[name])["components"][0]["path"]
+    assert (fault(changed(name, edit)) is None) == (path == own and not beside)
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("name", "edit", "said"),
     [
-        "{$HOME}",
-        "{WORKSPACE}",
-        "{@executor:n=1}",
-        "x{SITE_NAME}",
-        "${secret:TOKEN}",
-        "${secret:file:/run/key}",
-        "${oc.env:HOME}",
-        "$HOME",
+        (CLIENT, lambda c: c["components"].append({"id": "x", "path": "os.system"}), "os.system"),
+        (CLIENT, lambda c: c["components"].append({"id": "s", "args": {"folder": "victim"}, "path":
+            "consilium.federation.updates.spool.UpdateSpool"}), "UpdateSpool"),
+        (CLIENT, lambda c: c["components"].append({"id": "s", "args": {"file": "x", "mode": "w"}, "path":
+            "consilium.guard.server_guard.ZipFile"}), "ZipFile"),
+        (CLIENT, lambda c: c["executors"][0]["executor"].update(path="a.b.C"), "executor.path"),
+        (CLIENT, lambda c: c["executors"].append(c["executors"][0]), r"executors[1]"),
+        (CLIENT, lambda c: c["executors"][0].update(tasks=["*"]), "tasks[0]"),
+        (CLIENT, lambda c: c["task_result_filters"].append({"tasks": ["train"]}), "filters[0]"),
+        (CLIENT, lambda c: c.update(default_task_fetch_interval=0.1), "default_task_fetch_interval"),
+        (CLIENT, lambda c: c.update({"@x": {}}), "@x"),
+        (CLIENT, lambda c: args_of(c)["learning"].update(seed=1), "learning.seed is 0"),
+        (CLIENT, lambda c: args_of(c)["learning"].update(deep=1), "learning.deep"),
+        (CLIENT, lambda c: args_of(c)["learning"].update(network="{$HOME}"), "learning.network"),
+        (CLIENT, lambda c: args_of(c)["learning"].update(network=" /etc/passwd"), "learning.network"),
+        (CLIENT, lambda c: args_of(c).update(output="."), "args.output"),
+        (SERVER, lambda c: c["workflows"][0].update(path="a.b.C"), "allowed: consilium.federation.rounds."),
+        (SERVER, lambda c: c.update(workflows=[]), "workflows[0].path is missing"),
+        (SERVER, lambda c: c["workflows"][0]["args"].update(rounds=10**9), "less than or equal to 10000"),
+        (SERVER, lambda c: c["workflows"][0]["args"].update(persistor_id="x"), "persistor_id"),
+        (SERVER, lambda c: c["server"].update(heart_beat_timeout=1), "heart_beat_timeout"),
+        (META, lambda c: c.update(job_id="local"), "only the server gives a job its id"),
+        (META, lambda c: c.update(job_id=JOB_ID), "only the server gives a job its id"),
+        (META, lambda c: c.update(byoc=True), "byoc: no such setting"),
+        (META, lambda c: c.update(launcher_spec={"default": {"docker": {"image": "x"}}}), "launcher_spec"),
+        (META, lambda c: c.update(min_clients=1), "min_clients is 1"),
+        (META, lambda c: c.update(min_clients=True), "min_clients"),
+        (META, lambda c: c.update(name="../x"), "name"),
+        (META, lambda c: c.update(resume="local"), "no job id"),
+        (META, lambda c: c.update(scope="../x"), "scope"),
+        (META, lambda c: c["deploy_map"].update(other=["@ALL"]), "deploy_map"),
+        (META, lambda c: c.update(deploy_map={"app": ["server", {"sites": ["north"]}]}), "deploy_map"),
+        (META, lambda c: c.update(deploy_map={"app": ["north"]}), "deploy_map"),
+        (META, lambda c: c.update(resource_spec={"@default": {"docker": {"image": "x"}}}), "resource_spec"),
+        (META, lambda c: c.update(resource_spec={"north": {"num_of_gpus": 1}}), "resource_spec.north"),
     ],
-)
-def test_a_variable_where_a_value_belongs_is_refused(text):
-    for content in ({"learning": {"network": text}}, {"learning": [1, [text]]}, {text: 1}):
-        assert "not variables" in fault_of(content)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["/data/brats", "../other", "models/../../x", "..", "~/x", "~root/x", "\\\\host\\share", "C:\\data",
-     "c:/data", "a\\..\\b", "file:///etc/passwd", "https://collector.example.org/x"],
 )  # fmt: skip
-def test_a_place_outside_the_job_is_refused(text):
-    assert "no place outside" in fault_of({"components": [{"args": {"output_path": text}}]})
+def test_a_job_that_is_more_or_other_is_refused_with_the_place(name, edit, said):
+    assert said in fault(changed(name, edit))
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["statistics/statistics.json", "brain_tumor", "fed.analytix", "1.5 mm", "a..b", "ratio 1:2", "et al."],
-)
-def test_ordinary_values_pass(text):
-    assert fault_of({"args": {"value": text, "more": [1, None, True, 0.5]}}) is None
+@pytest.mark.parametrize("edit", [
+    lambda meta: meta.update(scope="research"), lambda meta: meta.update(study="brain_tumor"),
+    lambda meta: meta.update(resume=JOB_ID),
+    lambda meta: meta.update(deploy_map={"app": ["server", "north", "south"]}),
+])  # fmt: skip
+def test_what_a_submitter_decides_in_meta_json_is_taken(edit):
+    assert fault(changed(META, edit)) is None
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "consilium.simulation.process.stop_process_tree",
-        "consilium.data.files.write_atomically",
-        "consilium.federation.site.settings.read_site_settings",
-        "consilium.cli.main.main",
-        "consilium.federation.Executor.x.y",
-    ],
-)
-def test_only_components_of_this_package_can_be_named(path):
-    for key in ("path", "class_path"):
-        assert "no component for a job" in fault_of({"args": {"deep": [{key: path, "config_type": "dict"}]}})
-
-
-def forbid_shell(class_path):
-    return "forbidden here" if class_path.startswith("subprocess") else None
-
-
-def test_the_sites_own_list_decides_about_every_class_however_deep():
-    inner = {"path": "subprocess.Popen", "args": {"args": ["id"]}, "config_type": "dict"}
-    outer = {"path": "consilium.federation.site.executor.SiteExecutor", "args": {"learning": {"x": [inner]}}}
-    fault = app_fault([CLIENT], lambda _: json.dumps(outer).encode(), forbid_shell, "client")
-    assert "args.learning.x[0].path is 'subprocess.Popen'" in fault
-    assert "forbidden here" in fault
+def test_what_nvflare_job_submit_makes_of_default_resources_is_taken():
+    files = texts(build_recipe("brain_tumor_fedavg_gpu"))
+    meta = json.loads(files[META])
+    meta["resource_spec"] = {"default": meta["resource_spec"]["@default"]}
+    assert fault({**files, META: json.dumps(meta).encode()}) is None
 
 
 @pytest.mark.parametrize(
     "name",
-    ["config/config_fed_client.conf", "config/config_fed_client.yml", "config/log_config.json",
-     "resources.json", "config/x/config_fed_client.json",
-     "../config/config_fed_client.json", "sitecustomize.py"],
+    ["app/config/config_fed_client.conf", "app/config/config_fed_client.yml", "app/config/log_config.json",
+     "app/resources.json", "app/config/x/config_fed_client.json", "meta.conf", "other/config/", "app/local/",
+     "../config/config_fed_client.json", "sitecustomize.py", "app/.__nvfl_sig.json.bak"],
 )  # fmt: skip
-def test_any_other_file_is_refused(name):
-    assert name in app_fault([name], lambda _: b"{}", nothing_forbidden, "client")
+def test_any_other_file_or_folder_is_refused(name):
+    assert f"it holds {name!r}; allowed are meta.json" in fault({**TRAINING, name: b"{}"})
 
 
-def test_a_hospital_may_forbid_what_only_the_server_builds():
-    content = json.dumps({"path": "nvflare.app_common.workflows.fedavg.FedAvg"}).encode()
+@pytest.mark.parametrize("name", [META, SERVER, CLIENT])
+def test_a_file_that_is_missing_is_named(name):
+    assert f"it has no {name}" in fault({key: value for key, value in TRAINING.items() if key != name})
 
+
+@pytest.mark.parametrize("name", ["app/custom/x.py", "app/config/custom/x.py", "custom/x.py", "app/custom/"])
+def test_code_is_refused_wherever_it_lies_in_a_job(name):
+    assert "brings code" in fault({**TRAINING, name: b""})
+
+
+def test_a_site_s_own_list_decides_about_the_classes_that_it_builds():
     def forbid(class_path):
-        return "forbidden here"
+        return "forbidden here" if class_path.endswith("WeightsPersistor") else None
 
-    assert app_fault([SERVER], lambda _: content, forbid, "client") is None
-    assert "forbidden here" in app_fault([SERVER], lambda _: content, forbid, "server")
-
-
-def test_code_is_refused_wherever_it_lies_in_a_job():
-    for name in ("app/custom/x.py", "app/config/custom/x.py", "custom/x.py"):
-        assert "brings code" in job_fault([name], lambda _: b"", nothing_forbidden)
+    assert "forbidden here" in fault(TRAINING, forbid)
+    assert "forbidden here" in app_fault(app_of(TRAINING), "server", forbidden=forbid)
+    assert app_fault(app_of(TRAINING), "client", forbidden=forbid) is None
 
 
-def test_json_that_cannot_be_read_is_refused():
-    for content in (b"{", b"[" * 100_000, b"\xff\xfe"):
-        assert "not valid JSON" in app_fault(
-            [CLIENT], lambda _, content=content: content, nothing_forbidden, "client"
-        )
+def test_a_server_that_describes_another_job_than_it_sends_is_refused():
+    meta = json.loads(TRAINING[META])
+    assert "min_clients is 3" in app_fault(app_of(TRAINING), meta=deployed({**meta, "min_clients": 3}))
+    spec = {"@default": {"num_of_gpus": 65}}
+    assert "gpus_per_site" in app_fault(app_of(TRAINING), meta=deployed({**meta, "resource_spec": spec}))
+    clone = deployed(meta, cloned_from=JOB_ID, resume=JOB_ID, status="SUBMITTED", submit_time=1.0)
+    assert app_fault(app_of(TRAINING), meta=clone) is None
+
+
+@QUICK
+@given(st.binary(max_size=200), st.sampled_from([META, SERVER, CLIENT]))
+def test_whatever_bytes_come_instead_of_a_file_are_refused_with_a_reason(content, name):
+    assert name in fault({**TRAINING, name: content})

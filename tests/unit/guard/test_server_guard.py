@@ -1,3 +1,4 @@
+import json
 import zipfile
 
 import pytest
@@ -5,11 +6,12 @@ from federation.job_files import JOBS, files_of
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
 from nvflare.private.fed.app.deployer import server_deployer
-from nvflare.private.fed.server import admin, job_cmds
+from nvflare.private.fed.server import admin, job_cmds, job_runner
 
 from consilium.errors import ConfigurationError
+from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.certain_server import CertainServer
-from consilium.guard.job_rules import MAX_BYTES, MAX_FILES
+from consilium.guard.deployment import CheckedDeployer
 from consilium.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
 
 pytestmark = pytest.mark.usefixtures("allow_list")
@@ -42,9 +44,10 @@ def test_a_submitted_job_in_order_is_accepted(tmp_path, audited):
     [
         ({"app/custom/x.py": b"import os"}, "brings code"),
         ({"app/huge": b"0" * (MAX_BYTES + 1)}, f"at most {MAX_BYTES} bytes in"),
-        ({f"app/{index}": b"" for index in range(MAX_FILES + 1)}, "files are allowed"),
-        ({"../../etc/cron.d/x": b""}, "holds a file"),
-        ({"app/x\n[E:1][U:admin][A:forged]": b""}, "holds a file"),
+        ({f"app/{index}": b"" for index in range(MAX_ENTRIES + 1)}, f"in {MAX_ENTRIES} are allowed"),
+        ({"app/config/more.json": b"{}"}, "it holds 'app/config/more.json'"),
+        ({"../../etc/cron.d/x": b""}, "has a name other than"),
+        ({"app/x\n[E:1][U:admin][A:forged]": b""}, "has a name other than"),
     ],
 )
 def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, audited, extra, said):
@@ -57,6 +60,21 @@ def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, 
     assert said in audited[0]["msg"]
     assert "\n" not in audited[0]["msg"]
     assert not upload.exists()
+
+
+@pytest.mark.parametrize("name", ["other", "", ".", "..", "brain_tumor_check/app", "/"])
+def test_a_job_of_another_folder_is_refused(tmp_path, audited, name):
+    valid, reason, _ = SubmittedJobValidator().validate(name, str(archive(tmp_path, job_entries())))
+    assert not valid
+    assert "not one folder of the job's name" in reason
+
+
+def test_an_id_that_the_submitter_chose_is_refused(tmp_path, audited):
+    entries, meta = job_entries(), f"{JOBS[0].name}/meta.json"
+    entries[meta] = json.dumps({**json.loads(entries[meta]), "job_id": "local"}).encode()
+    valid, reason, _ = SubmittedJobValidator().validate(JOBS[0].name, str(archive(tmp_path, entries)))
+    assert not valid
+    assert "only the server gives a job its id" in reason
 
 
 def test_an_archive_that_is_none_or_too_large_is_refused_unopened(tmp_path, audited):
@@ -95,7 +113,9 @@ def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
     monkeypatch.setattr(job_cmds, "JobMetaValidator", job_cmds.JobMetaValidator)
     monkeypatch.setattr(admin, "AuthzFilter", admin.AuthzFilter)
     monkeypatch.setattr(server_deployer, "FederatedServer", server_deployer.FederatedServer)
+    monkeypatch.setattr(job_runner, "AppDeployer", job_runner.AppDeployer)
     ServerGuard()
+    assert job_runner.AppDeployer is CheckedDeployer
     assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
     assert server_deployer.FederatedServer is CertainServer
     ServerGuard()  # in a process that builds its components twice

@@ -39,7 +39,7 @@ from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import scope_properties
 from consilium.guard.private_files import PrivateFiles
 from consilium.provisioning.builder import SitePolicyBuilder, _log_config
-from consilium.provisioning.policy import allowed_classes
+from consilium.provisioning.policy import allowed_classes, guard
 
 from .check.federation import free_port, umask
 
@@ -83,9 +83,11 @@ def resource_manager(kit: Path) -> dict:
 
 
 @pytest.mark.parametrize("name", [SERVER, "north", "clinic"])
-def test_a_site_lets_a_job_name_flare_s_default_classes_and_ours(kits, name):
+def test_a_site_lets_a_job_name_what_our_recipes_write_for_its_side(kits, name):
     resources = read(kits / name / "local" / "resources.json.default")
-    assert resources["class_allow_list"] == allowed_classes()
+    kind = "server" if name == SERVER else "client"
+    assert resources["class_allow_list"] == allowed_classes(kind)
+    assert guard(kind) in resources["components"]
     assert resources["class_list_enforcement_mode"] == "enforce"
 
 

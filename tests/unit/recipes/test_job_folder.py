@@ -46,16 +46,18 @@ def test_a_job_tells_its_kind(tmp_path, name, kind):
 
 @pytest.mark.parametrize("name", ["brain_tumor_check", "brain_tumor_stats"])
 def test_a_job_that_only_asks_is_not_read_as_one_that_trains(tmp_path, name):
-    assert "not one that trains" in refusal(export_job(build_recipe(name), tmp_path))
+    assert "job, not one that trains" in refusal(export_job(build_recipe(name), tmp_path))
 
 
 def test_the_kind_of_a_foreign_job_or_of_two_in_one_can_t_be_told(job):
     workflow = {"path": "consilium.federation.inquiry.readiness.ReadinessCheck"}
     change(job / SERVER, lambda config: config["workflows"].append(workflow))
-    with pytest.raises(ConfigurationError, match=r"2 of FederatedTraining, ReadinessCheck, .*, not one;"):
+    with pytest.raises(ConfigurationError, match=r"workflows\[1\] is .*ReadinessCheck.* has nothing there"):
         job_kind(job)
     change(job / SERVER, lambda config: config.update(workflows=[]))
-    with pytest.raises(ConfigurationError, match="consilium jobs list"):
+    with pytest.raises(
+        ConfigurationError, match=r"workflows\[0\].path is missing; allowed: .*FederatedTraining"
+    ):
         job_kind(job)
     with pytest.raises(ConfigurationError, match="is not a FLARE job"):
         job_kind(job.parent)
@@ -78,12 +80,12 @@ def test_a_job_that_brings_code_is_refused(job, place):
 
 def test_a_foreign_job_is_refused(job):
     change(job / SERVER, lambda config: config["workflows"][0].update(path="nvflare.app_common.FedAvg"))
-    assert "not one that trains with FederatedTraining and SiteExecutor" in refusal(job)
+    assert 'workflows[0].path is "nvflare.app_common.FedAvg"' in refusal(job)
 
 
 def test_a_job_with_a_foreign_executor_is_refused(job):
     change(job / CLIENT, lambda config: config["executors"][0]["executor"].update(path="evil.Executor"))
-    assert "not one that trains with" in refusal(job)
+    assert 'executor.path is "evil.Executor"' in refusal(job)
 
 
 @pytest.mark.parametrize("name", [SERVER, CLIENT])
@@ -94,9 +96,16 @@ def test_broken_json_names_the_file(job, name):
     assert "not valid JSON" in message
 
 
+def test_a_job_that_a_site_would_refuse_is_refused_with_the_place_and_what_to_type(job):
+    change(job / SERVER, lambda config: config["components"].append({"id": "x", "path": "subprocess.Popen"}))
+    message = refusal(job)
+    assert "every site would refuse it: app/config/config_fed_server.json: components[5]" in message
+    assert "consilium jobs export NAME --set KEY=VALUE" in message
+
+
 def test_a_missing_configuration_is_named(job):
     (job / CLIENT).unlink()
-    assert "has 0 files */config/config_fed_client.json" in refusal(job)
+    assert "config_fed_client.json can't be read (No such file or directory)" in refusal(job)
 
 
 def test_an_unknown_setting_in_a_job_names_the_nearest(job):

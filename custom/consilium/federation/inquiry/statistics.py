@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nvflare.apis.event_type import EventType
@@ -29,9 +29,11 @@ from consilium.federation.site.state import SiteState
 from consilium.federation.versions import component_versions
 from consilium.learning.features import Feature, task_features
 from consilium.learning.small_counts import suppress
-from consilium.learning.statistics import SiteStatistics, gather_statistics
 from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
+
+if TYPE_CHECKING:
+    from consilium.learning.statistics import SiteStatistics
 
 DATASET = "cases"
 """Name under which FLARE files the features: a site has one data set."""
@@ -148,6 +150,9 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         )
 
     def _gather(self, fl_ctx: FLContext) -> SiteStatistics:
+        # What reads images is loaded where they are: the process that checks a job has no use for it.
+        from consilium.learning.statistics import gather_statistics
+
         abort = fl_ctx.get_run_abort_signal()
         site = read_site_settings(fl_ctx)
         minimum = max(site.min_count, self.min_count)

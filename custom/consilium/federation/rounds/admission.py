@@ -9,7 +9,7 @@ from nvflare.apis.workspace import Workspace
 from pydantic import Field, ValidationError
 
 from consilium.report.readiness import ReadinessRecord, explain
-from consilium.settings import Settings
+from consilium.settings import MAX_SITES, Settings
 
 _FOLDER = "consilium"
 
@@ -17,8 +17,10 @@ _FOLDER = "consilium"
 class AdmissionSettings(Settings):
     """Requirements of the readiness check before a training job starts."""
 
-    min_ready: int = Field(default=2, ge=1, description="Connected sites that must be able to train.")
-    max_age_hours: float = Field(default=24.0, gt=0, description="Age of the check at most.")
+    min_ready: int = Field(
+        default=2, ge=1, le=MAX_SITES, description="Connected sites that must be able to train."
+    )
+    max_age_hours: float = Field(default=24.0, gt=0, le=365 * 24, description="Age of the check at most.")
 
 
 def readiness_path(workspace: Workspace, task: str) -> Path:

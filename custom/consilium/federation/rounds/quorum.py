@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 
 from pydantic import Field
 
-from consilium.settings import Settings
+from consilium.federation.names import SiteName
+from consilium.settings import MAX_SITES, MINUTES_PER_YEAR, Settings
 
 
 class QuorumSettings(Settings):
@@ -20,16 +21,25 @@ class QuorumSettings(Settings):
     min_case_share: float = Field(
         default=0.0, ge=0, le=1, description="Fewest training cases, as a share of all sites' together."
     )
-    mandatory_sites: tuple[str, ...] = Field(default=(), description="Sites without which no round counts.")
+    mandatory_sites: tuple[SiteName, ...] = Field(
+        default=(), max_length=MAX_SITES, description="Sites without which no round counts."
+    )
     deadline_minutes: float | None = Field(
-        default=None, gt=0, description="Longest time of a round; default: as long as it takes."
+        default=None,
+        gt=0,
+        le=MINUTES_PER_YEAR,
+        description="Longest time of a round; default: as long as it takes.",
     )
     grace_minutes: float | None = Field(
-        default=None, ge=0, description="Wait for the others once the quorum is complete; default: all."
+        default=None,
+        ge=0,
+        le=MINUTES_PER_YEAR,
+        description="Wait for the others once the quorum is complete; default: all.",
     )
     silence_minutes: float = Field(
         default=5.0,
         ge=1,
+        le=MINUTES_PER_YEAR,
         description="A site without a sign of life for so long is lost; a busy one gives one every 10 s.",
     )
     attempts: int = Field(default=3, ge=1, le=100, description="Times that a round is tried.")

@@ -21,7 +21,6 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.data.case import CaseProblem
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
-from consilium.federation.site.assessment import assess, hardware
 from consilium.federation.site.exhaustion import can_start_threads
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.run_memory import find_memory, memory_of_run
@@ -42,7 +41,6 @@ from consilium.federation.tasks import (
 )
 from consilium.federation.transport.set_up import set_up_both_ends
 from consilium.federation.versions import component_versions, incompatibility
-from consilium.learning.quarantine import examine_cases
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
@@ -160,6 +158,10 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         return _refuse(ReturnCode.EXECUTION_EXCEPTION, reason)
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        # What reads images is loaded where they are: the process that checks a job has no use for it.
+        from consilium.federation.site.assessment import assess, hardware
+        from consilium.learning.quarantine import examine_cases
+
         request = _read_request(shareable)
         site = read_site_settings(fl_ctx)
         try:

@@ -17,7 +17,6 @@ from nvflare.app_common.app_constant import AppConstants
 from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.tasks import TRAIN
-from consilium.learning.quarantine import QUARANTINE_FILE
 from consilium.learning.site_settings import SiteSettings
 from consilium.report.site_status import Refusal, SiteStatus, read_site_status
 
@@ -95,6 +94,8 @@ class SiteJournal:
         self._status.train_cases, self._status.validation_cases = len(data.train), len(data.validation)
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
+        from consilium.learning.quarantine import QUARANTINE_FILE  # it reads images: see SiteExecutor
+
         self._status.left_out_file = str(site.cache_dir / QUARANTINE_FILE)
         self._publish("own_cases_used", len(data.train) + len(data.validation))
         self._publish("own_cases_left_out", len(data.problems))

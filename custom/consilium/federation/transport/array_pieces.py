@@ -235,7 +235,7 @@ def fetch_arrays(
 def _make_room(folder: Path | None, length: int) -> Arrival:
     if folder is not None and length:
         try:
-            return DiskArrival(length, folder)
+            return DiskArrival.allocate(length, folder)
         except OSError as error:
             _log.warning(f"an update is kept in memory, as there is no room on the disk: {error.strerror}")
     return MemoryArrival(length)

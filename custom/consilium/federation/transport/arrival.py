@@ -51,21 +51,32 @@ class DiskArrival:
     """Keeps what arrives in a file without a name, which goes when nobody uses it any more.
 
     Args:
-        length: Bytes to come, at least 1; the room for all of them is taken at once.
-        folder: Made when it is needed, readable by the owner only.
-
-    Raises:
-        OSError: If there is no such room.
+        file: With room for all that is to come.
+        length: Bytes to come, at least 1.
     """
 
-    def __init__(self, length: int, folder: Path) -> None:
-        private_folder(folder)
+    def __init__(self, file: BinaryIO | Any, length: int) -> None:
+        self._file = file
         self._length = length
-        self._file: BinaryIO | Any = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as self
+
+    @classmethod
+    def allocate(cls, length: int, folder: Path) -> DiskArrival:
+        """Return one whose room on the disk is taken at once.
+
+        Args:
+            length: Bytes to come, at least 1.
+            folder: Made when it is needed, readable by the owner only.
+
+        Raises:
+            OSError: If there is no such room.
+        """
+        private_folder(folder)
+        file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as what is returned
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self._file.fileno(), 0, length)
+            os.posix_fallocate(file.fileno(), 0, length)
         else:
-            self._file.truncate(length)
+            file.truncate(length)
+        return cls(file, length)
 
     def write(self, start: int, piece: bytes) -> None:
         """Write a piece.

@@ -33,6 +33,7 @@ class AggregationSettings(Settings):
     clip_ratio: float | None = Field(
         default=None,
         gt=0,
+        le=1000,
         description="Of `clipped_mean`: longest update, in medians of the round's norms; default 1.",
     )
 

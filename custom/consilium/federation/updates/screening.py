@@ -29,6 +29,7 @@ class ScreeningSettings(Settings):
     max_norm_ratio: float | None = Field(
         default=6.0,
         ge=2,
+        le=1e6,
         description="How many times as long as the others' an update may always be; null: no limit.",
     )
     max_case_change: float = Field(
@@ -40,6 +41,7 @@ class ScreeningSettings(Settings):
     max_refusals: int | None = Field(
         default=3,
         ge=1,
+        le=10_000,
         description="Refused answers in a row after which a site is not asked to train; null: no limit.",
     )
 

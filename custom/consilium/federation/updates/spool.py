@@ -21,15 +21,14 @@ class UpdateSpool:
     The files are named by number: a site's name is never part of a path.
 
     Args:
-        folder: Made when it is needed, readable by the owner only; what a crash has left in it is removed
-            first.
+        folder: Made for the first update, readable by the owner only; what a crash has left in it is
+            removed then.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._files: dict[str, Path] = {}
         self._kept = 0
-        self.close()
 
     @property
     def sites(self) -> list[str]:
@@ -42,6 +41,8 @@ class UpdateSpool:
         Raises:
             OSError: If the disk is full or gone. Nothing of the update is kept then.
         """
+        if not self._kept:
+            self.close()
         private_folder(self._folder)
         self._kept += 1
         path = self._folder / f"{self._kept:06d}.safetensors"

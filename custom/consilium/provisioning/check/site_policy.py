@@ -23,7 +23,7 @@ from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.policy import APP_VALIDATOR, allowed_classes, job_validator
+from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
 
 CLASSES = Subject("policy.classes", "Classes that a job may name")
 BYOC = Subject("policy.byoc", "No job brings its own code")
@@ -51,8 +51,8 @@ def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
         yield LOGS.skipped("local/resources.json can't be read")
         return
     assert name is not None
-    yield _check_classes(resources, name, job if kit.kind == "client" else None)
-    yield _check_validator(resources, name, job_validator(kit.kind))
+    yield _check_classes(resources, name, kit.kind, job if kit.kind == "client" else None)
+    yield _check_guards(resources, name, kit.kind)
     if kit.kind == "server":
         yield LOGS.skipped("this is the server's kit: there is nowhere else to stream to")
     elif resources.get(ALLOW_LOG_STREAMING_VAR, True) is not False:
@@ -64,7 +64,7 @@ def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
         yield LOGS.ok(f"{name} forbids streaming of log files")
 
 
-def _check_classes(resources: dict[str, Any], name: str, job: SiteJob | None) -> Finding:
+def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: SiteJob | None) -> Finding:
     mode = resources.get(CLASS_LIST_ENFORCEMENT_MODE, ClassListEnforcementMode.ENFORCE.value)
     if mode != ClassListEnforcementMode.ENFORCE.value:
         return CLASSES.failed(
@@ -76,10 +76,10 @@ def _check_classes(resources: dict[str, Any], name: str, job: SiteJob | None) ->
         seen = "has none" if listed is None else "is not a list of names"
         return CLASSES.failed(
             f"{CLASS_ALLOW_LIST} of {name} {seen}, so no job of consilium can run here",
-            f"write FLARE's default entries and 'consilium.' into {CLASS_ALLOW_LIST} of {name}, "
-            "or ask the project admin for the site's policy files",
+            f'set "{CLASS_ALLOW_LIST}": {json.dumps(allowed_classes(kind))} in {name}, or ask the project '
+            "admin for the site's policy files",
         )
-    wider = [entry for entry in listed if not _covered(entry, allowed_classes())]
+    wider = [entry for entry in listed if not _covered(entry, allowed_classes(kind))]
     if wider:
         return CLASSES.failed(
             f"{CLASS_ALLOW_LIST} of {name} lets a job name more than was provisioned: {', '.join(wider)}",
@@ -97,13 +97,21 @@ def _check_classes(resources: dict[str, Any], name: str, job: SiteJob | None) ->
     return CLASSES.ok(f"{len(listed)} entries, none wider than provisioned")
 
 
-def _check_validator(resources: dict[str, Any], name: str, expected: dict[str, Any]) -> Finding:
-    if resources.get(APP_VALIDATOR) != expected:
+def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> Finding:
+    validator, component = job_validator(kind), guard(kind)
+    if resources.get(APP_VALIDATOR) != validator:
         return JOBS.failed(
-            f"{name} has no {APP_VALIDATOR} as provisioned: variables and paths of a job would get here",
-            f'set "{APP_VALIDATOR}": {json.dumps(expected)} in {name}',
+            f"{name} has no {APP_VALIDATOR} as provisioned: a job could be more than a recipe writes",
+            f'set "{APP_VALIDATOR}": {json.dumps(validator)} in {name}',
         )
-    return JOBS.ok(f"{name} has {APP_VALIDATOR} as provisioned")
+    components = resources.get("components")
+    if not isinstance(components, list) or component not in components:
+        return JOBS.failed(
+            f"{name} has no component {component['id']!r} as provisioned: FLARE would remove and unpack "
+            "what a server names before anything is looked at",
+            f'add {json.dumps(component)} to "components" in {name}',
+        )
+    return JOBS.ok(f"{name} has {APP_VALIDATOR} and the component {component['id']!r} as provisioned")
 
 
 def _covered(path: str, allowed: Sequence[str]) -> bool:

@@ -67,7 +67,7 @@ def test_they_can_be_calculated_with_in_place_wherever_they_lie(room):
 
 
 def test_a_file_of_arrivals_has_no_name_that_a_crash_could_leave(tmp_path):
-    arrival = DiskArrival(100, tmp_path / "arrivals")
+    arrival = DiskArrival.allocate(100, tmp_path / "arrivals")
     assert list((tmp_path / "arrivals").iterdir()) == []
     arrival.write(0, b"a" * 100)
     assert bytes(arrival.content()) == b"a" * 100

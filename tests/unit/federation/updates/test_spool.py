@@ -41,8 +41,20 @@ def test_nothing_is_left_behind(tmp_path):
     assert (spool.sites, len(list(folder.iterdir()))) == (["east", "north"], 2)
     spool.keep("west", UPDATE)
     assert len(list(folder.iterdir())) == 3
-    UpdateSpool(folder)  # as after a crash
+    spool.close()
     assert not folder.exists()
+
+
+def test_what_a_crash_has_left_goes_with_the_first_update(tmp_path):
+    folder = tmp_path / "updates"
+    crashed = UpdateSpool(folder)
+    for site in ("north", "south"):
+        crashed.keep(site, UPDATE)
+    spool = UpdateSpool(folder)
+    assert len(list(folder.iterdir())) == 2, "a constructor removes nothing"
+    spool.keep("east", UPDATE)
+    assert len(list(folder.iterdir())) == 1
+    np.testing.assert_array_equal(spool.read("east", "w"), UPDATE["w"])
 
 
 def test_a_full_disk_keeps_nothing_of_an_update(tmp_path, monkeypatch):

@@ -17,16 +17,11 @@ def test_a_job_is_the_same_by_its_name_and_by_its_folder(tmp_path):
 
 
 def test_a_folder_s_own_settings_count(tmp_path):
-    folder = export_job(build_recipe(JOB, {"learning.spacing_mm": 1.0}), tmp_path)
+    folder = export_job(build_recipe(JOB, {"learning.spacing_mm": 1.0, "gpus_per_site": 2}), tmp_path)
     meta = json.loads((folder / "meta.json").read_text())
-    meta |= {
-        "scope": "study-7",
-        "resource_spec": {"@default": {"num_of_gpus": 1}, "north": {"num_of_gpus": 2}},
-    }
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "meta.json").write_text(json.dumps({**meta, "scope": "study-7"}))
     job = load_site_job(str(folder))
-    assert (job.learning.spacing_mm, job.scope) == (1.0, "study-7")
-    assert (job.gpus_at("north"), job.gpus_at("south")) == (2, 1)
+    assert (job.learning.spacing_mm, job.scope, job.gpus_at("north")) == (1.0, "study-7", 2)
 
 
 @pytest.mark.parametrize("name", ["nnunet", "no/such/folder"])

@@ -9,6 +9,9 @@ from consilium.provisioning.policy import allowed_classes
 
 from .federation import SERVER, read, write
 
+WIDER = sorted(set(allowed_classes("server")) - set(allowed_classes("client")))[:1]
+"""What only the server builds."""
+
 
 @pytest.fixture
 def resources(root, job):
@@ -39,10 +42,11 @@ def test_the_policy_as_provisioned_is_well(resources, kit, job):
 
 
 @pytest.mark.parametrize(
-    "entry", ["*", "subprocess.", "nvflare.", "consilium_evil.", "nvflare.app_opt.pt.", "builtins.eval"]
+    "entry",
+    ["*", "subprocess.", "nvflare.", "consilium.", "nvflare.app_opt.pt.", "builtins.eval", *WIDER],
 )
 def test_a_widened_allow_list_is_refused(resources, refused, entry):
-    finding = resources(class_allow_list=[*allowed_classes(), entry])["policy.classes"]
+    finding = resources(class_allow_list=[*allowed_classes("client"), entry])["policy.classes"]
     refused(finding, "more than was provisioned", f"delete '{entry}' from class_allow_list")
     assert finding.data["wider"] == [entry]
 
@@ -54,18 +58,31 @@ def test_a_list_that_only_warns_is_refused(resources, refused):
 
 @pytest.mark.parametrize("listed", [..., "consilium.", [1]])
 def test_an_allow_list_that_is_none_is_refused(resources, refused, listed):
-    refused(resources(class_allow_list=listed)["policy.classes"], "no job of consilium", "'consilium.'")
+    refused(
+        resources(class_allow_list=listed)["policy.classes"],
+        "no job of consilium",
+        allowed_classes("client")[0],
+    )
 
 
 def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, job):
     assert resources(class_allow_list=list(job.classes))["policy.classes"].status is Status.OK
-    finding = resources(class_allow_list=["consilium.report."])["policy.classes"]
+    finding = resources(class_allow_list=[job.classes[-1]])["policy.classes"]
     refused(finding, "consilium.federation.site.executor.SiteExecutor", "add these", Status.WARNING)
 
 
 @pytest.mark.parametrize("validator", [..., None, {"path": "consilium.guard.job_validator.JobValidator"}])
 def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, validator):
-    refused(resources(app_validator=validator)["policy.jobs"], "variables and paths", '"side": "client"')
+    refused(
+        resources(app_validator=validator)["policy.jobs"], "more than a recipe writes", '"side": "client"'
+    )
+
+
+@pytest.mark.parametrize(
+    "components", [..., None, [], [{"id": "guard", "path": "a.B", "args": {}}], {"guard": 1}]
+)
+def test_a_site_that_deploys_before_it_looks_is_refused(resources, refused, components):
+    refused(resources(components=components)["policy.jobs"], "no component 'guard'", "site_guard.SiteGuard")
 
 
 @pytest.mark.parametrize("allowed", [..., True, "false", None])

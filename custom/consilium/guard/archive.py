@@ -1,0 +1,87 @@
+"""Reading a job's archive in memory, with limits, before any of it is written."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
+
+from consilium.errors import ConfigurationError
+
+MAX_BYTES: Final = 1024 * 1024
+"""Of a job's files together, before and after unpacking; the largest job of `jobs/` has 10 KB."""
+
+MAX_ENTRIES: Final = 64
+"""Files and folders of an archive; a signed job has twelve."""
+
+_NAME: Final = re.compile(r"(?:[A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]+/?")
+_ENCRYPTED: Final = 0x1
+_SHOWN_CHARACTERS: Final = 80
+
+
+def read_archive(archive: Path | bytes) -> dict[str, bytes]:
+    """Return the content of every entry of a zip archive; a folder's name ends in `/`, its content is empty.
+
+    Args:
+        archive: The archive, or the file that holds it.
+
+    Raises:
+        ConfigurationError: If it is too large, packed or unpacked, can't be read, or has an entry that is no
+            plain file or folder, stands there twice, or has a name that leads elsewhere.
+    """
+    size = len(archive) if isinstance(archive, bytes) else archive.stat().st_size
+    if size > MAX_BYTES:
+        raise ConfigurationError(f"its archive has {size} bytes; at most {MAX_BYTES} are allowed")
+    try:
+        with ZipFile(io.BytesIO(archive) if isinstance(archive, bytes) else archive) as zipped:
+            return dict(_read_entries(zipped))
+    except (
+        BadZipFile, EOFError, LookupError, NotImplementedError, OSError, OverflowError, RuntimeError,
+        ValueError, struct.error, zlib.error,
+    ) as error:  # fmt: skip
+        raise ConfigurationError(f"its archive can't be read ({type(error).__name__})") from None
+
+
+def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
+    entries = zipped.infolist()
+    size = sum(entry.file_size for entry in entries)
+    if size > MAX_BYTES or len(entries) > MAX_ENTRIES:
+        raise ConfigurationError(
+            f"it unpacks to {size} bytes in {len(entries)} files and folders; at most {MAX_BYTES} bytes in "
+            f"{MAX_ENTRIES} are allowed"
+        )
+    names = [entry.filename for entry in entries]
+    for entry in entries:
+        fault = _entry_fault(entry, names)
+        if fault is not None:
+            raise ConfigurationError(f"its entry {entry.filename[:_SHOWN_CHARACTERS]!a} {fault}")
+    left = MAX_BYTES
+    for entry in entries:
+        with zipped.open(entry) as file:
+            content = file.read(left + 1)
+        left -= len(content)
+        if left < 0:
+            raise ConfigurationError(f"it unpacks to more than the {MAX_BYTES} bytes that are allowed")
+        yield entry.filename, content
+
+
+def _entry_fault(entry: ZipInfo, names: list[str]) -> str | None:
+    name = entry.filename
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if not _NAME.fullmatch(name) or {".", ".."} & set(name.split("/")) or name != entry.orig_filename:
+        return "has a name other than of letters, digits, '_', '-' and '.'"
+    if names.count(name) > 1 or (f"{name}/" in names):
+        return "is there twice"
+    if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
+        return "is no plain file or folder"
+    if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+        return "is packed in a way that FLARE does not use"
+    if entry.is_dir() and entry.file_size:
+        return "is a folder with content"
+    return None

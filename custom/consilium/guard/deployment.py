@@ -1,0 +1,122 @@
+"""The site's look at what a server deploys, before anything of an earlier job is removed or any byte written.
+
+FLARE removes the folder of the job's id and unpacks the app first, wherever that id leads, and looks then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from nvflare.apis.fl_constant import WorkspaceConstants
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.workspace import Workspace
+from nvflare.private.admin_defs import Message, error_reply
+from nvflare.private.defs import RequestHeader
+from nvflare.private.fed.client.training_cmds import DeployProcessor
+from nvflare.private.fed.utils.app_deployer import AppDeployer
+from nvflare.private.fed.utils.fed_utils import require_signed_jobs
+
+from consilium.errors import ConfigurationError
+from consilium.federation.names import is_job_id
+from consilium.guard.archive import read_archive
+from consilium.guard.job_meta import DeployedMeta, check_deployed_meta
+from consilium.guard.job_rules import Side, check_app
+from consilium.guard.job_validator import refuse_job, why_forbidden
+from consilium.guard.signatures import SignatureMemory, check_signer, is_signed, verify_app
+from consilium.recipes.base import APP
+
+_STARTUP_CONFIG: Final[dict[Side, str]] = {
+    "server": WorkspaceConstants.SERVER_STARTUP_CONFIG,
+    "client": WorkspaceConstants.CLIENT_STARTUP_CONFIG,
+}
+
+
+class CheckedDeployer(AppDeployer):  # type: ignore[misc]
+    """FLARE's deployer at the server, which looks at the job first."""
+
+    def deploy(
+        self,
+        workspace: Workspace,
+        job_id: str,
+        job_meta: dict[str, Any],
+        app_name: str,
+        app_data: bytes,
+        fl_ctx: FLContext,
+    ) -> str | None:
+        """Deploy an app; returns why it is refused, None if it is not."""
+        fault = deployment_fault(workspace, "server", job_id, job_meta, app_name, app_data)
+        if fault is not None:
+            return fault
+        refusal: str | None = super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx)
+        return refusal
+
+
+FLARES_PROCESS: Final[Callable[[DeployProcessor, Message, Any], Message]] = DeployProcessor.process
+
+
+def process_deployment(processor: DeployProcessor, req: Message, app_ctx: Any) -> Message:
+    """Answer the server's request to deploy an app at a hospital: FLARE's `process`, after a look at the job.
+
+    Args:
+        processor: FLARE's.
+        req: The request.
+        app_ctx: The site's engine.
+    """
+    fault = deployment_fault(
+        Workspace(root_dir=app_ctx.args.workspace, site_name=app_ctx.get_client_name()),
+        "client",
+        req.get_header(RequestHeader.JOB_ID),
+        req.get_header(RequestHeader.JOB_META),
+        req.get_header(RequestHeader.APP_NAME),
+        req.body,
+    )
+    return FLARES_PROCESS(processor, req, app_ctx) if fault is None else error_reply(fault)
+
+
+def deployment_fault(
+    workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any
+) -> str | None:
+    """Say why a site refuses to deploy an app, and put that on record; None if it doesn't.
+
+    Args:
+        workspace: The site's.
+        side: What the site is.
+        job_id: The job's id.
+        meta: The job's description.
+        app_name: The app's name.
+        app: The app's archive.
+    """
+    try:
+        _check(workspace, side, job_id, meta, app_name, app)
+    except ConfigurationError as error:
+        return refuse_job(str(error), job_id)
+    return None
+
+
+def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any) -> None:
+    if not is_job_id(job_id):
+        raise ConfigurationError(f"its id {str(job_id)[:80]!a} is none that FLARE gives a job")
+    checked = check_deployed_meta(meta)
+    if checked.job_id != job_id:
+        raise ConfigurationError(f"it comes as job {job_id} and calls itself {checked.job_id}")
+    if app_name != APP:
+        raise ConfigurationError(f"its app is {str(app_name)[:80]!a}; a job of Consilium has one, {APP!r}")
+    if not isinstance(app, bytes):
+        raise ConfigurationError(f"its app comes as {type(app).__name__}, not as an archive")
+    files = read_archive(app)
+    check_app(files, why_forbidden, side, checked)
+    _check_signature(workspace, side, files, checked)
+
+
+def _check_signature(workspace: Workspace, side: Side, files: dict[str, bytes], meta: DeployedMeta) -> None:
+    if not is_signed(files):
+        if require_signed_jobs(workspace, _STARTUP_CONFIG[side]):
+            raise ConfigurationError("it is not signed; submit it with a startup kit's key")
+        return
+    startup = Path(workspace.get_startup_kit_dir())
+    signature = verify_app(files, startup / "rootCA.pem")
+    check_signer(signature, meta)
+    if side == "client":
+        SignatureMemory(Path(workspace.get_root_dir())).accept(signature, meta)

@@ -1,0 +1,153 @@
+"""The recipe that wrote a job, found from its files: a job is Consilium's if a recipe writes exactly it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from typing import Any, Final
+
+from nvflare.apis.job_def import JobMetaKey
+
+from consilium.errors import ConfigurationError
+from consilium.federation.tasks import RESUME_META
+from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobRecipe, Place
+from consilium.recipes.classes import class_path
+from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.statistics import StatisticsRecipe
+
+RECIPES: Final[tuple[type[JobRecipe], ...]] = (FedAvgRecipe, ReadinessRecipe, StatisticsRecipe)
+
+_COMPARED_META: Final = (
+    JobMetaKey.JOB_NAME.value,
+    JobMetaKey.MIN_CLIENTS.value,
+    JobMetaKey.RESOURCE_SPEC.value,
+    RESUME_META,
+)
+"""What a recipe decides of `meta.json`. Whom a job is deployed to is the submitter's choice, and FLARE adds
+entries of its own: the guard has a model for them."""
+
+_SERVER: Final = f"{APP}/{SERVER_CONFIG}"
+_CLIENT: Final = f"{APP}/{CLIENT_CONFIG}"
+_NAME: Final = "job"
+_SHOWN_CHARACTERS: Final = 120
+_REASON_CHARACTERS: Final = 400
+_MISSING: Final = object()
+
+
+def recover_recipe(files: JobFiles) -> JobRecipe:
+    """Return the recipe that writes exactly these files.
+
+    Reads the settings back from the places where recipes write them, lets the recipe's own model check them,
+    builds the job from them and compares. Equal means equal as JSON, kinds of numbers included: 1, 1.0 and
+    true are three values.
+
+    Args:
+        files: A job's files.
+
+    Raises:
+        ConfigurationError: If no recipe does; names the first difference.
+    """
+    recipe, written = _build(files)
+    _compare(_decided(files.meta), _decided(written.meta), META, recipe)
+    return recipe
+
+
+def recover_app(server: Any, client: Any) -> JobRecipe:
+    """Return a recipe that writes exactly these configurations, whatever its job's `meta.json` holds.
+
+    Args:
+        server: The configuration of the server's side.
+        client: The configuration of every site's side.
+
+    Raises:
+        ConfigurationError: If no recipe does; names the first difference.
+    """
+    recipe, _ = _build(JobFiles({JobMetaKey.JOB_NAME.value: _NAME}, server, client))
+    return recipe
+
+
+def show(value: Any) -> str:
+    """Return a JSON value as one short line of ASCII, whatever it holds."""
+    return _shorten(json.dumps(value), _SHOWN_CHARACTERS)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line of ASCII, shortened: it may quote what a stranger wrote."""
+    words = " ".join(text.encode("unicode_escape").decode().replace("\\n", " ").split())
+    return _shorten(words, _REASON_CHARACTERS)
+
+
+def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
+    """The recipe of a job's settings, and the files that it writes: its configurations are those given."""
+    recipe_type = _find_type(files.server)
+    values: dict[str, Any] = {}
+    for setting, place in recipe_type.places.items():
+        value = _look_up(files, place)
+        if value is not _MISSING:
+            values[setting] = value
+    try:
+        recipe = recipe_type.from_values(values, source=f"the settings of this {recipe_type.kind} job")
+    except ConfigurationError as error:
+        raise ConfigurationError(one_line(str(error))) from None
+    written = recipe.files()
+    _compare(files.server, written.server, _SERVER, recipe)
+    _compare(files.client, written.client, _CLIENT, recipe)
+    return recipe, written
+
+
+def _find_type(server: Any) -> type[JobRecipe]:
+    seen = _look_up(JobFiles({}, server, {}), ("server", "workflows", 0, "path"))
+    for recipe_type in RECIPES:
+        if seen == class_path(recipe_type.controller):
+            return recipe_type
+    found = "is missing" if seen is _MISSING else f"is {show(seen)}"
+    raise ConfigurationError(
+        f"{_SERVER}: workflows[0].path {found}; allowed: "
+        f"{', '.join(class_path(recipe_type.controller) for recipe_type in RECIPES)}"
+    )
+
+
+def _look_up(files: JobFiles, place: Place) -> Any:
+    value = getattr(files, str(place[0]))
+    for key in place[1:]:
+        if isinstance(key, int):
+            if not isinstance(value, list) or len(value) <= key:
+                return _MISSING
+        elif not isinstance(value, dict) or key not in value:
+            return _MISSING
+        value = value[key]
+    return value
+
+
+def _decided(meta: Any) -> dict[str, Any]:
+    return {key: meta[key] for key in _COMPARED_META if key in meta} if isinstance(meta, Mapping) else {}
+
+
+def _compare(seen: Any, written: Any, file: str, recipe: JobRecipe) -> None:
+    for place, there, own in _differences(seen, written, ""):
+        found = "is missing" if there is _MISSING else f"is {show(there)}"
+        right = "nothing" if own is _MISSING else show(own)
+        raise ConfigurationError(
+            f"{file}: {one_line(place)} {found}; a {recipe.kind} job with these settings has {right} there"
+        )
+
+
+def _differences(seen: Any, written: Any, place: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield where two JSON values differ, with both values; `_MISSING` for one that is not there."""
+    if isinstance(seen, dict) and isinstance(written, dict):
+        # First what is there and should not be: it says more than what it displaced.
+        for key in [*(key for key in seen if key not in written), *written]:
+            there = f"{place}.{key}" if place else key
+            yield from _differences(seen.get(key, _MISSING), written.get(key, _MISSING), there)
+    elif isinstance(seen, list) and isinstance(written, list):
+        for index, (one, other) in enumerate(zip_longest(seen, written, fillvalue=_MISSING)):
+            yield from _differences(one, other, f"{place}[{index}]")
+    # As text: 1 is not 1.0 and not true, 0.0 is not -0.0.
+    elif _MISSING in (seen, written) or json.dumps(seen) != json.dumps(written):
+        yield place, seen, written
+
+
+def _shorten(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[:characters]}..."

@@ -1,0 +1,113 @@
+"""Recipes with any settings that they allow."""
+
+from __future__ import annotations
+
+import uuid
+
+from hypothesis import strategies as st
+
+from consilium.recipes.base import JobRecipe
+from consilium.recipes.fedavg import FedAvgRecipe
+from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.statistics import StatisticsRecipe
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,62}", fullmatch=True)
+sites = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+job_ids = st.uuids(version=4).map(str)
+
+
+def number(low, high, *, exclude_min=False, exclude_max=False):
+    return st.floats(low, high, exclude_min=exclude_min, exclude_max=exclude_max, allow_subnormal=False)
+
+
+def some(**fields):
+    """Any of these settings, the others as by default."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+minutes = number(1e-3, 525_600)
+voxels = st.integers(2, 64).map(lambda steps: 8 * steps)
+effort = st.one_of(
+    st.just({}),
+    st.builds(lambda steps: {"local_steps": steps}, st.integers(1, 1_000_000)),
+    st.builds(lambda epochs: {"local_steps": None, "local_epochs": epochs}, number(1e-3, 10_000)),
+)
+learning = st.builds(
+    lambda one, other: {**one, **other},
+    some(
+        network=st.sampled_from(["unet_small", "segresnet"]),
+        spacing_mm=number(0.5, 8),
+        patch_voxels=st.tuples(voxels, voxels, voxels),
+        batch_size=st.integers(1, 64),
+        learning_rate=number(1e-9, 1),
+        weight_decay=number(0, 1),
+        warmup=number(0, 0.5),
+        tumor_share=number(0, 1),
+        validation_fraction=number(0.01, 0.99),
+        window_overlap=number(0, 0.89),
+        seed=st.integers(0, 2**31 - 1),
+    ),
+    effort,
+)
+aggregation = st.one_of(
+    some(rule=st.sampled_from(["mean", "median"])),
+    st.fixed_dictionaries({"rule": st.just("trimmed_mean")}, optional={"trim_share": number(0.01, 0.49)}),
+    st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 1000)}),
+)
+common = {"min_sites": st.integers(1, 10_000), "task_request_seconds": number(0.1, 60)}
+
+
+def recipe_of(kind, fields):
+    values = st.fixed_dictionaries({"name": names}, optional=fields)
+    return values.map(lambda found: kind.from_values(found, source="a test"))
+
+
+training = recipe_of(
+    FedAvgRecipe,
+    {
+        **common,
+        "rounds": st.integers(1, 10_000),
+        "quorum": some(
+            min_case_share=number(0, 1),
+            mandatory_sites=st.lists(sites, max_size=3),
+            deadline_minutes=minutes,
+            grace_minutes=minutes,
+            silence_minutes=number(1, 525_600),
+            attempts=st.integers(1, 100),
+            backoff_seconds=number(0, 3600),
+        ),
+        "admission": st.none() | some(min_ready=st.integers(1, 10_000), max_age_hours=number(0.1, 8760)),
+        "aggregation": aggregation,
+        "screening": some(
+            max_norm_ratio=st.none() | number(2, 1e6),
+            max_case_change=number(0, 1),
+            max_refusals=st.none() | st.integers(1, 10_000),
+        ),
+        "rollback_margin": st.none() | number(0.001, 1),
+        "gpus_per_site": st.integers(0, 64),
+        "resume": st.none() | job_ids,
+        "learning": learning,
+    },
+)
+readiness = recipe_of(ReadinessRecipe, {**common, "timeout_minutes": minutes, "learning": learning})
+statistics = recipe_of(
+    StatisticsRecipe,
+    {
+        **common,
+        "min_count": st.integers(1, 1_000_000),
+        "max_bins_percent": st.none() | number(0.1, 100),
+        "wait_minutes": number(0, 525_600),
+    },
+)
+any_recipe = st.one_of(training, readiness, statistics)
+
+
+def largest_recipes() -> list[JobRecipe]:
+    """One of each kind, with every part that can be left out."""
+    job_id = str(uuid.UUID(int=1, version=4))
+    given = {
+        FedAvgRecipe: {"admission": {}, "rollback_margin": 0.1, "gpus_per_site": 1, "resume": job_id},
+        ReadinessRecipe: {"timeout_minutes": 10.0},
+        StatisticsRecipe: {"max_bins_percent": 10.0},
+    }
+    return [kind.from_values({"name": "job", **values}, source="a test") for kind, values in given.items()]
