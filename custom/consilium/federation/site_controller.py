@@ -8,14 +8,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from threading import Lock
 
+from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.wf_comm_server import WFCommServer
-from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.apis.shareable import ReturnCode, Shareable, make_reply
 from nvflare.apis.wf_comm_spec import WFCommSpec
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.model_controller import ModelController
 
+from consilium.federation.answer_form import RefusedAnswer, read_answer, read_refusal
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -29,6 +32,7 @@ from consilium.federation.transport.message_threads import serve_at_once
 from consilium.federation.transport.set_up import set_up_server
 from consilium.federation.transport.turns import Turns
 from consilium.federation.versions import component_versions
+from consilium.records.texts import clean_text
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BETWEEN_ROLL_CALLS = 2.0
@@ -112,6 +116,10 @@ class SiteController(ModelController):  # type: ignore[misc]
     def note_refusal(self, site: str, reason: str) -> None:
         """Take note that a site's answer doesn't count, and why."""
 
+    def refuse(self, site: str, reason: str) -> bool:
+        """Refuse an answer that is wrong; returns False for `take` to return."""
+        return self.set_aside(site, reason)
+
     def ask(
         self,
         task: str,
@@ -176,26 +184,52 @@ class SiteController(ModelController):  # type: ignore[misc]
         """Take note of sites that are no longer waited for, and why; without effect here."""
 
     def set_aside(self, site: str, reason: str) -> bool:
-        """Leave a site's answer out, with a reason for the operator; returns False for `take` to return."""
+        """Leave a site's answer out, with a reason for the operator; returns False for `take` to return.
+
+        Args:
+            site: The site.
+            reason: Cleaned and shortened here, as part of it may be the site's own words.
+        """
+        reason = clean_text(reason)
         self.warning(f"{site}: {reason}")
         self.note_refusal(site, reason)
         announce(self, ANSWER_REFUSED, site=site, reason=reason)
         return False
 
+    def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
+        """Take what a site sent in, in the form that an answer has; called by FLARE."""
+        client_task.result = _checked(client_task.result, client_task.client.name)
+        super()._process_result(client_task, fl_ctx)
+
     def _receive(self, answer: FLModel) -> bool:
-        site = str(answer.meta["client_name"])
+        site = str(answer.meta["client_name"])  # FLARE's own, see `_process_result`
         with self._asking:
             self._waiting.discard(site)
             try:
                 if not self._open:
                     return self._drop(site)
-                taken = self.take(site, answer)
+                taken = self._take_or_refuse(site, answer)
             finally:
                 # FLARE holds the answer for a while, and what it brought would count as memory.
                 (answer.params or {}).clear()
             if taken:
-                announce(self, ANSWER_TAKEN, site=site, report=answer.meta[REPORT_META])
+                announce(
+                    self,
+                    ANSWER_TAKEN,
+                    site=site,
+                    report=answer.meta[REPORT_META],
+                    scores=answer.metrics,
+                    round=answer.current_round,
+                )
             return taken
+
+    def _take_or_refuse(self, site: str, answer: FLModel) -> bool:
+        """Take an answer; whatever it breaks, it costs its own site and nobody else."""
+        try:
+            return self.take(site, answer)
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+            self.exception(f"{site}: its answer could not be taken")
+            return self.refuse(site, f"its answer can't be used ({type(error).__name__})")
 
     def _drop(self, site: str) -> bool:
         self.info(f"{site}: its answer came too late and is dropped")
@@ -206,15 +240,15 @@ class SiteController(ModelController):  # type: ignore[misc]
     ) -> bool:
         if is_unknown_task:
             return self._drop(client_name)
-        return_code = result.get_return_code()
-        if return_code == ReturnCode.OK:
+        if result.get_return_code() == ReturnCode.OK:
             fl_ctx.set_prop(AppConstants.TRAINING_RESULT, result, private=True, sticky=False)
             return True
         with self._asking:
             self._waiting.discard(client_name)
             if not self._open:
                 return self._drop(client_name)
-            return self.set_aside(client_name, str(result.get_header(REASON_HEADER) or return_code))
+            reject = self.refuse if isinstance(result, _Refused) else self.set_aside
+            return reject(client_name, str(result.get_header(REASON_HEADER)))
 
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         tasks = self.communicator
@@ -232,3 +266,22 @@ class SiteController(ModelController):  # type: ignore[misc]
         except RuntimeError as error:
             self.warning(f"the server's main process did not say which sites are connected: {error}")
         self._roll_called = time.monotonic()
+
+
+class _Refused(Shareable):  # type: ignore[misc]
+    """Stands for an answer that the server refuses; no site can send one."""
+
+
+def _checked(result: object, site: str) -> Shareable:
+    """Return an answer in the form that it has to have, or what stands for a refusal, the site's or ours."""
+    try:
+        refusal = read_refusal(result)
+        if refusal is None:
+            return FLModelUtils.to_shareable(read_answer(result, site))
+    except RefusedAnswer as error:
+        refused = _Refused()
+        refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
+        refused.set_header(REASON_HEADER, str(error))
+        return refused
+    code, reason = refusal
+    return make_reply(code, {REASON_HEADER: reason})

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from consilium.records.bounds import Label, Reason
 from consilium.report.progress import Ended, JobProgress, SiteState
 from consilium.report.remedies import remedy_for
 
@@ -30,21 +31,21 @@ NOBODY = "nobody"
 class Interruption(BaseModel):
     """A job that ended because the server's processes died."""
 
-    reason: str
+    reason: Reason
     durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
-    continued_by: str | None = Field(description="Id of the job that goes on from there; null if none yet.")
+    continued_by: Label | None = Field(description="Id of the job that goes on from there; null if none yet.")
 
 
 class JobStatus(BaseModel):
     """A job."""
 
-    job_id: str
-    name: str
-    status: str = Field(description="FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.")
+    job_id: Label
+    name: Label
+    status: Label = Field(description="FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.")
     progress: JobProgress | None = Field(default=None, description="While it runs.")
     ended: Ended | None = Field(default=None, description="How it ended.")
     interruption: Interruption | None = None
-    resumes: str | None = Field(default=None, description="Id of the job that it goes on from.")
+    resumes: Label | None = Field(default=None, description="Id of the job that it goes on from.")
 
     @property
     def went_wrong(self) -> bool:
