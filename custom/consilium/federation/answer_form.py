@@ -42,7 +42,7 @@ def read_answer(result: Any, site: str) -> FLModel:
         site: The site, as FLARE has authenticated it. What the answer says about that is left out.
 
     Returns:
-        An answer with `params` (None, or NumPy arrays by name, a weight difference), `metrics` (finite numbers by
+        An answer with `params` (None, or a weight difference: NumPy arrays by name), `metrics` (values by
         name), `current_round` (None, or a whole number) and, in `meta`, the site's report as it came.
 
     Raises:
@@ -70,9 +70,7 @@ def read_refusal(result: Any) -> tuple[str, str] | None:
         RefusedAnswer: If what it sent is no answer and no refusal either.
     """
     if not isinstance(result, Shareable):
-        raise RefusedAnswer(
-            f"its answer is no message of FLARE's but {clean_text(type(result).__name__, 40)}"
-        )
+        raise RefusedAnswer("its answer is no message of FLARE's")
     try:
         code, reason = result.get_return_code(), result.get_header(REASON_HEADER)
     except ValueError:
@@ -81,7 +79,7 @@ def read_refusal(result: Any) -> tuple[str, str] | None:
         return None
     if not isinstance(code, str) or code not in _RETURN_CODES:
         raise RefusedAnswer("its answer has a return code that FLARE doesn't know")
-    return code, clean_text(reason) if isinstance(reason, str) else code
+    return code, (clean_text(reason) if isinstance(reason, str) else "") or code
 
 
 def _check_params(answer: FLModel) -> dict[str, Any] | None:
@@ -96,9 +94,7 @@ def _check_params(answer: FLModel) -> dict[str, Any] | None:
         raise RefusedAnswer(f"its update has {len(params)} arrays, and at most {MOST_TENSORS} are allowed")
     for name, value in params.items():
         if not isinstance(name, str) or len(name) > _LONGEST_NAME:
-            raise RefusedAnswer(
-                f"its update has a name that is no text of at most {_LONGEST_NAME} characters"
-            )
+            raise RefusedAnswer("its update is not arrays by name")
         if type(value) is not np.ndarray or value.dtype.kind not in _NUMBERS:
             raise RefusedAnswer("its update has something else than arrays of numbers")
     return params

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from consilium.errors import ConfigurationError
 
 _Replaced = TypeVar("_Replaced")
 
 
-def replace(module: ModuleType, name: str, known: _Replaced, own: _Replaced) -> None:
+def replace(module: ModuleType | type[Any], name: str, known: _Replaced, own: _Replaced) -> None:
     """Let a module of FLARE use our class or function under the name of its own.
 
     Args:
-        module: The module that uses it.
+        module: The module that uses it, or the class whose method it is.
         name: The name there.
         known: FLARE's class or function, that of 2.9.
         own: A class derived from it, or a function that is called in the same way.

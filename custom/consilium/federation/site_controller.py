@@ -6,6 +6,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from threading import Lock
 
 from nvflare.apis.controller_spec import ClientTask
@@ -26,10 +27,12 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSED,
     TASK_CLOSING,
     announce,
+    event_data,
 )
 from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
 from consilium.federation.transport.message_threads import serve_at_once
-from consilium.federation.transport.set_up import set_up_server
+from consilium.federation.transport.senders import BROKEN_ANSWER
+from consilium.federation.transport.set_up import bound_messages, set_up_server
 from consilium.federation.transport.turns import Turns
 from consilium.federation.versions import component_versions
 from consilium.records.texts import clean_text
@@ -94,7 +97,9 @@ class SiteController(ModelController):  # type: ignore[misc]
         Raises:
             ConfigurationError: If FLARE isn't 2.9.
         """
+        engine = fl_ctx.get_engine()
         self._turns = set_up_server()
+        bound_messages(engine, Path(engine.get_workspace().get_run_dir(fl_ctx.get_job_id())))
         super().start_controller(fl_ctx)
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
@@ -161,7 +166,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
                 announce(self, TASK_CLOSING, seconds=end - time.monotonic())
             absences = {site: self._absence(site, began, silence_seconds) for site in set(self._waiting)}
-            if time.monotonic() >= end or (absences and all(absences.values())):
+            if time.monotonic() >= end or all(absences.values()):  # or nobody is waited for
                 self.note_absences({site: reason for site, reason in absences.items() if reason})
                 self.cancel_all_tasks()
             self._let_time_pass()
@@ -195,6 +200,16 @@ class SiteController(ModelController):  # type: ignore[misc]
         self.note_refusal(site, reason)
         announce(self, ANSWER_REFUSED, site=site, reason=reason)
         return False
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Refuse what a site sent instead of an answer: FLARE knows no task that it would be of."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == BROKEN_ANSWER:
+            data = event_data(fl_ctx)
+            with self._asking:
+                if self._open and data["site"] in self._waiting:
+                    self._waiting.discard(data["site"])
+                    self.refuse(data["site"], data["reason"])
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Take what a site sent in, in the form that an answer has; called by FLARE."""

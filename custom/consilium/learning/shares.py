@@ -60,7 +60,7 @@ def limited_shares(weights: Mapping[str, float], max_share: float) -> dict[str, 
         left = 1.0 - limit * len(limited)
         if sum(rest.values()) <= 0:
             rest = dict.fromkeys(rest, 1.0)  # the others have no weight: what is left is theirs all the same
-        shares = {site: limit for site in limited} | {
+        shares = dict.fromkeys(limited, limit) | {
             site: share * left for site, share in weighted_shares(rest).items()
         }
     return {site: shares[site] for site in weights}

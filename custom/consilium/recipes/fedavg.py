@@ -8,11 +8,10 @@ from typing import Any
 from nvflare.apis.job_def import is_valid_job_id
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
-from nvflare.app_common.widgets.streaming import ANALYTIC_EVENT_TYPE
-from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field, field_validator
 
+from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.rounds.admission import AdmissionSettings
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
@@ -100,11 +99,9 @@ class FedAvgRecipe(JobRecipe):
         job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
         job.to_server(MetricsArtifactWriter(), id="metrics")
-        job.to_server(TBAnalyticsReceiver(events=[f"fed.{ANALYTIC_EVENT_TYPE}"]), id="tensorboard")
+        job.to_server(ScoreCurves(), id="tensorboard")
         job.to_clients(SiteExecutor(learning=learning), tasks=[PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL])
-        job.to_clients(
-            ConvertToFedEvent(events_to_convert=[ANALYTIC_EVENT_TYPE, SITE_STATE_EVENT]), id="events"
-        )
+        job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
 
     @classmethod

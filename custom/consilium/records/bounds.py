@@ -132,7 +132,7 @@ Versions = Annotated[
 
 
 def name_faults(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say which fields of a model are wrong, without anything that the sender wrote.
+    r"""Say which fields of a model are wrong, without anything that the sender wrote.
 
     Args:
         error: What the model found.
@@ -142,7 +142,7 @@ def name_faults(error: ValidationError, model: type[BaseModel]) -> str:
         >>> class Report(Record):
         ...     cases: CaseCount
         >>> try:
-        ...     Report.model_validate({"cases": 10**15, "note": "\\x1b[2J"})
+        ...     Report.model_validate({"cases": 10**15, "note": "\x1b[2J"})
         ... except ValidationError as error:
         ...     name_faults(error, Report)
         'cases, an unknown field'

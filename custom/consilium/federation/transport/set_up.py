@@ -12,7 +12,9 @@ from consilium.federation.transport.array_pieces import (
 )
 from consilium.federation.transport.broken_uploads import survive_broken_uploads
 from consilium.federation.transport.ended_streams import remember_little_of_ended_streams
+from consilium.federation.transport.message_size import limit_messages
 from consilium.federation.transport.outgoing_streams import hold_little_of_what_is_sent
+from consilium.federation.transport.senders import check_senders
 from consilium.federation.transport.turns import Turns
 
 _ARRIVALS = "arrivals"
@@ -47,6 +49,23 @@ def set_up_server() -> Turns:
     turns = Turns(_AT_ONCE, _PATIENCE_SECONDS)
     take_turns(turns)
     return turns
+
+
+def bound_messages(engine: Any, run_folder: Path) -> None:
+    """Let a job's process at the server look at messages, and at their size, before FLARE takes them.
+
+    No message may bring arrays, unless `receive_on_disk` says later how many bytes of them there may be.
+
+    Args:
+        engine: FLARE's, of that process.
+        run_folder: The job's.
+
+    Raises:
+        ConfigurationError: If FLARE isn't 2.9.
+    """
+    check_senders()
+    limit_messages(engine.get_cell())
+    receive_on_disk(engine, run_folder, most_bytes=0)
 
 
 def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:

@@ -98,9 +98,9 @@ class ScreenedAggregation:
         """Take one site's update and return its Euclidean norm.
 
         Raises:
-            RefusedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm is
-                not finite, nothing changes, it was sent before, the reported counts can't be, or the site was
-                already counted.
+            RefusedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm
+                is not finite, nothing changes, it was sent before, the reported counts can't be, or the site
+                was already counted.
             OSError: If the disk is full or gone.
         """
         if site in self._taken:

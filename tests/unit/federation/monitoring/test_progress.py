@@ -27,7 +27,7 @@ from federation.flare import Engine
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = Engine(tmp_path, {"progress": ProgressReceiver()})
+    engine = Engine(tmp_path, {"progress": ProgressReceiver()}, clients=("north", "south", "evil"))
     engine.fire_event(EventType.START_RUN, engine.context)
     return engine
 
