@@ -49,6 +49,21 @@ def clean_text(text: object, longest: int = LONGEST_REASON) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
+def clean_line(line: str, longest: int = 2000) -> str:
+    """Return a line of our own, in which others may have written, cleaned and with its indent."""
+    return " " * min(len(line) - len(line.lstrip(" ")), 8) + clean_text(line, longest)
+
+
+def printable(text: str, kept: str = "\n") -> str:
+    """Return a text without the characters that are not printable.
+
+    Args:
+        text: The text.
+        kept: Characters that stay all the same.
+    """
+    return "".join(one for one in text if one.isprintable() or one in kept)
+
+
 def clean_lines(text: str, *, longest: int = 1000, most_lines: int = 100) -> str:
     """Return a message of several lines, such as an error, with each of them cleaned; indents stay.
 
@@ -58,11 +73,7 @@ def clean_lines(text: str, *, longest: int = 1000, most_lines: int = 100) -> str
         most_lines: Lines at most; the rest becomes one that says so.
     """
     lines = text.split("\n")
-    kept = [_indent(line) + clean_text(line, longest) for line in lines[:most_lines]]
+    kept = [clean_line(line, longest) for line in lines[:most_lines]]
     if len(lines) > most_lines:
         kept.append(f"({len(lines) - most_lines} more lines)")
     return "\n".join(kept)
-
-
-def _indent(line: str) -> str:
-    return " " * min(len(line) - len(line.lstrip(" ")), 8)

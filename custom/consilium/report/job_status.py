@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consilium.records.bounds import Label, Reason
+from consilium.records.texts import clean_text
 from consilium.report.progress import Ended, JobProgress, SiteState
 from consilium.report.remedies import remedy_for
 
@@ -23,6 +24,8 @@ _TASKS = {
     "validate": "validating the final model",
 }
 
+
+_LONGEST_LINE = 1000
 
 NOBODY = "nobody"
 """What stands under `continued_by` of an interrupted job that is left to a person."""
@@ -76,7 +79,10 @@ def render_job(job: JobStatus) -> RenderableType:
         head.append(f" ({job.status})")
     else:
         head.append(job.status)
-    parts: list[RenderableType] = [head, *(Text(f"  {line}") for line in _lines(job))]
+    parts: list[RenderableType] = [
+        head,
+        *(Text(f"  {clean_text(line, _LONGEST_LINE)}") for line in _lines(job)),
+    ]
     if job.progress is not None and job.progress.sites:
         parts.append(_site_table(job.progress))
     return Group(*parts)
@@ -142,7 +148,7 @@ def _site_table(progress: JobProgress) -> Table:
             problem.append(f"{where}, {clock(site.problem.time)}: {site.problem.reason}")
             problem.append(f"\n-> {remedy_for(site.problem.reason)}", style="bold")
         table.add_row(
-            Text(name), Text(_state(site, progress.now)), clock(site.since), _cases(site),
+            Text(clean_text(name, 80)), Text(_state(site, progress.now)), clock(site.since), _cases(site),
             str(site.rounds_used), problem,
         )  # fmt: skip
     return table

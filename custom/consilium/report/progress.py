@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
@@ -23,6 +23,9 @@ from consilium.records.bounds import (
     StepCount,
 )
 from consilium.report.records import OutcomeKind, Resumption
+
+MOST_SITES: Final = 10_000
+MOST_REASONS: Final = 10_000
 
 PROGRESS_FILE = "progress.json"
 """Name of the file in the server's run folder."""
@@ -94,7 +97,7 @@ class Ended(_Part):
     """How a job ended."""
 
     kind: OutcomeKind
-    reasons: list[LongReason] = Field(default_factory=list)
+    reasons: list[LongReason] = Field(default_factory=list, max_length=MOST_REASONS)
     time: Moment = Field(description="Unix time in seconds.")
 
 
@@ -111,7 +114,7 @@ class JobProgress(_Part):
     until: Moment | None = Field(
         default=None, description="When the task is closed at the latest, Unix time in seconds; null: never."
     )
-    sites: dict[str, SiteState] = Field(default_factory=dict)
+    sites: dict[str, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one goes on from, the first of them first."

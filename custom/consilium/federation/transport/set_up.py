@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nvflare.fuel.f3.cellnet.cell import Cell
+
 from consilium.federation.transport.array_pieces import (
     keep_arrivals_on_disk,
     send_arrays_in_pieces,
@@ -64,7 +66,7 @@ def bound_messages(engine: Any, run_folder: Path) -> None:
         ConfigurationError: If FLARE isn't 2.9.
     """
     check_senders()
-    limit_messages(engine.get_cell())
+    limit_messages(_job_cell(engine))
     receive_on_disk(engine, run_folder, most_bytes=0)
 
 
@@ -76,4 +78,9 @@ def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:
         run_folder: The job's.
         most_bytes: That the arrays of one update may have.
     """
-    keep_arrivals_on_disk(engine.get_cell(), run_folder / _ARRIVALS, most_bytes)
+    keep_arrivals_on_disk(_job_cell(engine), run_folder / _ARRIVALS, most_bytes)
+
+
+def _job_cell(engine: Any) -> Cell:
+    """Return the cell that takes the job's answers; in FLARE's simulator it is not the engine's own."""
+    return engine.server.command_agent.cell

@@ -165,7 +165,7 @@ def test_a_state_lasts_from_when_it_began_and_a_reason_can_t_command_a_terminal(
     assert site.since == began <= site.heard
     announce(engine, ANSWER_REFUSED, site="north", reason="\x1b[2Jgone\n" + "x" * 1000)
     reason = read_progress(engine.run_folder).sites["north"].problem.reason
-    assert reason.startswith("[2Jgonexx")
+    assert reason.startswith("[2Jgone xx")
     assert len(reason) <= 400
 
 
