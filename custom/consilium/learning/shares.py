@@ -28,10 +28,10 @@ def weighted_shares(weights: Mapping[str, float]) -> dict[str, float]:
     """Return each site's share of the sum of all weights.
 
     Args:
-        weights: By site; none is negative, and one is more than 0.
+        weights: By site; none is negative. Where all are 0, every site has the same share.
     """
     total = sum(weights.values())
-    return {site: weight / total for site, weight in weights.items()}
+    return {site: weight / total if total else 1 / len(weights) for site, weight in weights.items()}
 
 
 def limited_shares(weights: Mapping[str, float], max_share: float) -> dict[str, float]:
@@ -41,7 +41,7 @@ def limited_shares(weights: Mapping[str, float], max_share: float) -> dict[str, 
     nobody is above it. A site with a larger weight never gets a smaller share.
 
     Args:
-        weights: By site; none is negative, and one is more than 0.
+        weights: By site; none is negative.
         max_share: See `largest_share`.
 
     Returns:
@@ -58,8 +58,6 @@ def limited_shares(weights: Mapping[str, float], max_share: float) -> dict[str, 
         limited |= above
         rest = {site: weight for site, weight in weights.items() if site not in limited}
         left = 1.0 - limit * len(limited)
-        if sum(rest.values()) <= 0:
-            rest = dict.fromkeys(rest, 1.0)  # the others have no weight: what is left is theirs all the same
         shares = dict.fromkeys(limited, limit) | {
             site: share * left for site, share in weighted_shares(rest).items()
         }

@@ -65,12 +65,12 @@ class Engine:
     def get_workspace(self) -> Workspace:
         return self.workspace
 
-    def get_cell(self) -> Any:
-        """Return what stands for the server's connections: nothing comes over any here."""
-        return SimpleNamespace(
-            update_fobs_context=self.fobs_context.update,
-            byte_receiver=SimpleNamespace(registry=self.receivers),
-        )
+    @property
+    def server(self) -> Any:
+        """What stands for the server with its connections: nothing comes over any here."""
+        receiver = SimpleNamespace(registry=self.receivers)
+        cell = SimpleNamespace(update_fobs_context=self.fobs_context.update, byte_receiver=receiver)
+        return SimpleNamespace(command_agent=SimpleNamespace(cell=cell))
 
     def get_clients(self) -> list[Client]:
         return self.clients
