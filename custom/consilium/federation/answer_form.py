@@ -75,10 +75,10 @@ def read_refusal(result: Any) -> tuple[str, str] | None:
         code, reason = result.get_return_code(), result.get_header(REASON_HEADER)
     except ValueError:
         raise RefusedAnswer("its answer can't be read: it has no headers") from None
-    if code == ReturnCode.OK:
-        return None
     if not isinstance(code, str) or code not in _RETURN_CODES:
         raise RefusedAnswer("its answer has a return code that FLARE doesn't know")
+    if code == ReturnCode.OK:
+        return None
     return code, (clean_text(reason) if isinstance(reason, str) else "") or code
 
 

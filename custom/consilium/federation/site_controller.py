@@ -294,9 +294,15 @@ def _checked(result: object, site: str) -> Shareable:
         if refusal is None:
             return FLModelUtils.to_shareable(read_answer(result, site))
     except RefusedAnswer as error:
-        refused = _Refused()
-        refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
-        refused.set_header(REASON_HEADER, str(error))
-        return refused
+        return _refused(str(error))
+    except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+        return _refused(f"its answer can't be read ({type(error).__name__})")
     code, reason = refusal
     return make_reply(code, {REASON_HEADER: reason})
+
+
+def _refused(reason: str) -> Shareable:
+    refused = _Refused()
+    refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
+    refused.set_header(REASON_HEADER, reason)
+    return refused

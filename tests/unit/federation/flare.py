@@ -50,6 +50,10 @@ class Engine:
         for channel in (CellChannel.SERVER_COMMAND, CellChannel.AUX_COMMUNICATION, CellChannel.RETURN_ONLY):
             receive = BlobHandler(lambda message: None).handle_blob_cb
             self.receivers.set(channel, "*", Callback(receive, (), {}))
+        # What stands for the server with its connections: nothing comes over any here.
+        receiver = SimpleNamespace(registry=self.receivers)
+        cell = SimpleNamespace(update_fobs_context=self.fobs_context.update, byte_receiver=receiver)
+        self.server = SimpleNamespace(command_agent=SimpleNamespace(cell=cell))
         self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.events: list[tuple[str, Any]] = []
         self.on_event: Callable[[str, Any], None] = lambda event, data: None
@@ -64,13 +68,6 @@ class Engine:
 
     def get_workspace(self) -> Workspace:
         return self.workspace
-
-    @property
-    def server(self) -> Any:
-        """What stands for the server with its connections: nothing comes over any here."""
-        receiver = SimpleNamespace(registry=self.receivers)
-        cell = SimpleNamespace(update_fobs_context=self.fobs_context.update, byte_receiver=receiver)
-        return SimpleNamespace(command_agent=SimpleNamespace(cell=cell))
 
     def get_clients(self) -> list[Client]:
         return self.clients

@@ -1,5 +1,7 @@
 """No site owns a weighted mean, whatever it says of itself."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def test_shares_add_up_to_one_keep_their_order_and_stay_below_the_limit(weights,
     limit = largest_share(len(weights), max_share)
     assert all(0 <= share <= limit + 1e-9 for share in shares.values())
     ordered = sorted(weights, key=weights.__getitem__)
-    for less, more in zip(ordered, ordered[1:], strict=False):
+    for less, more in pairwise(ordered):
         assert shares[less] <= shares[more] + 1e-9
 
 

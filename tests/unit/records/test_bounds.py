@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from anything import ANYTHING, shows_no_control
+from anything import ANYTHING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -61,7 +61,12 @@ def test_whatever_stands_in_a_field_is_refused_or_in_bounds(place, value):
     try:
         message = model.model_validate({**HONEST[model], field: value})
     except ValidationError as error:
-        assert name_faults(error, model).isprintable()
+        faults = name_faults(error, model)
+        message = None
+    else:
+        faults = ""
+    assert faults.isprintable()
+    if message is None:
         return
     content = message.model_dump_json()
     assert len(content) < 20_000
@@ -77,10 +82,12 @@ def test_anything_at_all_instead_of_a_message_is_refused(model, said):
     try:
         model.model_validate(said)
     except ValidationError as error:
-        assert shows_no_control(name_faults(error, model))
+        faults = name_faults(error, model)
     else:
+        faults = ""
         assert model is StateMessage
         assert said == {}
+    assert faults.isprintable()
 
 
 @pytest.mark.parametrize("value", [10**15, MOST_CASES + 1, -1, 3.0, True, "3", float("nan"), [3]])
@@ -107,7 +114,9 @@ def test_a_number_that_is_withheld_hides_the_sum_that_it_is_in():
     assert report.left_out == {OTHER_CODE: None}
 
 
-@pytest.mark.parametrize("counts", [{f"x{index}": 1 for index in range(1000)}, {"truncated": 10**15}, [1], "x"])
+@pytest.mark.parametrize(
+    "counts", [{f"x{index}": 1 for index in range(1000)}, {"truncated": 10**15}, [1], "x"]
+)
 def test_codes_have_counts_and_are_not_endless(counts):
     with pytest.raises(ValidationError):
         SiteReport.model_validate({**HONEST[SiteReport], "left_out": counts})

@@ -94,7 +94,8 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
     def _listen(self, message: CellMessage) -> None:
         """Take note of the jobs that a site says it runs; the message goes on as it came."""
-        jobs = message.get_header(CellMessageHeaderKeys.JOB_IDS) or ()
+        jobs = message.get_header(CellMessageHeaderKeys.JOB_IDS)
+        jobs = () if jobs is None else jobs
         token = message.get_header(CellMessageHeaderKeys.TOKEN)
         if isinstance(token, str) and isinstance(jobs, list | tuple | set) and len(jobs) <= _MOST_JOBS:
             ids = (job for job in jobs if isinstance(job, str) and len(job) <= _LONGEST_JOB_ID)

@@ -37,6 +37,9 @@ EVENTS: Final = frozenset({f"fed.{SITE_STATE_EVENT}"})
 """The events that a site may fire at the server."""
 
 _LONGEST_ID = 80
+_NO_CODE = "NO_RETURN_CODE"
+"""Stands for a return code that is no text: none of FLARE's, so the controller refuses the answer."""
+
 _EVENTS_A_SECOND, _EVENTS_AT_ONCE = 10.0, 100.0
 """A site's messages about its progress; an honest one sends one a second, and one for each new state."""
 
@@ -120,7 +123,7 @@ def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventAllowance =
     properties = payload.get_peer_props()
     if not isinstance(properties, dict) or properties.get(ReservedKey.IDENTITY_NAME) != sender:
         return "it is not of the site that sent it"
-    if topic != FED_EVENT_TOPIC:
+    if not isinstance(topic, str) or topic != FED_EVENT_TOPIC:
         return None
     event, event_id = (
         payload.get_header(key) for key in (FedEventHeader.EVENT_TYPE, FedEventHeader.EVENT_ID)
@@ -136,7 +139,9 @@ def bound_return_code(answer: Shareable) -> None:
     The other texts of an answer that FLARE writes into its logs are cleaned here as well.
     """
     code = answer.get_return_code()
-    if code in ServerRunner.ABORT_RETURN_CODES:
+    if not isinstance(code, str):
+        answer.set_return_code(_NO_CODE)
+    elif code in ServerRunner.ABORT_RETURN_CODES:
         answer.set_return_code(ReturnCode.EXECUTION_EXCEPTION)
         if not isinstance(answer.get_header(REASON_HEADER), str):
             answer.set_header(REASON_HEADER, f"the job can't run there ({code})")
