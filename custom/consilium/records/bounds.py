@@ -113,6 +113,9 @@ LongReason = Annotated[str, BeforeValidator(partial(_clean, longest=10 * LONGEST
 Label = Annotated[str, BeforeValidator(partial(_clean, longest=80))]
 """A few words, such as a state or a name."""
 
+SiteName = Annotated[str, BeforeValidator(partial(_clean, longest=128))]
+"""A site's name. FLARE allows letters, digits, `-`, `_` and `.`; a record may come from elsewhere."""
+
 Word = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 """A name from a list that is not at hand here, such as a layout's."""
 

@@ -20,6 +20,7 @@ from consilium.records.bounds import (
     Reason,
     Record,
     RoundNumber,
+    SiteName,
     StepCount,
 )
 from consilium.report.records import OutcomeKind, Resumption
@@ -114,7 +115,7 @@ class JobProgress(_Part):
     until: Moment | None = Field(
         default=None, description="When the task is closed at the latest, Unix time in seconds; null: never."
     )
-    sites: dict[str, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
+    sites: dict[SiteName, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one goes on from, the first of them first."

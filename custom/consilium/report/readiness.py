@@ -17,6 +17,7 @@ from consilium.records.bounds import (
     Moment,
     Reason,
     Record,
+    SiteName,
     Versions,
     WithheldCount,
     Word,
@@ -74,8 +75,8 @@ class ReadinessRecord(Record):
     job: Label
     task: str = Field(description="What is to be learned: `brain_tumor`.")
     created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
-    sites: dict[str, SiteReadiness] = Field(default_factory=dict)
-    missing: dict[str, Reason] = Field(
+    sites: dict[SiteName, SiteReadiness] = Field(default_factory=dict)
+    missing: dict[SiteName, Reason] = Field(
         default_factory=dict, description="Sites without an answer that counts, and why."
     )
 

@@ -25,6 +25,7 @@ from consilium.records.bounds import (
     Record,
     Seconds,
     Share,
+    SiteName,
     StepCount,
     Versions,
 )
@@ -69,8 +70,8 @@ class RoundRecord(Record):
     number: int = Field(ge=1)
     attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
     seconds: float = Field(ge=0)
-    sites: dict[str, SiteRound]
-    scores: dict[str, dict[str, float]] = Field(
+    sites: dict[SiteName, SiteRound]
+    scores: dict[SiteName, dict[str, float]] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
     )
     rolled_back: Reason | None = Field(
@@ -93,14 +94,14 @@ class FederationRecord(Record):
     reason: LongReason | None = None
     rounds_planned: int = Field(ge=1)
     settings: dict[str, Any]
-    initial_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    preparation: dict[str, SiteRound] = Field(
+    initial_scores: dict[SiteName, dict[str, float]] = Field(default_factory=dict)
+    preparation: dict[SiteName, SiteRound] = Field(
         default_factory=dict, description="What each site said before the first round."
     )
     preparation_seconds: float | None = None
     rounds: list[RoundRecord] = Field(default_factory=list)
-    final_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    final_sites: dict[str, SiteRound] = Field(default_factory=dict)
+    final_scores: dict[SiteName, dict[str, float]] = Field(default_factory=dict)
+    final_sites: dict[SiteName, SiteRound] = Field(default_factory=dict)
     best_round: int | None = None
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one goes on from, the first of them first."

@@ -21,6 +21,7 @@ from consilium.records.bounds import (
     LongReason,
     Reason,
     Record,
+    SiteName,
     Versions,
     WithheldCount,
     Word,
@@ -67,7 +68,7 @@ class FeatureRecord(Record):
     unit: str
     low: float
     high: float
-    sites: dict[str, SiteHistogram] = Field(default_factory=dict)
+    sites: dict[SiteName, SiteHistogram] = Field(default_factory=dict)
 
     @property
     def told(self) -> dict[str, NDArray[np.float64]]:
@@ -88,8 +89,10 @@ class StatisticsRecord(Record):
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
-    sites: dict[str, SiteAnswer] = Field(default_factory=dict)
-    missing: dict[str, Reason] = Field(default_factory=dict, description="Sites without statistics, and why.")
+    sites: dict[SiteName, SiteAnswer] = Field(default_factory=dict)
+    missing: dict[SiteName, Reason] = Field(
+        default_factory=dict, description="Sites without statistics, and why."
+    )
     features: dict[str, FeatureRecord] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
 
