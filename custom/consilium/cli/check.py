@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.terminal import say_json
 from consilium.data.labels import LabelConvention
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def check(
         with open(html, "w", encoding="utf-8", opener=private_opener) as page:
             page.write(render_data_check(found))
     if as_json:
-        typer.echo(json.dumps(found.as_json(cases=show_cases), indent=2))
+        say_json(found.as_json(cases=show_cases))
     else:
         _print(found, show_cases=show_cases)
     raise typer.Exit(_EXIT[found.verdict])
@@ -102,11 +102,13 @@ def check(
 
 def _print(found: DataCheck, *, show_cases: bool) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from consilium.records.texts import clean_text
+    from consilium.report.terminal import Terminal
+
+    console = Terminal()
     if found.groups:
         table = Table(box=SIMPLE_HEAD)
         for title in ("", "cases", "finding"):
@@ -117,7 +119,8 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
             seen.append(f"\n-> {group.code.remedy}", style="bold")
             for finding in group.findings:
                 if show_cases or finding.case_id is None:
-                    seen.append(f"\n{finding.case_id or 'the folder'}: {finding.detail}", style="dim")
+                    line = f"{finding.case_id or 'the folder'}: {finding.detail}"
+                    seen.append(f"\n{clean_text(line, 2000)}", style="dim")
             table.add_row(Text(severity, style=_COLORS[severity]), str(len(group.cases) or ""), seen)
         console.print(table)
     counts = found.counts

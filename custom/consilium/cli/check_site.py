@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from consilium.cli.terminal import say_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,10 +29,10 @@ Exit code: 0 ready (warnings included), 1 something failed, 2 KIT is not a site'
 """
 
 _MARKS = {
-    "ok": "[green]ok[/]",
-    "warning": "[yellow]warning[/]",
-    "failed": "[bold red]FAILED[/]",
-    "skipped": "[dim]skipped[/]",
+    "ok": ("ok", "green"),
+    "warning": ("warning", "yellow"),
+    "failed": ("FAILED", "bold red"),
+    "skipped": ("skipped", "dim"),
 }
 
 
@@ -77,7 +78,7 @@ def check_site(
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
         )
     if as_json:
-        typer.echo(json.dumps(readiness.as_json(cases=show_cases), indent=2))
+        say_json(readiness.as_json(cases=show_cases))
     else:
         _print_report(readiness, show_cases=show_cases)
     raise typer.Exit(0 if readiness.ready else NOT_READY)
@@ -86,16 +87,17 @@ def check_site(
 def _print_report(readiness: Readiness, *, show_cases: bool) -> None:
     from collections import Counter
 
-    from rich.console import Console
+    from consilium.records.texts import clean_text
+    from consilium.report.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     console.print(_table(readiness, show_cases=show_cases))
     counts = Counter(finding.status.value for finding in readiness.findings)
     summary = (
         f"{readiness.site}: {'ready' if readiness.ready else 'not ready'} for job {readiness.job}; "
         + ", ".join(f"{counts[status]} {status}" for status in _MARKS)
     )
-    console.print(summary, markup=False)
+    console.print(clean_text(summary))
 
 
 def _table(readiness: Readiness, *, show_cases: bool) -> Table:
@@ -103,14 +105,18 @@ def _table(readiness: Readiness, *, show_cases: bool) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, title=Text(f"Site {readiness.site}, federation {readiness.project}"))
+    from consilium.records.texts import clean_line, clean_lines, clean_text
+
+    table = Table(
+        box=SIMPLE_HEAD, title=Text(clean_text(f"Site {readiness.site}, federation {readiness.project}"))
+    )
     for title in ("", "check", "seen"):
         table.add_column(title, overflow="fold")
     for finding in readiness.findings:
-        seen = Text(finding.seen)
+        seen = Text(clean_lines(finding.seen))
         if finding.remedy:
-            seen.append(f"\n-> {finding.remedy}", style="bold")
+            seen.append(f"\n-> {clean_lines(finding.remedy)}", style="bold")
         for line in (*finding.details, *(finding.cases if show_cases else ())):
-            seen.append(f"\n{line}", style="dim")
-        table.add_row(_MARKS[finding.status.value], finding.title, seen)
+            seen.append(f"\n{clean_line(line)}", style="dim")
+        table.add_row(Text(*_MARKS[finding.status.value]), finding.title, seen)
     return table

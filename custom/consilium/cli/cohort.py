@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from consilium.cli.terminal import say, say_result
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,13 +77,13 @@ def cohort(
 
     Nothing in them is from a patient: a model trained on them is for trying things out, never for use.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from consilium.data.synthetic import make_cohort
+    from consilium.report.terminal import Terminal
 
     spec = _specification(hospital, spacing, size, seed, tumor_mix, missing_et)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -97,13 +98,13 @@ def cohort(
         def report(done: int, total: int, case: str) -> None:
             bar.update(task, completed=done, total=total, description=case)
             if not console.is_terminal:
-                typer.echo(f"{done}/{total} {case}", err=True)
+                say(f"{done}/{total} {case}", err=True)
 
         made = make_cohort(spec, folder, workers=workers, progress=report)
     for name, path in made.hospitals.items():
-        typer.echo(f"{name}\t{path}")
+        say_result(f"{name}\t{path}")
     if not made.written:
-        typer.echo("Complete already; nothing to do.", err=True)
+        say("Complete already; nothing to do.", err=True)
 
 
 def _specification(

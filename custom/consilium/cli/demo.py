@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.terminal import say_result
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("runs/demo"),
@@ -22,4 +24,4 @@ def demo(
 
     with Display() as display:
         page = run_demo(out, display)
-    typer.echo(page)
+    say_result(page)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from consilium.cli.terminal import say, say_result
+
 app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
 
 _EXPORT_EPILOG = """
@@ -30,7 +32,7 @@ def list_jobs() -> None:
     from consilium.recipes.catalog import CATALOG, build_recipe
 
     for name in CATALOG:
-        typer.echo(f"{name}\t{build_recipe(name).summary}")
+        say_result(f"{name}\t{build_recipe(name).summary}")
 
 
 @app.command("export", epilog=_EXPORT_EPILOG)
@@ -64,7 +66,7 @@ def export_jobs(
     if name and fingerprint:
         changes = _propose(name, fingerprint, changes)
     for one in [name] if name else CATALOG:
-        typer.echo(export_job(build_recipe(one, changes), to))
+        say_result(export_job(build_recipe(one, changes), to))
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:
@@ -76,5 +78,5 @@ def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str,
     choices = propose(read_fingerprint(files), build_recipe(name, changes).settings)
     for choice in choices:
         won = f" (not taken: --set {choice.setting} wins)" if choice.setting in changes else ""
-        typer.echo(f"{choice}{won}", err=True)
+        say(f"{choice}{won}", err=True)
     return {**as_changes(choices), **changes}

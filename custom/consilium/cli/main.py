@@ -25,8 +25,10 @@ from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
 from consilium.cli.simulate import simulate
 from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
+from consilium.cli.terminal import say_error
 from consilium.data.files import keep_new_files_private
 from consilium.errors import Cancelled, ConsiliumError
+from consilium.records.texts import clean_lines
 
 WRONG_INPUT = 2
 INTERRUPTED = 130
@@ -58,13 +60,15 @@ def main() -> None:
     # MONAI and FLARE import deprecated parts of other packages; the person at the terminal can't change that.
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), format="%(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_CleanLines("%(name)s: %(message)s"))
+    logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), handlers=[handler])
     try:
         app()
     except Cancelled as error:
         _end_interrupted(str(error))
     except ConsiliumError as error:
-        typer.secho(f"error: {error}", fg=typer.colors.RED, err=True)
+        say_error(f"error: {error}")
         sys.exit(WRONG_INPUT)
     except (KeyboardInterrupt, SystemExit) as ended:
         # typer catches the interrupt of a running command and makes this exit code of it, without a word.
@@ -73,6 +77,13 @@ def main() -> None:
         _end_interrupted("stopped; nothing runs on. The same command goes on where it stopped.")
 
 
+class _CleanLines(logging.Formatter):
+    """Formats log records that may quote other machines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return clean_lines(super().format(record))
+
+
 def _end_interrupted(message: str) -> NoReturn:
-    typer.secho(f"\n{message}", fg=typer.colors.YELLOW, err=True)
+    say_error(f"\n{message}", color=typer.colors.YELLOW)
     sys.exit(INTERRUPTED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.terminal import say, say_json, say_result
 from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
     anew = f"stopped; nothing runs on. {poc.command('up')} starts anew."
     with _said_after_ctrl_c(anew), Display() as display:
         start(poc, wanted, find_hospitals(wanted, hospitals, poc.folder, display), display)
-    typer.echo(poc.kits)
+    say_result(poc.kits)
 
 
 @app.command()
@@ -112,7 +112,7 @@ def status(
     with _said_after_ctrl_c("stopped; the POC is as it was."):
         state = poc.status()
     if as_json:
-        typer.echo(json.dumps(state.as_json(), indent=2))
+        say_json(state.as_json())
     else:
         _print_status(state, poc)
     raise typer.Exit(0 if state.up else NOT_COMPLETE)
@@ -124,7 +124,7 @@ def down(out: Out = _OUT) -> None:
     from consilium.poc.federation import Poc
 
     ran = Poc(out).down()
-    typer.echo("down: nothing runs on" if ran else "nothing was running", err=True)
+    say("down: nothing runs on" if ran else "nothing was running", err=True)
 
 
 @app.command()
@@ -157,29 +157,28 @@ def _finish(ended: Ended) -> None:
     from consilium.cli.report import print_result
 
     print_result(ended.record, ended.outcome)
-    typer.echo(ended.page)
+    say_result(ended.page)
     raise typer.Exit(0 if ended.outcome.kind == "success" else NOT_COMPLETE)
 
 
 def _print_status(state: PocStatus, poc: Poc) -> None:
-    from rich.console import Console
-
     from consilium.report.job_status import render_job
+    from consilium.report.terminal import Terminal
 
     if not any(state.processes.values()):
-        typer.echo(f"nothing runs; {poc.command('up')} starts it")
+        say(f"nothing runs; {poc.command('up')} starts it")
         return
     for name, pids in state.processes.items():
         listed = ", ".join(map(str, pids)) or "NOT running"
-        typer.echo(f"{name}: {'processes ' if pids else ''}{listed}")
+        say(f"{name}: {'processes ' if pids else ''}{listed}")
     if not state.up:
-        typer.echo(f"{poc.command('down')} clears up what is left, and {poc.command('up')} starts it again")
+        say(f"{poc.command('down')} clears up what is left, and {poc.command('up')} starts it again")
     if state.jobs is None:
-        typer.echo("jobs: the server does not answer")
+        say("jobs: the server does not answer")
         return
-    typer.echo(f"server's port: {', '.join(map(str, state.ports))}")
-    console = Console(highlight=False)
+    say(f"server's port: {', '.join(map(str, state.ports))}")
+    console = Terminal()
     for job in state.jobs:
         console.print(render_job(job))
     if not state.jobs:
-        typer.echo(f"jobs: none yet; {poc.command('submit')} submits one")
+        say(f"jobs: none yet; {poc.command('submit')} submits one")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.terminal import say, say_result
+
 if TYPE_CHECKING:
     from consilium.report.download import JobRecord
     from consilium.report.outcome import Outcome
@@ -43,20 +45,19 @@ def report(
     outcome = judge_outcome(record)
     page = write_report(out, record)
     print_result(record, outcome)
-    typer.echo(page)
+    say_result(page)
     raise typer.Exit(0 if outcome.kind == "success" else NOT_COMPLETE)
 
 
 def print_result(record: JobRecord, outcome: Outcome) -> None:
     """Tell a person on standard error what a readiness check found, and how a job of any kind ended."""
-    from rich.console import Console
-
     from consilium.report.readiness import ReadinessRecord
     from consilium.report.readiness_table import terminal_tables
+    from consilium.report.terminal import Terminal
 
     if isinstance(record, ReadinessRecord):
-        Console(stderr=True, highlight=False).print(terminal_tables(record))
+        Terminal(stderr=True).print(terminal_tables(record))
     color = {"success": typer.colors.GREEN, "partial": typer.colors.YELLOW, "failure": typer.colors.RED}
-    typer.secho(outcome.kind, fg=color[outcome.kind], err=True)
+    say(outcome.kind, color=color[outcome.kind], err=True)
     for reason in outcome.reasons:
-        typer.echo(f"  {reason}", err=True)
+        say(f"  {reason}", err=True)

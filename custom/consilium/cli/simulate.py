@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.terminal import say_result
 from consilium.errors import ConfigurationError
 
 EPILOG = """
@@ -72,7 +73,7 @@ def simulate(
             answers = Inquiry(job, sites, out, evaluators=evaluators, display=display).run()
         print_result(answers.record, judge_outcome(answers.record))
         page = answers.page
-    typer.echo(page)
+    say_result(page)
 
 
 def _parse_sites(assignments: list[str]) -> dict[str, Path]:

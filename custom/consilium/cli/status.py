@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.terminal import say, say_json
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -81,24 +81,21 @@ def _show_jobs(kit: Path, job_id: str | None, study: str, *, as_json: bool) -> N
     with open_session(kit, study=study) as session:
         jobs = [read_job(session, job_id)] if job_id else read_running_jobs(session)
     if as_json:
-        typer.echo(json.dumps([job.as_json() for job in jobs], indent=2))
+        say_json([job.as_json() for job in jobs])
     else:
         _print_jobs(jobs, asked=job_id is not None)
     raise typer.Exit(NOT_SUCCESSFUL if any(job.went_wrong for job in jobs) else 0)
 
 
 def _print_jobs(jobs: list[JobStatus], *, asked: bool) -> None:
-    from rich.console import Console
-
     from consilium.report.job_status import render_job
+    from consilium.report.terminal import Terminal
 
     if not jobs:
-        typer.echo(
-            "no job runs, and none has; `nvflare job submit -j JOB --startup-kit KIT` submits one", err=True
-        )
+        say("no job runs, and none has; `nvflare job submit -j JOB --startup-kit KIT` submits one", err=True)
     elif not asked and jobs[0].status.startswith("FINISHED"):
-        typer.echo("no job runs; the last one:", err=True)
-    console = Console(highlight=False)
+        say("no job runs; the last one:", err=True)
+    console = Terminal()
     for job in jobs:
         console.print(render_job(job))
 
@@ -117,9 +114,10 @@ def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
         )
     shown = found if job_id else [one for one in found if one.ended is None and not one.lost] or found[:1]
     if as_json:
-        typer.echo(json.dumps([one.as_json() for one in shown], indent=2))
+        say_json([one.as_json() for one in shown])
     else:
-        typer.echo("\n".join(line for one in shown for line in describe_site(one)))
+        for line in (line for one in shown for line in describe_site(one)):
+            say(line)
     raise typer.Exit(
         NOT_SUCCESSFUL if any(one.outcome in ("partial", "failure") or one.lost for one in shown) else 0
     )

@@ -73,6 +73,12 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.private.fed.server.job_runner.JobRunner": (
         "6330dc4fb7b08fd8706bdf4a6d3178050398ffcbc52d39405729e05bcc6e9d15"
     ),
+    "nvflare.private.fed.server.server_command_agent.ServerCommandAgent._aux_communicate": (
+        "f0d8cda43abe61cc6b69d5e208dd6441cb8296eba127ce790d37011b5d4dbe62"
+    ),
+    "nvflare.private.fed.server.server_command_agent.ServerCommandAgent._execute_command": (
+        "eec04214784fe65f1a631c25c9df8e912f6685bb0c1f51a4de89a4aa8203e507"
+    ),
     "nvflare.private.fed.utils.app_deployer.AppDeployer": (
         "3f3b88a33a46023b0dd75a1206b78f8e0899ed397963dd649790c52f0549cff4"
     ),

@@ -6,17 +6,21 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from threading import Lock
 
+from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.wf_comm_server import WFCommServer
-from nvflare.apis.shareable import ReturnCode, Shareable
+from nvflare.apis.shareable import ReturnCode, Shareable, make_reply
 from nvflare.apis.wf_comm_spec import WFCommSpec
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.base_model_controller import BaseModelController
 from nvflare.app_common.workflows.model_controller import ModelController
 
+from consilium.federation.answer_form import RefusedAnswer, read_answer, read_refusal
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -24,13 +28,16 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSED,
     TASK_CLOSING,
     announce,
+    event_data,
 )
 from consilium.federation.replacement import require_known
 from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
 from consilium.federation.transport.message_threads import serve_at_once
-from consilium.federation.transport.set_up import set_up_server
+from consilium.federation.transport.senders import BROKEN_ANSWER
+from consilium.federation.transport.set_up import bound_messages, set_up_server
 from consilium.federation.transport.turns import Turns
 from consilium.federation.versions import component_versions
+from consilium.records.texts import clean_text
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BETWEEN_ROLL_CALLS = 2.0
@@ -93,7 +100,9 @@ class SiteController(ModelController):  # type: ignore[misc]
             ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
         """
         require_known(BaseModelController, ModelController, WFCommServer)
+        engine = fl_ctx.get_engine()
         self._turns = set_up_server()
+        bound_messages(engine, Path(engine.get_workspace().get_run_dir(fl_ctx.get_job_id())))
         super().start_controller(fl_ctx)
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
@@ -114,6 +123,10 @@ class SiteController(ModelController):  # type: ignore[misc]
     @abstractmethod
     def note_refusal(self, site: str, reason: str) -> None:
         """Take note that a site's answer doesn't count, and why."""
+
+    def refuse(self, site: str, reason: str) -> bool:
+        """Refuse an answer that is wrong; returns False for `take` to return."""
+        return self.set_aside(site, reason)
 
     def ask(
         self,
@@ -156,7 +169,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
                 announce(self, TASK_CLOSING, seconds=end - time.monotonic())
             absences = {site: self._absence(site, began, silence_seconds) for site in set(self._waiting)}
-            if time.monotonic() >= end or (absences and all(absences.values())):
+            if time.monotonic() >= end or all(absences.values()):  # or nobody is waited for
                 self.note_absences({site: reason for site, reason in absences.items() if reason})
                 self.cancel_all_tasks()
             self._let_time_pass()
@@ -179,26 +192,62 @@ class SiteController(ModelController):  # type: ignore[misc]
         """Take note of sites that are no longer waited for, and why; without effect here."""
 
     def set_aside(self, site: str, reason: str) -> bool:
-        """Leave a site's answer out, with a reason for the operator; returns False for `take` to return."""
+        """Leave a site's answer out, with a reason for the operator; returns False for `take` to return.
+
+        Args:
+            site: The site.
+            reason: Cleaned and shortened here, as part of it may be the site's own words.
+        """
+        reason = clean_text(reason)
         self.warning(f"{site}: {reason}")
         self.note_refusal(site, reason)
         announce(self, ANSWER_REFUSED, site=site, reason=reason)
         return False
 
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Refuse what a site sent instead of an answer: FLARE knows no task that it would be of."""
+        super().handle_event(event_type, fl_ctx)
+        if event_type == BROKEN_ANSWER:
+            data = event_data(fl_ctx)
+            with self._asking:
+                if self._open and data["site"] in self._waiting:
+                    self._waiting.discard(data["site"])
+                    self.refuse(data["site"], data["reason"])
+
+    def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
+        """Take what a site sent in, in the form that an answer has; called by FLARE."""
+        client_task.result = _checked(client_task.result, client_task.client.name)
+        super()._process_result(client_task, fl_ctx)
+
     def _receive(self, answer: FLModel) -> bool:
-        site = str(answer.meta["client_name"])
+        site = str(answer.meta["client_name"])  # FLARE's own, see `_process_result`
         with self._asking:
             self._waiting.discard(site)
             try:
                 if not self._open:
                     return self._drop(site)
-                taken = self.take(site, answer)
+                taken = self._take_or_refuse(site, answer)
             finally:
                 # FLARE holds the answer for a while, and what it brought would count as memory.
                 (answer.params or {}).clear()
             if taken:
-                announce(self, ANSWER_TAKEN, site=site, report=answer.meta[REPORT_META])
+                announce(
+                    self,
+                    ANSWER_TAKEN,
+                    site=site,
+                    report=answer.meta[REPORT_META],
+                    scores=answer.metrics,
+                    round=answer.current_round,
+                )
             return taken
+
+    def _take_or_refuse(self, site: str, answer: FLModel) -> bool:
+        """Take an answer; whatever it breaks, it costs its own site and nobody else."""
+        try:
+            return self.take(site, answer)
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+            self.exception(f"{site}: its answer could not be taken")
+            return self.refuse(site, f"its answer can't be used ({type(error).__name__})")
 
     def _drop(self, site: str) -> bool:
         self.info(f"{site}: its answer came too late and is dropped")
@@ -209,15 +258,15 @@ class SiteController(ModelController):  # type: ignore[misc]
     ) -> bool:
         if is_unknown_task:
             return self._drop(client_name)
-        return_code = result.get_return_code()
-        if return_code == ReturnCode.OK:
+        if result.get_return_code() == ReturnCode.OK:
             fl_ctx.set_prop(AppConstants.TRAINING_RESULT, result, private=True, sticky=False)
             return True
         with self._asking:
             self._waiting.discard(client_name)
             if not self._open:
                 return self._drop(client_name)
-            return self.set_aside(client_name, str(result.get_header(REASON_HEADER) or return_code))
+            reject = self.refuse if isinstance(result, _Refused) else self.set_aside
+            return reject(client_name, str(result.get_header(REASON_HEADER)))
 
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         tasks = self.communicator
@@ -235,3 +284,28 @@ class SiteController(ModelController):  # type: ignore[misc]
         except RuntimeError as error:
             self.warning(f"the server's main process did not say which sites are connected: {error}")
         self._roll_called = time.monotonic()
+
+
+class _Refused(Shareable):  # type: ignore[misc]
+    """Stands for an answer that the server refuses; no site can send one."""
+
+
+def _checked(result: object, site: str) -> Shareable:
+    """Return an answer in the form that it has to have, or what stands for a refusal, the site's or ours."""
+    try:
+        refusal = read_refusal(result)
+        if refusal is None:
+            return FLModelUtils.to_shareable(read_answer(result, site))
+    except RefusedAnswer as error:
+        return _refused(str(error))
+    except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+        return _refused(f"its answer can't be read ({type(error).__name__})")
+    code, reason = refusal
+    return make_reply(code, {REASON_HEADER: reason})
+
+
+def _refused(reason: str) -> Shareable:
+    refused = _Refused()
+    refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
+    refused.set_header(REASON_HEADER, reason)
+    return refused

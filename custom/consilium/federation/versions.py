@@ -6,6 +6,8 @@ import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 
+from consilium.records.bounds import VERSIONED
+
 _CONTRACT = ("consilium", "nvflare")
 """Packages that must agree in their first two numbers: tasks, reports and messages are theirs."""
 
@@ -14,7 +16,7 @@ def component_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a model's numbers depend on."""
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in ("consilium", "nvflare", "monai", "torch")},
+        **{name: version(name) for name in VERSIONED if name != "python"},
     }
 
 

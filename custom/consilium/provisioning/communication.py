@@ -31,6 +31,10 @@ _UNDER_WAY_BYTES = 8 * _PIECE_BYTES
 _REPEAT_SECONDS = 30.0
 _LOST_SECONDS = 300
 
+_LARGEST_MESSAGE = 64 * 1024 * _KIB
+"""Bytes that the server takes at a time from anybody, before it knows what they are: models and updates come
+in pieces, and a submitted job may have 1 MiB."""
+
 _CONNECTIONS = 1000
 """Each takes a thread of the server's for as long as it lasts."""
 
@@ -49,7 +53,7 @@ def communication(kind: SiteKind) -> dict[str, Any]:
         "streaming_ack_wait": _LOST_SECONDS,
     }
     if kind == "server":
-        # These take the place of all that FLARE has by itself, which allows messages of any length.
-        options = [list(option) for option in GRPC_DEFAULT_OPTIONS]
-        settings["grpc"] = {"max_workers": _CONNECTIONS, "options": options}
+        # These take the place of all that FLARE has by itself, which allows messages of 2 GiB.
+        options = dict(GRPC_DEFAULT_OPTIONS) | {"grpc.max_receive_message_length": _LARGEST_MESSAGE}
+        settings["grpc"] = {"max_workers": _CONNECTIONS, "options": list(map(list, options.items()))}
     return settings

@@ -10,11 +10,11 @@ from nvflare.app_common.statistics.histogram_bins_cleanser import HistogramBinsC
 from nvflare.app_common.statistics.min_count_cleanser import MinCountCleanser
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
-from nvflare.app_common.workflows.statistics_controller import StatisticsController
-from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 
+from consilium.federation.inquiry.patient_statistics import PatientStatistics
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.inquiry.statistics import SiteStatisticsGenerator, StatisticsRecorder
+from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.rounds.controller import FederatedTraining
@@ -32,12 +32,12 @@ SERVER_CLASSES: Final = tuple(
     for kind in (
         FederatedTraining,
         ReadinessCheck,
-        StatisticsController,
+        PatientStatistics,
         ProgressReceiver,
         JobMetrics,
         WeightsPersistor,
         MetricsArtifactWriter,
-        TBAnalyticsReceiver,
+        ScoreCurves,
         StatisticsRecorder,
     )
 )

@@ -7,11 +7,10 @@ from typing import Final
 
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
-from nvflare.app_common.widgets.streaming import ANALYTIC_EVENT_TYPE
-from nvflare.app_opt.tracking.tb.tb_receiver import TBAnalyticsReceiver
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field
 
+from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.names import JobId
 from consilium.federation.rounds.admission import AdmissionSettings
 from consilium.federation.rounds.controller import FederatedTraining
@@ -123,11 +122,9 @@ class FedAvgRecipe(JobRecipe):
         job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
         job.to_server(MetricsArtifactWriter(), id="metrics")
-        job.to_server(TBAnalyticsReceiver(events=[f"fed.{ANALYTIC_EVENT_TYPE}"]), id="tensorboard")
+        job.to_server(ScoreCurves(), id="tensorboard")
         job.to_clients(SiteExecutor(learning=learning), tasks=[PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL])
-        job.to_clients(
-            ConvertToFedEvent(events_to_convert=[ANALYTIC_EVENT_TYPE, SITE_STATE_EVENT]), id="events"
-        )
+        job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
 
     @property

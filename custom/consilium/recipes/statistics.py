@@ -11,11 +11,11 @@ from nvflare.app_common.filters.statistics_privacy_filter import StatisticsPriva
 from nvflare.app_common.statistics.histogram_bins_cleanser import HistogramBinsCleanser
 from nvflare.app_common.statistics.min_count_cleanser import MinCountCleanser
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
-from nvflare.app_common.workflows.statistics_controller import StatisticsController
 from nvflare.job_config.defs import FilterType
 from pydantic import Field, field_validator
 
 from consilium.errors import ConfigurationError
+from consilium.federation.inquiry.patient_statistics import PatientStatistics
 from consilium.federation.inquiry.statistics import (
     SiteStatisticsGenerator,
     StatisticsRecorder,
@@ -64,7 +64,7 @@ class StatisticsSettings(JobSettings):
 class StatisticsRecipe(JobRecipe):
     """Hospitals answer histograms over their patients, and no number about fewer than a minimum.
 
-    Built of FLARE's statistics controller, executor and privacy cleansers around a generator of our own.
+    Built around FLARE's statistics controller, executor and privacy cleansers around a generator of our own.
 
     Example:
         >>> recipe = StatisticsRecipe(StatisticsSettings(name="my_stats", min_count=5))
@@ -77,7 +77,7 @@ class StatisticsRecipe(JobRecipe):
 
     kind = "statistics"
     settings_type = StatisticsSettings
-    controller = StatisticsController
+    controller = PatientStatistics
     places = MappingProxyType(
         {
             "name": ("meta", "name"),
@@ -95,7 +95,7 @@ class StatisticsRecipe(JobRecipe):
     def __init__(self, settings: StatisticsSettings) -> None:
         job = new_job(settings)
         job.to_server(
-            StatisticsController(
+            PatientStatistics(
                 statistic_configs={
                     StatisticsConstants.STATS_COUNT: {},
                     StatisticsConstants.STATS_HISTOGRAM: histogram_config(settings.task),

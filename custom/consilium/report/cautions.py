@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from consilium.learning.model_file import BEST_MODEL
+from consilium.learning.shares import largest_share, weighted_shares
 from consilium.learning.small_counts import total_text
 from consilium.report.model_comparison import kept_round, paired_difference
 from consilium.report.records import FederationRecord, SiteReport, SiteRound
@@ -21,6 +23,7 @@ def list_cautions(federation: FederationRecord) -> list[str]:
         *_about_best(federation),
         *_about_rollbacks(federation),
         *_about_absences(federation),
+        *_about_shares(federation),
         *_about_sites(federation),
     ]
 
@@ -83,6 +86,33 @@ def _join_stages(stages: Sequence[str], rounds: int) -> str:
         every = len(numbers) == rounds > 1
         parts.insert(0, "every round" if every else f"round{'s'[: len(numbers) - 1]} {', '.join(numbers)}")
     return " and ".join(parts)
+
+
+def _about_shares(federation: FederationRecord) -> Iterator[str]:
+    """Name the sites that outweigh the others by what they say of themselves."""
+    rule: Mapping[str, Any] = federation.settings.get("aggregation") or {}
+    if rule.get("rule", "mean") not in ("mean", "clipped_mean"):
+        return
+    max_share = rule.get("max_site_share", 1.0)  # records of before the limit have none
+    alone, above = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    largest: dict[str, float] = {}
+    for record in federation.rounds:
+        counted = {site: one.report for site, one in record.sites.items() if one.weight and one.report}
+        shares = weighted_shares({site: report.train_cases for site, report in counted.items()})
+        for site, share in shares.items():
+            if len(shares) == 1:
+                alone[site].append(str(record.number))
+            elif share > largest_share(len(shares), max_share):
+                above[site].append(str(record.number))
+                largest[site] = max(share, largest.get(site, 0.0))
+    rounds = len(federation.rounds)
+    for site, stages in sorted(alone.items()):
+        yield f"Only {site}'s update counted in {_join_stages(stages, rounds)}: its share is 100%."
+    for site, stages in sorted(above.items()):
+        yield (
+            f"{site} says that it has up to {largest[site]:.0%} of the training cases in "
+            f"{_join_stages(stages, rounds)}; its share was limited (aggregation.max_site_share)."
+        )
 
 
 def _about_sites(federation: FederationRecord) -> Iterator[str]:

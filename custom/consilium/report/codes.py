@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consilium.data.codes import ProblemCode, Severity
+from consilium.records.bounds import OTHER_CODE
 
 _MEANING = {
     Severity.ERROR: "left out",
@@ -20,7 +21,9 @@ def remedy(code: str) -> str:
 def describe(code: str) -> str:
     """Say what it is, with the code itself, under which the documentation and the site's files have it."""
     problem = _known(code)
-    return f"{problem.summary} ({code})" if problem else code
+    if problem is None:
+        return "Something that this version of consilium has no code for" if code == OTHER_CODE else code
+    return f"{problem.summary} ({code})"
 
 
 def meaning(code: str) -> str:

@@ -11,6 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from consilium.records.bounds import Label, Reason
+from consilium.records.texts import clean_text
 from consilium.report.progress import Ended, JobProgress, SiteState
 from consilium.report.remedies import remedy_for
 
@@ -23,6 +25,8 @@ _TASKS = {
 }
 
 
+_LONGEST_LINE = 1000
+
 NOBODY = "nobody"
 """What stands under `continued_by` of an interrupted job that is left to a person."""
 
@@ -30,21 +34,21 @@ NOBODY = "nobody"
 class Interruption(BaseModel):
     """A job that ended because the server's processes died."""
 
-    reason: str
+    reason: Reason
     durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
-    continued_by: str | None = Field(description="Id of the job that goes on from there; null if none yet.")
+    continued_by: Label | None = Field(description="Id of the job that goes on from there; null if none yet.")
 
 
 class JobStatus(BaseModel):
     """A job."""
 
-    job_id: str
-    name: str
-    status: str = Field(description="FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.")
+    job_id: Label
+    name: Label
+    status: Label = Field(description="FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.")
     progress: JobProgress | None = Field(default=None, description="While it runs.")
     ended: Ended | None = Field(default=None, description="How it ended.")
     interruption: Interruption | None = None
-    resumes: str | None = Field(default=None, description="Id of the job that it goes on from.")
+    resumes: Label | None = Field(default=None, description="Id of the job that it goes on from.")
 
     @property
     def went_wrong(self) -> bool:
@@ -75,7 +79,10 @@ def render_job(job: JobStatus) -> RenderableType:
         head.append(f" ({job.status})")
     else:
         head.append(job.status)
-    parts: list[RenderableType] = [head, *(Text(f"  {line}") for line in _lines(job))]
+    parts: list[RenderableType] = [
+        head,
+        *(Text(f"  {clean_text(line, _LONGEST_LINE)}") for line in _lines(job)),
+    ]
     if job.progress is not None and job.progress.sites:
         parts.append(_site_table(job.progress))
     return Group(*parts)
@@ -141,7 +148,7 @@ def _site_table(progress: JobProgress) -> Table:
             problem.append(f"{where}, {clock(site.problem.time)}: {site.problem.reason}")
             problem.append(f"\n-> {remedy_for(site.problem.reason)}", style="bold")
         table.add_row(
-            Text(name), Text(_state(site, progress.now)), clock(site.since), _cases(site),
+            Text(clean_text(name, 80)), Text(_state(site, progress.now)), clock(site.since), _cases(site),
             str(site.rounds_used), problem,
         )  # fmt: skip
     return table

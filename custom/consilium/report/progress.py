@@ -5,40 +5,80 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
+from consilium.records.bounds import (
+    MOST_CASES,
+    Finite,
+    Label,
+    LongReason,
+    Loss,
+    Moment,
+    Reason,
+    Record,
+    RoundNumber,
+    SiteLabel,
+    StepCount,
+)
 from consilium.report.records import OutcomeKind, Resumption
+
+MOST_SITES: Final = 10_000
+MOST_REASONS: Final = 10_000
 
 PROGRESS_FILE = "progress.json"
 """Name of the file in the server's run folder."""
 
 
-class Problem(BaseModel):
+class StateMessage(Record):
+    """What a site says it is doing; anything else is no such message."""
+
+    state: Label = ""
+    done: StepCount = 0
+    total: StepCount = 0
+    loss: Loss | None = None
+
+    @model_validator(mode="after")
+    def _is_within_total(self) -> Self:
+        if self.done > self.total:
+            raise ValueError("more is done than there is to do")
+        return self
+
+
+class _Part(BaseModel):
+    """Base of the parts: a server of another version may say more than this one knows."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Problem(_Part):
     """Why a site's answer to a task did not count."""
 
-    reason: str
-    task: str
-    round: int = Field(description="From 1; 0 before the first.")
-    time: float = Field(description="Unix time in seconds.")
+    reason: Reason
+    task: Label
+    round: RoundNumber = Field(description="From 1; 0 before the first.")
+    time: Moment = Field(description="Unix time in seconds.")
 
 
-class SiteState(BaseModel):
+class SiteState(_Part):
     """What one site said last, and what the server makes of its answers."""
 
-    state: str = Field(default="", description="In the site's own words, a few of them.")
-    done: int = 0
-    total: int = 0
-    loss: float | None = None
-    since: float = Field(description="Since when it is in this state; Unix time in seconds.")
-    heard: float = Field(default=0.0, description="When it last said something; Unix time in seconds.")
+    state: Label = Field(default="", description="In the site's own words, a few of them.")
+    done: StepCount = 0
+    total: StepCount = 0
+    loss: Loss | None = None
+    since: Moment = Field(description="Since when it is in this state; Unix time in seconds.")
+    heard: Moment = Field(default=0.0, description="When it last said something; Unix time in seconds.")
     answer: Literal["awaited", "taken", "refused", "none"] | None = Field(
         default=None, description="Its answer to the task that runs; null if it was not asked."
     )
-    used: int | None = Field(default=None, description="Cases that it trains or validates on.")
-    left_out: int | None = Field(default=None, description="Cases that it can't use.")
-    rounds_used: int = Field(default=0, description="Rounds that its update is part of.")
+    used: int | None = Field(
+        default=None, ge=0, le=2 * MOST_CASES, description="Cases that it trains or validates on."
+    )
+    left_out: int | None = Field(default=None, ge=0, description="Cases that it can't use.")
+    rounds_used: RoundNumber = Field(default=0, description="Rounds that its update is part of.")
     problem: Problem | None = Field(default=None, description="The last one.")
 
     def __str__(self) -> str:
@@ -46,42 +86,42 @@ class SiteState(BaseModel):
         return f"{self.state} {self.done}/{self.total}" if self.total else self.state
 
 
-class LastCheckpoint(BaseModel):
+class LastCheckpoint(_Part):
     """The last round that outlives the server's processes."""
 
-    round: int
-    time: float = Field(description="Unix time in seconds.")
-    seconds: float | None = Field(default=None, description="What it took to write.")
+    round: RoundNumber
+    time: Moment = Field(description="Unix time in seconds.")
+    seconds: Finite | None = Field(default=None, description="What it took to write.")
 
 
-class Ended(BaseModel):
+class Ended(_Part):
     """How a job ended."""
 
     kind: OutcomeKind
-    reasons: list[str] = Field(default_factory=list)
-    time: float = Field(description="Unix time in seconds.")
+    reasons: list[LongReason] = Field(default_factory=list, max_length=MOST_REASONS)
+    time: Moment = Field(description="Unix time in seconds.")
 
 
-class JobProgress(BaseModel):
+class JobProgress(_Part):
     """Where a job stands."""
 
-    round: int = Field(default=0, description="The round that runs, from 1; 0 before the first.")
-    rounds: int = 0
-    attempt: int = Field(default=1, description="How often the round was begun.")
-    started: float = Field(description="Unix time in seconds.")
-    round_started: float | None = Field(default=None, description="Unix time in seconds.")
-    round_seconds: float | None = Field(default=None, description="Mean of the rounds done by this process.")
-    task: str = Field(default="", description="What the sites were asked for last.")
-    until: float | None = Field(
+    round: RoundNumber = Field(default=0, description="The round that runs, from 1; 0 before the first.")
+    rounds: RoundNumber = 0
+    attempt: RoundNumber = Field(default=1, description="How often the round was begun.")
+    started: Moment = Field(description="Unix time in seconds.")
+    round_started: Moment | None = Field(default=None, description="Unix time in seconds.")
+    round_seconds: Finite | None = Field(default=None, description="Mean of the rounds done by this process.")
+    task: Label = Field(default="", description="What the sites were asked for last.")
+    until: Moment | None = Field(
         default=None, description="When the task is closed at the latest, Unix time in seconds; null: never."
     )
-    sites: dict[str, SiteState] = Field(default_factory=dict)
+    sites: dict[SiteLabel, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one goes on from, the first of them first."
     )
     ended: Ended | None = None
-    now: float = Field(default_factory=time.time, description="The server's clock when this was written.")
+    now: Moment = Field(default_factory=time.time, description="The server's clock when this was written.")
 
     @property
     def awaited(self) -> list[str]:

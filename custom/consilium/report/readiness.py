@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.learning.small_counts import Count, list_counts
-from consilium.report.records import Record
+from consilium.learning.small_counts import list_counts
+from consilium.records.bounds import (
+    CodeCounts,
+    Finite,
+    Label,
+    Moment,
+    Reason,
+    Record,
+    SiteLabel,
+    Versions,
+    WithheldCount,
+    Word,
+)
 
 READINESS_FILE = "readiness.json"
 """Name of the record in the server's run folder."""
@@ -19,20 +30,27 @@ Ability = Literal["train", "evaluate", "nothing"]
 """What a site can do in a training job."""
 
 
+Voxels = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Millimeters = Annotated[Finite, Field(gt=0, le=1000)]
+Gibibytes = Annotated[Finite, Field(ge=0, le=1e9)]
+
+
 class Grid(Record):
     """What the site's images look like: medians over its usable cases."""
 
-    shape: tuple[int, int, int] = Field(description="Voxels along each axis of the stored images.")
-    spacing_mm: tuple[float, float, float] = Field(description="Edges of a voxel along the same axes.")
+    shape: tuple[Voxels, Voxels, Voxels] = Field(description="Voxels along each axis of the stored images.")
+    spacing_mm: tuple[Millimeters, Millimeters, Millimeters] = Field(
+        description="Edges of a voxel along the same axes."
+    )
 
 
 class Hardware(Record):
     """What a job may use of the site's machine."""
 
-    cores: int = Field(ge=1)
-    memory_gib: float = Field(gt=0)
-    gpus_gib: list[float] = Field(default_factory=list, description="Memory of each GPU.")
-    free_disk_gib: float = Field(ge=0, description="Where the site keeps its cache.")
+    cores: int = Field(strict=True, ge=1, le=100_000)
+    memory_gib: Gibibytes = Field(gt=0)
+    gpus_gib: list[Gibibytes] = Field(default_factory=list, max_length=64, description="Memory of each GPU.")
+    free_disk_gib: Gibibytes = Field(description="Where the site keeps its cache.")
 
 
 class SiteReadiness(Record):
@@ -40,25 +58,25 @@ class SiteReadiness(Record):
 
     can: Ability
     role: Literal["trains", "evaluates"] = Field(default="trains", description="What the hospital decided.")
-    reason: str | None = Field(default=None, description="Why it can't train.")
-    usable_cases: Count = Field(default=0, description="Labeled cases without an error.")
-    left_out: dict[str, Count] = Field(default_factory=dict, description="Cases with an error, by code.")
-    noted: dict[str, Count] = Field(default_factory=dict, description="Findings of lower severity, by code.")
-    layout: str | None = None
-    label_convention: str | None = None
+    reason: Reason | None = Field(default=None, description="Why it can't train.")
+    usable_cases: WithheldCount = Field(default=0, description="Labeled cases without an error.")
+    left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
+    noted: CodeCounts = Field(default_factory=dict, description="Findings of lower severity, by code.")
+    layout: Word | None = None
+    label_convention: Word | None = None
     grid: Grid | None = Field(default=None, description="Null for fewer cases than the site's minimum.")
     hardware: Hardware
-    versions: dict[str, str] = Field(default_factory=dict)
+    versions: Versions = Field(default_factory=dict)
 
 
 class ReadinessRecord(Record):
     """All sites' answers to one check."""
 
-    job: str
+    job: Label
     task: str = Field(description="What is to be learned: `brain_tumor`.")
-    created: float = Field(default_factory=time.time, description="Unix time in seconds.")
-    sites: dict[str, SiteReadiness] = Field(default_factory=dict)
-    missing: dict[str, str] = Field(
+    created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
+    sites: dict[SiteLabel, SiteReadiness] = Field(default_factory=dict)
+    missing: dict[SiteLabel, Reason] = Field(
         default_factory=dict, description="Sites without an answer that counts, and why."
     )
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from consilium.learning.small_counts import count_text
+from consilium.records.texts import clean_text
 from consilium.report.codes import meaning, remedy
 from consilium.report.readiness import Grid, Hardware, ReadinessRecord
 
@@ -95,7 +96,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for title in titles:
         table.add_column(title, overflow="fold", no_wrap=title in _SHORT)
     for row in rows:
-        table.add_row(*map(Text, row))  # names and reasons come from elsewhere: no markup
+        table.add_row(*(Text(clean_text(cell)) for cell in row))  # names and reasons come from elsewhere
     return table
 
 

@@ -1,4 +1,8 @@
-"""What a federation writes down about itself: counts, scores and codes, nothing about a patient."""
+"""What a federation writes down about itself: counts, scores and codes, nothing about a patient.
+
+A site's part of it is made of the bounded types of `consilium.records.bounds`: what is out of bounds is
+refused when it arrives.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,25 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from consilium.data.files import write_atomically
-from consilium.learning.small_counts import Count
+from consilium.records.bounds import (
+    ByteCount,
+    CaseCount,
+    CodeCounts,
+    Finite,
+    Label,
+    LongReason,
+    Loss,
+    Reason,
+    Record,
+    Seconds,
+    Share,
+    SiteLabel,
+    StepCount,
+    Versions,
+)
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
@@ -19,35 +38,29 @@ OutcomeKind = Literal["success", "partial", "failure"]
 """How a job ended; `consilium.report.outcome` judges it."""
 
 
-class Record(BaseModel):
-    """Base of the records."""
-
-    model_config = ConfigDict(extra="forbid", validate_assignment=True)
-
-
 class SiteReport(Record):
     """What a site says about its own part in a task, beside weights and scores."""
 
     role: Literal["trains", "evaluates"]
-    train_cases: int = Field(ge=0)
-    validation_cases: int = Field(ge=0)
-    left_out: dict[str, Count] = Field(default_factory=dict, description="Cases left out, by code.")
-    steps: int = Field(default=0, ge=0)
-    loss: float | None = None
-    train_seconds: float = Field(default=0.0, ge=0)
-    task_seconds: float = Field(default=0.0, ge=0)
-    bytes_sent: int = Field(default=0, ge=0, description="Since the site's job process started.")
-    bytes_received: int = Field(default=0, ge=0, description="Since the site's job process started.")
-    versions: dict[str, str] = Field(default_factory=dict)
+    train_cases: CaseCount
+    validation_cases: CaseCount
+    left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
+    steps: StepCount = 0
+    loss: Loss | None = None
+    train_seconds: Seconds = 0.0
+    task_seconds: Seconds = 0.0
+    bytes_sent: ByteCount = Field(default=0, description="Since the site's job process started.")
+    bytes_received: ByteCount = Field(default=0, description="Since the site's job process started.")
+    versions: Versions = Field(default_factory=dict)
 
 
 class SiteRound(Record):
     """One site in one task: a round, the preparation before the first, or the validation after the last."""
 
     outcome: Literal["ready", "trained", "evaluated", "refused", "excluded", "no answer"]
-    reason: str | None = None
-    weight: float = Field(default=0.0, ge=0, le=1, description="Share in the round's aggregate.")
-    update_norm: float | None = Field(default=None, description="Euclidean norm of the weight difference.")
+    reason: Reason | None = None
+    weight: Share = Field(default=0.0, description="Share in the round's aggregate.")
+    update_norm: Finite | None = Field(default=None, description="Euclidean norm of the weight difference.")
     report: SiteReport | None = None
 
 
@@ -57,11 +70,11 @@ class RoundRecord(Record):
     number: int = Field(ge=1)
     attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
     seconds: float = Field(ge=0)
-    sites: dict[str, SiteRound]
-    scores: dict[str, dict[str, float]] = Field(
+    sites: dict[SiteLabel, SiteRound]
+    scores: dict[SiteLabel, dict[str, float]] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
     )
-    rolled_back: str | None = Field(
+    rolled_back: Reason | None = Field(
         default=None, description="Why this round's model was dropped, and the one before restored."
     )
 
@@ -69,30 +82,30 @@ class RoundRecord(Record):
 class Resumption(Record):
     """A job that went on where another one had been interrupted."""
 
-    job: str = Field(description="Id of the interrupted job.")
+    job: Label = Field(description="Id of the interrupted job.")
     after_round: int = Field(ge=0, description="Its last durable round; the rounds up to it are its own.")
 
 
 class FederationRecord(Record):
     """A whole run."""
 
-    job: str
+    job: Label
     status: Literal["running", "finished", "failed"] = "running"
-    reason: str | None = None
+    reason: LongReason | None = None
     rounds_planned: int = Field(ge=1)
     settings: dict[str, Any]
-    initial_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    preparation: dict[str, SiteRound] = Field(
+    initial_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
+    preparation: dict[SiteLabel, SiteRound] = Field(
         default_factory=dict, description="What each site said before the first round."
     )
     preparation_seconds: float | None = None
     rounds: list[RoundRecord] = Field(default_factory=list)
-    final_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    final_sites: dict[str, SiteRound] = Field(default_factory=dict)
+    final_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
+    final_sites: dict[SiteLabel, SiteRound] = Field(default_factory=dict)
     best_round: int | None = Field(
         default=None, description="Round whose model is kept as the best; never one that was dropped."
     )
-    excluded: list[str] = Field(
+    excluded: list[SiteLabel] = Field(
         default_factory=list, description="Sites excluded from training: their scores choose no model."
     )
     resumed: list[Resumption] = Field(

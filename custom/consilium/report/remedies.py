@@ -34,7 +34,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     ),
     ("min_count", "the site has too few patients for its own min_count; it is for the hospital to decide"),
     ("update is refused", _ASKED_AGAIN),
-    ("scores are not finite", _ASKED_AGAIN),
+    ("scores can't be used", _ASKED_AGAIN),
     (
         "can't be read",
         "the site runs another version of consilium; `consilium check-site KIT` there says which",

@@ -11,6 +11,7 @@ import psutil
 from pydantic import BaseModel, Field, ValidationError
 
 from consilium.data.files import private_folder, write_atomically
+from consilium.records.bounds import Label, Moment, Reason
 from consilium.report.codes import meaning, remedy
 from consilium.report.job_status import clock
 from consilium.report.records import OutcomeKind
@@ -29,26 +30,26 @@ _WAITING = {
 class Refusal(BaseModel):
     """An answer of this site that does not count."""
 
-    by: str = Field(description="`site` or `server`.")
-    reason: str
-    task: str
+    by: Label = Field(description="`site` or `server`.")
+    reason: Reason
+    task: Label
     round: int = Field(description="From 1; 0 where there are none.")
-    time: float = Field(description="Unix time in seconds.")
+    time: Moment = Field(description="Unix time in seconds.")
 
 
 class SiteStatus(BaseModel):
     """This site's part in one job. It stays at the hospital, so it may name folders."""
 
-    job_id: str
-    job: str
-    task: str = ""
+    job_id: Label
+    job: Label
+    task: Label = ""
     round: int = Field(default=0, description="From 1; 0 where there are none.")
     rounds: int = 0
     state: str = "started"
     done: int = 0
     total: int = 0
-    since: float = Field(description="Since when it is in this state; Unix time in seconds.")
-    updated: float = Field(description="Unix time in seconds.")
+    since: Moment = Field(description="Since when it is in this state; Unix time in seconds.")
+    updated: Moment = Field(description="Unix time in seconds.")
     role: str | None = None
     train_cases: int | None = None
     validation_cases: int | None = None
@@ -60,7 +61,7 @@ class SiteStatus(BaseModel):
     host: str = Field(default_factory=socket.gethostname)
     process: int = Field(default_factory=os.getpid)
     process_started: float = Field(default_factory=lambda: psutil.Process().create_time())
-    ended: float | None = Field(default=None, description="Unix time in seconds.")
+    ended: Moment | None = Field(default=None, description="Unix time in seconds.")
     outcome: OutcomeKind | None = Field(default=None, description="Of the whole job, as the server said it.")
 
     @property

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from consilium.learning.small_counts import Count
 from consilium.report.records import OutcomeKind
 
 Scores = dict[str, FiniteFloat]
 """`dice`, `hd95` (mm) and both for each region, as `dice_wt`. A score that is not finite is an error."""
-
-
-def _finite_or_none(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Measured = Annotated[float | None, BeforeValidator(_finite_or_none)]
-"""What a site says it measured; null where that is not a number, which is no reason to have no report."""
 
 
 class _Part(BaseModel):
@@ -59,8 +50,8 @@ class SiteSummary(Comparison):
     rounds_trained: int
     steps: int = Field(description="Over all rounds.")
     weight: float = Field(description="Mean share in the aggregate, over all rounds.")
-    update_norm: Measured = Field(description="Euclidean norm of the last update.")
-    train_seconds: Measured = Field(description="Over all rounds.")
+    update_norm: FiniteFloat | None = Field(description="Euclidean norm of the last update.")
+    train_seconds: FiniteFloat | None = Field(description="Over all rounds.")
 
 
 class SiteInRound(_Part):
@@ -70,9 +61,9 @@ class SiteInRound(_Part):
     reason: str | None
     weight: float
     steps: int
-    loss: Measured
-    update_norm: Measured
-    seconds: Measured = Field(description="Of the whole task: preparing, judging, training.")
+    loss: FiniteFloat | None
+    update_norm: FiniteFloat | None
+    seconds: FiniteFloat | None = Field(description="Of the whole task: preparing, judging, training.")
     scores: Scores | None = Field(description="Of the model that this round made.")
 
 
@@ -81,7 +72,7 @@ class RoundSummary(_Part):
 
     number: int
     seconds: float
-    overhead_seconds: Measured = Field(
+    overhead_seconds: FiniteFloat | None = Field(
         description="The round's seconds beyond those of its slowest hospital."
     )
     scores: Scores | None = Field(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 from typing_extensions import Self
+
+from consilium.records.texts import clean_line
+from consilium.report.terminal import Terminal
 
 _SECONDS_BETWEEN_PLAIN_LINES = 10.0
 
@@ -20,8 +22,8 @@ class Display:
         console: Where to; by default standard error.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False)
+    def __init__(self, console: Terminal | None = None) -> None:
+        self._console = console or Terminal(stderr=True)
         self._live = Live(console=self._console, transient=True) if self._console.is_terminal else None
         self._last_line = ""
         self._last_time = 0.0
@@ -42,10 +44,11 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line that stays: a step begins or ends."""
-        self._console.print(Text(f"{self._clock()} {line}"))
+        self._console.print(Text(f"{self._clock()} {clean_line(line)}"))
 
     def show(self, line: str) -> None:
         """Show the state of the step that runs; on a terminal it replaces the one before."""
+        line = clean_line(line)
         if self._live:
             self._live.update(Text(f"{self._clock()} {line}", style="cyan"))
             return

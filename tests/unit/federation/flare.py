@@ -10,6 +10,9 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext, FLContextManager
 from nvflare.apis.workspace import Workspace
+from nvflare.fuel.f3.cellnet.defs import CellChannel
+from nvflare.fuel.f3.cellnet.registry import Callback, Registry
+from nvflare.fuel.f3.streaming.blob_streamer import BlobHandler
 
 JOB_ID = "a-job"
 JOB_NAME = "brain_tumor_fedavg"
@@ -42,6 +45,15 @@ class Engine:
         self.run_folder.mkdir(exist_ok=True)
         self.components = components or {}
         self.clients = [Client(name, "token") for name in clients]
+        self.fobs_context: dict[str, Any] = {}
+        self.receivers = Registry()
+        for channel in (CellChannel.SERVER_COMMAND, CellChannel.AUX_COMMUNICATION, CellChannel.RETURN_ONLY):
+            receive = BlobHandler(lambda message: None).handle_blob_cb
+            self.receivers.set(channel, "*", Callback(receive, (), {}))
+        # What stands for the server with its connections: nothing comes over any here.
+        receiver = SimpleNamespace(registry=self.receivers)
+        cell = SimpleNamespace(update_fobs_context=self.fobs_context.update, byte_receiver=receiver)
+        self.server = SimpleNamespace(command_agent=SimpleNamespace(cell=cell))
         self.aux_handlers: dict[str, Callable[..., Any]] = {}
         self.events: list[tuple[str, Any]] = []
         self.on_event: Callable[[str, Any], None] = lambda event, data: None
@@ -56,10 +68,6 @@ class Engine:
 
     def get_workspace(self) -> Workspace:
         return self.workspace
-
-    def get_cell(self) -> Any:
-        """Return what stands for the server's connections: nothing comes over any here."""
-        return SimpleNamespace(update_fobs_context=lambda props: None)
 
     def get_clients(self) -> list[Client]:
         return self.clients

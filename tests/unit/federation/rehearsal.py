@@ -10,8 +10,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
-from consilium.federation.tasks import REPORT_META, TRAIN
+from consilium.federation.tasks import REPORT_META, TRAIN, VALIDATE
 from consilium.learning.settings import LearningSettings
+from consilium.tasks import get_task
+from consilium.tasks.metrics import score_ranges
 
 _MARKS = itertools.count(1)
 
@@ -60,7 +62,8 @@ class Site:
             "steps": LearningSettings().steps_per_round(self.cases) if trains else 0,
             **self.report,
         }
-        scores = {} if value is None else dict.fromkeys(("dice", "dice_tc"), self.dice(value))
+        ranges = score_ranges(get_task("brain_tumor").regions, distances=task == VALIDATE)
+        scores = {} if value is None else dict.fromkeys(ranges, self.dice(value))
         answer = FLModel(
             params_type=ParamsType.DIFF if trains else None,
             params=self.update() if trains else None,

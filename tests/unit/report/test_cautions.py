@@ -42,6 +42,30 @@ def test_a_round_whose_model_was_dropped_is_told_with_its_reason() -> None:
     assert list_cautions(record) == ["Round 3 was dropped: its model scored 0.200 lower than the one before."]
 
 
+def test_a_site_whose_share_was_limited_is_named_with_what_it_claims() -> None:
+    record = federation(rounds=2)
+    record.settings["aggregation"] = {"rule": "mean", "max_site_share": 0.5}
+    record.rounds[0].sites["aster"] = site_round("aster", train_cases=900_000)
+    assert list_cautions(record)[0] == (
+        "aster says that it has up to 100% of the training cases in round 1; its share was limited "
+        "(aggregation.max_site_share)."
+    )
+
+
+def test_a_rule_that_counts_every_site_once_needs_no_such_caution() -> None:
+    record = federation(rounds=2)
+    record.settings["aggregation"] = {"rule": "median", "max_site_share": 0.5}
+    record.rounds[0].sites["aster"] = site_round("aster", train_cases=900_000)
+    assert list_cautions(record) == []
+
+
+def test_a_model_of_one_site_alone_is_said_to_be_one() -> None:
+    record = federation(rounds=2)
+    for site in ("birch", "cedar"):
+        record.rounds[1].sites[site] = SiteRound(outcome="no answer", reason="it was late")
+    assert "Only aster's update counted in round 2: its share is 100%." in list_cautions(record)
+
+
 def test_cases_left_out_are_counted() -> None:
     record = federation()
     _replace(record, "cedar", left_out={"truncated": 1, "missing_modality": 2})

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import CHECK, REPORT_META
+from consilium.records.bounds import name_faults
 from consilium.report.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 
 
@@ -51,10 +52,14 @@ class ReadinessCheck(SiteController):
 
     def take(self, site: str, answer: FLModel) -> bool:
         """Keep one site's answer."""
+        if answer.params or answer.metrics:
+            return self.refuse(site, "it sent an update or scores that nobody asked for")
         try:
             readiness = SiteReadiness.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
-            return self.set_aside(site, f"its answer can't be read: {error.error_count()} wrong field(s)")
+            return self.refuse(
+                site, f"its answer can't be read; wrong is {name_faults(error, SiteReadiness)}"
+            )
         self._running_record().sites[site] = readiness
         return True
 

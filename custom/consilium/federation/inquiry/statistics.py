@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
@@ -24,19 +23,19 @@ from nvflare.app_common.app_constant import StatisticsConstants
 from pydantic import ValidationError
 
 from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, SiteRefusal
+from consilium.federation.inquiry.patient_statistics import DATASET
+from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import SiteState
 from consilium.federation.versions import component_versions
 from consilium.learning.features import Feature, task_features
 from consilium.learning.small_counts import suppress
+from consilium.records.bounds import name_faults
 from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 
 if TYPE_CHECKING:
     from consilium.learning.statistics import SiteStatistics
-
-DATASET = "cases"
-"""Name under which FLARE files the features: a site has one data set."""
 
 
 def histogram_config(task: str) -> dict[str, dict[str, Any]]:
@@ -181,8 +180,7 @@ def _too_few(statistics: SiteStatistics) -> str | None:
 class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
     """Writes `statistics.json`: what FLARE's controller gathered, and what each site said in the handshake.
 
-    What comes from a site is kept only where it is what this job asked for: known features with the right
-    number of finite bins.
+    The controller has looked at what comes from sites; whom it left out is missing, with the reason.
 
     Args:
         task: What is to be learned.
@@ -204,6 +202,8 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         elif event_type == EventType.PRE_RUN_RESULT_AVAILABLE:
             for site, answer in fl_ctx.get_prop(StatisticsConstants.PRE_RUN_RESULT).items():
                 self._take(site, answer.data, fl_ctx)
+        elif event_type == ANSWER_REFUSED:
+            self._leave_out(event_data(fl_ctx))
         elif event_type == EventType.END_RUN and self._record and self._record.status == "running":
             self._record.status = "failed"
             self._record.reason = "it ended before enough sites had answered; the server's log says more"
@@ -247,7 +247,13 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         try:
             record.sites[site] = SiteAnswer.model_validate(answer)
         except ValidationError as error:
-            record.missing[site] = f"its answer can't be read: {error.error_count()} wrong field(s)"
+            record.missing[site] = f"its answer can't be read; wrong is {name_faults(error, SiteAnswer)}"
+        record.save(self._folder)
+
+    def _leave_out(self, refusal: Mapping[str, Any]) -> None:
+        record = self._running_record()
+        record.missing[refusal["site"]] = refusal["reason"]
+        record.sites.pop(refusal["site"], None)
         record.save(self._folder)
 
     def _note_missing(self, fl_ctx: FLContext) -> None:
@@ -286,12 +292,10 @@ def _usable_histograms(
     for site, datasets in statistics.get(StatisticsConstants.STATS_HISTOGRAM, {}).items():
         if site == StatisticsConstants.GLOBAL:
             continue
-        bins = [float(one.sample_count) for one in datasets.get(DATASET, [])]
-        patients = counts.get(site, {}).get(DATASET)
-        if (
-            len(bins) == feature.bins
-            and np.isfinite(bins).all()
-            and min(bins) >= 0
-            and isinstance(patients, int)
-        ):
-            yield site, SiteHistogram(patients=patients, bins=bins)
+        bins = [one.sample_count for one in datasets.get(DATASET, [])]
+        try:
+            histogram = SiteHistogram(patients=counts.get(site, {}).get(DATASET), bins=bins)
+        except ValidationError:
+            continue
+        if len(bins) == feature.bins:
+            yield site, histogram

@@ -23,7 +23,8 @@ TASK_CLOSED: Final = "consilium_task_closed"
 """Nobody is waited for any more."""
 
 ANSWER_TAKEN: Final = "consilium_answer_taken"
-"""A site's answer counts; data: `site` and `report`, what it says about its own part."""
+"""A site's answer counts; data: `site`, `report`, what it says about its own part, `scores` of what it
+received, and `round`, from 0. All of it has been checked."""
 
 ANSWER_REFUSED: Final = "consilium_answer_refused"
 """A site declined or failed, or its answer does not count; data: `site`, `reason`."""

@@ -39,10 +39,10 @@ from consilium.report.progress import (
     LastCheckpoint,
     Problem,
     SiteState,
+    StateMessage,
 )
 from consilium.report.records import FederationRecord, SiteReport
 
-_LONGEST_STATE, _LONGEST_REASON = 80, 400
 _NOT_IN_TIME = "it had not answered when the task was closed"
 
 
@@ -94,14 +94,26 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
             collector.set_info(STATS_GROUP, stats)
 
     def save(self, fl_ctx: FLContext, shareable: Shareable, record_origin: str) -> None:
-        """Take one site's state."""
-        data = from_shareable(shareable).data
+        """Take one site's state; what is none is dropped, and costs nobody else anything.
+
+        Args:
+            fl_ctx: A context of the job.
+            shareable: The message.
+            record_origin: The site, as FLARE has verified.
+        """
+        known = {client.name for client in fl_ctx.get_engine().get_clients()}
+        if record_origin not in known | self._progress.sites.keys():
+            return  # it is no site of this job
+        try:
+            said = StateMessage.model_validate(from_shareable(shareable).data)
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+            dropped = f"{record_origin}: a message about its state is dropped ({type(error).__name__})"
+            self.log_warning(fl_ctx, dropped, fire_event=False)
+            return
         site, now = self._site(record_origin), time.time()
-        done, total = int(data.get("done", 0)), int(data.get("total", 0))
-        state = _clean(data.get("state", ""), _LONGEST_STATE)
-        if state != site.state:
-            site.state, site.since = state, now
-        site.done, site.total, site.loss, site.heard = done, total, data.get("loss"), now
+        if said.state != site.state:
+            site.state, site.since = said.state, now
+        site.done, site.total, site.loss, site.heard = said.done, said.total, said.loss, now
         self._write()
 
     def finalize(self, fl_ctx: FLContext) -> None:
@@ -150,7 +162,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
     def _note_refusal(self, fl_ctx: FLContext) -> None:
         data = event_data(fl_ctx)
         site = self._site(data["site"])
-        site.answer, site.problem = "refused", self._problem(_clean(data["reason"], _LONGEST_REASON))
+        site.answer, site.problem = "refused", self._problem(data["reason"])
         self._trained.discard(data["site"])
 
     def _problem(self, reason: str) -> Problem:
@@ -193,11 +205,6 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
             self._progress.now = time.time()
             content = self._progress.model_dump_json().encode()
             write_atomically(self._folder / PROGRESS_FILE, content, durable=False)
-
-
-def _clean(text: Any, longest: int) -> str:
-    """Return what another machine said as a text that can neither flood nor command a terminal."""
-    return "".join(character for character in str(text)[:longest] if character.isprintable())
 
 
 def _clock(seconds: float) -> float | None:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
-from consilium.errors import ConsiliumError
-from consilium.federation.tasks import PREPARE, REPORT_META
-from consilium.report.model_comparison import KEY_METRIC
+from consilium.federation.answer_form import RefusedAnswer
+from consilium.federation.tasks import PREPARE, REPORT_META, VALIDATE
+from consilium.records.bounds import name_faults
+from consilium.records.scores import read_scores
 from consilium.report.records import SiteReport, SiteRound
+from consilium.tasks.base import Region
+from consilium.tasks.metrics import score_ranges
 
 _NOT_A_SCORE = "validation_cases"
-
-
-class RefusedAnswer(ConsiliumError):
-    """A site's answer can't be used; the reason is for the operator and the site."""
+"""Stands among the scores, as FLARE sends no answer without any; the report has the same number."""
 
 
 class Answers:
@@ -26,6 +25,7 @@ class Answers:
     Attributes:
         task: The task that runs.
         round_index: The round that it belongs to, from 0.
+        regions: Of the job's task: they say which scores there are.
         sites: What became of each site's answer.
         scores: Of the weights that the sites received, by site.
         cases: Training cases of every site that ever said how many.
@@ -34,6 +34,7 @@ class Answers:
     def __init__(self) -> None:
         self.task = PREPARE
         self.round_index = 0
+        self.regions: Sequence[Region] = ()
         self.sites: dict[str, SiteRound] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.cases: dict[str, int] = {}
@@ -57,33 +58,49 @@ class Answers:
         }
 
     def read(self, site: str, answer: FLModel) -> SiteReport:
-        """Read a site's report, and keep its scores of the weights that it received.
+        """Read a site's report and its scores of the weights that it received.
+
+        Only these scores stay among the answer's metrics.
 
         Raises:
-            RefusedAnswer: If the report can't be read, or a score is not finite.
+            RefusedAnswer: If something in it is out of bounds.
         """
+        if answer.current_round != self.round_index:
+            raise RefusedAnswer("its answer is of another round")
         try:
             report = SiteReport.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
-            raise RefusedAnswer(f"its report can't be read: {error.error_count()} wrong field(s)") from None
-        metrics = answer.metrics or {}
-        if KEY_METRIC in metrics:
-            scores = {str(name): float(value) for name, value in metrics.items() if name != _NOT_A_SCORE}
-            if not all(np.isfinite(value) for value in scores.values()):
-                raise RefusedAnswer("its scores are not finite")
-            self.scores[site] = scores
+            faults = name_faults(error, SiteReport)
+            raise RefusedAnswer(f"its report can't be read; wrong is {faults}") from None
+        said = {name: value for name, value in (answer.metrics or {}).items() if name != _NOT_A_SCORE}
+        if said and (self.task == PREPARE or report.validation_cases == 0):
+            raise RefusedAnswer("it sent scores without a model and cases to measure them on")
+        try:
+            answer.metrics = read_scores(said, score_ranges(self.regions, distances=self.task == VALIDATE))
+        except ValueError as error:
+            raise RefusedAnswer(f"its scores can't be used: {error}") from None
         return report
 
-    def note(self, site: str, state: SiteRound) -> None:
-        """Take note of an answer that counts."""
+    def note(self, site: str, state: SiteRound, scores: Mapping[str, float] | None = None) -> None:
+        """Take note of an answer that counts.
+
+        Args:
+            site: The site.
+            state: What became of its answer.
+            scores: Of the weights that it received; none if it keeps them to itself.
+        """
         self.sites[site] = state
+        if scores:
+            self.scores[site] = dict(scores)
         if state.report is not None:
             self.cases[site] = state.report.train_cases
 
     def refuse(self, site: str, reason: str) -> None:
         """Take note of an answer that doesn't."""
         known = self.sites.get(site, SiteRound(outcome="refused"))
-        self.sites[site] = known.model_copy(update={"outcome": "refused", "reason": reason})
+        known = known.model_copy()
+        known.outcome, known.reason = "refused", reason  # assigned, so that the bounds hold
+        self.sites[site] = known
 
     def close(self) -> None:
         """Say of whoever has not answered that they were too late."""

@@ -20,9 +20,10 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.algorithm_state import Remembering
+from consilium.federation.answer_form import RefusedAnswer
 from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.announcements import ModelAnnouncements
-from consilium.federation.rounds.answers import Answers, RefusedAnswer
+from consilium.federation.rounds.answers import Answers
 from consilium.federation.rounds.durable_rounds import DurableRounds
 from consilium.federation.rounds.quorum import Quorum, QuorumSettings
 from consilium.federation.rounds.rollback import Rollback
@@ -45,6 +46,7 @@ from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.report.model_comparison import kept_round, key_scores, model_scores
 from consilium.report.records import FederationRecord, RoundRecord, SiteRound
+from consilium.tasks import get_task
 
 _UPDATES = "updates"
 
@@ -157,6 +159,7 @@ class FederatedTraining(SiteController):
         """
         learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
         self._screening = Screening(self._limits, learning, self.rounds)
+        self._answers.regions = get_task(learning.task).regions
         self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
         # A resumed job needs no initial weights, and the server then no torch and no MONAI to draw them.
         rounds_done, weights = self._resume() or (0, self.load_model().params)
@@ -330,7 +333,7 @@ class FederatedTraining(SiteController):
             weights = self._gather_updates(index, self._rollback.start(index, weights))
             assert self._aggregator is not None  # every round has its own
             for site, reason in self._aggregator.screen().items():
-                self._refuse(site, f"its update is refused: {reason}")
+                self.refuse(site, f"its update is refused: {reason}")
             round_record = RoundRecord(
                 number=index + 1,
                 attempts=attempt,
@@ -356,7 +359,11 @@ class FederatedTraining(SiteController):
             weights: What the sites trained from.
             change: The aggregate of their differences.
         """
-        return {name: np.asarray(value + change[name]) for name, value in weights.items()}
+        # A step never changes what kind of numbers the model holds.
+        return {
+            name: np.asarray(value + change[name], dtype=np.asarray(value).dtype)
+            for name, value in weights.items()
+        }
 
     def new_aggregator(self, weights: Weights, index: int) -> Aggregator:
         """Return what takes the updates of one round; another one may never see them in the clear.
@@ -487,7 +494,7 @@ class FederatedTraining(SiteController):
             self._take(site, answer)
         except (RefusedAnswer, RefusedUpdate) as error:
             about = "its update is refused: " if isinstance(error, RefusedUpdate) else ""
-            return self._refuse(site, f"{about}{error}")
+            return self.refuse(site, f"{about}{error}")
         except OSError as error:
             return self.set_aside(site, f"the server could not keep its update: {error.strerror}")
         return True
@@ -506,8 +513,6 @@ class FederatedTraining(SiteController):
         if answer.params:
             if task != TRAIN:
                 raise RefusedAnswer("it sent an update that nobody asked for")
-            if answer.current_round != self._answers.round_index:
-                raise RefusedUpdate("it is of another round")
             assert self._aggregator is not None  # every round has its own
             state.update_norm = self._aggregator.add(site, answer.params, report)
             state.outcome = "trained"
@@ -515,7 +520,7 @@ class FederatedTraining(SiteController):
             self._known_updates().note_prepared(site, report.train_cases)
         elif task == TRAIN:
             self._refusals.clear(site)
-        self._answers.note(site, state)
+        self._answers.note(site, state, answer.metrics)
 
     def note_refusal(self, site: str, reason: str) -> None:
         """Keep the reason with the answers of the task."""
@@ -529,8 +534,8 @@ class FederatedTraining(SiteController):
         if event_type == EventType.AFTER_TASK_DATA_FILTER:
             self._refusals.tell(fl_ctx)
 
-    def _refuse(self, site: str, reason: str) -> bool:
-        """Leave out an answer that is the site's fault; returns False for `take` to return."""
+    def refuse(self, site: str, reason: str) -> bool:
+        """Refuse an answer that is wrong, and count it; returns False for `take` to return."""
         self._refusals.note(site, reason)
         return self.set_aside(site, reason)
 

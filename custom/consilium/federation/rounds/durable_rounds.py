@@ -21,7 +21,8 @@ from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import Weights
-from consilium.report.records import FederationRecord, Record, Resumption
+from consilium.records.bounds import Record
+from consilium.report.records import FederationRecord, Resumption
 from consilium.settings import Settings
 
 SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"

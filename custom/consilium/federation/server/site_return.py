@@ -26,6 +26,9 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _SETTLING_SECONDS = 3.0
 """How old a site's word must not be: what it said before a job was started at it knows nothing of the job."""
 
+_MOST_JOBS, _LONGEST_JOB_ID = 1000, 100
+"""What one site can say that it runs."""
+
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10.0, 600.0
 _STARTS = 6
 """Times that a job is started anew at a site that stays connected, before it is left to its IT department."""
@@ -90,10 +93,12 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
     def _listen(self, message: CellMessage) -> None:
         """Take note of the jobs that a site says it runs; the message goes on as it came."""
-        jobs = message.get_header(CellMessageHeaderKeys.JOB_IDS) or ()
+        jobs = message.get_header(CellMessageHeaderKeys.JOB_IDS)
+        jobs = () if jobs is None else jobs
         token = message.get_header(CellMessageHeaderKeys.TOKEN)
-        if isinstance(token, str) and isinstance(jobs, (list, tuple, set)):
-            self._heard[token] = _Heard(frozenset(map(str, jobs)), time.monotonic())
+        if isinstance(token, str) and isinstance(jobs, list | tuple | set) and len(jobs) <= _MOST_JOBS:
+            ids = (job for job in jobs if isinstance(job, str) and len(job) <= _LONGEST_JOB_ID)
+            self._heard[token] = _Heard(frozenset(ids), time.monotonic())
 
     def _watch(self) -> None:
         while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
@@ -109,7 +114,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
             return
         running = {job_id: job for job_id, job in list(runner.running_jobs.items()) if not job.run_aborted}
         connected = {client.token for client in self._engine.get_clients()}
-        self._heard = {token: heard for token, heard in self._heard.items() if token in connected}
+        self._heard = {token: heard for token, heard in list(self._heard.items()) if token in connected}
         self._attempts = {key: one for key, one in self._attempts.items() if key[0] in running}
         for job_id, job in running.items():
             if job_id not in self._engine.run_processes or not self._is_at_work(job_id):
@@ -123,7 +128,11 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
         One that keeps no record of its progress is not Consilium's, and nobody knows.
         """
-        progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
+        try:
+            progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
+        except ValueError as error:  # of another version, or damaged: other jobs' sites return
+            self.logger.warning(f"the progress of job {job_id} can't be read ({type(error).__name__})")
+            return False
         return progress is not None and progress.ended is None
 
     def _is_due(self, job_id: str, client: Client) -> bool:

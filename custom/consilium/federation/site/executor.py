@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nvflare.apis.analytix import AnalyticsDataType
 from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
@@ -15,7 +14,6 @@ from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
-from nvflare.apis.utils.analytix_utils import create_analytic_dxo, send_analytic_dxo
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
@@ -213,11 +211,6 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             self._local_weights = result.weights
             self._journal.note_training()
-            self._log_scalars({"train/loss": result.loss}, model.current_round, fl_ctx)
-        if scores:
-            self._log_scalars(
-                {f"validation/{name}": value for name, value in scores.items()}, model.current_round, fl_ctx
-            )
         report = _report(participant, result, time.monotonic() - started)
         params = None if result is None else difference(result.weights, model.params)
         return _to_reply(params, scores, report, model)
@@ -281,16 +274,6 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 on_case=lambda done, total: self._state.tell(fl_ctx, "validating", done, total),
             )
         )
-
-    def _log_scalars(self, values: Mapping[str, float], step: int, fl_ctx: FLContext) -> None:
-        for tag, value in values.items():
-            dxo = create_analytic_dxo(tag, value, AnalyticsDataType.SCALAR, global_step=step)
-            send_analytic_dxo(self, dxo, _event_context(fl_ctx))
-
-
-def _event_context(fl_ctx: FLContext) -> FLContext:
-    """Return a context of its own for an event, so that the task's context is not written to."""
-    return fl_ctx.get_engine().new_context()
 
 
 def _read_request(shareable: Shareable) -> FLModel:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from nvflare.fuel.f3.cellnet.cell import Cell
+
 from consilium.federation.transport.array_pieces import (
     keep_arrivals_on_disk,
     send_arrays_in_pieces,
@@ -12,7 +14,9 @@ from consilium.federation.transport.array_pieces import (
 )
 from consilium.federation.transport.broken_uploads import survive_broken_uploads
 from consilium.federation.transport.ended_streams import remember_little_of_ended_streams
+from consilium.federation.transport.message_size import limit_messages
 from consilium.federation.transport.outgoing_streams import hold_little_of_what_is_sent
+from consilium.federation.transport.senders import check_senders
 from consilium.federation.transport.turns import Turns
 
 _ARRIVALS = "arrivals"
@@ -49,6 +53,23 @@ def set_up_server() -> Turns:
     return turns
 
 
+def bound_messages(engine: Any, run_folder: Path) -> None:
+    """Let a job's process at the server look at messages, and at their size, before FLARE takes them.
+
+    No message may bring arrays, unless `receive_on_disk` says later how many bytes of them there may be.
+
+    Args:
+        engine: FLARE's, of that process.
+        run_folder: The job's.
+
+    Raises:
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
+    """
+    check_senders()
+    limit_messages(_job_cell(engine))
+    receive_on_disk(engine, run_folder, most_bytes=0)
+
+
 def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:
     """Let a job's process at the server keep what comes in on its disk.
 
@@ -57,4 +78,9 @@ def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:
         run_folder: The job's.
         most_bytes: That the arrays of one update may have.
     """
-    keep_arrivals_on_disk(engine.get_cell(), run_folder / _ARRIVALS, most_bytes)
+    keep_arrivals_on_disk(_job_cell(engine), run_folder / _ARRIVALS, most_bytes)
+
+
+def _job_cell(engine: Any) -> Cell:
+    """Return the cell that takes the job's answers; in FLARE's simulator it is not the engine's own."""
+    return engine.server.command_agent.cell

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,7 +87,7 @@ class ScreenedAggregation:
         folder: Path,
     ) -> None:
         self._shapes = {name: np.shape(value) for name, value in reference.items()}
-        self._kinds = {name: np.asarray(value).dtype for name, value in reference.items()}
+        self._types = {name: np.asarray(value).dtype for name, value in reference.items()}
         self._round_index = round_index
         self._settings = settings
         self._screening = screening
@@ -97,18 +98,21 @@ class ScreenedAggregation:
         """Take one site's update and return its Euclidean norm.
 
         Raises:
-            RefusedUpdate: If names, shapes or kinds of numbers differ from the model's, a value is not
-                finite, nothing changes, it was sent before, the reported counts can't be, or the site was
-                already counted.
+            RefusedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm
+                is not finite, nothing changes, it was sent before, the reported counts can't be, or the site
+                was already counted.
             OSError: If the disk is full or gone.
         """
         if site in self._taken:
             raise RefusedUpdate("it is a second one in the same round")
         self._check_form(update)
         self._screening.check_counts(site, report)
-        norm = euclidean_norm(list(update.values()))
+        with np.errstate(over="ignore"):
+            norm = euclidean_norm(list(update.values()))
         if not norm:
             raise RefusedUpdate("it changes nothing")
+        if not math.isfinite(norm):
+            raise RefusedUpdate("its values are too large to add up")
         self._screening.check_repetition(site, update, self._round_index)
         self._spool.keep(site, update)
         pace = self._screening.pace(norm, report.steps, self._round_index)
@@ -157,10 +161,16 @@ class ScreenedAggregation:
             missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
             raise RefusedUpdate(f"{len(missing)} weights are missing and {len(unknown)} are unknown")
         for name, value in update.items():
-            kind = getattr(getattr(value, "dtype", None), "kind", type(value).__name__)
-            if kind != self._kinds[name].kind:
-                raise RefusedUpdate(f"{name} holds values of kind {kind!r}, not {self._kinds[name].kind!r}")
-            if np.shape(value) != self._shapes[name]:
-                raise RefusedUpdate(f"{name} has shape {np.shape(value)}, not {self._shapes[name]}")
+            if type(value) is not np.ndarray:
+                raise RefusedUpdate(f"{name} is no array")
+            # The very type: float64 would turn the global model into float64, and all that follows.
+            if value.dtype != self._types[name]:
+                raise RefusedUpdate(f"{name} holds {value.dtype} values, not {self._types[name]}")
+            if value.shape != self._shapes[name]:
+                raise RefusedUpdate(f"{name} has shape {_in_words(value.shape)}, not {self._shapes[name]}")
             if not np.isfinite(value).all():
                 raise RefusedUpdate(f"{name} is not finite")
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    return str(shape) if len(shape) <= 8 else f"of {len(shape)} axes"

@@ -8,6 +8,7 @@ from nvflare.apis.fl_context import FLContext
 from consilium.errors import ConsiliumError
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
+from consilium.records.texts import clean_text
 
 
 class RefusedUpdate(ConsiliumError):
@@ -31,7 +32,7 @@ class Refusals:
     def note(self, site: str, reason: str) -> None:
         """Count one refused answer."""
         self._in_a_row[site] = self._in_a_row.get(site, 0) + 1
-        self._last[site] = reason
+        self._last[site] = clean_text(reason)
 
     def clear(self, site: str) -> None:
         """Take note that a site's answer was used."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from consilium.learning.shares import limited_shares
 from consilium.settings import Settings
 
 Tensor = NDArray[Any]
@@ -33,8 +34,16 @@ class AggregationSettings(Settings):
     clip_ratio: float | None = Field(
         default=None,
         gt=0,
-        le=1000,
+        le=100,
         description="Of `clipped_mean`: longest update, in medians of the round's norms; default 1.",
+    )
+
+    max_site_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Of `mean` and `clipped_mean`: largest share of one site; half as much again as an equal "
+        "share is always allowed. 1: no limit.",
     )
 
     @model_validator(mode="after")
@@ -58,7 +67,8 @@ class Rule:
       `clip_ratio`, is scaled down to that. Norm thresholding, Sun et al. 2019, arXiv:1911.07963.
 
     The median and the trimmed mean do without the number of training cases, as that is what a site says of
-    itself.
+    itself. In the two weighted means no site has more than `max_site_share`, whatever it says; what it would
+    have above that goes to the others, in proportion to their cases.
 
     Args:
         settings: What the job decides.
@@ -72,8 +82,7 @@ class Rule:
         self._sites = sorted(cases)
         equal = settings.rule in ("median", "trimmed_mean")
         votes = {site: 1.0 if equal else cases[site] for site in self._sites}
-        total = sum(votes.values())
-        self.shares = {site: vote / total for site, vote in votes.items()}
+        self.shares = limited_shares(votes, settings.max_site_share)
         factors = dict.fromkeys(self._sites, 1.0)
         if settings.rule == "clipped_mean":
             limit = (settings.clip_ratio or 1.0) * median(norms.values())

@@ -81,8 +81,6 @@ class Screening:
             raise RefusedUpdate(
                 f"it comes from {report.train_cases} training cases of a site that {report.role}"
             )
-        if report.loss is not None and not math.isfinite(report.loss):
-            raise RefusedUpdate(f"its loss is {report.loss}")
         before = self._prepared.setdefault(site, report.train_cases)
         allowed = max(1.0, self._settings.max_case_change * before)
         if abs(report.train_cases - before) > allowed:

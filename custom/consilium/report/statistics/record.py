@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +12,47 @@ from pydantic import Field, ValidationError
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.features import Group
-from consilium.learning.small_counts import Count
-from consilium.report.records import Record
+from consilium.records.bounds import (
+    MOST_CASES,
+    CaseCount,
+    CodeCounts,
+    Finite,
+    Label,
+    LongReason,
+    Reason,
+    Record,
+    SiteLabel,
+    Versions,
+    WithheldCount,
+    Word,
+)
 
 STATISTICS_FILE = "statistics.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
+
+MOST_BINS: Final = 1000
+"""Of one histogram."""
 
 
 class SiteAnswer(Record):
     """What a site says beside its histograms: counts and codes, nothing about a patient."""
 
-    patients: Count = Field(default=0, ge=0)
-    cases: Count = Field(default=0, ge=0, description="Usable examinations.")
-    left_out: dict[str, Count] = Field(default_factory=dict, description="Cases left out, by code.")
-    label_convention: str | None = None
-    min_count: int = Field(ge=1, description="Fewest patients that a number of this site is about.")
-    reason: str | None = Field(default=None, max_length=2000, description="Why it has no statistics.")
-    versions: dict[str, str] = Field(default_factory=dict)
+    patients: WithheldCount = 0
+    cases: WithheldCount = Field(default=0, description="Usable examinations.")
+    left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
+    label_convention: Word | None = None
+    min_count: CaseCount = Field(ge=1, description="Fewest patients that a number of this site is about.")
+    reason: Reason | None = Field(default=None, description="Why it has no statistics.")
+    versions: Versions = Field(default_factory=dict)
 
 
 class SiteHistogram(Record):
     """One site's histogram."""
 
-    patients: int = Field(ge=0)
-    bins: list[float] = Field(description="Patients in each bin; all 0 where nothing could be told.")
+    patients: CaseCount
+    bins: list[Annotated[Finite, Field(ge=0, le=MOST_CASES)]] = Field(
+        max_length=MOST_BINS, description="Patients in each bin; all 0 where nothing could be told."
+    )
 
     @property
     def told(self) -> bool:
@@ -51,7 +68,7 @@ class FeatureRecord(Record):
     unit: str
     low: float
     high: float
-    sites: dict[str, SiteHistogram] = Field(default_factory=dict)
+    sites: dict[SiteLabel, SiteHistogram] = Field(default_factory=dict)
 
     @property
     def told(self) -> dict[str, NDArray[np.float64]]:
@@ -67,13 +84,15 @@ class FeatureRecord(Record):
 class StatisticsRecord(Record):
     """A whole run."""
 
-    job: str
+    job: Label
     task: str
     status: Literal["running", "finished", "failed"] = "running"
-    reason: str | None = None
+    reason: LongReason | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
-    sites: dict[str, SiteAnswer] = Field(default_factory=dict)
-    missing: dict[str, str] = Field(default_factory=dict, description="Sites without statistics, and why.")
+    sites: dict[SiteLabel, SiteAnswer] = Field(default_factory=dict)
+    missing: dict[SiteLabel, Reason] = Field(
+        default_factory=dict, description="Sites without statistics, and why."
+    )
     features: dict[str, FeatureRecord] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
 

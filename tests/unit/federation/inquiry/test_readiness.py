@@ -63,7 +63,7 @@ def test_a_site_without_an_answer_that_counts_is_missing_with_its_reason(run):
     record, engine = run({"north": answer(site("train")), "south": refusing, "east": talking, "west": None})
     assert record.missing == {
         "south": "versions do not fit",
-        "east": "its answer can't be read: 1 wrong field(s)",
+        "east": "its answer can't be read; wrong is an unknown field",
         "west": "no answer within 240 minutes",
     }
     assert record.able_to_train == ["north"]

@@ -2,6 +2,9 @@ import json
 import math
 
 import pytest
+from anything import ANYTHING, shows_no_control
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nvflare.apis.dxo import DXO, DataKind
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import EventScope, FLContextKey, ReservedKey
@@ -20,14 +23,14 @@ from consilium.federation.monitoring.job_events import (
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.tasks import CHECKPOINT_EVENT
-from consilium.report.progress import JobProgress, read_progress
+from consilium.report.progress import JobProgress, describe_progress, read_progress
 from consilium.report.records import Resumption, SiteReport, SiteRound
 from federation.flare import Engine
 
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = Engine(tmp_path, {"progress": ProgressReceiver()})
+    engine = Engine(tmp_path, {"progress": ProgressReceiver()}, clients=("north", "south", "evil"))
     engine.fire_event(EventType.START_RUN, engine.context)
     return engine
 
@@ -165,7 +168,7 @@ def test_a_state_lasts_from_when_it_began_and_a_reason_can_t_command_a_terminal(
     assert site.since == began <= site.heard
     announce(engine, ANSWER_REFUSED, site="north", reason="\x1b[2Jgone\n" + "x" * 1000)
     reason = read_progress(engine.run_folder).sites["north"].problem.reason
-    assert reason.startswith("[2Jgonexx")
+    assert reason.startswith("[2Jgone xx")
     assert len(reason) <= 400
 
 
@@ -208,3 +211,31 @@ def test_the_outcome_is_judged_by_the_record_and_told_to_the_sites(engine, chang
 def test_a_job_that_leaves_no_record_has_failed(engine):
     engine.fire_event(EventType.END_WORKFLOW, engine.context)
     assert read_progress(engine.run_folder).ended.kind == "failure"
+
+
+@settings(max_examples=60, deadline=None)
+@given(field=st.sampled_from(["state", "done", "total", "loss", "note"]), value=ANYTHING)
+def test_whatever_a_site_says_of_itself_the_others_are_shown_and_the_file_can_be_read(
+    tmp_path_factory, field, value
+):
+    folder = tmp_path_factory.mktemp("progress")
+    engine = Engine(folder, {"progress": ProgressReceiver()}, clients=("north", "evil"))
+    engine.fire_event(EventType.START_RUN, engine.context)
+    said = {"state": "training", "done": 3, "total": 40, "loss": 0.5}
+    say(engine, "evil", **{**said, field: value})
+    say(engine, "north", **said)
+    progress = read_progress(engine.run_folder)
+    assert str(progress.sites["north"]) == "training 3/40"
+    assert (engine.run_folder / "progress.json").stat().st_size < 2000
+    assert shows_no_control(describe_progress(progress))
+
+
+def test_a_name_that_is_no_site_of_the_job_is_not_shown(engine):
+    say(engine, "../../elsewhere", state="training", done=1, total=2, loss=None)
+    assert read_progress(engine.run_folder).sites == {}
+
+
+@pytest.mark.parametrize("loss", [[1.0], float("inf"), "0.5", True])
+def test_a_loss_that_is_no_number_is_not_kept(engine, loss):
+    say(engine, "north", state="training", done=1, total=2, loss=loss)
+    assert read_progress(engine.run_folder).sites == {}

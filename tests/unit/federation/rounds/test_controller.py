@@ -83,7 +83,8 @@ def test_scores_stand_with_the_model_that_they_were_made_with(run):
     dice = [one.scores["north"]["dice"] for one in record.rounds]
     assert dice == pytest.approx([0.1, 0.2, 0.3])
     assert [one.number for one in record.rounds] == [1, 2, 3]
-    assert record.final_scores["north"] == {"dice": pytest.approx(0.3), "dice_tc": pytest.approx(0.3)}
+    names = {f"{kind}{region}" for kind in ("dice", "hd95") for region in ("", "_tc", "_wt", "_et")}
+    assert record.final_scores["north"] == dict.fromkeys(names, pytest.approx(0.3))
 
 
 def test_the_best_round_is_the_one_whose_own_model_scored_best(run):
@@ -396,12 +397,12 @@ def test_what_was_trained_before_a_failure_is_kept(run):
     assert record.rounds[1].scores["north"]["dice"] == pytest.approx(0.2)
 
 
-@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
-def test_scores_that_are_no_numbers_are_set_aside_with_the_site(run, broken):
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), 100.0, -0.1])
+def test_scores_that_can_t_be_are_set_aside_with_the_site(run, broken):
     east = Site(step=100.0, dice=lambda w: broken)
     record, engine = run({"north": Site(), "south": Site(), "east": east})
     assert record.rounds[0].sites["east"].outcome == "refused"
-    assert "not finite" in record.rounds[0].sites["east"].reason
+    assert "its scores can't be used: dice is" in record.rounds[0].sites["east"].reason
     assert "east" not in record.final_scores
     assert saved(engine)[0] == 3
     assert record.best_round == 3

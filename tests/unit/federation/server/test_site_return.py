@@ -4,6 +4,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from anything import ANYTHING
+from hypothesis import given, settings
 from nvflare.apis.event_type import EventType
 from nvflare.apis.job_def import Job, JobMetaKey
 from nvflare.private.defs import CellMessageHeaderKeys
@@ -92,3 +94,24 @@ def test_a_job_whose_work_is_over_is_not_started_again(server):
     server.start()
     server.hear()
     assert server.runner.started == [("missed-there", "aster")]
+
+
+def test_a_job_whose_progress_can_t_be_read_keeps_no_site_from_the_others(server):
+    server.run("damaged", JobProgress(started=0.0))
+    (server.engine.run_folder.parent / "damaged" / PROGRESS_FILE).write_text('{"started": 0, "sites": [1]}')
+    server.run("missed-there", JobProgress(started=0.0))
+    server.start()
+    server.hear()
+    assert server.runner.started == [("missed-there", "aster")]
+
+
+@settings(max_examples=100, deadline=None)
+@given(token=ANYTHING, jobs=ANYTHING)
+def test_whatever_stands_in_a_heartbeat_is_dropped_or_bounded(token, jobs):
+    component = SiteReturn.__new__(SiteReturn)
+    component._heard = {}
+    headers = {CellMessageHeaderKeys.TOKEN: token, CellMessageHeaderKeys.JOB_IDS: jobs}
+    component._listen(SimpleNamespace(get_header=headers.get))
+    for heard in component._heard.values():
+        assert len(heard.jobs) <= 1000
+        assert all(isinstance(job, str) and len(job) <= 100 for job in heard.jobs)

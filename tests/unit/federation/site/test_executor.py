@@ -386,13 +386,6 @@ def test_the_server_hears_what_a_site_is_doing(executor, engine, tmp_path):
     ]
 
 
-def test_loss_and_scores_go_to_flare_s_tracking(executor, engine, tmp_path):
-    at_site(engine, site(tmp_path))
-    execute(executor, engine, TRAIN)
-    tags = {from_shareable(data).data["track_key"] for event, data in engine.events if "analytix" in event}
-    assert {"train/loss", "validation/dice", "validation/dice_et"} <= tags
-
-
 def test_wrong_learning_settings_are_refused_before_anything_starts():
     with pytest.raises(ConfigurationError, match="did you mean 'local_steps'"):
         SiteExecutor({"local_step": 5})

@@ -64,7 +64,7 @@ def changed(how):
         bad["c"] = bad.pop("b")
     elif how == "shape":
         bad["b"] = np.zeros((2, 1))
-    elif how in ("object", "int64", "complex128"):
+    elif how in ("object", "int64", "complex128", "float32", ">f8"):
         bad["b"] = bad["b"].astype(how)
     elif how == "list":
         bad["b"] = bad["b"].tolist()
@@ -82,10 +82,13 @@ def changed(how):
         (changed("unknown"), report(2), "0 weights are missing and 1 are unknown"),
         (changed("renamed"), report(2), "1 weights are missing and 1 are unknown"),
         (changed("shape"), report(2), r"b has shape \(2, 1\), not \(1, 2\)"),
-        (changed("object"), report(2), "b holds values of kind 'O', not 'f'"),
-        (changed("int64"), report(2), "b holds values of kind 'i'"),
-        (changed("complex128"), report(2), "b holds values of kind 'c'"),
-        (changed("list"), report(2), "b holds values of kind 'list'"),
+        (changed("object"), report(2), "b holds object values, not float64"),
+        (changed("int64"), report(2), "b holds int64 values"),
+        (changed("float32"), report(2), "b holds float32 values, not float64"),
+        (changed(">f8"), report(2), "b holds >f8 values, not float64"),
+        (changed("complex128"), report(2), "b holds complex128 values"),
+        (changed("list"), report(2), "b is no array"),
+        (update(1e200, 0), report(2), "too large to add up"),
         (update(0, 0), report(2), "it changes nothing"),
         (update(1, 10), report(2), "the same as another site's of this round"),
         (update(7, 7), report(0), "0 training cases"),

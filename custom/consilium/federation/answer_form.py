@@ -1,0 +1,118 @@
+"""The form that every site's answer has to have, before anybody looks at what it says.
+
+FLARE hands a controller whatever a site sent; what it can't read itself it drops, and the site counts as one
+that has not answered. Here such an answer is one that the server refuses, with a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from nvflare.apis.fl_constant import FLMetaKey, ReturnCode
+from nvflare.apis.shareable import Shareable
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.errors import ConsiliumError
+from consilium.federation.tasks import REASON_HEADER, REPORT_META
+from consilium.records.texts import clean_text
+
+MOST_TENSORS: Final = 10_000
+"""Of an update; the largest network has some hundred."""
+
+MOST_METRICS: Final = 64
+_LONGEST_NAME = 256
+_NUMBERS = "biuf"
+
+_RETURN_CODES = frozenset(
+    code for name, code in vars(ReturnCode).items() if name.isupper() and isinstance(code, str)
+)
+
+
+class RefusedAnswer(ConsiliumError):
+    """A site's answer can't be used; the reason is for the operator and the site."""
+
+
+def read_answer(result: Any, site: str) -> FLModel:
+    """Read an answer, and leave out all that no answer has.
+
+    Args:
+        result: What the site sent.
+        site: The site, as FLARE has authenticated it. What the answer says about that is left out.
+
+    Returns:
+        An answer with `params` (None, or a weight difference: NumPy arrays by name), `metrics` (values by
+        name), `current_round` (None, or a whole number) and, in `meta`, the site's report as it came.
+
+    Raises:
+        RefusedAnswer: If it has another form.
+    """
+    try:
+        answer = FLModelUtils.from_shareable(result)
+    except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+        raise RefusedAnswer(f"its answer can't be read ({type(error).__name__})") from None
+    if not isinstance(answer.meta, dict) or REPORT_META not in answer.meta:
+        raise RefusedAnswer("its answer can't be read: it has no report")
+    return FLModel(
+        params_type=None if answer.params is None else ParamsType.DIFF,
+        params=_check_params(answer),
+        metrics=_check_metrics(answer.metrics),
+        current_round=_check_round(answer.current_round),
+        meta={REPORT_META: answer.meta[REPORT_META], FLMetaKey.SITE_NAME: site},
+    )
+
+
+def read_refusal(result: Any) -> tuple[str, str] | None:
+    """Return why a site has no answer, as a return code of FLARE's and a reason; None if it has one.
+
+    Raises:
+        RefusedAnswer: If what it sent is no answer and no refusal either.
+    """
+    if not isinstance(result, Shareable):
+        raise RefusedAnswer("its answer is no message of FLARE's")
+    try:
+        code, reason = result.get_return_code(), result.get_header(REASON_HEADER)
+    except ValueError:
+        raise RefusedAnswer("its answer can't be read: it has no headers") from None
+    if not isinstance(code, str) or code not in _RETURN_CODES:
+        raise RefusedAnswer("its answer has a return code that FLARE doesn't know")
+    if code == ReturnCode.OK:
+        return None
+    return code, (clean_text(reason) if isinstance(reason, str) else "") or code
+
+
+def _check_params(answer: FLModel) -> dict[str, Any] | None:
+    params = answer.params
+    if params is None:
+        return None
+    if not isinstance(params, dict) or not params:
+        raise RefusedAnswer("its update is not arrays by name")
+    if answer.params_type != ParamsType.DIFF:
+        raise RefusedAnswer("it sent weights, and not the difference that training made")
+    if len(params) > MOST_TENSORS:
+        raise RefusedAnswer(f"its update has {len(params)} arrays, and at most {MOST_TENSORS} are allowed")
+    for name, value in params.items():
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+            raise RefusedAnswer("its update is not arrays by name")
+        if type(value) is not np.ndarray or value.dtype.kind not in _NUMBERS:
+            raise RefusedAnswer("its update has something else than arrays of numbers")
+    return params
+
+
+def _check_metrics(metrics: Any) -> dict[str, Any]:
+    if metrics is None:
+        return {}
+    if not isinstance(metrics, dict):
+        raise RefusedAnswer("its scores are not numbers by name")
+    if len(metrics) > MOST_METRICS:
+        raise RefusedAnswer(f"it sent {len(metrics)} scores, and at most {MOST_METRICS} are allowed")
+    if not all(isinstance(name, str) for name in metrics):
+        raise RefusedAnswer("its scores are not numbers by name")
+    return dict(metrics)
+
+
+def _check_round(index: Any) -> int | None:
+    if index is None or type(index) is int:
+        return index
+    raise RefusedAnswer("the round that its answer is of is no number")

@@ -1,0 +1,64 @@
+"""Each site's loss and scores over the rounds, as TensorBoard events in the job's run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.app_common.utils.file_utils import resolve_path_under_root
+from nvflare.app_opt.tracking.tb.tb_event_writer import TensorBoardEventWriter
+from pydantic import ValidationError
+
+from consilium.federation.monitoring.job_events import ANSWER_TAKEN, event_data
+from consilium.report.records import SiteReport
+
+EVENTS_FOLDER: Final = "tb_events"
+"""In the job's run folder, with a folder for each site."""
+
+
+class ScoreCurves(FLComponent):  # type: ignore[misc]
+    """Writes what the controller has taken: nothing that a site sends gets there by itself.
+
+    FLARE's own receiver writes whatever sites send while they work: any tag, texts, pictures, as many as they
+    like, in a folder named by the message.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder: Path | None = None
+        self._writers: dict[str, Any] = {}
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Write the loss and the scores of an answer that counts."""
+        if event_type == EventType.START_RUN:
+            run_folder = fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id())
+            self._folder = Path(run_folder) / EVENTS_FOLDER
+        elif event_type == ANSWER_TAKEN and self._folder is not None:
+            self._write(self._folder, event_data(fl_ctx))
+        elif event_type == EventType.END_RUN:
+            for writer in self._writers.values():
+                writer.close()
+            self._writers.clear()
+
+    def _write(self, folder: Path, answer: dict[str, Any]) -> None:
+        site = answer["site"]
+        for tag, value in _scalars(answer):
+            if site not in self._writers:
+                own = resolve_path_under_root(str(folder), site, "site")
+                self._writers[site] = TensorBoardEventWriter(log_dir=own)
+            self._writers[site].add_scalar(tag, value, answer["round"])
+
+
+def _scalars(answer: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    try:
+        loss = SiteReport.model_validate(answer["report"]).loss
+    except ValidationError:
+        return  # the answer to another question, such as whether it is ready
+    if loss is not None:
+        yield "train/loss", loss
+    for name, value in answer["scores"].items():
+        yield f"validation/{name}", value

@@ -1,0 +1,1 @@
+"""What travels between sites or is written down: bounded types, from which every record is made."""

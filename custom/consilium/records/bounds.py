@@ -1,0 +1,156 @@
+"""The bounded types of everything that another site says: the one place where its limits stand.
+
+A model made of these types refuses what is out of bounds with a `ValidationError`, and cleans and shortens
+texts. Numbers are not coerced: no text, no truth value and no array becomes one. NaN and infinity are no
+numbers here, as JSON has neither and a record that holds them can't be read back.
+
+The limits are far above what any hospital has, and far below what harms whoever reads them: one claim of
+10**15 cases would otherwise be the whole mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from consilium.data.codes import ProblemCode
+from consilium.records.texts import LONGEST_REASON, clean_text
+
+MOST_CASES: Final = 1_000_000
+"""Of one site; the largest collections of one modality in the world have some 100,000 patients."""
+
+MOST_STEPS: Final = 10_000_000
+"""Optimizer steps of one round, and steps of any progress."""
+
+MOST_BYTES: Final = 2**63 - 1
+LONGEST_SECONDS: Final = 30 * 24 * 3600.0
+"""Of one task: 30 days."""
+
+LARGEST_LOSS: Final = 1e9
+MOST_ENTRIES: Final = 256
+"""Of any mapping or list that has no closer limit."""
+
+OTHER_CODE: Final = "other"
+"""What stands for codes that this version doesn't know; see `CodeCounts`."""
+
+VERSIONED: Final = ("python", "consilium", "nvflare", "monai", "torch")
+"""What a site reports the version of; all sites of a federation report the same packages."""
+
+
+class Record(BaseModel):
+    """Base of what travels or is written down: unknown fields and numbers that are not finite are errors."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
+
+
+def _clean(text: object, longest: int) -> str:
+    if not isinstance(text, str):
+        raise ValueError("not a text")
+    return clean_text(text, longest)
+
+
+def _limit_entries(values: object, most: int) -> object:
+    """Look at the length of a mapping or list before anything is made of its entries."""
+    if isinstance(values, Mapping | list | tuple) and len(values) > most:
+        raise ValueError(f"{len(values)} entries, and at most {most} are allowed")
+    return values
+
+
+def _fold_codes(counts: object) -> object:
+    if not isinstance(counts, Mapping):
+        return counts
+    _limit_entries(counts, MOST_ENTRIES)
+    folded: dict[str, Any] = {}
+    for code, count in counts.items():
+        if not (count is None or (type(count) is int and 0 <= count <= MOST_CASES)):
+            raise ValueError("a count is no number of cases")
+        known = code if isinstance(code, str) and code in _CODES else OTHER_CODE
+        if known in folded:  # only `other`: a number that is withheld hides the sum as well
+            before = folded[known]
+            count = None if before is None or count is None else min(before + count, MOST_CASES)
+        folded[known] = count
+    return folded
+
+
+def _check_packages(versions: dict[str, str]) -> dict[str, str]:
+    if versions.keys() - set(VERSIONED):
+        raise ValueError(f"only versions of {', '.join(VERSIONED)} are reported")
+    return versions
+
+
+_CODES = frozenset(code.value for code in ProblemCode)
+
+CaseCount = Annotated[int, Field(strict=True, ge=0, le=MOST_CASES)]
+"""A number of cases or patients."""
+
+WithheldCount = CaseCount | None
+"""The same; None where it is below the hospital's minimum, and so never left it."""
+
+StepCount = Annotated[int, Field(strict=True, ge=0, le=MOST_STEPS)]
+RoundNumber = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+"""A round, from 1 (0: before the first), or a number of rounds or attempts."""
+
+ByteCount = Annotated[int, Field(strict=True, ge=0, le=MOST_BYTES)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LONGEST_SECONDS)]
+"""How long something took."""
+
+Moment = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e11)]
+"""Unix time in seconds; every calendar can show it."""
+
+Loss = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_LOSS, le=LARGEST_LOSS)]
+Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
+
+Reason = Annotated[str, BeforeValidator(partial(_clean, longest=LONGEST_REASON))]
+"""Why something is not as it should be; one line."""
+
+LongReason = Annotated[str, BeforeValidator(partial(_clean, longest=10 * LONGEST_REASON))]
+"""Why a whole job failed: the reasons of many sites in one line."""
+
+Label = Annotated[str, BeforeValidator(partial(_clean, longest=80))]
+"""A few words, such as a state or a name."""
+
+SiteLabel = Annotated[str, BeforeValidator(partial(_clean, longest=128))]
+"""A site's name. FLARE allows letters, digits, `-`, `_` and `.`; a record may come from elsewhere."""
+
+Word = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+"""A name from a list that is not at hand here, such as a layout's."""
+
+CodeCounts = Annotated[dict[str, WithheldCount], BeforeValidator(_fold_codes)]
+"""Cases by `ProblemCode`.
+
+A site of another patch version may know a code that this one doesn't. Its count goes to `other`: the site
+takes part, and no name of its making gets into a record.
+"""
+
+Versions = Annotated[
+    dict[str, Annotated[str, Field(strict=True, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$")]],
+    BeforeValidator(partial(_limit_entries, most=len(VERSIONED))),
+    AfterValidator(_check_packages),
+]
+"""Version by package: exactly those of `VERSIONED`, or some of them."""
+
+
+def name_faults(error: ValidationError, model: type[BaseModel]) -> str:
+    r"""Say which fields of a model are wrong, without anything that the sender wrote.
+
+    Args:
+        error: What the model found.
+        model: The model: a name that is not a field's is the sender's own.
+
+    Example:
+        >>> class Report(Record):
+        ...     cases: CaseCount
+        >>> try:
+        ...     Report.model_validate({"cases": 10**15, "note": "\x1b[2J"})
+        ... except ValidationError as error:
+        ...     name_faults(error, Report)
+        'cases, an unknown field'
+    """
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    places = [str(one["loc"][0]) if one["loc"] else "" for one in faults]
+    names = [place if place in model.model_fields else "an unknown field" for place in places if place]
+    return ", ".join(dict.fromkeys(names)) or "all of it"

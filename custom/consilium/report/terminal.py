@@ -1,0 +1,33 @@
+"""The console that everything is shown on: it prints what can be read, and obeys no text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from consilium.records.texts import printable
+
+
+class Terminal(Console):
+    """A rich console for texts from others.
+
+    Job names, reasons, versions and states come from other machines. No markup, emoji code or number in them
+    is interpreted, and every character that is not printable is dropped last of all, whatever it stood in:
+    what rich itself sends to move the cursor and to color is kept apart from texts.
+
+    The arguments are those of rich's console.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render something into segments; rich calls this for all that it prints."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)

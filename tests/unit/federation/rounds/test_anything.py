@@ -1,0 +1,289 @@
+"""One site sends anything at every place of its answers: the others never notice, and it is excluded."""
+
+import shutil
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from anything import ANYTHING, ARRAYS, NUMBERS, TEXTS, shows_no_control
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nvflare.apis.event_type import EventType
+from nvflare.apis.fl_constant import FLMetaKey
+from nvflare.apis.shareable import ReservedHeaderKey, ReturnCode, Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.app_constant import AppConstants
+from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
+
+from consilium.federation.monitoring.curves import ScoreCurves
+from consilium.federation.monitoring.metrics import JobMetrics
+from consilium.federation.monitoring.progress import ProgressReceiver
+from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN
+from consilium.learning.model_file import load_model
+from consilium.report.download import load_record
+from consilium.report.job_status import JobStatus, render_job
+from consilium.report.outcome import judge_outcome
+from consilium.report.page import render_page
+from consilium.report.progress import read_progress
+from consilium.report.records import FederationRecord, SiteReport
+from consilium.report.summary import summarize_study
+from consilium.report.terminal import Terminal
+from federation.flare import Engine
+from federation.rehearsal import Rehearsal, Site, TwoWeights
+
+ROUNDS = 4
+HONEST = ("north", "south")
+
+
+def in_report(field):
+    def lie(answer, value):
+        answer["DXO"]["meta"][REPORT_META][field] = value
+
+    return lie
+
+
+def in_metrics(name):
+    def lie(answer, value):
+        answer["DXO"]["meta"][FLMetaKey.INITIAL_METRICS][name] = value
+
+    return lie
+
+
+def in_params(name):
+    def lie(answer, value):
+        answer["DXO"]["data"][name] = value
+
+    return lie
+
+
+def in_dxo(*path):
+    def lie(answer, value):
+        content = answer["DXO"]
+        for name in path[:-1]:
+            content = content[name]
+        content[path[-1]] = value
+
+    return lie
+
+
+def in_header(name):
+    return lambda answer, value: answer.set_header(name, value)
+
+
+def instead_of_headers(answer, value):
+    answer[ReservedHeaderKey.HEADERS] = value
+
+
+def refusal(name):
+    def lie(answer, value):
+        answer.set_header(ReservedHeaderKey.RC, ReturnCode.EXECUTION_EXCEPTION)
+        answer.set_header(name, value)
+
+    return lie
+
+
+def metric_of_its_own(answer, value):
+    answer["DXO"]["meta"][FLMetaKey.INITIAL_METRICS][value if isinstance(value, str) else "x"] = 0.5
+
+
+def weight_of_its_own(answer, value):
+    answer["DXO"]["data"][value if isinstance(value, str) else "x"] = np.ones(2)
+
+
+PLACES = {
+    **{f"report {field}": in_report(field) for field in (*SiteReport.model_fields, "note")},
+    **{f"metrics {name}": in_metrics(name) for name in ("dice", "dice_tc", "validation_cases")},
+    **{f"params {name}": in_params(name) for name in ("w", "mark")},
+    **{f"dxo {name}": in_dxo(name) for name in ("kind", "data", "meta")},
+    "the report": in_dxo("meta", REPORT_META),
+    "the metrics": in_dxo("meta", FLMetaKey.INITIAL_METRICS),
+    "another metric": metric_of_its_own,
+    "another weight": weight_of_its_own,
+    "client_name": in_dxo("meta", "client_name"),
+    "the name of the site": in_header(FLMetaKey.SITE_NAME),
+    "its round": in_header(AppConstants.CURRENT_ROUND),
+    "its rounds": in_header(AppConstants.NUM_ROUNDS),
+    "what it validates": in_header(AppConstants.VALIDATE_TYPE),
+    "the model that it submits": in_header(AppConstants.SUBMIT_MODEL_NAME),
+    "the kind of content": in_header(ReservedHeaderKey.CONTENT_TYPE),
+    "the return code": in_header(ReservedHeaderKey.RC),
+    "the reason": refusal(REASON_HEADER),
+    "all headers": instead_of_headers,
+    "the whole DXO": lambda answer, value: answer.__setitem__("DXO", value),
+}
+
+
+class Liar(Site):
+    """Puts a value at one place of its answers to some tasks."""
+
+    def __init__(self, place, value, tasks):
+        super().__init__()
+        self.place, self.value, self.tasks = place, value, tasks
+
+    def __call__(self, task, model):
+        answer = super().__call__(task, model)
+        if task in self.tasks:
+            if self.place == "the whole answer":
+                return "nothing" if self.value is None else self.value  # None: it never answers
+            with suppress(KeyError):  # this task's answer has no such place
+                PLACES[self.place](answer, self.value)
+        return answer
+
+
+def run(folder, liar):
+    shutil.rmtree(folder, ignore_errors=True)
+    parts = {
+        "persistor": TwoWeights(),
+        "progress": ProgressReceiver(),
+        "monitoring": JobMetrics(),
+        "metrics": MetricsArtifactWriter(),
+        "tensorboard": ScoreCurves(),
+    }
+    engine = Engine(folder, parts, ("liar", *HONEST))
+    controller = Rehearsal(rounds=ROUNDS, min_sites=2, quorum={"attempts": 1})
+    controller.sites = {"liar": liar, **{site: Site() for site in HONEST}}
+    engine.components["training"] = controller
+    engine.fire_event(EventType.START_RUN, engine.context)
+    controller.start_controller(engine.context)
+    controller.control_flow(Signal(), engine.context)
+    engine.fire_event(EventType.END_WORKFLOW, engine.context)
+    engine.fire_event(EventType.END_RUN, engine.context)
+    return engine
+
+
+def shown(engine, record):
+    """All that people are shown of the job."""
+    job = JobStatus(
+        job_id="64e0768a", name=record.job, status="RUNNING", progress=read_progress(engine.run_folder)
+    )
+    console = Terminal(width=100, force_terminal=False)
+    with console.capture() as captured:
+        console.print(render_job(job))
+    report = summarize_study(record, baselines=None, seconds={})
+    page = render_page(report, curves=b"", dark_curves=b"", patients={})
+    return captured.get(), page, report.to_json()
+
+
+def check(folder, place, value, tasks=(TRAIN,)):
+    engine = run(folder, Liar(place, value, tasks))
+    record = FederationRecord.load(engine.run_folder)
+    assert load_record(engine.run_folder) == record
+    assert record.status == "finished"
+    for one in record.rounds:
+        assert [one.sites[site].outcome for site in HONEST] == ["trained", "trained"]
+        assert sum(part.weight for part in one.sites.values()) == pytest.approx(1)
+        assert one.sites["liar"].weight <= 0.5 + 1e-9
+    weights, _ = load_model(engine.run_folder / "model.safetensors")
+    assert {name: value.dtype for name, value in weights.items()} == {"w": np.float64, "mark": np.float64}
+    assert np.isfinite(weights["w"]).all()
+    for file in engine.run_folder.rglob("*"):
+        assert file.is_dir() or file.stat().st_size < 100_000, file
+    status, page, numbers = shown(engine, record)
+    assert shows_no_control(status)
+    assert all(shows_no_control(text) for text in (page.replace("\t", " "), numbers))
+    assert judge_outcome(record).kind in ("success", "partial")
+    outcomes = [one.sites["liar"].outcome for one in record.rounds]
+    assert "no answer" not in outcomes
+    reasons = [one.sites["liar"].reason or "" for one in record.rounds]
+    assert all(reason.isprintable() and len(reason) < 600 for reason in reasons)
+    return record, outcomes
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.sampled_from([*PLACES, "the whole answer"]), value=ANYTHING | NUMBERS | TEXTS | ARRAYS)
+def test_whatever_a_site_answers_costs_nobody_else_anything(tmp_path_factory, place, value):
+    _, outcomes = check(tmp_path_factory.getbasetemp() / "anything", place, value)
+    if outcomes[:3] == ["refused"] * 3 and place not in ("the reason", "the return code"):
+        assert outcomes[3] == "excluded"  # what a site declines itself isn't counted
+
+
+@settings(max_examples=20, deadline=None)
+@given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
+def test_whatever_a_site_answers_from_the_start(tmp_path_factory, place, value):
+    check(tmp_path_factory.getbasetemp() / "anything", place, value, (PREPARE, TRAIN, "validate"))
+
+
+REFUSED = [
+    ("report train_cases", 10**15, "wrong is train_cases"),
+    ("report train_cases", True, "wrong is train_cases"),
+    ("report task_seconds", float("inf"), "wrong is task_seconds"),
+    ("report steps", float("nan"), "wrong is steps"),
+    ("report loss", np.zeros(3), "wrong is loss"),
+    ("report left_out", {f"code{index}": 1 for index in range(5000)}, "wrong is left_out"),
+    ("report versions", {f"name{index}": "1" for index in range(5000)}, "wrong is versions"),
+    ("report note", "\x1b[2J", "wrong is an unknown field"),
+    ("metrics dice", 100.0, "dice is 100; it lies between 0 and 1"),
+    ("metrics dice", [0.5], "dice is no number"),
+    ("another metric", "other", "0 of 4 scores are missing and 1 are unknown"),
+    ("the metrics", {"dice": 0.5}, "3 of 4 scores are missing"),
+    ("the metrics", {f"x{index}": 0.5 for index in range(5000)}, "it sent 5000 scores"),
+    ("the metrics", [0.5], "its answer can't be read"),
+    ("params w", np.ones(2, np.float32), "w holds float32 values, not float64"),
+    ("params w", np.ones(2, ">f8"), "w holds >f8 values, not float64"),
+    ("params w", np.ones(()), "w has shape (), not (2,)"),
+    ("params w", np.array(["a", None], dtype=object), "something else than arrays of numbers"),
+    ("params w", [1.0, 1.0], "something else than arrays of numbers"),
+    ("params w", np.full(2, 1e200), "too large to add up"),
+    ("another weight", "x" * 100_000, "not arrays by name"),
+    ("dxo data", {}, "not arrays by name"),
+    ("dxo kind", "WEIGHTS", "it sent weights, and not the difference"),
+    ("dxo kind", "COLLECTION", "it sent weights, and not the difference"),
+    ("dxo kind", ["x"], "its answer can't be read"),
+    ("dxo meta", {}, "it has no report"),
+    ("dxo meta", None, "it has no report"),
+    ("the whole DXO", None, "its answer can't be read"),
+    ("the whole answer", Shareable(), "its answer can't be read"),
+    ("the whole answer", [1], "no message of FLARE's"),
+    ("all headers", [1], "it has no headers"),
+    ("its round", "1", "its answer can't be read"),
+    ("its round", 7, "of another round"),
+    ("the return code", "NONSENSE", "a return code that FLARE doesn't know"),
+    ("the return code", ["x"], "a return code that FLARE doesn't know"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "told"), REFUSED)
+def test_what_is_wrong_is_refused_with_a_reason_and_its_site_excluded(tmp_path, place, value, told):
+    record, outcomes = check(tmp_path, place, value)
+    assert outcomes == ["refused"] * 3 + ["excluded"]
+    assert told in record.rounds[0].sites["liar"].reason
+    weights, _ = load_model(tmp_path / "a-job" / "model.safetensors")
+    assert weights["w"] == pytest.approx(ROUNDS)
+
+
+def test_a_reason_of_a_site_is_cleaned_and_shortened_and_not_counted(tmp_path):
+    record, outcomes = check(tmp_path, "the reason", "no\x1b[2J\n" + "x" * 100_000)
+    assert outcomes == ["refused"] * 4
+    reason = record.rounds[0].sites["liar"].reason
+    assert reason.startswith("no[2J xxx")
+    assert len(reason) == 400
+
+
+def test_a_site_that_says_who_it_is_stays_who_it_is(tmp_path):
+    record, outcomes = check(tmp_path, "client_name", "north")
+    assert outcomes == ["trained"] * 4
+    assert record.rounds[0].scores.keys() == {"liar", *HONEST}
+    assert (tmp_path / "a-job/tb_events/liar").is_dir()
+
+
+def test_a_site_that_keeps_its_scores_to_itself_takes_part(tmp_path):
+    record, outcomes = check(tmp_path, "the metrics", {})
+    assert outcomes == ["trained"] * 4
+    assert record.rounds[0].scores.keys() == set(HONEST)
+
+
+def test_the_largest_possible_claim_gets_half_of_the_mean(tmp_path):
+    record, outcomes = check(tmp_path, "report train_cases", 10**6, (PREPARE, TRAIN))
+    assert outcomes == ["trained"] * 4
+    assert [one.sites["liar"].weight for one in record.rounds] == [0.5] * 4
+    warnings = summarize_study(record, baselines=None, seconds={}).warnings
+    assert any(
+        one.startswith("liar says that it has up to 100% of the training cases in every round; its share was")
+        for one in warnings
+    )
+
+
+def test_a_wrong_answer_of_the_preparation_counts_as_well(tmp_path):
+    record, outcomes = check(tmp_path, "report train_cases", 10**15, (PREPARE, TRAIN))
+    assert record.preparation["liar"].outcome == "refused"
+    assert outcomes == ["refused", "refused", "excluded", "excluded"]
