@@ -86,6 +86,14 @@ def test_rounds_are_compared_over_the_hospitals_that_evaluated_the_last_model() 
     assert report.summary.global_["dice"] == pytest.approx(report.rounds[-1].scores["dice"])
 
 
+def test_rounds_are_compared_over_those_of_the_restored_model_where_the_last_round_was_dropped() -> None:
+    record = federation()
+    record.rounds[-1].rolled_back = "its model scored lower"
+    record.rounds[-1].scores = {"aster": scores(0.1, distances=False)}
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.compared_sites == ["aster", "birch", "cedar", "dahlia"]
+
+
 def test_rounds_are_compared_without_an_excluded_hospital() -> None:
     record = federation(excluded=["cedar"])
     for one in record.rounds[2:]:

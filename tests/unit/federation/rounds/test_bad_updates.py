@@ -80,6 +80,7 @@ def test_a_refused_update_is_kept_in_the_record_with_its_counts(run):
     assert refused.update_norm == pytest.approx(10 * np.sqrt(2))
     assert refused.report.train_cases == 1
     assert refused.weight == 0
+    assert record.excluded == []  # only after three in a row
 
 
 def test_a_site_that_is_refused_now_and_then_stays(run):
