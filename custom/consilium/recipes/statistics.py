@@ -31,7 +31,7 @@ class StatisticsSettings(JobSettings):
 
     task: str = "brain_tumor"
     min_count: int = Field(
-        default=3, ge=1, description="Fewest patients that a number may be about; sites may demand more."
+        default=5, ge=1, description="Fewest patients that a number may be about; sites may demand more."
     )
     max_bins_percent: float | None = Field(
         default=None,
@@ -60,7 +60,7 @@ class StatisticsRecipe(JobRecipe):
     Built of FLARE's statistics controller, executor and privacy cleansers around a generator of our own.
 
     Example:
-        >>> recipe = StatisticsRecipe(StatisticsSettings(name="my_stats", min_count=5))
+        >>> recipe = StatisticsRecipe(StatisticsSettings(name="my_stats", min_count=8))
         >>> recipe.name
         'my_stats'
 

@@ -30,7 +30,10 @@ class SiteReport(Record):
 
     role: Literal["trains", "evaluates"]
     train_cases: int = Field(ge=0)
-    validation_cases: int = Field(ge=0)
+    validation_cases: Count = Field(
+        ge=0,
+        description="Cases that scores are means of; null where they are too few, and scores stay there.",
+    )
     left_out: dict[str, Count] = Field(default_factory=dict, description="Cases left out, by code.")
     steps: int = Field(default=0, ge=0)
     loss: float | None = None
