@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 
 Group = dict[str, str]
 """Cases that are answered about together, and the patient of each."""
@@ -56,12 +57,10 @@ def _without_group(groups: Iterable[Group], present: Mapping[str, str]) -> dict[
 
 def _form(cases: Mapping[str, Sequence[str]], minimum: int) -> list[Group]:
     patients = sorted(cases)
-    count = len(patients) // minimum
-    starts = [place * minimum for place in range(count)]
-    ends = [*starts[1:], len(patients)]
+    starts = [place * minimum for place in range(len(patients) // minimum)]
     return [
         {case: patient for patient in patients[start:end] for case in cases[patient]}
-        for start, end in zip(starts, ends, strict=True)
+        for start, end in pairwise([*starts, len(patients)])
     ]
 
 
