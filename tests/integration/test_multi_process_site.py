@@ -24,7 +24,7 @@ from consilium.learning.worker_group import WorkerGroup
 from consilium.tasks import get_task
 from consilium.tasks.metrics import summarize
 
-from .studies import wait_until
+from .studies import ANY_NUMBER, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,6 @@ LEARNING = LearningSettings(
     patch_voxels=(16, 16, 16),
     batch_size=3,  # on two processes: one patch and two
     local_steps=4,
-    validation_fraction=0.4,
 )
 ENDLESS = LEARNING.model_copy(update={"network": "unet_small", "local_steps": 1_000_000})
 ENDLESS_START = initial_weights(get_task(ENDLESS.task), ENDLESS.network, 0)
@@ -44,8 +43,17 @@ DEADLINE_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def site(hospitals, tmp_path_factory):
-    cache = tmp_path_factory.mktemp("multi") / "cache"
-    return SiteSettings(dataset=hospitals["north"], cache_dir=cache, device="cpu", cpu_threads=2, processes=2)
+    folder = tmp_path_factory.mktemp("multi")
+    return SiteSettings(
+        dataset=hospitals["north"],
+        cache_dir=folder / "cache",
+        state_dir=folder / "state",
+        split_salt="tests",
+        device="cpu",
+        cpu_threads=2,
+        processes=2,
+        **ANY_NUMBER,
+    )
 
 
 @pytest.fixture
