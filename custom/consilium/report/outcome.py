@@ -57,9 +57,19 @@ def _judge_training(record: FederationRecord) -> Outcome:
         f"{_span(missed)}: {site} is not part of it: {reason}" for (site, reason), missed in absences.items()
     ]
     if record.status != "finished" or not record.final_scores:
-        ended = record.reason or f"the record ends with status {record.status}"
+        ended = record.reason or _without_scores(record)
         return Outcome("failure", (ended, *reasons))
     return Outcome("partial" if reasons else "success", tuple(reasons))
+
+
+def _without_scores(record: FederationRecord) -> str:
+    reports = [one.report for one in record.final_sites.values() if one.report]
+    if record.status == "finished" and reports and all(one.validation_cases is None for one in reports):
+        return (
+            "no site sends scores: they would be of fewer patients than its min_training_patients; a site "
+            "that only evaluates, or sets it lower, would send some (docs/privacy.md)"
+        )
+    return f"the record ends with status {record.status}"
 
 
 def _judge_readiness(record: ReadinessRecord) -> Outcome:

@@ -136,7 +136,7 @@ class Study:
         )
         path.write_text(baselines.model_dump_json(indent=1))
         stages.finish("baselines", time.monotonic() - started)
-        own = {site: scores[site] for site, scores in baselines.local.items()}
+        own = {site: scores[site] for site, scores in baselines.local.items() if site in scores}
         self._display.say(
             f"alone{_mean_dice(own)} on their own patients; pooled{_mean_dice(baselines.pooled)}"
         )
