@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from consilium.report.readiness import READINESS_FILE, ReadinessRecord
-from consilium.report.records import FederationRecord
-from consilium.report.statistics.record import StatisticsRecord
 from consilium.learning.patient_register import open_register
 from consilium.learning.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
+from consilium.report.readiness import READINESS_FILE, ReadinessRecord
+from consilium.report.records import FederationRecord
+from consilium.report.statistics.record import StatisticsRecord
 from consilium.simulation.environment import failure_of, seed_of, with_split_salts
 from consilium.simulation.study import site_settings
 
