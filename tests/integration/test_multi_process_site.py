@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from consilium.errors import Cancelled, TrainingError
+from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import Participant, prepare_site
@@ -144,6 +144,30 @@ def test_processes_that_hang_are_ended_and_the_next_round_starts_new_ones(group)
     with pytest.raises(TrainingError, match="2 training processes did anything for 2 s"):
         start_endless_round(group, lambda: os.kill(pids[1], signal.SIGSTOP))
     assert not any(map(psutil.pid_exists, pids))
+
+
+@pytest.mark.parametrize("minimum", [2, 3])
+def test_patients_of_all_processes_count_together(site, minimum):
+    """Two patients are shown, one in each process."""
+    cases, losses = prepare_site(site, LEARNING).train, []
+    assert len(cases) == 2
+    learning = LEARNING.model_copy(update={"batch_size": 2, "local_steps": 1})
+    start = initial_weights(get_task(learning.task), learning.network, 0)
+    group = WorkerGroup(learning, site, cases, size=2, min_patients=minimum)
+
+    def train():
+        return group.train(start, Schedule(), on_step=lambda step, steps, loss: losses.append(loss))
+
+    try:
+        if minimum == 2:
+            assert train().loss == losses[0] > 0
+        else:
+            with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+                train()
+            assert losses == [None]
+            assert len(group.pids) == 2  # they wait for the next round
+    finally:
+        group.close()
 
 
 def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(site, tmp_path, one_thread):
