@@ -180,7 +180,8 @@ def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(si
     (tmp_path / "request.json").write_text(json.dumps(request))
     alone = site.model_copy(update={"processes": 1, "cpu_threads": 1})
     participant = Participant(prepare_site(alone, LEARNING), LEARNING, alone)
-    environment = os.environ | {"PYTHONPATH": str(UNIT_TESTS)}
+    path = os.pathsep.join([str(UNIT_TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
     command = [sys.executable, str(Path(__file__).with_name("site_process.py")), str(tmp_path)]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

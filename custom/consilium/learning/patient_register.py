@@ -79,15 +79,15 @@ class PatientRegister:
 
     def __init__(self, key: bytes, content: str | bytes | None = None, *, source: object = "") -> None:
         self._key = key
-        fingerprint = _digest(key, "key")
+        fingerprint = _digest(key, what=b"key")
         try:
             known = _Content(key=fingerprint) if content is None else _Content.model_validate_json(content)
         except ValidationError:
-            raise DataError(f"{source} is damaged. {_remedy(Path(REGISTER_FILE))}") from None
+            raise DataError(f"{source} is damaged. {_remedy(REGISTER_FILE)}") from None
         if known.key != fingerprint:
             raise DataError(
                 f"{source} was written with another key than the {KEY_FILE}, or split_salt, of now. "
-                f"{_remedy(Path(KEY_FILE))}"
+                f"{_remedy(KEY_FILE)}"
             )
         self._sides = Sides(frozenset(known.training), frozenset(known.validation))
         self._groups = dict(known.groups)
@@ -115,7 +115,7 @@ class PatientRegister:
             minimum: Fewest patients of a group: the site's, so that no job makes groups large or small.
             job_minimum: Fewest patients of the whole answer, where the job wants more.
         """
-        names = {case.id: self.pseudonym(case.patient, case.id) for case in cases}
+        names = {case.id: _digest(self._key, case.patient, case.id, what=b"case") for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
         self._groups[question] = regroup(self._groups.get(question, []), present, minimum)
         whole = whole_groups(self._groups[question], present, max(minimum, job_minimum))
@@ -157,9 +157,9 @@ class PatientRegister:
             for code, found in sorted(cases.items())
         }
 
-    def pseudonym(self, *names: str) -> str:
-        """Return what stands for a patient, or for a patient's case, in the register."""
-        return _digest(self._key, *names)
+    def pseudonym(self, patient: str) -> str:
+        """Return what stands for a patient in the register."""
+        return _digest(self._key, patient)
 
     def copy(self) -> PatientRegister:
         """Return a register to try something with: what it decides is not remembered."""
@@ -168,7 +168,7 @@ class PatientRegister:
     def to_json(self) -> str:
         """Return all that was decided."""
         return _Content(
-            key=_digest(self._key, "key"),
+            key=_digest(self._key, what=b"key"),
             training=sorted(self._sides.training),
             validation=sorted(self._sides.validation),
             groups=self._groups,
@@ -224,30 +224,31 @@ def read_register(site: SiteSettings) -> PatientRegister:
 
 def _load(site: SiteSettings) -> PatientRegister | None:
     """Return the register that a site has, None if it has none yet."""
-    key_path, path = site.state_dir / KEY_FILE, site.state_dir / REGISTER_FILE
-    key = _salted_key(site) or _read(key_path)
-    content = _read(path)
+    path = site.state_dir / REGISTER_FILE
+    key, content = _find_key(site), _read(path)
     if content is None and (key is None or site.split_salt is not None):
         return None
     if content is None or key is None:
-        missing, other = (path, key_path) if content is None else (key_path, path)
-        raise DataError(f"{missing} is missing, and {other} is there. {_remedy(missing)}")
-    if len(key) != _KEY_BYTES:
-        raise DataError(f"{key_path} holds {len(key)} bytes instead of {_KEY_BYTES}. {_remedy(key_path)}")
+        missing, other = (REGISTER_FILE, KEY_FILE) if content is None else (KEY_FILE, REGISTER_FILE)
+        raise DataError(f"{path.with_name(missing)} is missing, and {other} is there. {_remedy(missing)}")
     return PatientRegister(key, content, source=path)
 
 
 def _begin(site: SiteSettings) -> PatientRegister:
-    """Make a register, and draw its key; both are there or neither counts."""
-    register = PatientRegister(_salted_key(site) or _make_key(site.state_dir / KEY_FILE))
+    """Make a register, with a key of its own; without both of its files, the next job is refused."""
+    register = PatientRegister(_find_key(site) or _make_key(site.state_dir / KEY_FILE))
     write_atomically(site.state_dir / REGISTER_FILE, register.to_json().encode())
     return register
 
 
-def _salted_key(site: SiteSettings) -> bytes | None:
-    if site.split_salt is None:
-        return None
-    return hashlib.blake2b(site.split_salt.encode(), digest_size=_KEY_BYTES).digest()
+def _find_key(site: SiteSettings) -> bytes | None:
+    if site.split_salt is not None:
+        return site.split_salt.encode()
+    path = site.state_dir / KEY_FILE
+    key = _read(path)
+    if key is not None and len(key) != _KEY_BYTES:
+        raise DataError(f"{path} holds {len(key)} bytes instead of {_KEY_BYTES}. {_remedy(KEY_FILE)}")
+    return key
 
 
 def _make_key(path: Path) -> bytes:
@@ -272,17 +273,15 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _remedy(path: Path) -> str:
+def _remedy(name: str) -> str:
     return (
-        f"Restore {path.name} from a backup. Where there is none, remove {KEY_FILE} and {REGISTER_FILE}: the "
+        f"Restore {name} from a backup. Where there is none, remove {KEY_FILE} and {REGISTER_FILE}: the "
         "site then splits its patients again, and what it answers next can be compared with what it answered "
         "before."
     )
 
 
-def _digest(key: bytes, *names: str) -> str:
-    digest = hashlib.blake2b(key=key, digest_size=16)
-    for name in names:
-        encoded = os.fsencode(name)
-        digest.update(len(encoded).to_bytes(4, "big") + encoded)
-    return digest.hexdigest()
+def _digest(key: bytes, *names: str, what: bytes = b"") -> str:
+    """Return a keyed hash of names of one kind of thing; a name holds no NUL."""
+    content = b"\0".join(os.fsencode(name) for name in names)
+    return hashlib.blake2b(content, key=key, person=what, digest_size=16).hexdigest()

@@ -45,6 +45,7 @@ class SiteSettings(ComputeSettings):
     split_salt: str | None = Field(
         default=None,
         min_length=1,
+        max_length=16,
         description="In place of the secret, for simulations and tests, which have to repeat. Never at a "
         "hospital: who knows it knows which patients are validated on.",
     )

@@ -83,14 +83,14 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
 
 
 def with_split_salts(sites: Mapping[str, SiteSettings], seed: int) -> dict[str, SiteSettings]:
-    """Return the settings of simulated sites with salts from the seed, so that a simulation repeats.
+    """Return the settings of simulated sites with the seed as their salt, so that a simulation repeats.
 
     Args:
         sites: Site name to what the hospital decides; one that has a salt keeps it.
         seed: The study's.
     """
     return {
-        name: site if site.split_salt else site.model_copy(update={"split_salt": f"{seed} {name}"})
+        name: site if site.split_salt else site.model_copy(update={"split_salt": str(seed)})
         for name, site in sites.items()
     }
 
