@@ -26,6 +26,9 @@ SMALL = {
 }
 """Settings under which a study is over as soon as FLARE has started."""
 
+ANY_NUMBER = {"min_count": 1, "min_training_patients": 1}
+"""What a hospital decides that takes part with however few patients."""
+
 ENVIRONMENT = {**os.environ, "COLUMNS": "1000", "NO_COLOR": "1"}
 
 
@@ -68,10 +71,10 @@ def export(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
 
 
 def command(job: Path, sites: Mapping[str, Path], out: Path, *options: str) -> list[str]:
-    """Return the command line that simulates a job."""
+    """Return the command line that simulates a job at hospitals of very few patients, which allow it."""
     named = [word for name, folder in sites.items() for word in ("--site", f"{name}={folder}")]
     program = Path(sys.executable).with_name("consilium")
-    return [str(program), "simulate", str(job), *named, "--out", str(out), *options]
+    return [str(program), "simulate", str(job), *named, "--out", str(out), "--min-patients", "1", *options]
 
 
 def simulate(job: Path, sites: Mapping[str, Path], out: Path, *options: str) -> Study:

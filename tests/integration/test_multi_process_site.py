@@ -13,7 +13,7 @@ import psutil
 import pytest
 import torch
 
-from consilium.errors import Cancelled, TrainingError
+from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import Participant, prepare_site
@@ -24,7 +24,7 @@ from consilium.learning.worker_group import WorkerGroup
 from consilium.tasks import get_task
 from consilium.tasks.metrics import summarize
 
-from .studies import wait_until
+from .studies import ANY_NUMBER, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -34,7 +34,6 @@ LEARNING = LearningSettings(
     patch_voxels=(16, 16, 16),
     batch_size=3,  # on two processes: one patch and two
     local_steps=4,
-    validation_fraction=0.4,
 )
 ENDLESS = LEARNING.model_copy(update={"network": "unet_small", "local_steps": 1_000_000})
 ENDLESS_START = initial_weights(get_task(ENDLESS.task), ENDLESS.network, 0)
@@ -44,8 +43,17 @@ DEADLINE_SECONDS = 120
 
 @pytest.fixture(scope="module")
 def site(hospitals, tmp_path_factory):
-    cache = tmp_path_factory.mktemp("multi") / "cache"
-    return SiteSettings(dataset=hospitals["north"], cache_dir=cache, device="cpu", cpu_threads=2, processes=2)
+    folder = tmp_path_factory.mktemp("multi")
+    return SiteSettings(
+        dataset=hospitals["north"],
+        cache_dir=folder / "cache",
+        state_dir=folder / "state",
+        split_salt="tests",
+        device="cpu",
+        cpu_threads=2,
+        processes=2,
+        **ANY_NUMBER,
+    )
 
 
 @pytest.fixture
@@ -138,6 +146,30 @@ def test_processes_that_hang_are_ended_and_the_next_round_starts_new_ones(group)
     assert not any(map(psutil.pid_exists, pids))
 
 
+@pytest.mark.parametrize("minimum", [2, 3])
+def test_patients_of_all_processes_count_together(site, minimum):
+    """Two patients are shown, one in each process."""
+    cases, losses = prepare_site(site, LEARNING).train, []
+    assert len(cases) == 2
+    learning = LEARNING.model_copy(update={"batch_size": 2, "local_steps": 1})
+    start = initial_weights(get_task(learning.task), learning.network, 0)
+    group = WorkerGroup(learning, site, cases, size=2, min_patients=minimum)
+
+    def train():
+        return group.train(start, Schedule(), on_step=lambda step, steps, loss: losses.append(loss))
+
+    try:
+        if minimum == 2:
+            assert train().loss == losses[0] > 0
+        else:
+            with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+                train()
+            assert losses == [None]
+            assert len(group.pids) == 2  # they wait for the next round
+    finally:
+        group.close()
+
+
 def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(site, tmp_path, one_thread):
     start = initial_weights(get_task(LEARNING.task), LEARNING.network, 0)
     save_model(tmp_path / "start.safetensors", start, {})
@@ -148,7 +180,8 @@ def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(si
     (tmp_path / "request.json").write_text(json.dumps(request))
     alone = site.model_copy(update={"processes": 1, "cpu_threads": 1})
     participant = Participant(prepare_site(alone, LEARNING), LEARNING, alone)
-    environment = os.environ | {"PYTHONPATH": str(UNIT_TESTS)}
+    path = os.pathsep.join([str(UNIT_TESTS), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
     command = [sys.executable, str(Path(__file__).with_name("site_process.py")), str(tmp_path)]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)

@@ -27,7 +27,7 @@ from consilium.simulation.process import stop_process_tree
 
 from .accounts import everything_in, open_to_others
 from .interrupts import press_ctrl_c, processes_of, started
-from .studies import DEADLINE_SECONDS, ENVIRONMENT, export, read_if_there, read_json, wait_until
+from .studies import ANY_NUMBER, DEADLINE_SECONDS, ENVIRONMENT, export, read_if_there, read_json, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -91,10 +91,15 @@ def daemon() -> Iterator[socket.socket]:
         yield daemon
 
 
-def _with_metrics(file: Path, port: int) -> Path:
+def _of_few_patients(file: Path, metrics_port: int | None = None) -> Path:
+    """Write the POC's project file with hospitals that take part with however few patients."""
     project = yaml.safe_load((ROOT / "poc/project.yml").read_text())
-    policy = next(entry for entry in project["builders"] if entry["path"].endswith("SitePolicyBuilder"))
-    policy["args"] = {"metrics": {"host": "127.0.0.1", "port": port}}
+    for participant in project["participants"]:
+        if participant["type"] == "client":
+            participant["consilium"].update(ANY_NUMBER)
+    if metrics_port is not None:
+        policy = next(entry for entry in project["builders"] if entry["path"].endswith("SitePolicyBuilder"))
+        policy["args"] = {"metrics": {"host": "127.0.0.1", "port": metrics_port}}
     file.write_text(yaml.safe_dump(project))
     return file
 
@@ -102,7 +107,7 @@ def _with_metrics(file: Path, port: int) -> Path:
 @pytest.fixture(scope="module")
 def poc(laptop: RunningPoc, daemon: socket.socket) -> Iterator[RunningPoc]:
     try:
-        project = _with_metrics(laptop.home.parent / "project.yml", daemon.getsockname()[1])
+        project = _of_few_patients(laptop.home.parent / "project.yml", daemon.getsockname()[1])
         started = laptop.poc("up", "--hospitals", str(laptop.hospitals), "--project", str(project))
         assert started.returncode == 0, started.stderr
         yield laptop
@@ -375,7 +380,8 @@ def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
 def test_ctrl_c_in_the_middle_of_a_job_stops_everything(laptop: RunningPoc, tmp_path: Path) -> None:
     out, log = tmp_path / "poc", tmp_path / "stderr.txt"
     words = ["run", str(laptop.job), "--hospitals", str(laptop.hospitals), "--out", str(out)]
-    with started(laptop.command("poc", *words, "--project", str(ROOT / "poc/project.yml")), log) as process:
+    project = _of_few_patients(tmp_path / "project.yml")
+    with started(laptop.command("poc", *words, "--project", str(project)), log) as process:
         wait_until(
             lambda: any(out.glob("flare/*/*/server/*/progress.json")) or process.poll() is not None,
             "the job starts",

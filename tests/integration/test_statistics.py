@@ -49,7 +49,7 @@ def test_the_reasons_are_on_the_page_and_told_to_the_user(study, record):
     for site, reason in record.missing.items():
         assert f"{site} is missing from these statistics" in page
         assert f"{site} is not part of the statistics: {reason}" in study.stderr.replace("NOT", "not")
-    # One case is less than the job's minimum of two: not even its number leaves.
+    # One case is of fewer patients than the job's minimum of two: not even its number leaves.
     assert record.sites["hapless"].left_out == {"unreadable": None}
 
 

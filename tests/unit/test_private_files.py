@@ -94,7 +94,7 @@ def spool(folder: Path) -> None:
 
 
 def arrival(folder: Path) -> None:
-    DiskArrival(10, folder / "arrivals").write(0, b"x")
+    DiskArrival.allocate(10, folder / "arrivals").write(0, b"x")
 
 
 def site_status(folder: Path) -> None:

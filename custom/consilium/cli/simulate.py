@@ -40,6 +40,15 @@ def simulate(
             metavar="NAME", help="A site that only evaluates, with all of its patients.", show_default=False
         ),
     ] = None,
+    min_patients: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Fewest patients behind whatever a site sends. Default: as at a hospital, 3 in training and "
+            "5 for counts.",
+            show_default=False,
+        ),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train every hospital alone and all data pooled as well.")
     ] = False,
@@ -67,10 +76,20 @@ def simulate(
         raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
     if kind == "training":
         with Display() as display:
-            page = Study(job, sites, out, evaluators=evaluators, compare=compare, display=display).run()
+            page = Study(
+                job,
+                sites,
+                out,
+                evaluators=evaluators,
+                min_patients=min_patients,
+                compare=compare,
+                display=display,
+            ).run()
     else:
         with Display() as display:
-            answers = Inquiry(job, sites, out, evaluators=evaluators, display=display).run()
+            answers = Inquiry(
+                job, sites, out, evaluators=evaluators, min_patients=min_patients, display=display
+            ).run()
         print_result(answers.record, judge_outcome(answers.record))
         page = answers.page
     say_result(page)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode
 from consilium.data.labels import LabelConvention, label_values, list_values
-from consilium.data.layouts import Layout, detect_layout
+from consilium.data.layouts import LAYOUTS, Layout, detect_layout
 from consilium.data.progress import Progress
 from consilium.data.reading import pick_3d, read_nifti
 from consilium.data.scan import scan_folder
@@ -34,6 +34,10 @@ class Cohort:
     convention: LabelConvention | None
     cases: tuple[Case, ...]
     problems: tuple[CaseProblem, ...]
+
+    def patient_of(self, case_id: str) -> str:
+        """The patient of a case, also of one that is left out."""
+        return next((one.patient(case_id) for one in LAYOUTS if one.name == self.layout), case_id)
 
 
 def read_cohort(

@@ -1,7 +1,8 @@
-"""Split cases into training and validation by patient."""
+"""Which patients a site trains on and which it validates on: decided once for each, by the site alone."""
 
-import hashlib
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -26,38 +27,56 @@ class Split(Generic[CaseT]):
     validation: tuple[CaseT, ...]
 
 
-def split_patients(cases: Sequence[CaseT], *, validation_fraction: float, seed: int) -> Split[CaseT]:
-    """Divide the patients; all examinations of one stay together, or what was memorized would score well.
+@dataclass(frozen=True)
+class Sides:
+    """The side of every patient that a site has ever split.
 
-    Patients are ranked by a hash of their id and the seed: the split depends neither on the order of the
-    cases nor on the machine, and a patient who joins or leaves moves at most one other to the other side.
+    Nobody changes sides: a model that was trained on a patient must not be scored on them later, and a border
+    that moves between two jobs would let their scores be subtracted.
 
     Args:
-        cases: Cases with an `id` and a `patient`.
-        validation_fraction: Share of the patients to validate on, above 0 and below 1. Of two or more
-            patients at least one goes to each side; a single one goes to validation, so the site only
-            evaluates.
-        seed: Another seed gives another split.
-
-    Returns:
-        The two sides.
-
-    Raises:
-        ConfigurationError: The fraction is out of range.
+        training: Patients to train on, by pseudonym.
+        validation: Patients to validate on, by pseudonym.
     """
-    if not 0 < validation_fraction < 1:
-        raise ConfigurationError(
-            f"validation_fraction is {validation_fraction}; allowed: above 0 and below 1, for example 0.2."
+
+    training: frozenset[str] = frozenset()
+    validation: frozenset[str] = frozenset()
+
+    def settle(self, present: Collection[str], validation_fraction: float) -> Sides:
+        """Give each patient who has none yet a side.
+
+        The first of the new patients, in the order of their pseudonyms, go to validation, as many as its
+        share of all present lacks. Pseudonyms are made with the site's secret, so nobody else knows the
+        order.
+
+        Args:
+            present: The patients of now, by pseudonym.
+            validation_fraction: Share of them to validate on, above 0 and below 1. Of two or more patients
+                that are all new at least one goes to each side; a single one goes to validation.
+
+        Raises:
+            ConfigurationError: The fraction is out of range.
+        """
+        if not 0 < validation_fraction < 1:
+            raise ConfigurationError(
+                f"validation_fraction is {validation_fraction}; allowed: above 0 and below 1, such as 0.2."
+            )
+        everybody = set(present)
+        new = sorted(everybody - self.training - self.validation)
+        wanted = max(1, min(round(validation_fraction * len(everybody)), len(everybody) - 1))
+        lacking = max(0, wanted - len(everybody & self.validation))
+        return Sides(self.training.union(new[lacking:]), self.validation.union(new[:lacking]))
+
+    def divide(self, cases: Sequence[CaseT], pseudonym: Callable[[str], str]) -> Split[CaseT]:
+        """Put each case on its patient's side; all examinations of one stay together.
+
+        Args:
+            cases: Cases of patients that have a side.
+            pseudonym: The pseudonym of a patient.
+        """
+        ordered = sorted(cases, key=lambda case: case.id)
+        validated = {case.patient for case in ordered if pseudonym(case.patient) in self.validation}
+        return Split(
+            train=tuple(case for case in ordered if case.patient not in validated),
+            validation=tuple(case for case in ordered if case.patient in validated),
         )
-    ranked = sorted({case.patient for case in cases}, key=lambda patient: _rank(patient, seed))
-    wanted = round(validation_fraction * len(ranked))
-    validated = set(ranked[: max(1, min(wanted, len(ranked) - 1))])
-    ordered = sorted(cases, key=lambda case: case.id)
-    return Split(
-        train=tuple(case for case in ordered if case.patient not in validated),
-        validation=tuple(case for case in ordered if case.patient in validated),
-    )
-
-
-def _rank(patient: str, seed: int) -> bytes:
-    return hashlib.blake2b(patient.encode(), key=str(seed).encode(), digest_size=16).digest()

@@ -16,6 +16,9 @@ from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.settings import Settings
 from consilium.tasks.metrics import Scores
 
+StopKind = Literal["cancelled", "failed", "refused"]
+"""Why a process stopped."""
+
 CASES: TypeAdapter[tuple[CachedCase, ...]] = TypeAdapter(tuple[CachedCase, ...])
 """JSON of cases. It names patients: it stays in the group's folder."""
 
@@ -86,12 +89,14 @@ class Setup(_Message):
         learning: What the job decides.
         compute: What the site decides.
         train: The training cases.
+        min_patients: Fewest patients behind an update or a loss.
         memory: Folder in which what a round starts from outlives the processes; None for none.
     """
 
     learning: LearningSettings
     compute: ComputeSettings
     train: tuple[CachedCase, ...]
+    min_patients: int = 1
     memory: Path | None = None
 
 
@@ -160,7 +165,7 @@ class Stopped(_Message):
     """Every process stopped at the same step; they wait for commands."""
 
     kind: Literal["stopped"] = "stopped"
-    cancelled: bool
+    why: StopKind
     reason: str
 
 

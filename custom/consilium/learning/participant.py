@@ -12,15 +12,16 @@ from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
-from consilium.data.split import split_patients
 from consilium.errors import SiteRefusal
 from consilium.learning.device import process_count
-from consilium.learning.quarantine import admit_cases, left_out_by_code
-from consilium.learning.rounds import Schedule, TrainingResult
+from consilium.learning.patient_register import open_register
+from consilium.learning.patient_selection import check_patients, check_round, select_cases
+from consilium.learning.quarantine import admit_cases, count_left_out
+from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.single_process import SingleProcess
 from consilium.learning.site_settings import Role, SiteSettings
-from consilium.learning.small_counts import Count, list_counts, suppress, too_few
+from consilium.learning.small_counts import Count, count_text, list_counts
 from consilium.learning.weights import Weights
 from consilium.learning.worker_group import WorkerGroup
 from consilium.tasks import get_task
@@ -35,16 +36,22 @@ class SiteData:
 
     Attributes:
         train: Labeled cases to train on.
-        validation: Labeled cases that nobody trains on.
+        validation: Labeled cases to evaluate models on; no job trains on them.
         problems: Cases left out. They name patients: they stay on the site.
-        min_count: Counts below this, other than 0, stay there as well.
+        left_out: How many they are, by the code of the reason: this may leave the site.
+        groups: Ids of validation cases that are evaluated together or not at all; see `answer_groups`.
+        held_back: How many more cases could be evaluated on, and are not: scores of so few stay here.
+        min_training_patients: Fewest patients behind an update, a loss or scores.
         max_left_out: Share of the cases that may be left out.
     """
 
     train: tuple[CachedCase, ...]
     validation: tuple[CachedCase, ...]
     problems: tuple[CaseProblem, ...] = field(default=(), repr=False)
-    min_count: int = 1
+    left_out: dict[str, Count] = field(default_factory=dict)
+    groups: tuple[frozenset[str], ...] = field(default=(), repr=False)
+    held_back: int = 0
+    min_training_patients: int = 1
     max_left_out: float = 1.0
 
     @property
@@ -52,43 +59,56 @@ class SiteData:
         """Whether the site can train: it takes a patient to train on and another to validate on."""
         return "trains" if self.train else "evaluates"
 
-    @property
-    def left_out(self) -> dict[str, Count]:
-        """How many cases were left out, by the code of the reason: this may leave the site."""
-        return suppress(left_out_by_code(self.problems), self.min_count)
-
     def without(self, unreadable: Collection[str]) -> SiteData:
         """Return the cases without those that could no longer be read.
+
+        A lost validation case takes its group with it, so that the scores of two rounds don't differ by it.
 
         Args:
             unreadable: Their ids.
 
         Raises:
-            SiteRefusal: If more are left out now than the site allows, or too few are left to tell about.
+            SiteRefusal: If more are left out now than the site allows, or too few patients are left.
         """
-        lost = [case.id for case in (*self.train, *self.validation) if case.id in unreadable]
+        lost = {case.id for case in (*self.train, *self.validation) if case.id in unreadable}
         if not lost:
             return self
-        detail = "its preprocessed files could no longer be read; they are made anew with the next job"
-        problems = [CaseProblem(case, ProblemCode.UNREADABLE, detail) for case in lost]
+        detail = "its preprocessed files could no longer be read; they are made again with the next job"
+        problems = [CaseProblem(case, ProblemCode.UNREADABLE, detail) for case in sorted(lost)]
         for problem in problems:
             _logger.warning("%s", problem.describe())
+        groups = tuple(group for group in self.groups if not group & lost)
+        validation = tuple(case for case in self.validation if any(case.id in group for group in groups))
+        code = ProblemCode.UNREADABLE.value
         data = replace(
             self,
             train=tuple(case for case in self.train if case.id not in lost),
-            validation=tuple(case for case in self.validation if case.id not in lost),
+            validation=validation,
             problems=(*self.problems, *problems),
+            # How many they are now would say that it happened to these few.
+            left_out=dict(sorted({**self.left_out, code: self.left_out.get(code)}.items())),
+            groups=groups,
+            held_back=self.held_back
+            + sum(case not in validation and case.id not in lost for case in self.validation),
         )
-        left_out, used = len(data.problems), len(data.train) + len(data.validation)
-        if left_out > self.max_left_out * (left_out + used):
+        left_out = len(data.problems)
+        if left_out > self.max_left_out * (left_out + data.usable):
             raise SiteRefusal(
                 f"cases became unreadable during the job, and more than {self.max_left_out:.0%} of the cases "
                 f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})"
             )
-        reason = too_few((data.train, data.validation), self.min_count)
-        if reason is not None:
-            raise SiteRefusal(reason)
+        check_patients(data.train, data.validation, self.min_training_patients)
         return data
+
+    @property
+    def evaluated(self) -> Count:
+        """How many cases models are evaluated on; None where there are some, and their scores stay here."""
+        return None if self.held_back and not self.validation else len(self.validation)
+
+    @property
+    def usable(self) -> int:
+        """How many cases are not left out."""
+        return len(self.train) + len(self.validation) + self.held_back
 
 
 def prepare_site(
@@ -102,8 +122,8 @@ def prepare_site(
 
     Raises:
         SiteRefusal: If the folder as a whole can't be used, no labeled case is left, more of them are left
-            out than the site allows, or what training tells would be about fewer patients than it allows.
-        DataError: If the cache can't be written, or is too small.
+            out than the site allows, or what it sent would be about fewer patients than it allows.
+        DataError: If the cache or the site's register can't be written, or the cache is too small.
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
@@ -115,24 +135,33 @@ def prepare_site(
     )
     prepared = cache.prepare(checked.cohort, progress=progress, cancelled=cancelled)
     labeled = [case for case in prepared.cases if case.reference is not None]
-    data = SiteData((), tuple(labeled), prepared.problems, site.min_count, site.max_left_out)
-    if not labeled:
-        unlabeled = list_counts(suppress({"without a label": len(prepared.cases)}, site.min_count))
-        raise SiteRefusal(
-            f"no usable labeled case: {unlabeled}; left out: {list_counts(data.left_out) or 'none'}",
-            details=[problem.describe() for problem in data.problems],
-        )
-    if site.role == "trains":
-        split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
-        data = replace(data, train=split.train, validation=split.validation)
-    reason = too_few((data.train, data.validation), site.min_count)
-    if reason is not None:
-        raise SiteRefusal(reason)
+    with open_register(site) as register:
+        left_out = count_left_out(register, prepared.problems, checked.cohort, minimum=site.min_count)
+        if not labeled:
+            unlabeled = register.count("unlabeled", prepared.cases, minimum=site.min_count)
+            raise SiteRefusal(
+                f"no usable labeled case: {count_text(unlabeled)} without a label; left out: "
+                f"{list_counts(left_out) or 'none'}",
+                details=[problem.describe() for problem in prepared.problems],
+            )
+        train, answerable = select_cases(register, site, labeled)
+    data = SiteData(
+        train,
+        answerable.cases,
+        prepared.problems,
+        left_out,
+        answerable.groups,
+        answerable.held_back,
+        site.min_training_patients,
+        site.max_left_out,
+    )
+    check_patients(train, answerable.cases, site.min_training_patients)
+    check_round(train, site, learning)
     return data
 
 
 class Participant:
-    """Trains and judges models on one site's prepared cases, with as many processes as the site grants.
+    """Trains and evaluates models on one site's prepared cases, with as many processes as the site grants.
 
     Args:
         data: The cases.
@@ -156,9 +185,18 @@ class Participant:
         self.data = data
         processes = _processes(data, learning, compute)
         self._learner: SingleProcess | WorkerGroup = (
-            WorkerGroup(learning, compute, data.train, size=processes, memory=memory)
+            WorkerGroup(
+                learning,
+                compute,
+                data.train,
+                size=processes,
+                min_patients=data.min_training_patients,
+                memory=memory,
+            )
             if processes > 1
-            else SingleProcess(learning, compute, data.train, memory=memory)
+            else SingleProcess(
+                learning, compute, data.train, min_patients=data.min_training_patients, memory=memory
+            )
         )
 
     def train(
@@ -167,12 +205,13 @@ class Participant:
         schedule: Schedule,
         *,
         cancelled: Callable[[], bool] = lambda: False,
-        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+        on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
         """Train one round; see `Trainer.train`. Cases that can no longer be read leave `data`.
 
         Raises:
-            SiteRefusal: If this site only evaluates, or too many of its cases can no longer be read.
+            SiteRefusal: If this site only evaluates, the round showed too few patients, or too many of its
+                cases can no longer be read.
         """
         if self.data.role == "evaluates":
             raise SiteRefusal("this site only evaluates")
@@ -191,17 +230,21 @@ class Participant:
     ) -> list[Scores]:
         """Score weights on the site's validation cases, or on others; those that can't be read leave `data`.
 
+        Returns:
+            Scores of the cases that are evaluated on from now on, in their order.
+
         Raises:
             SiteRefusal: If too many of the site's cases can no longer be read.
         """
-        judged = self.data.validation if cases is None else cases
+        own = cases is None
+        evaluated = self.data.validation if cases is None else cases
         scores = self._learner.score(
-            weights, judged, distances=distances, cancelled=cancelled, on_case=on_case
+            weights, evaluated, distances=distances, cancelled=cancelled, on_case=on_case
         )
-        self.data = self.data.without(
-            [case.id for case, score in zip(judged, scores, strict=True) if score is None]
-        )
-        return [score for score in scores if score is not None]
+        rows = list(zip(evaluated, scores, strict=True))
+        self.data = self.data.without([case.id for case, score in rows if score is None])
+        kept = {case.id for case in self.data.validation}
+        return [score for case, score in rows if score is not None and (case.id in kept or not own)]
 
     def close(self) -> None:
         """End the processes that were started for training."""

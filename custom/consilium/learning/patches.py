@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,8 +78,11 @@ class PatchRecipe:
         return first
 
 
-class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
-    """An endless stream of patches, every case of the site once before any comes again.
+class PatchStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
+    """An endless stream of patches, each with the place of its case.
+
+    Every case of the site comes once before any comes again, and of every patient one before a second one: so
+    many patches are of as many different patients, as far as there are so many.
 
     Args:
         cases: Labeled cases.
@@ -99,18 +103,19 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
         self._share = share
         self._lost = lost
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         random = np.random.default_rng([self._seed, number])
-        # Each worker has cases of its own; where there are more workers than cases, some share.
-        everyone = range(len(self._cases))
-        mine = everyone[number::workers] or everyone
+        # Each worker has patients of its own; where there are more workers than patients, some share.
+        by_patient = _by_patient(self._cases)
+        everyone = [case for cases in by_patient for case in cases]
+        mine = [case for cases in by_patient[number::workers] for case in cases] or everyone
         own = self._share.rows
         row = 0
         while True:
-            for index in random.permutation(len(mine)):
-                case = mine[index]
+            drawn = [mine[index] for index in random.permutation(len(mine))]
+            for case in _one_of_each_first(drawn, self._cases):
                 if self._lost[case]:
                     continue
                 try:
@@ -122,7 +127,7 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor]]):
                     continue
                 row = (row + 1) % self._share.batch_size
                 if patch is not None:
-                    yield patch
+                    yield *patch, torch.tensor(case)
             if all(self._lost[case] for case in mine):
                 mine = everyone
                 if self._lost.all():
@@ -138,17 +143,19 @@ def patch_loader(
     lost: Tensor,
     workers: int,
     pin_memory: bool,
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batch an endless stream of patches: images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8.
+) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
+    """Batch an endless stream of patches.
 
-    N is this process's share of the job's batch. What becomes unreadable is left out and marked in `lost`,
-    uint8 `(cases,)`, which has to lie in shared memory where there are workers.
+    A batch is images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8 and places of their cases
+    `(N,)`; N is this process's share of the job's batch. What becomes unreadable is left out and marked in
+    `lost`, uint8 `(cases,)`, which has to lie in shared memory where there are workers.
     """
     recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
     return DataLoader(
         PatchStream(cases, recipe, seed, share, lost),
         batch_size=share.size,
-        num_workers=workers,
+        # A worker with fewer patients than a batch has rows would show some of them twice in it.
+        num_workers=min(workers, max(1, len(_by_patient(cases)) // share.batch_size)),
         pin_memory=pin_memory,
         persistent_workers=False,
     )
@@ -175,6 +182,24 @@ def change_contrast(images: Tensor, share: BatchShare, generator: torch.Generato
     if torch.rand((), generator=generator) < 0.3:
         images = images.sign() * images.abs().pow_(gamma)
     return images.masked_fill_(background, 0)
+
+
+def _by_patient(cases: Sequence[CachedCase]) -> list[list[int]]:
+    """Places of each patient's cases."""
+    places: dict[str, list[int]] = {}
+    for place, case in enumerate(cases):
+        places.setdefault(case.patient, []).append(place)
+    return list(places.values())
+
+
+def _one_of_each_first(drawn: Sequence[int], cases: Sequence[CachedCase]) -> list[int]:
+    """Order places of cases so that every patient comes before any comes again, else as they were drawn."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for place in drawn:
+        turns.append((seen[cases[place].patient], place))
+        seen[cases[place].patient] += 1
+    return [place for _, place in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _label(case: CachedCase) -> NDArray[np.uint8]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from consilium.data.case import CaseProblem
 from consilium.data.checks import CheckedCohort, check_cohort
-from consilium.data.cohort import read_cohort
+from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically
 from consilium.data.progress import Progress
 from consilium.errors import DataError, SiteRefusal
+from consilium.learning.patient_register import PatientRegister, open_register
 from consilium.learning.site_settings import SiteSettings
-from consilium.learning.small_counts import list_counts, suppress
+from consilium.learning.small_counts import Count, list_counts
 from consilium.tasks.base import Task
 
 QUARANTINE_FILE: Final = "quarantine.json"
@@ -47,7 +49,9 @@ def admit_cases(
     checked = examine_cases(site, task, progress=progress, cancelled=cancelled)
     reason = excess(checked, site)
     if reason is not None:
-        counts = suppress(left_out_by_code(checked.cohort.problems), site.min_count)
+        with open_register(site) as register:
+            cohort = checked.cohort
+            counts = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         raise SiteRefusal(
             f"{reason} ({list_counts(counts)})",
             details=[problem.describe() for problem in checked.cohort.problems],
@@ -118,8 +122,42 @@ def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:
 
 
 def left_out_by_code(problems: Iterable[CaseProblem]) -> dict[str, int]:
-    """Count cases that are left out by the code of the reason, in the order of the codes."""
+    """Count cases that are left out by the code of the reason, in the order of the codes: for the site."""
     return dict(sorted(Counter(problem.code.value for problem in problems).items()))
+
+
+def count_left_out(
+    register: PatientRegister,
+    problems: Iterable[CaseProblem],
+    cohort: Cohort,
+    *,
+    minimum: int,
+    job_minimum: int = 1,
+) -> dict[str, Count]:
+    """Count the same for others than the hospital: see `PatientRegister.count_by_code`.
+
+    Args:
+        register: The site's.
+        problems: The cases that are left out.
+        cohort: Knows the patients of cases.
+        minimum: Fewest patients behind a count, as the hospital decided.
+        job_minimum: The same, where a job wants more.
+    """
+    cases = ((problem.code.value, identify(problem.case_id, cohort)) for problem in problems)
+    return register.count_by_code("left out", cases, minimum=minimum, job_minimum=job_minimum)
+
+
+@dataclass(frozen=True)
+class CaseIdentity:
+    """Which case of which patient, of one that may be left out."""
+
+    id: str
+    patient: str
+
+
+def identify(case_id: str, cohort: Cohort) -> CaseIdentity:
+    """Return a case of a cohort with its patient."""
+    return CaseIdentity(case_id, cohort.patient_of(case_id))
 
 
 def _write(checked: CheckedCohort, site: SiteSettings) -> None:

@@ -80,6 +80,18 @@ class Ranks:
         distributed.all_reduce(flags, distributed.ReduceOp.MAX)
         return bool(flags.item())
 
+    def union(self, marks: Tensor) -> Tensor:
+        """Return which places any process has marked.
+
+        Args:
+            marks: uint8 on the CPU, 1 for a mark, as long in every process.
+        """
+        if self.world_size == 1:
+            return marks
+        marked = marks.clone()
+        distributed.all_reduce(marked, distributed.ReduceOp.MAX)
+        return marked
+
     def sum(self, value: Tensor) -> float:
         """Add up a scalar of each process."""
         if self.world_size > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consilium.learning.settings import LearningSettings
@@ -30,13 +31,17 @@ class Schedule:
         return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0))))
 
 
+OnStep = Callable[[int, int, float | None], None]
+"""Told steps done, steps in all, and the mean loss so far; see `RoundLoss`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
     """What a round of local training gave.
 
     Attributes:
         weights: The network's weights after the last step.
-        loss: Mean loss over the steps.
+        loss: Mean loss, see `RoundLoss`.
         steps: Optimizer steps made.
         seconds: Wall time of the steps, with cutting the patches.
         unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.

@@ -38,7 +38,6 @@ class LearningSettings(Settings):
     tumor_share: float = Field(
         default=0.3, ge=0, le=1, description="Share of patches centered on a tumor voxel."
     )
-    validation_fraction: float = Field(default=0.25, gt=0, lt=1)
     window_overlap: float = Field(
         default=0.25, ge=0, lt=0.9, description="Of the windows in which cases are predicted."
     )

@@ -10,7 +10,7 @@ from consilium.errors import TrainingError
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.round_memory import RoundMemory
-from consilium.learning.rounds import Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import Weights
@@ -25,6 +25,7 @@ class SingleProcess:
         learning: What the job decides.
         compute: What the site decides.
         cases: Labeled training cases; none at a site that only judges.
+        min_patients: See `Trainer`.
         memory: Folder in which what a round starts from outlives this process; None for none.
     """
 
@@ -34,6 +35,7 @@ class SingleProcess:
         compute: ComputeSettings,
         cases: Sequence[CachedCase],
         *,
+        min_patients: int = 1,
         memory: Path | None = None,
     ) -> None:
         self._learning = learning
@@ -46,6 +48,7 @@ class SingleProcess:
                 cases,
                 self._device,
                 loader_workers=compute.loader_workers,
+                min_patients=min_patients,
                 memory=RoundMemory(memory) if memory else None,
             )
             if cases
@@ -58,7 +61,7 @@ class SingleProcess:
         schedule: Schedule,
         *,
         cancelled: Callable[[], bool] = lambda: False,
-        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+        on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
         """Train one round; see `Trainer.train`."""
         if self._trainer is None:

@@ -22,6 +22,11 @@ class SiteSettings(ComputeSettings):
     dataset: Path = Field(description="Folder with the hospital's cases; it is only ever read.")
     cache_dir: Path = Field(default=Path("cache"), description="Where preprocessed cases are kept.")
     cache_gib: float | None = Field(default=None, gt=0, description="Limit of the cache; default: none.")
+    state_dir: Path = Field(
+        default=Path("site_state"),
+        description="What the site has to remember as long as it takes part: the secret of its split, each "
+        "patient's side, and who was answered about together. It is no cache.",
+    )
     label_convention: LabelConvention | None = Field(
         default=None, description="What label values mean here; default: found from names and values."
     )
@@ -32,8 +37,27 @@ class SiteSettings(ComputeSettings):
         description="Share of the cases that may be left out; with more, the site refuses.",
     )
     role: Role = Field(
-        default="trains", description="A hospital that only evaluates judges with all its patients."
+        default="trains", description="A hospital that only evaluates does so with all its patients."
+    )
+    validation_fraction: float = Field(
+        default=0.25, gt=0, lt=1, description="Share of the patients to validate on; no job trains on them."
+    )
+    split_salt: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        description="In place of the secret, for simulations and tests, which have to repeat. Never at a "
+        "hospital: who knows it knows which patients are validated on.",
     )
     min_count: int = Field(
-        default=1, ge=1, description="Counts of patients below this, other than 0, never leave the site."
+        default=5,
+        ge=1,
+        description="Fewest patients behind a number of statistics, of the readiness check or of cases left "
+        "out.",
+    )
+    min_training_patients: int = Field(
+        default=3,
+        ge=1,
+        description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as a "
+        "quarter of a small hospital's patients has to be enough to validate on.",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,16 @@ from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.errors import DataError
 from consilium.learning.features import AXES, Feature, task_features
-from consilium.learning.quarantine import admit_cases, left_out_by_code
+from consilium.learning.patient_register import open_register
+from consilium.learning.quarantine import admit_cases, count_left_out
 from consilium.learning.site_settings import SiteSettings
+from consilium.learning.small_counts import Count
 from consilium.tasks.base import Task
 
 Row = NDArray[np.float64]
 
 _DIGITS = 6
+_OF_LABELS = ("volume", "absence")
 
 
 class SiteStatistics:
@@ -30,8 +33,11 @@ class SiteStatistics:
 
     Args:
         task: What is to be learned.
-        cases: The patient and the numbers of every usable case.
+        cases: The patient and the numbers of every case that may be answered about.
+        labeled: The same for what is asked of labels; default: those cases that have one.
         problems: Cases that are left out. They name patients: they stay on the site.
+        left_out: How many they are, by the code of the reason: this may leave the site.
+        held_back: How many usable cases nothing is answered about, by what is asked: of images, of labels.
         convention: What the label values mean; None without labels.
         minimum: Fewest patients that a number may be about.
     """
@@ -41,27 +47,27 @@ class SiteStatistics:
         task: Task,
         cases: Sequence[tuple[str, CaseStatistics]],
         *,
+        labeled: Sequence[tuple[str, CaseStatistics]] | None = None,
         problems: Sequence[CaseProblem] = (),
+        left_out: Mapping[str, Count] | None = None,
+        held_back: Mapping[str, int] | None = None,
         convention: LabelConvention | None = None,
         minimum: int = 1,
     ) -> None:
         self.features = {feature.name: feature for feature in task_features(task)}
         self.problems = tuple(problems)
         self.convention = convention
+        self.left_out = dict(left_out or {})
+        self.held_back = dict(held_back or {})
         self.minimum = minimum
         self.cases = len(cases)
+        self.patients = len({patient for patient, _ in cases})
         self._task = task
-        self._values = {name: self._patient_values(feature, cases) for name, feature in self.features.items()}
-
-    @property
-    def patients(self) -> int:
-        """How many patients there are; not yet suppressed."""
-        return max(len(values) for values in self._values.values())
-
-    @property
-    def left_out(self) -> dict[str, int]:
-        """How many cases are left out, by the code of the reason; not yet suppressed."""
-        return left_out_by_code(self.problems)
+        marked = cases if labeled is None else labeled
+        self._values = {
+            name: self._patient_values(feature, marked if feature.group in _OF_LABELS else cases)
+            for name, feature in self.features.items()
+        }
 
     def count(self, feature: str) -> int:
         """Return over how many patients a feature's histogram is, 0 where they are fewer than the minimum."""
@@ -103,7 +109,7 @@ class SiteStatistics:
         if feature.group == "scale":
             # A median of 0 or less has no logarithm; it is out of range like one below 1.
             return np.asarray(np.log10(max(case.median[feature.of], 1.0)))
-        if feature.group in ("volume", "absence"):
+        if feature.group in _OF_LABELS:
             return self._region_value(feature, case)
         return np.asarray(
             (case.spacing_mm if feature.group == "spacing" else case.extent_mm)[AXES.index(feature.of)]
@@ -127,6 +133,8 @@ def gather_statistics(
 ) -> SiteStatistics:
     """Read a site's cases, where they are not described in its cache already, and return its statistics.
 
+    What is asked of images and what is asked of labels are two questions: a case can be part of one alone.
+
     Args:
         site: What the hospital decides.
         task: What is to be learned.
@@ -136,10 +144,10 @@ def gather_statistics(
 
     Raises:
         SiteRefusal: See `admit_cases`.
-        DataError: If the cache can't be written.
+        DataError: If the cache or the site's register can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
-    site = site.model_copy(update={"min_count": max(site.min_count, min_count)})
+    minimum = max(site.min_count, min_count)
     cohort = admit_cases(site, task, progress=progress, cancelled=cancelled).cohort
     try:
         described, problems = describe_cohort(
@@ -150,12 +158,24 @@ def gather_statistics(
             f"The cache {site.cache_dir} can't be written ({error}): let the account that runs FLARE write "
             "to it, and make room on its disk."
         ) from error
+    numbers = {case.id: (case.patient, statistics) for case, statistics in described}
+    cases = [case for case, _ in described]
+    with_label = [case for case, statistics in described if statistics.tissue_ml is not None]
+    with open_register(site) as register:
+        left_out = count_left_out(register, problems, cohort, minimum=site.min_count, job_minimum=minimum)
+        images, labels = (
+            register.answerable(f"statistics of {name}", group, minimum=site.min_count, job_minimum=minimum)
+            for name, group in (("images", cases), ("labels", with_label))
+        )
     return SiteStatistics(
         task,
-        [(case.patient, statistics) for case, statistics in described],
+        [numbers[case.id] for case in images.cases],
+        labeled=[numbers[case.id] for case in labels.cases],
         problems=problems,
+        left_out=left_out,
+        held_back={"images": images.held_back, "labels": labels.held_back},
         convention=cohort.convention,
-        minimum=site.min_count,
+        minimum=minimum,
     )
 
 

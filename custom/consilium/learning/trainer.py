@@ -10,15 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from consilium.data.cache import CachedCase
-from consilium.errors import Cancelled, TrainingError
+from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
 from consilium.learning.optimizer_state import get_moments, set_moments
 from consilium.learning.patches import change_contrast, patch_loader
 from consilium.learning.ranks import Ranks
+from consilium.learning.round_loss import RoundLoss
 from consilium.learning.round_memory import MODEL, RoundMemory
-from consilium.learning.rounds import Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
@@ -46,6 +47,7 @@ class Trainer:
         loader_workers: Processes that cut patches.
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
+        min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
         memory: Where the moments and this site's own model outlive this process; None to keep the moments in
             it.
     """
@@ -59,6 +61,7 @@ class Trainer:
         *,
         loader_workers: int = 0,
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+        min_patients: int = 1,
         memory: RoundMemory | None = None,
     ) -> None:
         if not cases:
@@ -80,6 +83,7 @@ class Trainer:
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
+        self._min_patients = min_patients
         self._memory = memory
         self._moments_after: int | None = None  # rounds; None while they are those of a part of one
         self._lost = torch.zeros(len(self._cases), dtype=torch.uint8)
@@ -91,7 +95,7 @@ class Trainer:
         schedule: Schedule,
         *,
         cancelled: Callable[[], bool] = lambda: False,
-        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+        on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
         """Train one round from the given weights.
 
@@ -99,24 +103,27 @@ class Trainer:
             weights: Where to start.
             schedule: Which round this is.
             cancelled: Asked before every step.
-            on_step: Told steps done, steps in all and the last loss.
+            on_step: See `OnStep`.
 
         Raises:
             Cancelled: Within one step after `cancelled` turned true, in this process or another of `ranks`.
+            SiteRefusal: If the round showed fewer than `min_patients`.
             TrainingError: If the loss becomes non-finite or the weights do not fit.
         """
         set_weights(self._network, weights)
         self._network.train()
+        self._lost.copy_(self._ranks.union(self._lost))
         steps = self._settings.steps_per_round(len(self._cases) - int(self._lost.sum()))
         self._recall_moments(schedule.round_index)
-        total_loss, started = 0.0, time.monotonic()
+        mean_loss, started = RoundLoss(self._min_patients), time.monotonic()
         batches = self._batches(schedule.round_index)
         for step in range(steps):
             if self._ranks.any(cancelled()):
                 raise Cancelled(f"training stopped at step {step} of {steps}")
             for group in self._optimizer.param_groups:
                 group["lr"] = schedule.rate(self._settings, step, steps)
-            loss = self._step(*next(batches))
+            image, tissues, places = next(batches)
+            loss = self._step(image, tissues)
             if not math.isfinite(loss):
                 # The step has put NaN into the moments; left there, it would spoil every later round.
                 self._optimizer.state.clear()
@@ -124,13 +131,24 @@ class Trainer:
                     f"the loss became {loss} at step {step + 1} of {steps} in round "
                     f"{schedule.round_index + 1}; a lower learning_rate is the usual remedy"
                 )
-            total_loss += loss
-            on_step(step + 1, steps, loss)
+            mean_loss.add(loss, self._patients(places))
+            on_step(step + 1, steps, mean_loss.mean)
         seconds = time.monotonic() - started
+        if mean_loss.mean is None:
+            raise SiteRefusal(
+                f"the round showed the network fewer than {self._min_patients} patients, which this site's "
+                "min_training_patients forbids to send an update of"
+            )
         trained = get_weights(self._network)
         self._remember(schedule.round_index + 1, trained)
         unreadable = tuple(case.id for case, lost in zip(self._cases, self._lost, strict=True) if lost)
-        return TrainingResult(trained, total_loss / steps, steps, seconds, unreadable)
+        return TrainingResult(trained, mean_loss.mean, steps, seconds, unreadable)
+
+    def _patients(self, places: Tensor) -> set[str]:
+        """Return the patients of a batch, from the places of its cases; those of other ranks included."""
+        shown = torch.zeros(len(self._cases), dtype=torch.uint8)
+        shown[places] = 1
+        return {self._cases[place].patient for place in self._ranks.union(shown).nonzero()[:, 0].tolist()}
 
     def _recall_moments(self, rounds_done: int) -> None:
         if self._memory is not None and self._moments_after != rounds_done:
@@ -147,7 +165,7 @@ class Trainer:
             arrays = {MODEL: trained, _MOMENTS: get_moments(self._optimizer)}
             self._memory.keep(rounds_done, arrays, {_SCALER: self._scaler.state_dict()})
 
-    def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
         seed = (self._settings.seed * 1_000_003 + round_index) % 2**31
         torch.manual_seed(seed)

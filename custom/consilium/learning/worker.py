@@ -15,7 +15,7 @@ from torch import distributed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from consilium.errors import Cancelled, TrainingError
+from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.device import Device, open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.messages import (
@@ -97,6 +97,7 @@ class _Worker:
             setup.train,
             device,
             loader_workers=setup.compute.loader_workers,
+            min_patients=setup.min_patients,
             ranks=ranks,
             memory=RoundMemory(setup.memory) if setup.memory else None,
         )
@@ -108,9 +109,11 @@ class _Worker:
             try:
                 answer = self._train(command) if isinstance(command, Train) else self._score(command)
             except Cancelled as error:
-                self._site.send(Stopped(cancelled=True, reason=str(error)))
+                self._site.send(Stopped(why="cancelled", reason=str(error)))
+            except SiteRefusal as error:
+                self._site.send(Stopped(why="refused", reason=error.public_reason))
             except TrainingError as error:
-                self._site.send(Stopped(cancelled=False, reason=str(error)))
+                self._site.send(Stopped(why="failed", reason=str(error)))
             else:
                 self._site.send(answer)
 
@@ -128,7 +131,7 @@ class _Worker:
             loss=result.loss, steps=result.steps, seconds=result.seconds, unreadable=result.unreadable
         )
 
-    def _tell_step(self, step: int, steps: int, loss: float) -> None:
+    def _tell_step(self, step: int, steps: int, loss: float | None) -> None:
         self._site.send(Progress(done=step, total=steps, loss=loss))
 
     def _score(self, command: Score) -> Scored:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
-from consilium.errors import Cancelled, TrainingError
+from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
 from consilium.learning.cores import available_cores
 from consilium.learning.device import device_name
 from consilium.learning.launcher import Processes
@@ -24,12 +24,13 @@ from consilium.learning.messages import (
     Score,
     Scored,
     Setup,
+    StopKind,
     Stopped,
     Train,
     Trained,
 )
 from consilium.learning.model_file import load_model, save_model
-from consilium.learning.rounds import Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks.metrics import Scores
@@ -37,6 +38,12 @@ from consilium.tasks.metrics import Scores
 SILENCE_S = 600.0
 """How long no process may report a step or a case before all of them are taken to hang, in seconds: what NCCL
 waits for a collective by default."""
+
+_ERRORS: dict[StopKind, type[ConsiliumError]] = {
+    "cancelled": Cancelled,
+    "failed": TrainingError,
+    "refused": SiteRefusal,
+}
 
 
 class WorkerGroup:
@@ -53,6 +60,7 @@ class WorkerGroup:
         cases: Labeled training cases; at least one.
         size: How many processes; at most the job's batch size.
         silence_s: See `SILENCE_S`.
+        min_patients: See `Trainer`.
         memory: Folder in which what a round starts from outlives the processes; None for none.
 
     Raises:
@@ -67,6 +75,7 @@ class WorkerGroup:
         *,
         size: int,
         silence_s: float = SILENCE_S,
+        min_patients: int = 1,
         memory: Path | None = None,
     ) -> None:
         self._threads = max(1, (compute.cpu_threads or available_cores()) // size)
@@ -76,6 +85,7 @@ class WorkerGroup:
             learning=learning,
             compute=ComputeSettings(**(compute_fields | own)),
             train=_absolute(cases),
+            min_patients=min_patients,
             memory=memory.absolute() if memory else None,
         )
         self._size = size
@@ -99,17 +109,17 @@ class WorkerGroup:
         schedule: Schedule,
         *,
         cancelled: Callable[[], bool] = lambda: False,
-        on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+        on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
         """Train one round; see `Trainer.train`.
 
         Raises:
             Cancelled: Within one step after `cancelled` turned true.
+            SiteRefusal: If the round showed too few patients.
             TrainingError: If the loss becomes non-finite, the weights do not fit, or a process dies or hangs.
         """
 
         def tell(rank: int, progress: Progress) -> None:
-            assert progress.loss is not None
             on_step(progress.done, progress.total, progress.loss)
 
         with self._running() as processes:
@@ -176,7 +186,7 @@ class WorkerGroup:
         try:
             yield processes
         except _Stopped as stopped:
-            raise (Cancelled if stopped.cancelled else TrainingError)(stopped.reason) from None
+            raise _ERRORS[stopped.why](stopped.reason) from None
         except BaseException:
             processes.kill()
             self._processes = None
@@ -191,12 +201,12 @@ class WorkerGroup:
     ) -> list[Event]:
         """Return what every process answers, by rank."""
         if cancelled():
-            raise _Stopped(cancelled=True, reason="stopped before the first step")
+            raise _Stopped("cancelled", "stopped before the first step")
         processes.send(command)
         answers = self._answers(processes, cancelled, on_progress)
         for answer in answers:
             if isinstance(answer, Stopped):
-                raise _Stopped(cancelled=answer.cancelled, reason=answer.reason)
+                raise _Stopped(answer.why, answer.reason)
         return answers
 
     def _answers(
@@ -229,9 +239,9 @@ class WorkerGroup:
 class _Stopped(Exception):
     """Every process stopped in good order and waits for the next command."""
 
-    def __init__(self, *, cancelled: bool, reason: str) -> None:
+    def __init__(self, why: StopKind, reason: str) -> None:
         super().__init__(reason)
-        self.cancelled = cancelled
+        self.why = why
         self.reason = reason
 
 

@@ -55,7 +55,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
         },
     ),
     "brain_tumor_check": CatalogEntry(ReadinessRecipe, {"min_sites": 2, "learning": {}}),
-    "brain_tumor_stats": CatalogEntry(StatisticsRecipe, {"min_sites": 2, "min_count": 3}),
+    "brain_tumor_stats": CatalogEntry(StatisticsRecipe, {"min_sites": 2}),
 }
 """The jobs by name."""
 

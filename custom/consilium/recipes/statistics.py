@@ -34,7 +34,7 @@ class StatisticsSettings(JobSettings):
 
     task: Name = "brain_tumor"
     min_count: int = Field(
-        default=3,
+        default=5,
         ge=1,
         le=1_000_000,
         description="Fewest patients that a number may be about; sites may demand more.",
@@ -67,7 +67,7 @@ class StatisticsRecipe(JobRecipe):
     Built around FLARE's statistics controller, executor and privacy cleansers around a generator of our own.
 
     Example:
-        >>> recipe = StatisticsRecipe(StatisticsSettings(name="my_stats", min_count=5))
+        >>> recipe = StatisticsRecipe(StatisticsSettings(name="my_stats", min_count=8))
         >>> recipe.name
         'my_stats'
 

@@ -121,6 +121,8 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
             yield f"{site} left out {_how_many(report)} cases; the reasons are listed under “Cases”."
         if report.role == "evaluates" and report.validation_cases == 1:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
+        if report.validation_cases is None:
+            yield f"{site} sends no scores: they would be of fewer patients than it allows."
         differing = _differing(report.versions, federation.versions)
         if differing:
             yield f"{site} ran other versions than the server: {'; '.join(differing)}."
@@ -128,7 +130,7 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
 
 def _how_many(report: SiteReport) -> str:
     known = [count for count in report.left_out.values() if count is not None]
-    if len(known) < len(report.left_out):
+    if len(known) < len(report.left_out) or report.validation_cases is None:
         return total_text(report.left_out)
     return f"{sum(known)} of {sum(known) + report.train_cases + report.validation_cases}"
 

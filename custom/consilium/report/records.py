@@ -28,6 +28,7 @@ from consilium.records.bounds import (
     SiteLabel,
     StepCount,
     Versions,
+    WithheldCount,
 )
 
 FEDERATION_FILE = "federation.json"
@@ -43,7 +44,9 @@ class SiteReport(Record):
 
     role: Literal["trains", "evaluates"]
     train_cases: CaseCount
-    validation_cases: CaseCount
+    validation_cases: WithheldCount = Field(
+        description="Cases that scores are means of; null where they are too few, and scores stay there."
+    )
     left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
     steps: StepCount = 0
     loss: Loss | None = None

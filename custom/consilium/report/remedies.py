@@ -32,7 +32,14 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
         "`consilium check DATASET` at the site names the cases and what mends each; or its IT department "
         "raises max_left_out",
     ),
-    ("min_count", "the site has too few patients for its own min_count; it is for the hospital to decide"),
+    (
+        "too few patients a round",
+        "a job with more local_steps, local_epochs or a larger batch_size shows the network more patients",
+    ),
+    (
+        "min_training_patients",
+        "the site has too few patients for its own min_training_patients; it is for the hospital to decide",
+    ),
     ("update is refused", _ASKED_AGAIN),
     ("scores can't be used", _ASKED_AGAIN),
     (

@@ -53,6 +53,7 @@ class SiteStatus(BaseModel):
     role: str | None = None
     train_cases: int | None = None
     validation_cases: int | None = None
+    held_back: int = Field(default=0, description="Cases to validate on that no model is evaluated on.")
     left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
     left_out_file: str | None = Field(default=None, description="The file that names them.")
     rounds_trained: int = 0
@@ -140,9 +141,14 @@ def _cases(status: SiteStatus) -> list[str]:
         return []
     used, left_out = status.train_cases + status.validation_cases, sum(status.left_out.values())
     lines = [
-        f"used {used} of {used + left_out} cases: {status.train_cases} to train, "
+        f"used {used} of {used + status.held_back + left_out} cases: {status.train_cases} to train, "
         f"{status.validation_cases} to validate"
     ]
+    if status.held_back:
+        lines.append(
+            f"{status.held_back} held back: no model is evaluated on them, as the difference to earlier "
+            "scores would be of fewer patients than min_training_patients"
+        )
     if left_out:
         lines.append(f"{left_out} left out: see {status.left_out_file}")
     for code, count in status.left_out.items():

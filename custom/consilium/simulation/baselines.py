@@ -142,7 +142,7 @@ def _train_and_judge(plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...
     last_told = 0.0
     for index in range(plan.rounds):
 
-        def tell(step: int, steps: int, loss: float, *, base: int = index) -> None:
+        def tell(step: int, steps: int, loss: float | None, *, base: int = index) -> None:
             nonlocal last_told
             if _steps is not None and (time.monotonic() - last_told > 1 or base * steps + step == plan.steps):
                 last_told = time.monotonic()

@@ -68,14 +68,15 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
         job: The job's folder.
         sites: Site name to what the hospital decides.
         workspace: Readable by this account only; what was in it is removed, but for its `local/` and
-            `startup/`.
+            `startup/`, also what the sites remembered of their patients, unless their `state_dir` lies
+            elsewhere.
 
     Raises:
         SimulationError: If the job fails.
     """
     private_folder(workspace)  # whatever FLARE writes below it
     write_class_policy(workspace / WorkspaceConstants.SITE_FOLDER_NAME)
-    runner = _HospitalSimulatorRunner(job, sites, workspace)
+    runner = _HospitalSimulatorRunner(job, with_split_salts(sites, seed_of(job)), workspace)
     return_code = runner.run()
     # The simulator returns 0 as well when sites could not start and the server's controller was aborted.
     failure = f"return code {return_code}" if return_code else failure_of(server_folder(workspace))
@@ -83,6 +84,27 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
         raise SimulationError(
             f"the simulated job failed: {failure}; the server's log is {workspace / 'server' / 'log.txt'}"
         )
+
+
+def with_split_salts(sites: Mapping[str, SiteSettings], seed: int) -> dict[str, SiteSettings]:
+    """Return the settings of simulated sites with the seed as their salt, so that a simulation repeats.
+
+    Args:
+        sites: Site name to what the hospital decides; one that has a salt keeps it.
+        seed: The study's.
+    """
+    return {
+        name: site if site.split_salt else site.model_copy(update={"split_salt": str(seed)})
+        for name, site in sites.items()
+    }
+
+
+def seed_of(job: Path) -> int:
+    """Return the seed of an exported job, 0 for one that trains nothing."""
+    # Not with this module: it loads what reads images, which commands that only watch a job do without.
+    from consilium.recipes.job_folder import job_kind, read_job_folder
+
+    return read_job_folder(job).learning.seed if job_kind(job) == "training" else 0
 
 
 def failure_of(folder: Path) -> str | None:

@@ -14,7 +14,7 @@ from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.environment import SimulationError
 from consilium.simulation.process import SimulatedJob
-from consilium.simulation.study import site_settings
+from consilium.simulation.study import WORKSPACE, site_settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Inquiry:
         sites: Site name to the folder with its cases.
         out: Where everything goes.
         evaluators: Sites that only evaluate.
+        min_patients: See `site_settings`.
         display: Where progress is shown.
 
     Raises:
@@ -54,11 +55,12 @@ class Inquiry:
         out: Path,
         *,
         evaluators: frozenset[str] = frozenset(),
+        min_patients: int | None = None,
         display: Display,
     ) -> None:
         self._job = job
         self._out = out.resolve()
-        self._sites = site_settings(sites, self._out, evaluators)
+        self._sites = site_settings(sites, self._out, evaluators, min_patients)
         self._display = display
 
     def run(self) -> Answers:
@@ -69,7 +71,7 @@ class Inquiry:
         """
         self._display.say(f"{self._job.name} at {', '.join(self._sites)} in FLARE's simulator")
         result = self._out / "result"
-        with SimulatedJob(self._job, self._sites, self._out / "simulation") as simulation:
+        with SimulatedJob(self._job, self._sites, self._out / WORKSPACE) as simulation:
             simulation.watch(self._display.show)
             try:
                 path = find_record(simulation.folder)

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
@@ -21,9 +22,14 @@ from consilium.report.patients import draw_patients, prepare_sites
 from consilium.report.records import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
+from consilium.simulation.environment import with_split_salts
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
 
+WORKSPACE: Final = "simulation"
+"""Folder of a study in which FLARE's simulator works."""
+
+_MINIMUMS = ("min_count", "min_training_patients")
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
 
 
@@ -38,6 +44,7 @@ class Study:
         sites: Site name to the folder with its cases.
         out: Where everything goes.
         evaluators: Sites that only evaluate.
+        min_patients: See `site_settings`.
         compare: Whether to train what the federation is compared with.
         display: Where progress is shown.
 
@@ -52,12 +59,15 @@ class Study:
         out: Path,
         *,
         evaluators: frozenset[str] = frozenset(),
+        min_patients: int | None = None,
         compare: bool,
         display: Display,
     ) -> None:
         self._job = read_job_folder(job)
         self._out = out.resolve()
-        self._sites = site_settings(sites, self._out, evaluators)
+        self._sites = with_split_salts(
+            site_settings(sites, self._out, evaluators, min_patients), self._job.learning.seed
+        )
         self._compare = compare
         self._display = display
 
@@ -97,7 +107,7 @@ class Study:
             f"federation: {self._job.rounds} rounds at {', '.join(self._sites)} in FLARE's simulator"
         )
         started = time.monotonic()
-        with SimulatedJob(self._job.path, self._sites, self._out / "simulation") as simulation:
+        with SimulatedJob(self._job.path, self._sites, self._out / WORKSPACE) as simulation:
             simulation.watch(self._display.show)
             shutil.rmtree(result, ignore_errors=True)
             private_folder(result)
@@ -127,7 +137,7 @@ class Study:
         )
         write_atomically(path, baselines.model_dump_json(indent=1).encode())
         stages.finish("baselines", time.monotonic() - started)
-        own = {site: scores[site] for site, scores in baselines.local.items()}
+        own = {site: scores[site] for site, scores in baselines.local.items() if site in scores}
         self._display.say(
             f"alone{_mean_dice(own)} on their own patients; pooled{_mean_dice(baselines.pooled)}"
         )
@@ -150,7 +160,7 @@ def describe_job(job: JobFolder) -> str:
 
 
 def site_settings(
-    sites: Mapping[str, Path], out: Path, evaluators: frozenset[str]
+    sites: Mapping[str, Path], out: Path, evaluators: frozenset[str], min_patients: int | None = None
 ) -> dict[str, SiteSettings]:
     """Return what each simulated hospital decides.
 
@@ -158,6 +168,7 @@ def site_settings(
         sites: Site name to the folder with its cases.
         out: The study's folder.
         evaluators: Sites that only evaluate.
+        min_patients: Fewest patients behind whatever a site sends; default: as at a hospital.
 
     Raises:
         ConfigurationError: If there are too few sites, a folder is missing, or an evaluator is none of them.
@@ -176,13 +187,17 @@ def site_settings(
                 f"site {name}: {folder} is not a folder; give the folder that holds its cases"
             )
     threads = max(1, available_cores() // len(sites))
+    minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
     return {
         name: SiteSettings(
             dataset=folder.resolve(),
             cache_dir=out / "cache" / name,
+            # Removed with the workspace: the next simulation remembers nothing of this one.
+            state_dir=out / WORKSPACE / name / "site_state",
             cpu_threads=threads,
             processes=1,  # the sites train side by side
             role="evaluates" if name in evaluators else "trains",
+            **minimums,
         )
         for name, folder in sites.items()
     }

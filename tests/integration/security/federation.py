@@ -18,6 +18,7 @@ from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 
 from consilium.data.files import private_opener
 
+from ..studies import ANY_NUMBER
 from .network import SERVER, Network
 
 REPOSITORY = Path(__file__).parents[3]
@@ -60,7 +61,9 @@ def provision(
                 fed_learn_port=port, admin_port=port, default_host=address, host_names=[address]
             )
         elif participant["type"] == "client":
-            participant["consilium"].update(dataset=str(datasets[participant["name"]]), cpu_threads=1)
+            participant["consilium"].update(
+                dataset=str(datasets[participant["name"]]), cpu_threads=1, **ANY_NUMBER
+            )
     edit(project)
     (folder / "project.yml").write_text(yaml.safe_dump(project))
     done = subprocess.run(

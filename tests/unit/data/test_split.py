@@ -1,10 +1,11 @@
+import hashlib
 from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.data.split import split_patients
+from consilium.data.split import Sides
 from consilium.errors import ConfigurationError
 
 
@@ -22,21 +23,35 @@ def _visits(counts):
 
 cohorts = st.dictionaries(st.integers(0, 10_000), st.integers(1, 3), max_size=40).map(_visits)
 fractions = st.floats(0.01, 0.99)
-seeds = st.integers(0, 2**32)
+keys = st.binary(min_size=1, max_size=32)
 
 
-@given(cohorts, fractions, seeds)
-def test_every_case_is_on_one_side_and_no_patient_on_both(cases, fraction, seed):
-    split = split_patients(cases, validation_fraction=fraction, seed=seed)
-    assert sorted(split.train + split.validation, key=lambda c: c.id) == sorted(cases, key=lambda c: c.id)
-    assert not _patients(split.train) & _patients(split.validation)
+def pseudonyms(key):
+    return lambda patient: hashlib.blake2b(patient.encode(), key=key, digest_size=16).hexdigest()
 
 
-@given(cohorts, fractions, seeds)
-def test_the_share_is_kept_and_no_side_is_left_empty(cases, fraction, seed):
-    split = split_patients(cases, validation_fraction=fraction, seed=seed)
+def split(cases, fraction, key, sides=Sides()):  # noqa: B008 - frozen
+    pseudonym = pseudonyms(key)
+    sides = sides.settle({pseudonym(case.patient) for case in cases}, fraction)
+    return sides.divide(cases, pseudonym), sides
+
+
+def _patients(cases):
+    return {case.patient for case in cases}
+
+
+@given(cohorts, fractions, keys)
+def test_every_case_is_on_one_side_and_no_patient_on_both(cases, fraction, key):
+    both, _ = split(cases, fraction, key)
+    assert sorted(both.train + both.validation, key=lambda c: c.id) == sorted(cases, key=lambda c: c.id)
+    assert not _patients(both.train) & _patients(both.validation)
+
+
+@given(cohorts, fractions, keys)
+def test_the_share_is_kept_and_no_side_is_left_empty(cases, fraction, key):
+    both, _ = split(cases, fraction, key)
     patients = len(_patients(cases))
-    validated = len(_patients(split.validation))
+    validated = len(_patients(both.validation))
     if patients >= 2:
         assert 1 <= validated < patients
         assert abs(validated - fraction * patients) <= 1
@@ -44,33 +59,40 @@ def test_the_share_is_kept_and_no_side_is_left_empty(cases, fraction, seed):
         assert validated == patients
 
 
-@given(cohorts, fractions, seeds, st.randoms())
-def test_the_order_of_the_cases_does_not_matter(cases, fraction, seed, random):
-    shuffled = random.sample(cases, len(cases))
-    assert split_patients(cases, validation_fraction=fraction, seed=seed) == split_patients(
-        shuffled, validation_fraction=fraction, seed=seed
-    )
+@given(cohorts, fractions, keys, st.randoms())
+def test_the_order_of_the_cases_does_not_matter(cases, fraction, key, random):
+    assert split(cases, fraction, key) == split(random.sample(cases, len(cases)), fraction, key)
 
 
-@given(cohorts, fractions, seeds)
-def test_a_patient_who_joins_moves_at_most_one_other(cases, fraction, seed):
-    before = split_patients(cases, validation_fraction=fraction, seed=seed)
-    after = split_patients([*cases, Visit("new", "new")], validation_fraction=fraction, seed=seed)
-    moved = _patients(before.validation) ^ (_patients(after.validation) - {"new"})
-    assert len(moved) <= 1
+@given(st.lists(st.tuples(cohorts, fractions), min_size=2, max_size=6), keys)
+def test_nobody_ever_changes_sides(jobs, key):
+    sides, seen = Sides(), {}
+    for cases, fraction in jobs:
+        both, sides = split(cases, fraction, key, sides)
+        for side, of_side in (("train", both.train), ("validation", both.validation)):
+            for patient in _patients(of_side):
+                assert seen.setdefault(patient, side) == side
 
 
-def test_seeds_differ():
+@given(cohorts, cohorts, fractions, keys)
+def test_newcomers_fill_the_side_that_lacks_patients(first, second, fraction, key):
+    _, sides = split(first, fraction, key)
+    everybody = [*first, *(case for case in second if case.patient not in _patients(first))]
+    both, _ = split(everybody, fraction, key, sides)
+    before, _ = split(first, fraction, key)
+    wanted = max(1, min(round(fraction * len(_patients(everybody))), len(_patients(everybody)) - 1))
+    came = len(_patients(everybody)) - len(_patients(first))
+    already = len(_patients(before.validation))
+    assert len(_patients(both.validation)) == min(max(already, wanted), already + came)
+
+
+def test_without_the_key_nobody_knows_the_split():
     cases = _visits(dict.fromkeys(range(40), 1))
-    validations = {split_patients(cases, validation_fraction=0.5, seed=seed).validation for seed in range(5)}
+    validations = {split(cases, 0.5, bytes([key]))[0].validation for key in range(5)}
     assert len(validations) == 5
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 20, float("nan")])
 def test_a_share_out_of_range_is_refused(fraction):
     with pytest.raises(ConfigurationError, match="above 0 and below 1"):
-        split_patients([], validation_fraction=fraction, seed=0)
-
-
-def _patients(cases):
-    return {case.patient for case in cases}
+        Sides().settle([], fraction)

@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
-from data.hospital import MODALITIES, Hospital
+from data.hospital import MODALITIES, NAMES_2023, Hospital
 
 from consilium.errors import Cancelled, DataError, SiteRefusal
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import Participant, prepare_site
 from consilium.learning.rounds import Schedule
+from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
 
 from .tiny import LEARNING, site
@@ -93,18 +94,51 @@ def test_what_leaves_the_site_has_no_count_below_its_minimum(tmp_path):
 
 
 @pytest.mark.parametrize("role", ["trains", "evaluates"])
-def test_a_site_takes_no_part_with_fewer_patients_than_anything_may_be_told_about(tmp_path, role):
-    settings = site(tmp_path, ["P1", "P2", "P3"], role=role, min_count=4)
+def test_a_site_takes_no_part_with_fewer_patients_than_anything_may_be_of(tmp_path, role):
+    settings = site(tmp_path, ["P1", "P2", "P3"], role=role, min_training_patients=4)
     with pytest.raises(SiteRefusal, match="fewer than 4 patients") as caught:
         prepare_site(settings, LEARNING)
     assert "3" not in caught.value.public_reason
 
 
-def test_the_validation_patients_alone_can_be_too_few(tmp_path):
-    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_count=3)  # 3 to train on, 2 to validate on
-    with pytest.raises(SiteRefusal, match="fewer to validate on"):
+def test_patients_count_and_not_their_examinations(tmp_path):
+    settings = site(tmp_path, [], min_training_patients=3, label_convention="brats-2018")
+    for patient in ("00001", "00002"):
+        for visit in range(4):
+            Hospital(settings.dataset).brats(f"BraTS-GLI-{patient}-10{visit}", names=NAMES_2023)
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
         prepare_site(settings, LEARNING)
-    assert prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING).role == "evaluates"
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING)
+
+
+def test_a_site_with_few_patients_to_validate_on_trains_and_keeps_their_scores(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3)  # 3 to train on
+    data = prepare_site(settings, LEARNING.model_copy(update={"local_steps": 3}))
+    assert (data.role, len(data.train), data.validation, data.held_back) == ("trains", 3, (), 2)
+    assert data.evaluated is None
+    assert prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING).evaluated == 5
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"local_steps": 2},
+        {"local_steps": 1, "batch_size": 2},
+        {"local_steps": None, "local_epochs": 0.3},
+        {"local_steps": None, "local_epochs": 1, "batch_size": 64},
+    ],
+)
+def test_a_job_that_trains_on_few_patients_a_round_is_refused_before_it_does(tmp_path, job):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5", "P6"], min_training_patients=3)
+    learning = LearningSettings.model_validate(LEARNING.model_dump() | job)
+    if learning.steps_per_round(4) * learning.batch_size >= 3:
+        assert prepare_site(settings, learning).role == "trains"
+        return
+    with pytest.raises(SiteRefusal, match="too few patients a round"):
+        prepare_site(settings, learning)
+    evaluates = settings.model_copy(update={"role": "evaluates"})
+    assert prepare_site(evaluates, learning).role == "evaluates"
 
 
 def test_a_missing_or_empty_folder_is_named_to_the_hospital(tmp_path):
@@ -162,7 +196,7 @@ def test_cases_that_become_unreadable_are_left_out_and_counted(tmp_path, caplog)
     assert len(scores) == len(before.validation) - 1
     assert participant.data.train == before.train[1:]
     assert participant.data.validation == before.validation[1:]
-    assert participant.data.left_out == {"unreadable": 2}
+    assert participant.data.left_out == {"unreadable": None}  # how many is said by the next job
     assert all(case.id in caplog.text for case in lost)
 
 
@@ -176,14 +210,50 @@ def test_too_many_unreadable_cases_end_the_site_s_part(tmp_path):
     assert participant.data.train[0].id not in caught.value.public_reason
 
 
-def test_unreadable_cases_can_leave_too_few_to_tell_about(tmp_path):
-    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5", "P6"], min_count=2)
+def evaluating(tmp_path, patients, **settings):
+    """A site that evaluates on so many patients, and the weights that it is asked about."""
+    names = [f"P{number}" for number in range(patients)]
+    settings = site(tmp_path, names, role="evaluates", **settings)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
-    assert len(participant.data.validation) == 2
+    return participant, initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+
+
+def test_an_unreadable_case_takes_its_group_out_of_the_scores(tmp_path):
+    participant, weights = evaluating(tmp_path, 7, min_training_patients=3)
+    before = participant.data
+    assert len(participant.score(weights, distances=False)) == 7
+    lost = before.validation[0]
+    lose(lost)
+    (group,) = (group for group in before.groups if lost.id in group)
+    assert len(participant.score(weights, distances=False)) == 7 - len(group)
+    assert {case.id for case in participant.data.validation} == {
+        case.id for case in before.validation
+    } - group
+    assert participant.data.held_back == len(group) - 1
+    assert len(participant.score(weights, distances=False)) == 7 - len(group)
+
+
+def test_unreadable_cases_can_leave_no_scores_to_send(tmp_path):
+    participant, weights = evaluating(tmp_path, 5, min_training_patients=3)
     lose(participant.data.validation[0])
-    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
-    with pytest.raises(SiteRefusal, match="fewer than 2 patients"):
-        participant.score(start, distances=False)
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        participant.score(weights, distances=False)
+
+
+def test_a_site_that_trains_goes_on_without_scores(tmp_path):
+    settings = site(tmp_path, [f"P{n}" for n in range(7)], min_training_patients=3, validation_fraction=0.45)
+    learning = LEARNING.model_copy(update={"local_steps": 4})
+    participant = Participant(prepare_site(settings, learning), learning, settings)
+    weights = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    assert (len(participant.data.train), participant.data.evaluated) == (4, 3)
+    lose(participant.data.validation[0])
+    assert participant.score(weights, distances=False) == []
+    assert participant.data.evaluated is None
+    assert participant.train(weights, Schedule()).steps == 4
+    for case in participant.data.train[:2]:
+        lose(case)
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        participant.train(weights, Schedule())
 
 
 def test_a_participant_that_only_evaluates_refuses_to_train(tmp_path):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,10 +108,42 @@ def test_a_seed_repeats_and_another_does_not(tmp_path):
 
 def test_every_case_comes_once_before_any_comes_again(tmp_path):
     cases = [cached_case(tmp_path, np.full(SIZE, tissue), name=f"P{tissue}") for tissue in (1, 2, 3, 4)]
-    seen = [int(tissues.max()) for _, tissues in stream(cases, 0, count=40)]
+    seen = [int(tissues.max()) for _, tissues, _ in stream(cases, 0, count=40)]
     epochs = [tuple(seen[start : start + 4]) for start in range(0, 40, 4)]
     assert all(sorted(epoch) == [1, 2, 3, 4] for epoch in epochs)
     assert len(set(epochs)) > 1  # not always in one order
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_so_many_patches_are_of_as_many_patients(tmp_path, seed):
+    visits = [("Ann", 5), ("Bob", 1), ("Cid", 3), ("Dot", 1)]
+    cases = [
+        replace(cached_case(tmp_path, np.ones(SIZE), name=f"{patient}{visit}"), patient=patient)
+        for patient, count in visits
+        for visit in range(count)
+    ]
+    places = [int(place) for *_, place in stream(cases, seed, count=20)]
+    assert len({cases[place].patient for place in places[:4]}) == 4
+    assert sorted(places[:10]) == sorted(places[10:]) == list(range(10))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 5, 16])
+@pytest.mark.parametrize("batch", [1, 2, 4])
+def test_workers_show_other_patients_than_one_another(tmp_path, workers, batch):
+    cases = [cached_case(tmp_path, np.ones(SIZE), name=f"P{index}") for index in range(6)]
+    loader = patch_loader(
+        cases,
+        LEARNING.model_copy(update={"batch_size": batch}),
+        seed=0,
+        share=BatchShare(batch),
+        lost=nothing_lost(cases),
+        workers=workers,
+        pin_memory=False,
+    )
+    batches = iter(loader)
+    shown = [next(batches)[2].tolist() for _ in range(max(1, min(workers, len(cases) // batch)))]
+    places = [place for batch in shown for place in batch]
+    assert len(set(places)) == len(places)
 
 
 @pytest.mark.parametrize("file", ["image.npy", "label.npy", "voxels.npy"])
@@ -119,7 +152,7 @@ def test_a_case_that_can_no_longer_be_read_is_left_out(tmp_path, file, damage):
     cases = [cached_case(tmp_path, np.full(SIZE, tissue), name=f"P{tissue}") for tissue in (1, 2, 3)]
     damage(cases[1].folder / file)
     lost = nothing_lost(cases)
-    seen = [int(tissues.max()) for _, tissues in stream(cases, 0, count=20, lost=lost)]
+    seen = [int(tissues.max()) for _, tissues, _ in stream(cases, 0, count=20, lost=lost)]
     assert sorted(seen) == [1] * 10 + [3] * 10
     assert lost.tolist() == [0, 1, 0]
 
@@ -187,6 +220,7 @@ def test_a_loader_stacks_patches(tmp_path):
         workers=0,
         pin_memory=False,
     )
-    image, tissues = next(iter(loader))
+    image, tissues, places = next(iter(loader))
     assert image.shape == (3, 4, 16, 16, 16)
     assert tissues.shape == (3, 16, 16, 16)
+    assert places.tolist() == [0, 0, 0]

@@ -32,7 +32,6 @@ def test_unknown_tasks_and_networks_name_the_known_ones():
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
         ("tumor_share", 1.5),
-        ("validation_fraction", 1),
         ("window_overlap", 1),
         ("spacing_mm", 0),
         ("local_steps", 0),

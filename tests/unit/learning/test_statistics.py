@@ -13,6 +13,9 @@ from consilium.learning.site_settings import SiteSettings
 from consilium.learning.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
 
+from .tiny import folders
+from .tiny import site as site_of
+
 TASK = get_task("brain_tumor")
 FEATURES = {feature.name: feature for feature in task_features(TASK)}
 
@@ -128,24 +131,20 @@ def gather(settings, min_count=1):
 
 @pytest.mark.parametrize(("own", "job", "effective"), [(1, 4, 4), (5, 2, 5), (3, -7, 3)])
 def test_the_larger_minimum_counts(tmp_path, own, job, effective):
-    hospital = Hospital(tmp_path / "data")
-    hospital.brats("A")
-    settings = SiteSettings(dataset=hospital.folder, cache_dir=tmp_path / "cache", min_count=own)
-    assert gather(settings, job).minimum == effective
+    assert gather(site_of(tmp_path, ["A"], min_count=own), job).minimum == effective
 
 
 def test_cases_are_counted_by_reason(tmp_path):
-    hospital = Hospital(tmp_path / "data")
-    hospital.brats("A")
-    hospital.brats("B", without=["t2"])
-    statistics = gather(SiteSettings(dataset=hospital.folder, cache_dir=tmp_path / "cache"))
+    settings = site_of(tmp_path, ["A"])
+    Hospital(settings.dataset).brats("B", without=["t2"])
+    statistics = gather(settings)
     assert (statistics.patients, statistics.left_out) == (1, {"missing_modality": 1})
 
 
 def test_an_empty_folder_is_refused_without_its_name_in_the_public_reason(tmp_path):
     (tmp_path / "Doe-Jane").mkdir()
     with pytest.raises(SiteRefusal) as caught:
-        gather(SiteSettings(dataset=tmp_path / "Doe-Jane", cache_dir=tmp_path / "cache"))
+        gather(SiteSettings(dataset=tmp_path / "Doe-Jane", **folders(tmp_path)))
     assert "Doe-Jane" in str(caught.value)
     assert "Doe-Jane" not in caught.value.public_reason
 

@@ -1,11 +1,12 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from consilium.errors import Cancelled, TrainingError
+from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
@@ -53,12 +54,44 @@ class PoisonedTask(TinyTask):
 
 
 def test_the_loss_falls(cases):
-    losses = []
+    means = []
     trainer = Trainer(TASK, learning(local_steps=60, learning_rate=0.1), cases, CPU)
-    result = trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: losses.append(loss))
-    assert result.steps == len(losses) == 60
-    assert result.loss == pytest.approx(np.mean(losses))
+    result = trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: means.append(loss))
+    assert result.steps == len(means) == 60
+    assert result.loss == means[-1]
+    losses = np.diff([0, *(step * mean for step, mean in enumerate(means, start=1))])
     assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:5])
+
+
+def test_no_loss_and_no_difference_of_two_is_of_few_patients(cases):
+    means = []
+    trainer = Trainer(TASK, learning(local_steps=8), cases, CPU, min_patients=3)
+    result = trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: means.append(loss))
+    assert means[:2] == [None, None]
+    assert means[2] == means[3] == means[4] != means[5] == means[6] == means[7] == result.loss
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_round_that_showed_few_patients_gives_nothing(cases, tmp_path, steps):
+    memory, told = RoundMemory(tmp_path / "kept"), []
+    trainer = Trainer(TASK, learning(local_steps=steps), cases, CPU, min_patients=3, memory=memory)
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: told.append(loss))
+    assert told == [None] * steps
+    assert memory.last_model() is None  # or `submit_model` would send it
+
+
+def test_many_examinations_of_few_patients_are_few_patients(cases):
+    visits = [replace(case, patient="Ann" if case.id != "P0" else "Bob") for case in cases]
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        Trainer(TASK, learning(local_steps=9), visits, CPU, min_patients=3).train(WEIGHTS, Schedule())
+    assert Trainer(TASK, learning(local_steps=2), visits, CPU, min_patients=2).train(WEIGHTS, Schedule()).loss
+
+
+def test_patients_whose_files_are_lost_in_a_round_do_not_count(cases):
+    (cases[1].folder / "image.npy").unlink()
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        Trainer(TASK, learning(local_steps=9), cases, CPU, min_patients=3).train(WEIGHTS, Schedule())
 
 
 def test_epochs_count_cases_instead_of_steps(cases):

@@ -20,9 +20,10 @@ from consilium.learning.site_settings import SiteSettings
 from consilium.tasks.brain_tumor import BrainTumor
 
 CPU = Device(torch.device("cpu"), None)
-LEARNING = LearningSettings(
-    spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, validation_fraction=0.4, seed=3
-)
+LEARNING = LearningSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)
+
+SMALL = {"min_count": 1, "min_training_patients": 1, "validation_fraction": 0.4, "split_salt": "tests"}
+"""What a hospital of a few patients decides, so that it can do what the large ones do."""
 
 
 def site(folder: Path, patients: Sequence[str] = ("P1", "P2", "P3"), **settings: Any) -> SiteSettings:
@@ -31,7 +32,12 @@ def site(folder: Path, patients: Sequence[str] = ("P1", "P2", "P3"), **settings:
     hospital = Hospital(folder / "cases")
     for patient in patients:
         hospital.brats(patient)
-    return SiteSettings(dataset=hospital.folder, cache_dir=folder / "cache", cpu_threads=1, **settings)
+    return SiteSettings(dataset=hospital.folder, **{**SMALL, **folders(folder), "cpu_threads": 1, **settings})
+
+
+def folders(folder: Path) -> dict[str, Path]:
+    """Where a site of a test keeps what it keeps."""
+    return {"cache_dir": folder / "cache", "state_dir": folder / "state"}
 
 
 def cached_case(

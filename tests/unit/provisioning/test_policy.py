@@ -66,7 +66,8 @@ def test_a_simulation_s_server_and_sites_share_one_list(tmp_path):
 def test_a_site_reads_back_what_was_written_for_it(tmp_path, settings):
     engine = Engine(tmp_path)
     write_site_policy(engine.local, settings)
-    expected = {"cache_dir": tmp_path / settings.cache_dir}  # relative to the workspace
+    names = ("cache_dir", "state_dir")
+    expected = {name: tmp_path / getattr(settings, name) for name in names}  # relative to the workspace
     assert read_site_settings(engine.context) == settings.model_copy(update=expected)
 
 

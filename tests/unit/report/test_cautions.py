@@ -97,6 +97,15 @@ def test_a_hospital_with_one_case_only_evaluates() -> None:
     assert caution.startswith("dahlia has one usable labeled case")
 
 
+def test_a_hospital_that_keeps_its_scores_is_named() -> None:
+    record = federation()
+    _replace(record, "birch", validation_cases=None, left_out={"not_3d": 7})
+    assert list_cautions(record) == [
+        "birch left out 7 cases; the reasons are listed under “Cases”.",
+        "birch sends no scores: they would be of fewer patients than it allows.",
+    ]
+
+
 def test_a_better_model_than_the_final_one_is_named() -> None:
     record = federation(best_round=3)
     record.rounds[2].scores = {site: scores(0.9) for site in FINAL_DICE}

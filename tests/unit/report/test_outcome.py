@@ -4,7 +4,7 @@ from consilium.report.outcome import judge_outcome
 from consilium.report.records import SiteRound
 
 from .statistics.records import record as statistics
-from .study import federation
+from .study import federation, site_report
 
 
 def test_all_sites_in_all_rounds_is_success():
@@ -53,6 +53,15 @@ def test_a_run_that_did_not_end_is_a_failure():
     failed = judge_outcome(federation(status="failed", reason="too few sites"))
     assert failed.kind == "failure"
     assert failed.reasons[0] == "too few sites"
+
+
+def test_a_run_of_sites_with_too_few_patients_to_evaluate_on_says_so():
+    record = federation(final_scores={})
+    for one in record.final_sites.values():
+        one.report = site_report("aster", validation_cases=None)
+    outcome = judge_outcome(record)
+    assert outcome.kind == "failure"
+    assert "min_training_patients" in outcome.reasons[0]
 
 
 def test_a_run_that_no_site_judged_is_a_failure():

@@ -1,14 +1,20 @@
 import io
 import os
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from consilium.learning.patient_register import open_register
+from consilium.learning.site_settings import SiteSettings
+from consilium.recipes.catalog import build_recipe, export_job
 from consilium.report.readiness import READINESS_FILE, ReadinessRecord
 from consilium.report.records import FederationRecord
 from consilium.report.statistics.record import StatisticsRecord
 from consilium.simulation import environment
-from consilium.simulation.environment import failure_of, run_in_simulator
+from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
+from consilium.simulation.study import site_settings
 
 
 @pytest.mark.parametrize(
@@ -53,7 +59,8 @@ def test_a_simulation_is_closed_to_other_accounts_before_flare_writes_to_it(tmp_
             return 0
 
     monkeypatch.setattr(environment, "_HospitalSimulatorRunner", Runner)
-    run_in_simulator(tmp_path / "job", {}, workspace)
+    job = export_job(build_recipe("brain_tumor_check"), tmp_path)
+    run_in_simulator(job, {}, workspace)
     assert modes == [0o700]
 
 
@@ -63,3 +70,50 @@ def test_the_process_of_a_simulation_writes_for_its_owner_only(monkeypatch):
     monkeypatch.setattr(environment, "run_in_simulator", lambda *_: umasks.append(os.umask(0)))
     environment.main()
     assert umasks == [0o077]
+
+
+@dataclass(frozen=True)
+class Visit:
+    id: str
+    patient: str
+
+
+def simulated_split(folder, seed):
+    """Whom a simulated site validates on, in a simulation that remembers nothing of others."""
+    site = SiteSettings(dataset=Path("/data"), state_dir=folder)
+    (site,) = with_split_salts({"north": site}, seed).values()
+    with open_register(site) as register:
+        cases = [Visit(f"P{number}", f"P{number}") for number in range(40)]
+        return register.split(cases, validation_fraction=0.5).validation
+
+
+def test_a_simulation_repeats_the_split_of_its_seed(tmp_path):
+    first = simulated_split(tmp_path / "a", 3)
+    assert simulated_split(tmp_path / "b", 3) == first
+    assert simulated_split(tmp_path / "c", 4) != first
+
+
+def test_a_salt_of_the_site_s_own_stays():
+    site = SiteSettings(dataset=Path("/data"), split_salt="mine")
+    assert with_split_salts({"north": site}, 3) == {"north": site}
+
+
+@pytest.mark.parametrize(
+    ("job", "changes", "seed"),
+    [
+        ("brain_tumor_fedavg", {"learning.seed": 7}, 7),
+        ("brain_tumor_stats", {}, 0),
+        ("brain_tumor_check", {}, 0),
+    ],
+)
+def test_the_seed_is_that_of_the_job(tmp_path, job, changes, seed):
+    assert seed_of(export_job(build_recipe(job, changes), tmp_path)) == seed
+
+
+def test_a_study_keeps_to_a_hospital_s_minimums_unless_it_is_told(tmp_path):
+    sites = {name: tmp_path / name for name in ("north", "south")}
+    for folder in sites.values():
+        folder.mkdir()
+    for minimum, found in ((None, (5, 3)), (1, (1, 1)), (7, (7, 7))):
+        site = site_settings(sites, tmp_path / "out", frozenset({"north"}), minimum)["south"]
+        assert (site.min_count, site.min_training_patients) == found

@@ -79,8 +79,20 @@ class BratsLayout:
                     detail = f"{folder} has no {', '.join(missing)} image (has: {', '.join(sorted(found))})."
                     problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
                 else:
-                    cases.append(_case(case_id, found, modalities))
+                    cases.append(
+                        Case(
+                            id=case_id,
+                            patient=self.patient(case_id),
+                            images={name: Volume(found[name]) for name in modalities},
+                            label=Volume(found[_LABEL]) if _LABEL in found else None,
+                        )
+                    )
         return FoundCases(tuple(cases), tuple(problems))
+
+    def patient(self, case_id: str) -> str:
+        """The patient of a case, by its id alone."""
+        visit = _VISIT.fullmatch(case_id)
+        return visit["patient"] if visit else case_id
 
     def convention(self, labels: Collection[frozenset[float]]) -> LabelConvention:
         """The site's label convention, by the rule that goes with these names."""
@@ -106,16 +118,6 @@ def _adopt_stray_label(by_case: dict[str, _Files]) -> None:
         (owner,) = by_case.keys() - strays
         if _LABEL not in by_case[owner]:
             by_case[owner][_LABEL] = by_case.pop(strays[0])[_LABEL]
-
-
-def _case(case_id: str, found: _Files, modalities: Sequence[str]) -> Case:
-    visit = _VISIT.fullmatch(case_id)
-    return Case(
-        id=case_id,
-        patient=visit["patient"] if visit else case_id,
-        images={name: Volume(found[name]) for name in modalities},
-        label=Volume(found[_LABEL]) if _LABEL in found else None,
-    )
 
 
 BRATS_2018 = BratsLayout(

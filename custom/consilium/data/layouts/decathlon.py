@@ -63,7 +63,12 @@ class DecathlonLayout:
             order = channels[root]
             images = {name: Volume(image, order.index(name)) for name in modalities}
             cases.append(
-                Case(id=case_id, patient=case_id, images=images, label=Volume(label) if label else None)
+                Case(
+                    id=case_id,
+                    patient=self.patient(case_id),
+                    images=images,
+                    label=Volume(label) if label else None,
+                )
             )
         for label in labels.values():
             detail = f"{label} has no image in {label.parent.parent / _TRAINING}."
@@ -71,6 +76,10 @@ class DecathlonLayout:
                 CaseProblem(nifti_stem(label) or label.name, ProblemCode.MISSING_MODALITY, detail)
             )
         return FoundCases(tuple(cases), tuple(problems))
+
+    def patient(self, case_id: str) -> str:
+        """The patient of a case: Decathlon has one examination of each."""
+        return case_id
 
     def convention(self, labels: Collection[frozenset[float]]) -> LabelConvention:
         """Always Decathlon's own: the folder names leave no doubt."""

@@ -29,7 +29,6 @@ from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import SiteState
 from consilium.federation.versions import component_versions
 from consilium.learning.features import Feature, task_features
-from consilium.learning.small_counts import suppress
 from consilium.records.bounds import name_faults
 from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
@@ -136,15 +135,17 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         for problem in statistics.problems:
             # The site's own log: the only place that names a patient.
             self.log_warning(fl_ctx, problem.describe(), fire_event=False)
-        counts = suppress({"patients": statistics.patients, "cases": statistics.cases}, statistics.minimum)
-        few = statistics.patients < statistics.minimum
+        for what, count in statistics.held_back.items():
+            if count:
+                self.log_info(fl_ctx, f"statistics of {what}: nothing is answered about {count} case(s)")
+        few = not statistics.patients and statistics.held_back.get("images", 0) > 0
         return SiteAnswer(
-            patients=counts["patients"],
-            cases=None if few else counts["cases"],
-            left_out=suppress(statistics.left_out, statistics.minimum),
+            patients=None if few else statistics.patients,
+            cases=None if few else statistics.cases,
+            left_out=statistics.left_out,
             label_convention=statistics.convention.value if statistics.convention else None,
             min_count=statistics.minimum,
-            reason=_too_few(statistics),
+            reason=None if statistics.patients else _explain(few, statistics.minimum),
             versions=component_versions(),
         )
 
@@ -169,12 +170,11 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         return SiteAnswer(min_count=max(1, self.min_count), reason=reason, versions=component_versions())
 
 
-def _too_few(statistics: SiteStatistics) -> str | None:
-    if not statistics.patients:
-        return "it has no usable case"
-    if statistics.patients < statistics.minimum:
-        return f"it has fewer than {statistics.minimum} patients, and says nothing about so few"
-    return None
+def _explain(few: bool, minimum: int) -> str:
+    """Say why there are no statistics."""
+    if few:
+        return f"an answer would be about fewer than {minimum} patients, and it says nothing about so few"
+    return "it has no usable case"
 
 
 class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]

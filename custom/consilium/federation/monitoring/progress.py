@@ -154,7 +154,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         except ValidationError:
             return  # the answer to another question, such as whether it is ready
         counts = list(report.left_out.values())
-        site.used = report.train_cases + report.validation_cases
+        site.used = report.train_cases + (report.validation_cases or 0)
         site.left_out = None if None in counts else sum(count or 0 for count in counts)
         if self._progress.task == TRAIN and report.role == "trains":
             self._trained.add(data["site"])

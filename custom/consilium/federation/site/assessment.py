@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 
 import nibabel as nib
@@ -12,12 +11,13 @@ import psutil
 
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
-from consilium.data.split import split_patients
+from consilium.errors import SiteRefusal
 from consilium.learning.cores import available_cores
-from consilium.learning.quarantine import excess, left_out_by_code
+from consilium.learning.patient_register import PatientRegister, open_register
+from consilium.learning.patient_selection import check_patients, check_round, select_cases
+from consilium.learning.quarantine import count_left_out, excess, identify
 from consilium.learning.settings import LearningSettings
 from consilium.learning.site_settings import SiteSettings
-from consilium.learning.small_counts import suppress, too_few
 from consilium.report.readiness import Ability, Grid, Hardware, SiteReadiness
 
 _GIB = 2**30
@@ -30,49 +30,76 @@ def assess(
 
     Args:
         checked: What was found in its folder.
-        site: What the hospital decides; counts below its `min_count` stay there.
+        site: What the hospital decides; numbers of fewer patients than its `min_count` stay there.
         learning: What the job to come decides.
         versions: Of the site's packages.
+
+    Raises:
+        DataError: If the site's register of patients can't be used.
     """
     cohort = checked.cohort
-    labeled = [case for case in cohort.cases if case.label is not None]
-    can, reason = judge_ability(checked, site, learning)
-    noted = Counter(
-        finding.code.value for finding in checked.findings if finding.severity is not Severity.ERROR
-    )
-    usable = suppress({"usable": len(labeled)}, site.min_count)["usable"]
+    noted = [
+        (finding.code.value, identify(finding.case_id, cohort))
+        for finding in checked.findings
+        if finding.severity is not Severity.ERROR and finding.case_id is not None
+    ]
+    with open_register(site) as register:
+        can, reason = judge_ability(checked, site, learning, register)
+        usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
+        left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
+        noted_by_code = register.count_by_code("noted", noted, minimum=site.min_count)
     return SiteReadiness(
         can=can,
         role=site.role,
         reason=reason,
-        usable_cases=usable,
-        left_out=suppress(left_out_by_code(cohort.problems), site.min_count),
-        noted=suppress(dict(sorted(noted.items())), site.min_count),
+        usable_cases=usable.count,
+        left_out=left_out,
+        noted=noted_by_code,
         layout=cohort.layout,
         label_convention=cohort.convention.value if cohort.convention else None,
-        grid=_grid(labeled) if usable else None,
+        grid=_grid(usable.cases) if usable.cases else None,
         hardware=hardware(site),
         versions=versions,
     )
 
 
 def judge_ability(
-    checked: CheckedCohort, site: SiteSettings, learning: LearningSettings
+    checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
 ) -> tuple[Ability, str | None]:
-    """Return what a site can do with its cases, and why that is not all: as `prepare_site` decides."""
-    labeled = [case for case in checked.cohort.cases if case.label is not None]
+    """Return what a site can do with its cases, and why that is not all: as `prepare_site` decides.
+
+    Args:
+        checked: What was found in its folder.
+        site: What the hospital decides.
+        learning: What the job to come decides.
+        register: The site's; nothing is decided in it.
+    """
+    labeled = _labeled(checked)
     if not labeled:
         return "nothing", "no usable labeled case"
-    split = split_patients(labeled, validation_fraction=learning.validation_fraction, seed=learning.seed)
-    groups = (split.train, split.validation) if site.role == "trains" else (labeled,)
-    refusal = excess(checked, site) or too_few(groups, site.min_count)
-    if refusal is not None:
-        return "nothing", refusal
+    reason = excess(checked, site)
+    if reason is not None:
+        return "nothing", reason
+    train, answerable = select_cases(register.copy(), site, labeled)
+    try:
+        check_patients(train, answerable.cases, site.min_training_patients)
+        check_round(train, site, learning)
+    except SiteRefusal as refusal:
+        return "nothing", refusal.public_reason
     if site.role == "evaluates":
         return "evaluate", "it only evaluates, as the hospital decided"
-    if not split.train:
+    if not train:
         return "evaluate", "one usable labeled patient, and training takes two"
     return "train", None
+
+
+def count_held_back(checked: CheckedCohort, site: SiteSettings, register: PatientRegister) -> int:
+    """Return how many cases to validate on no model is evaluated on: for the hospital alone."""
+    return select_cases(register.copy(), site, _labeled(checked))[1].held_back
+
+
+def _labeled(checked: CheckedCohort) -> list[Case]:
+    return [case for case in checked.cohort.cases if case.label is not None]
 
 
 def hardware(site: SiteSettings) -> Hardware:

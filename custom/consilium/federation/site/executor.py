@@ -251,7 +251,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self.log_info(
                 fl_ctx,
                 f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "
-                f"cases, {len(data.problems)} left out",
+                f"cases, {data.held_back} held back, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
             memory = memory_of_run(site.cache_dir, request.meta.get(RUN_META), str(fl_ctx.get_job_id()))
@@ -266,6 +266,9 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _score(
         self, participant: Participant, weights: Weights, fl_ctx: FLContext, abort: Signal, *, distances: bool
     ) -> Scores:
+        """Return mean scores; none where they would be of too few patients to leave the site."""
+        if not participant.data.validation:
+            return {}
         return summarize(
             participant.score(
                 weights,
@@ -300,7 +303,7 @@ def _report(participant: Participant, result: TrainingResult | None, seconds: fl
     return SiteReport(
         role=data.role,
         train_cases=len(data.train),
-        validation_cases=len(data.validation),
+        validation_cases=data.evaluated,
         left_out=data.left_out,
         steps=result.steps if result else 0,
         loss=result.loss if result else None,
@@ -313,10 +316,11 @@ def _report(participant: Participant, result: TrainingResult | None, seconds: fl
 
 
 def _to_reply(params: Weights | None, scores: Scores, report: SiteReport, received: FLModel) -> Shareable:
+    cases = report.validation_cases
     reply = FLModel(
         params_type=ParamsType.DIFF if params is not None else None,
         params=dict(params) if params is not None else None,
-        metrics={**scores, "validation_cases": float(report.validation_cases)},
+        metrics={**scores, **({} if cases is None else {"validation_cases": float(cases)})},
         current_round=received.current_round,
         meta={REPORT_META: report.model_dump()},
     )

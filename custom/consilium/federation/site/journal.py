@@ -92,6 +92,7 @@ class SiteJournal:
             return
         self._status.role = data.role
         self._status.train_cases, self._status.validation_cases = len(data.train), len(data.validation)
+        self._status.held_back = data.held_back
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
         from consilium.learning.quarantine import QUARANTINE_FILE  # it reads images: see SiteExecutor

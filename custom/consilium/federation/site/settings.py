@@ -57,7 +57,7 @@ def parse_site_settings(properties: Any, *, source: Path, root: Path) -> SiteSet
         )
     settings = SiteSettings.parse(properties[PROPERTY], source=f"{source}, property {PROPERTY!r}")
     return settings.model_copy(
-        update={"dataset": root / settings.dataset, "cache_dir": root / settings.cache_dir}
+        update={name: root / getattr(settings, name) for name in ("dataset", "cache_dir", "state_dir")}
     )
 
 

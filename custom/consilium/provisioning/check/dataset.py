@@ -9,7 +9,8 @@ from consilium.data.checks import CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.errors import DataError
-from consilium.federation.site.assessment import judge_ability
+from consilium.federation.site.assessment import count_held_back, judge_ability
+from consilium.learning.patient_register import read_register
 from consilium.learning.quarantine import left_out_by_code
 from consilium.learning.settings import LearningSettings
 from consilium.learning.site_settings import SiteSettings
@@ -66,7 +67,17 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
     cohort = checked.cohort
     seen = f"{_describe(cohort)}; every case was checked"
     data, named = _count(cohort, checked=True), _name(cohort)
-    can, reason = judge_ability(checked, site, learning)
+    try:
+        can, reason = judge_ability(checked, site, learning, register := read_register(site))
+    except DataError as error:
+        return CASES.failed(
+            f"{seen}. The site's register of patients can't be used; see below",
+            "restore state_dir of local/privacy.json; docs/site.md says what is in it",
+            details=[str(error)],
+            data=data,
+        )
+    if held_back := count_held_back(checked, site, register):
+        seen = f"{seen}; {held_back} held back from evaluation (docs/privacy.md)"
     if can == "nothing":
         return CASES.failed(
             f"{seen}. A job would be refused: {reason}", _mend(cohort), data=data, cases=named

@@ -37,17 +37,17 @@ PATIENTS = ("Doe-Jane-1931", "Roe-Richard-1940", "Poe-Edgar-1809")
 class Site:
     """A site of a statistics job: FLARE's executor and filter around our generator, in FLARE's contexts."""
 
-    def __init__(self, folder, *, min_count=1, cleansers=None, generator=None, **settings):
+    def __init__(self, folder, *, cleansers=None, generator=None, **settings):
         self.dataset = folder / "pacs"
         self.dataset.mkdir(parents=True)
         self.hospital = Hospital(self.dataset)
-        self.generator = generator or SiteStatisticsGenerator(TASK, min_count)
+        self.generator = generator or SiteStatisticsGenerator(TASK)
         self.executor = StatisticsExecutor(generator_id="generator")
         cleansers = cleansers or {}
         self.filter = StatisticsPrivacyFilter(result_cleanser_ids=list(cleansers))
         parts = {"generator": self.generator, "executor": self.executor, **cleansers}
         self.engine = Engine(folder / "workspace", parts)
-        properties = {"consilium": {"dataset": str(self.dataset), **settings}}
+        properties = {"consilium": {"dataset": str(self.dataset), "min_count": 1, **settings}}
         self.abort = Signal()
         for name, value in (
             (FLContextKey.SCOPE_PROPERTIES, properties),
@@ -158,7 +158,7 @@ def test_the_sites_minimum_is_obeyed_whatever_the_job_asks(three):
     site = three(min_count=4)  # the site's setting; the job's generator and cleanser ask for 1
     answer = site.answer()
     assert (answer.patients, answer.cases, answer.min_count) == (None, None, 4)
-    assert answer.reason == "it has fewer than 4 patients, and says nothing about so few"
+    assert answer.reason == "an answer would be about fewer than 4 patients, and it says nothing about so few"
     statistics = site.statistics()
     assert set(statistics["count"][DATASET].values()) == {0}
     histograms = statistics["histogram"][DATASET].values()

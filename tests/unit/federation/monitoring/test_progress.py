@@ -99,6 +99,13 @@ def end(engine, **changes):
     return read_progress(engine.run_folder)
 
 
+def test_a_site_that_keeps_its_scores_counts_what_it_trains_on(engine):
+    report = SiteReport(role="trains", train_cases=30, validation_cases=None)
+    ask(engine, "north")
+    announce(engine, ANSWER_TAKEN, site="north", report=report.model_dump())
+    assert read_progress(engine.run_folder).sites["north"].used == 30
+
+
 def test_who_is_waited_for_and_until_when(engine):
     start_round(engine, 0, 5)
     ask(engine, "north", "south")

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from data.hospital import Hospital
+from data.hospital import NAMES_2023, Hospital
 from learning.tiny import LEARNING, site
 from nvflare.apis.dxo import DataKind, from_shareable
 from nvflare.apis.event_type import EventType
@@ -17,6 +17,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, DataError, SiteRefusal, TrainingError
 from consilium.federation.site import executor as executor_module
+from consilium.federation.site import state
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     CHECK,
@@ -36,7 +37,7 @@ from consilium.learning import participant
 from consilium.learning.network_weights import initial_weights
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
-from consilium.report.site_status import read_site_status
+from consilium.report.site_status import describe_site, read_site_status
 from consilium.tasks import get_task
 from federation.flare import Engine
 
@@ -138,9 +139,96 @@ def test_checking_suppresses_counts_below_the_hospital_s_minimum(executor, engin
     Hospital(settings.dataset).brats("P4", without=("t1",))
     at_site(engine, settings)
     readiness = check(executor, engine)
-    assert (readiness.can, readiness.usable_cases, readiness.grid) == ("nothing", None, None)
-    assert "fewer than 5 patients" in readiness.reason
+    assert (readiness.can, readiness.usable_cases, readiness.grid) == ("train", None, None)
     assert readiness.left_out == {"missing_modality": None}
+
+
+def test_checking_counts_patients_and_not_their_examinations(executor, engine, tmp_path):
+    settings = site(tmp_path, [], min_count=3, label_convention="brats-2018")
+    hospital = Hospital(settings.dataset)
+    for visit in range(4):
+        hospital.brats(f"BraTS-GLI-00001-10{visit}", names=NAMES_2023)
+        hospital.brats(f"BraTS-GLI-00002-10{visit}", names=NAMES_2023)
+        hospital.brats(f"BraTS-GLI-00003-10{visit}", names=NAMES_2023, without=("t1",))
+    at_site(engine, settings)
+    readiness = check(executor, engine)
+    assert (readiness.usable_cases, readiness.grid) == (None, None)
+    assert readiness.left_out == {"missing_modality": None}
+    hospital.brats("BraTS-GLI-00004-100", names=NAMES_2023)
+    readiness = check(executor, engine)
+    assert (readiness.usable_cases, readiness.left_out) == (9, {"missing_modality": None})
+    assert readiness.grid is not None
+
+
+@pytest.mark.parametrize(
+    ("patients", "settings", "can", "reason"),
+    [
+        (3, {}, "nothing", "its update would be of fewer than 3 patients"),
+        (2, {"role": "evaluates"}, "nothing", "its scores would be of fewer than 3 patients"),
+        (6, {}, "nothing", "too few patients a round"),  # 2 steps with one patch
+        (3, {"role": "evaluates"}, "evaluate", "as the hospital decided"),
+    ],
+)
+def test_checking_and_preparing_agree_on_few_patients(
+    executor, engine, tmp_path, patients, settings, can, reason
+):
+    names = [f"P{number}" for number in range(patients)]
+    at_site(engine, site(tmp_path, names, min_training_patients=3, **settings))
+    readiness = check(executor, engine)
+    assert readiness.can == can
+    assert reason in readiness.reason
+    prepared = execute(executor, engine, PREPARE)
+    assert (prepared.get_return_code() == ReturnCode.OK) == (can != "nothing")
+    if can == "nothing":
+        assert prepared.get_header(REASON_HEADER) == readiness.reason
+
+
+def test_a_training_site_with_few_validation_patients_keeps_its_scores(engine, tmp_path):
+    executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 4}).model_dump(mode="json"))
+    at_site(engine, site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3))
+    executor.handle_event(EventType.START_RUN, engine.context)
+    model, report = answer_of(execute(executor, engine, TRAIN))
+    assert model.params
+    assert not model.metrics
+    assert (report.train_cases, report.validation_cases) == (3, None)
+    model, report = answer_of(execute(executor, engine, VALIDATE))
+    assert (model.params, model.metrics, report.validation_cases) == (None, {}, None)
+    sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+    assert not [one for one in sent if one["state"] == "validating"]
+    tags = {from_shareable(data).data["track_key"] for event, data in engine.events if "analytix" in event}
+    assert tags == {"train/loss"}
+    (status,) = read_site_status(engine.workspace.get_root_dir())
+    assert status.held_back == 2
+    assert any("2 held back" in line for line in describe_site(status))
+
+
+def test_no_message_of_a_round_holds_the_loss_of_few_patients(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)  # every step is told
+    monkeypatch.setattr(state, "_SHARE", 0.0)
+    executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 8}).model_dump(mode="json"))
+    at_site(engine, site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3))
+    _, report = answer_of(execute(executor, engine, TRAIN))
+    sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+    losses = [one["loss"] for one in sent if one["state"] == "training"]
+    assert len(losses) == 8
+    assert losses[:2] == [None, None]
+    assert losses[2:] == [losses[2]] * 3 + [losses[5]] * 3  # three patients each, one a step
+    assert report.loss == losses[-1]
+
+
+def test_a_round_that_showed_few_patients_leaves_nothing_to_submit(tmp_path):
+    engine = Engine(tmp_path / "workspace", job_id=(job := new_job_id()))
+    learning = LEARNING.model_copy(update={"local_steps": 4})
+    executor = SiteExecutor(learning.model_dump(mode="json"))
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3)
+    at_site(engine, settings)
+    answer_of(execute(executor, engine, PREPARE, request(0, run=job)))
+    (participant.prepare_site(settings, learning).train[0].folder / "image.npy").unlink()
+    reply = execute(executor, engine, TRAIN, request(0, run=job))
+    assert "showed the network fewer than 3 patients" in reply.get_header(REASON_HEADER)
+    for one in (executor, SiteExecutor(LEARNING.model_dump(mode="json"))):
+        refused = execute(one, engine, SUBMIT_MODEL, Shareable())
+        assert refused.get_header(REASON_HEADER) == "this site has not trained a model in this job"
 
 
 def test_checking_and_training_say_the_same_of_counts_below_the_hospital_s_minimum(

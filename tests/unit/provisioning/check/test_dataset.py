@@ -27,7 +27,12 @@ def judged(hospital, job, state, tmp_path):
     """Check the hospital's folder; returns the findings and the cohort."""
 
     def check(**settings):
-        settings = {"cache_dir": tmp_path / "no cache", **settings}
+        settings = {
+            "min_training_patients": 1,
+            "cache_dir": tmp_path / "no cache",
+            "state_dir": tmp_path / "state",
+            **settings,
+        }
         return check_dataset(SiteSettings(dataset=hospital.folder, **settings), job.learning)
 
     return check
@@ -85,7 +90,8 @@ def test_cases_count_as_a_job_would_count_them_once_they_were_checked(hospital, 
     refused(cases, "left out: 1 truncated", "Copy the file", Status.WARNING)
     assert [case.id for case in cohort.cases] == ["a", "b"]
     refused(judged(max_left_out=0.1)[0][0], "A job would be refused: more than 10%", "Copy the file")
-    refused(judged(min_count=3)[0][0], "A job would be refused: it has fewer than 3", "truncated")
+    strict = judged(min_training_patients=3)[0][0]
+    refused(strict, "A job would be refused: its update would be of fewer than 3 patients", "truncated")
 
 
 def test_what_a_job_found_in_the_same_files_counts_as_well(hospital, judged, job, tmp_path):

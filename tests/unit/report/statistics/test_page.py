@@ -50,8 +50,7 @@ def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
     )
     text = read_text(render_statistics(one))
     assert (
-        f"under 5 {TIMES} file incomplete or damaged (truncated); 7 {TIMES} wrong number of axes (not_3d)"
-        in text
+        f"few {TIMES} file incomplete or damaged (truncated); 7 {TIMES} wrong number of axes (not_3d)" in text
     )
 
 
