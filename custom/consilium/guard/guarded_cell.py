@@ -90,3 +90,8 @@ def guard_messages(*, log_streams: bool = False) -> None:
     """
     GuardedCell.log_streams = log_streams
     replace(cell_module, "CoreCell", GuardedCell)
+
+
+def messages_are_guarded() -> bool:
+    """Return whether the cells that this process makes accept only what the table of messages lists."""
+    return cell_module.CoreCell is GuardedCell

@@ -12,6 +12,7 @@ from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import ConfigurationError
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
+from consilium.guard.guarded_cell import messages_are_guarded
 from consilium.guard.job_rules import Side, check_app
 from consilium.guard.refusals import audit_text
 
@@ -39,6 +40,9 @@ class JobValidator(AppValidator):  # type: ignore[misc]
     def validate(self, app_folder: str) -> tuple[str, dict[str, object]]:
         """Look at a deployed app; returns the reason to refuse it, empty if there is none."""
         app = Path(app_folder).resolve()
+        if not messages_are_guarded():
+            fault = "its resources.json lacks the component `guard`; ask the project admin for a new kit"
+            return refuse_job(fault, app.parent.name), {}
         try:
             check_app(_read_folder(app), why_forbidden, self._side)
         except ConfigurationError as error:

@@ -2,11 +2,19 @@ import shutil
 
 import pytest
 from federation.job_files import JOBS
+from nvflare.fuel.f3.cellnet import cell as cell_module
+from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 
 from consilium.errors import ConfigurationError
+from consilium.guard.guarded_cell import GuardedCell
 from consilium.guard.job_validator import JobValidator, why_forbidden
 
-pytestmark = pytest.mark.usefixtures("allow_list")
+pytestmark = pytest.mark.usefixtures("allow_list", "guarded")
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    monkeypatch.setattr(cell_module, "CoreCell", GuardedCell)
 
 
 @pytest.fixture
@@ -20,6 +28,13 @@ def app(tmp_path):
 def test_an_ordinary_app_is_taken(app, audited, side):
     assert JobValidator(side).validate(str(app)) == ("", {})
     assert audited == []
+
+
+def test_no_job_runs_at_a_site_whose_kit_has_no_guard(app, audited, monkeypatch):
+    """As one has that was provisioned before there was a guard."""
+    monkeypatch.setattr(cell_module, "CoreCell", CoreCell)
+    assert "lacks the component `guard`" in JobValidator("client").validate(str(app))[0]
+    assert len(audited) == 1
 
 
 def test_code_links_and_other_files_are_refused_and_recorded(app, audited):

@@ -27,7 +27,7 @@ from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_class
 
 CLASSES = Subject("policy.classes", "Classes that a job may name")
 BYOC = Subject("policy.byoc", "No job brings its own code")
-JOBS = Subject("policy.jobs", "Every job is looked at before it runs")
+JOBS = Subject("policy.jobs", "Every job, message and connection is checked")
 LOGS = Subject("policy.log_streaming", "Logs stay here")
 SCOPE = Subject("policy.scope", "Where the data lies is said")
 
@@ -105,13 +105,24 @@ def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> Findi
             f'set "{APP_VALIDATOR}": {json.dumps(validator)} in {name}',
         )
     components = resources.get("components")
-    if not isinstance(components, list) or component not in components:
+    listed = [_identity(one) for one in components] if isinstance(components, list) else []
+    if _identity(component) not in listed:
         return JOBS.failed(
-            f"{name} has no component {component['id']!r} as provisioned: FLARE would remove and unpack "
-            "what a server names before anything is looked at",
-            f'add {json.dumps(component)} to "components" in {name}',
+            f"{name} has no component {component['id']!r} as provisioned: other hospitals, accounts of this "
+            "machine and the server could reach what FLARE leaves open",
+            f'add {json.dumps(component)} to "components" in {name}, as the first',
+        )
+    if any("Launcher" in str(path) for _, path in listed[: listed.index(_identity(component))]):
+        return JOBS.failed(
+            f"{name} has the component {component['id']!r} behind the one that starts jobs, which then get "
+            "no secret from it",
+            f'move {json.dumps(component)} to the front of "components" in {name}',
         )
     return JOBS.ok(f"{name} has {APP_VALIDATOR} and the component {component['id']!r} as provisioned")
+
+
+def _identity(component: Any) -> tuple[Any, Any]:
+    return (component.get("id"), component.get("path")) if isinstance(component, dict) else (None, None)
 
 
 def _covered(path: str, allowed: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.site_policy import check_byoc, check_resources, check_scope
-from consilium.provisioning.policy import allowed_classes
+from consilium.provisioning.policy import allowed_classes, guard
 
 from .federation import SERVER, read, write
 
@@ -83,6 +83,14 @@ def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, valida
 )
 def test_a_site_that_deploys_before_it_looks_is_refused(resources, refused, components):
     refused(resources(components=components)["policy.jobs"], "no component 'guard'", "site_guard.SiteGuard")
+
+
+def test_a_guard_behind_what_starts_jobs_is_refused(resources, refused):
+    launcher = {"id": "process_launcher", "path": "nvflare.x.ClientProcessJobLauncher", "args": {}}
+    behind = [launcher, guard("client")]
+    refused(resources(components=behind)["policy.jobs"], "behind the one that starts jobs", "to the front")
+    assert resources(components=behind[::-1])["policy.jobs"].status is Status.OK
+
 
 
 @pytest.mark.parametrize("allowed", [..., True, "false", None])
