@@ -16,6 +16,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 
 from consilium.federation.monitoring.curves import ScoreCurves
+from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN
@@ -326,3 +327,16 @@ def test_a_step_never_changes_the_type_of_the_model_s_numbers():
         "w": (np.float32, (2,)),
         "count": (np.int64, ()),
     }
+
+
+@pytest.mark.parametrize("reason", ["no\x1b[2J\nforged", "x" * 100_000])
+def test_whoever_hears_of_a_refusal_hears_a_clean_and_short_reason(tmp_path, caplog, reason):
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, HONEST)
+    controller = Rehearsal(rounds=1, min_sites=1)
+    controller.start_controller(engine.context)
+    with caplog.at_level("WARNING"):
+        assert controller.set_aside("north", reason) is False
+    ((_, heard),) = [event for event in engine.events if event[0] == ANSWER_REFUSED]
+    assert heard["reason"].isprintable()
+    assert len(heard["reason"]) <= 400
+    assert all(record.getMessage().isprintable() for record in caplog.records)
