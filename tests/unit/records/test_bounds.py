@@ -13,7 +13,7 @@ from consilium.data.codes import ProblemCode
 from consilium.records.bounds import MOST_CASES, OTHER_CODE, VERSIONED, name_faults
 from consilium.report.progress import StateMessage
 from consilium.report.readiness import SiteReadiness
-from consilium.report.records import SiteReport
+from consilium.report.records import FederationRecord, SiteReport
 from consilium.report.statistics.record import SiteAnswer, SiteHistogram
 
 HONEST = {
@@ -145,3 +145,28 @@ def test_other_packages_and_texts_are_refused(versions):
 def test_more_can_t_be_done_than_there_is_to_do():
     with pytest.raises(ValidationError):
         StateMessage(done=2, total=1)
+
+
+def test_a_record_of_before_the_bounds_still_loads_with_its_long_reasons_shortened():
+    report = {"role": "trains", "train_cases": 3, "validation_cases": 1, "left_out": {"renamed_since": 2}}
+    round_ = {"number": 1, "seconds": 2, "sites": {"north": {"outcome": "refused", "reason": "x" * 3000}}}
+    content = {
+        "job": "brain_tumor_fedavg",
+        "reason": "y" * 9000,
+        "status": "failed",
+        "rounds_planned": 2,
+        "settings": {"aggregation": {"rule": "mean", "trim_share": None, "clip_ratio": None}},
+        "preparation": {"north": {"outcome": "ready", "report": report}},
+        "rounds": [round_],
+    }
+    record = FederationRecord.model_validate(content)
+    assert len(record.rounds[0].sites["north"].reason) == 400
+    assert len(record.reason) == 4000
+    assert record.preparation["north"].report.left_out == {OTHER_CODE: 2}
+
+
+def test_no_record_holds_a_number_that_json_can_t_hold():
+    record = FederationRecord(job="x", rounds_planned=1, settings={})
+    for field in ("preparation_seconds", "initial_scores"):
+        with pytest.raises(ValidationError):
+            setattr(record, field, math.inf if field == "preparation_seconds" else {"a": {"dice": math.nan}})

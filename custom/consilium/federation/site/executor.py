@@ -43,6 +43,7 @@ from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, difference
+from consilium.records.texts import clean_text
 from consilium.report.readiness import SiteReadiness
 from consilium.report.records import SiteReport
 from consilium.tasks import get_task
@@ -136,10 +137,11 @@ class SiteExecutor(Executor):  # type: ignore[misc]
 
     def _hear_refusal(self, shareable: Shareable, fl_ctx: FLContext) -> None:
         """Take note that the server did not use this site's last answer, where the task says so."""
-        refusal = shareable.get_header(REFUSAL_HEADER)
+        header = shareable.get_header(REFUSAL_HEADER)
+        refusal = clean_text(header) if isinstance(header, str) else ""
         if refusal:
             self.log_error(fl_ctx, f"the server did not use the last answer: {refusal}", fire_event=False)
-            self._journal.note_refusal("server", str(refusal))
+            self._journal.note_refusal("server", refusal)
 
     def _decline(self, fl_ctx: FLContext, reason: str) -> Shareable:
         """Say why this site has no answer; a process that can't even say so ends, and is started anew."""

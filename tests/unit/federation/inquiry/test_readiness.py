@@ -1,15 +1,19 @@
+import numpy as np
 import pytest
+from anything import ANYTHING, shows_no_control
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.shareable import make_reply
 from nvflare.apis.signal import Signal
-from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.tasks import CHECK, REASON_HEADER, REPORT_META
-from consilium.report.readiness import READINESS_FILE, ReadinessRecord
+from consilium.report.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 from federation.flare import JOB_NAME, Engine
 from federation.readiness import site
 
@@ -73,3 +77,29 @@ def test_a_site_without_an_answer_that_counts_is_missing_with_its_reason(run):
 def test_the_server_keeps_the_last_check_for_other_jobs(run):
     record, engine = run({"north": answer(site("train"))})
     assert ReadinessRecord.load(readiness_path(engine.workspace, "brain_tumor")) == record
+
+
+@pytest.mark.parametrize(
+    "extra", [{"params": {"w": np.ones(2)}, "params_type": ParamsType.DIFF}, {"metrics": {"x": 1}}]
+)
+def test_an_answer_brings_no_arrays_and_no_scores(run, extra):
+    content = site("train").model_dump()
+    smuggling = FLModelUtils.to_shareable(FLModel(**{"metrics": {}, **extra}, meta={REPORT_META: content}))
+    record, _ = run({"north": answer(site("train")), "east": smuggling})
+    assert record.missing == {"east": "it sent an update or scores that nobody asked for"}
+    assert record.able_to_train == ["north"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(field=st.sampled_from(list(SiteReadiness.model_fields)), value=ANYTHING)
+def test_whatever_a_site_says_of_itself_the_check_can_be_read(tmp_path_factory, field, value):
+    content = site("train").model_dump() | {field: value}
+    engine = Engine(tmp_path_factory.mktemp("check"), clients=("north", "east"))
+    controller = Rehearsal("brain_tumor")
+    controller.sites = {"north": answer(site("train")), "east": answer(content)}
+    controller.start_controller(engine.context)
+    controller.control_flow(Signal(), engine.context)
+    record = ReadinessRecord.load(engine.run_folder / READINESS_FILE)
+    assert "north" in record.able_to_train
+    assert (engine.run_folder / READINESS_FILE).stat().st_size < 10_000
+    assert shows_no_control(explain("east", record))

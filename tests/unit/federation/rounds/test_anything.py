@@ -9,16 +9,18 @@ from anything import ANYTHING, ARRAYS, NUMBERS, TEXTS, shows_no_control
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvflare.apis.event_type import EventType
-from nvflare.apis.fl_constant import FLMetaKey
+from nvflare.apis.fl_constant import FLContextKey, FLMetaKey
 from nvflare.apis.shareable import ReservedHeaderKey, ReturnCode, Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 
 from consilium.federation.monitoring.curves import ScoreCurves
+from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN
+from consilium.federation.transport.senders import BROKEN_ANSWER
 from consilium.learning.model_file import load_model
 from consilium.report.download import load_record
 from consilium.report.job_status import JobStatus, render_job
@@ -287,3 +289,54 @@ def test_a_wrong_answer_of_the_preparation_counts_as_well(tmp_path):
     record, outcomes = check(tmp_path, "report train_cases", 10**15, (PREPARE, TRAIN))
     assert record.preparation["liar"].outcome == "refused"
     assert outcomes == ["refused", "refused", "excluded", "excluded"]
+
+
+class Breaking(Site):
+    """Sends what is no message of FLARE's: nothing of it reaches the controller but that it came."""
+
+    def __call__(self, task, model):
+        answer = super().__call__(task, model)
+        if task != TRAIN:
+            return answer
+        context = self.engine.new_context()
+        said = {"site": "liar", "reason": "its answer can't be read: it has no headers"}
+        context.set_prop(FLContextKey.EVENT_DATA, said, private=True, sticky=False)
+        self.engine.fire_event(BROKEN_ANSWER, context)
+        self.engine.fire_event(BROKEN_ANSWER, context)  # counts once for each time that it was asked
+        return None
+
+
+def test_an_answer_that_is_no_message_is_refused_and_counted_once(tmp_path):
+    liar = Breaking()
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, ("liar", *HONEST))
+    controller = Rehearsal(rounds=ROUNDS, min_sites=2, quorum={"attempts": 1})
+    controller.sites = {"liar": liar, **{site: Site() for site in HONEST}}
+    liar.engine, engine.components["training"] = engine, controller
+    controller.start_controller(engine.context)
+    controller.control_flow(Signal(), engine.context)
+    record = FederationRecord.load(engine.run_folder)
+    assert [one.sites["liar"].outcome for one in record.rounds] == ["refused"] * 3 + ["excluded"]
+    assert record.rounds[0].sites["liar"].reason == "its answer can't be read: it has no headers"
+
+
+def test_a_step_never_changes_the_type_of_the_model_s_numbers():
+    weights = {"w": np.zeros(2, np.float32), "count": np.zeros((), np.int64)}
+    change = {"w": np.ones(2, np.float64), "count": np.ones((), np.float64)}
+    stepped = Rehearsal(rounds=1, min_sites=1).step(weights, change)
+    assert {name: (one.dtype, one.shape) for name, one in stepped.items()} == {
+        "w": (np.float32, (2,)),
+        "count": (np.int64, ()),
+    }
+
+
+@pytest.mark.parametrize("reason", ["no\x1b[2J\nforged", "x" * 100_000])
+def test_whoever_hears_of_a_refusal_hears_a_clean_and_short_reason(tmp_path, caplog, reason):
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, HONEST)
+    controller = Rehearsal(rounds=1, min_sites=1)
+    controller.start_controller(engine.context)
+    with caplog.at_level("WARNING"):
+        assert controller.set_aside("north", reason) is False
+    ((_, heard),) = [event for event in engine.events if event[0] == ANSWER_REFUSED]
+    assert heard["reason"].isprintable()
+    assert len(heard["reason"]) <= 400
+    assert all(record.getMessage().isprintable() for record in caplog.records)
