@@ -87,9 +87,17 @@ class Hospital:
 
 
 def settings_of(hospitals: Mapping[str, Path], folder: Path) -> dict[str, SiteSettings]:
-    """Return what each hospital decides: one thread each, and a cache that all runs share."""
+    """Return what each hospital decides: one thread each, and a cache and a split that all runs share."""
     return {
-        name: SiteSettings(dataset=path, cache_dir=folder / "cache" / name, cpu_threads=1, device="cpu")
+        name: SiteSettings(
+            dataset=path,
+            cache_dir=folder / "cache" / name,
+            state_dir=folder / "state" / name,
+            split_salt="0",
+            min_training_patients=1,
+            cpu_threads=1,
+            device="cpu",
+        )
         for name, path in hospitals.items()
     }
 

@@ -20,31 +20,37 @@ def regroup(groups: Sequence[Group], present: Mapping[str, str], minimum: int) -
     """Put cases that are in no group yet into new ones, where they are of enough patients.
 
     A group is never taken apart, and a case never leaves it. So a case that comes alone waits for others, and
-    one that goes takes its whole group out of the answers until it is back.
+    one that goes takes its whole group out of the answers until it is back. Where the site has raised its
+    minimum, groups that are too small now are joined, if they are of enough patients together; until then
+    they wait as well.
 
     Args:
         groups: Those of the questions before.
         present: The cases that are there now, each with its patient; both are pseudonyms, and groups are made
             in the order of the patients', which is that of `Sides`.
         minimum: Fewest patients of a group; the last one that is made may hold up to twice as many less one.
-            Groups that are whole and too small, as the site has raised its minimum, are joined.
 
     Returns:
         All groups: the old ones and the new.
     """
-    return _join_small([*groups, *_form(_without_group(groups, present), minimum)], present, minimum)
+    small = [group for group in groups if _is_whole(group, present) and _patients(group) < minimum]
+    others = [group for group in groups if group not in small]
+    return [*others, *_join(small, minimum), *_form(_without_group(groups, present), minimum)]
 
 
-def whole_groups(groups: Iterable[Group], present: Mapping[str, str], minimum: int) -> list[Group]:
-    """Return the groups of which every case is there; none where they are of too few patients in all.
+def whole_groups(
+    groups: Iterable[Group], present: Mapping[str, str], minimum: int, job_minimum: int = 1
+) -> list[Group]:
+    """Return the groups that may be answered about: those of which every case is there.
 
     Args:
         groups: The groups of a question.
         present: The cases that are there now, each with its patient.
-        minimum: Fewest patients of an answer; it may be larger than that of a group.
+        minimum: Fewest patients of a group.
+        job_minimum: Fewest patients of all of them; with fewer, none is returned.
     """
-    whole = [group for group in groups if group.items() <= present.items()]
-    return whole if len({patient for group in whole for patient in group.values()}) >= minimum else []
+    whole = [group for group in groups if _is_whole(group, present) and _patients(group) >= minimum]
+    return whole if _patients(*whole) >= job_minimum else []
 
 
 def _without_group(groups: Iterable[Group], present: Mapping[str, str]) -> dict[str, list[str]]:
@@ -64,15 +70,23 @@ def _form(cases: Mapping[str, Sequence[str]], minimum: int) -> list[Group]:
     ]
 
 
-def _join_small(groups: Sequence[Group], present: Mapping[str, str], minimum: int) -> list[Group]:
-    """Join whole groups until each of them is of enough patients, or one is left."""
-    whole = sorted(whole_groups(groups, present, 0), key=_patients)
-    broken = [group for group in groups if group not in whole]
-    while len(whole) > 1 and _patients(whole[0]) < minimum:
-        first, second, *others = whole
-        whole = sorted([first | second, *others], key=_patients)
-    return [*broken, *whole]
+def _join(small: Sequence[Group], minimum: int) -> list[Group]:
+    """Join groups to large enough ones; those that are too small even together stay as they are."""
+    if _patients(*small) < minimum:
+        return list(small)
+    joined: list[Group] = [{}]
+    for group in small:
+        if _patients(joined[-1]) >= minimum:
+            joined.append({})
+        joined[-1] |= group
+    if _patients(joined[-1]) < minimum:
+        joined[-2:] = [joined[-2] | joined[-1]]
+    return joined
 
 
-def _patients(group: Group) -> int:
-    return len(set(group.values()))
+def _is_whole(group: Group, present: Mapping[str, str]) -> bool:
+    return group.items() <= present.items()
+
+
+def _patients(*groups: Group) -> int:
+    return len({patient for group in groups for patient in group.values()})

@@ -118,7 +118,7 @@ class PatientRegister:
         names = {case.id: _digest(self._key, case.patient, case.id, what=b"case") for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
         self._groups[question] = regroup(self._groups.get(question, []), present, minimum)
-        whole = whole_groups(self._groups[question], present, max(minimum, job_minimum))
+        whole = whole_groups(self._groups[question], present, minimum, job_minimum)
         answered = {name for group in whole for name in group}
         chosen = tuple(case for case in cases if names[case.id] in answered)
         return Answerable(

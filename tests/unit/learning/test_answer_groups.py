@@ -70,19 +70,30 @@ def test_no_sum_of_multiples_of_answers_is_about_few_patients(jobs, minimum):
     assert all(len(together) >= minimum for together in alike.values())
 
 
-@given(st.sets(st.sampled_from(VISITS), min_size=1), minimums, st.integers(0, 5), presences)
-def test_a_site_that_raises_its_minimum_is_held_to_the_new_one(first, minimum, more, jobs):
-    groups = regroup([], dict(first), minimum)
-    answered = []
-    for present in map(dict, jobs):
-        groups = regroup(groups, dict(first) | present, minimum + more)
-        whole = whole_groups(groups, dict(first) | present, minimum + more)
+@given(presences, minimums, st.integers(1, 5), presences)
+def test_a_site_that_raises_its_minimum_is_held_to_the_new_one(before, old, more, after):
+    minimum, groups, answered = old + more, [], []
+    for present in map(dict, before):
+        groups = regroup(groups, present, old)
+    for present in map(dict, after):
+        groups = regroup(groups, present, minimum)
+        whole = whole_groups(groups, present, minimum)
         answered.append({case: patient for group in whole for case, patient in group.items()})
-    for one in answered:
-        assert enough(one, minimum + more)
-        for other in answered:
-            added = {case: patient for case, patient in other.items() if case not in one}
-            assert enough(added, minimum + more)
+    for first in answered:
+        assert enough(first, minimum)
+        for second in answered:
+            added = {case: patient for case, patient in second.items() if case not in first}
+            assert enough(added, minimum)
+
+
+def test_small_groups_are_joined_when_they_are_enough_together():
+    present = {f"case {patient}": patient for patient in "ABCD"}
+    groups = regroup([], present, 2)
+    assert len(groups) == 2
+    assert whole_groups(regroup(groups, present, 4), present, 4) == [present]
+    assert whole_groups(regroup(groups, present, 5), present, 5) == []
+    more = present | {"case E": "E"}
+    assert whole_groups(regroup(groups, more, 5), more, 5) == []  # it would single E out
 
 
 def test_a_group_that_lost_a_case_waits_for_it():

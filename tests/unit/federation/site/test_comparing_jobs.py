@@ -1,5 +1,6 @@
 """What one learns by comparing two jobs at one hospital: never about fewer patients than its minimum."""
 
+import json
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ from consilium.data.checks import CheckedCohort
 from consilium.errors import ConfigurationError
 from consilium.federation.site.assessment import assess
 from consilium.learning.participant import prepare_site
+from consilium.learning.patient_register import REGISTER_FILE
 from consilium.learning.quarantine import examine_cases
 from consilium.learning.settings import LearningSettings
 from consilium.learning.statistics import gather_statistics
@@ -216,6 +218,14 @@ def test_counts_of_two_readiness_checks_can_t_be_subtracted(hospital, change):
     after = readiness(hospital)
     assert abs(after.usable_cases - before.usable_cases) in {0, *range(MINIMUM, 13)}
     assert not [count for count in after.left_out.values() if count is not None and count < MINIMUM]
+
+
+def test_a_check_decides_for_nobody_whom_a_job_trains_on(hospital):
+    """Some of the cases that it finds usable may fail when they are prepared."""
+    readiness(hospital)
+    remembered = json.loads((hospital.state_dir / REGISTER_FILE).read_text())
+    assert (remembered["training"], remembered["validation"]) == ([], [])
+    assert remembered["groups"].keys() == {"usable"}
 
 
 def test_counts_of_cases_left_out_move_by_enough_patients(hospital):

@@ -1,0 +1,38 @@
+"""docs/security.md names a test for every line; each has to be there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/security.md").read_text()
+TESTS = {
+    name: path
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"^(?:    )?def (test_\w+)", path.read_text(), re.MULTILINE)
+}
+TABLES = [
+    line
+    for block in re.findall(r"\n\| threat \|.*?\n\n", PAGE + "\n\n", re.DOTALL)
+    for line in block.strip().splitlines()[2:]
+]
+
+
+def test_the_page_has_its_tables():
+    assert len(TABLES) > 40
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(test_\w+)`", PAGE))))
+def test_every_test_that_the_page_names_exists(name):
+    assert name in TESTS
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(?:tests/[\w/]*/)?(test_\w+\.py)`", PAGE))))
+def test_every_test_file_that_the_page_names_exists(name):
+    assert list((ROOT / "tests").rglob(name))
+
+
+@pytest.mark.parametrize("line", TABLES)
+def test_every_threat_has_a_test(line):
+    assert re.search(r"`[\w/]*test_\w+(\.py)?`|the same", line.rstrip("| ").rpartition("|")[2]), line
