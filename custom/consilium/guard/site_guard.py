@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nvflare.apis.fl_component import FLComponent
+from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
 
 from consilium.federation.replacement import replace
@@ -10,7 +11,7 @@ from consilium.guard import deployment
 
 
 class SiteGuard(FLComponent):  # type: ignore[misc]
-    """Look at every job before FLARE removes or unpacks anything for it.
+    """Look at every job before FLARE removes or unpacks anything for it, and again before it starts.
 
     The counterpart of `ServerGuard`, a component of a hospital's `resources.json`: FLARE builds it before the
     site connects, and has no setting for what it replaces.
@@ -22,3 +23,4 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         replace(DeployProcessor, "process", deployment.FLARES_PROCESS, deployment.process_deployment)
+        replace(StartJobProcessor, "process", deployment.FLARES_START, deployment.process_start)
