@@ -20,7 +20,7 @@ _MAX_BYTES: Final = 256 * 1024
 MetaT = TypeVar("MetaT", bound="SubmittedMeta")
 
 _Text = Annotated[str, Field(max_length=256)]
-_Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+_Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Of a scope or a study."""
 
 
