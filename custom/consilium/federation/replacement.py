@@ -61,6 +61,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.private.fed.client.admin.FedAdminAgent": (
         "24b700d69a24624568327166939f17575071d2292ddc0a81ca9d5bc79d0d7d0f"
     ),
+    "nvflare.private.fed.client.scheduler_cmds.StartJobProcessor.process": (
+        "c5acbca6e3f020743ff6d6ea6720f3599f0d4fbb91d5ce2d017d33e4deff95fb"
+    ),
     "nvflare.private.fed.client.training_cmds.DeployProcessor.process": (
         "545f5cc3d6960a73a3536b7c485b5442cf0177ed49f0c8f5e8432f581a7e1a96"
     ),

@@ -5,6 +5,7 @@ FLARE removes the folder of the job's id and unpacks the app first, wherever tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,8 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.workspace import Workspace
 from nvflare.private.admin_defs import Message, error_reply
-from nvflare.private.defs import RequestHeader
+from nvflare.private.defs import ERROR_MSG_PREFIX, RequestHeader
+from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 from nvflare.private.fed.utils.fed_utils import require_signed_jobs
@@ -21,7 +23,7 @@ from nvflare.private.fed.utils.fed_utils import require_signed_jobs
 from consilium.errors import ConfigurationError
 from consilium.federation.names import is_job_id
 from consilium.guard.archive import read_archive
-from consilium.guard.job_meta import DeployedMeta, check_deployed_meta
+from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
 from consilium.guard.job_rules import Side, check_app
 from consilium.guard.job_validator import refuse_job, why_forbidden
 from consilium.guard.signatures import SignatureMemory, check_signer, is_signed, verify_app
@@ -75,6 +77,29 @@ def process_deployment(processor: DeployProcessor, req: Message, app_ctx: Any) -
     return FLARES_PROCESS(processor, req, app_ctx) if fault is None else error_reply(fault)
 
 
+FLARES_START: Final[Callable[[StartJobProcessor, Message, Any], Message]] = StartJobProcessor.process
+
+
+def process_start(processor: StartJobProcessor, req: Message, app_ctx: Any) -> Message:
+    """Answer the server's request to start a job at a hospital: FLARE's `process`, after a look at the job.
+
+    FLARE writes the description that comes with this request over the one that was deployed.
+
+    Args:
+        processor: FLARE's.
+        req: The request.
+        app_ctx: The site's engine.
+    """
+    job_id = req.get_header(RequestHeader.JOB_ID)
+    workspace = Workspace(root_dir=app_ctx.args.workspace, site_name=app_ctx.get_client_name())
+    try:
+        _check_start(workspace, job_id, req.get_header(RequestHeader.JOB_META))
+    except ConfigurationError as error:
+        reason = refuse_job(str(error), job_id)
+        return Message(topic=f"reply_{req.topic}", body=f"{ERROR_MSG_PREFIX}: {reason}")
+    return FLARES_START(processor, req, app_ctx)
+
+
 def deployment_fault(
     workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any
 ) -> str | None:
@@ -96,11 +121,7 @@ def deployment_fault(
 
 
 def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any) -> None:
-    if not is_job_id(job_id):
-        raise ConfigurationError(f"its id {str(job_id)[:80]!a} is none that FLARE gives a job")
-    checked = check_deployed_meta(meta)
-    if checked.job_id != job_id:
-        raise ConfigurationError(f"it comes as job {job_id} and calls itself {checked.job_id}")
+    checked = _check_description(job_id, meta)
     if app_name != APP:
         raise ConfigurationError(f"its app is {str(app_name)[:80]!a}; a job of Consilium has one, {APP!r}")
     if not isinstance(app, bytes):
@@ -108,6 +129,27 @@ def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: A
     files = read_archive(app)
     check_app(files, why_forbidden, side, checked)
     _check_signature(workspace, side, files, checked)
+
+
+def _check_start(workspace: Workspace, job_id: Any, meta: Any) -> None:
+    now = _check_description(job_id, meta).model_dump(include=set(DECIDED))
+    try:
+        deployed = json.loads(Path(workspace.get_job_meta_path(job_id)).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"it was not deployed here ({type(error).__name__})") from None
+    before = check_deployed_meta(deployed).model_dump(include=set(DECIDED))
+    changed = sorted(key for key in DECIDED if now[key] != before[key])
+    if changed:
+        raise ConfigurationError(f"it was deployed with another {' and '.join(changed)}")
+
+
+def _check_description(job_id: Any, meta: Any) -> DeployedMeta:
+    if not is_job_id(job_id):
+        raise ConfigurationError(f"its id {str(job_id)[:80]!a} is none that FLARE gives a job")
+    checked = check_deployed_meta(meta)
+    if checked.job_id != job_id:
+        raise ConfigurationError(f"it comes as job {job_id} and calls itself {checked.job_id}")
+    return checked
 
 
 def _check_signature(workspace: Workspace, side: Side, files: dict[str, bytes], meta: DeployedMeta) -> None:

@@ -20,7 +20,7 @@ _MAX_BYTES: Final = 256 * 1024
 MetaT = TypeVar("MetaT", bound="SubmittedMeta")
 
 _Text = Annotated[str, Field(max_length=256)]
-_Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+_Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 """Of a scope or a study."""
 
 
@@ -60,6 +60,7 @@ class DeployedMeta(SubmittedMeta):
     submitter_role: _Text
     cloned_from: JobId | None = None
     # What FLARE notes about a job's way; nothing at a site acts on it.
+    job_clients: Any = None
     approvals: Any = None
     content_location: Any = None
     result_location: Any = None
@@ -74,6 +75,16 @@ class DeployedMeta(SubmittedMeta):
     last_schedule_time: Any = None
     schedule_history: Any = None
     job_deploy_detail: Any = None
+
+
+DECIDED: Final = frozenset(SubmittedMeta.model_fields) | {
+    "job_id",
+    "submitter_name",
+    "submitter_org",
+    "submitter_role",
+    "cloned_from",
+}
+"""What stays the same from the deployment of a job to its start."""
 
 
 def check_submitted_meta(meta: Any) -> SubmittedMeta:

@@ -130,10 +130,8 @@ def check_signer(signature: Signature, meta: DeployedMeta) -> None:
     Raises:
         ConfigurationError: If not.
     """
-    signer, authorizer = (
-        Person(signature.name, signature.org, signature.role),
-        AuthorizationService.get_authorizer(),
-    )
+    signer = Person(signature.name, signature.org, signature.role)
+    authorizer = AuthorizationService.get_authorizer()
     # Not `authorize`: FLARE's permits everything to a role `super`, and to all where there is no policy.
     context = AuthzContext(right=_RIGHT, user=signer, submitter=signer)
     if authorizer is None or authorizer.evaluate(context)[0] is not True:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from nvflare.apis.fl_constant import AdminCommandNames
-from nvflare.apis.job_def import JobMetaKey
-from nvflare.apis.workspace import Workspace
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.message import Message as CellMessage
 from nvflare.private.admin_defs import Message, error_reply
@@ -95,21 +91,8 @@ class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
         if command.right is not None:
             message.set_header(RequestHeader.ADMIN_COMMAND, command.right)
             message.set_header(RequestHeader.REQUIRE_AUTHZ, "true")
-        if message.topic == TrainingTopic.START_JOB:
-            message.set_header(RequestHeader.JOB_META, self._meta_to_start(message))
         reply: CellMessage = super()._dispatch_request(request)
         return reply
-
-    def _meta_to_start(self, message: Message) -> dict[str, Any]:
-        """Return a job's description as it was deployed and checked, with the list of sites that take part.
-
-        The one that comes with the command could be another, and says how the job's process is started.
-        """
-        workspace = Workspace(root_dir=self.app_ctx.args.workspace, site_name=self.app_ctx.get_client_name())
-        path = Path(workspace.get_job_meta_path(message.get_header(RequestHeader.JOB_ID)))
-        deployed: dict[str, Any] = json.loads(path.read_text())
-        told = message.get_header(RequestHeader.JOB_META) or {}
-        return {**deployed, JobMetaKey.JOB_CLIENTS.value: told.get(JobMetaKey.JOB_CLIENTS.value, [])}
 
 
 def _fault(request: CellMessage) -> str | None:

@@ -6,10 +6,11 @@ import sys
 
 from nvflare.apis.fl_component import FLComponent
 from nvflare.private.fed.client.admin import FedAdminAgent
+from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
 
 from consilium.federation.replacement import replace
-from consilium.guard.deployment import process_deployment
+from consilium.guard.deployment import process_deployment, process_start
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.loopback import guard_connections
 from consilium.guard.site_commands import GuardedAdminAgent
@@ -30,6 +31,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         guard_connections()
         guard_messages()
         replace(DeployProcessor, "process", process_deployment)
+        replace(StartJobProcessor, "process", process_start)
         # FLARE starts the lasting process as a script, so it is the main module that uses the agent. A job's
         # process has no such agent, and a guarded cell takes commands from no other agent than this one.
         main = sys.modules["__main__"]

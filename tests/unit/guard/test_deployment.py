@@ -12,11 +12,13 @@ from nvflare.private.admin_defs import Message
 from nvflare.private.defs import RequestHeader, TrainingTopic
 from nvflare.private.fed.client import training_cmds
 from nvflare.private.fed.client.client_engine_internal_spec import ClientEngineInternalSpec
+from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
 from nvflare.private.fed.server import job_runner
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 from nvflare.security.security import FLAuthorizer
 
+from consilium.guard import deployment
 from consilium.guard.deployment import CheckedDeployer, deployment_fault
 from consilium.guard.signatures import ACCEPTED_FILE
 from consilium.guard.site_guard import SiteGuard
@@ -63,7 +65,8 @@ def site(tmp_path, root, monkeypatch):
 @pytest.fixture
 def guarded(monkeypatch):
     """A process of a hospital with its guard."""
-    monkeypatch.setattr(DeployProcessor, "process", DeployProcessor.process)
+    for kind in (DeployProcessor, StartJobProcessor):
+        monkeypatch.setattr(kind, "process", kind.process)
     SiteGuard()
 
 
@@ -167,8 +170,55 @@ def test_what_is_refused_changes_nothing_at_the_site(site, signed, guarded, audi
             FLContext(),
         )
     assert reason.startswith("this site refuses the job: ")
+    if "job_id" in attack:
+        assert "is none that FLARE gives a job" in reason
     assert snapshot(tmp_path) == before
     assert [event["action"] for event in audited] == ["job refused"]
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What FLARE's own start is asked for."""
+    asked = []
+
+    def note(processor, req, app_ctx):
+        asked.append(req.get_header(RequestHeader.JOB_ID))
+        return Message(topic="reply", body="OK")
+
+    monkeypatch.setattr(deployment, "FLARES_START", note)
+    return asked
+
+
+def test_a_job_starts_as_it_was_deployed_and_not_otherwise(site, signed, guarded, started, audited, tmp_path):
+    """FLARE compares some entries, and writes all that come with the start over those that were deployed."""
+    archive, meta = signed
+    DeployProcessor().process(request(archive, meta), Engine(site))
+
+    def start(meta, job_id=JOB_ID):
+        return StartJobProcessor().process(request(None, meta, job_id), Engine(site)).body
+
+    assert start(meta) == "OK"
+    later = {**meta, "status": "DISPATCHED", "job_clients": [{"name": "north"}], "schedule_count": 1}
+    assert start(later) == "OK"
+    assert (started, audited) == ([JOB_ID] * 2, [])
+    before = snapshot(tmp_path)
+    for change, said in (
+        ({"name": "other"}, "another name"),
+        ({"min_clients": 1}, "another min_clients"),
+        ({"resume": OTHER_ID}, "another resume"),
+        ({"submitter_name": "x"}, "another submitter_name"),
+        ({"scope": "x"}, "another scope"),
+        ({"job_id": OTHER_ID}, "calls itself"),
+        ({"byoc": True}, "byoc: no such setting"),
+        ({"launcher_spec": {}}, "launcher_spec: no such setting"),
+    ):
+        assert said in start({**meta, **change})
+    for job_id in ("local", "../x", None, OTHER_ID):
+        answer = start({**meta, "job_id": job_id}, job_id)
+        assert "is none that FLARE gives a job" in answer or "was not deployed here" in answer
+    assert len(started) == 2
+    assert snapshot(tmp_path) == before
+    assert {event["action"] for event in audited} == {"job refused"}
 
 
 def test_an_unsigned_job_is_refused_where_jobs_are_to_be_signed(site, tmp_path):
@@ -209,7 +259,8 @@ def test_code_is_refused_even_signed(site, root, tmp_path):
 
 
 def test_the_guards_are_where_flare_asks(monkeypatch, guarded):
-    assert training_cmds.DeployProcessor.process.__module__ == "consilium.guard.deployment"
+    assert training_cmds.DeployProcessor.process is deployment.process_deployment
+    assert StartJobProcessor.process is deployment.process_start
     SiteGuard()  # in a process that builds its components twice
     assert job_runner.AppDeployer in (AppDeployer, CheckedDeployer)
 

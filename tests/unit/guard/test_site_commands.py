@@ -1,9 +1,7 @@
-import json
 from types import SimpleNamespace
 
 import pytest
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.workspace import Workspace
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.sec.authz import AuthorizationService
 from nvflare.private.admin_defs import Message
@@ -96,13 +94,6 @@ def ask(agent, topic, origin="server", job=JOB, **headers):
     return agent._dispatch_request(request).payload
 
 
-def deploy(agent, **meta):
-    path = agent.workspace / JOB / "meta.json"
-    path.parent.mkdir()
-    path.write_text(json.dumps(meta))
-    assert str(path) == Workspace(str(agent.workspace), "north").get_job_meta_path(JOB)
-
-
 @pytest.mark.parametrize("topic", sorted(set(TOPICS) - set(COMMANDS)))
 @pytest.mark.parametrize("user", [{}, LEAD, OWN_ADMIN], ids=["nobody", "lead", "own admin"])
 @pytest.mark.parametrize("require_authz", ["true", "false", None])
@@ -146,23 +137,4 @@ def test_a_name_that_is_no_job_id_never_becomes_a_folder(agent, refusals, topic,
 
 def test_a_job_s_process_speaks_for_its_own_job_only(agent):
     assert "another job" in ask(agent, "train.notify_job_status", f"north.{OTHER}").body
-    assert agent.done.seen == []
-
-
-def test_a_job_starts_as_it_was_deployed_whatever_the_server_says_now(agent):
-    deploy(agent, name="job", job_id=JOB)
-    later = {
-        "name": "job",
-        "launcher_spec": {"north": {"docker": {"image": "x"}}},
-        "job_clients": [{"name": "north"}],
-    }
-    ask(agent, "train.start_job", **{RequestHeader.JOB_META: later})
-    assert agent.done.seen == [
-        ("train.start_job", {"name": "job", "job_id": JOB, "job_clients": [{"name": "north"}]})
-    ]
-
-
-def test_a_job_that_was_never_deployed_does_not_start(agent):
-    with pytest.raises(FileNotFoundError):
-        ask(agent, "train.start_job")
     assert agent.done.seen == []

@@ -92,7 +92,6 @@ def test_a_guard_behind_what_starts_jobs_is_refused(resources, refused):
     assert resources(components=behind[::-1])["policy.jobs"].status is Status.OK
 
 
-
 @pytest.mark.parametrize("allowed", [..., True, "false", None])
 def test_streaming_of_logs_is_refused_unless_it_is_off(resources, refused, allowed):
     finding = resources(allow_log_streaming=allowed)["policy.log_streaming"]
