@@ -66,12 +66,12 @@ def _judge_training(record: FederationRecord) -> Outcome:
 
 def _without_scores(record: FederationRecord) -> str:
     reports = [one.report for one in record.final_sites.values() if one.report]
-    if record.status == "finished" and reports and all(one.validation_cases is None for one in reports):
+    if reports and all(one.validation_cases is None for one in reports):
         return (
             "no site sends scores: they would be of fewer patients than its min_training_patients; a site "
             "that only evaluates, or sets it lower, would send some (docs/privacy.md)"
         )
-    return f"the record ends with status {record.status}"
+    return "no hospital sent a score of the final model"
 
 
 def _judge_readiness(record: ReadinessRecord) -> Outcome:

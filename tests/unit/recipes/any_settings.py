@@ -43,16 +43,15 @@ learning = st.builds(
         weight_decay=number(0, 1),
         warmup=number(0, 0.5),
         tumor_share=number(0, 1),
-        validation_fraction=number(0.01, 0.99),
         window_overlap=number(0, 0.89),
         seed=st.integers(0, 2**31 - 1),
     ),
     effort,
 )
 aggregation = st.one_of(
-    some(rule=st.sampled_from(["mean", "median"])),
+    some(rule=st.sampled_from(["mean", "median"]), max_site_share=number(0.01, 1)),
     st.fixed_dictionaries({"rule": st.just("trimmed_mean")}, optional={"trim_share": number(0.01, 0.49)}),
-    st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 1000)}),
+    st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 100)}),
 )
 common = {"min_sites": st.integers(1, 10_000), "task_request_seconds": number(0.1, 60)}
 

@@ -28,7 +28,7 @@ def site(dataset, tmp_path):
     (cache / "entry" / "image.npy").write_bytes(b"patient")
     for path, mode in ((cache, 0o700), (cache / "entry", 0o700), (cache / "entry/image.npy", 0o600)):
         path.chmod(mode)
-    return SiteSettings(dataset=dataset, cache_dir=cache)
+    return SiteSettings(dataset=dataset, cache_dir=cache, state_dir=tmp_path / "state")
 
 
 def record(root: Path, name: str, mode: int) -> Path:
