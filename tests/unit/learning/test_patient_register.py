@@ -115,6 +115,14 @@ def test_what_is_damaged_is_an_error_that_says_what_to_do(site, tmp_path, file, 
     assert {one.name: one.read_bytes() for one in site.state_dir.iterdir()} == found
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_key_of_another_length_is_no_key(site, length):
+    split(site, "ABC")
+    (site.state_dir / KEY_FILE).write_bytes(bytes(length))
+    with pytest.raises(DataError, match=f"{KEY_FILE} holds {length} bytes instead of 32"):
+        split(site, "ABC")
+
+
 def test_another_salt_is_another_key(site):
     split(site.model_copy(update={"split_salt": "a"}), "ABC")
     with pytest.raises(DataError, match="another key"):

@@ -269,8 +269,6 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self, participant: Participant, weights: Weights, fl_ctx: FLContext, abort: Signal, *, distances: bool
     ) -> Scores:
         """Return mean scores; none where they would be of too few patients to leave the site."""
-        if not participant.data.validation:
-            return {}
         return summarize(
             participant.score(
                 weights,
