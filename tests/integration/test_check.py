@@ -13,6 +13,7 @@ from consilium.data.labels import Tissue
 from consilium.learning.participant import SiteData, prepare_site
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.job_folder import read_job_folder
+from consilium.simulation.environment import with_split_salts
 from consilium.simulation.study import site_settings
 from consilium.tasks import get_task
 
@@ -45,8 +46,8 @@ class Federation:
         """What the site's training opened: its cache answers, and nothing is prepared anew."""
         cache = self.study.out / "cache" / site
         entries = sorted(cache.glob("*/meta.json"))
-        settings = site_settings(self.sites, self.study.out, frozenset())[site]
-        data = prepare_site(settings, self.learning)
+        decided = site_settings(self.sites, self.study.out, frozenset(), min_patients=1)
+        data = prepare_site(with_split_salts(decided, self.learning.seed)[site], self.learning)
         assert entries
         assert sorted(cache.glob("*/meta.json")) == entries
         return data

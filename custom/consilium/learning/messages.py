@@ -90,6 +90,7 @@ class Setup(_Message):
         compute: What the site decides.
         train: The training cases.
         min_patients: Fewest patients behind an update or a loss.
+        draw_seed: What patches are drawn by; None for the job's seed.
         memory: Folder in which what a round starts from outlives the processes; None for none.
     """
 
@@ -97,6 +98,7 @@ class Setup(_Message):
     compute: ComputeSettings
     train: tuple[CachedCase, ...]
     min_patients: int = 1
+    draw_seed: int | None = None
     memory: Path | None = None
 
 

@@ -41,6 +41,7 @@ class SiteData:
         left_out: How many they are, by the code of the reason: this may leave the site.
         groups: Ids of validation cases that are evaluated together or not at all; see `answer_groups`.
         held_back: How many more cases could be evaluated on, and are not: scores of so few stay here.
+        draw_seed: What patches, contrast and dropout are drawn by; None for the job's seed.
         min_training_patients: Fewest patients behind an update, a loss or scores.
         max_left_out: Share of the cases that may be left out.
     """
@@ -51,6 +52,7 @@ class SiteData:
     left_out: dict[str, Count] = field(default_factory=dict)
     groups: tuple[frozenset[str], ...] = field(default=(), repr=False)
     held_back: int = 0
+    draw_seed: int | None = field(default=None, repr=False)
     min_training_patients: int = 1
     max_left_out: float = 1.0
 
@@ -115,10 +117,18 @@ def prepare_site(
     site: SiteSettings,
     learning: LearningSettings,
     *,
+    run: str = "",
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> SiteData:
     """Read, check, preprocess and split a site's cases. What is already in the cache is not done again.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides.
+        run: Id of the job that the training began with.
+        progress: Told about each case.
+        cancelled: Asked before every case.
 
     Raises:
         SiteRefusal: If the folder as a whole can't be used, no labeled case is left, more of them are left
@@ -145,6 +155,10 @@ def prepare_site(
                 details=[problem.describe() for problem in prepared.problems],
             )
         train, answerable = select_cases(register, site, labeled)
+        draw_seed = None
+        if site.split_salt is None:
+            # With the job's seed, the rounds of two jobs that differ by one step would differ by one patch.
+            draw_seed = register.draw_seed(run, learning.model_dump_json(), *(case.id for case in train))
     data = SiteData(
         train,
         answerable.cases,
@@ -152,6 +166,7 @@ def prepare_site(
         left_out,
         answerable.groups,
         answerable.held_back,
+        draw_seed,
         site.min_training_patients,
         site.max_left_out,
     )
@@ -191,11 +206,17 @@ class Participant:
                 data.train,
                 size=processes,
                 min_patients=data.min_training_patients,
+                draw_seed=data.draw_seed,
                 memory=memory,
             )
             if processes > 1
             else SingleProcess(
-                learning, compute, data.train, min_patients=data.min_training_patients, memory=memory
+                learning,
+                compute,
+                data.train,
+                min_patients=data.min_training_patients,
+                draw_seed=data.draw_seed,
+                memory=memory,
             )
         )
 

@@ -157,6 +157,10 @@ class PatientRegister:
             for code, found in sorted(cases.items())
         }
 
+    def draw_seed(self, *parts: str) -> int:
+        """Return a seed, below 2**31, that follows from parts and the site's secret: nobody else knows it."""
+        return int(_digest(self._key, *parts, what=b"draw"), 16) % 2**31
+
     def pseudonym(self, patient: str) -> str:
         """Return what stands for a patient in the register."""
         return _digest(self._key, patient)

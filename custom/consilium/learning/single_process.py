@@ -26,6 +26,7 @@ class SingleProcess:
         compute: What the site decides.
         cases: Labeled training cases; none at a site that only judges.
         min_patients: See `Trainer`.
+        draw_seed: See `Trainer`.
         memory: Folder in which what a round starts from outlives this process; None for none.
     """
 
@@ -36,6 +37,7 @@ class SingleProcess:
         cases: Sequence[CachedCase],
         *,
         min_patients: int = 1,
+        draw_seed: int | None = None,
         memory: Path | None = None,
     ) -> None:
         self._learning = learning
@@ -49,6 +51,7 @@ class SingleProcess:
                 self._device,
                 loader_workers=compute.loader_workers,
                 min_patients=min_patients,
+                draw_seed=draw_seed,
                 memory=RoundMemory(memory) if memory else None,
             )
             if cases

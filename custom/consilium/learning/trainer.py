@@ -48,6 +48,7 @@ class Trainer:
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
         min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
+        draw_seed: What patches, contrast and dropout are drawn by; None for the job's seed.
         memory: Where the moments and this site's own model outlive this process; None to keep the moments in
             it.
     """
@@ -62,6 +63,7 @@ class Trainer:
         loader_workers: int = 0,
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
         min_patients: int = 1,
+        draw_seed: int | None = None,
         memory: RoundMemory | None = None,
     ) -> None:
         if not cases:
@@ -84,6 +86,7 @@ class Trainer:
         )
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
         self._min_patients = min_patients
+        self._draw_seed = settings.seed if draw_seed is None else draw_seed
         self._memory = memory
         self._moments_after: int | None = None  # rounds; None while they are those of a part of one
         self._lost = torch.zeros(len(self._cases), dtype=torch.uint8)
@@ -167,7 +170,7 @@ class Trainer:
 
     def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
-        seed = (self._settings.seed * 1_000_003 + round_index) % 2**31
+        seed = (self._draw_seed * 1_000_003 + round_index) % 2**31
         torch.manual_seed(seed)
         self._random.manual_seed(seed)
         pinned = self._device.torch_device.type == "cuda"

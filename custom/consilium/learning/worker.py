@@ -98,6 +98,7 @@ class _Worker:
             device,
             loader_workers=setup.compute.loader_workers,
             min_patients=setup.min_patients,
+            draw_seed=setup.draw_seed,
             ranks=ranks,
             memory=RoundMemory(setup.memory) if setup.memory else None,
         )

@@ -61,6 +61,7 @@ class WorkerGroup:
         size: How many processes; at most the job's batch size.
         silence_s: See `SILENCE_S`.
         min_patients: See `Trainer`.
+        draw_seed: See `Trainer`.
         memory: Folder in which what a round starts from outlives the processes; None for none.
 
     Raises:
@@ -76,6 +77,7 @@ class WorkerGroup:
         size: int,
         silence_s: float = SILENCE_S,
         min_patients: int = 1,
+        draw_seed: int | None = None,
         memory: Path | None = None,
     ) -> None:
         self._threads = max(1, (compute.cpu_threads or available_cores()) // size)
@@ -86,6 +88,7 @@ class WorkerGroup:
             compute=ComputeSettings(**(compute_fields | own)),
             train=_absolute(cases),
             min_patients=min_patients,
+            draw_seed=draw_seed,
             memory=memory.absolute() if memory else None,
         )
         self._size = size

@@ -143,6 +143,21 @@ def test_the_same_seed_and_start_give_the_same_result(cases):
     assert not same(first.weights, other.weights)
 
 
+def first_loss(cases, **options):
+    losses = []
+    settings = learning(local_steps=options.pop("steps", 3), learning_rate=1e-6)
+    trainer = Trainer(TASK, settings, cases, CPU, **options)
+    trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: losses.append(loss))
+    return losses[0]
+
+
+def test_a_site_draws_by_its_own_seed_where_it_has_one(cases):
+    # With the job's seed, a job with a step more repeats the steps of the other: they can be subtracted.
+    assert first_loss(cases, steps=3) == first_loss(cases, steps=4)
+    assert first_loss(cases, draw_seed=LEARNING.seed) == first_loss(cases)
+    assert len({first_loss(cases, draw_seed=seed) for seed in range(5)}) == 5
+
+
 def train_rounds(cases, indices, memory=None, weights=WEIGHTS):
     """Train rounds in one process, each from the weights of the one before."""
     trainer = Trainer(TASK, learning(), cases, CPU, memory=memory and RoundMemory(memory))

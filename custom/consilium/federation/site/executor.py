@@ -241,9 +241,11 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             from consilium.learning.participant import Participant, prepare_site
 
             site = read_site_settings(fl_ctx)
+            run = request.meta.get(RUN_META)
             data = prepare_site(
                 site,
                 self._settings,
+                run=str(run),
                 progress=lambda done, total, what: self._state.tell_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),
@@ -256,7 +258,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 f"cases, {data.held_back} held back, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
-            memory = memory_of_run(site.cache_dir, request.meta.get(RUN_META), str(fl_ctx.get_job_id()))
+            memory = memory_of_run(site.cache_dir, run, str(fl_ctx.get_job_id()))
             self._participant = Participant(data, self._settings, site, memory=memory)
         return self._participant
 

@@ -175,6 +175,22 @@ def test_a_job_that_names_a_border_is_refused(name):
         LearningSettings.parse({name: 0.34}, source="job")
 
 
+def test_no_two_jobs_draw_the_same_patches(hospital):
+    """Two that differ by a step would otherwise train on the same patches but for one of them."""
+    own = hospital.model_copy(update={"split_salt": None})
+
+    def draw(run="a job", **job):
+        return prepare_site(own, LEARNING.model_copy(update={"local_steps": 6, **job}), run=run).draw_seed
+
+    first = draw()
+    assert first == draw()  # a round that is repeated after a crash is the same round
+    changed = [draw(local_steps=7), draw(seed=9), draw(learning_rate=0.1), draw("another job")]
+    add(hospital)
+    add_two(hospital)
+    changed.append(draw())
+    assert len({first, *changed}) == 6
+
+
 def test_newcomers_are_evaluated_on_together(hospital):
     before, sizes = evaluated(hospital), []
     for number in range(10):

@@ -164,5 +164,15 @@ def test_a_scope_that_does_not_say_where_the_data_lies_is_refused(root, job, ref
     assert str(root) not in finding.seen + finding.remedy
 
 
+def test_a_hospital_whose_split_others_could_know_is_refused(root, job, refused):
+    path = root / "local" / "privacy.json"
+    policy = json.loads(path.read_text())
+    policy["scopes"][0]["properties"]["consilium"]["split_salt"] = "7"
+    path.write_text(json.dumps(policy))
+    finding, settings = check_scope(Kit(root), job)
+    refused(finding, "has a split_salt", "remove split_salt")
+    assert settings is not None  # whatever else there is to say is said as well
+
+
 def test_the_server_has_no_scope(kits, job):
     assert check_scope(Kit(kits / SERVER), job)[0].status is Status.SKIPPED
