@@ -16,7 +16,8 @@ from nvflare.app_common.statistics.numeric_stats import get_global_stats
 from nvflare.app_common.statistics.statisitcs_objects_decomposer import fobs_registration
 from nvflare.fuel.utils import fobs
 
-from consilium.federation.inquiry.patient_statistics import DATASET, PatientStatistics
+from consilium.federation.answer_form import RefusedAnswer
+from consilium.federation.inquiry.patient_statistics import DATASET, PatientStatistics, read_statistics
 from consilium.federation.inquiry.statistics import StatisticsRecorder, histogram_config
 from consilium.federation.tasks import REASON_HEADER
 from consilium.report.statistics.page import render_statistics
@@ -165,6 +166,13 @@ def test_a_site_that_fails_or_sends_what_nobody_asked_for_is_left_out_with_its_r
     assert record.missing["liar"].isprintable()
     assert "liar" not in record.sites
     assert all("liar" not in feature.sites for feature in record.features.values())
+
+
+def test_statistics_that_are_too_large_are_not_even_unpacked(monkeypatch):
+    monkeypatch.setattr(fobs, "loads", lambda packed: pytest.fail("unpacked"))
+    data = {Names.STATISTICS_TASK_KEY: LATER[0], LATER[0]: b"x" * 2_000_000}
+    with pytest.raises(RefusedAnswer, match="its statistics have 2000000 bytes"):
+        read_statistics(DXO(DataKind.STATISTICS, data=data).to_shareable(), LATER[0], FEATURES)
 
 
 @settings(max_examples=60, deadline=None)

@@ -115,3 +115,22 @@ def test_whatever_stands_in_a_heartbeat_is_dropped_or_bounded(token, jobs):
     for heard in component._heard.values():
         assert len(heard.jobs) <= 1000
         assert all(isinstance(job, str) and len(job) <= 100 for job in heard.jobs)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "heard"),
+    [
+        (["ok", 7, [1], {"a": 1}, None, "x" * 101, "fine"], {"ok", "fine"}),
+        (("ok",), {"ok"}),
+        (None, set()),
+        ([str(number) for number in range(1001)], None),
+        ("ok", None),
+        ({"ok": 1}, None),
+    ],
+)
+def test_job_ids_of_a_heartbeat_are_short_texts_and_not_endless(jobs, heard):
+    component = SiteReturn.__new__(SiteReturn)
+    component._heard = {}
+    headers = {CellMessageHeaderKeys.TOKEN: "token", CellMessageHeaderKeys.JOB_IDS: jobs}
+    component._listen(SimpleNamespace(get_header=headers.get))
+    assert (set(component._heard["token"].jobs) if component._heard else None) == heard
