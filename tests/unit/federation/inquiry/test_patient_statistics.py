@@ -115,12 +115,12 @@ def job(tmp_path):
     return Job(tmp_path)
 
 
-def check(record):
+def check(record, *, page=True):
     assert record.status == "finished"
     for feature in record.features.values():
         assert feature.sites.keys() >= {"north", "south"}
         assert sum(feature.sites["north"].bins) == PATIENTS
-    assert render_statistics(record)
+    assert not page or render_statistics(record)
     return record
 
 
@@ -203,4 +203,4 @@ def test_whatever_a_site_answers_the_others_are_told(tmp_path_factory, stage, pl
                 lie = reply(stage, value if place == "unpacked" else said)
             except Exception:  # noqa: BLE001 - FLARE can't send it
                 return
-    check(Job(tmp_path_factory.mktemp("job")).run({stage: lie}))
+    check(Job(tmp_path_factory.mktemp("job")).run({stage: lie}), page=False)  # it is drawn above
