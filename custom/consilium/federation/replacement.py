@@ -3,14 +3,17 @@
 FLARE has no setting for some of what a hospital needs, so a few of its classes are replaced by ours under
 their own names. That is only right for the very source that ours was written against: `SOURCES` holds a hash
 of each. Another FLARE, a patched one included, is refused when the process starts, with the name of what
-differs. `pytest tests/unit/federation/test_replacement.py -s` prints the list.
+differs: hospitals and server check all of it before they connect to anything, and each job what it builds on.
+`pytest tests/unit/federation/test_replacement.py -s` prints the list.
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Mapping
+import pkgutil
+from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from types import ModuleType
 from typing import Any, Final
 
@@ -34,6 +37,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.app_common.workflows.model_controller.ModelController": (
         "a89dd9c4f947399aa6cf63b96dfb2c80538460a474f84063e0ad567d86bff130"
     ),
+    "nvflare.app_common.workflows.statistics_controller.StatisticsController": (
+        "d5768226ac4bb80697003723d7ce25a29fb875661597c88603f61dc6155bf3d6"
+    ),
     "nvflare.fuel.f3.cellnet.cell._is_server_job_cell": (
         "cd00cf8ab370d7d99c023acadc712ef0960822d5e6d8429ee95bba6026b370fa"
     ),
@@ -46,11 +52,17 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.fuel.f3.sfm.sfm_conn.SfmConnection": (
         "b01352bf510a45f244eb540e16060c07ac6fd3061abce06d7abc05aa466049fe"
     ),
+    "nvflare.fuel.f3.streaming.blob_streamer.BlobHandler": (
+        "eb0bc5795e867f4906582d2998817431f69f2ed448ed09e2bc635fd16b6a6aac"
+    ),
     "nvflare.fuel.f3.streaming.byte_receiver.RxTask": (
         "27ac2d5eecce2697d958dea5c9a5f9a63a32fbb296561640af31a8bf56c0b04f"
     ),
     "nvflare.fuel.f3.streaming.byte_streamer.TxTask": (
         "ba54491358d7f3fd2cdc8be167b2d6b6137a4f15a499ba6f42ba5a535df917c7"
+    ),
+    "nvflare.fuel.f3.streaming.stream_utils.CheckedExecutor": (
+        "db5a726856ed226fb2dc05d4f82065ed10d007cb7a86455ab601a14b0b885096"
     ),
     "nvflare.fuel.hci.server.authz.AuthzFilter": (
         "db7c05f293c61f507d2224868bc82533ae2c6e394ecb17f547ef4d3a4e41312b"
@@ -125,12 +137,25 @@ def require_known(*sources: Source) -> None:
     Raises:
         ConfigurationError: If one of them has another; its message names all that differ.
     """
-    different = [place_of(source) for source in sources if not _is_known(source)]
-    if different:
-        raise ConfigurationError(
-            f"the source of {', '.join(different)} is not that of nvflare 2.9.0, on which Consilium's "
-            "replacements build; install nvflare 2.9.0 as it is published"
-        )
+    _refuse([place_of(source) for source in sources if not _is_known(source)])
+
+
+@cache
+def require_all_known() -> None:
+    """Check once in a process that all that `SOURCES` lists has the source that ours was written against.
+
+    What `replace` has put in a place was checked then.
+
+    Raises:
+        ConfigurationError: If something has another source; its message names all that differ.
+    """
+    present = {place: _find(place) for place in SOURCES}
+    different = [
+        place
+        for place, source in present.items()
+        if source is None or not (source.__module__.startswith("consilium.") or _is_known(source))
+    ]
+    _refuse(different)
 
 
 def place_of(source: Source) -> str:
@@ -149,3 +174,19 @@ def digest(source: Source) -> str | None:
 def _is_known(source: Source) -> bool:
     seen = digest(source)
     return seen is not None and SOURCES.get(place_of(source)) == seen
+
+
+def _find(place: str) -> Source | None:
+    try:
+        found: Source = pkgutil.resolve_name(place)
+    except (ImportError, AttributeError):
+        return None
+    return found
+
+
+def _refuse(different: Collection[str]) -> None:
+    if different:
+        raise ConfigurationError(
+            f"the source of {', '.join(different)} is not that of nvflare 2.9.0, on which Consilium's "
+            "replacements build; install nvflare 2.9.0 as it is published"
+        )

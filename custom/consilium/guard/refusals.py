@@ -21,13 +21,15 @@ _log = logging.getLogger(__name__)
 
 
 def audit_text(text: str, longest: int = _LONGEST) -> str:
-    """Return a text as one line of an audit log, which a name from outside could otherwise break.
+    """Return a text as one line of an audit log, which a name from outside could otherwise break or forge.
+
+    FLARE puts each part of an entry in square brackets: those of the text become round ones.
 
     Args:
         text: Any text.
         longest: Characters kept at most.
     """
-    return text.encode("unicode_escape").decode()[:longest]
+    return text.encode("unicode_escape").decode().replace("[", "(").replace("]", ")")[:longest]
 
 
 class RefusalLog:

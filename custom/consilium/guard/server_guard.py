@@ -16,7 +16,7 @@ from nvflare.private.fed.server import admin, job_cmds, job_runner
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 
 from consilium.errors import ConfigurationError
-from consilium.federation.replacement import replace
+from consilium.federation.replacement import replace, require_all_known
 from consilium.guard.archive import read_archive
 from consilium.guard.certain_server import CertainServer
 from consilium.guard.deployment import CheckedDeployer
@@ -48,6 +48,7 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
 
     def __init__(self, log_streams: bool = False) -> None:
         super().__init__()
+        require_all_known()
         self.log_streams = log_streams
         guard_connections()
         guard_messages(log_streams=log_streams)

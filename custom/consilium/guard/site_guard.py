@@ -9,7 +9,7 @@ from nvflare.private.fed.client.admin import FedAdminAgent
 from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
 
-from consilium.federation.replacement import replace
+from consilium.federation.replacement import replace, require_all_known
 from consilium.guard.deployment import process_deployment, process_start
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.loopback import guard_connections
@@ -28,6 +28,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
+        require_all_known()
         guard_connections()
         guard_messages()
         replace(DeployProcessor, "process", process_deployment)

@@ -8,10 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from consilium.learning.settings import LearningSettings
 from consilium.learning.small_counts import count_text, total_text
 from consilium.report.codes import describe, meaning, remedy
 from consilium.report.curves import DARK, LIGHT
+from consilium.report.records import recorded_learning
 from consilium.report.study import StudyReport
 from consilium.report.tables import compare_models, cross_sites
 from consilium.report.verdict import state_verdict
@@ -46,9 +46,7 @@ def render_page(
             dark_curves=dark_curves,
             patients=patients,
             settings=dict(_flatten(report.settings)),
-            seed=LearningSettings.parse(
-                report.settings.get("learning", {}), source="the run's learning settings"
-            ).seed,
+            seed=recorded_learning(report.settings).seed,
             components=sorted({name for one in _all_versions(report).values() for name in one}),
             versions=_all_versions(report),
             hd95_when_one_is_empty=HD95_WHEN_ONE_IS_EMPTY_MM,

@@ -7,12 +7,14 @@ refused when it arrives.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from consilium.data.files import write_atomically
+from consilium.learning.settings import LearningSettings
 from consilium.records.bounds import (
     ByteCount,
     CaseCount,
@@ -124,6 +126,22 @@ class FederationRecord(Record):
     def load(cls, folder: Path) -> FederationRecord:
         """Read the record of a run folder."""
         return cls.model_validate(json.loads((folder / FEDERATION_FILE).read_text()))
+
+
+def recorded_learning(settings: Mapping[str, Any]) -> LearningSettings:
+    """Return the learning settings of a recorded run, without those that jobs no longer have.
+
+    Args:
+        settings: Those of a `FederationRecord`, or of a report made of one.
+
+    Raises:
+        ConfigurationError: If what is left can't be used.
+    """
+    recorded = settings.get("learning", {})
+    return LearningSettings.parse(
+        {name: value for name, value in recorded.items() if name in LearningSettings.model_fields},
+        source="the run's learning settings",
+    )
 
 
 class BaselineRecord(Record):

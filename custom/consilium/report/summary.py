@@ -8,10 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from consilium.learning.settings import LearningSettings
 from consilium.report.cautions import list_cautions
 from consilium.report.outcome import judge_outcome
-from consilium.report.records import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
+from consilium.report.records import (
+    BaselineRecord,
+    FederationRecord,
+    RoundRecord,
+    SiteReport,
+    SiteRound,
+    recorded_learning,
+)
 from consilium.report.study import (
     BaselineSteps,
     RoundSummary,
@@ -45,9 +51,7 @@ def summarize_study(
         ValidationError: If a score is not finite or `seconds` has an unknown name.
         ConfigurationError: If the record's learning settings can't be used.
     """
-    learning = LearningSettings.parse(
-        federation.settings.get("learning", {}), source="the run's learning settings"
-    )
+    learning = recorded_learning(federation.settings)
     reports = _reports_by_site(federation)
     compared = _compared_sites(federation)
     measured = (

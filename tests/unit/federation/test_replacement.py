@@ -9,7 +9,13 @@ import pytest
 
 import consilium
 from consilium.errors import ConfigurationError
-from consilium.federation.replacement import SOURCES, digest, place_of, replace, require_known
+from consilium.federation.replacement import (
+    SOURCES,
+    digest,
+    place_of,
+    replace,
+    require_known,
+)
 
 PACKAGE = Path(consilium.__file__).parent
 
@@ -88,12 +94,60 @@ def test_all_that_differ_are_named(monkeypatch):
         require_known(Flares, str)
 
 
+@pytest.mark.parametrize("guard", ["site_guard.SiteGuard", "server_guard.ServerGuard"])
+@pytest.mark.parametrize("place", ["nvflare.fuel.f3.cellnet.core_cell.CoreCell", "nvflare.no.such.Place"])
+def test_no_process_is_guarded_that_has_another_flare(guard, place):
+    """Both guards check all that is listed, before they replace anything."""
+    changed = f"""
+import pkgutil
+from nvflare.fuel.f3.cellnet import cell
+from consilium.federation.replacement import SOURCES
+SOURCES[{place!r}] = "0" * 64
+try:
+    pkgutil.resolve_name("consilium.guard.{guard}")()
+finally:
+    assert cell.CoreCell.__module__.startswith("nvflare."), cell.CoreCell
+"""
+    ended = subprocess.run([sys.executable, "-c", changed], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert f"ConfigurationError: the source of {place} is not" in ended.stderr
+
+
+def test_what_is_replaced_already_was_checked():
+    script = """
+from consilium.federation.replacement import require_all_known
+from consilium.guard.site_guard import SiteGuard
+SiteGuard()
+require_all_known.cache_clear()
+SiteGuard()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+ALLOWED = {
+    "federation/transport/message_threads.py": "callback_thread_pool._max_workers",
+}
+"""Attributes of what FLARE defines that are set, each after its source was checked."""
+
+
 def test_nothing_of_flare_is_replaced_elsewhere():
     """Only `replace` puts ours in FLARE's place: no module sets an attribute of one of FLARE's."""
-    setters = [
-        path.relative_to(PACKAGE)
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr"
-    ]
-    assert [str(path) for path in setters] == ["federation/replacement.py"]
+    setters, assigned = [], {}
+    for path in PACKAGE.rglob("*.py"):
+        place = str(path.relative_to(PACKAGE))
+        tree = ast.parse(path.read_text())
+        flares = {
+            name.asname or name.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nvflare")
+            for name in node.names
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr":
+                setters.append(place)
+            targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+            for target in targets:
+                if isinstance(target, ast.Attribute) and ast.unparse(target).split(".")[0] in flares:
+                    assigned[place] = ast.unparse(target)
+    assert setters == ["federation/replacement.py"]
+    assert assigned == ALLOWED

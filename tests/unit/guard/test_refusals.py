@@ -53,10 +53,11 @@ def test_whatever_a_name_holds_an_entry_is_one_line_of_plain_text(who, headers, 
         assert text.isascii()
         assert text.isprintable() or not text
         assert len(text) <= 500
+        assert not set(text) & {"[", "]"}
 
 
 def test_an_entry_says_who_wanted_what(entries):
     record_refusal("south", {MessageHeaderKey.ORIGIN: "server", MessageHeaderKey.TOPIC: "x\n[U:admin]"}, "no")
     assert entries[0]["user"] == "south"
-    assert entries[0]["msg"] == "from server topic x\\n[U:admin]: no"
-    assert audit_text("é\x1b[0m") == "\\xe9\\x1b[0m"
+    assert entries[0]["msg"] == "from server topic x\\n(U:admin): no"
+    assert audit_text("é\x1b[0m") == "\\xe9\\x1b(0m"

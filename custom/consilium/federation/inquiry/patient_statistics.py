@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from consilium.federation.answer_form import RefusedAnswer, read_refusal
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
+from consilium.federation.replacement import require_known
 from consilium.federation.transport.senders import BROKEN_ANSWER
 from consilium.federation.transport.set_up import bound_messages
 from consilium.records.bounds import MOST_CASES, name_faults
@@ -54,6 +55,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
         wait_time_after_min_received: int = 1,
         min_clients: int | None = None,
     ) -> None:
+        require_known(StatisticsController)
         super().__init__(
             statistic_configs=statistic_configs,
             writer_id=writer_id,

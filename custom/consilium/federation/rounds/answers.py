@@ -73,7 +73,7 @@ class Answers:
             faults = name_faults(error, SiteReport)
             raise RefusedAnswer(f"its report can't be read; wrong is {faults}") from None
         said = {name: value for name, value in (answer.metrics or {}).items() if name != _NOT_A_SCORE}
-        if said and (self.task == PREPARE or report.validation_cases == 0):
+        if said and (self.task == PREPARE or not report.validation_cases):
             raise RefusedAnswer("it sent scores without a model and cases to measure them on")
         try:
             answer.metrics = read_scores(said, score_ranges(self.regions, distances=self.task == VALIDATE))

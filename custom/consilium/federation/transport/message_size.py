@@ -9,6 +9,7 @@ from nvflare.fuel.f3.cellnet.defs import CellChannel
 from nvflare.fuel.f3.streaming.blob_streamer import BlobHandler
 
 from consilium.errors import ConfigurationError
+from consilium.federation.replacement import require_known
 
 LARGEST_MESSAGE: Final = 4 * 1024 * 1024
 """Bytes, without the arrays, which are fetched piece by piece. A report has 2 kB, a site's statistics 40."""
@@ -28,6 +29,7 @@ def limit_messages(cell: Cell, most_bytes: int = LARGEST_MESSAGE) -> None:
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
+    require_known(BlobHandler)
     for channel in _CHANNELS:
         callback = cell.byte_receiver.registry.find(channel, "*")
         handler = getattr(getattr(callback, "cb", None), "__self__", None)
