@@ -275,6 +275,8 @@ def _sees_all_sites(poc: RunningPoc, seen: list[dict[str, Any]]) -> bool:
     kit = str(Poc(poc.out).kits / SCIENTIST)
     told = poc.run("status", "--kit", kit, "--json")
     assert told.returncode in (0, 1), told.stderr
+    if not told.stdout:
+        return False  # the server was too busy to answer in time, and the command said so
     seen += [
         job for job in json.loads(told.stdout) if set((job["progress"] or {}).get("sites", {})) >= set(SITES)
     ]

@@ -214,6 +214,29 @@ def test_no_message_of_a_round_holds_the_loss_of_few_patients(engine, tmp_path, 
     assert report.loss == losses[-1]
 
 
+def test_two_jobs_that_differ_by_a_step_share_no_patch(tmp_path, monkeypatch):
+    """Were they drawn by the job's seed, the updates of the two would differ by one patient's patch."""
+    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)
+    monkeypatch.setattr(state, "_SHARE", 0.0)
+    settings = site(tmp_path, [f"P{number}" for number in range(12)], split_salt=None)
+    jobs = [new_job_id() for _ in range(2)]
+
+    def losses(job, steps):
+        """The losses of a round's steps, each of one patch, with the same first weights and rates."""
+        engine = Engine(tmp_path / f"{job}{steps}", job_id=job)
+        at_site(engine, settings)
+        learning = LEARNING.model_copy(update={"local_steps": steps, "learning_rate": 1e-9})
+        executor = SiteExecutor(learning.model_dump(mode="json"))
+        answer_of(execute(executor, engine, TRAIN, request(0, run=job)))
+        sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+        return [one["loss"] for one in sent if one["state"] == "training"]
+
+    first = losses(jobs[0], 3)
+    assert losses(jobs[0], 3) == first  # a round that is repeated
+    assert losses(jobs[0], 4)[0] != first[0]
+    assert losses(jobs[1], 3)[0] != first[0]
+
+
 def test_a_round_that_showed_few_patients_leaves_nothing_to_submit(tmp_path):
     engine = Engine(tmp_path / "workspace", job_id=(job := new_job_id()))
     learning = LEARNING.model_copy(update={"local_steps": 4})
