@@ -1,4 +1,4 @@
-"""Remember streams that have ended without a thread for each, and little of them."""
+"""Streams that a process receives: limits for those unfinished, little memory for those ended."""
 
 from __future__ import annotations
 
@@ -6,18 +6,25 @@ import heapq
 import itertools
 import time
 from threading import Lock
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.f3.message import Message
 from nvflare.fuel.f3.streaming import byte_receiver
 from nvflare.fuel.f3.streaming.byte_receiver import RxTask
+from nvflare.fuel.f3.streaming.stream_const import StreamDataType, StreamHeaderKey
+from nvflare.fuel.f3.streaming.stream_types import StreamError
 
 from consilium.federation.replacement import replace
+from consilium.federation.transport.open_streams import OUT_OF_ORDER_BYTES, STREAMS_PER_SITE, OpenStreams
+
+_REJECTED_SECONDS = 5.0
+"""How long a rejected stream is remembered, for its chunks that are already on their way."""
 
 
 def remember_little_of_ended_streams() -> None:
-    """Let this process keep no thread for a stream that has ended, and none of what came with it.
+    """Let this process limit what it receives of each site, and keep little of a stream that has ended.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -34,11 +41,79 @@ class ThriftyRxTask(RxTask):  # type: ignore[misc]
 
     Here a stream that came whole leaves what it takes to confirm it once more, and what is due is forgotten
     whenever another stream ends.
+
+    A site may have few unfinished streams at a time, with few bytes out of order in each: see `OpenStreams`.
+    Streams of the server and of the site's own processes are not limited.
     """
+
+    streams: ClassVar[OpenStreams[ThriftyRxTask]] = OpenStreams()
 
     _due: ClassVar[list[tuple[float, int, RxTask | _EndedStream]]] = []
     _lock: ClassVar[Lock] = Lock()
     _order: ClassVar[itertools.count[int]] = itertools.count()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.site: str = self.origin.split(".")[0]
+        self.one_frame = False
+        self.progress = time.monotonic()
+        self._limited = self.site not in (FQCN.ROOT_SERVER, self.cell.my_info.fqcn.split(".")[0])
+        self._is_registered = False
+
+    @classmethod
+    def find_or_create_task(cls, message: Message, cell: CoreCell) -> RxTask | None:
+        """Return the stream to which a message belongs; None if its site has too many for a new one."""
+        task = super().find_or_create_task(message, cell)
+        if isinstance(task, ThriftyRxTask) and not task._register(message):
+            return None
+        return task
+
+    def stop(self, error: Exception | None = None, notify: bool = True) -> None:
+        """End the stream, and free what it keeps if it failed."""
+        try:
+            super().stop(error, notify)
+        finally:
+            self.streams.remove(self)
+        if self.failed:
+            with self.lock:
+                self.chunks.clear()
+                self.out_seq_chunks.clear()
+
+    def _register(self, message: Message) -> bool:
+        with self.stop_lock:
+            if self._is_registered or not self._limited or self.failed or self.completed:
+                return True
+            self._is_registered = True
+            self.one_frame = (
+                message.get_header(StreamHeaderKey.SEQUENCE) == 0
+                and message.get_header(StreamHeaderKey.DATA_TYPE) == StreamDataType.FINAL
+            )
+            added, stalled = self.streams.add(self)
+        for one in stalled:
+            one.stop(StreamError(f"{one} made no progress for {time.monotonic() - one.progress:.0f} s"))
+        if not added:
+            self.completed_task_ttl = _REJECTED_SECONDS
+            self.stop(
+                StreamError(f"{self} rejected: {self.site} has {STREAMS_PER_SITE} unfinished streams already")
+            )
+        return added
+
+    def _handle_incoming_data(
+        self, seq: int, message: Message
+    ) -> tuple[bool, tuple[int, int] | None, StreamError | None]:
+        if self._limited and seq > self.next_seq and seq not in self.out_seq_chunks:
+            waiting = sum(len(payload or b"") for _, payload in self.out_seq_chunks.values())
+            most = 0 if self.one_frame else OUT_OF_ORDER_BYTES
+            if waiting + len(message.payload or b"") > most:
+                return False, None, StreamError(f"{self} has more than {most} bytes out of order")
+        result: tuple[bool, tuple[int, int] | None, StreamError | None] = super()._handle_incoming_data(
+            seq, message
+        )
+        return result
+
+    def _append(self, seq: int, buf: tuple[bool, Any]) -> None:
+        self.progress = time.monotonic()
+        super()._append(seq, buf)
 
     def _schedule_remove_task(self, ttl: float | None = None) -> None:
         left = self if self.failed else _EndedStream(self)
