@@ -198,8 +198,8 @@ def check_scope(kit: Kit, job: SiteJob) -> tuple[Finding, SiteSettings | None]:
     if settings.split_salt is not None:
         failure = SCOPE.failed(
             f"{_PRIVACY} has a split_salt: who knows it knows which patients this site validates on",
-            f"remove split_salt from {_PRIVACY}; it is for simulations and tests, and without it the site draws "
-            "a secret of its own",
+            f"remove split_salt from {_PRIVACY}; it is for simulations and tests, and without it the site "
+            "draws a secret of its own",
         )
         return failure, settings
     return SCOPE.ok(f"{_PRIVACY}: this site {settings.role}", data={"role": settings.role}), settings
