@@ -158,7 +158,7 @@ def prepare_site(
         draw_seed = None
         if site.split_salt is None:
             # With the job's seed, the rounds of two jobs that differ by one step would differ by one patch.
-            draw_seed = register.draw_seed(learning.model_dump_json(), *(case.id for case in train))
+            draw_seed = register.draw_seed(run, learning.model_dump_json(), *(case.id for case in train))
     data = SiteData(
         train,
         answerable.cases,

@@ -158,8 +158,11 @@ class PatientRegister:
         }
 
     def draw_seed(self, *parts: str) -> int:
-        """Return a seed, below 2**31, that follows from parts and the site's secret: nobody else knows it."""
-        return int(_digest(self._key, *parts, what=b"draw"), 16) % 2**31
+        """Return a seed of 128 bits that follows from parts and the site's secret.
+
+        It is that long so that nobody finds it by trying all seeds against a job's losses.
+        """
+        return int(_digest(self._key, *parts, what=b"draw"), 16)
 
     def pseudonym(self, patient: str) -> str:
         """Return what stands for a patient in the register."""

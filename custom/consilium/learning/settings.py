@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +13,14 @@ from consilium.settings import Name, Settings
 from consilium.tasks import get_task
 
 Voxels = Annotated[int, Field(ge=16, le=512, multiple_of=8)]
+
+MAX_BATCH_VOXELS = 2**27
+"""Most voxels of a batch: the largest `batch_size` of patches of 128 x 128 x 128, those of the GPU job. Four
+modalities of it are 1 GiB as they are loaded."""
+
+MIN_LEARNING_RATE = 1e-7
+"""Below it the model hardly moves in 32 bits. With a model that stands still, the losses of many rounds are
+about patients rather than about learning."""
 
 
 class LearningSettings(Settings):
@@ -30,7 +39,7 @@ class LearningSettings(Settings):
     batch_size: int = Field(default=1, ge=1, le=64)
     local_steps: int | None = Field(default=16, ge=1, le=1_000_000)
     local_epochs: float | None = Field(default=None, gt=0, le=10_000)
-    learning_rate: float = Field(default=8e-3, gt=0, le=1)
+    learning_rate: float = Field(default=8e-3, ge=MIN_LEARNING_RATE, le=1)
     weight_decay: float = Field(default=1e-5, ge=0, le=1)
     warmup: float = Field(
         default=0.05, ge=0, le=0.5, description="Share of all steps in which the rate grows."
@@ -55,6 +64,14 @@ class LearningSettings(Settings):
             )
         if (self.local_steps is None) == (self.local_epochs is None):
             raise ValueError("give exactly one of local_steps and local_epochs, and null for the other")
+        voxels = self.batch_size * math.prod(self.patch_voxels)
+        if voxels > MAX_BATCH_VOXELS:
+            fitting = MAX_BATCH_VOXELS // math.prod(self.patch_voxels)
+            raise ValueError(
+                f"batch_size {self.batch_size} of patch_voxels {list(self.patch_voxels)} are {voxels} voxels "
+                f"a batch; at most {MAX_BATCH_VOXELS} are allowed: set batch_size to {fitting} or less, or a "
+                "smaller patch"
+            )
         return self
 
     def steps_per_round(self, train_cases: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -39,7 +40,11 @@ class SiteStatistics:
         left_out: How many they are, by the code of the reason: this may leave the site.
         held_back: How many usable cases nothing is answered about, by what is asked: of images, of labels.
         convention: What the label values mean; None without labels.
-        minimum: Fewest patients that a number may be about.
+        minimum: Fewest patients that a number may be about: the site's. Groups of patients are made with it.
+        job_minimum: The job's; where it is larger, whole groups are joined.
+
+    Attributes:
+        minimum: The larger of the two.
     """
 
     def __init__(
@@ -53,13 +58,15 @@ class SiteStatistics:
         held_back: Mapping[str, int] | None = None,
         convention: LabelConvention | None = None,
         minimum: int = 1,
+        job_minimum: int = 1,
     ) -> None:
         self.features = {feature.name: feature for feature in task_features(task)}
         self.problems = tuple(problems)
         self.convention = convention
         self.left_out = dict(left_out or {})
         self.held_back = dict(held_back or {})
-        self.minimum = minimum
+        self.minimum = max(minimum, job_minimum)
+        self._site_minimum = minimum
         self.cases = len(cases)
         self.patients = len({patient for patient, _ in cases})
         self._task = task
@@ -90,7 +97,9 @@ class SiteStatistics:
             if ((counts > 0) & (counts < self.minimum)).any():
                 counts = np.zeros(defined.bins)
         elif self.count(feature):
-            counts = _count_values(micro_aggregate(np.asarray(values), self.minimum), defined)
+            counts = _count_values(
+                micro_aggregate(np.asarray(values), self._site_minimum, self.minimum), defined
+            )
         return [round(float(count), _DIGITS) for count in counts]
 
     def _patient_values(self, feature: Feature, cases: Sequence[tuple[str, CaseStatistics]]) -> list[Row]:
@@ -175,25 +184,32 @@ def gather_statistics(
         left_out=left_out,
         held_back={"images": images.held_back, "labels": labels.held_back},
         convention=cohort.convention,
-        minimum=minimum,
+        minimum=site.min_count,
+        job_minimum=min_count,
     )
 
 
-def micro_aggregate(values: Row, minimum: int) -> Row:
+def micro_aggregate(values: Row, minimum: int, job_minimum: int = 1) -> Row:
     """Replace each value by the mean of its group of at least `minimum` patients with the nearest values.
+
+    A larger job minimum joins neighboring groups and takes none apart: sums of groups of 5 and of 6 would
+    differ by the sixth value, those of joined groups differ by whole groups.
 
     Univariate micro-aggregation (Domingo-Ferrer and Mateo-Sanz 2002, doi 10.1109/69.979982): the sum is kept,
     and every number is about that many patients at least.
 
     Args:
-        values: One a patient, `(patients,)`, at least `minimum`.
-        minimum: Size of a group; the last one may hold up to twice as many less one.
+        values: One a patient, `(patients,)`, at least as many as both minimums.
+        minimum: Size of a group; the last one may hold up to twice as many less one. No job decides it.
+        job_minimum: Fewest patients of groups that are joined.
 
     Returns:
         The groups' means, `(patients,)`, in ascending order.
     """
     ordered = np.sort(values)
-    starts = np.arange(minimum, len(ordered) - minimum + 1, minimum)
+    joined = minimum * max(1, math.ceil(job_minimum / minimum))
+    # Every start of a joined group is one of a group. A rest that is too small for the job joins the last.
+    starts = np.arange(joined, len(ordered) - max(minimum, job_minimum) + 1, joined)
     return np.concatenate([np.full(len(group), group.mean()) for group in np.split(ordered, starts)])
 
 

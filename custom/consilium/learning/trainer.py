@@ -48,7 +48,8 @@ class Trainer:
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
         min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
-        draw_seed: What patches, contrast and dropout are drawn by; None for the job's seed.
+        draw_seed: What patients, their order, patches, contrast and dropout are drawn by; None for the job's
+            seed, with which everybody who has the job knows whose patches each round shows.
         memory: Where the moments and this site's own model outlive this process; None to keep the moments in
             it.
     """
@@ -170,9 +171,10 @@ class Trainer:
 
     def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
-        seed = (self._draw_seed * 1_000_003 + round_index) % 2**31
-        torch.manual_seed(seed)
-        self._random.manual_seed(seed)
+        # Patients are drawn by all of its bits; torch takes fewer, for contrast and dropout.
+        seed = self._draw_seed * 1_000_003 + round_index
+        torch.manual_seed(seed % 2**31)
+        self._random.manual_seed(seed % 2**31)
         pinned = self._device.torch_device.type == "cuda"
         loader = patch_loader(
             self._cases,

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from consilium.errors import ConfigurationError
-from consilium.learning.settings import LearningSettings
+from consilium.learning.settings import MAX_BATCH_VOXELS, LearningSettings
 from consilium.recipes.base import JobSettings
 from consilium.recipes.fingerprint import Fingerprint
 
@@ -122,7 +122,7 @@ def _fit_gpu(
         patch = _smaller(patch, case)
     if _bytes(learning, patch, batch) > budget:
         batch = 1
-    allowed = _BATCH_SHARE * fingerprint.data.fewest_patients * math.prod(case)
+    allowed = min(_BATCH_SHARE * fingerprint.data.fewest_patients * math.prod(case), MAX_BATCH_VOXELS)
     while (
         batch < _LARGEST_BATCH
         and (batch + 1) * math.prod(patch) <= allowed

@@ -31,6 +31,7 @@ def test_unknown_tasks_and_networks_name_the_known_ones():
         ("patch_voxels", (8, 48, 48)),
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
+        ("learning_rate", 1e-300),  # a model that stands still
         ("tumor_share", 1.5),
         ("window_overlap", 1),
         ("spacing_mm", 0),
@@ -41,6 +42,19 @@ def test_values_that_could_only_fail_later_are_refused_at_once(name, value):
     message = refusal(**{name: value})
     assert name in message
     assert "seen:" in message
+
+
+@pytest.mark.parametrize(("batch", "edge", "fitting"), [(64, 512, 1), (64, 136, 53), (2, 512, 1)])
+def test_a_batch_that_no_machine_holds_is_refused(batch, edge, fitting):
+    message = refusal(batch_size=batch, patch_voxels=(edge, edge, edge))
+    assert (
+        f"batch_size {batch} of patch_voxels [{edge}, {edge}, {edge}] are {batch * edge**3} voxels" in message
+    )
+    assert f"at most {2**27} are allowed: set batch_size to {fitting} or less" in message
+
+
+def test_the_largest_batch_of_usual_patches_is_allowed():
+    LearningSettings(batch_size=64, patch_voxels=(128, 128, 128))
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,32 @@ def test_groups_keep_the_sum_and_hold_the_minimum(drawn):
     assert np.unique(means, return_counts=True)[1].min() >= minimum
 
 
+def group_ends(means):
+    """Where groups of ascending different values end."""
+    return set(np.flatnonzero(np.diff(means)) + 1) | {len(means)}
+
+
+@given(st.integers(15, 80), st.integers(1, 6), st.integers(1, 15))
+def test_groups_of_a_job_are_whole_groups_of_the_site(patients, own, job):
+    """Sums of groups of 5 and of 6 would differ by one patient's value."""
+    values = np.arange(patients) ** 2.0
+    joined = micro_aggregate(values, own, job)
+    assert group_ends(joined) <= group_ends(micro_aggregate(values, own))
+    assert np.unique(joined, return_counts=True)[1].min() >= max(own, job)
+    assert joined.sum() == pytest.approx(values.sum())
+
+
+@pytest.mark.parametrize("job", range(5, 16))
+def test_jobs_with_other_minimums_take_no_group_apart(job):
+    cases = [case(edema_ml=7.0 * place, enhancing_ml=0.5) for place in range(32)]
+    of_patients = [(str(place), one) for place, one in enumerate(cases)]
+    statistics = SiteStatistics(TASK, of_patients, minimum=5, job_minimum=job)
+    # 6 groups at the site, of 5 patients but for the last one's 7; a job's are 6, 3 or 2 of them joined.
+    expected = {5: [5, 5, 5, 5, 5, 7]}.get(job, [10, 10, 12] if job <= 10 else [15, 17])
+    assert list(filled(statistics, "volume_wt").values()) == expected
+    assert statistics.minimum == job
+
+
 def gather(settings, min_count=1):
     return gather_statistics(
         settings, TASK, min_count=min_count, progress=lambda *told: None, cancelled=lambda: False

@@ -8,6 +8,7 @@ from torch import nn
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_weights import initial_weights
+from consilium.learning.patient_register import PatientRegister
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
@@ -304,3 +305,33 @@ def test_no_case_is_an_error_before_anything_starts():
 def test_weights_that_do_not_fit_stop_the_round(cases):
     with pytest.raises(TrainingError, match="missing weight"):
         Trainer(TASK, learning(), cases, CPU).train({"bias": WEIGHTS["bias"]}, Schedule())
+
+
+class _StandsStill(Trainer):
+    """A trainer whose model never changes: the loss of a step is what its patient's images say."""
+
+    def _step(self, image, tissues):
+        return float(image.float().mean())
+
+
+@pytest.mark.parametrize(
+    ("draw_seed", "solved"), [(None, True), (PatientRegister(b"secret").draw_seed("job"), False)]
+)
+def test_losses_of_a_model_that_stands_still_are_nobodys(tmp_path, draw_seed, solved):
+    """Each round is a linear equation: who knows whose patches it shows solves for each patient's loss."""
+    patients, rounds, shown = 24, 150, 5
+    true = np.random.default_rng(1).permutation(patients) / patients
+    blank = np.zeros((16, 16, 16))
+    cases = [
+        cached_case(tmp_path, blank, np.full((4, 16, 16, 16), value), name=f"P{place:02}")
+        for place, value in enumerate(true)
+    ]
+    settings = learning(local_steps=shown)
+    trainer = _StandsStill(TASK, settings, cases, CPU, min_patients=shown, draw_seed=draw_seed)
+    losses = [trainer.train(WEIGHTS, Schedule(index, rounds)).loss for index in range(rounds)]
+    equations = np.zeros((rounds, patients))
+    for index, row in enumerate(equations):  # what follows from the job's seed and the number of patients
+        seed = settings.seed * 1_000_003 + index
+        row[np.random.default_rng([seed, 0]).permutation(patients)[:shown]] = 1 / shown
+    error = np.sqrt(np.mean((np.linalg.lstsq(equations, losses)[0] - true) ** 2))
+    assert error < 0.01 if solved else error > 0.9 * true.std()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 
 from hypothesis import strategies as st
 
+from consilium.learning.settings import MAX_BATCH_VOXELS
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
@@ -32,6 +34,14 @@ effort = st.one_of(
     st.builds(lambda steps: {"local_steps": steps}, st.integers(1, 1_000_000)),
     st.builds(lambda epochs: {"local_steps": None, "local_epochs": epochs}, number(1e-3, 10_000)),
 )
+
+
+def fits(values):
+    """Whether a batch is as small as the settings allow."""
+    patch = values.get("patch_voxels", (72, 88, 80))
+    return values.get("batch_size", 1) * math.prod(patch) <= MAX_BATCH_VOXELS
+
+
 learning = st.builds(
     lambda one, other: {**one, **other},
     some(
@@ -39,13 +49,13 @@ learning = st.builds(
         spacing_mm=number(0.5, 8),
         patch_voxels=st.tuples(voxels, voxels, voxels),
         batch_size=st.integers(1, 64),
-        learning_rate=number(1e-9, 1),
+        learning_rate=number(1e-7, 1),
         weight_decay=number(0, 1),
         warmup=number(0, 0.5),
         tumor_share=number(0, 1),
         window_overlap=number(0, 0.89),
         seed=st.integers(0, 2**31 - 1),
-    ),
+    ).filter(fits),
     effort,
 )
 aggregation = st.one_of(
