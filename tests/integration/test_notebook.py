@@ -23,7 +23,8 @@ if __name__ == "__main__":
     request = json.loads(sys.argv[1])
     recipe = build_recipe("brain_tumor_fedavg", request["settings"])
     if request["extended"]:
-        recipe._job.to_server(CrossSiteModelEval(), id="cross_site")  # as FLARE's add_experiment_tracking does
+        job = recipe._job  # as FLARE's own add_experiment_tracking does
+        job.to_server(CrossSiteModelEval(), id="cross_site")
     sites = {name: SiteSettings(**site) for name, site in request["sites"].items()}
     done = recipe.execute(HospitalSimEnv(sites, workspace_root=request["workspace"]))
     print("result:", done.get_result())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 
 from nvflare.fuel.f3.cellnet import cell as cell_module
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
-from nvflare.fuel.f3.cellnet.defs import CellChannel, MessageHeaderKey
+from nvflare.fuel.f3.cellnet.defs import CellChannel, MessageHeaderKey, MessageType
 from nvflare.fuel.f3.connection import Connection
 from nvflare.fuel.f3.endpoint import Endpoint
 from nvflare.fuel.f3.message import Message
@@ -19,13 +19,18 @@ from consilium.guard.message_table import accepted_topics
 from consilium.guard.refusals import record_refusal
 from consilium.guard.site_commands import GuardedAdminAgent
 
+_UNUSED: Final = (MessageHeaderKey.CONN_URL, MessageHeaderKey.PASS_THROUGH, MessageHeaderKey.ROUTE)
+"""Headers of no use here. The first has its receiver connect to an address, the second keep what is sent
+unread, and of the third FLARE keeps statistics by each name in it, for good."""
+
 
 class GuardedCell(CoreCell):  # type: ignore[misc]
     """Drop a message before anything of it is read, unless its sender may send it to its receiver.
 
     FLARE's cell hands a message to its filters, creates a connection to an address that the sender names,
     passes it on to whatever process it is for, and unpacks it; each of them comes after the look that is
-    taken here. A refused message is not answered: its sender runs into its own time limit.
+    taken here, and an answer is taken only if this process waits for it. A refused message is not answered:
+    its sender runs into its own time limit.
 
     The arguments are FLARE's.
 
@@ -72,11 +77,24 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
         if fault is not None:
             record_refusal(neighbor, headers, fault)
             return
-        # Neither is of use here: the one has its receiver connect to an address, the other keep what is sent
-        # unread.
-        message.remove_header(MessageHeaderKey.CONN_URL)
-        message.remove_header(MessageHeaderKey.PASS_THROUGH)
+        if self._answers_nothing(headers):
+            return
+        for unused in _UNUSED:
+            message.remove_header(unused)
         super().process_message(endpoint, connection, app_id, message)
+
+    def _answers_nothing(self, headers: Mapping[str, Any]) -> bool:
+        """Return whether a message is an answer for this process to no request that it waits for.
+
+        An honest one that comes too late is no different, so there is no record of it.
+        """
+        if headers.get(MessageHeaderKey.MSG_TYPE) not in (MessageType.REPLY, MessageType.RETURN):
+            return False
+        if headers.get(MessageHeaderKey.DESTINATION) != self.get_fqcn():
+            return False
+        asked = headers.get(MessageHeaderKey.REQ_ID)
+        ids = asked if isinstance(asked, list) else [asked]
+        return not any(isinstance(one, str) and one in self.waiters for one in ids)
 
 
 def guard_messages(*, log_streams: bool = False) -> None:

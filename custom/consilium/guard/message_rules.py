@@ -60,6 +60,10 @@ class MessageRules:
         beside = parse_party(neighbor)
         if me is None or origin is None or destination is None or beside is None:
             return "its origin, its destination or the process that delivers it is nobody's here"
+        if any(
+            party.kind is Kind.TRANSFER and party.root != me.root for party in (origin, destination, beside)
+        ):
+            return "it is of a job that fetches its files from its parent, and this is another's"
         if not _may_speak_for(me, beside, origin):
             return "the process that delivers it can't speak for its origin"
         session_of = headers.get(CellMessageAuthHeaderKey.CLIENT_NAME, beside.root)
@@ -79,7 +83,7 @@ class MessageRules:
             return "it is of another job"
         kind = headers.get(MessageHeaderKey.MSG_TYPE)
         if kind in (MessageType.REPLY, MessageType.RETURN):
-            return None  # the cell drops what answers no request of its own
+            return None  # the guarded cell drops what answers no request of its own
         if kind != MessageType.REQ:
             return "it is neither a request nor an answer"
         channel, topic = headers.get(MessageHeaderKey.CHANNEL), headers.get(MessageHeaderKey.TOPIC)

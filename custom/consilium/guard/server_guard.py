@@ -17,6 +17,7 @@ from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace, require_all_known
+from consilium.federation.transport.set_up import set_up_from_the_start
 from consilium.guard.archive import read_archive
 from consilium.guard.certain_server import CertainServer
 from consilium.guard.deployment import CheckedDeployer
@@ -52,6 +53,7 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
         self.log_streams = log_streams
         guard_connections()
         guard_messages(log_streams=log_streams)
+        set_up_from_the_start()
         replace(job_cmds, "JobMetaValidator", SubmittedJobValidator)
         replace(admin, "AuthzFilter", RecordedAuthorization)
         replace(server_deployer, "FederatedServer", CertainServer)

@@ -35,6 +35,10 @@ _LARGEST_MESSAGE = 64 * 1024 * _KIB
 """Bytes that the server takes at a time from anybody, before it knows what they are: models and updates come
 in pieces, and a submitted job may have 1 MiB."""
 
+_LARGEST_STREAM = 4 * 1024 * _KIB
+"""Bytes of a message that comes in several pieces, which FLARE makes room for before it has them. Files and
+arrays aren't such messages."""
+
 _CONNECTIONS = 1000
 """Each takes a thread of the server's for as long as it lasts."""
 
@@ -55,5 +59,6 @@ def communication(kind: SiteKind) -> dict[str, Any]:
     if kind == "server":
         # These take the place of all that FLARE has by itself, which allows messages of 2 GiB.
         options = dict(GRPC_DEFAULT_OPTIONS) | {"grpc.max_receive_message_length": _LARGEST_MESSAGE}
+        settings["streaming_max_blob_size"] = _LARGEST_STREAM
         settings["grpc"] = {"max_workers": _CONNECTIONS, "options": list(map(list, options.items()))}
     return settings

@@ -47,10 +47,41 @@ def test_what_is_listed_reaches_flare_and_the_rest_is_on_record(site):
     assert [(neighbor, bool(fault)) for neighbor, _, fault in site.refused] == [("server", True)] * 2
 
 
-@pytest.mark.parametrize("header", [MessageHeaderKey.CONN_URL, MessageHeaderKey.PASS_THROUGH])
+@pytest.mark.parametrize(
+    "header", [MessageHeaderKey.CONN_URL, MessageHeaderKey.PASS_THROUGH, MessageHeaderKey.ROUTE]
+)
 def test_no_message_has_its_receiver_connect_elsewhere_or_keep_it_unread(site, header):
     site.process_message(Endpoint("server"), None, 1, message(**{header: "tcp://elsewhere.example:1"}))
     assert site.taken[0].get_header(header) is None
+
+
+@pytest.mark.parametrize("kind", [MessageType.REPLY, MessageType.RETURN])
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ("waits", 1),
+        (["waits"], 1),
+        ("other", 0),
+        (["other", "waits"], 1),
+        ([], 0),
+        (None, 0),
+        ([["waits"]], 0),
+    ],
+)
+def test_an_answer_to_no_request_is_not_unpacked(site, kind, asked, taken):
+    site.waiters["waits"] = object()
+    answer = {MessageHeaderKey.MSG_TYPE: kind, MessageHeaderKey.REQ_ID: asked}
+    site.process_message(Endpoint("server"), None, 1, message(**answer))
+    assert len(site.taken) == taken
+    assert not site.refused
+
+
+def test_an_answer_for_another_process_is_passed_on(site):
+    job = "12345678-1234-4234-8234-123456789012"
+    answer = {MessageHeaderKey.MSG_TYPE: MessageType.REPLY, MessageHeaderKey.REQ_ID: "of the job"}
+    to_job = message(f"server.{job}", **answer, **{MessageHeaderKey.DESTINATION: f"north.{job}"})
+    site.process_message(Endpoint("server"), None, 1, to_job)
+    assert len(site.taken) == 1
 
 
 def test_no_other_agent_than_the_guarded_one_takes_commands(site):

@@ -28,6 +28,8 @@ OTHERS = [
 ]
 CHANNELS = st.sampled_from([*LISTED, *OTHERS])
 
+TRANSFER = f"north.ws_transfer_{JOB}"
+
 
 def headers(origin, destination, channel, topic, kind=MessageType.REQ, *, stream=False, **more):
     about = {MessageHeaderKey.CHANNEL: channel, MessageHeaderKey.TOPIC: topic}
@@ -99,6 +101,11 @@ def test_streams_go_between_the_processes_of_one_job(origin, accepted, topic):
         ("north", "server", "server", "north", "cellnet.channel", "bulk"),
         ("north", "server", "server", "north", "_net_manager", "stop_cell"),
         (f"north.{JOB}", "server", "server", f"north.{JOB}", "client_command", "abort"),
+        # A hospital as a job of the server's that fetches its files, and the other way round.
+        ("server", TRANSFER, TRANSFER, "server", "workspace_transfer", "prepare_download"),
+        ("server", "north", TRANSFER, "server", "workspace_transfer", "publish_results"),
+        ("server", TRANSFER, TRANSFER, "server", "return_only", "x"),
+        ("north", "server", f"server.ws_transfer_{JOB}", "north", "workspace_transfer", "prepare_download"),
         # The server's job processes, by somebody over the network.
         (f"server.{JOB}", f"north.{JOB}", f"north.{JOB}", f"server.{JOB}", "server_command", "get_task"),
     ],

@@ -153,6 +153,13 @@ def test_the_server_serves_more_connections_than_flare_s_hundred_and_takes_no_en
     assert "grpc" not in read(kits / "north" / "local" / "comm_config.json")
 
 
+def test_the_server_makes_no_room_for_endless_streams(kits, monkeypatch):
+    """What a job's process limits for itself later, the kit limits for each from its start."""
+    settings = read(kits / SERVER / "local" / "comm_config.json")
+    monkeypatch.setattr(ConfigService, "_sections", {"comm_config.json": settings})
+    assert settings["streaming_max_blob_size"] == LARGEST_MESSAGE
+
+
 ROLES = ("project_admin", "org_admin", "lead", "member")
 HOME_ORG = {"project_admin": "consortium", "lead": "consortium", "member": "consortium"}
 

@@ -92,7 +92,7 @@ def submission_fault(payload: Any, sender: str) -> str | None:
     if fault is not None:
         return fault
     context = payload.get_peer_context()
-    if not isinstance(context, FLContext) or context.get_identity_name(default="") != sender:
+    if not sender or not isinstance(context, FLContext) or context.get_identity_name(default="") != sender:
         return "it is not of the site that sent it"
     return None
 
@@ -121,7 +121,7 @@ def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventAllowance =
     if fault is not None:
         return fault
     properties = payload.get_peer_props()
-    if not isinstance(properties, dict) or properties.get(ReservedKey.IDENTITY_NAME) != sender:
+    if not sender or not isinstance(properties, dict) or properties.get(ReservedKey.IDENTITY_NAME) != sender:
         return "it is not of the site that sent it"
     if not isinstance(topic, str) or topic != FED_EVENT_TOPIC:
         return None

@@ -40,6 +40,17 @@ def set_up_both_ends() -> None:
     remember_little_of_ended_streams()
 
 
+def set_up_from_the_start() -> None:
+    """Do what each of the server's processes does before it is connected to anything, whatever its work.
+
+    Raises:
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
+    """
+    check_senders()
+    survive_broken_uploads()
+    remember_little_of_ended_streams()
+
+
 def set_up_server() -> Turns:
     """Do what a job's process at the server does; returns the turns that its sites take.
 
@@ -47,7 +58,6 @@ def set_up_server() -> Turns:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
     set_up_both_ends()
-    survive_broken_uploads()
     turns = Turns(_AT_ONCE, _PATIENCE_SECONDS)
     take_turns(turns)
     return turns
@@ -65,7 +75,7 @@ def bound_messages(engine: Any, run_folder: Path) -> None:
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    check_senders()
+    set_up_from_the_start()  # in FLARE's simulator no guard has
     limit_messages(_job_cell(engine))
     receive_on_disk(engine, run_folder, most_bytes=0)
 
