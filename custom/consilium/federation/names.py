@@ -10,8 +10,23 @@ from pydantic import AfterValidator, Field
 _JOB_ID: Final = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$"
 _JOB_ID_PATTERN: Final = re.compile(_JOB_ID)
 
-SiteName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_SITE_NAME: Final = r"^[A-Za-z0-9_-]{1,64}$"
+_SITE_NAME_PATTERN: Final = re.compile(_SITE_NAME)
+
+SiteName: TypeAlias = Annotated[str, Field(pattern=_SITE_NAME)]
 """A site's name: what FLARE's provisioning accepts and a certificate can hold."""
+
+
+def is_site_name(value: Any) -> bool:
+    """Whether a value may be a site's name.
+
+    Example:
+        >>> is_site_name("north_hospital")
+        True
+        >>> is_site_name("north hospital")
+        False
+    """
+    return type(value) is str and _SITE_NAME_PATTERN.fullmatch(value) is not None
 
 
 def is_job_id(value: Any) -> bool:

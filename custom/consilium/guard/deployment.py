@@ -132,7 +132,8 @@ def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: A
 
 
 def _check_start(workspace: Workspace, job_id: Any, meta: Any) -> None:
-    now = _check_description(job_id, meta).model_dump(include=set(DECIDED))
+    checked = _check_description(job_id, meta)
+    now = checked.model_dump(include=set(DECIDED))
     try:
         deployed = json.loads(Path(workspace.get_job_meta_path(job_id)).read_bytes())
     except (OSError, ValueError) as error:
@@ -141,6 +142,8 @@ def _check_start(workspace: Workspace, job_id: Any, meta: Any) -> None:
     changed = sorted(key for key in DECIDED if now[key] != before[key])
     if changed:
         raise ConfigurationError(f"it was deployed with another {' and '.join(changed)}")
+    if require_signed_jobs(workspace, _STARTUP_CONFIG["client"]):
+        SignatureMemory(Path(workspace.get_root_dir())).check_start(checked)
 
 
 def _check_description(job_id: Any, meta: Any) -> DeployedMeta:

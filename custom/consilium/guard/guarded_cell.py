@@ -73,7 +73,13 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
         """
         neighbor = None if endpoint is None else endpoint.name
         headers = message.headers or {}
-        fault = self._rules.fault(neighbor, headers)
+        if not isinstance(headers, dict):
+            record_refusal(neighbor, {}, f"its headers are a {type(headers).__name__}")
+            return
+        try:
+            fault = self._rules.fault(neighbor, headers)
+        except Exception as error:  # noqa: BLE001  # whatever a sender's headers do to the rules
+            fault = f"the rules can't be applied to its headers ({type(error).__name__})"
         if fault is not None:
             record_refusal(neighbor, headers, fault)
             return

@@ -6,9 +6,12 @@ import hashlib
 import hmac
 import os
 import secrets
-from typing import Any, Final
+import threading
+from collections import OrderedDict
+from typing import Any, ClassVar, Final
 
 from nvflare.fuel.f3 import communicator
+from nvflare.fuel.f3.cellnet.defs import CellPropertyKey
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.f3.cellnet.identity import get_param, is_mtls_connection
 from nvflare.fuel.f3.comm_error import CommError
@@ -22,6 +25,7 @@ from nvflare.fuel.f3.sfm.sfm_conn import SfmConnection
 from nvflare.utils import job_launcher_utils
 
 from consilium.federation.replacement import replace
+from consilium.guard.parties import parse_party
 from consilium.guard.refusals import record_refused_connection
 
 KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"
@@ -31,6 +35,10 @@ _PROOF, _NONCE = "consilium_proof", "consilium_nonce"
 _KEY_BYTES: Final = 32
 _NO_NAME: Final = (None, "", "N/A")
 """What FLARE's drivers give for a peer whose certificate they don't see."""
+
+_MAX_HANDSHAKE_BYTES: Final = 16 * 1024
+_MAX_NONCES: Final = 100_000
+_KNOWN_KEYS: Final = (HandshakeKeys.ENDPOINT_NAME, CellPropertyKey.FQCN)
 
 _flares_credentials = job_launcher_utils.get_credential_env
 
@@ -62,17 +70,62 @@ class LoopbackKey:
         return hmac.new(cls.get(), "\0".join(words).encode(), hashlib.sha256).hexdigest()
 
 
+class UsedNonces:
+    """The numbers of the handshakes that this process has believed, so that none of them counts again.
+
+    Only who knows the secret adds to them, so nobody else can have an old one forgotten.
+
+    Args:
+        longest: How many are remembered.
+    """
+
+    def __init__(self, longest: int = _MAX_NONCES) -> None:
+        self._longest = longest
+        self._used: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def use(self, nonce: str) -> bool:
+        """Remember a number; returns whether it is new."""
+        with self._lock:
+            if nonce in self._used:
+                return False
+            self._used[nonce] = None
+            if len(self._used) > self._longest:
+                self._used.popitem(last=False)
+            return True
+
+
 class ProvenConnection(SfmConnection):  # type: ignore[misc]
     """A connection whose handshake shows, where no certificate does, that this process knows the secret.
 
     A process that connects says its name and a number used once; the one that listens says its own name over
     that number, so neither can be repeated by another process. The arguments are FLARE's.
+
+    Attributes:
+        used_nonces: The numbers of processes that have connected to this one.
     """
+
+    used_nonces: ClassVar[UsedNonces] = UsedNonces()
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.is_proven_by_certificate = is_mtls_connection(self.conn.connector.params)
         self._nonce = secrets.token_hex(16)
+        self._has_handshake = False
+
+    def take_handshake(self, frame_type: int) -> bool:
+        """Note that the other end says who it is; returns whether it is its turn to.
+
+        It is once: with `HELLO` if it has connected to this process, else with `READY`. A process that
+        reconnects has another connection.
+
+        Args:
+            frame_type: `HELLO` or `READY`.
+        """
+        due = Types.READY if self.conn.connector.mode == Mode.ACTIVE else Types.HELLO
+        with self.lock:
+            is_first, self._has_handshake = not self._has_handshake, True
+        return is_first and frame_type == due
 
     def send_handshake(self, frame_type: int) -> None:
         """Say who this process is.
@@ -93,12 +146,16 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
             frame_type: `HELLO` or `READY`.
             data: Its handshake.
         """
+        if not isinstance(data, dict):
+            return False
         name, proof, nonce = (data.get(key) for key in (HandshakeKeys.ENDPOINT_NAME, _PROOF, _NONCE))
         if not (isinstance(name, str) and isinstance(proof, str) and isinstance(nonce, str)):
             return False
         if frame_type == Types.HELLO:
             self._nonce = nonce  # what this end answers is over the other's number
-        return hmac.compare_digest(proof.encode(), self._proof(frame_type, name).encode())
+        if not hmac.compare_digest(proof.encode(), self._proof(frame_type, name).encode()):
+            return False
+        return frame_type != Types.HELLO or self.used_nonces.use(nonce)
 
     def _proof(self, frame_type: int, name: str) -> str:
         return LoopbackKey.proof(str(frame_type), name, self._nonce)
@@ -118,15 +175,49 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
             sfm_conn: The connection.
             frame: Its bytes.
         """
-        prefix = Prefix.from_bytes(frame)
-        if prefix.type in (Types.HELLO, Types.READY) and not sfm_conn.is_proven_by_certificate:
-            data = self.get_dict_payload(prefix, frame)
-            if not sfm_conn.believes(prefix.type, data):
-                name = str(data.get(HandshakeKeys.ENDPOINT_NAME))
-                record_refused_connection(name, "it is no process that this participant has started")
-                sfm_conn.conn.close()
+        try:
+            prefix = Prefix.from_bytes(frame)
+        except CommError:
+            self._refuse(sfm_conn, "unknown", "it sends something else than frames")
+            return
+        if prefix.type in (Types.HELLO, Types.READY):
+            name, fault = self._handshake_fault(sfm_conn, prefix, frame)
+            if fault is not None:
+                self._refuse(sfm_conn, name, fault)
                 return
         super().process_frame_task(sfm_conn, frame)
+
+    def _handshake_fault(
+        self, sfm_conn: ProvenConnection, prefix: Prefix, frame: Any
+    ) -> tuple[str, str | None]:
+        """Return the name that the other end gives, and why it is refused; None if it is not."""
+        unknown = "unknown" if sfm_conn.sfm_endpoint is None else sfm_conn.sfm_endpoint.endpoint.name
+        if not sfm_conn.take_handshake(prefix.type):
+            return unknown, "it says who it is a second time, or when it isn't asked"
+        if len(frame) > _MAX_HANDSHAKE_BYTES:
+            return (
+                unknown,
+                f"its handshake has {len(frame)} bytes; at most {_MAX_HANDSHAKE_BYTES} are allowed",
+            )
+        try:
+            data = self.get_dict_payload(prefix, frame)
+        except ValueError as error:
+            return unknown, f"its handshake can't be read ({type(error).__name__})"
+        if not isinstance(data, dict):
+            return unknown, f"its handshake is a {type(data).__name__}"
+        name = data.get(HandshakeKeys.ENDPOINT_NAME)
+        if not isinstance(name, str):
+            return unknown, f"its name is a {type(name).__name__}"
+        if parse_party(name) is None:
+            return name, "its name is nobody's here"
+        if not sfm_conn.is_proven_by_certificate and not sfm_conn.believes(prefix.type, data):
+            return name, "it is no process that this participant has started, or repeats what one said"
+        return name, None
+
+    @staticmethod
+    def _refuse(sfm_conn: ProvenConnection, name: str, fault: str) -> None:
+        record_refused_connection(name, fault)
+        sfm_conn.conn.close()
 
     def update_endpoint(self, sfm_conn: ProvenConnection, data: dict[str, Any]) -> None:
         """Take note of who is at the other end of a connection.
@@ -142,7 +233,11 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
             record_refused_connection(str(name), "this process was to connect to the server")
             connection.close()
             raise CommError(CommError.BAD_DATA, "the process at the server's address is not the server")
-        super().update_endpoint(sfm_conn, data)
+        try:
+            super().update_endpoint(sfm_conn, {key: data[key] for key in _KNOWN_KEYS if key in data})
+        except CommError:
+            connection.close()  # FLARE leaves it open in some cases
+            raise
 
 
 def guard_connections() -> None:

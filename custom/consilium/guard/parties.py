@@ -13,10 +13,13 @@ from typing import Any, Final
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.utils.admin_name_utils import is_valid_admin_client_name
 
-from consilium.federation.names import is_job_id
+from consilium.federation.names import is_job_id, is_site_name
 
 _TRANSFER: Final = "ws_transfer_"
 """What FLARE puts before the job id where a job in Kubernetes fetches its files from its parent."""
+
+_MAX_LENGTH: Final = 600
+"""Of a name, in characters; the longest of a party's, a site's with a job's id, has about 110."""
 
 
 class Kind(Enum):
@@ -59,10 +62,14 @@ def parse_party(name: Any) -> Party | None:
         >>> parse_party("north.x") is None
         True
     """
-    if not isinstance(name, str) or not name or FQCN.normalize(name) != name or FQCN.validate(name):
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_LENGTH:
+        return None
+    if FQCN.normalize(name) != name or FQCN.validate(name):
         return None
     root, *rest = FQCN.split(name)
     is_server = root == FQCN.ROOT_SERVER
+    if not is_site_name(root) or (root.lower() == FQCN.ROOT_SERVER and not is_server):
+        return None  # a user's console has such a name, too
     if not rest:
         if is_valid_admin_client_name(root):
             return Party(name, Kind.USER, root)

@@ -86,7 +86,7 @@ def record_refusal(neighbor: str | None, headers: Mapping[str, Any], fault: str)
         fault: Why it was refused.
     """
     said = {
-        name: str(headers.get(key))[:_LONGEST_NAME]
+        name: _brief(headers[key])
         for name, key in (
             ("from", MessageHeaderKey.ORIGIN),
             ("to", MessageHeaderKey.DESTINATION),
@@ -99,6 +99,11 @@ def record_refusal(neighbor: str | None, headers: Mapping[str, Any], fault: str)
     }
     what = " ".join(f"{name} {value}" for name, value in said.items())
     _refusals.record(neighbor or "this process", "message refused", f"{what}: {fault}")
+
+
+def _brief(value: Any) -> str:
+    # What is no text may be too large or too deeply nested to be written out.
+    return value[:_LONGEST_NAME] if isinstance(value, str) else f"<{type(value).__name__}>"
 
 
 def record_refused_command(headers: Mapping[str, Any], command: Any, fault: str) -> None:

@@ -7,7 +7,8 @@ root, a hospital's included, and any number of times.
 Here a signature counts if its signer has the right to submit by the site's own policy, is the submitter that
 the server names (or the job is a copy of another), and has a certificate that is valid today. The site
 remembers which job each signature came with. With another job it counts only if that job says which of those
-it copies or resumes, and only for a limited time after the first.
+it copies or resumes, and only for a limited time after the first. The job itself comes again and starts
+only for some days, and only as it was described first; what continues it later is another job.
 
 What remains open: a server may hold a signature back and send it later, as long as the signer's certificate
 is valid, and may call a job a copy that nobody asked for. In both cases what runs is exactly a job that an
@@ -17,6 +18,7 @@ authorized user once submitted.
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from base64 import b64decode
@@ -38,7 +40,7 @@ from pydantic import Field, ValidationError
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.federation.names import JobId
-from consilium.guard.job_meta import DeployedMeta
+from consilium.guard.job_meta import DECIDED, DeployedMeta
 from consilium.recipes.base import CLIENT_CONFIG, SERVER_CONFIG
 from consilium.recipes.strict_json import parse_json
 from consilium.settings import Settings
@@ -48,6 +50,9 @@ ACCEPTED_FILE: Final = "accepted_jobs.json"
 
 COPY_DAYS: Final = 60
 """For how long after its first job a signature counts with copies and resumptions of it."""
+
+JOB_DAYS: Final = 7
+"""For how long after a job first came it may come again, and be started."""
 
 MAX_JOBS: Final = 10_000
 """That a site remembers; those whose signer's certificate has run out are forgotten first."""
@@ -151,6 +156,12 @@ class _AcceptedJob(Settings):
     signatures: tuple[str, ...] = Field(description="SHA-256 of the signatures on its configurations.")
     first: float = Field(description="When these came first, with whatever job, in seconds since 1970.")
     expires: float = Field(description="When the signer's certificate does, in seconds since 1970.")
+    came: float | None = Field(
+        None, description="When this job came first, in seconds since 1970; unknown of jobs before that."
+    )
+    decided: str | None = Field(
+        None, description="SHA-256 of what stays the same in its description; unknown of jobs before that."
+    )
 
 
 class _AcceptedJobs(Settings):
@@ -172,18 +183,26 @@ class SignatureMemory:
     def accept(self, signature: Signature, meta: DeployedMeta) -> None:
         """Let a signature count for a job, and remember that.
 
-        The same job may come again: a server that was killed before the job ran deploys it once more.
+        The same job may come again for some days: a server that was killed before the job ran deploys it
+        once more.
 
         Raises:
             ConfigurationError: If it came with another job before and this one is no copy of that, or too
-                late; if this job came with another signature; if the file can't be read or written.
+                late; if this job came with another signature or description, or too long ago; if the file
+                can't be read or written.
         """
         with self._lock:
             now = time.time()
             jobs = {job_id: job for job_id, job in self._read().items() if job.expires > now}
-            first = _first_use(jobs, signature, meta, now)
+            same = jobs.get(meta.job_id)
+            if same is not None:
+                _check_same(same, signature, meta, now)
             jobs[meta.job_id] = _AcceptedJob(
-                signatures=signature.digests, first=first, expires=signature.expires
+                signatures=signature.digests,
+                first=_first_use(jobs, signature, meta, now) if same is None else same.first,
+                expires=signature.expires,
+                came=now if same is None else _came(same),
+                decided=_digest(meta),
             )
             if len(jobs) > MAX_JOBS:
                 raise ConfigurationError(
@@ -191,6 +210,21 @@ class SignatureMemory:
                     f"{ACCEPTED_FILE} away"
                 )
             self._write(jobs)
+
+    def check_start(self, meta: DeployedMeta) -> None:
+        """Check that a job that a server would start was let in, as it is described, some days ago at most.
+
+        Raises:
+            ConfigurationError: If not, or if the file can't be read.
+        """
+        with self._lock:
+            job = self._read().get(meta.job_id)
+        now = time.time()
+        if job is None or job.expires <= now:
+            raise ConfigurationError(
+                f"job {meta.job_id} is none that this site has accepted; submit it again"
+            )
+        _check_recent(job, meta, now)
 
     def _read(self) -> dict[str, _AcceptedJob]:
         try:
@@ -212,15 +246,34 @@ class SignatureMemory:
             ) from None
 
 
+def _check_same(same: _AcceptedJob, signature: Signature, meta: DeployedMeta, now: float) -> None:
+    if same.signatures != signature.digests:
+        raise ConfigurationError(f"job {meta.job_id} came to this site before, with another signature")
+    _check_recent(same, meta, now)
+
+
+def _check_recent(job: _AcceptedJob, meta: DeployedMeta, now: float) -> None:
+    if now - _came(job) > JOB_DAYS * _SECONDS_PER_DAY:
+        raise ConfigurationError(
+            f"job {meta.job_id} came to this site more than {JOB_DAYS} days ago; resume it or submit it again"
+        )
+    if job.decided is not None and job.decided != _digest(meta):
+        raise ConfigurationError(f"job {meta.job_id} came to this site before, with another description")
+
+
+def _came(job: _AcceptedJob) -> float:
+    return job.first if job.came is None else job.came
+
+
+def _digest(meta: DeployedMeta) -> str:
+    decided = meta.model_dump(mode="json", include=set(DECIDED))
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
+
+
 def _first_use(
     jobs: Mapping[str, _AcceptedJob], signature: Signature, meta: DeployedMeta, now: float
 ) -> float:
     """When a signature came first; it may come with this job."""
-    same = jobs.get(meta.job_id)
-    if same is not None:
-        if same.signatures != signature.digests:
-            raise ConfigurationError(f"job {meta.job_id} came to this site before, with another signature")
-        return same.first
     earlier = {job_id: job for job_id, job in jobs.items() if set(job.signatures) & set(signature.digests)}
     if not earlier:
         return now

@@ -221,6 +221,20 @@ def test_a_job_starts_as_it_was_deployed_and_not_otherwise(site, signed, guarded
     assert {event["action"] for event in audited} == {"job refused"}
 
 
+def test_a_deployed_job_does_not_start_once_the_site_has_forgotten_it(
+    site, signed, guarded, started, audited, tmp_path
+):
+    archive, meta = signed
+    DeployProcessor().process(request(archive, meta), Engine(site))
+    (tmp_path / "kit" / ACCEPTED_FILE).unlink()
+    answer = StartJobProcessor().process(request(None, meta), Engine(site)).body
+    assert "none that this site has accepted" in answer
+    config = tmp_path / "kit/startup/fed_client.json"
+    config.write_text(json.dumps({"require_signed_jobs": False}))
+    assert StartJobProcessor().process(request(None, meta), Engine(site)).body == "OK"
+    assert started == [JOB_ID]
+
+
 def test_an_unsigned_job_is_refused_where_jobs_are_to_be_signed(site, tmp_path):
     archive, meta = signed_app(RECIPE, tmp_path / "jobs", None)
     assert "it is not signed" in deployment_fault(site, "client", JOB_ID, meta, "app", archive)

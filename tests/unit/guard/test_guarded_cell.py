@@ -11,6 +11,7 @@ from nvflare.fuel.f3.stats_pool import StatsPoolManager
 from consilium.errors import ConfigurationError
 from consilium.guard import guarded_cell
 from consilium.guard.guarded_cell import GuardedCell, guard_messages
+from consilium.guard.refusals import record_refusal
 from consilium.guard.site_commands import GuardedAdminAgent
 
 
@@ -45,6 +46,31 @@ def test_what_is_listed_reaches_flare_and_the_rest_is_on_record(site):
     site.process_message(Endpoint("server"), None, 1, Message(None))
     assert [one.get_header(MessageHeaderKey.ORIGIN) for one in site.taken] == ["server"]
     assert [(neighbor, bool(fault)) for neighbor, _, fault in site.refused] == [("server", True)] * 2
+
+
+@pytest.mark.parametrize("error", [TypeError, KeyError, RecursionError])
+def test_headers_that_the_rules_can_not_take_are_refused(site, monkeypatch, error):
+    def fault(self, neighbor, headers):
+        raise error("x")
+
+    monkeypatch.setattr(guarded_cell.MessageRules, "fault", fault)
+    site.process_message(Endpoint("server"), None, 1, message())
+    site.process_message(Endpoint("server"), None, 1, Message([1]))
+    assert site.taken == []
+    assert [error.__name__ in said or "list" in said for *_, said in site.refused] == [True, True]
+
+
+def test_odd_headers_are_refused_on_record(site, monkeypatch, audited):
+    monkeypatch.setattr(guarded_cell, "record_refusal", record_refusal)
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    for odd in (["x"], {"x": 1}, deep, None, 5):
+        site.process_message(Endpoint("server"), None, 1, message(topic=odd))
+        site.process_message(Endpoint("server"), None, 1, message(origin=odd))
+        site.process_message(Endpoint("server"), None, 1, message(**{MessageHeaderKey.MSG_TYPE: odd}))
+    assert site.taken == []
+    assert {event["action"] for event in audited} == {"message refused"}
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,27 @@
 import os
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
+import msgpack
 import pytest
-from nvflare.fuel.f3.drivers.connector_info import Mode
+from nvflare.fuel.f3.connection import Connection
+from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo, Mode
 from nvflare.fuel.f3.endpoint import Endpoint
 from nvflare.fuel.f3.sfm.constants import Types
+from nvflare.fuel.f3.sfm.prefix import PREFIX_LEN, Prefix
+from nvflare.fuel.f3.stats_pool import StatsPoolManager
 
-from consilium.guard.loopback import KEY_VARIABLE, LoopbackKey, ProvenConnection, credentials_with_key
+from consilium.guard import refusals
+from consilium.guard.loopback import (
+    KEY_VARIABLE,
+    GuardedConnManager,
+    LoopbackKey,
+    ProvenConnection,
+    UsedNonces,
+    credentials_with_key,
+)
 
 
 @pytest.fixture
@@ -111,12 +124,152 @@ def test_nothing_is_shown_over_the_network(key):
     assert set(secure.said[0][1]) == {"endpoint_name"}
 
 
+NORTH_JOB = "north.1c5a0f6e-9a3b-4d52-8f1e-0d6c2f6b7a11"
+SECURE = {"scheme": "grpcs", "secure": True}
+
+
+class Wire(Connection):
+    """A connection to nobody."""
+
+    def __init__(self, params, mode=Mode.PASSIVE, name=None):
+        super().__init__(ConnectorInfo("h", None, params, mode, 0, 0, False, threading.Event()))
+        self.peer, self.sent, self.closed = name, [], False
+
+    def get_conn_properties(self):
+        return {"peer_cn": self.peer} if self.peer else {}
+
+    def close(self):
+        self.closed = True
+
+    def send_frame(self, frame):
+        self.sent.append(bytes(frame))
+
+
+@pytest.fixture
+def manager(key, monkeypatch):
+    """A server's keeper of connections."""
+    monkeypatch.setattr(StatsPoolManager, "pools", {})
+    monkeypatch.setattr(refusals, "_refusals", refusals.RefusalLog())
+    monkeypatch.setattr(ProvenConnection, "used_nonces", UsedNonces())
+    made = GuardedConnManager(Endpoint("server", {"fqcn": "server"}))
+    yield made
+    made.stop()
+
+
+def framed(frame_type, said):
+    content = said if isinstance(said, bytes) else msgpack.packb(said)
+    frame = bytearray(PREFIX_LEN + len(content))
+    Prefix(len(frame), 0, frame_type, 0, 0, 0, 1, 0).to_buffer(frame, 0)
+    frame[PREFIX_LEN:] = content
+    return bytes(frame)
+
+
+def listened(manager, *frames, params=SECURE, mode=Mode.PASSIVE, name="north"):
+    """Let frames come over a new connection."""
+    wire = Wire(params, mode, name)
+    connection = ProvenConnection(wire, manager.local_endpoint)
+    for frame in frames:
+        manager.process_frame_task(connection, frame)
+    return wire, connection
+
+
+def hello_of(name):
+    wire = Wire({}, Mode.ACTIVE)
+    ProvenConnection(wire, Endpoint(name, {"fqcn": name})).send_handshake(Types.HELLO)
+    return wire.sent[0]
+
+
+@pytest.mark.parametrize("again", [Types.HELLO, Types.READY])
+def test_one_connection_says_once_who_it_is(manager, audited, again):
+    first = framed(Types.HELLO, {"endpoint_name": "north"})
+    wire, _ = listened(manager, first)
+    assert (wire.closed, list(manager.sfm_endpoints), audited) == (False, ["north"], [])
+    wire, _ = listened(manager, first, framed(again, {"endpoint_name": NORTH_JOB}))
+    assert (wire.closed, list(manager.sfm_endpoints)) == (True, ["north"])
+    assert [event["action"] for event in audited] == ["connection refused"]
+    assert not listened(manager, first)[0].closed  # a site that reconnects has another connection
+
+
+@pytest.mark.parametrize(
+    ("mode", "frame", "closed"),
+    [
+        (Mode.PASSIVE, Types.HELLO, False),
+        (Mode.PASSIVE, Types.READY, True),
+        (Mode.ACTIVE, Types.READY, False),
+        (Mode.ACTIVE, Types.HELLO, True),
+    ],
+)
+def test_who_connects_says_hello_and_who_listens_ready(key, monkeypatch, mode, frame, closed):
+    monkeypatch.setattr(StatsPoolManager, "pools", {})
+    me, other = ("south", "server") if mode == Mode.ACTIVE else ("server", "south")
+    manager = GuardedConnManager(Endpoint(me))
+    said = framed(frame, {"endpoint_name": other})
+    assert listened(manager, said, mode=mode, name=other)[0].closed == closed
+    manager.stop()
+
+
+BAD = {
+    "a list": [1, 2],
+    "a number": 5,
+    "nothing": None,
+    "an empty one": {},
+    "no message": b"\xc1",
+    "half a message": b"\x82\xa1",
+    "no text as a name": {"endpoint_name": ["north"]},
+    "nobody's name": {"endpoint_name": "north.local"},
+    "a long name": {"endpoint_name": "n" * 5000},
+    "the server's name in other letters": {"endpoint_name": "SERVER"},
+    "the own name": {"endpoint_name": "server"},
+    "another's name": {"endpoint_name": "south"},
+    "much": {"endpoint_name": "north", "x": bytes(2**20)},
+}
+
+
+@pytest.mark.parametrize("params", [{}, SECURE], ids=["loopback", "network"])
+@pytest.mark.parametrize("said", BAD.values(), ids=BAD)
+def test_a_bad_handshake_is_refused(manager, audited, said, params):
+    wire, connection = listened(manager, framed(Types.HELLO, said), params=params)
+    assert (wire.closed, connection.sfm_endpoint, manager.sfm_endpoints) == (True, None, {})
+
+
+@pytest.mark.parametrize("said", BAD.values(), ids=BAD)
+def test_a_refused_handshake_is_on_record(manager, audited, said):
+    listened(manager, framed(Types.HELLO, said), params={})
+    assert [event["action"] for event in audited] == ["connection refused"]
+
+
+def test_a_connection_that_sends_no_frames_is_closed(manager, audited):
+    assert listened(manager, b"x")[0].closed
+    assert [event["action"] for event in audited] == ["connection refused"]
+
+
+def test_only_known_properties_are_kept(manager):
+    said = {"endpoint_name": "north", "fqcn": "north", "timestamp": 1.0, "x": "y"}
+    listened(manager, framed(Types.HELLO, said))
+    assert manager.sfm_endpoints["north"].endpoint.properties == {"fqcn": "north"}
+
+
+def test_a_recorded_handshake_is_refused_on_another_connection(manager, audited):
+    hello = hello_of(f"server.{NORTH_JOB[6:]}")
+    assert [listened(manager, hello, params={}, name=None)[0].closed for _ in range(3)] == [False, True, True]
+    assert not listened(manager, hello_of(f"server.{NORTH_JOB[6:]}"), params={}, name=None)[0].closed
+
+
+def test_numbers_of_handshakes_are_remembered_up_to_a_bound():
+    used = UsedNonces(longest=2)
+    assert [used.use(nonce) for nonce in ("a", "a", "b", "b", "c", "c", "a")] == [
+        *(True, False) * 3,
+        True,
+    ]
+
+
 START = """
 import os, subprocess, sys, time
 from nvflare.fuel.f3.cellnet.cell import Cell
 from nvflare.private.fed.utils.fed_utils import fobs_initialize
 from consilium.guard.loopback import KEY_VARIABLE, guard_connections
 
+NAME = "north.1c5a0f6e-9a3b-4d52-8f1e-0d6c2f6b7a11"
 NOWHERE = {"root_url": "tcp://127.0.0.1:9", "secure": False, "credentials": {}}
 fobs_initialize()
 """
@@ -126,7 +279,7 @@ CHILD = (
 url, kind, seconds = sys.argv[1:]
 if kind == "guarded":
     guard_connections()
-cell = Cell(fqcn="north.job", parent_url=url, **NOWHERE)
+cell = Cell(fqcn=NAME, parent_url=url, **NOWHERE)
 cell.start()
 end = time.monotonic() + float(seconds)
 while "north" not in cell.core_cell.agents and time.monotonic() < end:
@@ -147,8 +300,8 @@ for environment, kind, seconds in (
 ):
     command = [sys.executable, "-c", sys.argv[1], cell.get_internal_listener_url(), kind, str(seconds)]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-    print(ended.stdout.split()[-1], "north.job" in cell.core_cell.agents, flush=True)
-    while "north.job" in cell.core_cell.agents:
+    print(ended.stdout.split()[-1], NAME in cell.core_cell.agents, flush=True)
+    while NAME in cell.core_cell.agents:
         time.sleep(0.05)
 os._exit(0)
 """

@@ -183,6 +183,50 @@ def test_an_old_signature_does_not_count_for_another_job(accept):
     accept("again", job_id=OTHER_ID)
 
 
+def test_a_job_comes_again_and_starts_for_some_days_only(accept, monkeypatch):
+    accept()
+    begin = time.time()
+    memory = SignatureMemory(accept.site)
+    monkeypatch.setattr(signatures.time, "time", lambda: begin + 6 * DAY)
+    accept()
+    memory.check_start(meta_of())
+    monkeypatch.setattr(signatures.time, "time", lambda: begin + 8 * DAY)
+    assert "more than 7 days ago" in refusal(accept)
+    assert "more than 7 days ago" in refusal(memory.check_start, meta_of())
+    accept(job_id=OTHER_ID, resume=JOB_ID)  # how a job continues after that
+    memory.check_start(meta_of(job_id=OTHER_ID, resume=JOB_ID))
+
+
+def test_only_an_accepted_job_starts(accept, monkeypatch):
+    memory = SignatureMemory(accept.site)
+    assert "none that this site has accepted" in refusal(memory.check_start, meta_of())
+    accept()
+    assert "none that this site has accepted" in refusal(memory.check_start, meta_of(job_id=OTHER_ID))
+    begin = time.time()
+    monkeypatch.setattr(signatures.time, "time", lambda: begin + 301 * DAY)
+    assert "none that this site has accepted" in refusal(memory.check_start, meta_of())
+
+
+@pytest.mark.parametrize(
+    "change", [{"resume": OTHER_ID}, {"min_clients": 9}, {"scope": "x"}, {"cloned_from": OTHER_ID}]
+)
+def test_a_job_comes_again_with_the_same_description(accept, change):
+    accept()
+    accept(status="DISPATCHED", schedule_count=2)
+    assert "with another description" in refusal(lambda: accept(**change))
+    assert "with another description" in refusal(SignatureMemory(accept.site).check_start, meta_of(**change))
+
+
+def test_a_memory_of_an_earlier_release_is_read(accept):
+    accept()
+    path = accept.site / ACCEPTED_FILE
+    jobs = json.loads(path.read_text())["jobs"]
+    old = {job_id: {k: job[k] for k in ("signatures", "first", "expires")} for job_id, job in jobs.items()}
+    path.write_text(json.dumps({"jobs": old}))
+    SignatureMemory(accept.site).check_start(meta_of())
+    accept()
+
+
 def test_an_id_does_not_count_for_two_jobs(accept):
     accept()
     assert "with another signature" in refusal(lambda: accept("again"))

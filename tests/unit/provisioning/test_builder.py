@@ -22,6 +22,7 @@ from nvflare.fuel.f3.comm_config import CommConfigurator
 from nvflare.fuel.f3.drivers.aio_http_driver import AioHttpDriver
 from nvflare.fuel.f3.drivers.connector_info import ConnectorInfo, Mode
 from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS, GrpcDriver
+from nvflare.fuel.f3.streaming.blob_streamer import BlobHandler
 from nvflare.fuel.sec.authz import AuthzContext, Person
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 from nvflare.fuel.utils.class_loader import get_class_name
@@ -37,6 +38,7 @@ from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import scope_properties
+from consilium.federation.transport.message_size import LARGEST_MESSAGE
 from consilium.guard.private_files import PrivateFiles
 from consilium.provisioning.builder import SitePolicyBuilder, _log_config
 from consilium.provisioning.policy import allowed_classes, guard
@@ -154,10 +156,12 @@ def test_the_server_serves_more_connections_than_flare_s_hundred_and_takes_no_en
 
 
 def test_the_server_makes_no_room_for_endless_streams(kits, monkeypatch):
-    """What a job's process limits for itself later, the kit limits for each from its start."""
-    settings = read(kits / SERVER / "local" / "comm_config.json")
-    monkeypatch.setattr(ConfigService, "_sections", {"comm_config.json": settings})
-    assert settings["streaming_max_blob_size"] == LARGEST_MESSAGE
+    """What a job's process limits for itself later, the kit limits for each from its start, as FLARE reads it."""
+    monkeypatch.setattr(ConfigService, "_config_path", [str(kits / SERVER / "local")])
+    monkeypatch.setattr(ConfigService, "_var_values", {})
+    monkeypatch.setattr(CommConfigurator, "_config_loaded", False)
+    monkeypatch.setattr(CommConfigurator, "_configuration", None)
+    assert BlobHandler(None).max_blob_size == LARGEST_MESSAGE
 
 
 ROLES = ("project_admin", "org_admin", "lead", "member")
