@@ -156,7 +156,7 @@ def test_the_server_serves_more_connections_than_flare_s_hundred_and_takes_no_en
 
 
 def test_the_server_makes_no_room_for_endless_streams(kits, monkeypatch):
-    """What a job's process limits for itself later, the kit limits for each from its start, as FLARE reads it."""
+    """As FLARE reads it: what a job's process limits for itself later, the kit limits from its start."""
     monkeypatch.setattr(ConfigService, "_config_path", [str(kits / SERVER / "local")])
     monkeypatch.setattr(ConfigService, "_var_values", {})
     monkeypatch.setattr(CommConfigurator, "_config_loaded", False)
