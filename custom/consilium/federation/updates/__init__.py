@@ -1,1 +1,1 @@
-"""What becomes of the sites' updates: looked at, kept on disk, combined or refused."""
+"""Screening, spooling and aggregation of client updates."""
