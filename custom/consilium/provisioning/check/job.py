@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 
 from consilium.errors import ConfigurationError
+from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
 from consilium.learning.settings import LearningSettings
 from consilium.learning.site_settings import SiteSettings
@@ -93,17 +94,5 @@ def _read(folder: Path) -> SiteJob:
     job = read_job_folder(folder)
     meta = json.loads((folder / "meta.json").read_text())
     client = next(folder.glob("*/config/config_fed_client.json"))
-    classes = dict.fromkeys(_class_paths(json.loads(client.read_text())))
+    classes = dict.fromkeys(class_paths(json.loads(client.read_text())))
     return SiteJob(str(meta.get("name", folder.name)), job.learning, tuple(classes), meta)
-
-
-def _class_paths(config: Any) -> Iterator[str]:
-    """Every `path` in a configuration, however deep."""
-    if isinstance(config, dict):
-        if isinstance(config.get("path"), str):
-            yield config["path"]
-        for value in config.values():
-            yield from _class_paths(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _class_paths(value)
