@@ -9,6 +9,7 @@ from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server import admin, job_cmds, job_runner
 
 from consilium.errors import ConfigurationError
+from consilium.guard import server_guard
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.certain_server import CertainServer
 from consilium.guard.deployment import CheckedDeployer
@@ -114,7 +115,10 @@ def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
     monkeypatch.setattr(admin, "AuthzFilter", admin.AuthzFilter)
     monkeypatch.setattr(server_deployer, "FederatedServer", server_deployer.FederatedServer)
     monkeypatch.setattr(job_runner, "AppDeployer", job_runner.AppDeployer)
+    started = []
+    monkeypatch.setattr(server_guard, "set_up_from_the_start", lambda: started.append(1))
     ServerGuard()
+    assert started
     assert job_runner.AppDeployer is CheckedDeployer
     assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
     assert server_deployer.FederatedServer is CertainServer

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from consilium.report.page import render_page
 from consilium.report.records import FederationRecord, SiteRound
 from consilium.report.study import StudyReport
 from consilium.report.summary import summarize_study
@@ -109,6 +110,14 @@ def test_rounds_of_a_run_that_failed_are_compared_over_those_of_its_last_evaluat
     report = summarize_study(record, baselines=None, seconds={})
     assert report.compared_sites == ["aster", "birch", "cedar", "dahlia"]
     assert [one.scores is None for one in report.rounds] == [False, True]
+
+
+def test_a_record_with_a_setting_that_jobs_no_longer_have_can_be_reported() -> None:
+    record = federation()
+    record.settings["learning"]["validation_fraction"] = 0.25
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.task == "brain_tumor"
+    assert "validation_fraction" in render_page(report, curves=b"", dark_curves=b"", patients={})
 
 
 def test_without_baselines_there_is_nothing_to_compare_with() -> None:

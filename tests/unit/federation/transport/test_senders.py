@@ -66,6 +66,11 @@ def test_a_site_speaks_for_itself_only(named):
     assert aux_fault(FED_EVENT_TOPIC, event(named), "north") == "it is not of the site that sent it"
 
 
+def test_nobody_speaks_for_a_sender_without_a_name():
+    assert submission_fault(answer(""), "") == "it is not of the site that sent it"
+    assert aux_fault(FED_EVENT_TOPIC, event(""), "") == "it is not of the site that sent it"
+
+
 def test_a_site_may_fire_one_event_and_none_of_flare_s_or_ours():
     known = {value for name, value in vars(EventType).items() if name.isupper()}
     for kind in (

@@ -1,0 +1,37 @@
+"""What is read of a single answer."""
+
+import pytest
+from nvflare.app_common.abstract.fl_model import FLModel
+
+from consilium.federation.answer_form import RefusedAnswer
+from consilium.federation.rounds.answers import Answers
+from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN
+from consilium.tasks import get_task
+
+REGIONS = get_task("brain_tumor").regions
+SCORES = {"dice": 0.5, **{f"dice_{region.name}": 0.5 for region in REGIONS}}
+
+
+def read(task, cases, scores):
+    answers = Answers()
+    answers.regions = REGIONS
+    answers.expect(task, 0, ["north"])
+    report = {"role": "trains", "train_cases": 9, "validation_cases": cases}
+    answer = FLModel(params={}, metrics=dict(scores), current_round=0, meta={REPORT_META: report})
+    answers.read("north", answer)
+    return answer.metrics
+
+
+def test_scores_of_known_cases_are_read():
+    assert read(TRAIN, 5, SCORES) == SCORES
+
+
+@pytest.mark.parametrize(("task", "cases"), [(TRAIN, 0), (TRAIN, None), (PREPARE, 5)])
+def test_scores_without_cases_to_measure_them_on_are_refused(task, cases):
+    with pytest.raises(RefusedAnswer, match="without a model and cases"):
+        read(task, cases, SCORES)
+
+
+@pytest.mark.parametrize("cases", [0, None])
+def test_a_site_that_keeps_its_scores_takes_part(cases):
+    assert read(TRAIN, cases, {}) == {}
