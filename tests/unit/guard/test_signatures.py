@@ -10,7 +10,14 @@ from nvflare.security.security import EmptyAuthorizer, FLAuthorizer
 from consilium.errors import ConfigurationError
 from consilium.guard import signatures
 from consilium.guard.job_meta import check_deployed_meta
-from consilium.guard.signatures import ACCEPTED_FILE, SignatureMemory, check_signer, is_signed, verify_app
+from consilium.guard.signatures import (
+    ACCEPTED_FILE,
+    JOB_DAYS,
+    SignatureMemory,
+    check_signer,
+    is_signed,
+    verify_app,
+)
 from consilium.provisioning.policy import authorization_policy
 from consilium.recipes.catalog import build_recipe, export_job
 
@@ -187,12 +194,12 @@ def test_a_job_comes_again_and_starts_for_some_days_only(accept, monkeypatch):
     accept()
     begin = time.time()
     memory = SignatureMemory(accept.site)
-    monkeypatch.setattr(signatures.time, "time", lambda: begin + 6 * DAY)
+    monkeypatch.setattr(signatures.time, "time", lambda: begin + (JOB_DAYS - 1) * DAY)
     accept()
     memory.check_start(meta_of())
-    monkeypatch.setattr(signatures.time, "time", lambda: begin + 8 * DAY)
-    assert "more than 7 days ago" in refusal(accept)
-    assert "more than 7 days ago" in refusal(memory.check_start, meta_of())
+    monkeypatch.setattr(signatures.time, "time", lambda: begin + (JOB_DAYS + 1) * DAY)
+    assert f"more than {JOB_DAYS} days ago" in refusal(accept)
+    assert f"more than {JOB_DAYS} days ago" in refusal(memory.check_start, meta_of())
     accept(job_id=OTHER_ID, resume=JOB_ID)  # how a job continues after that
     memory.check_start(meta_of(job_id=OTHER_ID, resume=JOB_ID))
 
