@@ -52,8 +52,8 @@ COPY_DAYS: Final = 60
 """For how long after its first job a signature counts with copies and resumptions of it."""
 
 JOB_DAYS: Final = 30
-"""For how long after a job first came it may come again and be started: where a site falls out of a job, it is
-started there again, and a job over slow lines may take weeks."""
+"""For how long after a job first came it may come again and be started: where a site falls out of a job, it
+is started there again, and a job over slow lines may take weeks."""
 
 MAX_JOBS: Final = 10_000
 """That a site remembers; those whose signer's certificate has run out are forgotten first."""
