@@ -225,7 +225,7 @@ def test_two_jobs_that_differ_by_a_step_share_no_patch(tmp_path, monkeypatch):
         """The losses of a round's steps, each of one patch, with the same first weights and rates."""
         engine = Engine(tmp_path / f"{job}{steps}", job_id=job)
         at_site(engine, settings)
-        learning = LEARNING.model_copy(update={"local_steps": steps, "learning_rate": 1e-9})
+        learning = LEARNING.model_copy(update={"local_steps": steps, "learning_rate": 1e-7})
         executor = SiteExecutor(learning.model_dump(mode="json"))
         answer_of(execute(executor, engine, TRAIN, request(0, run=job)))
         sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
