@@ -58,10 +58,13 @@ def _compares(process, log):
     if COMPARING not in log.read_text():
         return False
     with suppress(psutil.Error):
-        return any(
-            "spawn_main" in " ".join(child.cmdline()) for child in psutil.Process(process.pid).children()
-        )
+        return any(_works(child) for child in psutil.Process(process.pid).children())
     return False
+
+
+def _works(child):
+    """Whether it has got past the start of Python, which prints a traceback if its parent ends meanwhile."""
+    return "spawn_main" in " ".join(child.cmdline()) and child.cpu_times().user > 1
 
 
 def _assert_stopped(code, descendants, out, log):
