@@ -144,6 +144,8 @@ Of processes that work for a job, both work for the same one: `consilium.guard.m
 STREAMING: Final = frozenset(
     {
         frozenset({Kind.SITE_JOB, Kind.SERVER_JOB}),
+        frozenset({Kind.SERVER, Kind.SERVER_JOB}),
+        frozenset({Kind.SITE, Kind.SITE_JOB}),
         frozenset({Kind.USER, Kind.SERVER}),
         frozenset({Kind.TRANSFER, Kind.SITE}),
         frozenset({Kind.TRANSFER, Kind.SERVER}),

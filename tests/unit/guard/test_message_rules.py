@@ -123,6 +123,18 @@ def test_nobody_registers_as_what_it_is_not(who, is_, said):
     assert (MessageRules("server").fault(who, message) is None) == (said == is_)
 
 
+@pytest.mark.parametrize(
+    ("me", "neighbor", "channel", "topic"),
+    [
+        (f"server.{JOB}", "server", "server_command", "get_run_info"),
+        (f"server.{JOB}", "server", "server_command", "abort"),
+        (f"north.{JOB}", "north", "client_command", "abort"),
+    ],
+)
+def test_a_job_takes_its_parent_s_commands_as_streams(me, neighbor, channel, topic):
+    assert MessageRules(me).fault(neighbor, headers(neighbor, me, channel, topic, stream=True)) is None
+
+
 def test_a_session_of_another_site_is_no_use():
     message = headers("north", "server", "task", "heart_beat")
     rules = MessageRules("server")
