@@ -58,6 +58,7 @@ def set_up_server() -> Turns:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
     set_up_both_ends()
+    survive_broken_uploads()
     turns = Turns(_AT_ONCE, _PATIENCE_SECONDS)
     take_turns(turns)
     return turns
