@@ -2,6 +2,8 @@
 
 import pytest
 
+from consilium.guard.refusals import audit_text
+
 from .conftest import MEMBER, NORTH_ADMIN, PROJECT_ADMIN, SHELL_COMMANDS, SUBMITTERS
 from .federation import LEAD, SERVER_NAME, SITES, SOUTH_ADMIN
 from .hostile import REASONS
@@ -15,7 +17,7 @@ def test_a_hostile_job_is_refused_with_its_reason_and_on_record(federation, atta
     assert answer.startswith("InvalidJobDefinition")
     assert REASONS[name] in answer
     assert any(
-        "[A:job refused]" in entry and REASONS[name] in entry
+        "[A:job refused]" in entry and audit_text(REASONS[name]) in entry
         for entry in federation.audit_of(SERVER_NAME).splitlines()
     )
 
