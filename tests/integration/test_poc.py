@@ -234,10 +234,6 @@ def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path:
     assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
 
 
-@pytest.mark.xfail(
-    reason="issue G, open: since the table of messages, `status` does not see a running job in time",
-    strict=False,
-)
 def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goes_on(
     poc: RunningPoc, tmp_path: Path
 ) -> None:
@@ -287,10 +283,6 @@ def _sees_all_sites(poc: RunningPoc, seen: list[dict[str, Any]]) -> bool:
     return bool(seen)
 
 
-@pytest.mark.xfail(
-    reason="issue G, open: since the table of messages, `status` does not see a running job in time",
-    strict=False,
-)
 def test_users_and_hospitals_are_told_how_the_last_job_ended(poc: RunningPoc) -> None:
     kits = Poc(poc.out).kits
 

@@ -58,6 +58,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.fuel.f3.streaming.byte_receiver.RxTask": (
         "27ac2d5eecce2697d958dea5c9a5f9a63a32fbb296561640af31a8bf56c0b04f"
     ),
+    "nvflare.fuel.f3.streaming.byte_streamer.ByteStreamer": (
+        "b147065459ee8d6c91979f386df4ccbba0318c3db279de0a05b3b8eb22c729d3"
+    ),
     "nvflare.fuel.f3.streaming.byte_streamer.TxTask": (
         "ba54491358d7f3fd2cdc8be167b2d6b6137a4f15a499ba6f42ba5a535df917c7"
     ),

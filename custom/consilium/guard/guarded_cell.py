@@ -18,6 +18,7 @@ from consilium.guard.message_rules import MessageRules
 from consilium.guard.message_table import accepted_topics
 from consilium.guard.refusals import record_refusal
 from consilium.guard.site_commands import GuardedAdminAgent
+from consilium.guard.stream_reports import report_fault
 
 _UNUSED: Final = (MessageHeaderKey.CONN_URL, MessageHeaderKey.PASS_THROUGH, MessageHeaderKey.ROUTE)
 """Headers of no use here. The first has its receiver connect to an address, the second keep what is sent
@@ -78,6 +79,8 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
             return
         try:
             fault = self._rules.fault(neighbor, headers)
+            if fault is None and headers.get(MessageHeaderKey.DESTINATION) == self.get_fqcn():
+                fault = report_fault(headers)
         except Exception as error:  # noqa: BLE001  # whatever a sender's headers do to the rules
             fault = f"the rules can't be applied to its headers ({type(error).__name__})"
         if fault is not None:

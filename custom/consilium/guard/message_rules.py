@@ -17,7 +17,7 @@ from nvflare.fuel.f3.streaming.stream_const import (
 )
 from nvflare.private.defs import CellMessageHeaderKeys, ClientType
 
-from consilium.guard.message_table import MESSAGES, STREAMING, Topics
+from consilium.guard.message_table import MESSAGES, NOT_PASSED_ON, STREAMING, Topics
 from consilium.guard.parties import Kind, Party, parse_party
 
 _PASSED_ON: Final = frozenset({(Kind.SITE_JOB, Kind.SERVER_JOB), (Kind.SERVER_JOB, Kind.SITE_JOB)})
@@ -26,7 +26,7 @@ _PASSED_ON: Final = frozenset({(Kind.SITE_JOB, Kind.SERVER_JOB), (Kind.SERVER_JO
 _REGISTER: Final = (CellChannel.SERVER_MAIN, CellChannelTopic.Register)
 _IS: Final = {Kind.SITE: ClientType.REGULAR, Kind.USER: ClientType.ADMIN}
 _OF_SITES: Final = (Kind.SITE, Kind.SITE_JOB, Kind.TRANSFER)
-_OF_STREAMS: Final = frozenset({STREAM_ACK_TOPIC, STREAM_ERROR_TOPIC})
+_REPORTS: Final = frozenset({STREAM_ACK_TOPIC, STREAM_ERROR_TOPIC})
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,16 @@ class MessageRules:
             party.kind is Kind.TRANSFER and party.root != me.root for party in (origin, destination, beside)
         ):
             return "it is of a job that fetches its files from its parent, and this is another's"
-        if not _may_speak_for(me, beside, origin):
+        is_report = headers.get(MessageHeaderKey.TOPIC) == STREAM_ERROR_TOPIC and is_stream_report(headers)
+        if not _may_speak_for(me, beside, origin, is_report=is_report):
             return "the process that delivers it can't speak for its origin"
         session_of = headers.get(CellMessageAuthHeaderKey.CLIENT_NAME, beside.root)
         if me.kind is Kind.SERVER and beside.kind in _OF_SITES and session_of != beside.root:
             return "its session is another site's"
-        if destination != me and not _may_pass_on(me, origin, destination):
+        if destination != me and not _may_pass_on(me, origin, destination, is_report=is_report):
             return "it would have to be passed on from one party to another that has no part in its work"
+        if is_report and (destination.kind, origin.kind) in NOT_PASSED_ON:
+            return None  # `consilium.guard.stream_reports` looks at which stream it is about
         return self._content_fault(origin, destination, headers)
 
     def _content_fault(self, origin: Party, destination: Party, headers: Mapping[str, Any]) -> str | None:
@@ -90,7 +93,7 @@ class MessageRules:
         if channel == STREAM_CHANNEL:
             if frozenset({origin.kind, destination.kind}) not in STREAMING:
                 return "these two send each other no streams"
-            if topic in _OF_STREAMS:
+            if topic in _REPORTS:
                 return None
             if topic != STREAM_DATA_TOPIC:
                 return "no such message of a stream is known"
@@ -106,7 +109,16 @@ class MessageRules:
         return None
 
 
-def _may_speak_for(me: Party, neighbor: Party, origin: Party) -> bool:
+def is_stream_report(headers: Mapping[str, Any]) -> bool:
+    """Return whether a message acknowledges a stream, or says that it has failed."""
+    return (
+        headers.get(MessageHeaderKey.MSG_TYPE) == MessageType.REQ
+        and headers.get(MessageHeaderKey.CHANNEL) == STREAM_CHANNEL
+        and headers.get(MessageHeaderKey.TOPIC) in _REPORTS
+    )
+
+
+def _may_speak_for(me: Party, neighbor: Party, origin: Party, *, is_report: bool) -> bool:
     """Return whether a neighbor may deliver messages of an origin to a process."""
     if me.kind is Kind.SERVER:
         # A hospital's lasting process may pass on what its jobs send; nobody else speaks for another.
@@ -120,11 +132,17 @@ def _may_speak_for(me: Party, neighbor: Party, origin: Party) -> bool:
     if me.kind is Kind.SITE:
         return neighbor.kind in (Kind.SITE_JOB, Kind.TRANSFER) and origin == neighbor
     # A job's process and the lasting one of its own hospital, which may pass on what the server sends.
-    return neighbor.kind is Kind.SITE and (origin == neighbor or origin.kind is Kind.SERVER_JOB)
+    return neighbor.kind is Kind.SITE and (
+        origin == neighbor or origin.kind is Kind.SERVER_JOB or (is_report and origin.kind is Kind.SERVER)
+    )
 
 
-def _may_pass_on(me: Party, origin: Party, destination: Party) -> bool:
+def _may_pass_on(me: Party, origin: Party, destination: Party, *, is_report: bool) -> bool:
     """Return whether a lasting process may pass a message on: from or to one of its own jobs."""
-    if me.kind not in (Kind.SERVER, Kind.SITE) or (origin.kind, destination.kind) not in _PASSED_ON:
+    if me.kind not in (Kind.SERVER, Kind.SITE):
+        return False
+    if is_report and (destination.kind, origin.kind) in NOT_PASSED_ON:
+        return destination.root == me.root
+    if (origin.kind, destination.kind) not in _PASSED_ON:
         return False
     return origin.job == destination.job and me.root in (origin.root, destination.root)

@@ -153,6 +153,9 @@ STREAMING: Final = frozenset(
 )
 """Who sends each other messages as streams, which the receiver acknowledges and answers by streams."""
 
+NOT_PASSED_ON: Final = frozenset({(Kind.SERVER_JOB, Kind.SITE), (Kind.SITE_JOB, Kind.SERVER)})
+"""Receiver and sender of the report that a stream of the receiver's could not be passed on to its end."""
+
 LOG_STREAMS: Final[Mapping[tuple[Kind, Kind], Topics]] = {
     (Kind.SERVER_JOB, Kind.SITE_JOB): {CellChannel.AUX_COMMUNICATION: _FILES},
 }

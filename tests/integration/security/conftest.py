@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from nvflare.fuel.flare_api.flare_api import MonitorReturnCode, Session
 
+from consilium.federation.server.user_session import read_job
+
 from ..accounts import Watch
 from ..studies import export
 from . import hostile
@@ -37,6 +39,9 @@ from .raid import MALLORY, STRANGER, raid
 
 NO_NAMESPACES = missing()
 """Why this machine has no network namespaces; None if it has."""
+
+ENDLESS_ROUNDS = 200
+"""Of a job that is aborted long before."""
 
 SUBMITTERS = (LEAD, PROJECT_ADMIN, NORTH_ADMIN, MEMBER)
 SHELL_COMMANDS = ("pwd {}", "ls {}", "cat {} log.txt", "tail {} log.txt", "grep {} case log.txt")
@@ -109,6 +114,7 @@ class Attacks:
         submissions: User and job to the error that the user got, or the id of the accepted job.
         commands: Command line to the server's reply, all by the org admin of the hospital `south`.
         scope: What the job with an unknown scope came to.
+        running: What the job that ran during the raid came to, which the lead aborted after it.
         raids: Attacker to what its process sent and was answered.
     """
 
@@ -116,6 +122,7 @@ class Attacks:
     submissions: dict[tuple[str, str], str] = field(default_factory=dict)
     commands: dict[str, str] = field(default_factory=dict)
     scope: dict[str, Any] = field(default_factory=dict)
+    running: dict[str, Any] = field(default_factory=dict)
     raids: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -148,8 +155,21 @@ def attacks(intruders: Federation, tmp_path_factory: pytest.TempPathFactory) -> 
         for site in ("north", "server", "south"):
             for command in SHELL_COMMANDS:
                 done.commands[command.format(site)] = str(session.do_command(command.format(site)))
-    done.raids = raid(federation)
+    with federation.session(LEAD) as session:
+        endless = session.submit_job(str(export(folder / "endless", {"rounds": ENDLESS_ROUNDS})))
+        wait_until(lambda: _trains_everywhere(session, endless), "a job trains at all sites")
+        done.raids = raid(federation, endless)
+        during = session.get_job_meta(endless)["status"]
+        wait_until(lambda: _trains_everywhere(session, endless), "the job goes on")
+        session.abort_job(endless)
+        done.running = {"during": during, "after": finish(session, endless)["status"]}
     return done
+
+
+def _trains_everywhere(session: Session, job: str) -> bool:
+    """Return whether all sites work for a job, as the lead is shown."""
+    progress = read_job(session, job).progress
+    return progress is not None and set(progress.sites) >= set(SITES)
 
 
 def pids_of(federation: Federation) -> dict[str, str]:

@@ -37,10 +37,15 @@ STREAMED = ("aux_communication", "client_command", "download_service__", "hci_ch
 """Channels whose messages come as streams as well."""
 
 
-def raid(federation: Federation) -> dict[str, dict[str, Any]]:
-    """Let all attackers send all messages; returns what each sent and was answered."""
-    job, thief, stranger = (str(uuid.uuid4()) for _ in range(3))
-    messages = list(_messages(federation.root / "census", job))
+def raid(federation: Federation, running: str) -> dict[str, dict[str, Any]]:
+    """Let all attackers send all messages; returns what each sent and was answered.
+
+    Args:
+        federation: It is attacked.
+        running: Id of a job that runs there; its processes are attacked as well.
+    """
+    thief, stranger = (str(uuid.uuid4()) for _ in range(2))
+    messages = list(_messages(federation.root / "census", running))
     server = f"grpc://{federation.network.address['server']}:{federation.network.port}"
     kit, of_mallory = str(federation.kits["alone"]), str(federation.kits[MALLORY])
     nowhere = "tcp://127.0.0.1:9"

@@ -6,8 +6,9 @@ import json
 from collections import defaultdict
 
 import pytest
+from nvflare.fuel.f3.streaming.stream_const import STREAM_ERROR_TOPIC
 
-from consilium.guard.message_table import MESSAGES
+from consilium.guard.message_table import MESSAGES, NOT_PASSED_ON
 from consilium.guard.parties import Kind, parse_party
 from consilium.guard.site_commands import COMMANDS
 
@@ -115,6 +116,10 @@ def test_each_refused_message_is_on_record_with_who_sent_it(federation, attacks,
     assert missing == []
 
 
+def test_a_job_that_ran_meanwhile_goes_on_until_the_lead_aborts_it(attacks):
+    assert attacks.running == {"during": "RUNNING", "after": "FINISHED:ABORTED"}
+
+
 def test_nothing_of_another_hospital_s_messages_reached_a_site(federation, attacks):
     for site in SITES:
         assert "mallory" not in federation.audit_of(site)
@@ -136,7 +141,9 @@ def test_a_stranger_on_the_machine_gets_no_connection(federation, attacks, attac
 
 
 @pytest.mark.parametrize("participant", [SERVER_NAME, *SITES])
-def test_an_ordinary_job_has_no_message_refused(federation, attacks, job, participant):
+def test_neither_a_job_nor_its_stats_nor_its_abort_has_a_message_refused(
+    federation, attacks, job, participant
+):
     """What is in the audit logs comes from the attackers alone."""
     logs = [*federation.kits[participant].rglob("audit.log"), *federation.kits[participant].rglob("log.txt")]
     entries = [
@@ -152,6 +159,8 @@ def test_an_ordinary_job_has_no_message_refused(federation, attacks, job, partic
 def _listed(me, target, channel, topic):
     """Whether an honest process in the attacker's place might send this, so that it may well be answered."""
     receiver = parse_party(target)
+    if (receiver.kind, me.kind) in NOT_PASSED_ON and topic == STREAM_ERROR_TOPIC:
+        return True
     return topic in MESSAGES.get((receiver.kind, me.kind), {}).get(channel, ()) and (
         receiver.job is None or receiver.job == me.job
     )

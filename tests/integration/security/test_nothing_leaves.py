@@ -38,7 +38,7 @@ def test_a_site_sends_its_updates_and_little_else(job, site):
     (content,) = (
         content
         for name, content in contents(job.server)
-        if name.endswith("/model.safetensors") and "/data" not in name
+        if name.endswith("/model.safetensors") and job.meta["job_id"] in name and "/data" not in name
     )
     update = sum(array.nbytes for array in load(content).values())
     rounds = SMALL["rounds"]

@@ -64,9 +64,15 @@ def test_what_a_job_needs_is_accepted(me, neighbor, origin, destination, channel
 
 
 @pytest.mark.parametrize(
-    ("origin", "accepted"), [(f"north.{JOB}", True), ("north", False), (f"south.{OTHER}", False)]
+    ("origin", "topic", "accepted"),
+    [
+        *[(f"north.{JOB}", topic, True) for topic in ("sm__ACK", "sm__ERROR", "sm__DATA")],
+        ("north", "sm__ERROR", True),  # it could not pass a stream on to its job's process
+        ("north", "sm__ACK", False),
+        ("north", "sm__DATA", False),
+        *[(f"south.{OTHER}", topic, False) for topic in ("sm__ACK", "sm__ERROR", "sm__DATA")],
+    ],
 )
-@pytest.mark.parametrize("topic", ["sm__ACK", "sm__ERROR", "sm__DATA"])
 def test_streams_go_between_the_processes_of_one_job(origin, accepted, topic):
     message = headers(origin, f"server.{JOB}", "server_command", "submit_update", stream=True)
     message[MessageHeaderKey.TOPIC] = topic
@@ -114,6 +120,29 @@ def test_streams_go_between_the_processes_of_one_job(origin, accepted, topic):
 def test_everything_else_is_refused(me, neighbor, origin, destination, channel, topic, stream):
     message = headers(origin, destination, channel, topic, stream=stream)
     assert MessageRules(me).fault(neighbor, message) is not None
+
+
+@pytest.mark.parametrize(
+    ("me", "neighbor", "origin", "destination", "accepted"),
+    [
+        ("server", "north", "north", f"server.{JOB}", True),
+        (f"server.{JOB}", "server", "north", f"server.{JOB}", True),
+        ("north", "server", "server", f"north.{JOB}", True),
+        (f"north.{JOB}", "north", "server", f"north.{JOB}", True),
+        (f"north.{JOB}", "server", "server", f"north.{JOB}", True),
+        ("server", "south", "north", f"server.{JOB}", False),
+        ("server", "south", "south", f"north.{JOB}", False),
+        ("server", "south", "server", f"north.{JOB}", False),
+        ("north", "server", "south", f"north.{JOB}", False),
+        ("north", f"north.{OTHER}", "server", f"north.{JOB}", False),
+    ],
+)
+@pytest.mark.parametrize("topic", ["sm__ERROR", "sm__ACK", "sm__DATA"])
+def test_who_had_to_pass_a_stream_on_reports_that_it_could_not(
+    me, neighbor, origin, destination, accepted, topic
+):
+    message = headers(origin, destination, "sm__STREAM", topic)
+    assert (MessageRules(me).fault(neighbor, message) is None) == (accepted and topic == "sm__ERROR")
 
 
 @pytest.mark.parametrize("said", ["regular", "admin", "relay", None, 3])
