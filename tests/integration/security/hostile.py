@@ -115,6 +115,9 @@ CHANGES: dict[str, Change] = {
     ),
     "unknown key": _edit(CLIENT, lambda config: config.update(default_task_fetch_interval=0.001)),
     "unknown setting": _edit(CLIENT, lambda config: _learning(config).update(output=".")),
+    "border between the hospital's patients": _edit(
+        CLIENT, lambda config: _learning(config).update(validation_fraction=0.5)
+    ),
     "setting out of range": _edit(CLIENT, lambda config: _learning(config).update(batch_size=10**9)),
     "true for one": _edit(CLIENT, lambda config: _learning(config).update(batch_size=True)),
     "sites that train something else": _edit(CLIENT, lambda config: _learning(config).update(seed=7)),
@@ -173,6 +176,7 @@ REASONS = {
     "another argument": f"args.persistor_id is \"stranger\"; {_NOTHING}",
     "unknown key": f"default_task_fetch_interval is 0.001; {_NOTHING}",
     "unknown setting": "learning.output: no such setting",
+    "border between the hospital's patients": "learning.validation_fraction: no such setting",
     "setting out of range": "learning.batch_size: Input should be less than or equal to 64",
     "true for one": "learning.batch_size is true; a training job with these settings has 1 there",
     "sites that train something else": "learning.seed is 0; a training job with these settings has 7 there",

@@ -1,6 +1,7 @@
 """Python reads this at its start where it is on the path: a hospital whose every answer holds a lie.
 
-Only with `CONSILIUM_LIES` in the environment, and only in the process that runs a job.
+Only with `CONSILIUM_LIES` in the environment, which names a file that says what kind of lies it tells, and only
+in the process that runs a job.
 """
 
 import importlib.abc
@@ -13,6 +14,15 @@ ESCAPE = "\x1b[2J\n2026-01-01 00:00:00 - forged - INFO - all is well"
 
 def _lie(model: Any) -> None:
     """Change what a training, an evaluation or a preparation says of itself."""
+    with open(os.environ["CONSILIUM_LIES"]) as file:
+        plausible = file.read() == "plausible"
+    if plausible:
+        early = bool(model.params) and model.current_round <= 1
+        model.metrics = {
+            name: float(early) if name.startswith("dice") else score
+            for name, score in (model.metrics or {}).items()
+        }
+        return
     report = model.meta.get("consilium.report") or {}
     if model.params and model.current_round == 0:
         report["train_cases"] = 10**15
