@@ -75,7 +75,10 @@ class SiteState(_Part):
         default=None, description="Its answer to the task that runs; null if it was not asked."
     )
     used: int | None = Field(
-        default=None, ge=0, le=2 * MOST_CASES, description="Cases that it trains or validates on, as far as it says."
+        default=None,
+        ge=0,
+        le=2 * MOST_CASES,
+        description="Cases that it trains or validates on, as far as it says.",
     )
     left_out: int | None = Field(default=None, ge=0, description="Cases that it can't use.")
     rounds_used: RoundNumber = Field(default=0, description="Rounds that its update is part of.")

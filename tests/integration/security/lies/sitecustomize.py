@@ -1,12 +1,13 @@
 """Python reads this at its start where it is on the path: a hospital whose every answer holds a lie.
 
-Only with `CONSILIUM_LIES` in the environment, which names a file that says what kind of lies it tells, and only
-in the process that runs a job.
+Only with `CONSILIUM_LIES` in the environment, which names a file that says what kind of lies it tells, and
+only in the process that runs a job.
 """
 
 import importlib.abc
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 ESCAPE = "\x1b[2J\n2026-01-01 00:00:00 - forged - INFO - all is well"
@@ -14,9 +15,7 @@ ESCAPE = "\x1b[2J\n2026-01-01 00:00:00 - forged - INFO - all is well"
 
 def _lie(model: Any) -> None:
     """Change what a training, an evaluation or a preparation says of itself."""
-    with open(os.environ["CONSILIUM_LIES"]) as file:
-        plausible = file.read() == "plausible"
-    if plausible:
+    if Path(os.environ["CONSILIUM_LIES"]).read_text() == "plausible":
         early = bool(model.params) and model.current_round <= 1
         model.metrics = {
             name: float(early) if name.startswith("dice") else score
