@@ -18,6 +18,12 @@ A hospital's folder, with a page that lists every case:
 
   $ consilium check /data/brats --html check.html
 
+Several examinations of a patient, under ids that don't say so: a file to correct, and the check with it:
+
+  $ consilium check /data/brats --write-patients patients.csv
+
+  $ consilium check /data/brats --patients patients.csv
+
 For a program, or for somebody outside the hospital: counts by code, without ids and paths:
 
   $ consilium check /data/brats --json
@@ -55,6 +61,23 @@ def check(
         LabelConvention | None,
         typer.Option(help="What label values mean; without it, names and values decide.", show_default=False),
     ] = None,
+    patients: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Which cases are of one patient: CSV with the columns case and patient. Default: "
+            "participants.tsv in DIR, where it has one.",
+            show_default=False,
+        ),
+    ] = None,
+    write_patients: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write such a file to correct, by what the ids look like; it must not leave the hospital.",
+            show_default=False,
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -73,19 +96,22 @@ def check(
     import os
 
     from consilium.data.files import private_opener
-    from consilium.provisioning.check.folder import check_folder, default_state, refuse_page
+    from consilium.data.patients import format_patients_file
+    from consilium.provisioning.check.folder import check_folder, default_state, refuse_output
     from consilium.provisioning.check.job import load_site_job
     from consilium.report.data_check import render_data_check
     from consilium.simulation.display import Display
 
-    if html:
-        refuse_page(html, folder)
+    for option, path in (("--html", html), ("--write-patients", write_patients)):
+        if path:
+            refuse_output(path, folder, option)
     with Display() as display:
         display.show("looking for cases")
         found = check_folder(
             folder,
             load_site_job(job),
             convention=convention,
+            patients_file=patients,
             state=state or default_state(),
             workers=workers or os.cpu_count() or 1,
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
@@ -93,6 +119,9 @@ def check(
     if html:
         with open(html, "w", encoding="utf-8", opener=private_opener) as page:
             page.write(render_data_check(found))
+    if write_patients and found.checked:
+        with open(write_patients, "w", encoding="utf-8", opener=private_opener) as file:
+            file.write(format_patients_file(found.checked.cohort.patients))
     if as_json:
         say_json(found.as_json(cases=show_cases))
     else:
@@ -125,6 +154,6 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
         console.print(table)
     counts = found.counts
     console.print(
-        f"{found.verdict.replace('_', ' ')}: {counts['used']} cases are used "
+        f"{found.verdict.replace('_', ' ')}: {counts['used']} cases of {found.patients} patients are used "
         f"({counts['labeled']} labeled), {counts['left_out']} left out"
     )

@@ -26,6 +26,8 @@ class ProblemCode(str, Enum):
     AMBIGUOUS_CONVENTION = "ambiguous_convention"
     NO_USABLE_CASE = "no_usable_case"
     DISK_TOO_SMALL = "disk_too_small"
+    PATIENTS_FILE = "patients_file"
+    PATIENTS_FILE_INCOMPLETE = "patients_file_incomplete"
     # Files
     MISSING_MODALITY = "missing_modality"
     NO_LABEL = "no_label"
@@ -76,6 +78,7 @@ class ProblemCode(str, Enum):
     SHARED_IMAGE = "shared_image"
     SHARED_LABEL = "shared_label"
     POSSIBLE_SAME_PATIENT = "possible_same_patient"
+    POSSIBLE_SAME_EXAMINATION = "possible_same_examination"
 
     @property
     def severity(self) -> Severity:
@@ -127,6 +130,14 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ),
     ProblemCode.DISK_TOO_SMALL: _error(
         "disk too small for the cache", "Make room, or set cache_dir to a larger disk and raise cache_gib."
+    ),
+    ProblemCode.PATIENTS_FILE: _error(
+        "patients file can't be used",
+        "Correct the file: a line case,patient for each case, each case once, saved as UTF-8.",
+    ),
+    ProblemCode.PATIENTS_FILE_INCOMPLETE: _warning(
+        "patients file and folder differ",
+        "Correct the ids, and add a line for each case that the file lacks: they are grouped by name alone.",
     ),
     ProblemCode.MISSING_MODALITY: _error(
         "image missing", "Add the missing image file to the case's folder, or remove the case."
@@ -257,6 +268,11 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.SHARED_LABEL: _error("label of another case", "Replace the label by this patient's own."),
     ProblemCode.POSSIBLE_SAME_PATIENT: _warning(
         "two ids, maybe one patient",
-        "Name the visits of a patient BraTS-GLI-00005-000, -001: they then stay on one side of the split.",
+        "Declare the patients: consilium check DIR --write-patients FILE writes a file to correct, for the "
+        "site's patients_file.",
+    ),
+    ProblemCode.POSSIBLE_SAME_EXAMINATION: _warning(
+        "two ids, maybe one examination",
+        "Look at both: remove a copy; declare two examinations of one patient in the site's patients_file.",
     ),
 }

@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode
 from consilium.data.labels import LabelConvention, label_values, list_values
-from consilium.data.layouts import LAYOUTS, Layout, detect_layout
+from consilium.data.layouts import Layout, detect_layout
+from consilium.data.patients import Patients, find_patients
 from consilium.data.progress import Progress
 from consilium.data.reading import pick_3d, read_nifti
 from consilium.data.scan import scan_folder
@@ -28,16 +29,14 @@ class Cohort:
         convention: What its label values mean; None when it has no labels.
         cases: The cases that can be used as far as names and label values tell, sorted by id.
         problems: The cases that can't, sorted by id.
+        patients: Whose each case is, also one that can't be used.
     """
 
     layout: str
     convention: LabelConvention | None
     cases: tuple[Case, ...]
     problems: tuple[CaseProblem, ...]
-
-    def patient_of(self, case_id: str) -> str:
-        """The patient of a case, also of one that is left out."""
-        return next((one.patient(case_id) for one in LAYOUTS if one.name == self.layout), case_id)
+    patients: Patients = field(default_factory=Patients)
 
 
 def read_cohort(
@@ -45,6 +44,7 @@ def read_cohort(
     *,
     modalities: Sequence[str],
     convention: LabelConvention | None = None,
+    patients_file: Path | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
     """Find the cases under a folder and decide once, for the whole site, what their labels mean.
@@ -56,6 +56,8 @@ def read_cohort(
         folder: The site's dataset folder, or the folder of one case.
         modalities: Canonical names (`t1`, `t1ce`, `t2`, `flair`) of the images that a case must have.
         convention: The site's own statement; it is then followed, and cases that contradict it are left out.
+        patients_file: Which cases are of one patient, as the site declares it; default: BIDS'
+            `participants.tsv` where the folder has one, and names.
         progress: Told about each label that was read.
 
     Returns:
@@ -63,13 +65,19 @@ def read_cohort(
 
     Raises:
         DataError: The folder can't be read, follows no layout or several, its layout lacks a modality, or its
-            label convention can't be told.
+            label convention can't be told, or its patients file can't be used.
     """
     scan = scan_folder(folder)
     layout = detect_layout(folder, scan.files)
     _check_modalities(layout, modalities)
     found = layout.find(scan.files, modalities)
     cases, duplicates = _unique(found.cases)
+    patients = find_patients(
+        [case.id for case in cases] + [problem.case_id for problem in found.problems],
+        folder=folder,
+        file=patients_file,
+    )
+    cases = [replace(case, patient=patients.of(case.id)) for case in cases]
     values, unreadable = _read_labels([case for case in cases if case.label], progress)
     # A value of no convention says nothing about which one the site uses.
     telling = [marked for marked in values.values() if marked <= _KNOWN_VALUES]
@@ -89,6 +97,7 @@ def read_cohort(
         problems=tuple(
             sorted([*found.problems, *duplicates, *forbidden, *faulty], key=lambda problem: problem.case_id)
         ),
+        patients=patients,
     )
 
 

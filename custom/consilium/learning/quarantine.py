@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from consilium.learning.patient_register import PatientRegister, open_register
 from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import Count, list_counts
 from consilium.tasks.base import Task
+
+_logger = logging.getLogger(__name__)
 
 QUARANTINE_FILE: Final = "quarantine.json"
 """In the site's cache_dir: every case that is left out, by id, and why. It never leaves the site."""
@@ -84,7 +87,11 @@ def examine_cases(
     """
     try:
         cohort = read_cohort(
-            site.dataset, modalities=task.modalities, convention=site.label_convention, progress=progress
+            site.dataset,
+            modalities=task.modalities,
+            convention=site.label_convention,
+            patients_file=site.patients_file,
+            progress=progress,
         )
     except DataError as error:
         raise SiteRefusal(
@@ -106,6 +113,9 @@ def examine_cases(
             f"The cache {site.cache_dir} can't be written ({error}): let the account that runs FLARE write "
             "to it, and make room on its disk."
         ) from error
+    for finding in checked.findings:
+        if finding.case_id is None:
+            _logger.warning("%s: %s %s", finding.code.value, finding.detail, finding.code.remedy)
     return checked
 
 
@@ -157,7 +167,7 @@ class CaseIdentity:
 
 def identify(case_id: str, cohort: Cohort) -> CaseIdentity:
     """Return a case of a cohort with its patient."""
-    return CaseIdentity(case_id, cohort.patient_of(case_id))
+    return CaseIdentity(case_id, cohort.patients.of(case_id))
 
 
 def _write(checked: CheckedCohort, site: SiteSettings) -> None:

@@ -30,6 +30,11 @@ class SiteSettings(ComputeSettings):
     label_convention: LabelConvention | None = Field(
         default=None, description="What label values mean here; default: found from names and values."
     )
+    patients_file: Path | None = Field(
+        default=None,
+        description="Which cases are of one patient: a CSV file with the columns case and patient; default: "
+        "participants.tsv in the dataset folder, where it has one, and known names of follow-ups.",
+    )
     max_left_out: float = Field(
         default=0.5,
         ge=0,

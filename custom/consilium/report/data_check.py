@@ -90,6 +90,11 @@ class DataCheck:
         }
 
     @property
+    def patients(self) -> int:
+        """Of how many patients the cases that are used are."""
+        return len({case.patient for case in self.checked.cohort.cases}) if self.checked else 0
+
+    @property
     def labeled_patients(self) -> int:
         """How many patients have a case that is used and labeled: training takes two."""
         cases = self.checked.cohort.cases if self.checked else ()

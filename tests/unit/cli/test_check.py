@@ -41,7 +41,7 @@ def damage(hospital):
 def test_a_sound_folder_is_ready(run, hospital):
     code, out, _ = run(hospital.folder)
     assert code == 0
-    assert "ready: 2 cases are used (2 labeled), 0 left out" in out
+    assert "ready: 2 cases of 2 patients are used (2 labeled), 0 left out" in out
 
 
 def test_a_folder_with_a_bad_case_says_what_to_do_and_names_nobody_unless_asked(run, hospital):

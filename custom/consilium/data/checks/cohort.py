@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.checks.case import CHECK_VERSION, check_case
 from consilium.data.checks.finding import CaseCheck, Finding
-from consilium.data.checks.patients import check_patients
+from consilium.data.checks.patients import check_declaration, check_patients
 from consilium.data.codes import Severity
 from consilium.data.cohort import Cohort
 from consilium.data.files import private_folder, write_atomically
@@ -172,6 +172,7 @@ def _decide(cohort: Cohort, checks: dict[str, CaseCheck]) -> CheckedCohort:
     found = [Finding.from_problem(problem) for problem in cohort.problems]
     found += [finding for check in checks.values() for finding in check.findings]
     found += check_patients(cohort.cases, checks)
+    found += check_declaration(cohort.patients)
     found.sort(key=lambda finding: finding.case_id or "")
     usable = {case.id for case in cohort.cases}
     reasons: dict[str, CaseProblem] = {}

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.codes import ProblemCode
+from consilium.data.patients import Patients
 
 _CLEAR_CONTRAST = 0.5
 _CLEAR_FIT = 0.05
-# The word for a visit at the end of an id, with its number: P012_ses-02, P012-followup.
-_VISIT = re.compile(
-    r"(?i)[-_. ]*(?:ses|session|visit|timepoint|tp|scan|exam|baseline|followup|follow-up|fu|preop|postop|"
-    r"pre|post)[-_]?\d*$"
-)
+_SHOWN = 5
 
 
 def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
@@ -33,7 +29,6 @@ def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> It
     own = {case.id: checks[case.id] for case in cases if case.id in checks and case.id not in copies}
     yield from _shared_images(own)
     yield from _shared_labels(own)
-    yield from _visits(cases)
 
 
 def _copies(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]]:
@@ -86,14 +81,27 @@ def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
             yield Finding(code=ProblemCode.SHARED_LABEL, case_id=case_id, detail=detail)
 
 
-def _visits(cases: Sequence[Case]) -> Iterator[Finding]:
-    """Ids that differ in the word for a visit alone, where the layout takes them for different patients."""
-    stems: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        stems[_VISIT.sub("", case.id)].append(case)
-    for sharing in stems.values():
-        if len({case.patient for case in sharing}) > 1:
-            for case in sharing:
-                others = ", ".join(other.id for other in sharing if other is not case)
-                detail = f"By its id it may be another visit of the patient of case {others}."
-                yield Finding(code=ProblemCode.POSSIBLE_SAME_PATIENT, case_id=case.id, detail=detail)
+def check_declaration(patients: Patients) -> Iterator[Finding]:
+    """Compare what the hospital declared with its cases, and find what it should declare.
+
+    Args:
+        patients: Of all cases of the site.
+    """
+    file = patients.declared
+    if file is not None and patients.unknown_lines:
+        lines = ", ".join(map(str, patients.unknown_lines[:_SHOWN]))
+        more = " and others" if len(patients.unknown_lines) > _SHOWN else ""
+        detail = f"{file.path}: no case of the folder has the id in line {lines}{more}."
+        yield Finding(code=ProblemCode.PATIENTS_FILE_INCOMPLETE, case_id=None, detail=detail)
+    if file is not None:
+        for case_id in patients.undeclared:
+            detail = f"{file.path} doesn't name it; it is taken for an examination of {patients.of(case_id)}."
+            yield Finding(code=ProblemCode.PATIENTS_FILE_INCOMPLETE, case_id=case_id, detail=detail)
+    for patient, group in patients.unclear().items():
+        lines = " / ".join(f"{case},{patient}" for case in group)
+        for case_id in group:
+            others = ", ".join(other for other in group if other != case_id)
+            detail = (
+                f"By its id it may be of the patient of {others}. If so, the lines to declare it: {lines}"
+            )
+            yield Finding(code=ProblemCode.POSSIBLE_SAME_PATIENT, case_id=case_id, detail=detail)

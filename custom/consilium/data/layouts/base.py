@@ -46,9 +46,6 @@ class Layout(Protocol):
             DataError: The folder contradicts itself, for example in its description file.
         """
 
-    def patient(self, case_id: str) -> str:
-        """The patient of a case, by its id alone: also of one that is left out."""
-
     def convention(self, labels: Collection[frozenset[float]]) -> LabelConvention:
         """The label convention of a site.
 

@@ -4,7 +4,6 @@
 (https://www.synapse.org/brats, https://www.med.upenn.edu/cbica/brats2021).
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from consilium.data.case import Case, CaseProblem, ProblemCode, Volume
 from consilium.data.conventions import from_2018_names, from_2023_names
 from consilium.data.labels import LabelConvention
 from consilium.data.layouts.base import FoundCases, nifti_stem
+from consilium.data.visits import patient_by_name
 
 _LABEL = "label"
-# 2023 and later number the visits of a patient: BraTS-GLI-00005-100 is a visit of BraTS-GLI-00005.
-_VISIT = re.compile(r"(?P<patient>BraTS-\w+-\d+)-\d{3}")
 
 _Files = dict[str, Path]
 
@@ -82,17 +80,12 @@ class BratsLayout:
                     cases.append(
                         Case(
                             id=case_id,
-                            patient=self.patient(case_id),
+                            patient=patient_by_name(case_id),
                             images={name: Volume(found[name]) for name in modalities},
                             label=Volume(found[_LABEL]) if _LABEL in found else None,
                         )
                     )
         return FoundCases(tuple(cases), tuple(problems))
-
-    def patient(self, case_id: str) -> str:
-        """The patient of a case, by its id alone."""
-        visit = _VISIT.fullmatch(case_id)
-        return visit["patient"] if visit else case_id
 
     def convention(self, labels: Collection[frozenset[float]]) -> LabelConvention:
         """The site's label convention, by the rule that goes with these names."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from consilium.data.case import Case, CaseProblem, ProblemCode, Volume
 from consilium.data.labels import LabelConvention
 from consilium.data.layouts.base import FoundCases, nifti_stem
+from consilium.data.visits import patient_by_name
 from consilium.errors import DataError
 
 _TRAINING, _TEST, _LABELS = "imagesTr", "imagesTs", "labelsTr"
@@ -65,7 +66,7 @@ class DecathlonLayout:
             cases.append(
                 Case(
                     id=case_id,
-                    patient=self.patient(case_id),
+                    patient=patient_by_name(case_id),
                     images=images,
                     label=Volume(label) if label else None,
                 )
@@ -76,10 +77,6 @@ class DecathlonLayout:
                 CaseProblem(nifti_stem(label) or label.name, ProblemCode.MISSING_MODALITY, detail)
             )
         return FoundCases(tuple(cases), tuple(problems))
-
-    def patient(self, case_id: str) -> str:
-        """The patient of a case: Decathlon has one examination of each."""
-        return case_id
 
     def convention(self, labels: Collection[frozenset[float]]) -> LabelConvention:
         """Always Decathlon's own: the folder names leave no doubt."""

@@ -56,9 +56,8 @@ def parse_site_settings(properties: Any, *, source: Path, root: Path) -> SiteSet
             f"{source}: property {PROPERTY!r} is {properties[PROPERTY]!r}, not a JSON object"
         )
     settings = SiteSettings.parse(properties[PROPERTY], source=f"{source}, property {PROPERTY!r}")
-    return settings.model_copy(
-        update={name: root / getattr(settings, name) for name in ("dataset", "cache_dir", "state_dir")}
-    )
+    paths = {name: getattr(settings, name) for name in ("dataset", "cache_dir", "state_dir", "patients_file")}
+    return settings.model_copy(update={name: root / path for name, path in paths.items() if path is not None})
 
 
 def scope_properties(path: Path, scope_name: str | None) -> Any:

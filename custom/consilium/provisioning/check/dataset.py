@@ -44,7 +44,11 @@ def check_dataset(
     modalities = get_task(learning.task).modalities
     try:
         cohort = read_cohort(
-            site.dataset, modalities=modalities, convention=site.label_convention, progress=progress
+            site.dataset,
+            modalities=modalities,
+            convention=site.label_convention,
+            patients_file=site.patients_file,
+            progress=progress,
         )
     except DataError as error:
         failure = CASES.failed(
@@ -96,6 +100,8 @@ def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> Finding:
     details = [f"consilium check {shlex.quote(str(site.dataset))}"]
     if site.label_convention:
         details[0] += f" --convention {site.label_convention.value}"
+    if site.patients_file:
+        details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
     patients = _labeled_patients(cohort)
     if not patients:
         return CASES.failed(seen, _mend(cohort), data=data, cases=named)

@@ -40,17 +40,17 @@ def refuse_inside(path: Path, folder: Path, option: str) -> None:
         )
 
 
-def refuse_page(path: Path, folder: Path) -> None:
-    """Refuse a place for the page in which none can be written, before hours are spent on what it will say.
+def refuse_output(path: Path, folder: Path, option: str) -> None:
+    """Refuse a file that can't be written, before hours are spent on what it will say.
 
     Raises:
         ConfigurationError: `path` lies in `folder`, is a folder, or its folder is missing or not writable.
     """
-    refuse_inside(path, folder, "--html")
+    refuse_inside(path, folder, option)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigurationError(
-            f"--html {path} can't be written; name a file in a folder that exists and that this account may "
-            "write to."
+            f"{option} {path} can't be written; name a file in a folder that exists and that this account "
+            "may write to."
         )
 
 
@@ -59,6 +59,7 @@ def check_folder(
     job: SiteJob,
     *,
     convention: LabelConvention | None = None,
+    patients_file: Path | None = None,
     state: Path,
     workers: int = 1,
     progress: Progress | None = None,
@@ -69,6 +70,7 @@ def check_folder(
         folder: The dataset folder; it is only read.
         job: For the modalities, the grid, and the size of the cache.
         convention: What label values mean; default: found from names and values.
+        patients_file: Which cases are of one patient; default: see `read_cohort`.
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
         workers: Processes.
         progress: Told about each case.
@@ -79,7 +81,13 @@ def check_folder(
     refuse_inside(state, folder, "--state")
     modalities = get_task(job.learning.task).modalities
     try:
-        cohort = read_cohort(folder, modalities=modalities, convention=convention, progress=progress)
+        cohort = read_cohort(
+            folder,
+            modalities=modalities,
+            convention=convention,
+            patients_file=patients_file,
+            progress=progress,
+        )
     except FolderError as error:
         finding = Finding(code=error.code, case_id=None, detail=str(error))
         return DataCheck(folder, job.name, (finding,), None)

@@ -397,8 +397,8 @@ def _other_id(hospital: Path, case: str, other: str) -> None:
 
 
 def _visit(hospital: Path, case: str, other: str) -> None:
-    _move_case(hospital, case, f"{case}_ses-01")
-    _array_copy(hospital, f"{case}_ses-01", case)
+    _move_case(hospital, case, f"{case}_pre")
+    _array_copy(hospital, f"{case}_pre", case)
 
 
 def _move_case(hospital: Path, case: str, name: str) -> None:

@@ -1,0 +1,129 @@
+"""Follow-up names: what groups by itself, what is asked about, and what only numbers patients."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consilium.data.visits import FOLLOW_UPS, patient_by_name, possible_visits
+
+
+@pytest.mark.parametrize(
+    ("case", "patient"),
+    [
+        ("BraTS-GLI-00005-100", "BraTS-GLI-00005"),
+        ("BraTS-MEN-RT-0001-1", "BraTS-MEN-RT-0001"),
+        ("BraTSReg_001_01_0106", "BraTSReg_001"),
+        ("UCSF-PDGM-0429_FU003d", "UCSF-PDGM-0429"),
+        ("UPENN-GBM-00002_11", "UPENN-GBM-00002"),
+        ("UPENN-GBM-00002_21", "UPENN-GBM-00002"),
+        ("RHUH-0001_0", "RHUH-0001"),
+        ("UCSD-PTGBM-0002_01", "UCSD-PTGBM-0002"),
+        ("100118_time2", "100118"),
+        ("Patient-001_week-012", "Patient-001"),
+        ("Patient-001_week-000-1", "Patient-001"),
+        ("PatientID_0003_Timepoint_2", "PatientID_0003"),
+        ("TCGA-02-0006_1996.08.23", "TCGA-02-0006"),
+        ("C3L-00016_2001-02-03", "C3L-00016"),
+        ("W39_1998.09.19", "W39"),
+        ("sub-01_ses-02", "sub-01"),
+        ("sub-mueller_ses-baseline_run-1", "sub-mueller"),
+        ("P012_ses-baseline", "P012"),
+        ("P012-followup", "P012"),
+        ("P012_visit2_week-12", "P012"),
+    ],
+)
+def test_a_follow_up_whose_name_means_one_thing_is_of_its_patient(case, patient):
+    assert patient_by_name(case) == patient
+    assert patient_by_name(patient) == patient
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "BraTS20_Training_001",
+        "BraTS2021_00001",
+        "Brats18_2013_10_1",
+        "BraTS-GLI-00005",
+        "BRATS_001",
+        "UCSF-PDGM-0004",
+        "TCGA-02-0006",
+        "sub-01",
+        "visit_2",
+        "glioma_visit2",
+        "scan1",
+        "P012_1",
+        "P012_20190304",
+        "mueller",
+        "",
+    ],
+)
+def test_other_names_are_patients_of_their_own(case):
+    assert patient_by_name(case) == case
+
+
+@pytest.mark.parametrize(
+    "visits",
+    [
+        ["P012_0", "P012_1"],
+        ["P012-01", "P012-02"],
+        ["KH01-00005-000", "KH01-00005-001"],
+        ["P012a", "P012b"],
+        ["P012_20190304", "P012_20200101"],
+        ["P012_2019-03-04", "P012_2020.01.01"],
+        ["P012_2019", "P012_2020"],
+        ["20190304_P012", "20200101_P012"],
+        ["P012", "P012_20200101"],
+        ["P012", "P012_2"],
+        ["P012_pre", "P012_post"],
+        ["P012_scan1", "P012_scan2"],
+        ["P012_tp1", "P012_tp2"],
+        ["mueller_ses-1", "mueller_ses-2"],
+        ["mueller_20190304", "mueller_20200101"],
+    ],
+)
+def test_names_that_may_be_visits_are_asked_about(visits):
+    (group,) = possible_visits([*visits, "Q7_0", "R8"]).values()
+    assert group == sorted(visits)
+
+
+def test_visits_that_several_names_number_are_asked_about():
+    names = ["mueller_0", "mueller_1", "schmidt_0", "schmidt_1"]
+    assert sorted(possible_visits(names)) == ["mueller", "schmidt"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "BraTS20_Training_{:03}",
+        "BraTS2021_{:05}",
+        "Brats18_2013_{}_1",
+        "Brats18_CBICA_A{}_1",
+        "BRATS_{:03}",
+        "UCSF-PDGM-{:04}",
+        "hospital1_{:03}",
+        "patient{}",
+        "glioma_{}",
+        "MR_201903{:02}",
+        "scan-{}",
+        "A{:02}",
+    ],
+)
+def test_numbered_patients_are_not_asked_about(pattern):
+    names = [pattern.format(number) for number in range(10, 32)]
+    assert possible_visits(names) == {}
+    assert {patient_by_name(name) for name in names} == set(names)
+
+
+@given(st.lists(st.text(max_size=40), max_size=8))
+def test_any_name_has_a_patient(names):
+    for name in names:
+        assert patient_by_name(patient_by_name(name)) == patient_by_name(name)
+    for group in possible_visits(names).values():
+        assert len(group) > 1
+        assert set(group) <= set(names)
+
+
+def test_no_name_is_slow():
+    for pattern in FOLLOW_UPS.values():
+        assert not pattern.fullmatch("1_-. " * 50 + "\0")
+    assert possible_visits(["1_-. " * 50 + "\0"]) == {}
