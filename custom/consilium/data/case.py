@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consilium.data.codes import ProblemCode
+from consilium.data.files import readable
 from consilium.errors import DataError
 
 __all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "ProblemCode", "Volume"]
@@ -39,6 +40,11 @@ class Case:
     images: Mapping[str, Volume]
     label: Volume | None
 
+    def __post_init__(self) -> None:
+        """Write ids that come from file names in no encoding with escapes: JSON, pages and logs hold them."""
+        object.__setattr__(self, "id", readable(self.id))
+        object.__setattr__(self, "patient", readable(self.patient))
+
 
 @dataclass(frozen=True)
 class CaseProblem:
@@ -53,6 +59,11 @@ class CaseProblem:
     case_id: str
     code: ProblemCode
     detail: str
+
+    def __post_init__(self) -> None:
+        """Write file names in no encoding with escapes, as `Case` does."""
+        object.__setattr__(self, "case_id", readable(self.case_id))
+        object.__setattr__(self, "detail", readable(self.detail))
 
     def describe(self) -> str:
         """Return one line for the site's own log."""
@@ -80,5 +91,5 @@ class FolderError(DataError):
     """
 
     def __init__(self, code: ProblemCode, message: str) -> None:
-        super().__init__(message)
+        super().__init__(readable(message))
         self.code = code

@@ -34,8 +34,15 @@ class ProblemCode(str, Enum):
     DUPLICATE_CASE = "duplicate_case"
     DUPLICATE_FILE = "duplicate_file"
     PERMISSION_DENIED = "permission_denied"
+    EMPTY_FILE = "empty_file"
+    POINTER_FILE = "pointer_file"
+    DANGLING_LINK = "dangling_link"
     UNREADABLE = "unreadable"
     TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    OUT_OF_RESOURCES = "out_of_resources"
+    UNEXPECTED_ERROR = "unexpected_error"
+    TRAILING_BYTES = "trailing_bytes"
     MISNAMED_FILE = "misnamed_file"
     UNUSUAL_DTYPE = "unusual_dtype"
     IDENTIFYING_HEADER = "identifying_header"
@@ -45,7 +52,9 @@ class ProblemCode(str, Enum):
     INVALID_AFFINE = "invalid_affine"
     SHAPE_MISMATCH = "shape_mismatch"
     AFFINE_MISMATCH = "affine_mismatch"
+    LABEL_WITHOUT_POSITION = "label_without_position"
     NO_ORIENTATION = "no_orientation"
+    INEXACT_QFORM = "inexact_qform"
     CONFLICTING_AFFINES = "conflicting_affines"
     UNIT_NOT_MM = "unit_not_mm"
     OTHER_SPACING = "other_spacing"
@@ -67,7 +76,9 @@ class ProblemCode(str, Enum):
     # Labels
     BAD_LABEL_VALUE = "bad_label_value"
     OTHER_CONVENTION = "other_convention"
+    LABEL_NOT_WHOLE = "label_not_whole"
     EMPTY_LABEL = "empty_label"
+    LABEL_COVERS_BRAIN = "label_covers_brain"
     LABEL_OUTSIDE_BRAIN = "label_outside_brain"
     LABEL_SHIFTED = "label_shifted"
     LABEL_MIRRORED = "label_mirrored"
@@ -154,9 +165,32 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.PERMISSION_DENIED: _error(
         "file may not be read", "Let the account that runs FLARE read the file and its folder."
     ),
+    ProblemCode.EMPTY_FILE: _error("file of zero bytes", "Copy the file from its source again: it is empty."),
+    ProblemCode.POINTER_FILE: _error(
+        "pointer in place of a file", "Fetch the files themselves: git lfs pull, or git annex get ."
+    ),
+    ProblemCode.DANGLING_LINK: _error(
+        "link to a file that isn't there",
+        "Fetch what the link points to (git-annex, DataLad: git annex get .), or put the file itself there.",
+    ),
     ProblemCode.UNREADABLE: _error("file can't be read", "Export the file as NIfTI (.nii or .nii.gz) again."),
     ProblemCode.TRUNCATED: _error(
         "file incomplete or damaged", "Copy the file from its source again: it is incomplete or damaged."
+    ),
+    ProblemCode.TOO_LARGE: _error(
+        "larger than any MRI",
+        "Export one 3D volume per file; if it is one, its header is damaged: copy it from its source again.",
+    ),
+    ProblemCode.OUT_OF_RESOURCES: _error(
+        "memory or open files ran out",
+        "Give this account more memory or open files (ulimit -a) or use fewer --workers, and start again.",
+    ),
+    ProblemCode.UNEXPECTED_ERROR: _error(
+        "an error of Consilium's own", "Report it with the traceback in the log; the other cases are used."
+    ),
+    ProblemCode.TRAILING_BYTES: _warning(
+        "bytes behind the image",
+        "Copy the file from its source again: what is behind the image is not read.",
     ),
     ProblemCode.MISNAMED_FILE: _warning(
         "compression not as named", "Name compressed files .nii.gz and others .nii; other tools need it."
@@ -182,6 +216,14 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.AFFINE_MISMATCH: _error(
         "positions differ within the case",
         "Register every image and the label of the case to one position in space.",
+    ),
+    ProblemCode.LABEL_WITHOUT_POSITION: _error(
+        "label without a position",
+        "Copy the image's header to the label, for example with FSL's fslcpgeom, and look that it fits.",
+    ),
+    ProblemCode.INEXACT_QFORM: _warning(
+        "quaternion longer than 1",
+        "Save the file again: the rounded quaternion is read here, but refused by nibabel and others.",
     ),
     ProblemCode.NO_ORIENTATION: _warning(
         "header without orientation",
@@ -243,8 +285,15 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.OTHER_CONVENTION: _error(
         "label of another convention", "Convert the label to the site's convention, or set label_convention."
     ),
+    ProblemCode.LABEL_NOT_WHOLE: _warning(
+        "label values are not whole numbers",
+        "Save the label as uint8 without scaling; values within 0.001 of a whole number are rounded.",
+    ),
     ProblemCode.EMPTY_LABEL: _error(
         "empty label", "Draw the label, or remove the label file: the case then counts as unlabeled."
+    ),
+    ProblemCode.LABEL_COVERS_BRAIN: _error(
+        "label covers the whole brain", "Replace the brain mask or tissue map by the label of the tumor."
     ),
     ProblemCode.LABEL_OUTSIDE_BRAIN: _error(
         "label outside the brain", "Save the label on the grid of the images that it was drawn on."

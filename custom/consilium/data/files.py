@@ -4,14 +4,60 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import stat
 import tempfile
 from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk, or of a quota on it, that is full."""
+
+_ALMOST_FULL_BYTES = 1 << 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 """The mode bits of everybody but the owner."""
+
+
+def readable(text: object) -> str:
+    r"""Return a text in which file names that are no UTF-8 are written with escapes.
+
+    Linux lets a name be any bytes, and Python keeps those that are no UTF-8 as lone surrogates, which neither
+    a page nor a log nor JSON can hold. Whatever is said of a file goes through here; the path stays what
+    it is.
+
+    Args:
+        text: A path, an id made of a file's name, or a message that holds one.
+
+    Example:
+        >>> readable(os.fsdecode(b"M\xfcller_t1.nii.gz"))
+        'M\\xfcller_t1.nii.gz'
+    """
+    return _SURROGATE.sub(_escape, str(text))
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found.group())
+    # 0xDC80 to 0xDCFF stand for the bytes 0x80 to 0xFF (PEP 383).
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
+
+
+def is_disk_full(error: OSError, folder: Path) -> bool:
+    """Whether writing failed because the disk is full: numpy says so without an error number.
+
+    Args:
+        error: What writing raised.
+        folder: Where to, or where to it would have been.
+    """
+    if error.errno is not None:
+        return error.errno in DISK_FULL
+    try:
+        return shutil.disk_usage(folder).free < _ALMOST_FULL_BYTES or "requested and" in str(error)
+    except OSError:
+        return False
 
 
 def keep_new_files_private() -> None:

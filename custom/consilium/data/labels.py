@@ -7,7 +7,7 @@ The wrong reading trains a model without any error, so nothing past preprocessin
 
 from collections.abc import Collection, Mapping
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +47,7 @@ class LabelConvention(str, Enum):
         """Translate file values to canonical tissues.
 
         Args:
-            array: Label of any shape and number type, as stored in the file.
+            array: Label of any shape and number type, as stored in the file; see `whole_values`.
 
         Returns:
             An array of the same shape that holds `Tissue` values.
@@ -55,6 +55,7 @@ class LabelConvention(str, Enum):
         Raises:
             DataError: The array holds a value that this convention doesn't know.
         """
+        array = whole_values(array)
         with np.errstate(invalid="ignore"):  # NaN has no uint8; the comparison below finds it
             index = array.astype(np.uint8, copy=False)
         tissues = _LOOKUP[self][index]
@@ -67,6 +68,31 @@ class LabelConvention(str, Enum):
         return tissues
 
 
+ROUNDING: Final = 1e-3
+"""How far a label's value may lie from a whole number: a scaled header turns 1 into 1.0000153."""
+
+
+def whole_values(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a label with the noise of rounding taken out, where every value is within `ROUNDING` of a whole.
+
+    Args:
+        array: Label of any shape and number type.
+
+    Returns:
+        The array itself where nothing is rounded: a label with 1.5 in it stays what it is.
+    """
+    noise = rounding_noise(array)
+    return np.rint(array) if 0 < noise <= ROUNDING else array
+
+
+def rounding_noise(array: NDArray[Any]) -> float:
+    """Return how far the values of a label lie from whole numbers at most; NaN where one is not finite."""
+    if array.dtype.kind != "f" or not array.size:
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(array - np.rint(array)).max())
+
+
 def list_values(values: Collection[float]) -> str:
     """Label values for a message; at most eight, since an image saved as a label holds thousands."""
     ordered = sorted(values)
@@ -77,11 +103,12 @@ def label_values(array: NDArray[Any]) -> frozenset[float]:
     """The distinct values of a label file other than 0.
 
     Args:
-        array: Label of any shape and number type.
+        array: Label of any shape and number type; see `whole_values`.
 
     Returns:
         The values other than 0; whole numbers come as int, so that messages read well.
     """
+    array = whole_values(array)
     # Almost every voxel is background: dropping it first makes this five times faster on a BraTS label.
     marked = array[array != 0]
     found = np.flatnonzero(np.bincount(marked)) if marked.dtype == np.uint8 else np.unique(marked)

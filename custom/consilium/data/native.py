@@ -1,6 +1,7 @@
 """A case on its own voxels: what makes its files unusable is found here, in one reading."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
+from consilium.data.case_boundary import case_boundary
 from consilium.data.labels import LabelConvention
 from consilium.data.orientation import Shape3D, Spacing3D, crop_slices, orientation_of, spacing_ras, to_ras
 from consilium.data.reading import StoredVolume, pick_3d, read_nifti
@@ -107,21 +109,25 @@ def examine(case: Case, convention: LabelConvention | None, modalities: Sequence
     files, placed = _read(case, volumes, problems)
     label = _read_label(case, files, problems)
     reference = None
-    if label is not None and convention is not None:
-        try:
-            reference = _to_tissue(label.array, convention)
-        except DataError as error:
-            problems.add(ProblemCode.BAD_LABEL_VALUE, str(error))
+    if case.label is not None and label is not None and convention is not None:
+        with problems.collected(case.label.path, "translated"):
+            reference = _to_tissue(label.array, convention, problems)
     for name, image in placed.items():
-        problems.extend(_check_contrast(volumes[name], image.array))
+        with problems.collected(volumes[name].path, "checked"):
+            problems.extend(_check_contrast(volumes[name], image.array))
     grids = {volumes[name].path: image for name, image in placed.items()}
-    if case.label is not None and label is not None:
-        grids[case.label.path] = label
+    first = next(iter(grids.values()), label)
     for path, image in grids.items():
-        problems.extend(_check_grid(path, image, next(iter(grids.values()))))
-    if problems.found:
-        return Examination(files, tuple(problems.found), None)
-    return Examination(files, (), _native({name: placed[name] for name in modalities}, reference))
+        with problems.collected(path, "compared"):
+            problems.extend(_check_grid(path, image, first))
+    if case.label is not None and label is not None:
+        with problems.collected(case.label.path, "compared"):
+            problems.extend(_check_grid(case.label.path, label, first, label=True))
+    native = None
+    if not problems.found:
+        with problems.collected(f"the case with {next(iter(grids))}", "cropped"):
+            native = _native({name: placed[name] for name in modalities}, reference)
+    return Examination(files, tuple(problems.found), native)
 
 
 class _Problems:
@@ -138,6 +144,15 @@ class _Problems:
         for code, detail in found:
             self.add(code, detail)
 
+    @contextmanager
+    def collected(self, subject: object, doing: str) -> Iterator[None]:
+        """Run something that may fail; see `case_boundary`."""
+        try:
+            with case_boundary(self._case_id, subject, doing):
+                yield
+        except CaseError as error:
+            self.found.append(error.problem)
+
 
 def _read(
     case: Case, volumes: Mapping[str, Volume], problems: _Problems
@@ -147,38 +162,38 @@ def _read(
     placed: dict[str, StoredVolume] = {}
     wanted = [*volumes.values(), *([case.label] if case.label else [])]
     for path in dict.fromkeys(volume.path for volume in wanted):
-        try:
+        with problems.collected(path, "read"):
             files[path] = read_nifti(path, case_id=case.id)
-        except CaseError as error:
-            problems.found.append(error.problem)
     for name, volume in volumes.items():
         if volume.path in files:
-            try:
+            with problems.collected(volume.path, "read"):
                 placed[name] = pick_3d(files[volume.path], volume, case_id=case.id)
-            except CaseError as error:
-                problems.found.append(error.problem)
-                if volume.channel is not None:
-                    break  # the other channels of the file would say the same
+            if name not in placed and volume.channel is not None:
+                break  # the other channels of the file would say the same
     return files, placed
 
 
 def _read_label(case: Case, files: Mapping[Path, StoredVolume], problems: _Problems) -> StoredVolume | None:
     if case.label is None or case.label.path not in files:
         return None
-    try:
+    with problems.collected(case.label.path, "read"):
         return pick_3d(files[case.label.path], case.label, case_id=case.id)
-    except CaseError as error:
-        problems.found.append(error.problem)
-        return None
+    return None
 
 
-def _to_tissue(array: NDArray[Any], convention: LabelConvention) -> NDArray[np.uint8]:
+def _to_tissue(
+    array: NDArray[Any], convention: LabelConvention, problems: _Problems
+) -> NDArray[np.uint8] | None:
     """Translate what is marked; the rest, most of a volume, is background in every convention."""
     tissues = np.zeros_like(array, dtype=np.uint8)
     marked = array != 0
     if marked.any():
         box = tuple(slice(first, last + 1) for first, last in extents(marked))
-        tissues[box] = convention.to_tissue(array[box])
+        try:
+            tissues[box] = convention.to_tissue(array[box])
+        except DataError as error:
+            problems.add(ProblemCode.BAD_LABEL_VALUE, str(error))
+            return None
     return tissues
 
 
@@ -200,8 +215,12 @@ def _is_flat(array: NDArray[Any], only: float) -> bool:
     return bool(np.count_nonzero(array == only) == np.count_nonzero(array))
 
 
-def _check_grid(path: Path, placed: StoredVolume, first: StoredVolume) -> Iterator[tuple[ProblemCode, str]]:
-    """Whether an image has another shape or position than the first."""
+def _check_grid(
+    path: Path, placed: StoredVolume, first: StoredVolume | None, *, label: bool = False
+) -> Iterator[tuple[ProblemCode, str]]:
+    """Whether an image or label has another shape or position than the first image."""
+    if first is None:
+        return
     shape = placed.array.shape
     if shape != first.array.shape:
         yield (
@@ -211,8 +230,23 @@ def _check_grid(path: Path, placed: StoredVolume, first: StoredVolume) -> Iterat
         return
     corners = np.stack([*np.meshgrid(*((0, size - 1) for size in shape)), np.ones((2, 2, 2))]).reshape(4, 8)
     shift = np.linalg.norm(((placed.affine - first.affine) @ corners)[:3], axis=0).max()
-    if shift > _AFFINE_TOLERANCE_VOXELS * min(spacing_ras(first.affine)):
+    if not shift > _AFFINE_TOLERANCE_VOXELS * min(spacing_ras(first.affine)):
+        return
+    if label and _has_no_position(placed):
+        yield ProblemCode.LABEL_WITHOUT_POSITION, f"{path} has the images' shape and no position of its own."
+    else:
         yield ProblemCode.AFFINE_MISMATCH, f"{path} lies up to {shift:.2f} mm away from the first image."
+
+
+def _has_no_position(placed: StoredVolume) -> bool:
+    """Whether a file states no position, or the one that software writes where it is given none.
+
+    An array saved with an identity matrix has voxels of 1 mm and its corner at the origin; ITK, whose axes
+    point to the left and to the back, writes -1, -1, 1 for it.
+    """
+    if not int(placed.header["sform_code"]) and not int(placed.header["qform_code"]):
+        return True
+    return any(np.allclose(placed.affine, np.diag(signs)) for signs in ((1, 1, 1, 1), (-1, -1, 1, 1)))
 
 
 def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | None) -> NativeCase:

@@ -4,24 +4,38 @@ The file is read and decompressed in one go rather than through nibabel's lazy p
 only way to have gzip's checksum verified, so a file damaged in a copy is found here and not trained on.
 """
 
-import gzip
 import math
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+from nibabel.affines import voxel_sizes
 from nibabel.spatialimages import HeaderDataError
+from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from consilium.data.case import CaseError, CaseProblem, ProblemCode, Volume
+from consilium.data.case_boundary import case_boundary
+from consilium.data.file_content import FileContent, UnusableFile, read_bytes, read_start
+from consilium.data.nifti_header import (
+    HEADER_BYTES,
+    MAX_FILE_BYTES,
+    Extension,
+    Flaw,
+    affine_of,
+    extensions_of,
+    needed_bytes,
+    parse_header,
+    settle_quaternion,
+    shape_of,
+)
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_NIFTI2_HEADER_BYTES = 540
+_START_BYTES = 1 << 14
+"""Of a file, for its header alone: more than gzip needs for `HEADER_BYTES`, whatever its own header holds."""
+_MOST_BYTES_BEHIND = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -31,50 +45,74 @@ class StoredVolume:
     Args:
         array: Voxels with the header's scaling applied, `(I, J, K)` or `(I, J, K, channels)`.
         affine: Voxel index to position in mm, `(4, 4)`.
-        header: The NIfTI header with its extensions.
+        header: nibabel's NIfTI header.
         gzipped: Whether the file's content is compressed, whatever its name says.
+        extensions: What stands between header and voxels.
+        flaws: What was noticed and doesn't keep the file from being used.
     """
 
     array: NDArray[Any]
     affine: NDArray[np.float64]
     header: nib.Nifti1Header
     gzipped: bool
+    extensions: tuple[Extension, ...] = ()
+    flaws: tuple[Flaw, ...] = ()
+
+
+@dataclass(frozen=True)
+class VolumeSize:
+    """What a header says of an image's size.
+
+    Args:
+        shape: Voxels along the first three axes.
+        spacing_mm: Their size along the same axes.
+    """
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
 
 
 def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
-    """Read a NIfTI-1 or NIfTI-2 file, plain or gzipped.
+    """Read a NIfTI-1 or NIfTI-2 file of either byte order, plain or gzipped.
 
     Args:
         path: The file.
         case_id: Whose file it is, for the error.
 
     Returns:
-        The voxels and the affine.
+        The voxels, in this machine's byte order, and the affine.
 
     Raises:
-        CaseError: The file is absent, forbidden, no NIfTI, incomplete, damaged, or without a valid affine.
+        CaseError: The file is absent, forbidden, no NIfTI, incomplete, damaged, or without a valid affine;
+            or whatever else reading it raised.
     """
-    raw = _read_bytes(path, case_id)
-    gzipped = raw.startswith(_GZIP_MAGIC)
-    content = _decompress(raw, path, case_id) if gzipped else raw
-    is_nifti2 = int.from_bytes(content[:4], "little") == _NIFTI2_HEADER_BYTES
-    try:
-        image = (nib.Nifti2Image if is_nifti2 else nib.Nifti1Image).from_bytes(content)
-        dtype = image.get_data_dtype()
-    except (ImageFileError, HeaderDataError, WrapStructError) as error:
-        raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} is no NIfTI file: {error}.") from error
-    if dtype.kind not in "iuf":
-        raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} holds {dtype} voxels, not plain numbers.")
-    if min(image.shape, default=0) < 1:
-        raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} states the shape {image.shape}.")
-    needed = image.dataobj.offset + math.prod(image.shape) * dtype.itemsize
-    if len(content) < needed:  # asked before nibabel allocates what a damaged header promises
-        detail = f"{path} holds {len(content)} bytes where its header promises {needed}."
-        raise _problem(case_id, ProblemCode.TRUNCATED, detail)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise _problem(case_id, ProblemCode.INVALID_AFFINE, f"{path} has the affine {affine[:3].tolist()}.")
-    return StoredVolume(np.asanyarray(image.dataobj), affine, image.header, gzipped)
+    with case_boundary(case_id, path, "read"), np.errstate(all="ignore"):  # a header may hold any number
+        content = FileContent(read_bytes(path, most=MAX_FILE_BYTES))
+        try:
+            return _read(content)
+        except (HeaderDataError, WrapStructError) as error:
+            raise UnusableFile(ProblemCode.UNREADABLE, f"is no NIfTI file: {error}") from error
+
+
+def read_size(path: Path, *, case_id: str) -> VolumeSize:
+    """Read the header alone: the start of the file is enough.
+
+    Args:
+        path: The file.
+        case_id: Whose file it is, for the error.
+
+    Raises:
+        CaseError: The file is absent, forbidden, no NIfTI, or without a valid affine.
+    """
+    with case_boundary(case_id, path, "read"), np.errstate(all="ignore"):  # a header may hold any number
+        start = FileContent(read_start(path, _START_BYTES)).read(HEADER_BYTES)
+        try:
+            header = parse_header(bytes(start))
+        except (HeaderDataError, WrapStructError) as error:
+            raise UnusableFile(ProblemCode.UNREADABLE, f"is no NIfTI file: {error}") from error
+        settle_quaternion(header)
+        spacing = voxel_sizes(affine_of(header))
+        return VolumeSize(shape_of(header)[:3], tuple(float(size) for size in spacing))
 
 
 def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolume:
@@ -100,26 +138,43 @@ def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolu
     if array.ndim != 3:
         wanted = "one 3D image" if volume.channel is None else f"a 4D image with channel {volume.channel}"
         detail = f"{volume.path} has the shape {stored.array.shape}, not {wanted}."
-        raise _problem(case_id, ProblemCode.NOT_3D, detail)
+        raise CaseError(CaseProblem(case_id, ProblemCode.NOT_3D, detail))
     return replace(stored, array=array)
 
 
-def _read_bytes(path: Path, case_id: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except PermissionError as error:
-        raise _problem(case_id, ProblemCode.PERMISSION_DENIED, f"{path} may not be read.") from error
-    except OSError as error:
-        raise _problem(case_id, ProblemCode.UNREADABLE, f"{path} can't be read: {error}.") from error
+def _read(content: FileContent) -> StoredVolume:
+    """Read header and voxels, and to the end, where gzip's checksum is."""
+    start = content.read(HEADER_BYTES)
+    header = parse_header(bytes(start))
+    needed = needed_bytes(header)
+    start += content.read(needed - len(start))
+    behind = content.skip_rest(_MOST_BYTES_BEHIND) + max(0, len(start) - needed)
+    if len(start) < needed:
+        raise UnusableFile(
+            ProblemCode.TRUNCATED, f"holds {len(start)} bytes where its header promises {needed}"
+        )
+    flaws = [flaw for flaw in (settle_quaternion(header),) if flaw is not None]
+    if behind or content.trailing:
+        where = "voxels" if behind else "compressed content"
+        flaws.append(
+            (ProblemCode.TRAILING_BYTES, f"has {behind + content.trailing} bytes behind its {where}")
+        )
+    return StoredVolume(
+        _voxels(header, start),
+        affine_of(header),
+        header,
+        content.gzipped,
+        extensions_of(header, bytes(start[: header.get_data_offset()])),
+        tuple(flaws),
+    )
 
 
-def _decompress(raw: bytes, path: Path, case_id: str) -> bytes:
-    """Decompressed content, checked against gzip's checksum."""
-    try:
-        return gzip.decompress(raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _problem(case_id, ProblemCode.TRUNCATED, f"{path} does not decompress: {error}.") from error
-
-
-def _problem(case_id: str, code: ProblemCode, detail: str) -> CaseError:
-    return CaseError(CaseProblem(case_id, code, detail))
+def _voxels(header: Any, content: bytearray) -> NDArray[Any]:
+    """The voxels with the header's scaling applied, in this machine's byte order."""
+    dtype, shape = header.get_data_dtype(), shape_of(header)
+    stored = np.frombuffer(content, dtype, count=math.prod(shape), offset=header.get_data_offset())
+    array = stored.reshape(shape, order="F")
+    slope, inter = header.get_slope_inter()
+    if slope is not None and (slope, inter) != (1.0, 0.0):
+        array = apply_read_scaling(array, slope, inter)
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="))

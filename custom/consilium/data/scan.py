@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consilium.data.case import FolderError, ProblemCode
+from consilium.data.files import readable
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,13 @@ def scan_folder(folder: Path) -> FolderScan:
         The files and the folders that can't be listed.
 
     Raises:
-        FolderError: The folder is missing, no folder, forbidden, or empty.
+        FolderError: The folder is missing, no folder, forbidden, empty, or its name is no UTF-8.
     """
+    if readable(folder.absolute()) != str(folder.absolute()):
+        raise _unusable(
+            f"The name of the dataset folder {readable(folder.absolute())} is no UTF-8, which settings and "
+            "reports have to be; rename it, or make a link to it with another name: ln -s FOLDER NAME"
+        )
     if not os.access(folder, os.F_OK):  # unlike Path.exists, also where a parent may not be entered
         raise _unusable(
             f"The dataset folder {folder} does not exist or can't be reached; correct its name (of a site: "

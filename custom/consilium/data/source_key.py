@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode
+from consilium.data.case import Case
+from consilium.data.case_boundary import case_boundary
+from consilium.data.file_content import open_file
 from consilium.data.labels import LabelConvention
 
 KEY_BYTES: Final = 20
@@ -36,25 +38,16 @@ def source_key(
     if case.label is not None:
         parts.append(convention and convention.value)
         volumes.append(case.label)
-    try:
-        # One file holds all modalities in some layouts: read it once.
-        digests = {path: _digest(path) for path in dict.fromkeys(volume.path for volume in volumes)}
-    except PermissionError as error:
-        raise _unreadable(case, ProblemCode.PERMISSION_DENIED, error) from error
-    except OSError as error:
-        raise _unreadable(case, ProblemCode.UNREADABLE, error) from error
+    # One file holds all modalities in some layouts: read it once.
+    digests = {path: _digest(path, case.id) for path in dict.fromkeys(volume.path for volume in volumes)}
     parts += [(digests[volume.path], volume.channel) for volume in volumes]
     return hashlib.blake2b(repr(parts).encode(), digest_size=KEY_BYTES).hexdigest()
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, case_id: str) -> str:
     """Hash of a file's content."""
     digest = hashlib.blake2b(digest_size=KEY_BYTES)
-    with path.open("rb") as file:
+    with case_boundary(case_id, path, "read"), open_file(path) as file:
         while block := file.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _unreadable(case: Case, code: ProblemCode, error: OSError) -> CaseError:
-    return CaseError(CaseProblem(case.id, code, f"{error.filename} can't be read: {error.strerror}."))

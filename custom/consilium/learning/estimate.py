@@ -9,12 +9,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import nibabel as nib
-import numpy as np
 import torch
 from torch import Tensor
 
-from consilium.data.case import Case
+from consilium.data.case import Case, CaseError
+from consilium.data.reading import read_size
 from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
 
@@ -86,11 +85,11 @@ def disk_need(cases: Iterable[Case], learning: LearningSettings) -> DiskNeed:
     cache = 0
     for case in cases:
         try:
-            header = nib.load(case.images[task.modalities[0]].path).header
-        except (OSError, ValueError, nib.filebasedimages.ImageFileError):
+            size = read_size(case.images[task.modalities[0]].path, case_id=case.id)
+        except CaseError:
             continue
-        voxels = math.prod(header.get_data_shape()[:3])
-        volume = voxels * float(np.prod(header.get_zooms()[:3]))
+        voxels = math.prod(size.shape)
+        volume = voxels * math.prod(size.spacing_mm)
         on_grid = volume / learning.spacing_mm**3
         cache += int(on_grid * 2 * len(task.modalities))
         if case.label is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from consilium.data.files import private_folder, write_atomically
+from consilium.data.files import private_folder, readable, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
@@ -186,11 +186,16 @@ def site_settings(
             raise ConfigurationError(
                 f"site {name}: {folder} is not a folder; give the folder that holds its cases"
             )
+        if readable(folder.absolute()) != str(folder.absolute()):
+            raise ConfigurationError(
+                f"site {name}: the name {readable(folder.absolute())} is no UTF-8; make a link to the folder "
+                "with another name"
+            )
     threads = max(1, available_cores() // len(sites))
     minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
     return {
         name: SiteSettings(
-            dataset=folder.resolve(),
+            dataset=folder.absolute(),
             cache_dir=out / "cache" / name,
             # Removed with the workspace: the next simulation remembers nothing of this one.
             state_dir=out / WORKSPACE / name / "site_state",

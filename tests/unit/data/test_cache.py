@@ -151,7 +151,7 @@ def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
     prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
     assert [case.id for case in prepared.cases] == ["A"]
     assert [(p.case_id, p.code) for p in prepared.problems] == [
-        ("B", ProblemCode.UNREADABLE),
+        ("B", ProblemCode.EMPTY_FILE),
         ("C", ProblemCode.UNREADABLE),
         ("D", ProblemCode.MISSING_MODALITY),
     ]

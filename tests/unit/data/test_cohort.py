@@ -34,8 +34,8 @@ def _damage(path, how):
         ("wrong checksum", ProblemCode.TRUNCATED),
         ("short inside", ProblemCode.TRUNCATED),
         ("no image", ProblemCode.UNREADABLE),
-        ("empty", ProblemCode.UNREADABLE),
-        ("dangling link", ProblemCode.UNREADABLE),
+        ("empty", ProblemCode.EMPTY_FILE),
+        ("dangling link", ProblemCode.DANGLING_LINK),
     ],
 )
 def test_a_damaged_label_costs_one_case(hospital, how, code):

@@ -1,7 +1,9 @@
 import os
+from pathlib import Path
 
 import pytest
 
+from consilium.data.case import FolderError
 from consilium.data.scan import describe_kinds, scan_folder
 from consilium.errors import DataError
 
@@ -46,3 +48,10 @@ def test_a_folder_that_cannot_hold_cases_is_refused(tmp_path, name, message):
 def test_files_are_counted_by_kind(tmp_path):
     names = ["a.nii.gz", "b.nii.gz", "c.nii", "README"]
     assert describe_kinds(tmp_path / name for name in names) == "2 .nii.gz, 1 .nii, 1 without extension"
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_with_its_name_in_escapes(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller"))
+    folder.mkdir()
+    with pytest.raises(FolderError, match=r"M\\xfcller is no UTF-8"):
+        scan_folder(folder)

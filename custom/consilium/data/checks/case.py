@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from consilium.data.case import Case
+from consilium.data.case import Case, CaseError
+from consilium.data.case_boundary import case_boundary
 from consilium.data.checks.digests import image_digests, label_digest
+from consilium.data.checks.duplicates import check_duplicates
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.headers import check_headers
 from consilium.data.checks.intensity import check_extent, check_intensities, check_skull_strip
-from consilium.data.checks.modalities import check_duplicates, check_order
+from consilium.data.checks.masks import check_mask
+from consilium.data.checks.modalities import check_order
 from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
 from consilium.data.checks.registration import check_registration
 from consilium.data.checks.subject import Subject
@@ -18,13 +21,13 @@ from consilium.data.codes import Severity
 from consilium.data.labels import LabelConvention
 from consilium.data.native import examine
 
-CHECK_VERSION: Final = 4
+CHECK_VERSION: Final = 5
 """Raised when the same files would give other findings."""
 
 Check = Callable[[Subject], Iterator[Finding]]
 
 CHECKS: tuple[tuple[Check, ...], ...] = (
-    (check_intensities, check_skull_strip, check_extent, check_duplicates, check_label),
+    (check_intensities, check_skull_strip, check_extent, check_duplicates, check_label, check_mask),
     (check_registration,),
     (check_order,),
     (check_placement,),
@@ -40,7 +43,19 @@ def check_case(case: Case, convention: LabelConvention | None, modalities: Seque
         case: The case.
         convention: What its label's values mean; may be None only for an unlabeled case.
         modalities: Canonical names of the images to check.
+
+    Returns:
+        What was found; a check that fails is a finding as well, and the case is left out.
     """
+    folder = next((volume.path.parent for volume in case.images.values()), case.id)
+    try:
+        with case_boundary(case.id, f"the case in {folder}", "checked"):
+            return _check(case, convention, modalities)
+    except CaseError as error:
+        return CaseCheck(findings=(Finding.from_problem(error.problem),))
+
+
+def _check(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> CaseCheck:
     examination = examine(case, convention, modalities)
     findings = [Finding.from_problem(problem) for problem in examination.problems]
     findings += check_headers(case, examination)

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.case_boundary import PASSING
 from consilium.data.checks.case import CHECK_VERSION, check_case
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.patients import check_declaration, check_patients
@@ -137,7 +138,8 @@ def _run(job: _Job) -> tuple[str, CaseCheck]:
     check = _recall(job)
     if check is None:
         check = check_case(job.case, job.convention, job.modalities)
-        write_atomically(job.kept, check.model_dump_json().encode(), durable=False)
+        if not any(finding.code in PASSING for finding in check.findings):
+            write_atomically(job.kept, check.model_dump_json().encode(), durable=False)
     return job.case.id, check
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode, Severity
+from consilium.data.files import readable
+
+_Text = Annotated[str, BeforeValidator(lambda text: readable(text) if isinstance(text, str) else text)]
 
 
 class Finding(BaseModel):
@@ -22,8 +27,8 @@ class Finding(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     code: ProblemCode
-    case_id: str | None
-    detail: str
+    case_id: _Text | None
+    detail: _Text
     modality: str | None = None
     confidence: float | None = Field(default=None, ge=0, le=1)
 

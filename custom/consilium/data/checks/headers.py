@@ -6,7 +6,7 @@ What a text field holds is never repeated in a finding, only which field it is a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from consilium.data.case import Case
+from consilium.data.case_boundary import case_boundary
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
+from consilium.data.labels import ROUNDING, rounding_noise
 from consilium.data.native import Examination
+from consilium.data.nifti_header import UNKNOWN_EXTENSION, Extension
 from consilium.data.reading import StoredVolume
 
 _TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
@@ -44,7 +47,9 @@ def check_headers(case: Case, examination: Examination) -> Iterator[Finding]:
     for path, stored in examination.files.items():
         label = case.label is not None and path == case.label.path
         modality = None if label else _modality(case, path)
-        for code, detail in _check_file(path, stored, label=label):
+        with case_boundary(case.id, path, "checked"):
+            found = list(_check_file(path, stored, label=label))
+        for code, detail in found:
             yield Finding(code=code, case_id=case.id, modality=modality, detail=f"{path} {detail}.")
 
 
@@ -56,8 +61,11 @@ def _check_file(path: Path, stored: StoredVolume, *, label: bool) -> Iterator[tu
         yield ProblemCode.UNUSUAL_DTYPE, f"is a label of {dtype}"
     elif dtype.itemsize > 4:
         yield ProblemCode.UNUSUAL_DTYPE, f"holds {dtype}"
+    if label and 0 < (noise := rounding_noise(stored.array)) <= ROUNDING:
+        yield ProblemCode.LABEL_NOT_WHOLE, f"has values up to {noise:.1e} away from whole numbers"
+    yield from stored.flaws
     yield from _check_orientation(stored.header)
-    yield from _check_identity(stored.header)
+    yield from _check_identity(stored.header, stored.extensions)
 
 
 def _check_orientation(header: Any) -> Iterator[tuple[ProblemCode, str]]:
@@ -66,20 +74,21 @@ def _check_orientation(header: Any) -> Iterator[tuple[ProblemCode, str]]:
         yield ProblemCode.UNIT_NOT_MM, f"states the unit {_UNITS.get(unit, f'number {unit}')}"
     try:
         qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
-    except HeaderDataError as error:
+    except (HeaderDataError, ValueError) as error:
         yield ProblemCode.CONFLICTING_AFFINES, f"has a qform that is no rotation ({error})"
         return
     if qform[0] is None and sform[0] is None:
         yield ProblemCode.NO_ORIENTATION, "has neither qform nor sform"
     elif qform[0] is not None and sform[0] is not None:
-        corners = np.array([[0, 0, 0, 1], [*(size - 1 for size in header.get_data_shape()[:3]), 1]]).T
+        last = [*(size - 1 for size in header.get_data_shape()[:3]), 0, 0][:3]  # a 2D image has no third
+        corners = np.array([[0, 0, 0, 1], [*last, 1]]).T
         shift = np.linalg.norm(((qform[0] - sform[0]) @ corners)[:3], axis=0).max()
         voxel = np.linalg.norm(sform[0][:3, :3], axis=0).min()
         if not shift <= _AFFINE_TOLERANCE_VOXELS * voxel:
             yield ProblemCode.CONFLICTING_AFFINES, f"has a qform and a sform that are {shift:.1f} mm apart"
 
 
-def _check_identity(header: Any) -> Iterator[tuple[ProblemCode, str]]:
+def _check_identity(header: Any, extensions: Iterable[Extension]) -> Iterator[tuple[ProblemCode, str]]:
     for field in _TEXT_FIELDS:
         text = bytes(header[field].item()).decode("latin-1").strip("\0 ") if field in header else ""
         kinds = [kind for kind, pattern in _KINDS.items() if pattern.search(text)]
@@ -87,17 +96,17 @@ def _check_identity(header: Any) -> Iterator[tuple[ProblemCode, str]]:
             yield ProblemCode.IDENTIFYING_HEADER, f"has what looks like {' and '.join(kinds)} in {field}"
         elif re.search(r"[A-Za-z]{2}", text) and not _SOFTWARE.search(text):
             yield ProblemCode.HEADER_TEXT, f"has text in {field}"
-    for extension in header.extensions:
-        if extension.get_code() == _DICOM_EXTENSION:
+    for code, content in extensions:
+        if code == _DICOM_EXTENSION:
             yield ProblemCode.IDENTIFYING_HEADER, "carries a DICOM header as an extension"
             continue
-        content = extension.get_content()
-        text = content.decode("latin-1") if isinstance(content, bytes) else str(content)
+        text = content.decode("latin-1")
         kinds = [kind for kind, pattern in _KINDS.items() if pattern.search(text)]
-        code = ProblemCode.IDENTIFYING_HEADER if kinds else ProblemCode.HEADER_TEXT
         if text.strip("\0 "):
             what = f" with what looks like {' and '.join(kinds)}" if kinds else ""
-            yield code, f"carries an extension of code {extension.get_code()}{what}"
+            name = "bytes before the voxels" if code == UNKNOWN_EXTENSION else f"an extension of code {code}"
+            found = ProblemCode.IDENTIFYING_HEADER if kinds else ProblemCode.HEADER_TEXT
+            yield found, f"carries {name}{what}"
 
 
 def _modality(case: Case, path: Path) -> str | None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 
-import nibabel as nib
 import numpy as np
 import psutil
 
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
+from consilium.data.reading import read_size
 from consilium.errors import SiteRefusal
 from consilium.learning.cores import available_cores
 from consilium.learning.patient_register import PatientRegister, open_register
@@ -124,9 +124,9 @@ def _gpus_gib() -> list[float]:
 
 
 def _grid(cases: Sequence[Case]) -> Grid:
-    headers = [nib.load(next(iter(case.images.values())).path).header for case in cases]
-    shape = np.median([header.get_data_shape()[:3] for header in headers], axis=0)
-    spacing = np.median([header.get_zooms()[:3] for header in headers], axis=0)
+    sizes = [read_size(next(iter(case.images.values())).path, case_id=case.id) for case in cases]
+    shape = np.median([size.shape for size in sizes], axis=0)
+    spacing = np.median([size.spacing_mm for size in sizes], axis=0)
     return Grid(
         shape=(round(shape[0]), round(shape[1]), round(shape[2])),
         spacing_mm=(

@@ -59,7 +59,15 @@ def damages() -> Iterator[Damage]:
     yield one("bytes are flipped", "truncated", _bytes("t2", _flip_bytes))
     yield one("gzip by its first bytes alone", "truncated", _bytes("t1ce", lambda raw: raw[:2] + b"\0" * 99))
     yield one("text in place of an image", "unreadable", _bytes("flair", lambda raw: b"moved to /archive\n"))
-    yield one("an empty file", "unreadable", _bytes("t2", lambda raw: b""))
+    yield one("an empty file", "empty_file", _bytes("t2", lambda raw: b""))
+    yield one(
+        "a Git LFS pointer",
+        "pointer_file",
+        _bytes("t1", lambda raw: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n"),
+    )
+    yield one("a git-annex pointer", "pointer_file", _bytes("t1", lambda raw: b"/annex/objects/SHA256E-s1\n"))
+    yield one("a link to nothing", "dangling_link", _dangle)
+    yield one("bytes behind gzip", "trailing_bytes", _bytes("t1ce", lambda raw: raw + b"<html>"))
     yield one(
         "an image without its end", "truncated", _bytes("t1", lambda raw: gzip.compress(_plain(raw)[:-9], 1))
     )
@@ -142,6 +150,8 @@ def damages() -> Iterator[Damage]:
     yield one("skull and scalp", "not_skull_stripped", _each(IMAGES, lambda kind: _sized(kind, _scalp)))
     # Modalities
     yield one("T1 for T1ce", "duplicate_modality", _copy_image("t1", "t1ce"))
+    yield one("T1 times 1.7 for T1ce", "duplicate_modality", _scaled_copy("t1", "t1ce", 1.7))
+    yield one("FLAIR in eight bits for T2", "duplicate_modality", _scaled_copy("flair", "t2", None))
     yield one("T2 for FLAIR", "duplicate_modality", _copy_image("t2", "flair"))
     for first, second in (
         ("t1", "t2"),
@@ -171,6 +181,14 @@ def damages() -> Iterator[Damage]:
         "another patient's image", "shared_image not_registered", _foreign("t2"), severe=True, also=True
     )
     # Labels
+    yield one("values that rounding moved", "label_not_whole", _label(lambda a: a * np.float32(1.0000153)))
+    yield one("the brain mask", "label_covers_brain", _brain_mask, severe=True)
+    yield one(
+        "a label without a position",
+        "label_without_position",
+        _affine("seg", lambda m: np.eye(4)),
+        severe=True,
+    )
     yield one("an unknown value", "bad_label_value", _label(lambda a: _mark(a, 7)), severe=True)
     yield one(
         "a fraction", "bad_label_value", _label(lambda a: _mark(a.astype(np.float32), 1.5)), severe=True
@@ -427,6 +445,30 @@ def _copy_image(source: str, target: str) -> Apply:
         shutil.copy(_file(hospital, case, source), _file(hospital, case, target))
 
     return apply
+
+
+def _scaled_copy(source: str, target: str, factor: float | None) -> Apply:
+    """One image under two names, multiplied; without a factor so that its brightest voxel is 255."""
+
+    def apply(hospital: Path, case: str, other: str) -> None:
+        image = nib.load(_file(hospital, case, source))
+        array = np.asanyarray(image.dataobj)
+        scaled = np.rint(array * (factor or 255 / array.max())).astype(np.int16)
+        nib.Nifti1Image(scaled, image.affine).to_filename(_file(hospital, case, target))
+
+    return apply
+
+
+def _brain_mask(hospital: Path, case: str, other: str) -> None:
+    image = nib.load(_file(hospital, case, "t1"))
+    mask = ndimage.binary_erosion(np.asanyarray(image.dataobj) != 0).astype(np.uint8)
+    nib.Nifti1Image(mask, image.affine).to_filename(_file(hospital, case, "seg"))
+
+
+def _dangle(hospital: Path, case: str, other: str) -> None:
+    path = _file(hospital, case, "flair")
+    path.unlink()
+    path.symlink_to("../../.git/annex/objects/ab/cd/SHA256E-s1.nii.gz")
 
 
 def _foreign(kind: str) -> Apply:
