@@ -67,7 +67,10 @@ class CheckpointStore:
         *,
         pinned: Collection[int] = (),
     ) -> None:
-        """Keep a round, and let go of those that are no longer needed.
+        """Keep a round, and remove those that are no longer needed.
+
+        Later rounds are removed first: training has returned to an earlier round, and what was trained after
+        that before is part of nothing any more.
 
         Args:
             number: Rounds done.
@@ -79,6 +82,9 @@ class CheckpointStore:
             OSError: If the disk is full or gone. The checkpoints before are untouched.
         """
         private_folder(self.folder)
+        for later in reversed(self.numbers()):
+            if later > number:
+                self._remove(later)
         content = {"number": number, "state": dict(state)}
         named = {f"{group}/{name}": value for group, of_it in arrays.items() for name, value in of_it.items()}
         try:
@@ -122,14 +128,19 @@ class CheckpointStore:
             arrays.setdefault(group, {})[name] = value
         return Checkpoint(number, arrays, content["state"])
 
-    def load_last(self) -> tuple[Checkpoint | None, list[str]]:
+    def load_last(self, up_to: int | None = None) -> tuple[Checkpoint | None, list[str]]:
         """Read the last round that is whole.
+
+        Args:
+            up_to: The last one that counts; None for any.
 
         Returns:
             The checkpoint, None if there is none; and what was wrong with each later one.
         """
         faults: list[str] = []
         for number in reversed(self.numbers()):
+            if up_to is not None and number > up_to:
+                continue
             try:
                 return self.load(number), faults
             except DamagedCheckpoint as error:

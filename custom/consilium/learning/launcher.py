@@ -40,12 +40,13 @@ class Processes:
     torchrun's usual TCP store listens on every interface and unpickles what it is sent.
 
     Args:
-        folder: With the setup in it; removed when the processes have ended.
+        folder: With the setup in it; removed when the processes have ended, or could not be started.
         size: How many.
         threads: CPU threads for each.
 
     Raises:
         TrainingError: If not all of them start within five minutes.
+        OSError: If this machine starts no process or opens no socket.
     """
 
     def __init__(self, folder: GroupFolder, size: int, threads: int) -> None:
@@ -54,25 +55,21 @@ class Processes:
         self._connections: dict[Connection, int] = {}
         self._known: dict[int, psutil.Process] = {}
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(folder.socket))
-            listener.listen(size)
-            listener.settimeout(_POLL_S)
-            with open(folder.log, "wb", opener=private_opener) as log:
-                self._torchrun = subprocess.Popen(
-                    _command(folder, size),
-                    cwd=folder.path,
-                    env=os.environ | _environment(threads),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            try:
+                listener.bind(str(folder.socket))
+                listener.listen(size)
+                listener.settimeout(_POLL_S)
+                self._torchrun = _start_torchrun(folder, size, threads)
+            except BaseException:
+                _remove(folder)
+                raise
             self.close = weakref.finalize(self, _end, self._torchrun, self._connections, self._known, folder)
             try:
                 self._accept(listener)
             except BaseException:
                 self.close()
                 raise
+        folder.socket.unlink(missing_ok=True)
 
     @property
     def size(self) -> int:
@@ -149,6 +146,19 @@ class Processes:
             self._connections[connection] = joined.rank
 
 
+def _start_torchrun(folder: GroupFolder, size: int, threads: int) -> subprocess.Popen[bytes]:
+    with open(folder.log, "wb", opener=private_opener) as log:
+        return subprocess.Popen(
+            _command(folder, size),
+            cwd=folder.path,
+            env=os.environ | _environment(threads),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
 def _command(folder: GroupFolder, size: int) -> Sequence[str]:
     return [
         sys.executable,
@@ -160,7 +170,7 @@ def _command(folder: GroupFolder, size: int) -> Sequence[str]:
         "--rdzv-conf=store_type=file",
         f"--rdzv-endpoint={folder.rendezvous}",
         f"--log-dir={folder.path}",
-        *("-m", "consilium.learning.worker", str(folder.path)),
+        *("-m", "consilium.learning.worker", str(folder.path), str(folder.socket)),
     ]
 
 
@@ -196,4 +206,9 @@ def _end(
         with suppress(psutil.NoSuchProcess):
             process.kill()
     torchrun.wait()
+    _remove(folder)
+
+
+def _remove(folder: GroupFolder) -> None:
+    folder.socket.unlink(missing_ok=True)
     shutil.rmtree(folder.path, ignore_errors=True)

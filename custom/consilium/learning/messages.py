@@ -28,23 +28,20 @@ class GroupFolder(Settings):
 
     Attributes:
         path: The folder.
+        socket: Where the site's process listens while the others start; see `socket_folder`.
     """
 
     path: Path
-
-    @property
-    def socket(self) -> Path:
-        """Where the site's process listens."""
-        return self.path / "site.socket"
+    socket: Path
 
     @property
     def setup(self) -> Path:
-        """`Setup`, written once."""
+        """`Setup`, there while the processes start."""
         return self.path / "setup.json"
 
     @property
     def cases(self) -> Path:
-        """`CASES` to score next."""
+        """`CASES` to score, there while they are scored."""
         return self.path / "cases.json"
 
     @property

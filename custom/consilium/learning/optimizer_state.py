@@ -11,7 +11,7 @@ from consilium.learning.weights import Weights
 def get_moments(optimizer: torch.optim.Optimizer) -> Weights:
     """Copy an optimizer's state of each parameter to the CPU, named `parameter/key`."""
     return {
-        f"{parameter}/{key}": value.detach().cpu().numpy()
+        f"{parameter}/{key}": np.array(value.detach().cpu().numpy())  # the step writes into its tensors
         for parameter, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
     }

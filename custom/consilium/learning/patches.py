@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import TrainingError
 from consilium.learning.ranks import BatchShare
 from consilium.learning.settings import LearningSettings
+from consilium.learning.socket_folder import socket_folder
+
+NONE_READABLE: Final = "none of the training cases can be read any more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class PatchStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
             if all(self._lost[case] for case in mine):
                 mine = everyone
                 if self._lost.all():
-                    raise TrainingError("none of the training cases can be read any more")
+                    raise TrainingError(NONE_READABLE)
 
 
 def patch_loader(
@@ -149,8 +152,13 @@ def patch_loader(
     A batch is images `(N, C, X, Y, Z)` float16, tissues `(N, X, Y, Z)` uint8 and places of their cases
     `(N,)`; N is this process's share of the job's batch. What becomes unreadable is left out and marked in
     `lost`, uint8 `(cases,)`, which has to lie in shared memory where there are workers.
+
+    Raises:
+        ConfigurationError: If workers have no place for their sockets; see `socket_folder`.
     """
     recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
+    if workers:
+        socket_folder()  # chosen now: a worker that finds none would never hand its patches over
     return DataLoader(
         PatchStream(cases, recipe, seed, share, lost),
         batch_size=share.size,

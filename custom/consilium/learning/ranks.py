@@ -92,6 +92,15 @@ class Ranks:
         distributed.all_reduce(marked, distributed.ReduceOp.MAX)
         return marked
 
+    def agree(self, number: int) -> bool:
+        """Return whether a number is the same in every process."""
+        if self.world_size == 1:
+            return True
+        numbers = torch.tensor([number, -number], dtype=torch.int64)
+        distributed.all_reduce(numbers, distributed.ReduceOp.MAX)
+        largest, smallest = numbers[0].item(), -numbers[1].item()
+        return largest == smallest
+
     def sum(self, value: Tensor) -> float:
         """Add up a scalar of each process."""
         if self.world_size > 1:

@@ -1,4 +1,4 @@
-"""What a site keeps of its rounds on its disk: a round that starts in a new process goes on with it."""
+"""What a site keeps of its rounds: the next round starts from it, in whatever process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
+from consilium.learning.checkpoints import Checkpoint, CheckpointStore
 from consilium.learning.weights import Weights
 
 MODEL: Final = "model"
@@ -20,44 +20,59 @@ _logger = logging.getLogger(__name__)
 
 
 class RoundMemory:
-    """Keeps what a site has to remember after each round, and gives back what a round starts from.
+    """Keeps what a site has to remember after each round, and returns what a round starts from.
 
-    With it, a round that is trained again, in this process or in a new one, gives the same update. Without
-    it, after a disk failure or in a round after one that this site missed, training goes on with what is at
-    hand, as after a new start.
+    A round that is trained again, in this process or in a new one, starts from the same state and gives the
+    same update. After a round that this site missed, training starts from the last state before it; without
+    any, as after a disk failure, from a new one.
 
     It holds the site's own model under `MODEL`, and whatever else the local step remembers, such as an
     optimizer's moments, under names of its own.
 
     Args:
-        folder: Of one federation's training at this site; it is made when it is needed.
+        folder: Of one federation's training at this site; it is made when it is needed. None to keep the
+            rounds in this process, as in a simulation.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._store = CheckpointStore(folder, keep=_ROUNDS)
+    def __init__(self, folder: Path | None = None) -> None:
+        self._store = None if folder is None else CheckpointStore(folder, keep=_ROUNDS)
+        self._held: dict[int, Checkpoint] = {}
+
+    @property
+    def in_process(self) -> bool:
+        """Whether rounds end with this process, and no other one sees them."""
+        return self._store is None
 
     def recall(self, rounds_done: int) -> Checkpoint | None:
-        """Return what was kept after a number of rounds; None if nothing was, or it is damaged."""
-        try:
-            return self._store.load(rounds_done)
-        except DamagedCheckpoint:
-            return None
+        """Return what was kept last, up to a number of rounds; None if nothing was, or it is damaged."""
+        if self._store is None:
+            last = max((number for number in self._held if number <= rounds_done), default=None)
+            return None if last is None else self._held[last]
+        kept, faults = self._store.load_last(up_to=rounds_done)
+        _warn_of(faults)
+        return kept
 
     def last_model(self) -> Weights | None:
         """Return the site's own model after its last training; None if there is none."""
+        if self._store is None:
+            return self._held[max(self._held)].arrays.get(MODEL) if self._held else None
         kept, faults = self._store.load_last()
-        for fault in faults:
-            _logger.warning("this site's memory of the training: %s", fault)
+        _warn_of(faults)
         return None if kept is None else kept.arrays[MODEL]
 
     def keep(self, rounds_done: int, arrays: Mapping[str, Weights], values: Mapping[str, Any]) -> None:
         """Keep what there is after a number of rounds; a full disk costs no more than that.
 
         Args:
-            rounds_done: The number.
+            rounds_done: The number. Later rounds are forgotten.
             arrays: The model under `MODEL`, and what else is arrays.
             values: Plain JSON values.
         """
+        if self._store is None:
+            earlier = sorted(number for number in self._held if number < rounds_done)[1 - _ROUNDS :]
+            self._held = {number: self._held[number] for number in earlier}
+            self._held[rounds_done] = Checkpoint(rounds_done, dict(arrays), dict(values))
+            return
         try:
             self._store.save(rounds_done, arrays, values)
         except OSError as error:
@@ -67,3 +82,8 @@ class RoundMemory:
                 rounds_done,
                 error.strerror,
             )
+
+
+def _warn_of(faults: list[str]) -> None:
+    for fault in faults:
+        _logger.warning("this site's memory of the training: %s", fault)

@@ -15,7 +15,7 @@ from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
 from consilium.learning.optimizer_state import get_moments, set_moments
-from consilium.learning.patches import change_contrast, patch_loader
+from consilium.learning.patches import NONE_READABLE, change_contrast, patch_loader
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_loss import RoundLoss
 from consilium.learning.round_memory import MODEL, RoundMemory
@@ -35,9 +35,10 @@ _MOMENTS, _SCALER = "moments", "scaler"
 class Trainer:
     """Trains one network on one site's cases, round after round.
 
-    The optimizer's moments stay at the site from round to round, on its disk where there is a memory for
-    them. The learning rate follows the federation's progress, so a site that joins late or returns is in step
-    at once. A case that can no longer be read is left out of this round and of those after it.
+    The optimizer's moments stay at the site from round to round. A round always starts from those after the
+    round before it, so that one that is trained again gives the same update. The learning rate follows the
+    federation's progress, so a site that joins late or returns is in step at once. A case that can no longer
+    be read is left out of this round and of those after it.
 
     Args:
         task: What is learned.
@@ -50,8 +51,7 @@ class Trainer:
         min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
         draw_seed: What patients, their order, patches, contrast and dropout are drawn by; None for the job's
             seed, with which everybody who has the job knows whose patches each round shows.
-        memory: Where the moments and this site's own model outlive this process; None to keep the moments in
-            it.
+        memory: Where the moments and this site's own model are kept; None for one in this process.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
         self._min_patients = min_patients
         self._draw_seed = settings.seed if draw_seed is None else draw_seed
-        self._memory = memory
+        self._memory = memory or RoundMemory()
+        self._new_scaler = self._scaler.state_dict()
         self._moments_after: int | None = None  # rounds; None while they are those of a part of one
         self._lost = torch.zeros(len(self._cases), dtype=torch.uint8)
         self._lost.share_memory_()  # type: ignore[no-untyped-call]
@@ -112,7 +113,8 @@ class Trainer:
         Raises:
             Cancelled: Within one step after `cancelled` turned true, in this process or another of `ranks`.
             SiteRefusal: If the round showed fewer than `min_patients`.
-            TrainingError: If the loss becomes non-finite or the weights do not fit.
+            TrainingError: If the loss becomes non-finite, the weights do not fit, or this process or another
+                of `ranks` has no case any more that it can read.
         """
         set_weights(self._network, weights)
         self._network.train()
@@ -122,15 +124,11 @@ class Trainer:
         mean_loss, started = RoundLoss(self._min_patients), time.monotonic()
         batches = self._batches(schedule.round_index)
         for step in range(steps):
-            if self._ranks.any(cancelled()):
-                raise Cancelled(f"training stopped at step {step} of {steps}")
+            image, tissues, places = self._next_batch(batches, cancelled, f"step {step} of {steps}")
             for group in self._optimizer.param_groups:
                 group["lr"] = schedule.rate(self._settings, step, steps)
-            image, tissues, places = next(batches)
             loss = self._step(image, tissues)
             if not math.isfinite(loss):
-                # The step has put NaN into the moments; left there, it would spoil every later round.
-                self._optimizer.state.clear()
                 raise TrainingError(
                     f"the loss became {loss} at step {step + 1} of {steps} in round "
                     f"{schedule.round_index + 1}; a lower learning_rate is the usual remedy"
@@ -148,6 +146,24 @@ class Trainer:
         unreadable = tuple(case.id for case, lost in zip(self._cases, self._lost, strict=True) if lost)
         return TrainingResult(trained, mean_loss.mean, steps, seconds, unreadable)
 
+    def _next_batch(
+        self, batches: Iterator[tuple[Tensor, Tensor, Tensor]], cancelled: Callable[[], bool], place: str
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return this process's share of the next batch, if every process goes on to the next step.
+
+        A process that stopped alone would leave the others waiting for its gradient.
+        """
+        try:
+            batch = next(batches)
+        except TrainingError:  # where a loader's worker raised it, its message is a traceback
+            batch = None
+        stopped, failed = self._ranks.union(torch.tensor([cancelled(), batch is None], dtype=torch.uint8))
+        if stopped:
+            raise Cancelled(f"training stopped at {place}")
+        if batch is None or failed:
+            raise TrainingError(NONE_READABLE)
+        return batch
+
     def _patients(self, places: Tensor) -> set[str]:
         """Return the patients of a batch, from the places of its cases; those of other ranks included."""
         shown = torch.zeros(len(self._cases), dtype=torch.uint8)
@@ -155,19 +171,24 @@ class Trainer:
         return {self._cases[place].patient for place in self._ranks.union(shown).nonzero()[:, 0].tolist()}
 
     def _recall_moments(self, rounds_done: int) -> None:
-        if self._memory is not None and self._moments_after != rounds_done:
+        # The scaler's state is empty where it was kept by a device that needs none.
+        if self._moments_after != rounds_done:
             kept = self._memory.recall(rounds_done)
-            if kept is not None:
-                set_moments(self._optimizer, kept.arrays.get(_MOMENTS, {}))
-                if kept.state[_SCALER]:
-                    self._scaler.load_state_dict(kept.state[_SCALER])
+            if not self._ranks.agree(kept.number if kept else 0):
+                kept = None  # a disk that failed one process: with other moments, their weights would part
+            set_moments(self._optimizer, kept.arrays.get(_MOMENTS, {}) if kept else {})
+            self._scaler.load_state_dict((kept and kept.state[_SCALER]) or self._new_scaler)
         self._moments_after = None
 
     def _remember(self, rounds_done: int, trained: Weights) -> None:
         self._moments_after = rounds_done
-        if self._memory is not None and self._ranks.rank == 0:
+        if self._memory.in_process:
+            arrays = {_MOMENTS: get_moments(self._optimizer)}
+        elif self._ranks.rank == 0:
             arrays = {MODEL: trained, _MOMENTS: get_moments(self._optimizer)}
-            self._memory.keep(rounds_done, arrays, {_SCALER: self._scaler.state_dict()})
+        else:
+            return
+        self._memory.keep(rounds_done, arrays, {_SCALER: self._scaler.state_dict()})
 
     def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.

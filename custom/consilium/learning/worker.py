@@ -37,6 +37,7 @@ from consilium.learning.model_file import load_model, save_model
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
+from consilium.learning.socket_folder import remove_socket_folder
 from consilium.learning.trainer import Trainer
 from consilium.tasks import get_task
 
@@ -48,7 +49,11 @@ class _Site:
         self._folder = folder
         self._rank = rank
         with socket.socket(socket.AF_UNIX) as channel:
-            channel.connect(str(folder.socket))
+            try:
+                channel.connect(str(folder.socket))
+            except OSError:  # the site's process has been killed, and has removed nothing
+                folder.remove_cases_and_weights()
+                raise
             self._connection: Connection = Connection(channel.detach())
         self._commands: queue.SimpleQueue[Train | Score] = queue.SimpleQueue()
         self._cancelled = threading.Event()
@@ -77,6 +82,7 @@ class _Site:
         finally:
             if self._rank == 0:  # a site's process that was killed has not removed them
                 self._folder.remove_cases_and_weights()
+            remove_socket_folder()
             # Not sys.exit: the main thread may wait in a collective for a process that has ended already.
             os._exit(0)
 
@@ -153,8 +159,8 @@ class _Worker:
 
 @record
 def main() -> None:
-    """Join the group whose folder is the first argument, and serve the site's process."""
-    folder = GroupFolder(path=Path(sys.argv[1]))
+    """Join the group whose folder and socket are the arguments, and serve the site's process."""
+    folder = GroupFolder(path=Path(sys.argv[1]), socket=Path(sys.argv[2]))
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     site = _Site(folder, ranks.rank)
     site.send(Joined(rank=ranks.rank, pid=os.getpid()))

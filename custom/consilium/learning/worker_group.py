@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,7 @@ from consilium.learning.messages import (
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.socket_folder import socket_folder
 from consilium.learning.weights import Weights
 from consilium.tasks.metrics import Scores
 
@@ -66,6 +68,7 @@ class WorkerGroup:
 
     Raises:
         TrainingError: If the processes don't start.
+        ConfigurationError: If there is no place for their sockets; see `socket_folder`.
     """
 
     def __init__(
@@ -159,7 +162,10 @@ class WorkerGroup:
         with self._running() as processes:
             save_model(self._folder.received, weights, {})
             write_atomically(self._folder.cases, CASES.dump_json(_absolute(cases)), durable=False)
-            answers = self._ask(processes, Score(distances=distances), cancelled, tell)
+            try:
+                answers = self._ask(processes, Score(distances=distances), cancelled, tell)
+            finally:
+                self._folder.cases.unlink(missing_ok=True)
         shares = [iter(answer.scores) for answer in answers if isinstance(answer, Scored)]
         return [next(shares[index % self._size]) for index in range(len(cases))]
 
@@ -170,14 +176,21 @@ class WorkerGroup:
             self._processes = None
 
     def _start(self) -> tuple[GroupFolder, Processes]:
-        folder = GroupFolder(path=Path(tempfile.mkdtemp(prefix="consilium-")))
-        write_atomically(folder.setup, self._setup.model_dump_json().encode(), durable=False)
-        processes = Processes(folder, self._size, self._threads)
+        sockets = socket_folder()
+        path = Path(tempfile.mkdtemp(prefix="consilium-"))
+        folder = GroupFolder(path=path, socket=sockets / f"{path.name}.socket")
+        try:
+            write_atomically(folder.setup, self._setup.model_dump_json().encode(), durable=False)
+            processes = Processes(folder, self._size, self._threads)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         try:
             self._answers(processes, lambda: False, lambda rank, progress: None)  # they are ready
         except BaseException:
             processes.kill()
             raise
+        folder.setup.unlink()  # it names patients, and every process has read it
         return folder, processes
 
     @contextmanager

@@ -124,6 +124,21 @@ def test_a_round_that_is_repeated_takes_the_place_of_the_first(store):
     assert checkpoint.arrays["model"]["w"][0, 0] == 20
 
 
+def test_a_return_to_an_older_round_abandons_the_later_ones(store):
+    fill(store, 5, 6, 7)
+    store.save(2, {"model": weights(20)}, {"rounds": 20})
+    assert store.numbers() == [2]
+    assert store.load_last()[0].state == {"rounds": 20}
+    assert len(list(store.folder.iterdir())) == 2
+
+
+def test_the_last_round_up_to_a_number_is_found(store):
+    fill(store, 1, 2)
+    assert store.load_last(up_to=1)[0].number == 1
+    assert store.load_last(up_to=9)[0].number == 2
+    assert store.load_last(up_to=0) == (None, [])
+
+
 def test_all_of_it_can_be_removed(store):
     fill(store, 1)
     store.remove()

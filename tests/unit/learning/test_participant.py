@@ -23,6 +23,15 @@ def test_a_site_trains_on_some_patients_and_validates_on_others(tmp_path):
     assert sorted(ids(data.train) + ids(data.validation)) == ["P1", "P2", "P3", "P4", "P5"]
 
 
+def test_simulated_sites_draw_differently_and_a_simulation_repeats(tmp_path):
+    """They share the salt and the job's seed, and may even have patients of the same names."""
+    settings = site(tmp_path)
+    seeds = [prepare_site(settings, LEARNING, name=name).draw_seed for name in ("north", "south", "north")]
+    assert seeds[0] == seeds[2] != seeds[1]
+    other = LEARNING.model_copy(update={"seed": LEARNING.seed + 1})
+    assert prepare_site(settings, other, name="north").draw_seed != seeds[0]
+
+
 def test_a_site_that_only_evaluates_does_so_with_all_patients(tmp_path):
     data = prepare_site(site(tmp_path, ["P1", "P2", "P3"], role="evaluates"), LEARNING)
     assert data.role == "evaluates"

@@ -9,6 +9,7 @@ from torch import nn
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.patient_register import PatientRegister
+from consilium.learning.ranks import Ranks
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
@@ -184,14 +185,66 @@ def test_a_round_that_is_repeated_gives_the_same_update(cases, tmp_path, again):
     assert same(trainer.train(first, Schedule(1, 4)).weights, second)
 
 
-def test_a_round_that_was_stopped_half_way_starts_from_the_kept_moments(cases, tmp_path):
-    undisturbed = train_rounds(cases, range(2))
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
-    first = trainer.train(WEIGHTS, Schedule(0, 4)).weights
-    calls = itertools.count()
+@pytest.mark.parametrize("kept", [True, False], ids=["on disk", "in the process"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_round_that_was_stopped_half_way_gives_the_update_of_an_undisturbed_one(
+    cases, tmp_path, kept, index
+):
+    """The first round, too: it starts without moments, and not with those of its half."""
+    undisturbed = train_rounds(cases, range(index + 1))
+    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept") if kept else None)
+    weights, calls = WEIGHTS, itertools.count()
+    for number in range(index):
+        weights = trainer.train(weights, Schedule(number, 4)).weights
     with pytest.raises(Cancelled):
-        trainer.train(first, Schedule(1, 4), cancelled=lambda: next(calls) == 3)
-    assert same(trainer.train(first, Schedule(1, 4)).weights, undisturbed)
+        trainer.train(weights, Schedule(index, 4), cancelled=lambda: next(calls) == 3)
+    assert same(trainer.train(weights, Schedule(index, 4)).weights, undisturbed)
+    assert same(trainer.train(weights, Schedule(index, 4)).weights, undisturbed)  # and once more, complete
+
+
+def test_a_round_whose_loss_became_nan_can_be_trained_again(cases):
+    trainer = Trainer(PoisonedTask(), learning(), cases, CPU)
+    with pytest.raises(TrainingError, match="nan"):
+        trainer.train(WEIGHTS, Schedule(0, 4))
+    assert same(trainer.train(WEIGHTS, Schedule(0, 4)).weights, train_rounds(cases, [0]))
+
+
+def test_a_site_that_missed_a_round_goes_on_alike_in_whatever_process(cases, tmp_path):
+    undisturbed = train_rounds(cases, [0, 1, 3])
+    after_two = train_rounds(cases, [0, 1], tmp_path / "kept")
+    assert same(train_rounds(cases, [3], tmp_path / "kept", after_two), undisturbed)
+
+
+def test_a_server_that_returns_to_an_older_round_is_followed(cases, tmp_path):
+    """What was trained after that round belongs to an abandoned line; its moments and model are of no use."""
+    start = train_rounds(cases, [0], tmp_path / "line")
+    undisturbed = train_rounds(cases, [1, 2], tmp_path / "line", start)
+    train_rounds(cases, range(4), tmp_path / "kept")
+    trained = train_rounds(cases, [0], tmp_path / "kept")
+    assert same(RoundMemory(tmp_path / "kept").last_model(), trained)
+    assert same(train_rounds(cases, [1, 2], tmp_path / "kept", trained), undisturbed)
+
+
+class WithAnother(Ranks):
+    """This process, and one that can read none of its cases any more, or was told to stop."""
+
+    marks = (0, 1)
+
+    def union(self, marks):
+        return torch.maximum(marks, torch.tensor(self.marks, dtype=torch.uint8)) if len(marks) == 2 else marks
+
+
+class WithAStopped(WithAnother):
+    marks = (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "error", "reason"),
+    [(WithAnother(), TrainingError, "can be read any more"), (WithAStopped(), Cancelled, "step 0 of 5")],
+)
+def test_a_process_stops_with_the_others_and_waits_for_none_of_them(cases, ranks, error, reason):
+    with pytest.raises(error, match=reason):
+        Trainer(TASK, learning(), cases, CPU, ranks=ranks).train(WEIGHTS, Schedule())
 
 
 def test_moments_that_can_t_be_kept_cost_no_round(cases, tmp_path, caplog):

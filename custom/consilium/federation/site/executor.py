@@ -246,6 +246,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 site,
                 self._settings,
                 run=str(run),
+                name=str(fl_ctx.get_identity_name()),
                 progress=lambda done, total, what: self._state.tell_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),
