@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -32,27 +32,38 @@ class Sides:
     """The side of every patient that a site has ever split.
 
     Nobody changes sides: a model that was trained on a patient must not be scored on them later, and a border
-    that moves between two jobs would let their scores be subtracted.
+    that moves between two jobs would let their scores be subtracted. With one exception: a person who was
+    taken for two patients, on different sides. Models have learned from one of them, so all examinations are
+    trained on from then on, and none is scored again.
 
     Args:
-        training: Patients to train on, by pseudonym.
-        validation: Patients to validate on, by pseudonym.
+        training: Pseudonyms of patients to train on, and of their cases, which stay the same when the
+            hospital declares another patient for them.
+        validation: The same of patients to validate on.
     """
 
     training: frozenset[str] = frozenset()
     validation: frozenset[str] = frozenset()
 
-    def settle(self, present: Collection[str], validation_fraction: float) -> Sides:
+    def settle(
+        self,
+        present: Mapping[str, Collection[str]],
+        validation_fraction: float,
+        *,
+        draws: Mapping[str, float] | None = None,
+    ) -> Sides:
         """Give each patient who has none yet a side.
 
-        The first of the new patients, in the order of their pseudonyms, go to validation, as many as its
-        share of all present lacks. Pseudonyms are made with the site's secret, so nobody else knows the
-        order.
+        With a memory, the first of the new patients, in the order of their pseudonyms, go to validation, as
+        many as its share of all present lacks. Pseudonyms are made with the site's secret, so nobody else
+        knows the order. Without one, each patient's draw decides alone, so that another patient moves nobody;
+        the share is then kept on average. Only where that leaves a side empty, the nearest one changes it.
 
         Args:
-            present: The patients of now, by pseudonym.
+            present: The patients of now, by pseudonym, each with the pseudonyms of their cases.
             validation_fraction: Share of them to validate on, above 0 and below 1. Of two or more patients
                 that are all new at least one goes to each side; a single one goes to validation.
+            draws: For a site without a memory, a number from 0 to 1 of each patient.
 
         Raises:
             ConfigurationError: The fraction is out of range.
@@ -61,11 +72,24 @@ class Sides:
             raise ConfigurationError(
                 f"validation_fraction is {validation_fraction}; allowed: above 0 and below 1, such as 0.2."
             )
-        everybody = set(present)
-        new = sorted(everybody - self.training - self.validation)
-        wanted = max(1, min(round(validation_fraction * len(everybody)), len(everybody) - 1))
-        lacking = max(0, wanted - len(everybody & self.validation))
-        return Sides(self.training.union(new[lacking:]), self.validation.union(new[:lacking]))
+        names = {patient: {patient, *cases} for patient, cases in present.items()}
+        training = {patient for patient in names if names[patient] & self.training}
+        validation = {patient for patient in names if names[patient] & self.validation} - training
+        new = sorted(names.keys() - training - validation)
+        if draws is None:
+            wanted = max(1, min(round(validation_fraction * len(names)), len(names) - 1))
+            validated = new[: max(0, wanted - len(validation))]
+        else:
+            new.sort(key=lambda patient: (draws[patient], patient))
+            validated = [patient for patient in new if draws[patient] < validation_fraction]
+            if not validated and not validation:
+                validated = new[:1]
+            elif len(validated) == len(new) > 1 and not training:
+                validated = new[:-1]
+        validation.update(validated)
+        training.update(set(new).difference(validated))
+        trained = self.training.union(*(names[patient] for patient in training))
+        return Sides(trained, self.validation.union(*(names[patient] for patient in validation)) - trained)
 
     def divide(self, cases: Sequence[CaseT], pseudonym: Callable[[str], str]) -> Split[CaseT]:
         """Put each case on its patient's side; all examinations of one stay together.

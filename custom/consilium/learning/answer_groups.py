@@ -19,6 +19,8 @@ Group = dict[str, str]
 def regroup(groups: Sequence[Group], present: Mapping[str, str], minimum: int) -> list[Group]:
     """Put cases that are in no group yet into new ones, where they are of enough patients.
 
+    Where the hospital has declared another patient for a case, that one counts in its group.
+
     A group is never taken apart, and a case never leaves it. So a case that comes alone waits for others, and
     one that goes takes its whole group out of the answers until it is back. Where the site has raised its
     minimum, groups that are too small now are joined, if they are of enough patients together; until then
@@ -33,6 +35,7 @@ def regroup(groups: Sequence[Group], present: Mapping[str, str], minimum: int) -
     Returns:
         All groups: the old ones and the new.
     """
+    groups = [{case: present.get(case, patient) for case, patient in group.items()} for group in groups]
     small = [group for group in groups if _is_whole(group, present) and _patients(group) < minimum]
     others = [group for group in groups if group not in small]
     return [*others, *_join(small, minimum), *_form(_without_group(groups, present), minimum)]
@@ -85,7 +88,7 @@ def _join(small: Sequence[Group], minimum: int) -> list[Group]:
 
 
 def _is_whole(group: Group, present: Mapping[str, str]) -> bool:
-    return group.items() <= present.items()
+    return group.keys() <= present.keys()
 
 
 def _patients(*groups: Group) -> int:

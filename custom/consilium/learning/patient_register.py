@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ REGISTER_FILE: Final = "patients.json"
 
 _LOCK_FILE = "register.lock"
 _KEY_BYTES = 32
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
+_GOLDEN_SECTION = 0x9E3779B97F4A7C15  # of 2**64 (Knuth, The Art of Computer Programming 3, 6.4)
+_PER_DRAW = 2**64
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     key: str = Field(description="Which key the pseudonyms were made with.")
     training: list[str] = []
     validation: list[str] = []
@@ -72,18 +76,25 @@ class PatientRegister:
         key: The site's secret.
         content: What was decided in earlier jobs.
         source: Where that comes from, for messages.
+        repeats: Whether a patient's side follows from the patient alone, for a site whose key is known: a
+            simulation remembers nothing from run to run.
 
     Raises:
         DataError: If it was decided with another key.
     """
 
-    def __init__(self, key: bytes, content: str | bytes | None = None, *, source: object = "") -> None:
+    def __init__(
+        self, key: bytes, content: str | bytes | None = None, *, source: object = "", repeats: bool = False
+    ) -> None:
         self._key = key
+        self._repeats = repeats
         fingerprint = _digest(key, what=b"key")
         try:
             known = _Content(key=fingerprint) if content is None else _Content.model_validate_json(content)
         except ValidationError:
-            raise DataError(f"{source} is damaged. {_remedy(REGISTER_FILE)}") from None
+            raise DataError(
+                f"{source} is damaged, or of another version of Consilium. {_remedy(REGISTER_FILE)}"
+            ) from None
         if known.key != fingerprint:
             raise DataError(
                 f"{source} was written with another key than the {KEY_FILE}, or split_salt, of now. "
@@ -99,8 +110,13 @@ class PatientRegister:
             cases: Cases with an `id` and a `patient`.
             validation_fraction: See `Sides.settle`.
         """
-        patients = {self.pseudonym(case.patient) for case in cases}
-        self._sides = self._sides.settle(patients, validation_fraction)
+        present: dict[str, set[str]] = {}
+        draws: dict[str, float] = {}
+        for case in cases:
+            patient = self.pseudonym(case.patient)
+            present.setdefault(patient, set()).add(self._pseudonym_of_case(case.id))
+            draws[patient] = self._draw(case.patient)
+        self._sides = self._sides.settle(present, validation_fraction, draws=draws if self._repeats else None)
         return self._sides.divide(cases, self.pseudonym)
 
     def answerable(
@@ -115,7 +131,7 @@ class PatientRegister:
             minimum: Fewest patients of a group: the site's, so that no job makes groups large or small.
             job_minimum: Fewest patients of the whole answer, where the job wants more.
         """
-        names = {case.id: _digest(self._key, case.patient, case.id, what=b"case") for case in cases}
+        names = {case.id: self._pseudonym_of_case(case.id) for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
         self._groups[question] = regroup(self._groups.get(question, []), present, minimum)
         whole = whole_groups(self._groups[question], present, minimum, job_minimum)
@@ -168,9 +184,24 @@ class PatientRegister:
         """Return what stands for a patient in the register."""
         return _digest(self._key, patient)
 
+    def _pseudonym_of_case(self, case_id: str) -> str:
+        """What stands for a case: not for whose it is, which the hospital may declare later."""
+        return _digest(self._key, case_id, what=b"case")
+
+    def _draw(self, patient: str) -> float:
+        """A patient's number from 0 to 1.
+
+        Patients with consecutive numbers get evenly spaced ones, multiples of the golden section, so that a
+        small numbered cohort keeps its share.
+        """
+        numbered = _NUMBERED.fullmatch(patient)
+        before, number, after = numbered.groups() if numbered else (patient, "0", "")
+        start = int(_digest(self._key, before, after, what=b"side"), 16)
+        return (start // _PER_DRAW + int(number) * _GOLDEN_SECTION) % 2**64 / 2**64
+
     def copy(self) -> PatientRegister:
         """Return a register to try something with: what it decides is not remembered."""
-        return PatientRegister(self._key, self.to_json())
+        return PatientRegister(self._key, self.to_json(), repeats=self._repeats)
 
     def to_json(self) -> str:
         """Return all that was decided."""
@@ -220,7 +251,7 @@ def read_register(site: SiteSettings) -> PatientRegister:
         DataError: If it can't be read, or is damaged.
     """
     try:
-        return _load(site) or PatientRegister(secrets.token_bytes(_KEY_BYTES))
+        return _load(site) or _new_register(site, secrets.token_bytes(_KEY_BYTES))
     except OSError as error:
         raise DataError(
             f"The site's register of patients in {site.state_dir} can't be read ({error}): repeat this from "
@@ -237,14 +268,18 @@ def _load(site: SiteSettings) -> PatientRegister | None:
     if content is None or key is None:
         missing, other = (REGISTER_FILE, KEY_FILE) if content is None else (KEY_FILE, REGISTER_FILE)
         raise DataError(f"{path.with_name(missing)} is missing, and {other} is there. {_remedy(missing)}")
-    return PatientRegister(key, content, source=path)
+    return PatientRegister(key, content, source=path, repeats=site.split_salt is not None)
 
 
 def _begin(site: SiteSettings) -> PatientRegister:
     """Make a register, with a key of its own; without both of its files, the next job is refused."""
-    register = PatientRegister(_find_key(site) or _make_key(site.state_dir / KEY_FILE))
+    register = _new_register(site, _find_key(site) or _make_key(site.state_dir / KEY_FILE))
     write_atomically(site.state_dir / REGISTER_FILE, register.to_json().encode())
     return register
+
+
+def _new_register(site: SiteSettings, key: bytes) -> PatientRegister:
+    return PatientRegister(key, repeats=site.split_salt is not None)
 
 
 def _find_key(site: SiteSettings) -> bytes | None:

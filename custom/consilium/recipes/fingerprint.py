@@ -159,7 +159,7 @@ def _scales(record: StatisticsRecord) -> float | None:
 
 
 def _from_readiness(record: ReadinessRecord) -> Data | None:
-    sites = [site for site in record.sites.values() if site.grid is not None and site.usable_cases]
+    sites = [site for site in record.sites.values() if site.grid is not None and site.usable_patients]
     if not sites:
         return None
     grids = [site.grid for site in sites if site.grid is not None]
@@ -169,7 +169,7 @@ def _from_readiness(record: ReadinessRecord) -> Data | None:
         spacing_mm=_box(spacing),
         extent_mm=_box(extent),
         extent_of="whole images, as no statistics were given",
-        fewest_patients=min(site.usable_cases or 1 for site in sites),
+        fewest_patients=min(site.usable_patients or 1 for site in sites),
     )
 
 

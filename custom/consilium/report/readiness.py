@@ -36,7 +36,7 @@ Gibibytes = Annotated[Finite, Field(ge=0, le=1e9)]
 
 
 class Grid(Record):
-    """What the site's images look like: medians over its usable cases."""
+    """What the site's images look like: medians over its patients with usable cases."""
 
     shape: tuple[Voxels, Voxels, Voxels] = Field(description="Voxels along each axis of the stored images.")
     spacing_mm: tuple[Millimeters, Millimeters, Millimeters] = Field(
@@ -60,11 +60,12 @@ class SiteReadiness(Record):
     role: Literal["trains", "evaluates"] = Field(default="trains", description="What the hospital decided.")
     reason: Reason | None = Field(default=None, description="Why it can't train.")
     usable_cases: WithheldCount = Field(default=0, description="Labeled cases without an error.")
+    usable_patients: WithheldCount = Field(default=0, description="Patients whom these cases are of.")
     left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
     noted: CodeCounts = Field(default_factory=dict, description="Findings of lower severity, by code.")
     layout: Word | None = None
     label_convention: Word | None = None
-    grid: Grid | None = Field(default=None, description="Null for fewer cases than the site's minimum.")
+    grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")
     hardware: Hardware
     versions: Versions = Field(default_factory=dict)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from consilium.learning.small_counts import count_text
 from consilium.records.texts import clean_text
 from consilium.report.codes import meaning, remedy
-from consilium.report.readiness import Grid, Hardware, ReadinessRecord
+from consilium.report.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 
 _NOTHING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -27,7 +27,7 @@ class SiteRow:
     Attributes:
         site: Its name.
         can: `train`, `evaluate (own choice)`, `evaluate only`, `nothing` or `no answer`.
-        usable_cases: Labeled cases without an error.
+        usable_cases: Labeled cases without an error, and of how many patients where that is another number.
         grid: Voxels of its images and their edges.
         labels: Their convention.
         machine: What a job may use there.
@@ -108,11 +108,17 @@ def _site_row(record: ReadinessRecord, name: str) -> SiteRow:
     return SiteRow(
         site=name,
         can=can if site.can == "evaluate" else site.can,
-        usable_cases=count_text(site.usable_cases),
+        usable_cases=_describe_cases(site),
         grid=_describe_grid(site.grid),
         labels=site.label_convention or _NOTHING,
         machine=_describe_machine(site.hardware),
     )
+
+
+def _describe_cases(site: SiteReadiness) -> str:
+    if site.usable_patients in (0, None, site.usable_cases):
+        return count_text(site.usable_cases)
+    return f"{count_text(site.usable_cases)} of {site.usable_patients} patients"
 
 
 def _describe_grid(grid: Grid | None) -> str:

@@ -30,9 +30,13 @@ def pseudonyms(key):
     return lambda patient: hashlib.blake2b(patient.encode(), key=key, digest_size=16).hexdigest()
 
 
-def split(cases, fraction, key, sides=Sides()):  # noqa: B008 - frozen
+def split(cases, fraction, key, sides=Sides(), by_draw=False):  # noqa: B008 - frozen
     pseudonym = pseudonyms(key)
-    sides = sides.settle({pseudonym(case.patient) for case in cases}, fraction)
+    present = {}
+    for case in cases:
+        present.setdefault(pseudonym(case.patient), set()).add(pseudonym(f"case {case.id}"))
+    draws = {name: int(name, 16) / 16**32 for name in present}
+    sides = sides.settle(present, fraction, draws=draws if by_draw else None)
     return sides.divide(cases, pseudonym), sides
 
 
@@ -40,9 +44,9 @@ def _patients(cases):
     return {case.patient for case in cases}
 
 
-@given(cohorts, fractions, keys)
-def test_every_case_is_on_one_side_and_no_patient_on_both(cases, fraction, key):
-    both, _ = split(cases, fraction, key)
+@given(cohorts, fractions, keys, st.booleans())
+def test_every_case_is_on_one_side_and_no_patient_on_both(cases, fraction, key, by_draw):
+    both, _ = split(cases, fraction, key, by_draw=by_draw)
     assert sorted(both.train + both.validation, key=lambda c: c.id) == sorted(cases, key=lambda c: c.id)
     assert not _patients(both.train) & _patients(both.validation)
 
@@ -57,6 +61,43 @@ def test_the_share_is_kept_and_no_side_is_left_empty(cases, fraction, key):
         assert abs(validated - fraction * patients) <= 1
     else:
         assert validated == patients
+
+
+@given(cohorts, fractions, keys)
+def test_without_a_memory_no_side_is_left_empty_either(cases, fraction, key):
+    both, _ = split(cases, fraction, key, by_draw=True)
+    patients = len(_patients(cases))
+    validated = len(_patients(both.validation))
+    assert 1 <= validated < patients if patients >= 2 else validated == patients
+
+
+@given(cohorts, cohorts, fractions, keys)
+def test_without_a_memory_a_newcomer_moves_nobody_but_who_kept_a_side_from_being_empty(
+    first, second, fraction, key
+):
+    before, _ = split(first, fraction, key, by_draw=True)
+    after, _ = split(first + second, fraction, key, by_draw=True)
+    moved = (_patients(before.train) & _patients(after.validation)) | (
+        _patients(before.validation) & _patients(after.train)
+    )
+    assert len(moved) <= 1
+    if moved:
+        assert min(len(_patients(before.train)), len(_patients(before.validation))) <= 1
+
+
+@given(cohorts, fractions, keys, st.data())
+def test_who_turns_out_to_be_one_patient_is_trained_on_if_any_of_it_was(cases, fraction, key, data):
+    before, sides = split(cases, fraction, key)
+    same = data.draw(st.sets(st.sampled_from(cases), min_size=2)) if len(cases) > 1 else set()
+    declared = [Visit(case.id, "one" if case in same else case.patient) for case in cases]
+    after, merged = split(declared, fraction, key, sides)
+    trained = {case.id for case in after.train}
+    assert not _patients(after.train) & _patients(after.validation)
+    assert {case.id for case in before.train} <= trained
+    if same and not {case.id for case in before.train} & {case.id for case in same}:
+        assert not {case.id for case in same} & trained
+    again, _ = split(cases, fraction, key, merged)  # the hospital takes it back
+    assert trained <= {case.id for case in again.train}
 
 
 @given(cohorts, fractions, keys, st.randoms())
@@ -95,4 +136,4 @@ def test_without_the_key_nobody_knows_the_split():
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 20, float("nan")])
 def test_a_share_out_of_range_is_refused(fraction):
     with pytest.raises(ConfigurationError, match="above 0 and below 1"):
-        Sides().settle([], fraction)
+        Sides().settle({}, fraction)

@@ -250,7 +250,8 @@ def test_unreadable_cases_can_leave_no_scores_to_send(tmp_path):
 
 
 def test_a_site_that_trains_goes_on_without_scores(tmp_path):
-    settings = site(tmp_path, [f"P{n}" for n in range(7)], min_training_patients=3, validation_fraction=0.45)
+    demands = {"min_training_patients": 3, "validation_fraction": 0.45, "split_salt": "0"}
+    settings = site(tmp_path, [f"P{n}" for n in range(7)], **demands)
     learning = LEARNING.model_copy(update={"local_steps": 4})
     participant = Participant(prepare_site(settings, learning), learning, settings)
     weights = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)

@@ -4,12 +4,19 @@ import os
 import stat
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
 from consilium.errors import DataError, SiteRefusal
 from consilium.learning import patient_register
-from consilium.learning.patient_register import KEY_FILE, REGISTER_FILE, open_register, read_register
+from consilium.learning.patient_register import (
+    KEY_FILE,
+    REGISTER_FILE,
+    PatientRegister,
+    open_register,
+    read_register,
+)
 from consilium.learning.site_settings import SiteSettings
 
 
@@ -209,3 +216,81 @@ def test_one_job_at_a_time_has_it_open(site):
         with pytest.raises(Timeout):
             FileLock(lock, timeout=0).acquire()
     FileLock(lock, timeout=0).acquire()
+
+
+def sides(register, patients):
+    both = register.split(visits(patients), validation_fraction=0.25)
+    return {case.patient: case in both.validation for case in (*both.train, *both.validation)}
+
+
+def ids(pattern, count, seed):
+    """Ids of a cohort, and of one more patient."""
+    random = np.random.default_rng(seed)
+    words = ["".join(random.choice([*"abcdefghij"], 6)) for _ in range(count + 1)]
+    return [pattern.format(number, word) for number, word in enumerate(words, start=1)]
+
+
+def test_another_patient_moves_nobody_at_a_site_that_remembers(tmp_path):
+    for trial in range(200):
+        site = SiteSettings(dataset=tmp_path, state_dir=tmp_path / str(trial))
+        patients = ids("{1}", 1 + trial % 30, trial)
+        with open_register(site) as register:
+            before = sides(register, patients[:-1])
+        with open_register(site) as register:
+            after = sides(register, patients)
+        assert before.items() <= after.items()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "smallest"), [("BraTS20_Training_{0:03}", 5), ("UPENN-GBM-{0:05}", 5), ("{1}", 30)]
+)
+def test_another_patient_moves_nobody_in_a_simulation(pattern, smallest):
+    for trial in range(300):
+        patients = ids(pattern, smallest + trial % 30, trial)
+        before = sides(PatientRegister(str(trial).encode(), repeats=True), patients[:-1])
+        after = sides(PatientRegister(str(trial).encode(), repeats=True), patients)
+        assert before.items() <= after.items()
+
+
+def test_numbered_patients_keep_their_share_in_a_simulation():
+    for trial in range(200):
+        count = 4 + trial % 40
+        register = PatientRegister(str(trial).encode(), repeats=True)
+        validated = sum(sides(register, [f"BraTS2021_{number:05}" for number in range(count)]).values())
+        assert abs(validated - count / 4) < 2
+
+
+def test_a_number_of_any_length_has_a_side():
+    patients = [f"P{'9' * 400}", "P\n1", "", "٣", "P1"]
+    assert len(sides(PatientRegister(b"key", repeats=True), patients)) == 5
+
+
+def test_two_cases_that_are_declared_one_patient_are_on_one_side_from_then_on(site):
+    with open_register(site) as register:
+        before = register.split(visits("ABCDEFGH"), validation_fraction=0.5)
+        register.answerable("scores", before.validation, minimum=2)
+    trained, validated = before.train[0], before.validation[0]
+    declared = [
+        Visit(case.id, "declared") if case in (trained, validated) else case for case in visits("ABCDEFGH")
+    ]
+    for _ in range(2):
+        with open_register(site) as register:
+            after = register.split(declared, validation_fraction=0.5)
+            assert {case.id for case in after.train} == {validated.id} | {case.id for case in before.train}
+            assert {case.id for case in after.validation} < {case.id for case in before.validation}
+            assert register.answerable("scores", after.validation, minimum=2).held_back == 1
+
+
+def test_what_was_answered_about_stays_answered_when_the_patient_gets_another_name(site):
+    first = answered(site, "ABCDEF")
+    renamed = [Visit(case.id, f"declared {case.patient}") for case in visits("ABCDEF")]
+    with open_register(site) as register:
+        again = register.answerable("scores", renamed, minimum=3)
+    assert again.groups == first.groups
+
+
+def test_a_group_that_is_of_too_few_patients_after_a_declaration_waits(site):
+    answered(site, "ABC")
+    with open_register(site) as register:
+        cases = [Visit(f"{name}-1", "one" if name in "AB" else name) for name in "ABC"]
+        assert register.count("scores", cases, minimum=3) is None

@@ -6,12 +6,13 @@ from consilium.recipes.fingerprint import read_fingerprint
 from consilium.report.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 
 
-def readiness(gpus, can="train", usable_cases=40, grid=((240, 240, 155), (1.0, 1.0, 1.0))):
+def readiness(gpus, can="train", patients=40, grid=((240, 240, 155), (1.0, 1.0, 1.0))):
     """A record of sites whose GPUs have so many GiB."""
     sites = {
         name: SiteReadiness(
             can=can,
-            usable_cases=usable_cases,
+            usable_cases=2 * patients,
+            usable_patients=patients,
             grid=grid and Grid(shape=grid[0], spacing_mm=grid[1]),
             hardware=Hardware(cores=8, memory_gib=64, gpus_gib=memory, free_disk_gib=100),
         )

@@ -18,6 +18,7 @@ from consilium.learning.patient_selection import check_patients, check_round, se
 from consilium.learning.quarantine import count_left_out, excess, identify
 from consilium.learning.settings import LearningSettings
 from consilium.learning.site_settings import SiteSettings
+from consilium.learning.small_counts import count_patients
 from consilium.report.readiness import Ability, Grid, Hardware, SiteReadiness
 
 _GIB = 2**30
@@ -53,6 +54,7 @@ def assess(
         role=site.role,
         reason=reason,
         usable_cases=usable.count,
+        usable_patients=None if usable.count is None else count_patients(usable.cases),
         left_out=left_out,
         noted=noted_by_code,
         layout=cohort.layout,
@@ -124,7 +126,8 @@ def _gpus_gib() -> list[float]:
 
 
 def _grid(cases: Sequence[Case]) -> Grid:
-    sizes = [read_size(next(iter(case.images.values())).path, case_id=case.id) for case in cases]
+    patients = {case.patient: case for case in reversed(cases)}  # the first examination of each
+    sizes = [read_size(next(iter(case.images.values())).path, case_id=case.id) for case in patients.values()]
     shape = np.median([size.shape for size in sizes], axis=0)
     spacing = np.median([size.spacing_mm for size in sizes], axis=0)
     return Grid(
