@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from consilium.simulation.process import stop_process_tree
+from consilium.processes import stop_process_tree
 
 from .studies import DEADLINE_SECONDS, ENVIRONMENT
 
@@ -49,3 +49,11 @@ def processes_of(out: Path) -> list[psutil.Process]:
             if str(out) in " ".join(one.cmdline()):
                 found.append(one)
     return found
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Return whether a process does anything still; one that has ended may wait to be collected."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from consilium.processes import stop_process_tree
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.simulation.process import stop_process_tree
 
 JOB = "brain_tumor_fedavg"
 DEADLINE_SECONDS = 420

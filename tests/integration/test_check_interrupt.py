@@ -2,14 +2,15 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from .interrupts import press_ctrl_c, started
-from .studies import run, wait_until
+from .interrupts import is_running, started
+from .studies import DEADLINE_SECONDS, run, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -29,7 +30,8 @@ def folder(hospitals, tmp_path) -> Path:
     return tmp_path / "data"
 
 
-def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(folder, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(folder, tmp_path, number):
     state, log = tmp_path / "state", tmp_path / "stderr.txt"
     notes = state / "findings"
     program = str(Path(sys.executable).with_name("consilium"))
@@ -38,12 +40,18 @@ def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(fol
     with started(words, log) as process:
         wait_until(lambda: any(notes.glob("*.json")) or process.poll() is not None, "no case is checked")
         assert process.poll() is None, log.read_text()
-        code, descendants = press_ctrl_c(process)
+        descendants = psutil.Process(process.pid).children(recursive=True)
         assert len(descendants) >= 2
-        assert code == 130
-        assert "nothing runs on. The same command goes on where it stopped." in log.read_text()
+        if number == signal.SIGKILL:
+            process.kill()
+        else:
+            os.killpg(process.pid, number)  # as a terminal does, and `timeout`
+        code = process.wait(DEADLINE_SECONDS)
+        if number != signal.SIGKILL:
+            assert code == 130
+            assert "nothing runs on. The same command goes on where it stopped." in log.read_text()
         assert "Traceback" not in log.read_text()
-        wait_until(lambda: not any(map(_runs, descendants)), "a process runs on")
+        wait_until(lambda: not any(map(is_running, descendants)), "a process runs on")
     kept = {path: path.stat().st_mtime_ns for path in notes.iterdir()}
     assert 0 < len(kept) < CASES
 
@@ -52,11 +60,3 @@ def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(fol
     assert json.loads(stdout)["cases"]["used"] == 1
     assert len(list(notes.iterdir())) == CASES
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Whether a process does anything still; one that has ended may wait to be collected."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

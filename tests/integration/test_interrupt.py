@@ -1,17 +1,20 @@
 """Ctrl-C: nothing runs on, and the same command goes on where it stopped."""
 
+import os
+import signal
 from contextlib import suppress
 
 import psutil
 import pytest
 
-from .interrupts import press_ctrl_c, processes_of, started
+from .interrupts import is_running, press_ctrl_c, processes_of, started
 from .studies import DEADLINE_SECONDS, command, export, read_if_there, simulate, wait_until
 
 pytestmark = pytest.mark.integration
 
 # Long enough to be caught training.
 CHANGES = {"learning.local_steps": 20}
+SITES = ("north", "south")
 COMPARING = "to compare with"
 NOT_AGAIN = "not done again"
 
@@ -19,14 +22,11 @@ NOT_AGAIN = "not done again"
 def test_an_interrupted_study_leaves_no_process_and_goes_on_where_it_stopped(hospitals, tmp_path):
     out, log = tmp_path / "out", tmp_path / "stderr.txt"
     job = export(tmp_path / "jobs", CHANGES)
-    sites = {name: hospitals[name] for name in ("north", "south")}
+    sites = {name: hospitals[name] for name in SITES}
     words = command(job, sites, out, "--compare")
-    progress = out / "simulation/server/simulate_job/progress.json"
 
     with started(words, log) as process:
-        wait_until(
-            lambda: '"training"' in read_if_there(progress) or process.poll() is not None, "no site trains"
-        )
+        wait_until(lambda: _trains(out) or process.poll() is not None, "no site trains")
         assert process.poll() is None, log.read_text()
         code, descendants = press_ctrl_c(process)
         assert len(descendants) >= 1 + len(sites)  # the simulator and a process for each site
@@ -52,6 +52,28 @@ def test_an_interrupted_study_leaves_no_process_and_goes_on_where_it_stopped(hos
     assert report["baseline_steps"] == {"local": 40, "pooled": 40}
     assert all(report["seconds"][part] > 0 for part in ("federated", "local", "pooled", "total"))
     assert not processes_of(out)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_study_that_is_ended_in_another_way_leaves_no_process_either(hospitals, tmp_path, number):
+    """By `timeout`, Slurm or systemd; with its terminal; at once."""
+    out, log = tmp_path / "out", tmp_path / "stderr.txt"
+    words = command(export(tmp_path / "jobs", CHANGES), {name: hospitals[name] for name in SITES}, out)
+    with started(words, log) as process:
+        wait_until(lambda: _trains(out) or process.poll() is not None, "no site trains")
+        assert process.poll() is None, log.read_text()
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        assert len(descendants) >= 1 + len(SITES)
+        os.kill(process.pid, number)
+        code = process.wait(DEADLINE_SECONDS)
+        if number == signal.SIGKILL:
+            wait_until(lambda: not any(map(is_running, descendants)), "a process runs on")
+        else:
+            _assert_stopped(code, descendants, out, log)
+
+
+def _trains(out):
+    return '"training"' in read_if_there(out / "simulation/server/simulate_job/progress.json")
 
 
 def _compares(process, log):

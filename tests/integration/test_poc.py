@@ -22,8 +22,8 @@ from consilium.federation.monitoring.metrics import METRICS, PREFIX, SITE_METRIC
 from consilium.federation.versions import component_versions
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
+from consilium.processes import stop_process_tree
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.simulation.process import stop_process_tree
 
 from .accounts import everything_in, open_to_others
 from .interrupts import press_ctrl_c, processes_of, started

@@ -28,6 +28,7 @@ from consilium.cli.status import status
 from consilium.cli.terminal import say_error
 from consilium.data.files import keep_new_files_private
 from consilium.errors import Cancelled, ConsiliumError
+from consilium.processes import end_as_by_ctrl_c
 from consilium.records.texts import clean_lines
 
 WRONG_INPUT = 2
@@ -52,10 +53,11 @@ app.add_typer(poc, name="poc")
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for what the user can fix, 130 after Ctrl-C.
+    """Run the command line; exit code 2 for what the user can fix, 130 after Ctrl-C and what ends as it does.
 
     What a command writes, and what it starts writes, only the user can read.
     """
+    end_as_by_ctrl_c()
     keep_new_files_private()
     # MONAI and FLARE import deprecated parts of other packages; the person at the terminal can't change that.
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -68,15 +68,14 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
     Jobs of an earlier POC in OUT are forgotten; downloaded results stay. `~/.nvflare` is not touched.
     """
     from consilium.poc.federation import Poc
-    from consilium.poc.processes import end_as_by_ctrl_c
+    from consilium.poc.guardian import ended_with_this_process
     from consilium.poc.project import Project
     from consilium.poc.trial import find_hospitals, start
     from consilium.simulation.display import Display
 
-    end_as_by_ctrl_c()
     poc, wanted = Poc(out), Project.read(project)
     anew = f"stopped; nothing runs on. {poc.command('up')} starts anew."
-    with _said_after_ctrl_c(anew), Display() as display:
+    with _said_after_ctrl_c(anew), Display() as display, ended_with_this_process(poc.folder):
         start(poc, wanted, find_hospitals(wanted, hospitals, poc.folder, display), display)
     say_result(poc.kits)
 
@@ -133,12 +132,10 @@ def run(
 ) -> None:
     """Do all of it: synthetic hospitals, real processes, one job, the report; then stop everything."""
     from consilium.poc.federation import Poc
-    from consilium.poc.processes import end_as_by_ctrl_c
     from consilium.poc.project import Project
     from consilium.poc.trial import run_all
     from consilium.simulation.display import Display
 
-    end_as_by_ctrl_c()
     anew = "stopped; nothing runs on. The same command starts anew with the patients and caches made so far."
     with _said_after_ctrl_c(anew), Display() as display:
         ended = run_all(Poc(out), Project.read(project), job, hospitals, display)

@@ -22,8 +22,9 @@ from consilium.federation.server.user_session import (
     read_job,
 )
 from consilium.poc.command import FlareCommand, PocError
-from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes, uninterrupted
+from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes
 from consilium.poc.project import Project
+from consilium.processes import uninterrupted
 from consilium.report.job_status import NOBODY, JobStatus
 from consilium.report.progress import JobProgress, describe_progress, read_progress
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from consilium.simulation.process import stop_process_tree
+from consilium.processes import stop_process_tree
 
 _PARENT_MODULES = ("server_train", "client_train")
 _SCRIPTS = ("/startup/start.sh", "/startup/sub_start.sh")
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What ends a command: Ctrl-C, `kill`, a terminal that is closed."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +50,6 @@ def stop_processes(processes: Iterable[ParticipantProcess]) -> None:
     """End processes and all that they started."""
     # The scripts restart a parent that ends, so they are signalled first.
     stop_process_tree(*(one.pid for one in sorted(processes, key=lambda one: one.is_parent)))
-
-
-def end_as_by_ctrl_c() -> None:
-    """Let `kill` and a closed terminal end this program as Ctrl-C does: it can stop what it started."""
-    for number in _ENDS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
-            signal.signal(number, signal.default_int_handler)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Finish a block whatever is pressed meanwhile."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _owner(line: list[str], folders: dict[str, str]) -> str | None:

@@ -13,6 +13,7 @@ from consilium.learning.cores import available_cores
 from consilium.learning.model_file import LAST_MODEL
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc, is_completed
+from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
 from consilium.recipes.job_folder import JobFolder, job_kind, read_job_folder
 from consilium.report.build import build_report
@@ -149,12 +150,13 @@ def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, displ
     """
     _read_training(job)
     folders = find_hospitals(project, hospitals, poc.folder, display)
-    start(poc, project, folders, display)
-    try:
-        ended = run_job(poc, job, display)
-        display.show("stopping the server and the sites")
-        poc.down()
-    finally:
-        poc.end()
+    with ended_with_this_process(poc.folder):
+        start(poc, project, folders, display)
+        try:
+            ended = run_job(poc, job, display)
+            display.show("stopping the server and the sites")
+            poc.down()
+        finally:
+            poc.end()
     display.say("down: nothing runs on")
     return ended

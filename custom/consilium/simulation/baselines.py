@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from queue import Empty
 
 from consilium.data.cache import CachedCase
-from consilium.data.interrupts import interrupts_held_back
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import Participant, SiteData
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.weights import Weights
+from consilium.processes import interrupts_held_back, worker_pool
 from consilium.report.records import BaselineRecord
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize
@@ -73,17 +73,15 @@ def train_baselines(
     """
     plans = _plan(sites, learning, rounds)
     validation = {name: data.validation for name, data in sites.items()}
-    # Spawned, not forked: a forked copy of a process that has used torch's threads can hang.
-    context = get_context("spawn")
-    steps: Queue[tuple[str, int, int]] = context.Queue()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_connect, initargs=(steps,)) as pool:
+    steps: Queue[tuple[str, int, int]] = get_context("spawn").Queue()
+    with worker_pool(workers, _connect, (steps,)) as pool:
         try:
             with interrupts_held_back():  # the workers start now and inherit it
                 futures = [pool.submit(_train_and_judge, plan, validation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:
             for process in list(getattr(pool, "_processes", {}).values()):
-                process.terminate()
+                process.kill()
             raise
     local = {name: outcome for name, outcome in outcomes.items() if name != POOLED}
     return BaselineRecord(

@@ -19,6 +19,7 @@ from consilium.data.files import keep_new_files_private, private_folder
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.replacement import require_known
 from consilium.learning.site_settings import SiteSettings
+from consilium.processes import end_with
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.report.download import load_record
 from consilium.report.readiness import ReadinessRecord
@@ -144,9 +145,10 @@ class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]
 
 
 def main() -> None:
-    """Run the simulation that standard input describes: the process that `SimulatedJob` starts."""
+    """Run the simulation that a line of standard input describes: the process that `SimulatedJob` starts."""
     keep_new_files_private()
-    request: dict[str, Any] = json.load(sys.stdin)
+    request: dict[str, Any] = json.loads(sys.stdin.readline())
+    end_with(sys.stdin)
     sites = {name: SiteSettings.model_validate(values) for name, values in request["sites"].items()}
     run_in_simulator(Path(request["job"]), sites, Path(request["workspace"]))
 

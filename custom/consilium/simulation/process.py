@@ -10,17 +10,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 from typing_extensions import Self
 
 from consilium.data.files import private_folder, private_opener
 from consilium.learning.site_settings import SiteSettings
+from consilium.processes import stop_process_tree
 from consilium.report.download import RECORD_FILES
 from consilium.report.progress import PROGRESS_FILE, describe_progress, read_progress
 from consilium.simulation.environment import SimulationError, failure_of, server_folder
 
 _SECONDS_BETWEEN_LOOKS = 0.5
-_SECONDS_TO_END = 5.0
 _LINE_LENGTH = 450
 
 
@@ -28,7 +27,8 @@ class SimulatedJob:
     """Runs a job in FLARE's simulator beside this process; leaving the context stops whatever still runs.
 
     The simulator forks, signals and changes folders as it likes, which is why it does not run in here. It
-    gets a session of its own, so that Ctrl-C reaches only this process, which then stops all the others.
+    gets a session of its own, so that Ctrl-C reaches only this process, which then stops all the others. If
+    this process is killed, that one ends all of them.
 
     Args:
         job: The job's folder.
@@ -66,17 +66,20 @@ class SimulatedJob:
                 env={**os.environ, "PYTHONWARNINGS": "ignore"},
             )
         assert self._process.stdin is not None  # it is a pipe
-        self._process.stdin.write(self._request)
-        self._process.stdin.close()
+        self._process.stdin.write(self._request + "\n")
+        self._process.stdin.flush()  # and stays open: when it is closed, that process ends
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop the job with all of its processes, if it still runs."""
-        if self._process is not None and self._process.poll() is None:
-            stop_process_tree(self._process.pid)
-            self._process.wait()
+        if self._process is not None:
+            if self._process.poll() is None:
+                stop_process_tree(self._process.pid)
+                self._process.wait()
+            assert self._process.stdin is not None  # it is a pipe
+            self._process.stdin.close()
 
     def watch(self, show: Callable[[str], None]) -> None:
         """Wait for the end of the job.
@@ -127,30 +130,3 @@ def _shorten(line: str) -> str:
     if len(line) <= _LINE_LENGTH:
         return line
     return f"{line[: _LINE_LENGTH // 3]} ... {line[-2 * _LINE_LENGTH // 3 :]}"
-
-
-def stop_process_tree(*pids: int) -> None:
-    """End processes and everything that they started, by their ids: first politely, then for sure."""
-    processes: dict[int, psutil.Process] = {}
-    for pid in pids:
-        try:
-            root = psutil.Process(pid)
-            for process in (*root.children(recursive=True), root):
-                processes.setdefault(process.pid, process)
-        except psutil.NoSuchProcess:
-            continue
-    for process in processes.values():
-        _signal(process, kill=False)
-    _, alive = psutil.wait_procs(list(processes.values()), timeout=_SECONDS_TO_END)
-    for process in alive:
-        _signal(process, kill=True)
-
-
-def _signal(process: psutil.Process, *, kill: bool) -> None:
-    try:
-        if kill:
-            process.kill()
-        else:
-            process.terminate()
-    except psutil.NoSuchProcess:
-        return

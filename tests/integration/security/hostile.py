@@ -88,7 +88,7 @@ CHANGES: dict[str, Change] = {
     "unlisted class deep within ours": _add_component(
         "client", _PERSISTOR, learning={"deep": [{"x": _SHELL}]}
     ),
-    "function of ours": _add_component("client", "consilium.simulation.process.stop_process_tree", pid=1),
+    "function of ours": _add_component("client", "consilium.processes.stop_process_tree", pid=1),
     "class that clears a folder": _add_component(
         "client", "consilium.federation.updates.spool.UpdateSpool", folder="local"
     ),
@@ -165,7 +165,7 @@ REASONS = {
     "listed class beside the job's": "ConvertToFedEvent",
     "unlisted class within ours": _PERSISTOR,
     "unlisted class deep within ours": _PERSISTOR,
-    "function of ours": "consilium.simulation.process.stop_process_tree",
+    "function of ours": "consilium.processes.stop_process_tree",
     "class that clears a folder": "consilium.federation.updates.spool.UpdateSpool",
     "class that is only imported there": "consilium.guard.server_guard.ZipFile",
     "class that is only imported elsewhere": "consilium.federation.transport.arrival.Path",

@@ -1,11 +1,10 @@
-import signal
 import subprocess
 import sys
 from contextlib import ExitStack
 
 import pytest
 
-from consilium.poc.processes import end_as_by_ctrl_c, find_processes, stop_processes, uninterrupted
+from consilium.poc.processes import find_processes, stop_processes
 
 SLEEP = "import signal; print('ready', flush=True); signal.pause()"
 PARENT = "nvflare.private.fed.app.client.client_train"
@@ -51,28 +50,3 @@ def test_processes_of_kits_are_found_and_ended(tmp_path, start):
 def test_other_processes_are_left_alone(tmp_path, start, words):
     start(*(word.format(kits=tmp_path) for word in words))
     assert find_processes(tmp_path, ["aster"]) == []
-
-
-ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@pytest.mark.parametrize("number", ENDS)
-def test_a_command_that_is_ended_in_any_way_can_stop_what_it_started(handlers, number):
-    end_as_by_ctrl_c()
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(number)
-
-
-def test_who_asked_to_outlive_the_terminal_does(handlers):
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    end_as_by_ctrl_c()
-    signal.raise_signal(signal.SIGHUP)
-
-
-@pytest.mark.parametrize("number", ENDS)
-def test_stopping_is_not_interrupted(handlers, number):
-    end_as_by_ctrl_c()
-    with uninterrupted():
-        signal.raise_signal(number)
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(number)

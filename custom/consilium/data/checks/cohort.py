@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,11 +19,11 @@ from consilium.data.checks.patients import check_declaration, check_patients
 from consilium.data.codes import Severity
 from consilium.data.cohort import Cohort
 from consilium.data.files import private_folder, write_atomically
-from consilium.data.interrupts import interrupts_held_back
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.data.source_key import source_key
 from consilium.errors import Cancelled
+from consilium.processes import interrupts_held_back, worker_pool
 
 _FOLDER = "findings"
 
@@ -158,8 +157,7 @@ def _results(jobs: Sequence[_Job], workers: int) -> Generator[tuple[str, CaseChe
     if workers == 1 or len(jobs) < 2:
         yield from map(_run, jobs)
         return
-    # Spawned, not forked: a fork copies the locks of threads that torch or BLAS may be running.
-    with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         try:
             with interrupts_held_back():  # the workers start now and inherit it
                 futures = [pool.submit(_run, job) for job in jobs]

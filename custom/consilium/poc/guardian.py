@@ -1,0 +1,60 @@
+"""Stops a proof of concept whose command was killed, so that it could not do that itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+_ENDED_IN_ORDER: Final = b"ended"
+
+_SECONDS_TO_START: Final = 15.0
+"""How long FLARE's command, if it was starting processes just then, may go on to start more."""
+
+
+@contextmanager
+def ended_with_this_process(folder: Path) -> Iterator[None]:
+    """Have another process end the proof of concept in a folder if this one is killed within the block.
+
+    Its server and sites are lasting processes, which outlive the command that starts them. Whatever else ends
+    the block is up to this process.
+
+    Args:
+        folder: The proof of concept's.
+    """
+    guardian = subprocess.Popen(
+        [sys.executable, "-m", "consilium.poc.guardian", str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # it outlives a terminal that is closed
+    )
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):
+            guardian.communicate(_ENDED_IN_ORDER)
+
+
+def main() -> None:
+    """Wait for the end of the process that started this one; stop what it left behind."""
+    if sys.stdin.buffer.read() == _ENDED_IN_ORDER:
+        return
+    from consilium.poc.command import PocError  # seldom needed, and slow to load
+    from consilium.poc.federation import Poc
+
+    end = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < end:
+        with suppress(PocError):  # it had not got as far as that
+            Poc(Path(sys.argv[1])).end()
+        time.sleep(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

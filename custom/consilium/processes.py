@@ -1,0 +1,151 @@
+"""How this program's processes end: together, whichever way one of them is ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import IO, Any, Final
+
+import psutil
+
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a command: Ctrl-C, `kill`, `timeout`, Slurm or systemd, a terminal that is closed."""
+
+_SECONDS_TO_END = 5.0
+
+
+def end_as_by_ctrl_c() -> None:
+    """Let `kill` and a closed terminal end this program as Ctrl-C does: it can stop what it started."""
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
+            signal.signal(number, signal.default_int_handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Finish a block whatever is pressed meanwhile."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def stop_process_tree(*pids: int) -> None:
+    """End processes and everything that they started, by their ids: first politely, then for sure."""
+    processes: dict[int, psutil.Process] = {}
+    for pid in pids:
+        try:
+            root = psutil.Process(pid)
+            for process in (*root.children(recursive=True), root):
+                processes.setdefault(process.pid, process)
+        except psutil.NoSuchProcess:
+            continue
+    for process in processes.values():
+        _signal(process, kill=False)
+    _, alive = psutil.wait_procs(list(processes.values()), timeout=_SECONDS_TO_END)
+    for process in alive:
+        _signal(process, kill=True)
+
+
+def end_with(parent: IO[Any]) -> None:
+    """End this process, with all that it has started, as soon as the one that started it has ended.
+
+    However that one ended: its end of the pipe is closed by the system.
+
+    Args:
+        parent: Pipe from the process that started this one, read up to where nothing more is written; it
+            keeps its end open as long as this process shall run.
+    """
+    descriptor = parent.fileno()  # the file object's lock would be held while Python shuts down
+
+    def watch() -> None:
+        while os.read(descriptor, 1024):
+            pass
+        _end_at_once()
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+@contextmanager
+def worker_pool(
+    workers: int, initializer: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Run functions in processes that end with this one, and that Ctrl-C reaches through it alone.
+
+    A terminal interrupts workers together with the process that started them, and `timeout` ends the whole
+    group. The workers would print a traceback each and break the pool, while it is the process that started
+    them that ends them. Processes are spawned, not forked: a fork copies the locks of threads that torch or
+    BLAS may be running. So a script must guard its entry point with `if __name__ == "__main__":`.
+
+    Args:
+        workers: Processes.
+        initializer: Called in each of them first.
+        arguments: Its arguments.
+
+    Yields:
+        The pool. Workers start when the first functions are submitted: do that in `interrupts_held_back`.
+    """
+    with ProcessPoolExecutor(
+        workers,
+        multiprocessing.get_context("spawn"),
+        initializer=_prepare_worker,
+        initargs=(initializer, arguments),
+    ) as pool:
+        yield pool
+
+
+@contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back until the end of the context; processes started in it never see one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, set(_ENDS))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _prepare_worker(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_soon)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGTERM})
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
+    if initializer is not None:
+        initializer(*arguments)
+
+
+def _end_soon(number: int, frame: object) -> None:
+    """Leave the process that started this one some time to end it in order."""
+    timer = threading.Timer(_SECONDS_TO_END, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        _end_at_once()
+
+
+def _end_at_once() -> None:
+    for process in psutil.Process().children(recursive=True):
+        _signal(process, kill=True)
+    os._exit(1)
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        return

@@ -1,0 +1,164 @@
+import signal
+import subprocess
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+import psutil
+import pytest
+
+from consilium import processes as module
+from consilium.processes import (
+    end_as_by_ctrl_c,
+    interrupts_held_back,
+    stop_process_tree,
+    uninterrupted,
+    worker_pool,
+)
+
+# Each generation starts the next and tells when all are up; the last one ignores a polite request.
+GRANDCHILD = """
+import signal
+{stubborn}
+print("ready", flush=True)
+signal.pause()
+"""
+CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+PARENT = (
+    "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[2], sys.argv[1]], check=False)"
+)
+STUBBORN = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+DEADLINE_SECONDS = 20
+
+
+@pytest.fixture
+def family(request):
+    """A process with a child and a grandchild, all up and running."""
+    grandchild = GRANDCHILD.format(stubborn=request.param)
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, grandchild, CHILD], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout.readline() == "ready\n"
+        members = [psutil.Process(parent.pid), *psutil.Process(parent.pid).children(recursive=True)]
+        yield members
+        for member in members:
+            if member.is_running():
+                member.kill()
+
+
+@pytest.mark.parametrize("family", ["", STUBBORN], indirect=True, ids=["polite", "stubborn"])
+def test_no_descendant_outlives_a_stopped_job(family, monkeypatch):
+    monkeypatch.setattr(module, "_SECONDS_TO_END", 0.5)
+    assert len(family) == 3
+    stop_process_tree(family[0].pid)
+    _, alive = psutil.wait_procs(family, timeout=DEADLINE_SECONDS)
+    assert alive == []
+
+
+def test_stopping_what_has_ended_is_no_error():
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait(DEADLINE_SECONDS)
+    stop_process_tree(ended.pid)
+
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_command_that_is_ended_in_any_way_can_stop_what_it_started(handlers, number):
+    end_as_by_ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+def test_who_asked_to_outlive_the_terminal_does(handlers):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_as_by_ctrl_c()
+    signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_stopping_is_not_interrupted(handlers, number):
+    end_as_by_ctrl_c()
+    with uninterrupted():
+        signal.raise_signal(number)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+def test_who_starts_processes_is_interrupted_afterwards(handlers):
+    end_as_by_ctrl_c()
+    with pytest.raises(KeyboardInterrupt), interrupts_held_back():  # noqa: PT012
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.SIGTERM in signal.sigpending()
+
+
+def test_workers_go_on_for_a_while_when_their_whole_group_is_ended():
+    """`timeout` and a closed terminal signal all of them, and it is their parent that ends them."""
+    with worker_pool(1) as pool:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            with interrupts_held_back():
+                work = pool.submit(_signal_oneself, number)
+            assert work.result(DEADLINE_SECONDS) == number
+
+
+def _signal_oneself(number):
+    signal.raise_signal(number)
+    return number
+
+
+def test_a_worker_that_nobody_ends_does_not_stay(monkeypatch):
+    with worker_pool(1, _end_soon_at_once) as pool:
+        with interrupts_held_back():
+            work = pool.submit(_wait_after_sigterm)
+        with pytest.raises(BrokenProcessPool):
+            work.result(DEADLINE_SECONDS)
+
+
+def _end_soon_at_once():
+    module._SECONDS_TO_END = 0.1
+
+
+def _wait_after_sigterm():
+    signal.raise_signal(signal.SIGTERM)
+    signal.pause()
+
+
+POOL = """
+import os, signal, time
+from consilium.processes import interrupts_held_back, worker_pool
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        with interrupts_held_back():
+            worker = pool.submit(os.getpid)
+        print(worker.result(), flush=True)
+        signal.pause()
+"""
+CHILD_WITH_PIPE = """
+import subprocess, sys
+from consilium.processes import end_with
+sys.stdin.readline()
+end_with(sys.stdin)
+grandchild = subprocess.Popen(["sleep", "1000"])
+print(grandchild.pid, flush=True)
+grandchild.wait()
+"""
+PIPE = f"""
+import signal, subprocess, sys
+words = [sys.executable, "-c", {CHILD_WITH_PIPE!r}]
+process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+process.stdin.write(b"begin\\n")
+process.stdin.flush()
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("program", [POOL, PIPE], ids=["workers", "a process of its own session"])
+def test_what_a_killed_program_had_started_ends_with_it(program, tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True) as parent:
+        started = psutil.Process(int(parent.stdout.readline()))
+        family = [started, *psutil.Process(parent.pid).children(recursive=True)]
+        parent.kill()
+    _, alive = psutil.wait_procs(family, timeout=DEADLINE_SECONDS)
+    assert alive == []
