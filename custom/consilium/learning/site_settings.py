@@ -66,3 +66,12 @@ class SiteSettings(ComputeSettings):
         description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as a "
         "quarter of a small hospital's patients has to be enough to validate on.",
     )
+
+    def in_workspace(self, workspace: Path) -> SiteSettings:
+        """Return the settings with their relative paths below a workspace, as the site's processes see them.
+
+        Args:
+            workspace: The site's, which is its kit's folder.
+        """
+        stated = {name: value for name, value in self if isinstance(value, Path)}
+        return self.model_copy(update={name: workspace / path for name, path in stated.items()})

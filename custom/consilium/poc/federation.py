@@ -21,6 +21,7 @@ from consilium.federation.server.user_session import (
     read_all_jobs,
     read_job,
 )
+from consilium.learning.site_settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes
 from consilium.poc.project import Project
@@ -232,6 +233,10 @@ class Poc:
         if not self._project_file.exists():
             raise PocError(f"there is no POC in {self.folder}; start one with {self.command('up')}")
         return Project.read(self._project_file)
+
+    def sites(self) -> dict[str, SiteSettings]:
+        """Return what the hospitals decide, with the folders in which their processes work."""
+        return {name: site.in_workspace(self.kits / name) for name, site in self.project().sites.items()}
 
     def command(self, verb: str) -> str:
         """Return a command for this POC as a message names it.

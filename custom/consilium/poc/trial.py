@@ -131,7 +131,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     patients = {}
     if model.exists() and outcome.kind != "failure":
         display.show("drawing one patient of every hospital")
-        data = prepare_sites(poc.project().sites, training.learning)
+        data = prepare_sites(poc.sites(), training.learning)
         patients = draw_patients(data, training.learning, model, report)
     page = build_report(report, record, baselines=None, seconds={"federated": seconds}, patients=patients)
     return Ended(job_id, record, outcome, page)

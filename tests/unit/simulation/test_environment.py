@@ -1,4 +1,3 @@
-import io
 import os
 import sys
 from dataclasses import dataclass
@@ -65,10 +64,18 @@ def test_a_simulation_is_closed_to_other_accounts_before_flare_writes_to_it(tmp_
 
 
 def test_the_process_of_a_simulation_writes_for_its_owner_only(monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO('{"sites": {}, "job": "job", "workspace": "simulation"}'))
     umasks = []
     monkeypatch.setattr(environment, "run_in_simulator", lambda *_: umasks.append(os.umask(0)))
-    environment.main()
+    reading, writing = os.pipe()
+    with (
+        os.fdopen(reading) as pipe,
+        os.fdopen(writing, "w") as request,
+    ):
+        request.write('{"sites": {}, "job": "job", "workspace": "simulation"}\n')
+        request.flush()
+        monkeypatch.setattr(sys, "stdin", pipe)
+        monkeypatch.setattr(environment, "end_with", lambda parent: None)
+        environment.main()
     assert umasks == [0o077]
 
 

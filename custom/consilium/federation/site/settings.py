@@ -56,8 +56,7 @@ def parse_site_settings(properties: Any, *, source: Path, root: Path) -> SiteSet
             f"{source}: property {PROPERTY!r} is {properties[PROPERTY]!r}, not a JSON object"
         )
     settings = SiteSettings.parse(properties[PROPERTY], source=f"{source}, property {PROPERTY!r}")
-    paths = {name: getattr(settings, name) for name in ("dataset", "cache_dir", "state_dir", "patients_file")}
-    return settings.model_copy(update={name: root / path for name, path in paths.items() if path is not None})
+    return settings.in_workspace(root)
 
 
 def scope_properties(path: Path, scope_name: str | None) -> Any:
