@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,7 +32,8 @@ For a program, or for somebody outside the hospital: counts by code, without ids
 
 Stopped with Ctrl-C, the same command goes on where it stopped.
 
-Exit code: 0 ready (warnings included), 1 some cases are left out, 2 the folder can't be used.
+Exit code: 0 ready (warnings included), 1 some cases are left out, 2 the folder or the command can't be used,
+70 an error of Consilium's own, 130 stopped.
 """
 
 _EXIT = {"ready": 0, "cases_left_out": 1, "not_usable": 2}
@@ -95,17 +98,16 @@ def check(
     """
     import os
 
-    from consilium.data.files import private_opener
     from consilium.data.patients import format_patients_file
     from consilium.provisioning.check.folder import check_folder, default_state, refuse_output
     from consilium.provisioning.check.job import load_site_job
     from consilium.report.data_check import render_data_check
     from consilium.simulation.display import Display
 
-    for option, path in (("--html", html), ("--write-patients", write_patients)):
-        if path:
-            refuse_output(path, folder, option)
-    with Display() as display:
+    with _failures_as_json(as_json, show_cases=show_cases), Display() as display:
+        for option, path in (("--html", html), ("--write-patients", write_patients)):
+            if path:
+                refuse_output(path, folder, option)
         display.show("looking for cases")
         found = check_folder(
             folder,
@@ -116,17 +118,51 @@ def check(
             workers=workers or os.cpu_count() or 1,
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
         )
-    if html:
-        with open(html, "w", encoding="utf-8", opener=private_opener) as page:
-            page.write(render_data_check(found))
-    if write_patients and found.checked:
-        with open(write_patients, "w", encoding="utf-8", opener=private_opener) as file:
-            file.write(format_patients_file(found.checked.cohort.patients))
+        if html:
+            _write(html, render_data_check(found))
+        if write_patients and found.checked:
+            _write(write_patients, format_patients_file(found.checked.cohort.patients))
     if as_json:
         say_json(found.as_json(cases=show_cases))
     else:
         _print(found, show_cases=show_cases)
     raise typer.Exit(_EXIT[found.verdict])
+
+
+@contextmanager
+def _failures_as_json(wanted: bool, *, show_cases: bool) -> Iterator[None]:
+    """Print JSON of a check that did not come to its end, too, where it is asked for; the error passes.
+
+    Messages may name paths and cases: without `show_cases` only the kind of error is printed.
+    """
+    from consilium.data.files import readable
+    from consilium.errors import ConsiliumError
+    from consilium.report.data_check import FORMAT
+
+    try:
+        yield
+    except Exception as error:
+        if wanted:
+            kind = "not_checked" if isinstance(error, ConsiliumError) else "program_error"
+            content = {"format": FORMAT, "verdict": kind, "error": type(error).__name__}
+            say_json({**content, **({"message": readable(error)} if show_cases else {})})
+        raise
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file that names cases.
+
+    Raises:
+        ConfigurationError: It can't be written, for example because the disk is full.
+    """
+    from consilium.data.files import private_opener
+    from consilium.errors import ConfigurationError
+
+    try:
+        with open(path, "w", encoding="utf-8", opener=private_opener) as file:
+            file.write(content)
+    except OSError as error:
+        raise ConfigurationError(f"{path} can't be written: {error.strerror or error}") from error
 
 
 def _print(found: DataCheck, *, show_cases: bool) -> None:

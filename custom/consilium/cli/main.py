@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 import warnings
 from typing import NoReturn
 
@@ -32,6 +33,8 @@ from consilium.processes import end_as_by_ctrl_c
 from consilium.records.texts import clean_lines
 
 WRONG_INPUT = 2
+PROGRAM_ERROR = 70
+"""EX_SOFTWARE of sysexits.h: no result of any command has it, whereas Python's own 1 has meanings here."""
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -53,7 +56,9 @@ app.add_typer(poc, name="poc")
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for what the user can fix, 130 after Ctrl-C and what ends as it does.
+    """Run the command line; exit code 2 for what the user can fix, 70 for what we must, else as a shell's.
+
+    It is 130 after Ctrl-C, and what ends a command otherwise ends all that it started as Ctrl-C does.
 
     What a command writes, and what it starts writes, only the user can read.
     """
@@ -77,6 +82,13 @@ def main() -> None:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         _end_interrupted("stopped; nothing runs on. The same command goes on where it stopped.")
+    except Exception as error:  # noqa: BLE001 - the end of the program: exit code 1 would be a result
+        say_error(traceback.format_exc(), color=typer.colors.RESET)
+        say_error(
+            f"error: unexpected {type(error).__name__}, a fault of Consilium: please report it with the "
+            "lines above, without the ids and paths in them"
+        )
+        sys.exit(PROGRAM_ERROR)
 
 
 class _CleanLines(logging.Formatter):

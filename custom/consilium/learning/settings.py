@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from consilium.errors import ConfigurationError
@@ -23,6 +23,19 @@ MIN_LEARNING_RATE = 1e-7
 about patients rather than about learning."""
 
 
+def _per_axis(value: object) -> object:
+    """One number as one of each axis.
+
+    Raises:
+        ValueError: There are other than three numbers.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (value, value, value)
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise ValueError("give one number, such as 32, or three, such as [72, 88, 80]")
+    return value
+
+
 class LearningSettings(Settings):
     """Everything that shapes the model and its training.
 
@@ -35,7 +48,9 @@ class LearningSettings(Settings):
     spacing_mm: float = Field(
         default=2.0, ge=0.5, le=8.0, description="Edge of the voxels that the network sees."
     )
-    patch_voxels: tuple[Voxels, Voxels, Voxels] = (72, 88, 80)
+    patch_voxels: Annotated[tuple[Voxels, Voxels, Voxels], BeforeValidator(_per_axis)] = Field(
+        default=(72, 88, 80), description="Of a patch along R, A and S; one number for all three."
+    )
     batch_size: int = Field(default=1, ge=1, le=64)
     local_steps: int | None = Field(default=16, ge=1, le=1_000_000)
     local_epochs: float | None = Field(default=None, gt=0, le=10_000)

@@ -20,6 +20,7 @@ from consilium.report.build import build_report
 from consilium.report.download import JobRecord, find_record, load_record
 from consilium.report.outcome import Outcome, judge_outcome
 from consilium.report.patients import draw_patients, prepare_sites
+from consilium.report.pictures import PatientPicture
 from consilium.report.records import FederationRecord
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
@@ -128,7 +129,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     report, model = downloaded / "report", find_record(downloaded).parent / LAST_MODEL
     if training is None or not isinstance(record, FederationRecord):
         return Ended(job_id, record, outcome, write_report(report, record))
-    patients = {}
+    patients: dict[str, PatientPicture | None] = {}
     if model.exists() and outcome.kind != "failure":
         display.show("drawing one patient of every hospital")
         data = prepare_sites(poc.sites(), training.learning)

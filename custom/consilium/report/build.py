@@ -29,7 +29,7 @@ def build_report(
     *,
     baselines: BaselineRecord | None,
     seconds: Mapping[str, float],
-    patients: Mapping[str, PatientPicture],
+    patients: Mapping[str, PatientPicture | None],
 ) -> Path:
     """Write `report.json`, the curves and the page into a folder, which is made where needed.
 
@@ -40,7 +40,8 @@ def build_report(
         federation: What the server wrote down.
         baselines: The models to compare with, if there are any.
         seconds: See `summarize_study`.
-        patients: A rendered picture for each hospital that shows one; the page embeds it.
+        patients: A rendered picture for each hospital that shows one; the page embeds it. None where it
+            could not be drawn; the page says so.
 
     Returns:
         The page, `index.html`.
@@ -55,6 +56,7 @@ def build_report(
     curves, dark_curves = folder / "curves.png", folder / "curves_dark.png"
     draw_curves(report, curves, LIGHT)
     draw_curves(report, dark_curves, DARK)
+    undrawn = [site for site, picture in sorted(patients.items()) if picture is None]
     html = render_page(
         report,
         curves=curves.read_bytes(),
@@ -62,7 +64,9 @@ def build_report(
         patients={
             site: (picture.path.read_bytes(), summarize([picture.scores])["dice"])
             for site, picture in sorted(patients.items())
+            if picture is not None
         },
+        undrawn=undrawn,
     )
     page = folder / PAGE_FILE
     write_atomically(page, html.encode(), durable=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from consilium.data.checks import CheckedCohort, Finding, ProblemCode, Severity
+from consilium.data.files import readable
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.page import page_environment
 
@@ -145,7 +146,7 @@ def render_data_check(check: DataCheck) -> str:
         .get_template("data_check.html.j2")
         .render(
             check=check,
-            folder=check.folder.absolute(),
+            folder=Path(readable(check.folder.absolute())),
             created=datetime.fromtimestamp(check.created, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             verdict=list(_state_verdict(check)),
             steps=list(_next_steps(check)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,7 +22,12 @@ _MINUS = "\N{MINUS SIGN}"  # as wide as the plus
 
 
 def render_page(
-    report: StudyReport, *, curves: bytes, dark_curves: bytes, patients: Mapping[str, tuple[bytes, float]]
+    report: StudyReport,
+    *,
+    curves: bytes,
+    dark_curves: bytes,
+    patients: Mapping[str, tuple[bytes, float]],
+    undrawn: Sequence[str] = (),
 ) -> str:
     """Render the page.
 
@@ -33,6 +38,7 @@ def render_page(
         curves: PNG of the curves.
         dark_curves: The same for a dark page.
         patients: By hospital, PNG of one patient and the mean Dice there.
+        undrawn: Hospitals whose patient could not be drawn.
     """
     return (
         page_environment()
@@ -45,6 +51,7 @@ def render_page(
             curves=curves,
             dark_curves=dark_curves,
             patients=patients,
+            undrawn=undrawn,
             settings=dict(_flatten(report.settings)),
             seed=recorded_learning(report.settings).seed,
             components=sorted({name for one in _all_versions(report).values() for name in one}),

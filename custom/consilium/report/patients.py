@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from consilium.data.files import private_folder
 from consilium.errors import DataError, SiteRefusal
-from consilium.learning.device import open_device
+from consilium.learning.device import Device, open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import load_model
 from consilium.learning.participant import SiteData, prepare_site
 from consilium.learning.predictor import Predictor
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.site_settings import SiteSettings
+from consilium.learning.weights import Weights
 from consilium.report.pictures import PatientPicture, pick_patient, render_patient
-from consilium.tasks import get_task
+from consilium.tasks import Task, get_task
+
+_logger = logging.getLogger(__name__)
 
 
 def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings) -> dict[str, SiteData]:
@@ -36,7 +41,7 @@ def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings)
 
 def draw_patients(
     data: Mapping[str, SiteData], learning: LearningSettings, model: Path, folder: Path
-) -> dict[str, PatientPicture]:
+) -> dict[str, PatientPicture | None]:
     """Draw the median validation patient of every hospital that has one.
 
     Args:
@@ -45,27 +50,45 @@ def draw_patients(
         model: The model's file.
         folder: Where `patient_<site>.png` go; made where needed.
 
+    Returns:
+        The pictures; None for a hospital whose patient could not be drawn: the log says why.
+
     Raises:
         ConsiliumError: If the model can't be used.
     """
     task, device = get_task(learning.task), open_device(ComputeSettings())
     weights, _ = load_model(model)
-    predictor = Predictor(task, learning, weights, device)
-    pictures = {}
+    draw = _Artist(task, learning, weights, device)
+    pictures: dict[str, PatientPicture | None] = {}
     private_folder(folder, ours=False)
     for name, site in data.items():
         if not site.validation:
             continue
-        scores = evaluate(task, learning, weights, site.validation, device, distances=False)
-        judged = [
+        try:
+            pictures[name] = draw.median_patient(site, folder / f"patient_{name}.png", title=name)
+        except Exception:  # the report of days of training is not lost for a picture
+            _logger.exception("no picture of a patient of %s", name)
+            pictures[name] = None
+    return pictures
+
+
+class _Artist:
+    """Draws patients with what a model finds in them."""
+
+    def __init__(self, task: Task, learning: LearningSettings, weights: Weights, device: Device) -> None:
+        self._task = task
+        self._evaluate = partial(evaluate, task, learning, weights, device=device, distances=False)
+        self._predictor = Predictor(task, learning, weights, device)
+
+    def median_patient(self, site: SiteData, path: Path, *, title: str) -> PatientPicture | None:
+        """Draw one patient of a hospital; None where no case of it can be read any more."""
+        scores = self._evaluate(cases=site.validation)
+        evaluated = [
             (case, score) for case, score in zip(site.validation, scores, strict=True) if score is not None
         ]
-        if not judged:
-            continue
-        case, its_scores = pick_patient([case for case, _ in judged], [score for _, score in judged])
-        path = folder / f"patient_{name}.png"
-        render_patient(
-            case, predictor.regions(case), task.regions, path, modalities=task.modalities, title=name
-        )
-        pictures[name] = PatientPicture(path, its_scores)
-    return pictures
+        if not evaluated:
+            return None
+        case, its_scores = pick_patient([case for case, _ in evaluated], [score for _, score in evaluated])
+        regions, modalities = self._predictor.regions(case), self._task.modalities
+        render_patient(case, regions, self._task.regions, path, modalities=modalities, title=title)
+        return PatientPicture(path, its_scores)

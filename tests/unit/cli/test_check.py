@@ -1,7 +1,11 @@
+import gzip
 import json
+import os
 import sys
 from html.parser import HTMLParser
 
+import nibabel as nib
+import numpy as np
 import pytest
 from data.hospital import NAMES_2023, Hospital
 
@@ -157,3 +161,119 @@ def test_nothing_is_written_into_the_hospitals_folder(run, hospital, option, mon
     assert ended.value.code == 2
     assert "only ever read" in capsys.readouterr().err
     assert not inside.exists()
+
+
+def change_header(path, **fields):
+    """Write fields of a header as they are, which nibabel would correct."""
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    header = nib.Nifti1Header(bytes(raw[:348]), check=False)
+    for name, value in fields.items():
+        header[name] = value
+    raw[:348] = header.binaryblock
+    path.write_bytes(gzip.compress(bytes(raw)))
+
+
+HALF_TURN = {"qform_code": 1, "quatern_b": 0, "quatern_c": 0, "quatern_d": 1.0000002}
+
+
+def make_flat(path):
+    image = nib.load(path)
+    flat = nib.Nifti1Image(np.asanyarray(image.dataobj)[:, :, 4], image.affine)
+    flat.set_qform(image.affine, 1)
+    flat.set_sform(image.affine, 1)
+    flat.to_filename(path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "exit_code", "code"),
+    [
+        (lambda path: change_header(path, **HALF_TURN), 0, "inexact_qform"),
+        (lambda path: change_header(path, **HALF_TURN, sform_code=0), 0, "inexact_qform"),
+        (lambda path: change_header(path, vox_offset=float("nan")), 1, "unreadable"),
+        (make_flat, 1, "not_3d"),
+    ],
+    ids=["quaternion", "quaternion that counts", "offset of NaN", "2D with both forms"],
+)
+def test_one_odd_file_is_a_finding_of_its_case_and_nothing_else(run, hospital, damage, exit_code, code):
+    damage(hospital.folder / "rossi-1961/rossi-1961_t2.nii.gz")
+    ended, out, err = run(hospital.folder, "--json", "--show-cases")
+    found = json.loads(out)["findings"]
+    seen = {one["code"]: one["seen"] for one in found}
+    assert ended == exit_code
+    assert "Traceback" not in err
+    assert [one["case_id"] for one in seen[code]] == ["rossi-1961"]
+    assert "rossi-1961_t2.nii.gz" in seen[code][0]["detail"]
+
+
+def test_an_error_in_a_check_is_a_finding_of_that_case_and_is_tried_again(run, hospital, monkeypatch):
+    def fails(subject):
+        if subject.case.id == "rossi-1961":
+            raise RuntimeError("a fault of ours")
+        return iter(())
+
+    with monkeypatch.context() as patched:
+        patched.setattr("consilium.data.checks.case.CHECKS", ((fails,),))
+        code, out, _ = run(hospital.folder, "--json", "--show-cases")
+    (finding,) = (one for one in json.loads(out)["findings"] if one["code"] == "unexpected_error")
+    assert code == 1
+    assert finding["seen"][0]["case_id"] == "rossi-1961"
+    assert run(hospital.folder)[0] == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--json", "--show-cases")])
+def test_an_error_of_our_own_has_an_exit_code_of_its_own_and_json_stays_json(
+    run, hospital, monkeypatch, options
+):
+    def fails(*args, **kwargs):
+        raise RuntimeError("rossi-1961 confuses us")
+
+    monkeypatch.setattr("consilium.provisioning.check.folder.read_cohort", fails)
+    code, out, err = run(hospital.folder, *options)
+    assert code == 70
+    assert "Traceback" in err
+    assert "report it" in err
+    if options:
+        content = json.loads(out)
+        assert (content["verdict"], content["error"]) == ("program_error", "RuntimeError")
+        assert ("rossi" in out) == ("--show-cases" in options)
+    else:
+        assert out == ""
+
+
+def test_a_wrong_command_is_json_as_well(run, hospital):
+    code, out, _ = run(hospital.folder, "--html", hospital.folder / "x.html", "--json")
+    assert code == 2
+    assert json.loads(out)["verdict"] == "not_checked"
+    assert str(hospital.folder) not in out
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """Two cases whose names are Latin-1: Linux takes any bytes, Python makes lone surrogates of them."""
+    hospital = Hospital(tmp_path / "foreign")
+    for name in (b"M\xfcller", b"S\xf8rensen"):
+        hospital.brats(os.fsdecode(name))
+    return hospital
+
+
+def test_names_that_are_no_utf_8_are_read_and_shown_with_escapes(run, foreign, tmp_path):
+    page = tmp_path / "check.html"
+    assert run(foreign.folder, "--html", page)[0] == 0
+    path = foreign.folder / os.fsdecode(b"M\xfcller/M\xfcller_t1.nii.gz")
+    path.write_bytes(path.read_bytes()[:60])
+    code, out, _ = run(foreign.folder, "--html", page, "--show-cases", "--json")
+    (truncated,) = (one for one in json.loads(out)["findings"] if one["code"] == "truncated")
+    assert code == 1
+    assert truncated["seen"][0]["case_id"] == r"M\xfcller"
+    assert r"M\xfcller/M\xfcller_t1.nii.gz" in truncated["seen"][0]["detail"]
+    assert r"M\xfcller" in page.read_text(encoding="utf-8")
+    assert r"M\xfcller: " in run(foreign.folder, "--show-cases")[1]
+
+
+def test_a_folder_whose_own_name_is_no_utf_8_is_refused(run, foreign, tmp_path):
+    folder = foreign.folder.rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xfc"))
+    page = tmp_path / "check.html"
+    code, out, _ = run(folder, "--json", "--html", page)
+    assert code == 2
+    assert [one["code"] for one in json.loads(out)["findings"]] == ["folder_unusable"]
+    assert page.is_file()

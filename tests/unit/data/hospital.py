@@ -1,5 +1,6 @@
 """Small hospitals on disk: NIfTI files of a few hundred voxels, named as the releases name them."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ class Hospital:
         for index, modality in enumerate(MODALITIES):
             if modality not in without:
                 name = folder / f"{case_id}{names[modality]}{extension}"
-                self.image(str(name), head(seed=sum(case_id.encode()) + index))
+                self.image(str(name), head(seed=sum(os.fsencode(case_id)) + index))
         if values is not None:
             self.image(str(folder / f"{case_id}{names['label']}{extension}"), label(values))
         return self.folder / folder

@@ -126,3 +126,15 @@ def piece_bytes(job):
         for side in ("client", "server")
     }
     return value
+
+
+def test_a_patch_is_three_numbers_or_one_for_all_three():
+    changes = parse_changes(["learning.patch_voxels=32"])
+    assert build_recipe("brain_tumor_fedavg", changes).settings.learning.patch_voxels == (32, 32, 32)
+
+
+@pytest.mark.parametrize("value", ["[32, 32]", "large", "null", "true", "{}"])
+def test_a_patch_of_anything_else_is_told_what_is_wanted(value):
+    changes = parse_changes([f"learning.patch_voxels={value}"])
+    with pytest.raises(ConfigurationError, match=r"patch_voxels: .*give one number, such as 32, or three"):
+        build_recipe("brain_tumor_fedavg", changes)
