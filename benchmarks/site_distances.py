@@ -14,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from consilium.data.case_statistics import describe_cohort
+from consilium.data.case_statistics import KeptStatistics
 from consilium.data.cohort import read_cohort
+from consilium.data.cohort_pass import pass_over
 from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
+from consilium.data.sources import SourceIndex
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.data.synthetic.writers import Layout
@@ -61,14 +63,16 @@ def intensities(folder: Path) -> dict[str, Bins]:
     modalities = get_task("brain_tumor").modalities
     found = {}
     for name, home in make_cohort(spec, folder / "hospitals").hospitals.items():
-        described, _ = describe_cohort(
+        kept = KeptStatistics(folder / "cache" / name)
+        made = pass_over(
             read_cohort(home, modalities=modalities),
-            modalities,
-            folder / "cache" / name,
-            progress=lambda done, total, what: None,
-            cancelled=lambda: False,
+            (kept,),
+            modalities=modalities,
+            index=SourceIndex(),
         )
-        found[name] = np.array([[case.intensity[one] for one in modalities] for _, case in described])
+        found[name] = np.array(
+            [[case.intensity[one] for one in modalities] for case in made.of(kept).values()]
+        )
     return found
 
 

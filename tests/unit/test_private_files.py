@@ -18,11 +18,13 @@ from report.study import SECONDS, federation
 from report.test_pictures import phantom
 
 from consilium.data.cache import CaseCache
-from consilium.data.case_statistics import describe_cohort
+from consilium.data.case_statistics import KeptStatistics
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import Cohort, read_cohort
+from consilium.data.cohort_pass import pass_over
 from consilium.data.files import OTHERS
 from consilium.data.preprocessing import PreprocessingSettings
+from consilium.data.sources import SourceIndex
 from consilium.federation.server.job_outcomes import leave_outcome
 from consilium.federation.site.run_memory import memory_of_run
 from consilium.federation.transport.arrival import DiskArrival
@@ -68,8 +70,11 @@ def checks_then_cache(folder: Path) -> None:
 
 
 def statistics(folder: Path) -> None:
-    describe_cohort(
-        cohort(folder), MODALITIES, folder, progress=lambda done, total, what: None, cancelled=lambda: False
+    pass_over(
+        cohort(folder),
+        (KeptStatistics(folder),),
+        modalities=MODALITIES,
+        index=SourceIndex(folder),
     )
 
 

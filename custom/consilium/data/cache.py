@@ -1,37 +1,31 @@
 """The preprocessing cache: each case is preprocessed once, whatever runs, stops or crashes in between."""
 
+from __future__ import annotations
+
 import errno
-import re
-import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from filelock import FileLock, Timeout
-
-from consilium.data.cached_case import (
-    ENTRY_VERSION,
-    CachedCase,
-    entry_bytes,
-    last_used,
-    open_entry,
-    write_entry,
-)
-from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.cache_entry import build_entry, entry_name, read_meta
+from consilium.data.cache_limit import CacheLimit, remove_leftovers
+from consilium.data.cached_case import CachedCase, Origin, open_entry
+from consilium.data.case import Case, CaseProblem
+from consilium.data.case_boundary import case_boundary
+from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
+from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.files import private_folder
 from consilium.data.labels import LabelConvention
-from consilium.data.preprocessing import PreprocessingSettings, preprocess
+from consilium.data.native import Examination, NativeCase
+from consilium.data.preprocessing import PreprocessedCase, PreprocessingSettings, preprocess_native
 from consilium.data.progress import Progress
-from consilium.data.source_key import KEY_BYTES, source_key
-from consilium.errors import Cancelled, DataError
+from consilium.data.sources import SourceIndex
+from consilium.errors import DataError
 
 __all__ = ["CachedCase", "CaseCache", "PreparedCohort"]
-
-# Only what is named like an entry is ever removed, in case somebody points the cache at a folder in use.
-_KEY = re.compile(rf"[0-9a-f]{{{2 * KEY_BYTES}}}")
-_PARTIAL = ".partial"
-_GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -47,15 +41,15 @@ class PreparedCohort:
     problems: tuple[CaseProblem, ...]
 
 
-class CaseCache:
+class CaseCache(CaseProduct[CachedCase]):
     """Preprocessed cases in a folder of the site.
 
     An entry is named by a hash of the source files' content and of everything else that it depends on, so a
-    changed file or setting is a new entry and no entry ever goes stale. It is built under a lock beside its
-    place and then renamed into it: two processes never build the same one, and nobody sees half of one.
+    changed file or setting is a new entry and no entry ever goes stale. See `build_entry` for how it is
+    written, and `CachedCase` for how it is verified.
 
     Give each site a folder of its own. Where `max_bytes` is too small for two jobs with different settings,
-    a job may remove entries that the other still needs.
+    a job may remove entries that the other still needs; it then makes them again.
 
     Args:
         folder: Where entries are kept; created on first use. What is in it is readable by the owner only; a
@@ -65,24 +59,34 @@ class CaseCache:
             until what is left fits; None keeps all.
     """
 
+    step = "preparing cases"
+
     def __init__(
         self, folder: Path, *, settings: PreprocessingSettings, max_bytes: int | None = None
     ) -> None:
         self._folder = folder
         self._settings = settings
         self._max_bytes = max_bytes
+        self._limit: CacheLimit | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_limit": None}  # of the process that asked
 
     def prepare(
         self,
         cohort: Cohort,
         *,
+        index: SourceIndex | None = None,
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> PreparedCohort:
         """Preprocess what is not in the cache yet; a case that fails becomes a problem and stops no other.
 
+        A job checks its cases and takes what is prepared from the same reading: see `collect`.
+
         Args:
             cohort: The site's cases.
+            index: What is known of the files; default: what the folder of the cache holds.
             progress: Told about each case that is ready.
             cancelled: Asked before every case.
 
@@ -94,10 +98,85 @@ class CaseCache:
                 `max_bytes`.
             Cancelled: `cancelled` turned true. What was built stays.
         """
-        try:
-            return self._prepare(
-                cohort, progress or (lambda done, total, what: None), cancelled or (lambda: False)
+        with self._failures():
+            made = pass_over(
+                cohort,
+                (self,),
+                modalities=self._settings.modalities,
+                index=index or SourceIndex(self._folder),
+                progress=progress,
+                cancelled=cancelled,
             )
+        return self.collect(cohort, made)
+
+    def collect(self, cohort: Cohort, made: CohortPass) -> PreparedCohort:
+        """The cases of a cohort that a pass has prepared.
+
+        Args:
+            cohort: The cases to use, and the problems of others.
+            made: The pass; this cache is one of its products.
+        """
+        ready = made.of(self)
+        known = {problem.case_id for problem in cohort.problems}
+        problems = [problem for case_id, problem in made.problems.items() if case_id not in known]
+        return PreparedCohort(
+            tuple(ready[case.id] for case in cohort.cases if case.id in ready),
+            tuple(sorted([*cohort.problems, *problems], key=lambda problem: problem.case_id)),
+        )
+
+    def begin(self, keys: Collection[str]) -> None:
+        """Make the folder, and remove what a killed process had half built."""
+        with self._failures():
+            private_folder(self._folder, ours=False)
+            private_folder(self._folder / "locks")
+            remove_leftovers(self._folder)
+            needed = {entry_name(key, self._settings) for key in keys}
+            self._limit = CacheLimit(self._folder, self._max_bytes, needed)
+
+    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CachedCase | None:
+        """The entry of a case."""
+        entry = self._folder / entry_name(key, self._settings)
+        with self._failures():
+            if entry.is_dir():
+                private_folder(entry)  # an earlier version left it open
+        return open_entry(entry, case, origin=self._origin(case, convention))
+
+    def make(
+        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+    ) -> CachedCase:
+        """Preprocess a case, unless another process has done so meanwhile."""
+        native = examination.require_native()
+        if key is None:
+            raise AssertionError("a case whose files could be read has a key")
+        entry = self._folder / entry_name(key, self._settings)
+        with self._failures():
+            build_entry(
+                entry,
+                lambda: self._preprocess(case, native),
+                whole=lambda: read_meta(entry) is not None,
+            )
+            cached = open_entry(entry, case, origin=self._origin(case, convention))
+            if cached is None:
+                raise OSError(f"entry {entry.name} is damaged right after it was written")
+        return cached
+
+    def _preprocess(self, case: Case, native: NativeCase) -> PreprocessedCase:
+        with case_boundary(case.id, case.place, "prepared"):
+            return preprocess_native(native, self._settings)
+
+    def account(self, value: CachedCase, share: float) -> None:
+        """Make room where the cache is limited."""
+        if self._limit is not None:
+            with self._failures():
+                self._limit.account(value.folder, share)
+
+    def _origin(self, case: Case, convention: LabelConvention | None) -> Origin:
+        return Origin(_absolute(case), convention if case.label else None, self._settings)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 cause = "its disk is full; make room, or set cache_dir to a larger disk"
@@ -105,110 +184,9 @@ class CaseCache:
                 cause = f"it can't be written ({error}); let the account that runs FLARE write to it"
             raise DataError(f"The cache {self._folder} failed: {cause}.") from error
 
-    def _prepare(self, cohort: Cohort, progress: Progress, cancelled: Callable[[], bool]) -> PreparedCohort:
-        private_folder(self._folder, ours=False)
-        self._remove_leftovers()
-        problems = list(cohort.problems)
-        keys: dict[str, str] = {}
-        for case in cohort.cases:
-            _stop_if(cancelled)
-            try:
-                keys[case.id] = source_key(
-                    case,
-                    cohort.convention,
-                    self._settings.modalities,
-                    (ENTRY_VERSION, self._settings.fingerprint()),
-                )
-            except CaseError as error:
-                problems.append(error.problem)
-        others = self._entries(without=keys.values())
-        needed = 0
-        ready: list[CachedCase] = []
-        for done, case in enumerate(cohort.cases, start=1):
-            _stop_if(cancelled)
-            if case.id in keys:
-                try:
-                    cached = self._open_or_build(keys[case.id], case, cohort.convention)
-                    ready.append(cached)
-                    needed += entry_bytes(cached.folder)
-                    self._make_room(needed, others, share=len(ready) / len(cohort.cases))
-                except CaseError as error:
-                    problems.append(error.problem)
-            progress(done, len(cohort.cases), "preparing cases")
-        by_id = sorted(problems, key=lambda problem: problem.case_id)
-        return PreparedCohort(tuple(ready), tuple(by_id))
 
-    def _open_or_build(self, key: str, case: Case, convention: LabelConvention | None) -> CachedCase:
-        entry = self._folder / key
-        with self._lock(key):
-            if entry.is_dir():
-                private_folder(entry)  # an earlier version left it open
-            cached = open_entry(entry, case)
-            if cached is not None:
-                return cached
-            prepared = preprocess(case, convention, self._settings)
-            partial = entry.with_suffix(_PARTIAL)
-            for leftover in (entry, partial):  # whoever made them is gone: the lock is ours
-                shutil.rmtree(leftover, ignore_errors=True)
-            private_folder(partial)
-            try:
-                write_entry(partial, prepared)
-                partial.rename(entry)
-            except OSError:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
-            cached = open_entry(entry, case)
-        if cached is None:
-            raise OSError(f"entry {key} is damaged right after it was written")
-        return cached
-
-    def _lock(self, key: str, *, wait: bool = True) -> FileLock:
-        locks = private_folder(self._folder / "locks")
-        return FileLock(locks / f"{key}.lock", timeout=-1 if wait else 0, mode=0o600)
-
-    def _remove_leftovers(self) -> None:
-        """Delete what a killed process had half built; what another still builds is locked."""
-        for path in self._folder.iterdir():
-            if path.suffix == _PARTIAL and _KEY.fullmatch(path.stem):
-                self._remove_unless_locked(path, path.stem)
-
-    def _make_room(self, needed: int, others: dict[Path, int], *, share: float) -> None:
-        """Remove other entries, oldest first, until they and the cohort's own fit into the limit.
-
-        Args:
-            needed: Bytes of the cohort's entries so far.
-            others: Bytes of each other entry, least recently used first; what is removed leaves it.
-            share: How much of the cohort is ready, 0 to 1.
-        """
-        if self._max_bytes is None:
-            return
-        if needed > self._max_bytes:
-            raise DataError(
-                f"The cache {self._folder} is limited to {self._max_bytes / _GIB:.2f} GiB, but this cohort "
-                f"needs about {needed / share / _GIB:.2f} GiB. Raise the property cache_gib of the site's "
-                "scope in local/privacy.json, or ask for a job with a larger spacing_mm."
-            )
-        while others and needed + sum(others.values()) > self._max_bytes:
-            oldest = next(iter(others))
-            del others[oldest]
-            self._remove_unless_locked(oldest, oldest.name)
-
-    def _remove_unless_locked(self, folder: Path, key: str) -> None:
-        try:
-            with self._lock(key, wait=False):
-                shutil.rmtree(folder, ignore_errors=True)
-        except Timeout:
-            return
-
-    def _entries(self, *, without: Iterable[str]) -> dict[Path, int]:
-        """Entries that this cohort doesn't use and their bytes, least recently used first."""
-        kept = set(without)
-        others = [
-            path for path in self._folder.iterdir() if _KEY.fullmatch(path.name) and path.name not in kept
-        ]
-        return {path: entry_bytes(path) for path in sorted(others, key=last_used)}
-
-
-def _stop_if(cancelled: Callable[[], bool]) -> None:
-    if cancelled():
-        raise Cancelled("Preparing the cases was cancelled; what is ready stays in the cache.")
+def _absolute(case: Case) -> Case:
+    """A case that a process in another folder finds as well."""
+    images = {name: replace(volume, path=volume.path.absolute()) for name, volume in case.images.items()}
+    label = case.label and replace(case.label, path=case.label.path.absolute())
+    return replace(case, images=images, label=label)

@@ -1,41 +1,82 @@
-"""One preprocessed case on disk: arrays that are mapped into memory, and how they are written and checked."""
+"""One preprocessed case, as training and evaluation see it: arrays that are mapped into memory."""
 
-import errno
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from consilium.data.case import Case
-from consilium.data.files import private_opener, write_atomically
-from consilium.data.geometry import Geometry
-from consilium.data.labels import Tissue
-from consilium.data.preprocessing import PreprocessedCase
-from consilium.errors import DataError
-
-ENTRY_VERSION: Final = 1
-"""Raised when the files of an entry change their form, so that older ones are built anew."""
-
-_META, _IMAGE, _LABEL, _REFERENCE, _VOXELS = (
-    "meta.json",
-    "image.npy",
-    "label.npy",
-    "reference.npy",
-    "voxels.npy",
+from consilium.data.cache_entry import (
+    IMAGE,
+    LABEL,
+    META,
+    REFERENCE,
+    VOXELS,
+    DamagedEntry,
+    build_entry,
+    entry_name,
+    map_array,
+    read_meta,
 )
-_VOXELS_PER_TISSUE = 2048
-_SHORTAGES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
-"""What the machine lacks for a while, memory or free file descriptors; a case is not lost by it."""
+from consilium.data.case import Case
+from consilium.data.case_boundary import case_boundary
+from consilium.data.geometry import Geometry
+from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.native import examine
+from consilium.data.preprocessing import PreprocessingSettings, preprocess_native
+from consilium.data.sources import CaseReader, CaseRecord
+from consilium.errors import DataError
 
 
 class UnreadableCase(DataError):
-    """A case that was preprocessed has gone from the disk since, or its files are damaged."""
+    """A case that was preprocessed has gone from the disk since, or is damaged, and can't be made again."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an entry of the cache was made of, so that a damaged one is made again.
+
+    Args:
+        case: The case.
+        convention: What its label's values mean.
+        settings: How it was preprocessed.
+    """
+
+    case: Case
+    convention: LabelConvention | None
+    settings: PreprocessingSettings
+
+    def rebuild(self, entry: Path, name: str) -> None:
+        """Make an entry again of which a file is damaged, unless another process has done so meanwhile.
+
+        Args:
+            entry: Its folder.
+            name: The file.
+
+        Raises:
+            DataError: The hospital's files are gone, damaged, or others than the entry was made of.
+            OSError: The cache can't be written.
+        """
+        reader = CaseReader(self.case, CaseRecord())
+        with case_boundary(self.case.id, self.case.place, "read"):
+            examination = examine(self.case, self.convention, self.settings.modalities, read=reader.read)
+        key = reader.key(self.convention, self.settings.modalities)
+        if entry_name(key, self.settings) != entry.name:
+            raise DataError("the files that it was made of have changed")
+        native = examination.require_native()
+
+        def whole() -> bool:
+            try:
+                map_array(entry, name)
+            except DamagedEntry:
+                return False
+            return True
+
+        build_entry(entry, lambda: preprocess_native(native, self.settings), whole=whole)
 
 
 @dataclass(frozen=True)
@@ -44,7 +85,8 @@ class CachedCase:
 
     Arrays are mapped anew at each access and nothing is kept open: a site with a thousand cases would
     otherwise run out of file descriptors, and a data loader's workers receive a few paths instead of
-    arrays. Each access may raise `UnreadableCase`.
+    arrays. The first access of a process compares a file with its checksum; a damaged entry is made again
+    from the hospital's files. Where that fails, the access raises `UnreadableCase`.
 
     Args:
         id: As in `Case`. Never leaves the site.
@@ -52,6 +94,7 @@ class CachedCase:
         geometry: The way back to the original file.
         folder: The cache's entry.
         labeled: Whether the case has a label.
+        origin: What a damaged entry is made again from; None where that can't be.
     """
 
     id: str
@@ -59,104 +102,65 @@ class CachedCase:
     geometry: Geometry
     folder: Path
     labeled: bool
+    origin: Origin | None = field(default=None, repr=False)
 
     @property
     def image(self) -> NDArray[np.float16]:
         """Normalized modalities on the task grid, `(C, X, Y, Z)`, read-only."""
-        return self._map(_IMAGE)
+        return self._map(IMAGE)
 
     @property
     def label(self) -> NDArray[np.uint8] | None:
         """Tissues on the task grid, `(X, Y, Z)`, read-only; None for an unlabeled case."""
-        return self._map(_LABEL) if self.labeled else None
+        return self._map(LABEL) if self.labeled else None
 
     @property
     def reference(self) -> NDArray[np.uint8] | None:
         """Tissues on the native crop, `(X, Y, Z)`, read-only; None for an unlabeled case."""
-        return self._map(_REFERENCE) if self.labeled else None
+        return self._map(REFERENCE) if self.labeled else None
 
     @cached_property
     def tissue_voxels(self) -> Mapping[Tissue, NDArray[np.int16]]:
         """For each tissue but background in `label`, indices `(N, 3)` of up to 2048 of its voxels."""
         if not self.labeled:
             return {}
-        rows: NDArray[np.int16] = self._load(_VOXELS)
+        rows: NDArray[np.int16] = np.array(self._map(VOXELS))
         return {Tissue(int(value)): rows[rows[:, 0] == value, 1:] for value in np.unique(rows[:, 0])}
 
     def _map(self, name: str) -> NDArray[Any]:
-        return self._load(name, mmap_mode="r")
-
-    def _load(self, name: str, mmap_mode: Literal["r"] | None = None) -> NDArray[Any]:
         try:
-            array: NDArray[Any] = np.load(self.folder / name, mmap_mode=mmap_mode, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            if isinstance(error, OSError) and error.errno in _SHORTAGES:
-                raise  # the file may be whole
-            raise UnreadableCase(f"its preprocessed {name} can no longer be read: {error}") from error
-        return array
+            return map_array(self.folder, name)
+        except DamagedEntry as damage:
+            self._rebuild(name, damage)
+        try:
+            return map_array(self.folder, name)
+        except DamagedEntry as damage:
+            raise UnreadableCase(f"its preprocessed {damage}, right after it was made again") from damage
+
+    def _rebuild(self, name: str, damage: DamagedEntry) -> None:
+        try:
+            if self.origin is None:
+                raise DataError("it is not known what it was made of")
+            self.origin.rebuild(self.folder, name)
+        except (DataError, OSError) as error:
+            (self.folder / META).unlink(missing_ok=True)  # the next job makes it again
+            detail = f"its preprocessed {damage}, and it can't be made again: {error}"
+            raise UnreadableCase(detail) from error
 
 
-class _Meta(BaseModel):
-    """What an entry holds; written last, so an entry without it is incomplete."""
+def open_entry(entry: Path, case: Case, *, origin: Origin | None = None) -> CachedCase | None:
+    """The cached form of a case, None if its entry is absent or incomplete; marks it as used now.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    geometry: Geometry
-    file_bytes: dict[str, int]
-
-
-def write_entry(folder: Path, case: PreprocessedCase) -> None:
-    """Write the files of an entry into an empty folder.
-
-    Raises:
-        OSError: For example because the disk is full.
+    Args:
+        entry: The entry's folder.
+        case: The case.
+        origin: What the entry was made of.
     """
-    arrays: dict[str, NDArray[Any]] = {_IMAGE: case.image}
-    if case.label is not None and case.reference is not None:
-        arrays |= {_LABEL: case.label, _REFERENCE: case.reference, _VOXELS: _sample_voxels(case.label)}
-    for name, array in arrays.items():
-        with open(folder / name, "wb", opener=private_opener) as file:
-            np.save(file, array, allow_pickle=False)
-    sizes = {name: (folder / name).stat().st_size for name in arrays}
-    meta = _Meta(geometry=case.geometry, file_bytes=sizes)
-    write_atomically(folder / _META, meta.model_dump_json().encode(), durable=False)
-
-
-def open_entry(folder: Path, case: Case) -> CachedCase | None:
-    """The cached form of a case, None if its entry is absent, incomplete or damaged; marks it as used now."""
-    try:
-        meta = _Meta.model_validate_json((folder / _META).read_bytes())
-        if any((folder / name).stat().st_size != size for name, size in meta.file_bytes.items()):
-            return None
-        os.utime(folder / _META)
-    except (OSError, ValidationError):
+    meta = read_meta(entry)
+    if meta is None:
         return None
-    return CachedCase(case.id, case.patient, meta.geometry, folder, labeled=_LABEL in meta.file_bytes)
-
-
-def last_used(folder: Path) -> float:
-    """When an entry was last opened, in seconds since the epoch; 0 for an incomplete one: it goes first."""
     try:
-        return (folder / _META).stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-def entry_bytes(folder: Path) -> int:
-    """What an entry takes on disk, in bytes; 0 when another process has just removed it."""
-    try:
-        return sum(file.stat().st_size for file in folder.iterdir())
-    except FileNotFoundError:
-        return 0
-
-
-def _sample_voxels(label: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Rows of tissue, x, y, z; the draw is seeded so that an entry depends on its content alone."""
-    random = np.random.default_rng(0)
-    rows = [np.empty((0, 4), dtype=np.int16)]
-    for value in np.unique(label[label != Tissue.BACKGROUND]):
-        indices = np.flatnonzero(label == value)
-        chosen = random.choice(indices, size=min(len(indices), _VOXELS_PER_TISSUE), replace=False)
-        voxels = np.stack(np.unravel_index(chosen, label.shape), axis=1)
-        rows.append(np.insert(voxels, 0, value, axis=1).astype(np.int16))
-    return np.concatenate(rows)
+        os.utime(entry / META)
+    except OSError:  # another process has just removed it
+        return None
+    return CachedCase(case.id, case.patient, meta.geometry, entry, LABEL in meta.files, origin)

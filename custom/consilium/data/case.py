@@ -40,6 +40,12 @@ class Case:
     images: Mapping[str, Volume]
     label: Volume | None
 
+    @property
+    def place(self) -> str:
+        """What a message calls the case: `the case in <folder>`."""
+        volumes = [*self.images.values(), *([self.label] if self.label else [])]
+        return f"the case in {volumes[0].path.parent if volumes else self.id}"
+
     def __post_init__(self) -> None:
         """Write ids that come from file names in no encoding with escapes: JSON, pages and logs hold them."""
         object.__setattr__(self, "id", readable(self.id))

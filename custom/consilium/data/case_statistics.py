@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from consilium.data.case import Case, CaseError, CaseProblem
-from consilium.data.cohort import Cohort
-from consilium.data.files import private_folder, write_atomically
+from consilium.data.case import Case
+from consilium.data.case_boundary import case_boundary
+from consilium.data.case_products import CaseProduct
+from consilium.data.files import private_folder
 from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
 from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import NativeCase, read_native
-from consilium.data.progress import Progress
-from consilium.data.source_key import source_key
-from consilium.errors import Cancelled
+from consilium.data.native import Examination, NativeCase
+from consilium.data.sealed import read_sealed, write_sealed
 
-_VERSION = 1
+_VERSION: Final = 2
 """Raised when the same files would give other numbers."""
 
-_FOLDER = "statistics"
+_FOLDER: Final = "statistics"
 _MM3_PER_ML = 1000.0
 
 
@@ -65,53 +65,39 @@ def describe_case(native: NativeCase) -> CaseStatistics:
     )
 
 
-def describe_cohort(
-    cohort: Cohort,
-    modalities: Sequence[str],
-    folder: Path,
-    *,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> tuple[list[tuple[Case, CaseStatistics]], list[CaseProblem]]:
-    """Describe every case of a site; what was described before is not read again.
+@dataclass(frozen=True)
+class KeptStatistics(CaseProduct[CaseStatistics]):
+    """The numbers of cases, one small file each.
 
     Args:
-        cohort: The site's cases.
-        modalities: The images to describe.
-        folder: The site's cache; one small file a case is kept in it, named by the content of its source.
-        progress: Told about each case.
-        cancelled: Asked before every case.
-
-    Returns:
-        The usable cases with their numbers, and the problems of the others, those of the cohort included.
-
-    Raises:
-        OSError: The folder can't be written.
-        Cancelled: `cancelled` turned true. What was described is kept.
+        folder: The site's cache.
     """
-    kept = private_folder(folder / _FOLDER)
-    described, problems = [], list(cohort.problems)
-    for done, case in enumerate(cohort.cases, start=1):
-        if cancelled():
-            raise Cancelled("Describing the cases was cancelled; what is ready stays in the cache.")
-        try:
-            described.append((case, _read_or_describe(case, cohort.convention, modalities, kept)))
-        except CaseError as error:
-            problems.append(error.problem)
-        progress(done, len(cohort.cases), "describing cases")
-    return described, problems
 
+    step = "describing cases"
 
-def _read_or_describe(
-    case: Case, convention: LabelConvention | None, modalities: Sequence[str], folder: Path
-) -> CaseStatistics:
-    path = folder / f"{source_key(case, convention, modalities, ('statistics', _VERSION))}.json"
-    try:
-        return CaseStatistics.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        statistics = describe_case(read_native(case, convention, modalities))
-        write_atomically(path, statistics.model_dump_json().encode(), durable=False)
+    folder: Path
+
+    def begin(self, keys: Collection[str]) -> None:
+        """Make the folder."""
+        private_folder(self.folder / _FOLDER)
+
+    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CaseStatistics | None:
+        """The numbers of these files."""
+        return read_sealed(self._path(key), CaseStatistics)
+
+    def make(
+        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+    ) -> CaseStatistics:
+        """Work the numbers out and keep them."""
+        native = examination.require_native()
+        with case_boundary(case.id, case.place, "described"):
+            statistics = describe_case(native)
+        if key is not None:
+            write_sealed(self._path(key), statistics)
         return statistics
+
+    def _path(self, key: str) -> Path:
+        return self.folder / _FOLDER / f"{key}-{_VERSION}.json"
 
 
 def _shares(values: NDArray[Any]) -> tuple[float, ...]:

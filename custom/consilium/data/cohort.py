@@ -6,13 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode
-from consilium.data.labels import LabelConvention, label_values, list_values
+from consilium.data.case import Case, CaseProblem, ProblemCode
+from consilium.data.label_reading import read_label
+from consilium.data.labels import LabelConvention, list_values
 from consilium.data.layouts import Layout, detect_layout
 from consilium.data.patients import Patients, find_patients
 from consilium.data.progress import Progress
-from consilium.data.reading import pick_3d, read_nifti
 from consilium.data.scan import scan_folder
+from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
 
 # Decompression runs outside Python's lock; more threads than this only fight for the disk.
@@ -45,12 +46,13 @@ def read_cohort(
     modalities: Sequence[str],
     convention: LabelConvention | None = None,
     patients_file: Path | None = None,
+    index: SourceIndex | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
     """Find the cases under a folder and decide once, for the whole site, what their labels mean.
 
-    Every label is read, because one case alone can't tell: without enhancing tumor a label looks the same in
-    every release of BraTS.
+    The values of every label are needed, because one case alone can't tell: without enhancing tumor a label
+    looks the same in every release of BraTS. A label that the index knows is not opened.
 
     Args:
         folder: The site's dataset folder, or the folder of one case.
@@ -58,7 +60,8 @@ def read_cohort(
         convention: The site's own statement; it is then followed, and cases that contradict it are left out.
         patients_file: Which cases are of one patient, as the site declares it; default: BIDS'
             `participants.tsv` where the folder has one, and names.
-        progress: Told about each label that was read.
+        index: What is known of labels; what is read is kept in it, and held for the reading of the case.
+        progress: Told about each label.
 
     Returns:
         Layout, convention, usable cases and problems.
@@ -78,7 +81,8 @@ def read_cohort(
         file=patients_file,
     )
     cases = [replace(case, patient=patients.of(case.id)) for case in cases]
-    values, unreadable = _read_labels([case for case in cases if case.label], progress)
+    labeled = [case for case in cases if case.label]
+    values, unreadable = _read_labels(labeled, index or SourceIndex(), progress)
     # A value of no convention says nothing about which one the site uses.
     telling = [marked for marked in values.values() if marked <= _KNOWN_VALUES]
     if convention is None and telling:
@@ -126,34 +130,24 @@ def _folder(case: Case) -> Path:
 
 
 def _read_labels(
-    cases: Sequence[Case], progress: Progress | None
+    cases: Sequence[Case], index: SourceIndex, progress: Progress | None
 ) -> tuple[dict[str, frozenset[float]], list[CaseProblem]]:
     """The values other than 0 in each label, by case id, and the labels that can't be read."""
     values: dict[str, frozenset[float]] = {}
     problems: list[CaseProblem] = []
     with ThreadPoolExecutor(_READERS) as pool:
         try:
-            for done, (case, result) in enumerate(
-                zip(cases, pool.map(_label_values, cases), strict=True), start=1
-            ):
-                if isinstance(result, CaseProblem):
-                    problems.append(result)
+            labels = pool.map(lambda case: read_label(case, index), cases)
+            for done, (case, label) in enumerate(zip(cases, labels, strict=True), start=1):
+                if label.problem is None:
+                    values[case.id] = frozenset(label.values)
                 else:
-                    values[case.id] = result
+                    problems.append(CaseProblem(case.id, label.problem, label.detail))
                 if progress:
                     progress(done, len(cases), "reading labels")
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # after Ctrl-C nobody waits for the rest
     return values, problems
-
-
-def _label_values(case: Case) -> frozenset[float] | CaseProblem:
-    assert case.label is not None
-    try:
-        stored = read_nifti(case.label.path, case_id=case.id)
-        return label_values(pick_3d(stored, case.label, case_id=case.id).array)
-    except CaseError as error:
-        return error.problem
 
 
 def _contradictions(

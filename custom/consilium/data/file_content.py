@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
 import zlib
 from pathlib import Path
@@ -143,27 +142,6 @@ def open_file(path: Path) -> BinaryIO:
         raise unusable(path, error) from error
 
 
-def read_bytes(path: Path, *, most: int) -> bytes:
-    """Read a file whole.
-
-    Args:
-        path: The file.
-        most: Bytes that it may have.
-
-    Raises:
-        UnusableFile: It can't be read, is too large, empty, or holds a pointer to its content.
-    """
-    with open_file(path) as file:
-        try:
-            if os.fstat(file.fileno()).st_size > most:
-                raise UnusableFile(ProblemCode.TOO_LARGE, f"has more than {most} bytes")
-            raw = file.read()
-        except OSError as error:
-            raise unusable(path, error) from error
-    _require_content(raw)
-    return raw
-
-
 def read_start(path: Path, count: int) -> bytes:
     """Read the first bytes of a file.
 
@@ -175,11 +153,11 @@ def read_start(path: Path, count: int) -> bytes:
             raw = file.read(count)
         except OSError as error:
             raise unusable(path, error) from error
-    _require_content(raw)
+    require_content(raw)
     return raw
 
 
-def _require_content(raw: bytes) -> None:
+def require_content(raw: bytes) -> None:
     """Check that bytes are a content, and not what stands for one.
 
     Raises:

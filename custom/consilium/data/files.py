@@ -150,14 +150,18 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
                 os.fsync(file.fileno())
         temporary.replace(path)
         if durable:
-            _flush_folder(path.parent)
+            flush_folder(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def _flush_folder(folder: Path) -> None:
-    """Let the new name of a file reach the disk, too, where the system lets a folder be opened."""
+def flush_folder(folder: Path) -> None:
+    """Let the names of new files reach the disk, too, where the system lets a folder be opened.
+
+    Raises:
+        OSError: The disk reports an error.
+    """
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -14,7 +14,7 @@ from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volum
 from consilium.data.case_boundary import case_boundary
 from consilium.data.labels import LabelConvention
 from consilium.data.orientation import Shape3D, Spacing3D, crop_slices, orientation_of, spacing_ras, to_ras
-from consilium.data.reading import StoredVolume, pick_3d, read_nifti
+from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
 from consilium.errors import DataError
 
 _MARGIN_VOXELS = 2
@@ -63,6 +63,16 @@ class Examination:
     problems: tuple[CaseProblem, ...]
     native: NativeCase | None
 
+    def require_native(self) -> NativeCase:
+        """The case on its own voxels.
+
+        Raises:
+            CaseError: It can't be used.
+        """
+        if self.native is None:
+            raise CaseError(self.problems[0])
+        return self.native
+
 
 def read_native(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> NativeCase:
     """Read and check a case; the crop holds every voxel that is nonzero in any modality or in the label.
@@ -79,19 +89,23 @@ def read_native(case: Case, convention: LabelConvention | None, modalities: Sequ
         CaseError: The case can't be used.
         ValueError: A labeled case came without a convention.
     """
-    examination = examine(case, convention, modalities)
-    if examination.native is None:
-        raise CaseError(examination.problems[0])
-    return examination.native
+    return examine(case, convention, modalities).require_native()
 
 
-def examine(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> Examination:
+def examine(
+    case: Case,
+    convention: LabelConvention | None,
+    modalities: Sequence[str],
+    *,
+    read: ReadBytes = read_file,
+) -> Examination:
     """Read a case and say everything that is wrong with its files, not only the first thing.
 
     Args:
         case: The case.
         convention: What the label's values mean; may be None only for an unlabeled case.
         modalities: Canonical names of the images to read.
+        read: Returns the content of a file, or raises `UnusableFile`.
 
     Returns:
         The files, the problems and, where there is none, the case on its own voxels.
@@ -106,7 +120,7 @@ def examine(case: Case, convention: LabelConvention | None, modalities: Sequence
     if missing:
         problems.add(ProblemCode.MISSING_MODALITY, f"There is no {', '.join(missing)} image.")
     volumes = {name: case.images[name] for name in modalities if name in case.images}
-    files, placed = _read(case, volumes, problems)
+    files, placed = _read(case, volumes, problems, read)
     label = _read_label(case, files, problems)
     reference = None
     if case.label is not None and label is not None and convention is not None:
@@ -155,7 +169,7 @@ class _Problems:
 
 
 def _read(
-    case: Case, volumes: Mapping[str, Volume], problems: _Problems
+    case: Case, volumes: Mapping[str, Volume], problems: _Problems, read: ReadBytes
 ) -> tuple[dict[Path, StoredVolume], dict[str, StoredVolume]]:
     """The files that can be read, each once, as one may hold all modalities, and the images in them."""
     files: dict[Path, StoredVolume] = {}
@@ -163,7 +177,7 @@ def _read(
     wanted = [*volumes.values(), *([case.label] if case.label else [])]
     for path in dict.fromkeys(volume.path for volume in wanted):
         with problems.collected(path, "read"):
-            files[path] = read_nifti(path, case_id=case.id)
+            files[path] = read_nifti(path, case_id=case.id, read=read)
     for name, volume in volumes.items():
         if volume.path in files:
             with problems.collected(volume.path, "read"):

@@ -35,3 +35,17 @@ def spacing_ras(affine: NDArray[np.float64]) -> Spacing3D:
     spacing[axes] = voxel_sizes(affine)
     x, y, z = spacing.tolist()
     return x, y, z
+
+
+def shape_ras(shape: Shape3D, affine: NDArray[np.float64]) -> Shape3D:
+    """Voxels along the closest R, A and S axes.
+
+    Args:
+        shape: Voxels in the file's own axis order.
+        affine: Of the file.
+    """
+    axes = nib.io_orientation(affine)[:, 0].astype(int)
+    turned = np.empty(3, dtype=int)
+    turned[axes] = shape
+    x, y, z = turned.tolist()
+    return x, y, z

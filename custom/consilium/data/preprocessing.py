@@ -16,7 +16,7 @@ from consilium.data.case import Case
 from consilium.data.geometry import Geometry
 from consilium.data.intensities import standardize
 from consilium.data.labels import LabelConvention
-from consilium.data.native import read_native
+from consilium.data.native import NativeCase, read_native
 from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.data.resampling import resample, resample_label
 
@@ -74,20 +74,29 @@ class PreprocessedCase:
 def preprocess(
     case: Case, convention: LabelConvention | None, settings: PreprocessingSettings
 ) -> PreprocessedCase:
-    """Check, orient, crop, normalize and resample a case; see `read_native` for its errors.
-
-    Each modality becomes zero mean and unit standard deviation over its own nonzero voxels, because MR
-    intensities have no unit.
+    """Read, check and preprocess a case; see `read_native` for its errors and `preprocess_native`.
 
     Args:
         case: The case.
         convention: What the label's values mean; may be None only for an unlabeled case.
         settings: Modalities and voxel size.
+    """
+    return preprocess_native(read_native(case, convention, settings.modalities), settings)
+
+
+def preprocess_native(native: NativeCase, settings: PreprocessingSettings) -> PreprocessedCase:
+    """Normalize and resample a case that was checked, turned to RAS and cropped.
+
+    Each modality becomes zero mean and unit standard deviation over its own nonzero voxels, because MR
+    intensities have no unit.
+
+    Args:
+        native: The case on its own voxels.
+        settings: Modalities and voxel size.
 
     Returns:
         Image, label, reference and geometry.
     """
-    native = read_native(case, convention, settings.modalities)
     geometry = Geometry(
         file_shape=native.file_shape,
         file_affine=native.file_affine.tolist(),

@@ -5,6 +5,7 @@ only way to have gzip's checksum verified, so a file damaged in a copy is found 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,9 @@ from numpy.typing import NDArray
 
 from consilium.data.case import CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
-from consilium.data.file_content import FileContent, UnusableFile, read_bytes, read_start
+from consilium.data.file_content import FileContent, UnusableFile, read_start
 from consilium.data.nifti_header import (
     HEADER_BYTES,
-    MAX_FILE_BYTES,
     Extension,
     Flaw,
     affine_of,
@@ -32,6 +32,9 @@ from consilium.data.nifti_header import (
     settle_quaternion,
     shape_of,
 )
+from consilium.data.sources import read_source
+
+ReadBytes = Callable[[Path], bytes]
 
 _START_BYTES = 1 << 14
 """Of a file, for its header alone: more than gzip needs for `HEADER_BYTES`, whatever its own header holds."""
@@ -72,12 +75,18 @@ class VolumeSize:
     spacing_mm: tuple[float, ...]
 
 
-def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
+def read_file(path: Path) -> bytes:
+    """The content of a file; see `read_source` for its errors."""
+    return read_source(path).data
+
+
+def read_nifti(path: Path, *, case_id: str, read: ReadBytes = read_file) -> StoredVolume:
     """Read a NIfTI-1 or NIfTI-2 file of either byte order, plain or gzipped.
 
     Args:
         path: The file.
         case_id: Whose file it is, for the error.
+        read: Returns the content of a file, or raises `UnusableFile`.
 
     Returns:
         The voxels, in this machine's byte order, and the affine.
@@ -87,7 +96,7 @@ def read_nifti(path: Path, *, case_id: str) -> StoredVolume:
             or whatever else reading it raised.
     """
     with case_boundary(case_id, path, "read"), np.errstate(all="ignore"):  # a header may hold any number
-        content = FileContent(read_bytes(path, most=MAX_FILE_BYTES))
+        content = FileContent(read(path))
         try:
             return _read(content)
         except (HeaderDataError, WrapStructError) as error:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from consilium.data.case import Case, CaseError
-from consilium.data.reading import read_size
+from consilium.data.checks import CheckedCohort
+from consilium.data.reading import VolumeSize, read_size
 from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
 
@@ -74,19 +75,25 @@ class DiskNeed:
     workspace: int
 
 
-def disk_need(cases: Iterable[Case], learning: LearningSettings) -> DiskNeed:
+def disk_need(
+    cases: Iterable[Case], learning: LearningSettings, *, checked: CheckedCohort | None = None
+) -> DiskNeed:
     """Estimate what preprocessed cases, logs and checkpoints take.
 
     For each case the whole volume of its first image, as its header says, at the job's voxel size: two bytes
     a modality and one for the label, and one byte for each original voxel of a labeled case. The cache crops
     to the head, so it is smaller. A case whose header can't be read counts nothing: it is left out anyway.
+
+    Args:
+        cases: The site's.
+        learning: What the job decides.
+        checked: Knows the size of cases that were checked, so that no header has to be read.
     """
     task = get_task(learning.task)
     cache = 0
     for case in cases:
-        try:
-            size = read_size(case.images[task.modalities[0]].path, case_id=case.id)
-        except CaseError:
+        size = _known_size(case, checked) or _header_size(case, task.modalities[0])
+        if size is None:
             continue
         voxels = math.prod(size.shape)
         volume = voxels * math.prod(size.spacing_mm)
@@ -98,3 +105,16 @@ def disk_need(cases: Iterable[Case], learning: LearningSettings) -> DiskNeed:
         network = task.build_network(learning.network)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return DiskNeed(cache, parameters * _BYTES_PER_PARAMETER + _JOB_BYTES)
+
+
+def _known_size(case: Case, checked: CheckedCohort | None) -> VolumeSize | None:
+    if checked is None or case.id not in checked.shape or case.id not in checked.spacing_mm:
+        return None
+    return VolumeSize(checked.shape[case.id], checked.spacing_mm[case.id])
+
+
+def _header_size(case: Case, modality: str) -> VolumeSize | None:
+    try:
+        return read_size(case.images[modality].path, case_id=case.id)
+    except CaseError:
+        return None

@@ -123,7 +123,7 @@ def prepare_site(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> SiteData:
-    """Read, check, preprocess and split a site's cases. What is already in the cache is not done again.
+    """Read, check, preprocess and split a site's cases. What is in the cache already is not even read.
 
     Args:
         site: What the hospital decides.
@@ -140,14 +140,14 @@ def prepare_site(
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
-    checked = admit_cases(site, task, progress=progress, cancelled=cancelled)
     cache = CaseCache(
         site.cache_dir,
         settings=PreprocessingSettings(modalities=task.modalities, spacing_mm=learning.spacing_mm),
         max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
     )
-    prepared = cache.prepare(checked.cohort, progress=progress, cancelled=cancelled)
-    labeled = [case for case in prepared.cases if case.reference is not None]
+    checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)
+    prepared = cache.collect(checked.cohort, checked.made)
+    labeled = [case for case in prepared.cases if case.labeled]
     with open_register(site) as register:
         left_out = count_left_out(register, prepared.problems, checked.cohort, minimum=site.min_count)
         if not labeled:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from consilium.data.case import CaseProblem
+from consilium.data.case_products import CaseProduct
 from consilium.data.checks import CheckedCohort, check_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically
 from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
 from consilium.errors import DataError, SiteRefusal
 from consilium.learning.patient_register import PatientRegister, open_register
 from consilium.learning.site_settings import SiteSettings
@@ -30,6 +32,7 @@ def admit_cases(
     site: SiteSettings,
     task: Task,
     *,
+    products: Sequence[CaseProduct[Any]] = (),
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CheckedCohort:
@@ -38,6 +41,7 @@ def admit_cases(
     Args:
         site: What the hospital decides.
         task: What is to be learned.
+        products: What else to make of the cases without an error, from the same reading.
         progress: Told about each case.
         cancelled: Asked before every case.
 
@@ -49,7 +53,7 @@ def admit_cases(
         DataError: The cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
-    checked = examine_cases(site, task, progress=progress, cancelled=cancelled)
+    checked = examine_cases(site, task, products=products, progress=progress, cancelled=cancelled)
     reason = excess(checked, site)
     if reason is not None:
         with open_register(site) as register:
@@ -66,6 +70,7 @@ def examine_cases(
     site: SiteSettings,
     task: Task,
     *,
+    products: Sequence[CaseProduct[Any]] = (),
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CheckedCohort:
@@ -74,6 +79,7 @@ def examine_cases(
     Args:
         site: What the hospital decides.
         task: What is to be learned.
+        products: What else to make of the cases without an error, from the same reading.
         progress: Told about each case.
         cancelled: Asked before every case.
 
@@ -85,25 +91,15 @@ def examine_cases(
         DataError: The cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
+    index = SourceIndex(site.cache_dir)
     try:
-        cohort = read_cohort(
-            site.dataset,
-            modalities=task.modalities,
-            convention=site.label_convention,
-            patients_file=site.patients_file,
-            progress=progress,
-        )
-    except DataError as error:
-        raise SiteRefusal(
-            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
-            "several, or what its labels mean can't be told; the site's log says which",
-            details=[str(error)],
-        ) from error
-    try:
+        cohort = _find_cases(site, task, index, progress)
         checked = check_cohort(
             cohort,
             modalities=task.modalities,
             folder=site.cache_dir,
+            index=index,
+            products=products,
             progress=progress,
             cancelled=cancelled,
         )
@@ -117,6 +113,24 @@ def examine_cases(
         if finding.case_id is None:
             _logger.warning("%s: %s %s", finding.code.value, finding.detail, finding.code.remedy)
     return checked
+
+
+def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Progress | None) -> Cohort:
+    try:
+        return read_cohort(
+            site.dataset,
+            modalities=task.modalities,
+            convention=site.label_convention,
+            patients_file=site.patients_file,
+            index=index,
+            progress=progress,
+        )
+    except DataError as error:
+        raise SiteRefusal(
+            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
+            "several, or what its labels mean can't be told; the site's log says which",
+            details=[str(error)],
+        ) from error
 
 
 def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.case import CaseProblem
-from consilium.data.case_statistics import CaseStatistics, describe_cohort
+from consilium.data.case_statistics import CaseStatistics, KeptStatistics
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
-from consilium.errors import DataError
 from consilium.learning.features import AXES, Feature, task_features
 from consilium.learning.patient_register import open_register
 from consilium.learning.quarantine import admit_cases, count_left_out
@@ -157,21 +156,17 @@ def gather_statistics(
         Cancelled: Soon after `cancelled` turned true.
     """
     minimum = max(site.min_count, min_count)
-    cohort = admit_cases(site, task, progress=progress, cancelled=cancelled).cohort
-    try:
-        described, problems = describe_cohort(
-            cohort, task.modalities, site.cache_dir, progress=progress, cancelled=cancelled
-        )
-    except OSError as error:
-        raise DataError(
-            f"The cache {site.cache_dir} can't be written ({error}): let the account that runs FLARE write "
-            "to it, and make room on its disk."
-        ) from error
+    kept = KeptStatistics(site.cache_dir)
+    checked = admit_cases(site, task, products=(kept,), progress=progress, cancelled=cancelled)
+    cohort, statistics_of = checked.cohort, checked.made.of(kept)
+    described = [(case, statistics_of[case.id]) for case in cohort.cases]
     numbers = {case.id: (case.patient, statistics) for case, statistics in described}
     cases = [case for case, _ in described]
     with_label = [case for case, statistics in described if statistics.tissue_ml is not None]
     with open_register(site) as register:
-        left_out = count_left_out(register, problems, cohort, minimum=site.min_count, job_minimum=minimum)
+        left_out = count_left_out(
+            register, cohort.problems, cohort, minimum=site.min_count, job_minimum=minimum
+        )
         images, labels = (
             register.answerable(f"statistics of {name}", group, minimum=site.min_count, job_minimum=minimum)
             for name, group in (("images", cases), ("labels", with_label))
@@ -180,7 +175,7 @@ def gather_statistics(
         task,
         [numbers[case.id] for case in images.cases],
         labeled=[numbers[case.id] for case in labels.cases],
-        problems=problems,
+        problems=cohort.problems,
         left_out=left_out,
         held_back={"images": images.held_back, "labels": labels.held_back},
         convention=cohort.convention,

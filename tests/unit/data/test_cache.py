@@ -12,10 +12,11 @@ import pytest
 from filelock import FileLock
 
 from consilium.data.cache import CaseCache
+from consilium.data.cached_case import Origin
 from consilium.data.case import ProblemCode
 from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.preprocessing import PreprocessingSettings, preprocess
+from consilium.data.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 from consilium.errors import Cancelled, DataError
 
 from .hospital import MODALITIES, Hospital, head
@@ -39,17 +40,36 @@ def folder(tmp_path):
 def built(monkeypatch):
     """Ids of the cases that were really preprocessed, in order."""
     ids = []
-
-    def counting(case, *rest):
-        ids.append(case.id)
-        return preprocess(case, *rest)
-
-    monkeypatch.setattr("consilium.data.cache.preprocess", counting)
+    _count_built(monkeypatch, ids.append)
     return ids
 
 
+def _count_built(patch, note):
+    """Call `note` with the id of each case that is really preprocessed, by a cache or for a damaged entry."""
+    make, rebuild, current = CaseCache.make, Origin.rebuild, []
+
+    def remember(case, call, *arguments):
+        current[:] = [case.id]
+        return call(*arguments)
+
+    def counting(*arguments):
+        note(current[0])
+        return preprocess_native(*arguments)
+
+    def counted_make(cache, key, case, *more):
+        return remember(case, make, cache, key, case, *more)
+
+    def counted_rebuild(origin, *more):
+        return remember(origin.case, rebuild, origin, *more)
+
+    patch.setattr(CaseCache, "make", counted_make)
+    patch.setattr(Origin, "rebuild", counted_rebuild)
+    for module in ("cache", "cached_case"):
+        patch.setattr(f"consilium.data.{module}.preprocess_native", counting)
+
+
 def _entries(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.name != "locks")
+    return sorted(path for path in folder.iterdir() if path.name not in ("locks", "sources"))
 
 
 def test_a_cached_case_holds_what_preprocessing_gave(cohort, folder):
@@ -244,13 +264,12 @@ def test_a_cache_that_is_no_folder_is_refused(cohort, folder):
 def _build(folder, cohort, start, log):
     """Prepare in a process of its own and note what it built."""
 
-    def counting(case, *rest):
+    def note(case_id):
         with log.open("a") as file:
-            file.write(f"{case.id}\n")
-        return preprocess(case, *rest)
+            file.write(f"{case_id}\n")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("consilium.data.cache.preprocess", counting)
+        _count_built(patch, note)
         start.wait()
         prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
         assert len(prepared.cases) == 3

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 
 from consilium.data import case_statistics as module
-from consilium.data.case_statistics import describe_case, describe_cohort
+from consilium.data.case_statistics import KeptStatistics, describe_case
 from consilium.data.cohort import read_cohort
+from consilium.data.cohort_pass import pass_over
 from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import read_native
+from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled
 
 from .hospital import MODALITIES, head, label, one_case
@@ -19,18 +21,21 @@ def describe(folder, images, drawn=None, affine=AFFINE):
     return describe_case(read_native(one_case(folder, images, drawn, affine), convention, tuple(images)))
 
 
-def silent(*arguments):
-    return None
-
-
 def cohort_of(hospital):
     return read_cohort(hospital.folder, modalities=MODALITIES)
 
 
 def kept_numbers(hospital, tmp_path, cancelled=lambda: False):
-    return describe_cohort(
-        cohort_of(hospital), MODALITIES, tmp_path / "cache", progress=silent, cancelled=cancelled
+    """The numbers of each case by id, and the problems of the others."""
+    kept = KeptStatistics(tmp_path / "cache")
+    made = pass_over(
+        cohort_of(hospital),
+        (kept,),
+        modalities=MODALITIES,
+        index=SourceIndex(tmp_path / "cache"),
+        cancelled=cancelled,
     )
+    return made.of(kept), list(made.problems.values())
 
 
 def test_numbers_of_a_case_worked_out_by_hand(tmp_path):
@@ -83,7 +88,7 @@ def test_a_case_is_read_once(hospital, tmp_path, monkeypatch):
         hospital.brats(name)
     first, _ = kept_numbers(hospital, tmp_path)
     read = []
-    monkeypatch.setattr(module, "read_native", lambda case, *rest: read.append(case.id) or 1 / 0)
+    monkeypatch.setattr(module, "describe_case", lambda native: read.append(native) or 1 / 0)
     again, _ = kept_numbers(hospital, tmp_path)
     assert again == first
     assert not read
@@ -91,9 +96,9 @@ def test_a_case_is_read_once(hospital, tmp_path, monkeypatch):
 
 def test_a_changed_file_is_read_again(hospital, tmp_path):
     hospital.brats("A")
-    ((_, before),), _ = kept_numbers(hospital, tmp_path)
+    before = kept_numbers(hospital, tmp_path)[0]["A"]
     hospital.image("A/A_t1.nii.gz", head(seed=99))
-    ((_, after),), _ = kept_numbers(hospital, tmp_path)
+    after = kept_numbers(hospital, tmp_path)[0]["A"]
     assert after.intensity["t1"] != before.intensity["t1"]
     assert after.intensity["t2"] == before.intensity["t2"]
 
@@ -111,7 +116,7 @@ def test_a_bad_case_is_a_problem_and_the_others_are_described(hospital, tmp_path
     hospital.brats("B")
     hospital.image("B/B_t2.nii.gz", np.zeros((12, 14, 10), dtype=np.int16))
     described, problems = kept_numbers(hospital, tmp_path)
-    assert [case.id for case, _ in described] == ["A"]
+    assert list(described) == ["A"]
     assert [(problem.case_id, problem.code.value) for problem in problems] == [("B", "constant_image")]
 
 
@@ -125,7 +130,7 @@ def test_nothing_is_written_into_the_hospitals_folder(hospital, tmp_path):
 def test_stopping_keeps_what_is_ready(hospital, tmp_path):
     for name in ("A", "B"):
         hospital.brats(name)
-    asked = iter([False, True])
+    asked = iter([False, False, False, True])  # before each is recalled, then before each is read
     with pytest.raises(Cancelled):
         kept_numbers(hospital, tmp_path, cancelled=lambda: next(asked))
     assert len(list((tmp_path / "cache/statistics").iterdir())) == 1

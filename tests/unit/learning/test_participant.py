@@ -189,7 +189,9 @@ def test_a_participant_trains_and_judges(tmp_path):
 
 
 def lose(case):
+    """Remove what was made of a case, and what it could be made of again."""
     (case.folder / "image.npy").unlink()
+    case.origin.case.images["t1"].path.unlink()
 
 
 def test_cases_that_become_unreadable_are_left_out_and_counted(tmp_path, caplog):

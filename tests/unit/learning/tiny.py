@@ -10,7 +10,8 @@ from data.hospital import Hospital
 from numpy.typing import NDArray
 from torch import nn
 
-from consilium.data.cached_case import CachedCase, open_entry, write_entry
+from consilium.data.cache_entry import write_entry
+from consilium.data.cached_case import CachedCase, open_entry
 from consilium.data.case import Case
 from consilium.data.geometry import Geometry
 from consilium.data.preprocessing import PreprocessedCase

@@ -8,7 +8,8 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from torch import Tensor
 
-from consilium.data.cached_case import CachedCase, write_entry
+from consilium.data.cache_entry import write_entry
+from consilium.data.cached_case import CachedCase
 from consilium.data.geometry import Geometry
 from consilium.data.labels import Tissue
 from consilium.data.preprocessing import PreprocessedCase

@@ -19,7 +19,8 @@ from consilium.data.checks.registration import check_registration
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import Severity
 from consilium.data.labels import LabelConvention
-from consilium.data.native import examine
+from consilium.data.native import Examination, examine
+from consilium.data.orientation import shape_ras
 
 CHECK_VERSION: Final = 5
 """Raised when the same files would give other findings."""
@@ -43,20 +44,34 @@ def check_case(case: Case, convention: LabelConvention | None, modalities: Seque
         case: The case.
         convention: What its label's values mean; may be None only for an unlabeled case.
         modalities: Canonical names of the images to check.
+    """
+    return check_examined(case, convention, modalities, examine(case, convention, modalities))
+
+
+def check_examined(
+    case: Case, convention: LabelConvention | None, modalities: Sequence[str], examination: Examination
+) -> CaseCheck:
+    """Run all checks on a case that was read.
+
+    Args:
+        case: The case.
+        convention: What its label's values mean; may be None only for an unlabeled case.
+        modalities: Canonical names of the images to check.
+        examination: What reading it found.
 
     Returns:
         What was found; a check that fails is a finding as well, and the case is left out.
     """
-    folder = next((volume.path.parent for volume in case.images.values()), case.id)
     try:
-        with case_boundary(case.id, f"the case in {folder}", "checked"):
-            return _check(case, convention, modalities)
+        with case_boundary(case.id, case.place, "checked"):
+            return _check(case, convention, modalities, examination)
     except CaseError as error:
         return CaseCheck(findings=(Finding.from_problem(error.problem),))
 
 
-def _check(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> CaseCheck:
-    examination = examine(case, convention, modalities)
+def _check(
+    case: Case, convention: LabelConvention | None, modalities: Sequence[str], examination: Examination
+) -> CaseCheck:
     findings = [Finding.from_problem(problem) for problem in examination.problems]
     findings += check_headers(case, examination)
     if examination.native is None:
@@ -69,6 +84,7 @@ def _check(case: Case, convention: LabelConvention | None, modalities: Sequence[
     return CaseCheck(
         findings=tuple(findings),
         spacing_mm=subject.native.spacing_mm,
+        shape=shape_ras(subject.native.file_shape, subject.native.file_affine),
         images=image_digests(subject),
         edges=dict(subject.edge_agreement),
         label=label_digest(subject),

@@ -59,6 +59,7 @@ class CaseCheck(BaseModel):
     Attributes:
         findings: What was found in the case alone.
         spacing_mm: Voxel size along R, A and S; None where the case can't be read.
+        shape: Voxels along R, A and S; None where the case can't be read.
         images: Modality to a hash of its voxels that no compression, number type or axis order changes.
         edges: Modality to how well its edges agree with those of the case's other images, at most 1.
         label: The same hash of the label; None where there is none, or too little of it.
@@ -69,6 +70,7 @@ class CaseCheck(BaseModel):
 
     findings: tuple[Finding, ...]
     spacing_mm: tuple[float, float, float] | None = None
+    shape: tuple[int, int, int] | None = None
     images: dict[str, str] = {}
     edges: dict[str, float] = {}
     label: str | None = None

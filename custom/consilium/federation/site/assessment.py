@@ -10,7 +10,6 @@ import psutil
 
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
-from consilium.data.reading import read_size
 from consilium.errors import SiteRefusal
 from consilium.learning.cores import available_cores
 from consilium.learning.patient_register import PatientRegister, open_register
@@ -59,7 +58,7 @@ def assess(
         noted=noted_by_code,
         layout=cohort.layout,
         label_convention=cohort.convention.value if cohort.convention else None,
-        grid=_grid(usable.cases) if usable.cases else None,
+        grid=_grid(usable.cases, checked) if usable.cases else None,
         hardware=hardware(site),
         versions=versions,
     )
@@ -125,11 +124,10 @@ def _gpus_gib() -> list[float]:
     return [round(gpu.total_memory / _GIB, 1) for gpu in gpus]
 
 
-def _grid(cases: Sequence[Case]) -> Grid:
-    patients = {case.patient: case for case in reversed(cases)}  # the first examination of each
-    sizes = [read_size(next(iter(case.images.values())).path, case_id=case.id) for case in patients.values()]
-    shape = np.median([size.shape for size in sizes], axis=0)
-    spacing = np.median([size.spacing_mm for size in sizes], axis=0)
+def _grid(cases: Sequence[Case], checked: CheckedCohort) -> Grid:
+    patients = {case.patient: case.id for case in reversed(cases)}  # the first examination of each
+    shape = np.median([checked.shape[case_id] for case_id in patients.values()], axis=0)
+    spacing = np.median([checked.spacing_mm[case_id] for case_id in patients.values()], axis=0)
     return Grid(
         shape=(round(shape[0]), round(shape[1]), round(shape[2])),
         spacing_mm=(

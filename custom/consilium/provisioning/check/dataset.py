@@ -8,6 +8,7 @@ from consilium.data.case import ProblemCode
 from consilium.data.checks import CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
 from consilium.federation.site.assessment import count_held_back, judge_ability
 from consilium.learning.patient_register import read_register
@@ -42,12 +43,15 @@ def check_dataset(
         The findings, and the cohort if the folder as a whole can be used.
     """
     modalities = get_task(learning.task).modalities
+    folders = (default_state(), site.cache_dir)
+    index = SourceIndex(also=folders)
     try:
         cohort = read_cohort(
             site.dataset,
             modalities=modalities,
             convention=site.label_convention,
             patients_file=site.patients_file,
+            index=index,
             progress=progress,
         )
     except DataError as error:
@@ -59,10 +63,9 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
-    for folder in (default_state(), site.cache_dir):
-        checked = recall_cohort(cohort, modalities=modalities, folder=folder)
-        if checked is not None:
-            return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
+    checked = recall_cohort(cohort, modalities=modalities, folders=folders, index=index)
+    if checked is not None:
+        return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
     return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort
 
 

@@ -13,6 +13,7 @@ from consilium.data.checks import CheckedCohort, Finding, ProblemCode, check_coh
 from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, disk_need
 from consilium.provisioning.check.job import SiteJob
@@ -80,21 +81,22 @@ def check_folder(
     """
     refuse_inside(state, folder, "--state")
     modalities = get_task(job.learning.task).modalities
+    index = SourceIndex(state)
     try:
         cohort = read_cohort(
             folder,
             modalities=modalities,
             convention=convention,
             patients_file=patients_file,
+            index=index,
             progress=progress,
+        )
+        checked = check_cohort(
+            cohort, modalities=modalities, folder=state, index=index, workers=workers, progress=progress
         )
     except FolderError as error:
         finding = Finding(code=error.code, case_id=None, detail=str(error))
         return DataCheck(folder, job.name, (finding,), None)
-    try:
-        checked = check_cohort(
-            cohort, modalities=modalities, folder=state, workers=workers, progress=progress
-        )
     except OSError as error:
         raise ConfigurationError(
             f"Findings can't be kept in {state} ({error}). Name another folder with --state."
@@ -108,7 +110,7 @@ def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator
     if not any(case.label is not None for case in cases):
         detail = f"{len(cases)} cases can be used, none of them has a label."
         yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail=detail)
-    needed, free = disk_need(cases, job.learning).cache, shutil.disk_usage(state).free
+    needed, free = disk_need(cases, job.learning, checked=checked).cache, shutil.disk_usage(state).free
     if free < needed:
         detail = f"{free / GIB:.1f} GiB are free, up to {math.ceil(needed / GIB)} GiB are needed (estimate)."
         yield Finding(code=ProblemCode.DISK_TOO_SMALL, case_id=None, detail=detail)

@@ -3,7 +3,7 @@
 import pytest
 
 from consilium.data.checks import check_cohort
-from consilium.data.checks import cohort as module
+from consilium.data.checks import kept as module
 from consilium.data.cohort import read_cohort
 from consilium.errors import Cancelled
 
@@ -41,12 +41,12 @@ def test_a_second_run_reads_only_what_is_new(three, tmp_path, monkeypatch):
     three.brats("D")
     read = []
 
-    def check_case(case, convention, modalities):
+    def check_examined(case, *rest):
         read.append(case.id)
-        return original(case, convention, modalities)
+        return original(case, *rest)
 
-    original = module.check_case
-    monkeypatch.setattr(module, "check_case", check_case)
+    original = module.check_examined
+    monkeypatch.setattr(module, "check_examined", check_examined)
     second = run(three, tmp_path / "kept")
     assert read == ["D"]
     assert set(first.findings) <= set(second.findings)
@@ -70,7 +70,7 @@ def test_it_stops_between_cases_and_goes_on_later(three, tmp_path):
 
     def cancelled():
         asked.append(None)
-        return len(asked) > 1
+        return len(asked) > 4  # before each of three is recalled, then before each is read
 
     with pytest.raises(Cancelled):
         run(three, tmp_path / "kept", cancelled=cancelled)

@@ -1,0 +1,182 @@
+"""One reading of a case: the products that are made from it, each of them kept for the next time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.case_boundary import case_boundary
+from consilium.data.labels import LabelConvention
+from consilium.data.native import Examination, examine
+from consilium.data.sources import CaseReader, CaseRecord, SourceContent
+
+ValueT = TypeVar("ValueT")
+
+
+class CaseProduct(ABC, Generic[ValueT]):
+    """What is made of a case and kept under the key of its files: findings, numbers, preprocessed arrays.
+
+    It travels to the processes that read cases, so it is a few settings.
+
+    Attributes:
+        step: What making it is called, for progress.
+    """
+
+    step: ClassVar[str]
+
+    @abstractmethod
+    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> ValueT | None:
+        """What was made of these files before; None if nothing was, or it is damaged."""
+
+    @abstractmethod
+    def make(
+        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+    ) -> ValueT:
+        """Make it from one reading, and keep it where there is a key: a file that can't be read has none.
+
+        Raises:
+            CaseError: The case can't be used.
+            OSError: What is made can't be written.
+        """
+
+    def begin(self, keys: Collection[str]) -> None:
+        """Prepare the place where it is kept, before the first case.
+
+        Args:
+            keys: Those that are known to be needed.
+
+        Raises:
+            OSError: It can't be written.
+        """
+
+    def usable(self, value: ValueT) -> bool:
+        """Whether the products after this one are made of the case as well."""
+        return True
+
+    def account(self, value: ValueT, share: float) -> None:
+        """Take note, in the process that asked, of what is there now.
+
+        Args:
+            value: What was recalled or made.
+            share: How much of the cohort is done, 0 to 1.
+        """
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """One case to recall or read.
+
+    Args:
+        case: The case.
+        convention: What its label's values mean.
+        modalities: The images that are used.
+        products: What is wanted, in order.
+        record: What is known of the files.
+        held: Files that have been read already.
+    """
+
+    case: Case
+    convention: LabelConvention | None
+    modalities: tuple[str, ...]
+    products: tuple[CaseProduct[Any], ...]
+    record: CaseRecord
+    held: Mapping[Path, SourceContent] = field(default_factory=dict, repr=False)
+
+    def known_key(self) -> str | None:
+        """The key of the files; None if that takes reading one."""
+        return CaseReader(self.case, self.record).known_key(self.convention, self.modalities)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What came of one case.
+
+    Args:
+        case: The case.
+        values: In the order of the products; None in the place of what was not made.
+        problem: Why a product could not be made.
+        record: What is known of the files now; None if that is nothing new.
+    """
+
+    case: Case
+    values: tuple[Any, ...]
+    problem: CaseProblem | None = None
+    record: CaseRecord | None = None
+
+
+def recall_case(job: CaseJob, key: str) -> CaseResult | None:
+    """What was made of a case before, its files unopened; None if a product is missing.
+
+    Args:
+        job: The case, and what is wanted.
+        key: Of its files.
+    """
+    values: list[Any] = []
+    for product in job.products:
+        value = product.recall(key, job.case, job.convention)
+        if value is None:
+            return None
+        values.append(value)
+        if not product.usable(value):
+            break
+    return _result(job, values)
+
+
+def read_case(job: CaseJob) -> CaseResult:
+    """Read a case and make what is missing of its products.
+
+    Files that are not known are read to know whether they only look new. Where something is missing, the
+    others are read as well: each file once.
+
+    Args:
+        job: The case, and what is wanted.
+
+    Raises:
+        OSError: A product can't be written.
+    """
+    reader = CaseReader(job.case, job.record, job.held)
+    key = _key(reader, job)
+    recalled = recall_case(job, key) if key is not None else None
+    if recalled is not None:
+        return replace(recalled, record=reader.new_record())
+    try:
+        with case_boundary(job.case.id, job.case.place, "read"):
+            examination = examine(job.case, job.convention, job.modalities, read=reader.read)
+    except CaseError as error:
+        examination = Examination({}, (error.problem,), None)
+    key = _key(reader, job)  # of what was read: a known file may have been another
+    values: list[Any] = []
+    problem: CaseProblem | None = None
+    for product in job.products:
+        try:
+            value = product.recall(key, job.case, job.convention) if key is not None else None
+            if value is None:
+                value = product.make(key, job.case, job.convention, examination)
+        except CaseError as error:
+            problem = error.problem
+            break
+        values.append(value)
+        if not product.usable(value):
+            break
+    return _result(job, values, problem, reader.new_record())
+
+
+def _key(reader: CaseReader, job: CaseJob) -> str | None:
+    try:
+        return reader.key(job.convention, job.modalities)
+    except CaseError:
+        return None  # `examine` finds it as well
+
+
+def _result(
+    job: CaseJob,
+    values: list[Any],
+    problem: CaseProblem | None = None,
+    record: CaseRecord | None = None,
+) -> CaseResult:
+    padded = (*values, *[None] * (len(job.products) - len(values)))
+    return CaseResult(job.case, padded, problem, record)

@@ -1,0 +1,76 @@
+"""What was found in each case, kept for the next time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from consilium.data.case import Case, CaseError
+from consilium.data.case_boundary import PASSING
+from consilium.data.case_products import CaseProduct
+from consilium.data.checks.case import CHECK_VERSION, check_examined
+from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.codes import Severity
+from consilium.data.files import private_folder
+from consilium.data.labels import LabelConvention
+from consilium.data.native import Examination
+from consilium.data.sealed import read_sealed, write_sealed
+from consilium.data.sources import CaseReader
+
+_FOLDER: Final = "findings"
+_NAME_BYTES: Final = 20
+
+
+@dataclass(frozen=True)
+class KeptFindings(CaseProduct[CaseCheck]):
+    """The findings of cases, one small file each; a case with an error is of no further use.
+
+    Args:
+        folder: A folder of the site's own, never the dataset; made if missing.
+        modalities: Canonical names of the images that are used.
+    """
+
+    step = "checking cases"
+
+    folder: Path
+    modalities: tuple[str, ...]
+
+    def begin(self, keys: Collection[str]) -> None:
+        """Make the folder."""
+        private_folder(self.folder / _FOLDER)
+
+    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CaseCheck | None:
+        """What was found in these files, under these names, by the checks as they are."""
+        return read_sealed(self._path(key, case), CaseCheck)
+
+    def recall_from(
+        self, reader: CaseReader, case: Case, convention: LabelConvention | None
+    ) -> CaseCheck | None:
+        """The same; a file that can't be read is a finding in any case."""
+        try:
+            return self.recall(reader.key(convention, self.modalities), case, convention)
+        except CaseError as error:
+            return CaseCheck(findings=(Finding.from_problem(error.problem),))
+
+    def make(
+        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+    ) -> CaseCheck:
+        """Run all checks, and keep what they find unless another machine or account would not find it."""
+        check = check_examined(case, convention, self.modalities, examination)
+        if key is not None and not any(finding.code in PASSING for finding in check.findings):
+            write_sealed(self._path(key, case), check)
+        return check
+
+    def usable(self, value: CaseCheck) -> bool:
+        """Whether there is no error among the findings."""
+        return all(finding.severity is not Severity.ERROR for finding in value.findings)
+
+    def _path(self, key: str, case: Case) -> Path:
+        # Findings name the case and its files.
+        names = sorted({volume.path.name for volume in case.images.values()})
+        parts = (CHECK_VERSION, key, case.id, names, case.label and case.label.path.name)
+        name = hashlib.blake2b(repr(parts).encode(errors="backslashreplace"), digest_size=_NAME_BYTES)
+        return self.folder / _FOLDER / f"{name.hexdigest()}.json"

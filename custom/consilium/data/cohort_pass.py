@@ -1,0 +1,138 @@
+"""One pass over a site's cases: each is read once, and all that is wanted of it is made from that reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import as_completed
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from consilium.data.case import CaseProblem
+from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, ValueT, read_case, recall_case
+from consilium.data.cohort import Cohort
+from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
+from consilium.errors import Cancelled
+from consilium.processes import interrupts_held_back, worker_pool
+
+
+@dataclass(frozen=True)
+class CohortPass:
+    """What a pass made.
+
+    Args:
+        products: What was asked for.
+        values: For each case, in the order of `products`; None where a product before it said no.
+        problems: Why a product could not be made, by case.
+    """
+
+    products: tuple[CaseProduct[Any], ...] = ()
+    values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    problems: Mapping[str, CaseProblem] = field(default_factory=dict)
+
+    def of(self, product: CaseProduct[ValueT]) -> dict[str, ValueT]:
+        """The values of one product, by case."""
+        place = self.products.index(product)
+        return {
+            case_id: cast(ValueT, values[place])
+            for case_id, values in self.values.items()
+            if values[place] is not None
+        }
+
+
+def pass_over(
+    cohort: Cohort,
+    products: Sequence[CaseProduct[Any]],
+    *,
+    modalities: Sequence[str],
+    index: SourceIndex,
+    workers: int = 1,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CohortPass:
+    """Recall what was made of each case, and read only those cases of which something is missing.
+
+    A case whose files have the size, times and inode that the index knows isn't opened. With more than one
+    worker, a script must guard its entry point with `if __name__ == "__main__":`.
+
+    Args:
+        cohort: The cases.
+        products: What is wanted of each, in order: at least one.
+        modalities: The images that are used.
+        index: What is known of the files; what is learned is kept in it.
+        workers: Processes that read. Each holds one case at a time.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Raises:
+        OSError: Something can't be written.
+        Cancelled: `cancelled` turned true. What was made is kept.
+    """
+    stop = cancelled or (lambda: False)
+    step = products[-1].step
+    index.begin()
+    jobs = [
+        CaseJob(case, cohort.convention, tuple(modalities), tuple(products), index.recall(case))
+        for case in cohort.cases
+    ]
+    keys = [job.known_key() for job in jobs]
+    for product in products:
+        product.begin({key for key in keys if key is not None})
+    results: dict[str, CaseResult] = {}
+    unread: list[CaseJob] = []
+
+    def note(result: CaseResult) -> None:
+        results[result.case.id] = result
+        if result.record is not None:
+            index.keep(result.case, result.record)
+        for product, value in zip(products, result.values, strict=True):
+            if value is not None:
+                product.account(value, len(results) / len(jobs))
+        if progress:
+            progress(len(results), len(jobs), step)
+
+    def stop_if_asked() -> None:
+        if stop():
+            raise Cancelled(f"{step.capitalize()} was cancelled; what is ready is kept.")
+
+    for job, key in zip(jobs, keys, strict=True):
+        stop_if_asked()
+        recalled = None if key is None else recall_case(job, key)
+        if recalled is None:
+            unread.append(job)
+        else:
+            note(recalled)
+    try:
+        with closing(_read(unread, index, workers)) as reading:
+            for _ in unread:
+                stop_if_asked()
+                note(next(reading))
+    finally:
+        index.release_all()
+    ordered = [results[job.case.id] for job in jobs]
+    return CohortPass(
+        tuple(products),
+        {one.case.id: one.values for one in ordered},
+        {one.case.id: one.problem for one in ordered if one.problem is not None},
+    )
+
+
+def _read(jobs: Sequence[CaseJob], index: SourceIndex, workers: int) -> Generator[CaseResult, None, None]:
+    """Read cases as asked for; closed before the end, it waits for those that are being read alone."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield read_case(_with_held(job, index))
+        return
+    with worker_pool(min(workers, len(jobs))) as pool:
+        try:
+            with interrupts_held_back():  # the workers start now and inherit it
+                futures = [pool.submit(read_case, _with_held(job, index)) for job in jobs]
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _with_held(job: CaseJob, index: SourceIndex) -> CaseJob:
+    return replace(job, held=index.release(job.case))

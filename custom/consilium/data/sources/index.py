@@ -1,0 +1,161 @@
+"""What is known of the hospital's files without reading them: hashes of their content and label values."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from consilium.data.case import Case
+from consilium.data.codes import ProblemCode
+from consilium.data.files import private_folder
+from consilium.data.sealed import read_sealed, write_sealed
+from consilium.data.sources.file import FileIdentity, SourceContent, identify
+
+INDEX_VERSION: Final = 1
+"""Raised when the same label would give other values or another problem."""
+
+_FOLDER: Final = "sources"
+_HELD_BYTES: Final = 256 << 20
+_NAME_BYTES: Final = 16
+
+
+class LabelRecord(BaseModel):
+    """What the content of a label file says.
+
+    Attributes:
+        values: Its values other than 0.
+        problem: Why it can't be used; None where it can.
+        detail: What was seen of that.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
+
+    values: tuple[int | float, ...] = ()
+    problem: ProblemCode | None = None
+    detail: str = ""
+
+
+class FileRecord(BaseModel):
+    """What is known of one file for as long as its identity stays.
+
+    Attributes:
+        identity: Of the file that was read.
+        digest: Hash of its content.
+        label: What it says, if it is a label.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: FileIdentity
+    digest: str
+    label: LabelRecord | None = None
+
+
+class CaseRecord(BaseModel):
+    """What is known of the files of one case, by a hash of their paths."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: dict[str, FileRecord] = {}
+
+    def find(self, path: Path) -> FileRecord | None:
+        """The record of a file; None if there is none, or the file has changed since or is gone."""
+        found = self.files.get(_name(path))
+        try:
+            return found if found is not None and found.identity == identify(path) else None
+        except OSError:
+            return None
+
+    def updated(self, records: Mapping[Path, FileRecord]) -> CaseRecord:
+        """A copy with these records in place of earlier ones; what is known of a label's content stays."""
+        files = dict(self.files)
+        for path, record in records.items():
+            before = files.get(_name(path))
+            if record.label is None and before is not None and before.digest == record.digest:
+                record = record.model_copy(update={"label": before.label})
+            files[_name(path)] = record
+        return CaseRecord(files=files)
+
+
+class SourceIndex:
+    """Records of cases in a folder of the site, one small file each, and the labels that were just read.
+
+    Nothing has to be locked: records are replaced as a whole, and a lost or damaged one costs a reading.
+
+    Args:
+        folder: Where records are kept and found; None to keep none.
+        also: More folders in which they are found.
+    """
+
+    def __init__(self, folder: Path | None = None, *, also: Sequence[Path] = ()) -> None:
+        self._folder = folder
+        self._found_in = (*([folder] if folder else []), *also)
+        self._held: dict[Path, SourceContent] = {}
+        self._held_bytes = 0
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """Make the folder.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        if self._folder is not None:
+            private_folder(self._folder / _FOLDER)
+
+    def recall(self, case: Case) -> CaseRecord:
+        """What is known of a case; an empty record if nothing is."""
+        files: dict[str, FileRecord] = {}
+        for folder in reversed(self._found_in):
+            record = read_sealed(folder / _FOLDER / _case_name(case), CaseRecord)
+            files |= record.files if record else {}
+        return CaseRecord(files=files)
+
+    def keep(self, case: Case, record: CaseRecord) -> None:
+        """Keep what is known of a case.
+
+        Raises:
+            OSError: The folder can't be written.
+        """
+        if self._folder is not None and record.files:
+            self.begin()
+            write_sealed(self._folder / _FOLDER / _case_name(case), record)
+
+    def hold(self, path: Path, content: SourceContent) -> None:
+        """Hold a label in memory until its case is read; past 256 MiB in all it is read again instead."""
+        with self._lock:
+            if self._held_bytes + len(content.data) <= _HELD_BYTES:
+                self._held[path] = content
+                self._held_bytes += len(content.data)
+
+    def release(self, case: Case) -> dict[Path, SourceContent]:
+        """Hand over what is held of a case."""
+        with self._lock:
+            content = self._held.pop(case.label.path, None) if case.label else None
+            if case.label is None or content is None:
+                return {}
+            self._held_bytes -= len(content.data)
+        return {case.label.path: content}
+
+    def release_all(self) -> None:
+        """Forget what is held: the cases that are left have been read, or never will be."""
+        with self._lock:
+            self._held.clear()
+            self._held_bytes = 0
+
+
+def _case_name(case: Case) -> str:
+    paths = {volume.path for volume in (*case.images.values(), *([case.label] if case.label else []))}
+    parts = (INDEX_VERSION, case.label and _name(case.label.path), sorted(map(_name, paths)))
+    return f"{hashlib.blake2b(repr(parts).encode(), digest_size=_NAME_BYTES).hexdigest()}.json"
+
+
+def _name(path: Path) -> str:
+    # Bytes, as a name need not be UTF-8.
+    return hashlib.blake2b(os.fsencode(path.absolute()), digest_size=_NAME_BYTES).hexdigest()
