@@ -36,3 +36,8 @@ def test_every_test_file_that_the_page_names_exists(name):
 @pytest.mark.parametrize("line", TABLES)
 def test_every_threat_has_a_test(line):
     assert re.search(r"`[\w/]*test_\w+(\.py)?`|the same", line.rstrip("| ").rpartition("|")[2]), line
+
+
+@pytest.mark.parametrize(("name", "mark"), sorted(set(re.findall(r"`(test_\w+)`(°?)", PAGE))))
+def test_tests_against_real_processes_are_marked(name, mark):
+    assert (mark == "°") == ("integration" in TESTS[name].parts)

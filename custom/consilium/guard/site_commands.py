@@ -9,6 +9,7 @@ from typing import Final
 from nvflare.apis.fl_constant import AdminCommandNames
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.message import Message as CellMessage
+from nvflare.fuel.sec.authz import AuthorizationService, AuthzContext, Person
 from nvflare.private.admin_defs import Message, error_reply
 from nvflare.private.defs import (
     InfoCollectorTopic,
@@ -83,7 +84,7 @@ class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
 
     def _dispatch_request(self, request: CellMessage) -> CellMessage:
         message = request.payload
-        fault = _fault(request)
+        fault = _fault(request) or _lacking_right(message)
         if fault is not None:
             record_refused_command(request.headers or {}, getattr(message, "topic", None), fault)
             return new_cell_message({}, error_reply(f"this site refuses the command: {fault}"))
@@ -111,3 +112,21 @@ def _fault(request: CellMessage) -> str | None:
     if sender.job is not None and sender.job != job_id:
         return "it is about another job than its sender's"
     return None
+
+
+def _lacking_right(message: Message) -> str | None:
+    """Return which right the user of a command lacks by this site's policy; None if all is well.
+
+    FLARE asks that as well, and records the command as if it were carried out.
+    """
+    right = COMMANDS[message.topic].right
+    if right is None:
+        return None
+
+    def said(name: str, org: str, role: str) -> Person:
+        return Person(*(str(message.get_header(key, "")) for key in (name, org, role)))
+
+    user = said(RequestHeader.USER_NAME, RequestHeader.USER_ORG, RequestHeader.USER_ROLE)
+    submitter = said(RequestHeader.SUBMITTER_NAME, RequestHeader.SUBMITTER_ORG, RequestHeader.SUBMITTER_ROLE)
+    authorized, _ = AuthorizationService.authorize(AuthzContext(right, user, submitter))
+    return None if authorized else f"user {user.name} is not authorized for it by this site's policy"

@@ -105,7 +105,7 @@ def test_a_command_that_is_not_listed_has_no_handler(agent, refusals, topic, use
 
 
 @pytest.mark.parametrize("topic", sorted(name for name, one in COMMANDS.items() if one.right))
-def test_a_command_of_a_user_s_is_authorized_by_the_site_whatever_the_message_says(agent, topic):
+def test_a_command_of_a_user_s_is_authorized_by_the_site_whatever_the_message_says(agent, refusals, topic):
     stranger = {RequestHeader.USER_NAME: "x", RequestHeader.USER_ORG: "x", RequestHeader.USER_ROLE: "nobody"}
     for said in (
         {},
@@ -114,6 +114,8 @@ def test_a_command_of_a_user_s_is_authorized_by_the_site_whatever_the_message_sa
     ):
         ask(agent, topic, **stranger, **said)
         assert agent.done.seen == []
+    assert [command for command, _ in refusals] == [topic] * 3
+    assert "user x is not authorized for it" in refusals[0][1]
     ask(agent, topic, **{**LEAD, RequestHeader.USER_ROLE: "project_admin"})
     assert [one for one, _ in agent.done.seen] == [topic]
 

@@ -23,7 +23,8 @@ from consilium.provisioning.check.machine import (
 )
 from consilium.provisioning.check.modes import check_modes
 from consilium.provisioning.check.network import check_network
-from consilium.provisioning.check.site_policy import check_byoc, check_resources, check_scope
+from consilium.provisioning.check.rights import check_byoc, check_rights
+from consilium.provisioning.check.site_policy import check_resources, check_scope
 from consilium.provisioning.check.software import check_software
 
 FORMAT = 1
@@ -106,6 +107,7 @@ def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) ->
     yield from check_credentials(kit)
     yield from check_resources(kit, job)
     yield check_byoc(kit)
+    yield check_rights(kit)
     scope, site = check_scope(kit, job)
     yield scope
     yield from check_modes(kit, site)

@@ -1,9 +1,11 @@
-"""The site's policy: which classes a job may name, who may bring code, where the data lies, what leaves."""
+"""The site's policy: which classes a job may name, where the data lies, what leaves."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from nvflare.apis.fl_constant import WorkspaceConstants
@@ -14,8 +16,6 @@ from nvflare.app_common.widgets.component_path_authorizer import (
     CLASS_LIST_ENFORCEMENT_MODE,
     ClassListEnforcementMode,
 )
-from nvflare.fuel.sec.authz import parse_policy_config
-from nvflare.security.security import COMMAND_CATEGORIES
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import parse_site_settings, scope_properties
@@ -26,18 +26,12 @@ from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
 
 CLASSES = Subject("policy.classes", "Classes that a job may name")
-BYOC = Subject("policy.byoc", "No job brings its own code")
 JOBS = Subject("policy.jobs", "Every job, message and connection is checked")
 LOGS = Subject("policy.log_streaming", "Logs stay here")
 SCOPE = Subject("policy.scope", "Where the data lies is said")
 
 _RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
-_AUTHORIZATION = WorkspaceConstants.AUTHORIZATION_CONFIG
 _PRIVACY = f"local/{WorkspaceConstants.PRIVACY_CONFIG}"
-_BYOC_RIGHT = "byoc"
-_ANY_RIGHT = "*"
-_NOBODY = {"none", "no"}
-_EVERYBODY = {"any", "all"}
 
 
 def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
@@ -132,46 +126,6 @@ def _covered(path: str, allowed: Sequence[str]) -> bool:
     return any(path == entry or path.startswith(f"{entry.rstrip('.')}.") for entry in allowed)
 
 
-def check_byoc(kit: Kit) -> Finding:
-    """Check that `local/authorization.json` lets nobody submit a job with code of its own."""
-    name = kit.policy_file(_AUTHORIZATION)
-    if name is None:
-        return BYOC.failed(
-            f"local/{_AUTHORIZATION} is missing: without it FLARE permits everything to everybody",
-            "ask the project admin for the site's policy files",
-        )
-    try:
-        policy, problem = parse_policy_config(kit.read_json(name), COMMAND_CATEGORIES)
-    except (ConfigurationError, TypeError, ValueError) as error:
-        policy, problem = None, str(error)
-    if policy is None:
-        return BYOC.failed(
-            f"{name}: {problem}", "correct it, or ask the project admin for the site's policy files"
-        )
-    granted = [role for role in policy.get_roles() if not _denies_code(policy.role_rights[role])]
-    if granted:
-        return BYOC.failed(
-            f"{name} lets these roles run code of their own on this machine: {', '.join(granted)}",
-            f'set "{_BYOC_RIGHT}": "none" for {", ".join(granted)} in {name}; a role that is written as '
-            '"any" has every right, so list its rights instead',
-            data={"granted": granted},
-        )
-    return BYOC.ok(f"{name} denies it to {', '.join(policy.get_roles())}")
-
-
-def _denies_code(rights: dict[str, Any]) -> bool:
-    """Whether nobody meets the conditions of a role's right to bring code; a right not named is denied."""
-    expression = rights.get(_ANY_RIGHT, rights.get(_BYOC_RIGHT, "none"))
-    conditions = [
-        " ".join(text.lower().split())
-        for text in (expression if isinstance(expression, list) else [expression])
-    ]
-    if any(condition in {f"not {word}" for word in _EVERYBODY} for condition in conditions):
-        return True
-    permits = [condition for condition in conditions if not condition.startswith("not ")]
-    return bool(permits) and set(permits) <= _NOBODY
-
-
 def check_scope(kit: Kit, job: SiteJob) -> tuple[Finding, SiteSettings | None]:
     """Check that the job's privacy scope says where the data lies.
 
@@ -195,11 +149,43 @@ def check_scope(kit: Kit, job: SiteJob) -> tuple[Finding, SiteSettings | None]:
             ),
             None,
         )
-    if settings.split_salt is not None:
+    others = {name: one for name, one in _other_scopes(source, kit) if name != job.scope}
+    if any(one.split_salt is not None for one in (settings, *others.values())):
         failure = SCOPE.failed(
             f"{_PRIVACY} has a split_salt: who knows it knows which patients this site validates on",
             f"remove split_salt from {_PRIVACY}; it is for simulations and tests, and without it the site "
             "draws a secret of its own",
         )
         return failure, settings
+    looser = [name for name, one in others.items() if _asks_for_fewer(one, settings)]
+    if looser:
+        return SCOPE.warning(
+            f"{_PRIVACY}: a job can choose the scope {', '.join(looser)}, where fewer patients are enough "
+            "for what leaves than in the one of this job, or which remembers its patients elsewhere",
+            "give all scopes the same min_count, min_training_patients and state_dir, or remove that scope, "
+            "unless it is meant",
+            data={"looser": looser},
+        ), settings
     return SCOPE.ok(f"{_PRIVACY}: this site {settings.role}", data={"role": settings.role}), settings
+
+
+def _other_scopes(source: Path, kit: Kit) -> Iterator[tuple[str, SiteSettings]]:
+    """Yield every scope of a site that can be used, by its name."""
+    for scope in kit.read_json(_PRIVACY).get("scopes", ()):
+        name = scope.get("name") if isinstance(scope, dict) else None
+        if isinstance(name, str):
+            with suppress(ConfigurationError):  # no job can use it either
+                yield (
+                    name,
+                    parse_site_settings(
+                        scope_properties(source, name), source=source, root=kit.root.resolve()
+                    ),
+                )
+
+
+def _asks_for_fewer(scope: SiteSettings, other: SiteSettings) -> bool:
+    return (
+        scope.min_count < other.min_count
+        or scope.min_training_patients < other.min_training_patients
+        or scope.state_dir != other.state_dir
+    )

@@ -21,6 +21,7 @@ IDS = [
     "policy.jobs",
     "policy.log_streaming",
     "policy.byoc",
+    "policy.rights",
     "policy.scope",
     "modes.kit",
     "modes.policy",

@@ -4,7 +4,7 @@ import pytest
 
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.check.site_policy import check_byoc, check_resources, check_scope
+from consilium.provisioning.check.site_policy import check_resources, check_scope
 from consilium.provisioning.policy import allowed_classes, guard
 
 from .federation import SERVER, read, write
@@ -28,14 +28,8 @@ def resources(root, job):
     return check
 
 
-def byoc(root, permissions):
-    write(root / "local" / "authorization.json", {"format_version": "1.0", "permissions": permissions})
-    return check_byoc(Kit(root))
-
-
 def test_the_policy_as_provisioned_is_well(resources, kit, job):
     assert {finding.status for finding in resources().values()} == {Status.OK}
-    assert check_byoc(kit).status is Status.OK
     finding, settings = check_scope(kit, job)
     assert finding.status is Status.OK
     assert settings.role == "trains"
@@ -105,36 +99,6 @@ def test_broken_resources_are_named(root, job, refused):
     assert (jobs.status, logs.status) == (Status.SKIPPED, Status.SKIPPED)
 
 
-@pytest.mark.parametrize("right", ["any", "o:site", "n:submitter", ["none", "o:site"], "not o:site", "all"])
-def test_byoc_granted_to_anybody_is_refused(root, refused, right):
-    finding = byoc(root, {"lead": {"byoc": right}, "member": {"view": "any"}})
-    refused(finding, "code of their own on this machine: lead", '"byoc": "none" for lead')
-    assert finding.data["granted"] == ["lead"]
-
-
-@pytest.mark.parametrize("right", ["any", "o:site"])
-def test_a_role_with_every_right_has_byoc_too(root, refused, right):
-    refused(byoc(root, {"project_admin": right}), "project_admin", "list its rights instead")
-
-
-@pytest.mark.parametrize(
-    "rights", [{"byoc": "none"}, {"byoc": "no"}, {"byoc": ["none", "not o:site"]}, {"view": "any"}, "none"]
-)
-def test_byoc_denied_in_any_spelling_is_well(root, rights):
-    assert byoc(root, {"lead": rights}).status is Status.OK
-
-
-def test_without_a_policy_flare_permits_everything_so_it_is_refused(root, refused):
-    for name in ("authorization.json", "authorization.json.default"):
-        (root / "local" / name).unlink()
-    refused(check_byoc(Kit(root)), "permits everything to everybody", "ask the project admin")
-
-
-@pytest.mark.parametrize("permissions", [{}, [], {"lead": {"byoc": "sometimes"}}, {"lead": {"byoc": 3}}])
-def test_a_policy_that_flare_can_t_read_is_refused(root, refused, permissions):
-    refused(byoc(root, permissions), "local/authorization.json", "correct it")
-
-
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
@@ -176,3 +140,32 @@ def test_a_hospital_whose_split_others_could_know_is_refused(root, job, refused)
 
 def test_the_server_has_no_scope(kits, job):
     assert check_scope(Kit(kits / SERVER), job)[0].status is Status.SKIPPED
+
+
+def scopes(root, **other):
+    """Write a second scope beside the kit's."""
+    path = root / "local/privacy.json"
+    policy = read(path)
+    first = policy["scopes"][0]
+    loose = {"name": "loose", "properties": {"consilium": {**first["properties"]["consilium"], **other}}}
+    write(path, {**policy, "scopes": [first, loose]})
+
+
+@pytest.mark.parametrize(
+    "other", [{"min_count": 1}, {"min_training_patients": 1}, {"state_dir": "elsewhere"}]
+)
+def test_a_second_scope_that_asks_for_less_is_named(root, kit, job, refused, other):
+    scopes(root, **other)
+    finding, settings = check_scope(kit, job)
+    refused(finding, "choose the scope loose", "give all scopes the same", Status.WARNING)
+    assert settings.min_count == 5
+
+
+def test_a_second_scope_that_asks_for_as_much_is_well(root, kit, job):
+    scopes(root, min_count=7)
+    assert check_scope(kit, job)[0].status is Status.OK
+
+
+def test_no_scope_may_have_a_salt(root, kit, job, refused):
+    scopes(root, split_salt="a")
+    refused(check_scope(kit, job)[0], "has a split_salt", "remove split_salt")
