@@ -89,7 +89,7 @@ def read_job(session: Session, job_id: str) -> JobStatus:
             f"{len(found)} jobs have an id that begins with {job_id!r}: {ids}"
             if found
             else f"the server knows no job {job_id!r} in this study; `consilium status` without an id shows "
-            "those that run, `nvflare job list` all"
+            "those that run, `--study NAME` those of another study, `nvflare job list` all"
         )
     return _status(session, found[0])
 
