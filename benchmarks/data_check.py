@@ -214,7 +214,7 @@ def _apply_and_check(job: Job) -> Outcome:
         of_case = (finding.case_id or "").startswith(job.case)
         if of_case or (damage.also and finding.code.value in damage.codes):
             own.add(finding.code.value)
-        elif finding.severity is not Severity.INFO:
+        elif finding.case_id is not None and finding.severity is not Severity.INFO:
             neighbor.add(finding.code.value)
     return Outcome(
         damage.name,

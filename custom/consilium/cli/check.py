@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.site_options import parse_endings
 from consilium.cli.terminal import say_json
 from consilium.data.labels import LabelConvention
 
@@ -81,6 +82,14 @@ def check(
             show_default=False,
         ),
     ] = None,
+    file_ending: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=ENDING",
+            help="How a name ends here: t1ce=T1_KM. KIND is a modality or label.",
+            show_default=False,
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -114,6 +123,7 @@ def check(
             load_site_job(job),
             convention=convention,
             patients_file=patients,
+            file_endings=parse_endings(file_ending or ()),
             state=state or default_state(),
             workers=workers or os.cpu_count() or 1,
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.site_options import parse_conventions, parse_endings
 from consilium.cli.terminal import say_result
 from consilium.errors import ConfigurationError
 
 EPILOG = """
-Two hospitals' folders, in any of the layouts BraTS 2018 to 2024 or Decathlon Task01:
+Two hospitals' folders, in any of the layouts that docs/data.md lists:
 
   $ consilium simulate jobs/brain_tumor_fedavg --site a=/data/a --site b=/data/b --out runs/first
 
@@ -40,6 +41,22 @@ def simulate(
             metavar="NAME", help="A site that only evaluates, with all of its patients.", show_default=False
         ),
     ] = None,
+    convention: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]CONVENTION",
+            help="What label values mean, at one site or at all; without it, names and values decide.",
+            show_default=False,
+        ),
+    ] = None,
+    file_ending: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=ENDING",
+            help="How a file name ends at the sites: t1ce=T1_KM. KIND is a modality or label.",
+            show_default=False,
+        ),
+    ] = None,
     min_patients: Annotated[
         int | None,
         typer.Option(
@@ -66,9 +83,12 @@ def simulate(
     from consilium.report.outcome import judge_outcome
     from consilium.simulation.display import Display
     from consilium.simulation.inquiry import Inquiry
-    from consilium.simulation.study import Study
+    from consilium.simulation.study import NamesAndLabels, Study
 
     sites, evaluators = _parse_sites(site), frozenset(evaluates or ())
+    names = NamesAndLabels(
+        conventions=parse_conventions(convention or (), sites), file_endings=parse_endings(file_ending or ())
+    )
     kind = job_kind(job)
     if kind != "training" and compare:
         raise ConfigurationError(f"{job} trains nothing: there is no model to --compare")
@@ -82,13 +102,20 @@ def simulate(
                 out,
                 evaluators=evaluators,
                 min_patients=min_patients,
+                names=names,
                 compare=compare,
                 display=display,
             ).run()
     else:
         with Display() as display:
             answers = Inquiry(
-                job, sites, out, evaluators=evaluators, min_patients=min_patients, display=display
+                job,
+                sites,
+                out,
+                evaluators=evaluators,
+                min_patients=min_patients,
+                names=names,
+                display=display,
             ).run()
         print_result(answers.record, judge_outcome(answers.record))
         page = answers.page

@@ -8,7 +8,7 @@ from consilium.data.codes import ProblemCode
 from consilium.data.files import readable
 from consilium.errors import DataError
 
-__all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "ProblemCode", "Volume"]
+__all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "Notice", "ProblemCode", "Volume"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,22 @@ class CaseProblem:
     def describe(self) -> str:
         """Return one line for the site's own log."""
         return f"case {self.case_id} is left out: {self.code.value}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the names in a dataset folder show, although it makes no case unusable.
+
+    Args:
+        code: What it is.
+        detail: What was seen. With a case it may name paths, and stays on the site; without one it holds
+            counts and endings of file names only.
+        case_id: What it is about; None for the folder as a whole.
+    """
+
+    code: ProblemCode
+    detail: str
+    case_id: str | None = None
 
 
 class CaseError(DataError):

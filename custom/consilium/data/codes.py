@@ -24,6 +24,8 @@ class ProblemCode(str, Enum):
     UNKNOWN_LAYOUT = "unknown_layout"
     MIXED_LAYOUTS = "mixed_layouts"
     AMBIGUOUS_CONVENTION = "ambiguous_convention"
+    DOUBTFUL_CONVENTION = "doubtful_convention"
+    UNKNOWN_FILES = "unknown_files"
     NO_USABLE_CASE = "no_usable_case"
     DISK_TOO_SMALL = "disk_too_small"
     PATIENTS_FILE = "patients_file"
@@ -32,7 +34,9 @@ class ProblemCode(str, Enum):
     MISSING_MODALITY = "missing_modality"
     NO_LABEL = "no_label"
     DUPLICATE_CASE = "duplicate_case"
+    REPEATED_CASE = "repeated_case"
     DUPLICATE_FILE = "duplicate_file"
+    STRAY_LABEL = "stray_label"
     PERMISSION_DENIED = "permission_denied"
     EMPTY_FILE = "empty_file"
     POINTER_FILE = "pointer_file"
@@ -130,11 +134,19 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
         "folder can't be used", "Name the folder that holds the cases, and let this account read it."
     ),
     ProblemCode.UNKNOWN_LAYOUT: _error(
-        "no known layout", "Name the files as one of the layouts in docs/data.md does."
+        "no known layout",
+        "Name the files as one of the layouts in docs/data.md does, or set file_endings for the site.",
     ),
     ProblemCode.MIXED_LAYOUTS: _error("several layouts", "Give each layout a dataset folder of its own."),
     ProblemCode.AMBIGUOUS_CONVENTION: _error(
         "label values have two readings", "Say which reading is right: set label_convention for the site."
+    ),
+    ProblemCode.DOUBTFUL_CONVENTION: _warning(
+        "label values may mean something else", "Look at a label, and state the convention of the site."
+    ),
+    ProblemCode.UNKNOWN_FILES: _warning(
+        "files that nothing is known of",
+        "If one is an image or a label of a case, name its ending in file_endings; else move it elsewhere.",
     ),
     ProblemCode.NO_USABLE_CASE: _error(
         "no usable labeled case", "Mend the cases that are left out, or add labeled ones."
@@ -157,10 +169,17 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
         "label missing", "Copy the label into labelsTr, or move an unlabeled image to imagesTs."
     ),
     ProblemCode.DUPLICATE_CASE: _error(
-        "two cases of one id", "Keep one of the two copies, or rename one if they are different cases."
+        "two different cases of one id",
+        "Keep the right one, or rename one if they are different examinations.",
+    ),
+    ProblemCode.REPEATED_CASE: _warning(
+        "case lies there twice", "Move the second copy out of the dataset folder; the first is used."
     ),
     ProblemCode.DUPLICATE_FILE: _error(
         "two files for one image", "Keep one of the two files and move the other out of the dataset folder."
+    ),
+    ProblemCode.STRAY_LABEL: _warning(
+        "label of no case", "Name it as the images that it was drawn on are named, or move it elsewhere."
     ),
     ProblemCode.PERMISSION_DENIED: _error(
         "file may not be read", "Let the account that runs FLARE read the file and its folder."

@@ -1,15 +1,24 @@
 """A site's cohort: its layout, its cases, what its labels mean, and what can't be used."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from consilium.data.case import Case, CaseProblem, ProblemCode
+from consilium.data.case import Case, CaseProblem, Notice, ProblemCode
 from consilium.data.label_reading import read_label
 from consilium.data.labels import LabelConvention, list_values
-from consilium.data.layouts import Layout, detect_layout
+from consilium.data.layouts import (
+    FoundCases,
+    Layout,
+    count_endings,
+    describe_foreign,
+    detect_layout,
+    how_to_name,
+    unknown_files,
+)
 from consilium.data.patients import Patients, find_patients
 from consilium.data.progress import Progress
 from consilium.data.scan import scan_folder
@@ -31,6 +40,8 @@ class Cohort:
         cases: The cases that can be used as far as names and label values tell, sorted by id.
         problems: The cases that can't, sorted by id.
         patients: Whose each case is, also one that can't be used.
+        notices: What names and label values show of cases that are used, of files, and of the whole folder.
+        unknown_files: Files in the folder whose names nobody understood.
     """
 
     layout: str
@@ -38,6 +49,8 @@ class Cohort:
     cases: tuple[Case, ...]
     problems: tuple[CaseProblem, ...]
     patients: Patients = field(default_factory=Patients)
+    notices: tuple[Notice, ...] = ()
+    unknown_files: tuple[Path, ...] = ()
 
 
 def read_cohort(
@@ -47,6 +60,7 @@ def read_cohort(
     convention: LabelConvention | None = None,
     patients_file: Path | None = None,
     index: SourceIndex | None = None,
+    file_endings: Mapping[str, Sequence[str]] | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
     """Find the cases under a folder and decide once, for the whole site, what their labels mean.
@@ -60,6 +74,7 @@ def read_cohort(
         convention: The site's own statement; it is then followed, and cases that contradict it are left out.
         patients_file: Which cases are of one patient, as the site declares it; default: BIDS'
             `participants.tsv` where the folder has one, and names.
+        file_endings: What the site adds to the known endings of file names: modality, or `label`, to endings.
         index: What is known of labels; what is read is kept in it, and held for the reading of the case.
         progress: Told about each label.
 
@@ -71,7 +86,7 @@ def read_cohort(
             label convention can't be told, or its patients file can't be used.
     """
     scan = scan_folder(folder)
-    layout = detect_layout(folder, scan.files)
+    layout = detect_layout(folder, scan.files, file_endings)
     _check_modalities(layout, modalities)
     found = layout.find(scan.files, modalities)
     cases, duplicates = _unique(found.cases)
@@ -81,12 +96,16 @@ def read_cohort(
         file=patients_file,
     )
     cases = [replace(case, patient=patients.of(case.id)) for case in cases]
+    notices = [*found.notices, *_describe_unknown(scan.files, found)]
     labeled = [case for case in cases if case.label]
     values, unreadable = _read_labels(labeled, index or SourceIndex(), progress)
     # A value of no convention says nothing about which one the site uses.
-    telling = [marked for marked in values.values() if marked <= _KNOWN_VALUES]
-    if convention is None and telling:
-        convention = layout.convention(telling)
+    telling = {case_id: marked for case_id, marked in values.items() if marked <= _KNOWN_VALUES}
+    if telling:
+        reading = layout.convention(telling, convention)
+        convention = reading.convention
+        if reading.doubt:
+            notices.append(Notice(ProblemCode.DOUBTFUL_CONVENTION, reading.doubt))
     faulty = [*unreadable, *_contradictions(values, convention)]
 
     left_out = {problem.case_id for problem in faulty}
@@ -102,6 +121,8 @@ def read_cohort(
             sorted([*found.problems, *duplicates, *forbidden, *faulty], key=lambda problem: problem.case_id)
         ),
         patients=patients,
+        notices=tuple(notices),
+        unknown_files=unknown_files(scan.files, found.understood),
     )
 
 
@@ -113,16 +134,36 @@ def _check_modalities(layout: Layout, modalities: Sequence[str]) -> None:
         )
 
 
+def _describe_unknown(files: Sequence[Path], found: FoundCases) -> Iterator[Notice]:
+    """Count the files that nobody understood, by the endings of their names: an image may be among them."""
+    unknown = unknown_files(files, found.understood)
+    if not unknown:
+        return
+    problems = [problem for problem in found.problems if problem.code is ProblemCode.MISSING_MODALITY]
+    unlabeled = sum(case.label is None for case in found.cases)
+    lacking = [f"{len(problems)} cases lack an image"] if problems else []
+    lacking += [f"{unlabeled} cases have no label"] if unlabeled else []
+    ids = [*(case.id for case in found.cases), *(problem.case_id for problem in found.problems)]
+    seen = (
+        f"{len(unknown)} files are not used, because their names say nothing: {count_endings(unknown, ids)}"
+    )
+    sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown), how_to_name()]
+    yield Notice(ProblemCode.UNKNOWN_FILES, ". ".join(sentences))
+
+
 def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[CaseProblem]]:
-    """Cases sorted by id; of two with one id the first by path stays."""
-    kept: dict[str, Case] = {}
-    problems: list[CaseProblem] = []
+    """Cases sorted by id. Of two with one id none is used: nobody knows which is right."""
+    by_id: dict[str, list[Case]] = defaultdict(list)
     for case in sorted(cases, key=lambda case: (case.id, _folder(case))):
-        first = kept.setdefault(case.id, case)
-        if first is not case:
-            detail = f"{_folder(case)} holds a second case of this id; the first is in {_folder(first)}."
-            problems.append(CaseProblem(case.id, ProblemCode.DUPLICATE_CASE, detail))
-    return list(kept.values()), problems
+        by_id[case.id].append(case)
+    problems = [
+        CaseProblem(
+            case_id, ProblemCode.DUPLICATE_CASE, f"{_folder(same[0])} and {_folder(same[1])} both hold it."
+        )
+        for case_id, same in by_id.items()
+        if len(same) > 1
+    ]
+    return [same[0] for same in by_id.values() if len(same) == 1], problems
 
 
 def _folder(case: Case) -> Path:

@@ -1,82 +1,266 @@
-"""Which label convention a BraTS cohort uses, from its file names and all of its label values.
+"""Which label convention a site uses: from file names, case ids and all of its label values.
 
 The years share file names but not label values, so neither is enough alone. Where two readings remain, the
-site says which: enhancing tumor taken for a resection cavity would train without any error.
+site says which: enhancing tumor taken for a resection cavity would train without any error. What no label of
+a whole site holds is evidence as well: hardly any hospital has only gliomas without edema.
 """
 
-from collections.abc import Collection
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from consilium.data.case import FolderError, ProblemCode
-from consilium.data.labels import LabelConvention
+from consilium.data.labels import LabelConvention, Tissue, list_values
 
-_ALLOWED = ", ".join(convention.value for convention in LabelConvention)
+Values = frozenset[float]
+"""The values other than 0 of one label."""
+
+_STRAY_SHARE: Final = 0.1
+"""Up to this share of foreign labels are faulty cases, left out one by one; with more, it is unclear."""
+_ENOUGH_ALIKE: Final = 3
+"""Labels that all hold one and the same value: with fewer it may be chance."""
+_ENOUGH_LACKING: Final = 5
+"""Labels none of which holds a tissue. A third of low-grade gliomas does not enhance: 0.36^5 is under 1 %."""
+_ENOUGH_TREATED: Final = 10
+"""The same after surgery, where less is left to draw."""
+
+_PEDIATRIC = re.compile(r"(?i)BraTS-PEDs?-")
+_SINCE_2023 = re.compile(r"(?i)BraTS-(?:GLI|MEN|MET|SSA|GoAT)-")
+# Before treatment: nobody there has a resection cavity.
+_UNTREATED = re.compile(r"(?i)BraTS-(?:MEN|SSA)-")
+
+_NAMES: Final[Mapping[Tissue, str]] = {
+    Tissue.ENHANCING: "enhancing tumor",
+    Tissue.EDEMA: "edema",
+    Tissue.NECROTIC_CORE: "necrotic or non-enhancing core",
+}
 
 
-def from_2018_names(labels: Collection[frozenset[float]]) -> LabelConvention:
-    """Convention behind `_seg` names (2018 to 2021): enhancing tumor is 4, and 3 does not occur.
-
-    A few labels with 3 among labels with 4 come from another release and are left out one by one; 3 without
-    any 4, or both in one label, says that the files may have been renamed.
+@dataclass(frozen=True)
+class Reading:
+    """What a site's label values are taken to mean.
 
     Args:
-        labels: Values other than 0 of each label.
+        convention: The convention.
+        doubt: What speaks against it, where that is too little to stop: counts and values, nobody's id.
+    """
+
+    convention: LabelConvention
+    doubt: str | None = None
+
+
+def read_convention(
+    labels: Mapping[str, Values],
+    *,
+    since_2023: bool = False,
+    described: LabelConvention | None = None,
+    stated: LabelConvention | None = None,
+) -> Reading:
+    """Decide once for a whole site what its label values mean.
+
+    Args:
+        labels: Values of each label, by case id; those of no convention left out.
+        since_2023: Whether files are named as BraTS has since 2023.
+        described: What the layout, or a file in the folder that describes it, says.
+        stated: What the hospital says: it is followed, and a doubt is still reported.
+
+    Returns:
+        The convention, and what speaks against it.
 
     Raises:
         FolderError: Names and values allow two readings.
     """
-    three, four, both = _counts(labels)
-    if both:
-        raise _ambiguous(
-            f"{both} of {len(labels)} labels hold 3 and 4 together, which only brats-2024 does, "
-            "but the file names (_seg) are those of brats-2018",
-            "renamed brats-2024 labels (3 enhancing tumor, 4 resection cavity)",
-            "brats-2018 labels (4 enhancing tumor) with faulty ones among them",
+    marked = {case_id: values for case_id, values in labels.items() if values}
+    if stated is not None:
+        convention = stated
+    elif described is not None:
+        convention = _as_described(marked.values(), described)
+    else:
+        convention = _from_names(marked, since_2023=since_2023)
+    doubt = find_doubt(
+        [values for values in marked.values() if values <= convention.values.keys()], convention
+    )
+    if doubt is None:
+        return Reading(convention)
+    if doubt.strong and stated is None:
+        raise ambiguous(doubt.evidence, *doubt.readings)
+    return Reading(convention, f"{doubt.evidence}: {' or '.join(doubt.readings)}? {how_to_state(convention)}")
+
+
+def _from_names(labels: Mapping[str, Values], *, since_2023: bool) -> LabelConvention:
+    pediatric = sum(bool(_PEDIATRIC.match(case_id)) for case_id in labels)
+    if pediatric:
+        return _pediatric(labels, pediatric)
+    if since_2023 or (labels and all(map(_SINCE_2023.match, labels))):
+        return _from_2023_names(labels)
+    return _from_2018_names(labels.values())
+
+
+def _as_described(labels: Collection[Values], described: LabelConvention) -> LabelConvention:
+    """Follow what the folder says of itself, unless many labels hold values that this doesn't have."""
+    foreign = [values for values in labels if not values <= described.values.keys()]
+    if len(foreign) > _STRAY_SHARE * len(labels):
+        seen = list_values(frozenset().union(*foreign) - described.values.keys())
+        fitting = [one.value for one in LabelConvention if all(one.values.keys() >= held for held in labels)]
+        raise ambiguous(
+            f"{len(foreign)} of {len(labels)} labels hold {seen}, which {described.value} does not have, "
+            "although the folder is named or described so",
+            f"{described.value} labels with faulty ones among them",
+            f"labels of another convention ({', '.join(fitting)})" if fitting else "of several conventions",
         )
+    return described
+
+
+def _pediatric(labels: Mapping[str, Values], pediatric: int) -> LabelConvention:
+    """Convention of BraTS-PEDs, whose two releases number tissues differently; only that of 2024 has a 4."""
+    if pediatric < len(labels):
+        raise FolderError(
+            ProblemCode.MIXED_LAYOUTS,
+            f"{pediatric} of {len(labels)} labeled cases are named BraTS-PED, where 1 may be enhancing "
+            "tumor; the others are not. Give them a dataset folder of their own, or renumber the labels and "
+            f"state the convention. {how_to_state()}",
+        )
+    values = list(labels.values())
+    if _count(values, 4):
+        return LabelConvention.BRATS_PED_2024
+    raise ambiguous(
+        f"the case ids are those of BraTS-PEDs, and none of {len(values)} labels holds 4",
+        "brats-ped-2024 labels (1 enhancing, 2 non-enhancing, 3 cystic, 4 edema) of tumors without edema",
+        "those of BraTS-PEDs 2023, which are read as brats-2023 (1 non-enhancing, 2 edema, 3 enhancing)",
+    )
+
+
+def _from_2018_names(labels: Collection[Values]) -> LabelConvention:
+    """Convention behind `_seg` names (to 2021): enhancing tumor is 4, and 3 does not occur."""
+    three, four, both = _count(labels, 3), _count(labels, 4), _count(labels, 3, 4)
     if three and not four:
-        raise _ambiguous(
+        raise ambiguous(
             f"{three} of {len(labels)} labels hold 3 and none holds 4, "
-            "but the file names (_seg) are those of brats-2018, where 3 is unused",
-            "renamed brats-2023 labels (3 enhancing tumor)",
+            "but the file names are not those since 2023, and until 2021 3 is unused",
+            "brats-2023 labels (3 enhancing tumor)",
             "brats-2018 labels of tumors without enhancement, with faulty ones among them",
+        )
+    if three > _STRAY_SHARE * (three + four - both):
+        together = f"{both} of {len(labels)} labels hold 3 and 4 together" if both else "none holds both"
+        raise ambiguous(
+            f"{three} of {len(labels)} labels hold 3, {four} hold 4, {together}, but the file names are not "
+            "those since 2023, and until 2021 3 is unused",
+            "brats-2024 labels (3 enhancing tumor, 4 resection cavity)",
+            "brats-2018 labels (4 enhancing tumor) with faulty or brats-2023 ones among them",
+            "brats-2015 labels (3 non-enhancing, 4 enhancing tumor)",
         )
     return LabelConvention.BRATS_2018
 
 
-def from_2023_names(labels: Collection[frozenset[float]]) -> LabelConvention:
-    """Convention behind `-seg` names (2023 and later): 4 is unused in 2023 and the resection cavity in 2024.
-
-    Args:
-        labels: Values other than 0 of each label.
-
-    Raises:
-        FolderError: Names and values allow two readings.
-    """
-    three, four, both = _counts(labels)
-    if both:
+def _from_2023_names(labels: Mapping[str, Values]) -> LabelConvention:
+    """Convention behind `-seg` names (2023 and later): 4 is unused in 2023, the resection cavity in 2024."""
+    values = labels.values()
+    three, four, both = _count(values, 3), _count(values, 4), _count(values, 3, 4)
+    untreated = sum(bool(_UNTREATED.match(case_id)) for case_id, held in labels.items() if 4 in held)
+    if both and not untreated:
         return LabelConvention.BRATS_2024
-    if four:
-        raise _ambiguous(
-            f"{four} of {len(labels)} labels hold 4, {three} hold 3, and none holds both",
+    if four > _STRAY_SHARE * (three + four - both) or (both and untreated):
+        together = f"{both} hold both" if both else "none holds both"
+        raise ambiguous(
+            f"{four} of {len(labels)} labels hold 4, {three} hold 3, and {together}"
+            + (
+                f"; {untreated} with 4 are of a set before treatment (BraTS-MEN, BraTS-SSA)" * bool(untreated)
+            ),
             "brats-2024 labels (4 resection cavity)",
-            "renamed brats-2018 labels (4 enhancing tumor)",
+            "brats-2018 labels under new names (4 enhancing tumor)",
         )
     return LabelConvention.BRATS_2023
 
 
-def _counts(labels: Collection[frozenset[float]]) -> tuple[int, int, int]:
-    """How many labels hold 3, hold 4, and hold both."""
-    return (
-        sum(3 in values for values in labels),
-        sum(4 in values for values in labels),
-        sum({3, 4} <= values for values in labels),
-    )
+@dataclass(frozen=True)
+class Doubt:
+    """What is missing at a site for a convention to be right.
+
+    Args:
+        evidence: What was counted.
+        readings: What it can mean.
+        strong: Whether there are too many labels for chance.
+    """
+
+    evidence: str
+    readings: tuple[str, ...]
+    strong: bool
 
 
-def _ambiguous(evidence: str, first: str, second: str) -> FolderError:
+def find_doubt(labels: Collection[Values], convention: LabelConvention) -> Doubt | None:
+    """What no label of a site holds although its convention has it.
+
+    Args:
+        labels: Values of each label that holds any, all of them of the convention.
+        convention: What they are taken to mean.
+    """
+    if not labels:
+        return None
+    held = frozenset().union(*labels)
+    name = convention.value
+    if len(held) == 1:
+        (value,) = map(int, held)
+        tissue = _NAMES.get(convention.values[value], "resection cavity")
+        return Doubt(
+            f"all {len(labels)} labels hold {value} and nothing else",
+            (
+                "masks of one region, such as the whole tumor, which no convention has: without their label "
+                "files the cases count as unlabeled",
+                f"{name} labels of patients who have {tissue} ({value}) and nothing else",
+            ),
+            strong=len(labels) >= _ENOUGH_ALIKE,
+        )
+    if convention is LabelConvention.BRATS_PED_2024:  # many have no edema, no cyst, or no enhancement
+        return None
+    treated = convention is LabelConvention.BRATS_2024
+    for missing, called in _NAMES.items():
+        numbers = {value for value, meant in convention.values.items() if meant is missing}
+        if not numbers & held:
+            return Doubt(
+                f"none of {len(labels)} labels holds {called} ({list_values(numbers)} in {name}); "
+                f"they hold {list_values(held)}",
+                (
+                    f"{name} labels of patients none of whom has {called}",
+                    f"labels numbered otherwise, {called} under another value or merged into it",
+                ),
+                strong=len(labels) >= (_ENOUGH_TREATED if treated else _ENOUGH_LACKING),
+            )
+    return None
+
+
+def ambiguous(evidence: str, *readings: str) -> FolderError:
+    """The error of a site whose labels can be read in several ways.
+
+    Args:
+        evidence: What was counted.
+        readings: What it can mean.
+    """
+    either = "; or ".join(readings)
     return FolderError(
         ProblemCode.AMBIGUOUS_CONVENTION,
-        f"The label convention of this site can't be told: {evidence}. Either they are {first}, "
-        f"or {second}. "
-        "Decide it with the property label_convention of the site's scope in local/privacy.json; "
-        f"allowed: {_ALLOWED}.",
+        f"The label convention of this site can't be told: {evidence}. Either they are {either}. "
+        f"{how_to_state()}",
     )
+
+
+def how_to_state(convention: LabelConvention | None = None) -> str:
+    """How a hospital says what its labels mean, for each command.
+
+    Args:
+        convention: The one to show; default: a placeholder, with all that are allowed.
+    """
+    name = convention.value if convention else "CONVENTION"
+    allowed = "" if convention else f" Allowed: {', '.join(one.value for one in LabelConvention)}."
+    return (
+        f"State it after looking at a label: consilium check DIR --convention {name}; consilium simulate ... "
+        f"--convention SITE={name}; on a site, the property label_convention of its scope in "
+        f"local/privacy.json.{allowed}"
+    )
+
+
+def _count(labels: Collection[Values], *values: int) -> int:
+    """How many labels hold all of some values."""
+    return sum(held.issuperset(values) for held in labels)

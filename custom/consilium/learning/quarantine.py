@@ -122,6 +122,7 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
             modalities=task.modalities,
             convention=site.label_convention,
             patients_file=site.patients_file,
+            file_endings=site.file_endings,
             index=index,
             progress=progress,
         )

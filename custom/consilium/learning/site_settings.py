@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from consilium.data.labels import LabelConvention
+from consilium.data.layouts import FileEndings
+from consilium.errors import ConfigurationError
 from consilium.learning.settings import ComputeSettings
 
 Role = Literal["trains", "evaluates"]
@@ -34,6 +36,11 @@ class SiteSettings(ComputeSettings):
         default=None,
         description="Which cases are of one patient: a CSV file with the columns case and patient; default: "
         "participants.tsv in the dataset folder, where it has one, and known names of follow-ups.",
+    )
+    file_endings: dict[str, tuple[str, ...]] = Field(
+        default={},
+        description="Endings of file names to read beside the known ones: modality, or label, to endings, "
+        'such as {"t1ce": ["T1_KM"]}.',
     )
     max_left_out: float = Field(
         default=0.5,
@@ -75,3 +82,12 @@ class SiteSettings(ComputeSettings):
         """
         stated = {name: value for name, value in self if isinstance(value, Path)}
         return self.model_copy(update={name: workspace / path for name, path in stated.items()})
+
+    @field_validator("file_endings")
+    @classmethod
+    def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        try:
+            FileEndings(value)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return value

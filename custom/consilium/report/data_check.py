@@ -21,6 +21,7 @@ FORMAT: Final = 1
 Verdict = Literal["ready", "cases_left_out", "not_usable"]
 
 _ORDER = list(Severity)
+_MOST_FILES = 500
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ class DataCheck:
             "layout": cohort.layout if cohort else None,
             "label_convention": cohort.convention.value if cohort and cohort.convention else None,
             "cases": self.counts,
+            "unknown_files": len(cohort.unknown_files) if cohort else 0,
             "findings": [
                 {
                     "code": group.code.value,
@@ -153,11 +155,19 @@ def render_data_check(check: DataCheck) -> str:
             whole=[finding for finding in check.findings if finding.case_id is None],
             groups=groups,
             left_out=left_out,
+            unknown_files=_list_unknown(check),
             used=[group for group in groups if group.code.severity is not Severity.ERROR],
             light=LIGHT,
             dark=DARK,
         )
     )
+
+
+def _list_unknown(check: DataCheck) -> list[str]:
+    """Name the files that nobody understood, below the folder; as many as a page bears."""
+    unknown = check.checked.cohort.unknown_files if check.checked else ()
+    names = [readable(path.relative_to(check.folder)) for path in unknown[:_MOST_FILES]]
+    return [*names, f"and {len(unknown) - _MOST_FILES} more"] if len(unknown) > _MOST_FILES else names
 
 
 def _state_verdict(check: DataCheck) -> Iterator[str]:

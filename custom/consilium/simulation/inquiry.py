@@ -14,7 +14,7 @@ from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.environment import SimulationError
 from consilium.simulation.process import SimulatedJob
-from consilium.simulation.study import WORKSPACE, site_settings
+from consilium.simulation.study import WORKSPACE, NamesAndLabels, site_settings
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Inquiry:
         out: Where everything goes.
         evaluators: Sites that only evaluate.
         min_patients: See `site_settings`.
+        names: See `site_settings`.
         display: Where progress is shown.
 
     Raises:
@@ -56,11 +57,12 @@ class Inquiry:
         *,
         evaluators: frozenset[str] = frozenset(),
         min_patients: int | None = None,
+        names: NamesAndLabels | None = None,
         display: Display,
     ) -> None:
         self._job = job
         self._out = out.resolve()
-        self._sites = site_settings(sites, self._out, evaluators, min_patients)
+        self._sites = site_settings(sites, self._out, evaluators, min_patients, names)
         self._display = display
 
     def run(self) -> Answers:

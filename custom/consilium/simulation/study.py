@@ -7,10 +7,12 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from consilium.data.files import private_folder, readable, write_atomically
+from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
@@ -33,6 +35,19 @@ _MINIMUMS = ("min_count", "min_training_patients")
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
 
 
+@dataclass(frozen=True)
+class NamesAndLabels:
+    """What simulated hospitals say of their files, as real ones do in their settings.
+
+    Args:
+        conventions: Site name to what its label values mean; the others' are found from names and values.
+        file_endings: Endings of file names to read at all of them beside the known ones.
+    """
+
+    conventions: Mapping[str, LabelConvention] = field(default_factory=dict)
+    file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
 class Study:
     """Simulates a job on folders of cases and writes a report; an interrupted study goes on where it stopped.
 
@@ -45,6 +60,7 @@ class Study:
         out: Where everything goes.
         evaluators: Sites that only evaluate.
         min_patients: See `site_settings`.
+        names: See `site_settings`.
         compare: Whether to train what the federation is compared with.
         display: Where progress is shown.
 
@@ -60,13 +76,14 @@ class Study:
         *,
         evaluators: frozenset[str] = frozenset(),
         min_patients: int | None = None,
+        names: NamesAndLabels | None = None,
         compare: bool,
         display: Display,
     ) -> None:
         self._job = read_job_folder(job)
         self._out = out.resolve()
         self._sites = with_split_salts(
-            site_settings(sites, self._out, evaluators, min_patients), self._job.learning.seed
+            site_settings(sites, self._out, evaluators, min_patients, names), self._job.learning.seed
         )
         self._compare = compare
         self._display = display
@@ -160,7 +177,11 @@ def describe_job(job: JobFolder) -> str:
 
 
 def site_settings(
-    sites: Mapping[str, Path], out: Path, evaluators: frozenset[str], min_patients: int | None = None
+    sites: Mapping[str, Path],
+    out: Path,
+    evaluators: frozenset[str],
+    min_patients: int | None = None,
+    names: NamesAndLabels | None = None,
 ) -> dict[str, SiteSettings]:
     """Return what each simulated hospital decides.
 
@@ -169,6 +190,7 @@ def site_settings(
         out: The study's folder.
         evaluators: Sites that only evaluate.
         min_patients: Fewest patients behind whatever a site sends; default: as at a hospital.
+        names: What the hospitals say of their files and labels; default: nothing.
 
     Raises:
         ConfigurationError: If there are too few sites, a folder is missing, or an evaluator is none of them.
@@ -202,6 +224,8 @@ def site_settings(
             cpu_threads=threads,
             processes=1,  # the sites train side by side
             role="evaluates" if name in evaluators else "trains",
+            label_convention=(names or NamesAndLabels()).conventions.get(name),
+            file_endings=dict((names or NamesAndLabels()).file_endings),
             **minimums,
         )
         for name, folder in sites.items()

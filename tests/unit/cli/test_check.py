@@ -63,7 +63,9 @@ def test_json_has_counts_by_code_and_no_id_or_path(run, hospital):
     code, out, _ = run(hospital.folder, "--json")
     found = json.loads(out)
     assert code == 1
-    assert found.keys() == {"format", "verdict", "job", "layout", "label_convention", "cases", "findings"}
+    assert found.keys() == {
+        *("format", "verdict", "job", "layout", "label_convention", "cases", "unknown_files", "findings")
+    }
     assert found["verdict"] == "cases_left_out"
     assert found["cases"] == {"used": 1, "labeled": 1, "left_out": 1}
     (truncated,) = (one for one in found["findings"] if one["code"] == "truncated")
@@ -277,3 +279,40 @@ def test_a_folder_whose_own_name_is_no_utf_8_is_refused(run, foreign, tmp_path):
     assert code == 2
     assert [one["code"] for one in json.loads(out)["findings"]] == ["folder_unusable"]
     assert page.is_file()
+
+
+def test_files_that_nobody_understood_are_counted_and_named_on_the_page_only(run, hospital, tmp_path):
+    hospital.image("rossi-1961/rossi-1961_T1_KM.nii.gz", np.ones((4, 4, 4), np.uint8))
+    page = tmp_path / "check.html"
+    _, out, _ = run(hospital.folder, "--html", page)
+    assert "unknown_files" in out
+    assert "1 _T1_KM.nii.gz" in out
+    assert "--file-ending" in out
+    assert "rossi" not in out
+    assert "rossi-1961/rossi-1961_T1_KM.nii.gz" in page.read_text()
+    _, out, _ = run(hospital.folder, "--json")
+    assert json.loads(out)["unknown_files"] == 1
+
+
+def test_a_convention_that_cannot_be_told_shows_both_readings_and_how_to_state_one(run, hospital):
+    for number in range(3):
+        hospital.brats(f"P{number}", (1, 2, 3))
+    code, out, _ = run(hospital.folder)
+    words = " ".join(out.split())
+    assert code == 2
+    assert "brats-2024 labels (3 enhancing tumor, 4 resection cavity)" in words
+    assert "brats-2018 labels (4 enhancing tumor)" in words
+    assert "--convention" in words
+    assert "local/privacy.json" in words
+    assert run(hospital.folder, "--convention", "brats-2023")[0] != 2
+
+
+def test_file_endings_are_read_and_wrong_ones_refused(run, hospital):
+    for path in list(hospital.folder.glob("*/*_t1ce.nii.gz")):
+        path.rename(path.with_name(path.name.replace("_t1ce", "_T1_KM")))
+    assert json.loads(run(hospital.folder, "--json")[1])["cases"]["used"] == 0
+    found = json.loads(run(hospital.folder, "--json", "--file-ending", "t1ce=T1_KM")[1])
+    assert (found["cases"]["used"], found["unknown_files"]) == (2, 0)
+    code, _, err = run(hospital.folder, "--file-ending", "t9=x")
+    assert code == 2
+    assert "file_endings names 't9'" in err

@@ -142,6 +142,22 @@ def test_a_job_that_only_asks_takes_no_option_of_training(run, hospitals, tmp_pa
     assert not hospitals["out"].exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        (("--convention", "east=brats-2018"), "no site is named east; named: north, south"),
+        (("--convention", "brats-1999"), "known: brats-2015"),
+        (("--file-ending", "t1ce"), "KIND=ENDING"),
+    ],
+)
+def test_conventions_and_endings_are_checked_before_anything_starts(run, hospitals, option, told):
+    sites = [word for site in ("north", "south") for word in ("--site", f"{site}={hospitals[site]}")]
+    code, _, err = run("simulate", hospitals["job"], *sites, "--out", hospitals["out"], *option)
+    assert code == 2
+    assert told in err
+    assert not hospitals["out"].exists()
+
+
 def test_an_unknown_evaluator_names_the_sites(run, hospitals):
     code, _, err = run(
         "simulate", hospitals["job"], "--site", f"north={hospitals['north']}", "--site",

@@ -1,20 +1,28 @@
 import pytest
 
-from consilium.data.case import ProblemCode
+from consilium.data.case import FolderError, ProblemCode
 from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.errors import DataError
 
 from .hospital import MODALITIES, NAMES_2018, NAMES_2023
 
-DECIDES = r"property label_convention .*local/privacy\.json.*brats-2018, brats-2023, brats-2024, decathlon"
+DECIDES = (
+    r"consilium check DIR --convention .*consilium simulate .* --convention SITE=.*property label_convention "
+    r".*local/privacy\.json.*brats-2015, brats-2018, brats-2023, brats-2024, brats-ped-2024, decathlon"
+)
+PEDIATRIC = "BraTS-PED-0000{}-000"
 
 
-def _read(hospital, names, labels, convention=None):
-    """A hospital with one case for each set of label values: A, B, C..."""
-    for case_id, values in zip("ABCDEFG", labels, strict=False):
-        hospital.brats(case_id, values, names=names)
+def _read(hospital, names, labels, convention=None, ids="{}"):
+    """A hospital with one case for each set of label values: 1, 2, 3..."""
+    for number, values in enumerate(labels, start=1):
+        hospital.brats(ids.format(number), values, names=names)
     return read_cohort(hospital.folder, modalities=MODALITIES, convention=convention)
+
+
+def _doubts(cohort):
+    return [one.detail for one in cohort.notices if one.code is ProblemCode.DOUBTFUL_CONVENTION]
 
 
 @pytest.mark.parametrize(
@@ -42,9 +50,24 @@ def test_names_and_values_tell_the_convention(hospital, names, labels, conventio
             [(1, 2, 3), (2, 3), (1, 2)],
             "2 of 3 labels hold 3 and none holds 4.*brats-2023",
         ),
-        (NAMES_2018, [(1, 2, 4), (2, 3, 4)], "1 of 2 labels hold 3 and 4 together.*renamed brats-2024"),
-        (NAMES_2023, [(1, 2, 4), (2, 3)], "1 of 2 labels hold 4, 1 hold 3, and none.*cavity.*enhancing"),
-        (NAMES_2023, [(1, 2, 4), (1, 2)], "1 of 2 labels hold 4, 0 hold 3, and none.*cavity.*enhancing"),
+        (NAMES_2018, [(1, 2, 4), (2, 3, 4)], "1 of 2 labels hold 3 and 4 together.*brats-2024.*brats-2018"),
+        # The cavity of a 4 would become enhancing tumor.
+        (
+            NAMES_2018,
+            [(1, 2, 3), (1, 2, 4), (1, 2, 3)],
+            "2 of 3 labels hold 3, 1 hold 4, none holds both.*brats-2024.*brats-2018",
+        ),
+        (NAMES_2018, [(1, 2, 4), (1, 2, 4), (1, 2, 3)], "1 of 3 labels hold 3, 2 hold 4.*cavity.*brats-2018"),
+        (
+            NAMES_2023,
+            [(1, 2, 4), (2, 3)],
+            "1 of 2 labels hold 4, 1 hold 3, and none.*cavity.*enhancing tumor",
+        ),
+        (
+            NAMES_2023,
+            [(1, 2, 4), (1, 2)],
+            "1 of 2 labels hold 4, 0 hold 3, and none.*cavity.*enhancing tumor",
+        ),
     ],
 )
 def test_two_readings_are_an_error_that_says_who_decides(hospital, names, labels, evidence):
@@ -52,28 +75,121 @@ def test_two_readings_are_an_error_that_says_who_decides(hospital, names, labels
         _read(hospital, names, labels)
 
 
-def test_single_cases_of_another_convention_are_left_out(hospital):
-    cohort = _read(hospital, NAMES_2018, [(1, 2, 4), (1, 2, 4), (1, 2, 3)])
-    assert cohort.convention == LabelConvention.BRATS_2018
-    assert [case.id for case in cohort.cases] == ["A", "B"]
-    assert [(p.case_id, p.code) for p in cohort.problems] == [("C", ProblemCode.OTHER_CONVENTION)]
+@pytest.mark.parametrize(
+    ("names", "usual", "stray", "convention"),
+    [
+        (NAMES_2018, (1, 2, 4), (1, 2, 3), LabelConvention.BRATS_2018),
+        (NAMES_2018, (1, 2, 4), (1, 2, 3, 4), LabelConvention.BRATS_2018),
+        (NAMES_2023, (1, 2, 3), (1, 2, 4), LabelConvention.BRATS_2023),
+    ],
+)
+def test_single_cases_of_another_convention_are_left_out(hospital, names, usual, stray, convention):
+    cohort = _read(hospital, names, [usual] * 10 + [stray], ids="{:02}")
+    assert (cohort.convention, len(cohort.cases)) == (convention, 10)
+    assert [(p.case_id, p.code) for p in cohort.problems] == [("11", ProblemCode.OTHER_CONVENTION)]
+
+
+@pytest.mark.parametrize("names", [NAMES_2018, NAMES_2023])
+@pytest.mark.parametrize("value", [1, 2])
+def test_masks_of_one_region_are_not_read_as_one_tissue(hospital, names, value):
+    with pytest.raises(
+        FolderError, match=f"all 4 labels hold {value} and nothing else.*whole tumor.*{DECIDES}"
+    ):
+        _read(hospital, names, [(value,)] * 4)
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "lacking"),
+    [
+        (NAMES_2018, [(1, 2)] * 5, "enhancing tumor .4 in brats-2018.; they hold 1, 2"),  # 4 written as 1
+        (NAMES_2018, [(1, 2)] * 3 + [(2,)] * 2, "enhancing tumor .4 in brats-2018.; they hold 1, 2"),
+        (NAMES_2018, [(1, 4)] * 5, "edema .2 in brats-2018.; they hold 1, 4"),
+        (NAMES_2018, [(2, 4)] * 5, "necrotic or non-enhancing core .1 in brats-2018.; they hold 2, 4"),
+        (NAMES_2023, [(1, 2)] * 5, "enhancing tumor .3 in brats-2023.; they hold 1, 2"),
+        (NAMES_2023, [(1, 3)] * 5, "edema .2 in brats-2023.; they hold 1, 3"),
+        (NAMES_2023, [(2, 3, 4)] * 10, "necrotic or non-enhancing core .1 in brats-2024."),  # shifted by one
+    ],
+)
+def test_a_tissue_that_no_label_of_a_site_holds_is_an_error(hospital, names, labels, lacking):
+    with pytest.raises(
+        FolderError, match=f"none of {len(labels)} labels holds {lacking}.*Either.*or.*{DECIDES}"
+    ):
+        _read(hospital, names, labels)
+
+
+@pytest.mark.parametrize("labels", [[(1,), (1,)], [(1, 2), (1, 2)], [(1, 2), (2,), ()]])
+def test_what_few_labels_lack_is_a_warning(hospital, labels):
+    cohort = _read(hospital, NAMES_2018, labels)
+    assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2018, len(labels))
+    (doubt,) = _doubts(cohort)
+    assert "--convention" in doubt
+
+
+def test_what_the_site_states_is_followed_with_a_warning(hospital):
+    cohort = _read(hospital, NAMES_2018, [(1, 2)] * 6, LabelConvention.BRATS_2018)
+    assert len(cohort.cases) == 6
+    assert "none of 6 labels holds enhancing tumor" in _doubts(cohort)[0]
+
+
+def test_one_enhancing_tumor_at_a_site_is_enough(hospital):
+    cohort = _read(hospital, NAMES_2018, [(1, 2)] * 6 + [(1, 2, 4)])
+    assert (cohort.convention, _doubts(cohort)) == (LabelConvention.BRATS_2018, [])
+
+
+@pytest.mark.parametrize("names", [NAMES_2018, NAMES_2023])
+def test_pediatric_names_with_edema_as_4_are_read_as_they_are_numbered(hospital, names):
+    cohort = _read(hospital, names, [(1, 2, 3, 4), (1, 2), (2, 3)], ids=PEDIATRIC)
+    assert cohort.convention is LabelConvention.BRATS_PED_2024
+    assert (len(cohort.cases), _doubts(cohort)) == (3, [])
+
+
+@pytest.mark.parametrize("names", [NAMES_2018, NAMES_2023])
+@pytest.mark.parametrize("labels", [[(1, 2, 3)], [(1, 2, 3)] * 6, [(1, 2)] * 2])
+def test_pediatric_names_without_a_4_have_two_readings(hospital, names, labels):
+    with pytest.raises(FolderError, match=f"BraTS-PEDs.*brats-ped-2024.*brats-2023.*{DECIDES}"):
+        _read(hospital, names, labels, ids=PEDIATRIC)
+
+
+def test_what_a_pediatric_site_states_is_followed(hospital):
+    cohort = _read(hospital, NAMES_2023, [(1, 2, 3)] * 2, LabelConvention.BRATS_2023, ids=PEDIATRIC)
+    assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 2)
+
+
+def test_pediatric_cases_among_adults_are_refused(hospital):
+    hospital.brats("BraTS-PED-00001-000", (1, 2, 3, 4), names=NAMES_2023)
+    hospital.brats("BraTS-GLI-00001-000", (1, 2, 3), names=NAMES_2023)
+    with pytest.raises(FolderError, match=r"1 of 2 labeled cases are named BraTS-PED.*folder of their own"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+@pytest.mark.parametrize("kind", ["GLI", "MEN", "MET", "SSA", "GoAT"])
+def test_case_ids_since_2023_count_as_names_of_that_year(hospital, kind):
+    # Under _seg names {1, 2, 3} alone would have two readings.
+    cohort = _read(hospital, NAMES_2018, [(1, 2, 3), (2, 3)], ids=f"BraTS-{kind}-0000{{}}-000")
+    assert cohort.convention is LabelConvention.BRATS_2023
+
+
+@pytest.mark.parametrize("kind", ["MEN", "SSA"])
+def test_there_is_no_cavity_before_treatment(hospital, kind):
+    with pytest.raises(FolderError, match=f"before treatment.*{DECIDES}"):
+        _read(hospital, NAMES_2023, [(1, 2, 3, 4), (1, 2, 4)], ids=f"BraTS-{kind}-0000{{}}-000")
 
 
 def test_a_value_of_no_convention_does_not_influence_the_others(hospital):
-    # With the 4 of B the site would be ambiguous.
+    # With the 4 of the second the site would be ambiguous.
     cohort = _read(hospital, NAMES_2023, [(1, 2, 3), (4, 7)])
     assert cohort.convention == LabelConvention.BRATS_2023
-    assert [(p.case_id, p.code) for p in cohort.problems] == [("B", ProblemCode.BAD_LABEL_VALUE)]
+    assert [(p.case_id, p.code) for p in cohort.problems] == [("2", ProblemCode.BAD_LABEL_VALUE)]
     assert "holds 7" in cohort.problems[0].detail
 
 
 def test_what_the_site_states_is_followed(hospital):
     cohort = _read(hospital, NAMES_2018, [(1, 2, 3), (1, 2), (1, 2, 4)], LabelConvention.BRATS_2023)
     assert cohort.convention == LabelConvention.BRATS_2023
-    assert [case.id for case in cohort.cases] == ["A", "B"]
-    assert [(p.case_id, p.code) for p in cohort.problems] == [("C", ProblemCode.OTHER_CONVENTION)]
+    assert [case.id for case in cohort.cases] == ["1", "2"]
+    assert [(p.case_id, p.code) for p in cohort.problems] == [("3", ProblemCode.OTHER_CONVENTION)]
 
 
 def test_unlabeled_cases_stay_beside_labeled_ones(hospital):
     cohort = _read(hospital, NAMES_2018, [(1, 2, 4), None])
-    assert [(case.id, case.label is None) for case in cohort.cases] == [("A", False), ("B", True)]
+    assert [(case.id, case.label is None) for case in cohort.cases] == [("1", False), ("2", True)]

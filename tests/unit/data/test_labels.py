@@ -24,6 +24,16 @@ from consilium.errors import DataError
             [Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING, Tissue.RESECTION_CAVITY],
         ),
         (
+            LabelConvention.BRATS_2015,
+            [0, 1, 2, 3, 4],
+            [Tissue.BACKGROUND, Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.NECROTIC_CORE, Tissue.ENHANCING],
+        ),
+        (
+            LabelConvention.BRATS_PED_2024,
+            [0, 1, 2, 3, 4],
+            [Tissue.BACKGROUND, Tissue.ENHANCING, Tissue.NECROTIC_CORE, Tissue.NECROTIC_CORE, Tissue.EDEMA],
+        ),
+        (
             LabelConvention.DECATHLON,
             [0, 1, 2, 3],
             [Tissue.BACKGROUND, Tissue.EDEMA, Tissue.NECROTIC_CORE, Tissue.ENHANCING],

@@ -8,7 +8,7 @@ from consilium.data.labels import LabelConvention
 from consilium.data.reading import pick_3d, read_nifti
 from consilium.errors import DataError
 
-from .hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital
+from .hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital, head
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,7 @@ def test_foreign_files_beside_a_case_are_ignored(hospital):
         (folder / name).write_bytes(b"not an image")
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
     assert ([case.id for case in cohort.cases], cohort.problems) == (["A"], ())
+    assert (cohort.notices, cohort.unknown_files) == ((), ())
 
 
 def test_the_label_of_brats_2020_case_355_is_found(hospital):
@@ -87,12 +88,46 @@ def test_the_visits_of_a_patient_share_the_patient(hospital):
     assert patients == ["BraTS-GLI-00005", "BraTS-GLI-00005", "BraTS-GLI-00008"]
 
 
-def test_of_two_cases_with_one_id_the_second_is_left_out(hospital):
-    hospital.brats("A", parent="HGG")
-    hospital.brats("A", parent="LGG")
+def test_of_two_equal_copies_of_a_case_the_first_is_used(hospital):
+    hospital.brats("A")
+    hospital.brats("A", parent="backup")
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-    assert [case.images["t1"].path.parent.parent.name for case in cohort.cases] == ["HGG"]
-    assert [problem.code for problem in cohort.problems] == [ProblemCode.DUPLICATE_CASE]
+    assert [case.images["t1"].path.parent for case in cohort.cases] == [hospital.folder / "A"]
+    assert cohort.problems == ()
+    (notice,) = cohort.notices
+    assert (notice.code, notice.case_id) == (ProblemCode.REPEATED_CASE, "A")
+
+
+def test_a_copy_without_the_label_is_a_copy(hospital):
+    hospital.brats("A", None, parent="a-backup")
+    hospital.brats("A")
+    (case,) = read_cohort(hospital.folder, modalities=MODALITIES).cases
+    assert case.label.path.parent == hospital.folder / "A"
+
+
+@pytest.mark.parametrize("differs", ["label", "image"])
+def test_of_two_different_cases_of_one_id_none_is_used(hospital, differs):
+    hospital.brats("A", parent="HGG")
+    other = (
+        hospital.brats("A", (0, 1, 2), parent="LGG")
+        if differs == "label"
+        else hospital.brats("A", parent="LGG")
+    )
+    if differs == "image":
+        hospital.image(str(other / "A_t2.nii.gz"), head(seed=99))
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert cohort.cases == ()
+    (problem,) = cohort.problems
+    assert (problem.case_id, problem.code) == ("A", ProblemCode.DUPLICATE_CASE)
+    assert "HGG" in problem.detail
+    assert "LGG" in problem.detail
+
+
+def test_a_second_folder_with_a_part_of_a_case_does_not_replace_it(hospital):
+    hospital.brats("A", parent="a-part", without=["t1ce"])
+    hospital.brats("A", parent="whole")
+    (case,) = read_cohort(hospital.folder, modalities=MODALITIES).cases
+    assert case.images["t1"].path.parent.parent.name == "whole"
 
 
 def test_decathlon_channels_and_labels_are_named_in_their_own_order(hospital):
@@ -128,20 +163,18 @@ def test_a_decathlon_description_that_says_nothing_is_refused(hospital, content)
         read_cohort(hospital.folder, modalities=MODALITIES)
 
 
-def test_decathlon_images_and_labels_without_their_counterpart_are_problems(hospital):
+def test_decathlon_images_and_labels_without_their_counterpart_are_found(hospital):
     hospital.decathlon("BRATS_001", labeled=False)
     hospital.decathlon("BRATS_002").unlink()
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-    assert [(problem.case_id, problem.code) for problem in cohort.problems] == [
-        ("BRATS_001", ProblemCode.NO_LABEL),
-        ("BRATS_002", ProblemCode.MISSING_MODALITY),
-    ]
+    assert [(one.case_id, one.code) for one in cohort.problems] == [("BRATS_001", ProblemCode.NO_LABEL)]
+    assert [(one.case_id, one.code) for one in cohort.notices] == [("BRATS_002", ProblemCode.STRAY_LABEL)]
 
 
 def test_a_folder_of_two_layouts_names_what_was_found_of_each(hospital):
     hospital.brats("A")
     hospital.brats("B", (1, 2, 3), names=NAMES_2023)
-    with pytest.raises(DataError, match=r"brats-2018: 5 files, .*A_flair.*brats-2023: 5 files, .*B-"):
+    with pytest.raises(DataError, match=r"brats-2018 .*: 5 files, .*A_flair.*brats-2023: 5 files, .*B-"):
         read_cohort(hospital.folder, modalities=MODALITIES)
 
 

@@ -56,6 +56,7 @@ def test_a_simulation_s_server_and_sites_share_one_list(tmp_path):
             cache_dir=Path("/scratch/cache"),
             cache_gib=1.5,
             label_convention=LabelConvention.BRATS_2023,
+            file_endings={"t1ce": ("T1_KM", "T1-gad")},
             role="evaluates",
             device="cuda:1",
             cpu_threads=3,

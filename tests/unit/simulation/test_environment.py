@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from consilium.data.labels import LabelConvention
 from consilium.learning.patient_register import open_register
 from consilium.learning.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
@@ -13,7 +14,7 @@ from consilium.report.records import FederationRecord
 from consilium.report.statistics.record import StatisticsRecord
 from consilium.simulation import environment
 from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
-from consilium.simulation.study import site_settings
+from consilium.simulation.study import NamesAndLabels, site_settings
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,14 @@ def test_a_job_failed_unless_its_record_says_that_it_finished(tmp_path, status, 
 
 def test_a_job_that_keeps_no_record_is_judged_by_flare_alone(tmp_path):
     assert failure_of(tmp_path) is None
+
+
+def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
+    names = NamesAndLabels({"north": LabelConvention.BRATS_2023}, {"t1ce": ("T1_KM",)})
+    folders = dict.fromkeys(("north", "south"), tmp_path)
+    sites = site_settings(folders, tmp_path / "out", frozenset(), names=names)
+    assert [site.label_convention for site in sites.values()] == [LabelConvention.BRATS_2023, None]
+    assert [site.file_endings for site in sites.values()] == [{"t1ce": ("T1_KM",)}] * 2
 
 
 def test_statistics_that_failed_are_a_failed_job(tmp_path):

@@ -120,6 +120,7 @@ def _decide(
 ) -> CheckedCohort:
     """Leave out every case with an error; its first one is the reason that is counted."""
     found = [Finding.from_problem(problem) for problem in (*cohort.problems, *failures.values())]
+    found += [Finding(code=one.code, case_id=one.case_id, detail=one.detail) for one in cohort.notices]
     found += [finding for check in checks.values() for finding in check.findings]
     found += check_patients(cohort.cases, checks)
     found += check_declaration(cohort.patients)

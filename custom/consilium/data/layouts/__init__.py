@@ -1,56 +1,65 @@
 """The dataset layouts that Consilium reads, and how the one of a folder is recognized."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
 
 from consilium.data.case import FolderError, ProblemCode
+from consilium.data.layouts import file_per_image, image_folders
 from consilium.data.layouts.base import FoundCases, Layout
-from consilium.data.layouts.brats import BRATS_2018, BRATS_2023
-from consilium.data.layouts.decathlon import DecathlonLayout
-from consilium.data.scan import describe_kinds, is_dicom
+from consilium.data.layouts.endings import FileEndings, how_to_name
+from consilium.data.layouts.file_per_image import FilePerImageLayout
+from consilium.data.layouts.foreign import count_endings, describe_foreign, unknown_files
+from consilium.data.layouts.image_folders import ImageFoldersLayout
 
-__all__ = ["LAYOUTS", "FoundCases", "Layout", "detect_layout"]
+__all__ = [
+    "FileEndings",
+    "FoundCases",
+    "Layout",
+    "count_endings",
+    "describe_foreign",
+    "detect_layout",
+    "how_to_name",
+    "unknown_files",
+]
 
-LAYOUTS: tuple[Layout, ...] = (BRATS_2018, BRATS_2023, DecathlonLayout())
 
-
-_DICOM_HINT: Final = (
-    "These are DICOM files: convert each series to NIfTI, for example with dcm2niix, register the images of "
-    "a case to one another and remove the skull."
-)
-
-
-def detect_layout(folder: Path, files: Sequence[Path]) -> Layout:
+def detect_layout(
+    folder: Path, files: Sequence[Path], file_endings: Mapping[str, Sequence[str]] | None = None
+) -> Layout:
     """The one layout whose files lie in a folder.
 
     Args:
-        folder: The dataset folder, for the error.
+        folder: The dataset folder.
         files: Every visible file under it.
+        file_endings: What a hospital adds to the known endings of file names: modality, or `label`, to
+            endings.
 
     Returns:
         The layout.
 
     Raises:
         FolderError: No layout claims a file, or more than one does.
+        ConfigurationError: An ending is none.
     """
-    claimed = {layout.name: [path for path in files if layout.claims(path)] for layout in LAYOUTS}
-    matching = [layout for layout in LAYOUTS if claimed[layout.name]]
-    if not matching:
-        wanted = "; ".join(f"{layout.name}: {layout.expects}" for layout in LAYOUTS)
-        dicom = f" {_DICOM_HINT}" if any(is_dicom(path) for path in files) else ""
-        raise FolderError(
-            ProblemCode.UNKNOWN_LAYOUT,
-            f"No known layout under {folder}. Found {describe_kinds(files) or 'no readable file'}."
-            f"{dicom} Looked for {wanted}.",
-        )
-    if len(matching) > 1:
-        found = "; ".join(
-            f"{layout.name}: {len(claimed[layout.name])} files, such as {claimed[layout.name][0]}"
-            for layout in matching
-        )
+    endings = FileEndings(file_endings)
+    per_image = FilePerImageLayout(folder, files, endings)
+    in_folders = ImageFoldersLayout(files, endings, per_image.claimed)
+    if per_image.claimed and in_folders.claims:
         raise FolderError(
             ProblemCode.MIXED_LAYOUTS,
-            f"{folder} mixes layouts ({found}). Give each layout a dataset folder of its own.",
+            f"{folder} mixes layouts ({per_image.name}: {len(per_image.claimed)} files, such as "
+            f"{min(per_image.claimed)}; {in_folders.name}: {in_folders.claims} files). Give each layout a "
+            "dataset folder of its own.",
         )
-    return matching[0]
+    if per_image.claimed:
+        return per_image
+    if in_folders.claims:
+        return in_folders
+    foreign = "".join(f" {line}." for line in describe_foreign(files))
+    raise FolderError(
+        ProblemCode.UNKNOWN_LAYOUT,
+        f"No known layout under {folder}. Found {count_endings(files, ()) or 'no readable file'}.{foreign} "
+        f"Looked for {file_per_image.EXPECTS}; {image_folders.EXPECTS}. {how_to_name()}",
+    )

@@ -1,42 +1,49 @@
 """What a dataset layout is: the file names by which cases, modalities and labels are told apart."""
 
-from collections.abc import Collection, Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
-from consilium.data.case import Case, CaseProblem
+from consilium.data.case import Case, CaseProblem, Notice
+from consilium.data.conventions import Reading, Values
 from consilium.data.labels import LabelConvention
+
+_EXTENSIONS: Final = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
 class FoundCases:
-    """What a layout made of a folder: cases, and what looked like one but isn't complete."""
+    """What a layout made of a folder: cases, and what looked like one but isn't complete.
+
+    Args:
+        cases: Whole cases.
+        problems: What makes the others unusable.
+        notices: What somebody should look at although the case is used, or belongs to no case.
+        understood: The files whose names say what they are, used or not.
+    """
 
     cases: tuple[Case, ...]
     problems: tuple[CaseProblem, ...]
+    notices: tuple[Notice, ...] = ()
+    understood: frozenset[Path] = frozenset()
 
 
 class Layout(Protocol):
-    """One way in which cohorts lie on disk; a new one is a class in this package and a line in `LAYOUTS`."""
+    """One way in which cohorts lie on disk; a new one is a class here and a line in `detect_layout`."""
 
     @property
     def name(self) -> str:
         """Short name, as it stands in reports."""
 
     @property
-    def expects(self) -> str:
-        """The files that it looks for, as they stand in an error message."""
-
-    @property
     def modalities(self) -> tuple[str, ...]:
         """Canonical names of the modalities that it knows."""
 
-    def claims(self, path: Path) -> bool:
-        """Whether a file belongs to this layout, by its name and folder alone."""
-
     def find(self, files: Sequence[Path], modalities: Sequence[str]) -> FoundCases:
-        """Put the files that it claims together to cases.
+        """Put the files of the layout together to cases.
 
         Args:
             files: Every visible file of the dataset folder.
@@ -46,20 +53,21 @@ class Layout(Protocol):
             DataError: The folder contradicts itself, for example in its description file.
         """
 
-    def convention(self, labels: Collection[frozenset[float]]) -> LabelConvention:
+    def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:
         """The label convention of a site.
 
         Args:
-            labels: For each label of the site, the values other than 0 that occur in it.
+            labels: For each label of the site, by case id, the values other than 0 that occur in it.
+            stated: What the hospital says.
 
         Raises:
-            DataError: Names and values allow two readings.
+            FolderError: Names and values allow two readings.
         """
 
 
 def nifti_stem(path: Path) -> str | None:
-    """File name without `.nii` or `.nii.gz`, None for any other file."""
-    for extension in (".nii.gz", ".nii"):
-        if path.name.endswith(extension):
-            return path.name.removesuffix(extension)
+    """File name without `.nii` or `.nii.gz`, in any case of letters; None for any other file."""
+    for extension in _EXTENSIONS:
+        if path.name.lower().endswith(extension):
+            return path.name[: -len(extension)]
     return None

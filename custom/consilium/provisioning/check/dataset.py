@@ -52,14 +52,15 @@ def check_dataset(
             convention=site.label_convention,
             patients_file=site.patients_file,
             index=index,
+            file_endings=site.file_endings,
             progress=progress,
         )
     except DataError as error:
         failure = CASES.failed(
             "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
             "several, or what its labels mean can't be told; see below",
-            "correct dataset, or label_convention, in local/privacy.json; docs/data.md says what a folder "
-            "may look like",
+            "correct dataset, file_endings or label_convention in local/privacy.json; docs/data.md says what "
+            "a folder may look like",
             details=[str(error)],
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
@@ -105,6 +106,8 @@ def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> Finding:
         details[0] += f" --convention {site.label_convention.value}"
     if site.patients_file:
         details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
+    for role, endings in site.file_endings.items():
+        details[0] += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
     patients = _labeled_patients(cohort)
     if not patients:
         return CASES.failed(seen, _mend(cohort), data=data, cases=named)

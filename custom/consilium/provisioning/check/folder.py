@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from consilium.data.case import FolderError
@@ -61,6 +61,7 @@ def check_folder(
     *,
     convention: LabelConvention | None = None,
     patients_file: Path | None = None,
+    file_endings: Mapping[str, Sequence[str]] | None = None,
     state: Path,
     workers: int = 1,
     progress: Progress | None = None,
@@ -72,6 +73,7 @@ def check_folder(
         job: For the modalities, the grid, and the size of the cache.
         convention: What label values mean; default: found from names and values.
         patients_file: Which cases are of one patient; default: see `read_cohort`.
+        file_endings: Endings of file names to read beside the known ones.
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
         workers: Processes.
         progress: Told about each case.
@@ -89,6 +91,7 @@ def check_folder(
             convention=convention,
             patients_file=patients_file,
             index=index,
+            file_endings=file_endings,
             progress=progress,
         )
         checked = check_cohort(

@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from consilium.data.case import FolderError
 from consilium.data.checks import Severity
 
 from .damage import combined, damages
@@ -18,6 +19,10 @@ def codes_of(checked, case_id):
 @pytest.mark.parametrize("damage", damages(), ids=lambda damage: damage.name.replace(" ", "-"))
 def test_a_damage_is_found_and_its_neighbor_stays_healthy(damage, two_patients, check):
     damage.apply(two_patients, CASE, OTHER)
+    if "ambiguous_convention" in damage.codes:  # of two labels one in another numbering: which is it?
+        with pytest.raises(FolderError, match="Either they are"):
+            check(two_patients)
+        return
     checked = check(two_patients)
     found = codes_of(checked, CASE)
     neighbor = codes_of(checked, OTHER)

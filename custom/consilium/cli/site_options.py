@@ -1,0 +1,62 @@
+"""Options that say what a hospital would say in its own settings: conventions and file names."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from consilium.data.labels import LabelConvention
+from consilium.data.layouts import FileEndings
+from consilium.errors import ConfigurationError
+
+
+def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Read `--file-ending t1ce=T1_KM`, given as often as needed.
+
+    Args:
+        assignments: The options.
+
+    Raises:
+        ConfigurationError: One has not this form, or is no ending.
+    """
+    endings: dict[str, list[str]] = defaultdict(list)
+    for assignment in assignments:
+        kind, equals, ending = assignment.partition("=")
+        if not (kind and equals and ending):
+            raise ConfigurationError(
+                f"--file-ending {assignment!r} is not of the form KIND=ENDING, such as t1ce=T1_KM"
+            )
+        endings[kind].append(ending)
+    FileEndings(endings)
+    return {kind: tuple(found) for kind, found in endings.items()}
+
+
+def parse_conventions(assignments: Sequence[str], sites: Iterable[str]) -> Mapping[str, LabelConvention]:
+    """Read `--convention SITE=CONVENTION`, or `--convention CONVENTION` for all sites.
+
+    Args:
+        assignments: The options; one for a site counts more than one for all.
+        sites: The names of the sites.
+
+    Raises:
+        ConfigurationError: A site or a convention is unknown, or one is given two.
+    """
+    names = list(sites)
+    stated: dict[str, LabelConvention] = {}
+    for assignment in assignments:
+        site, _, value = assignment.rpartition("=")
+        if site and site not in names:
+            raise ConfigurationError(
+                f"--convention {assignment}: no site is named {site}; named: {', '.join(names)}"
+            )
+        if value not in {one.value for one in LabelConvention}:
+            raise ConfigurationError(
+                f"--convention {assignment}: no convention is named {value!r}; known: "
+                f"{', '.join(one.value for one in LabelConvention)}"
+            )
+        if stated.setdefault(site, LabelConvention(value)).value != value:
+            raise ConfigurationError(
+                f"--convention is given twice for {site or 'all sites'}: {stated[site].value} and {value}"
+            )
+    for_all = {} if "" not in stated else dict.fromkeys(names, stated[""])
+    return {**for_all, **{site: convention for site, convention in stated.items() if site}}

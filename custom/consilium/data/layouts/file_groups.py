@@ -1,0 +1,264 @@
+"""Files of one case: which of several versions of an image is meant, and which label belongs to it."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from consilium.data.layouts.base import nifti_stem
+from consilium.data.layouts.endings import LABEL, FileEndings, is_label_of
+
+# BraTS 2020 ships case 355 with its label as W39_1998.09.19_Segm.nii.
+_MISNAMED_LABELS: Final = {"W39_1998.09.19": re.compile(r".*355$")}
+# https://bids-specification.readthedocs.io: sub-01[_ses-01][_key-value...]_suffix
+_BIDS = re.compile(
+    r"(?P<case>sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)(?P<entities>(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)"
+)
+_BIDS_SUFFIXES: Final = {"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "dseg": LABEL, "mask": LABEL}
+_BIDS_TUMOR = re.compile(r"(?i)-(?:[a-z]*(?:tumou?r|lesion|glioma))")
+_BIDS_ANATOMY = re.compile(r"(?i)(?:aseg|aparc|tissue|brain|atlas)")
+_BIDS_STRIPPED = re.compile(r"(?i)_desc-(?:brain|skullstripp?ed|stripped|bet)")
+
+
+@dataclass(frozen=True)
+class NamedFile:
+    """A file whose name says what it holds.
+
+    Args:
+        path: The file.
+        folder: Where the files of its case lie.
+        case_id: Its case.
+        role: A modality or `LABEL`.
+        version: The lower, the better: a name that says that the skull is removed comes first.
+        variant: What tells it from another version of equal worth: files of one variant belong together.
+        since_2023: See `ParsedName`.
+        named: Whether the name itself says the case, not its folder.
+        bids: Whether the name follows BIDS.
+    """
+
+    path: Path
+    folder: Path
+    case_id: str
+    role: str
+    version: tuple[bool, int] = (True, 0)
+    variant: str = ""
+    since_2023: bool | None = None
+    named: bool = True
+    bids: bool = False
+
+
+def read_name(path: Path, root: Path, endings: FileEndings) -> NamedFile | str | None:
+    """What a file's name says.
+
+    Args:
+        path: The file.
+        root: The dataset folder.
+        endings: The table of endings.
+
+    Returns:
+        The file; its name alone where it is a known image that is not used; None for any other file.
+    """
+    stem = nifti_stem(path)
+    if stem is None:
+        return None
+    if (bids := _BIDS.fullmatch(stem)) and bids["suffix"] in _BIDS_SUFFIXES:
+        return _read_bids(path, bids)
+    parsed = endings.parse(stem)
+    if parsed is None:
+        return _read_folder_name(path, stem, root, endings)
+    if parsed.role is None:
+        return path.name
+    return NamedFile(
+        path,
+        path.parent,
+        parsed.case_id or id_of_folder(path.parent, root),
+        parsed.role,
+        (not parsed.stripped, parsed.rank),
+        since_2023=parsed.since_2023,
+        named=bool(parsed.case_id),
+    )
+
+
+def _read_bids(path: Path, name: re.Match[str]) -> NamedFile | str:
+    role, entities = _BIDS_SUFFIXES[name["suffix"]], name["entities"]
+    tumor = bool(_BIDS_TUMOR.search(entities))
+    if role == LABEL:
+        if not tumor and (name["suffix"] == "mask" or _BIDS_ANATOMY.search(entities)):
+            return path.name
+    elif "_ce-" in entities:
+        if role != "t1":
+            return path.name
+        role = "t1ce"
+    subject = name["case"].partition("_")[0]
+    tree = next((above.parent for above in path.parents if above.name == subject), path.parent)
+    variant = re.sub(r"_ce-[A-Za-z0-9]+", "", entities)
+    stripped = bool(_BIDS_STRIPPED.search(entities))
+    return NamedFile(path, tree, name["case"], role, (not stripped, 0), variant, bids=True)
+
+
+def _read_folder_name(path: Path, stem: str, root: Path, endings: FileEndings) -> NamedFile | None:
+    """A file that lies in a folder for one kind of image: t1/001.nii.gz."""
+    role = endings.role_of(path.parent.name) if path.parent != root else None
+    if role is None:
+        return None
+    above = path.parent.parent
+    if any(letter.isdigit() for letter in stem):
+        return NamedFile(path, above, stem, role)
+    return NamedFile(path, above, id_of_folder(above, root), role, named=False)
+
+
+def id_of_folder(folder: Path, root: Path) -> str:
+    """The id of a case whose files don't name it: its folder's path below the dataset folder."""
+    parts = folder.relative_to(root).parts
+    return "_".join(parts) if parts else root.resolve().name
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case in one folder.
+
+    Args:
+        case_id: The case.
+        folder: Where they lie.
+        files: The files.
+    """
+
+    case_id: str
+    folder: Path
+    files: tuple[NamedFile, ...]
+
+    def images(self, modalities: Sequence[str]) -> dict[str, list[Path]]:
+        """The files of each modality in the best version; several in one are a contradiction.
+
+        Files of one version belong together, so the best that has every image counts; where none has, each
+        image is taken in its own best version.
+
+        Args:
+            modalities: The images that a case must have.
+        """
+        versions: dict[tuple[tuple[bool, int], str], dict[str, list[Path]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for file in self.files:
+            if file.role in modalities:
+                versions[file.version, file.variant][file.role].append(file.path)
+        ordered = sorted(versions.items())
+        whole = [(key, found) for key, found in ordered if len(found) == len(modalities)]
+        best = [found for key, found in whole if key[0] == whole[0][0][0]]
+        chosen: dict[str, list[Path]] = {}
+        if best:
+            for name in modalities:
+                chosen[name] = [path for found in best for path in found[name]]
+            return chosen
+        for name in modalities:
+            having = [(key, found[name]) for key, found in ordered if name in found]
+            if having:
+                chosen[name] = [path for key, paths in having if key[0] == having[0][0][0] for path in paths]
+        return chosen
+
+    @property
+    def labels(self) -> list[NamedFile]:
+        """The label files."""
+        return [file for file in self.files if file.role == LABEL]
+
+    @property
+    def since_2023(self) -> bool | None:
+        """Whether the images are named as BraTS has since 2023; None where they may be of any year."""
+        said = [file.since_2023 for file in self.files if file.since_2023 is not None]
+        return all(said) if said else None
+
+
+def group_files(files: Iterable[NamedFile]) -> tuple[list[CaseFiles], list[NamedFile]]:
+    """Put files together by case and folder.
+
+    Args:
+        files: The files.
+
+    Returns:
+        Groups that hold an image, and the labels that lie without one.
+    """
+    groups: dict[tuple[str, Path], list[NamedFile]] = defaultdict(list)
+    for file in files:
+        groups[file.case_id, file.folder].append(file)
+    cases: list[CaseFiles] = []
+    strays: list[NamedFile] = []
+    for (case_id, folder), found in sorted(groups.items()):
+        if all(file.role == LABEL for file in found):
+            strays += found
+        else:
+            cases.append(CaseFiles(case_id, folder, tuple(found)))
+    return cases, strays
+
+
+def assign_strays(
+    groups: Sequence[CaseFiles], strays: Sequence[NamedFile]
+) -> tuple[dict[str, list[NamedFile]], list[NamedFile]]:
+    """Give labels that lie without images to the case that their name says, and to no other.
+
+    Args:
+        groups: Cases with images.
+        strays: Labels without.
+
+    Returns:
+        Labels by case id, and those that nobody owns.
+    """
+    by_id: dict[str, list[CaseFiles]] = defaultdict(list)
+    by_folder: dict[Path, list[CaseFiles]] = defaultdict(list)
+    for group in groups:
+        by_id[group.case_id].append(group)
+        by_folder[group.folder].append(group)
+    owned: dict[str, list[NamedFile]] = defaultdict(list)
+    lost: list[NamedFile] = []
+    for stray in strays:
+        if any(_identifies(group, by_folder) for group in by_id.get(stray.case_id, ())):
+            owned[stray.case_id].append(stray)
+            continue
+        beside = by_folder.get(stray.folder, [])
+        if len(beside) == 1 and not beside[0].labels and _belongs(stray, beside[0]):
+            owned[beside[0].case_id].append(stray)
+        else:
+            lost.append(stray)
+    return owned, lost
+
+
+def _identifies(group: CaseFiles, by_folder: Mapping[Path, Sequence[CaseFiles]]) -> bool:
+    """Whether a case's id tells it from others, wherever the file lies; `scan` in every folder does not."""
+    folder = group.folder.name
+    return (
+        any(file.bids for file in group.files)
+        or folder.startswith(group.case_id)
+        or group.case_id.startswith(folder)
+        or len(by_folder[group.folder]) > 1
+    )
+
+
+def _belongs(stray: NamedFile, group: CaseFiles) -> bool:
+    """Whether a label in the folder of one case is that case's by its name, or can be nobody else's."""
+    if not stray.named:
+        return True
+    known = _MISNAMED_LABELS.get(stray.case_id)
+    if known is not None:
+        return bool(known.match(group.case_id))
+    return is_label_of(stray.case_id, group.case_id) or is_label_of(stray.case_id, group.folder.name)
+
+
+def same_content(first: Path, second: Path) -> bool:
+    """Whether two files hold the same bytes; False where one can't be read."""
+    try:
+        return filecmp.cmp(first, second, shallow=False)
+    except OSError:
+        return False
+
+
+def differing(first: CaseFiles, second: CaseFiles) -> Iterator[tuple[Path, Path]]:
+    """Pairs of files for one thing in two folders of one case that hold different bytes."""
+    twins = {(file.role, file.version, file.variant): file.path for file in first.files}
+    for file in second.files:
+        twin = twins.get((file.role, file.version, file.variant))
+        if twin is not None and not same_content(twin, file.path):
+            yield twin, file.path

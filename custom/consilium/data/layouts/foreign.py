@@ -1,0 +1,112 @@
+"""Files that are recognized and not read: what they are, and the command that converts them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from consilium.data.layouts.base import nifti_stem
+from consilium.data.layouts.endings import is_plain_ending
+from consilium.data.scan import is_dicom
+
+_SIMPLEITK: Final = (
+    'python -c "import sys, SimpleITK as s; s.WriteImage(s.ReadImage(sys.argv[1]), sys.argv[2])" '
+    "IMAGE IMAGE.nii.gz (pip install SimpleITK)"
+)
+_CONVERTERS: Final = {
+    (".mha", ".mhd", ".nrrd", ".nhdr"): ("MetaImage or NRRD files (BraTS 2012 to 2015)", _SIMPLEITK),
+    (".mgz", ".mgh", ".img", ".hdr", ".mnc"): (
+        "FreeSurfer, Analyze or MINC files",
+        "nib-convert IMAGE IMAGE.nii.gz",
+    ),
+    (".npy", ".npz", ".h5", ".pt", ".b2nd"): (
+        "arrays without a position in space, as preprocessing writes them",
+        "give the NIfTI files that they were made of",
+    ),
+}
+_DICOM: Final = (
+    "DICOM files: convert each series to NIfTI, for example with: dcm2niix -z y -f %i_%d -o OUT DIR; then "
+    "register the images of a case to one another and remove the skull"
+)
+_DOCUMENTS: Final = frozenset(
+    (
+        *(".csv", ".tsv", ".txt", ".md", ".json", ".xlsx", ".xls", ".ods", ".docx", ".pdf", ".html", ".xml"),
+        *(".yaml", ".yml", ".png", ".jpg", ".log", ".mat", ".tfm", ".bval", ".bvec", ".sh", ".py", ".zip"),
+        *(".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".sha256", ".md5", ".license"),
+    )
+)
+_NAMED_DOCUMENTS: Final = frozenset({"README", "LICENSE", "LICENCE", "CHANGES", "Thumbs.db", "desktop.ini"})
+
+
+def describe_foreign(files: Iterable[Path]) -> list[str]:
+    """Say what the files of a folder are that no layout reads, and how each kind is converted.
+
+    Args:
+        files: The files.
+    """
+    files = list(files)
+    found: list[str] = []
+    # Content is asked of the others only: names of DICOM files say nothing.
+    if any(path.suffix.lower() == ".dcm" or (_is_unnamed(path) and is_dicom(path)) for path in files):
+        found.append(_DICOM)
+    suffixes = {path.suffix.lower() for path in files}
+    found += [f"{what}: {how}" for kinds, (what, how) in _CONVERTERS.items() if suffixes.intersection(kinds)]
+    return found
+
+
+def unknown_files(files: Sequence[Path], understood: frozenset[Path]) -> tuple[Path, ...]:
+    """The files that nobody understood: all but documents and what the layout knows.
+
+    Args:
+        files: Every visible file of the dataset folder.
+        understood: What the layout knows.
+    """
+    return tuple(path for path in files if path not in understood and not _is_document(path))
+
+
+def count_endings(files: Sequence[Path], case_ids: Iterable[str]) -> str:
+    """Count files by what stands behind the case's id in their names, the most frequent first.
+
+    Only words of imaging, and endings that several cases share, are written out: the rest of a name may be
+    that of a person.
+
+    Args:
+        files: The files.
+        case_ids: The cases of the folder.
+    """
+    known = sorted(case_ids, key=len, reverse=True)
+    named: list[str] = []
+    for path in files:
+        owner = next((one for one in (*known, path.parent.name) if one and path.name.startswith(one)), "")
+        ending = path.name[len(owner) :]
+        if is_plain_ending(_without_extension(ending)) or (owner and ending[:1] in "-_. "):
+            named.append(ending)
+        else:
+            named.append("")
+    shared = Counter(named)
+    counts = Counter(
+        ending
+        if ending and (shared[ending] > 1 or is_plain_ending(_without_extension(ending)))
+        else _extension(path)
+        for path, ending in zip(files, named, strict=True)
+    )
+    return ", ".join(f"{count} {ending}" for ending, count in counts.most_common(12))
+
+
+def _without_extension(name: str) -> str:
+    return nifti_stem(Path(name)) or name.partition(".")[0]
+
+
+def _extension(path: Path) -> str:
+    stem = nifti_stem(path)
+    return path.name[len(stem) :] if stem is not None else path.suffix or "without extension"
+
+
+def _is_unnamed(path: Path) -> bool:
+    return nifti_stem(path) is None and not _is_document(path)
+
+
+def _is_document(path: Path) -> bool:
+    return nifti_stem(path) is None and (path.suffix.lower() in _DOCUMENTS or path.stem in _NAMED_DOCUMENTS)

@@ -1,0 +1,187 @@
+"""`imagesTr`, `labelsTr`, `imagesTs`: the folders of the Medical Segmentation Decathlon and of nnU-Net.
+
+The Decathlon's Task01 has one 4D image a case, its channels in another order and its labels numbered
+otherwise than BraTS, although the patients are BraTS patients (http://medicaldecathlon.com). nnU-Net has one
+file a channel, `<case>_0000.nii.gz`, and says in `dataset.json` what channels and labels are; its own
+conversions of BraTS number labels as the Decathlon does (https://github.com/MIC-DKFZ/nnUNet).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
+from consilium.data.conventions import Reading, Values, ambiguous, read_convention
+from consilium.data.labels import LabelConvention
+from consilium.data.layouts.base import FoundCases, nifti_stem
+from consilium.data.layouts.dataset_json import FILE, Description, read_description
+from consilium.data.layouts.endings import FileEndings
+from consilium.data.visits import patient_by_name
+
+DECATHLON: Final = "decathlon"
+NNUNET: Final = "nnunet"
+EXPECTS: Final = (
+    "decathlon: imagesTr/<case> (4D) labelsTr/<case> imagesTs/<case>; "
+    f"nnunet: imagesTr/<case>_0000 _0001 ... labelsTr/<case> {FILE}"
+)
+"""The files that they look for, as they stand in an error message."""
+
+_TRAINING, _TEST = "imagesTr", "imagesTs"
+_IMAGES, _LABELS = (_TRAINING, _TEST), ("labelsTr", "labelsTs")
+_CHANNELS: Final = ("flair", "t1", "t1ce", "t2")
+_CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+
+
+class ImageFoldersLayout:
+    """Decathlon's folders, or nnU-Net's.
+
+    Args:
+        files: Every visible file of the dataset folder.
+        endings: Knows how channels are spelled.
+        claimed: Files that are of another layout, by their names.
+
+    Raises:
+        FolderError: A description contradicts the folder, or is missing where nothing else says what is what.
+    """
+
+    def __init__(self, files: Sequence[Path], endings: FileEndings, claimed: frozenset[Path]) -> None:
+        self._endings = endings
+        self._images, self._labels = (
+            [path for path in files if path.parent.name in names and path not in claimed and nifti_stem(path)]
+            for names in (_IMAGES, _LABELS)
+        )
+        self._roots = sorted({path.parent.parent for path in (*self._images, *self._labels)})
+
+    @property
+    def claims(self) -> int:
+        """How many files belong to it."""
+        return len(self._images) + len(self._labels)
+
+    @property
+    def name(self) -> str:
+        """Short name, as it stands in reports."""
+        return NNUNET if self._by_channel else DECATHLON
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Canonical names of the modalities that it knows."""
+        return self._endings.modalities
+
+    def find(self, files: Sequence[Path], modalities: Sequence[str]) -> FoundCases:
+        """Pair the images with their labels.
+
+        Args:
+            files: Every visible file of the dataset folder.
+            modalities: Canonical names of the images that a case must have.
+
+        Raises:
+            FolderError: `dataset.json` describes another dataset, or is missing where it is needed.
+        """
+        labels = {(path.parent.parent, nifti_stem(path) or ""): path for path in self._labels}
+        cases: list[Case] = []
+        problems: list[CaseProblem] = []
+        for (folder, case_id), images in self._volumes().items():
+            label = labels.pop((folder.parent, case_id), None)
+            missing = [name for name in modalities if name not in images]
+            if missing:
+                detail = f"{folder} has no {', '.join(missing)} image of it."
+                problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
+            elif label is None and folder.name == _TRAINING:
+                detail = f"{case_id} of {folder} has no label in {folder.parent / _LABELS[0]}."
+                problems.append(CaseProblem(case_id, ProblemCode.NO_LABEL, detail))
+            else:
+                chosen = {name: images[name] for name in modalities}
+                cases.append(
+                    Case(
+                        id=case_id,
+                        patient=patient_by_name(case_id),
+                        images=chosen,
+                        label=Volume(label) if label else None,
+                    )
+                )
+        notices = tuple(
+            Notice(
+                ProblemCode.STRAY_LABEL, f"{path} has no image in {path.parent.parent / _TRAINING}.", case_id
+            )
+            for (_, case_id), path in labels.items()
+        )
+        known = {root / FILE for root in self._roots}
+        return FoundCases(
+            tuple(cases), tuple(problems), notices, frozenset({*self._images, *self._labels, *known})
+        )
+
+    def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:
+        """What `dataset.json` says; else the Decathlon's own where the folder is one of the Decathlon.
+
+        Raises:
+            FolderError: Nobody says what the labels of an nnU-Net folder mean, or values contradict it.
+        """
+        if stated is not None:
+            return read_convention(labels, stated=stated)
+        described = {one.convention() for one in self._descriptions.values() if one} - {None}
+        if not described and self._by_channel:
+            raise ambiguous(
+                f"no {FILE} of this nnU-Net folder says which tissue each label value is",
+                "decathlon labels (1 edema, 2 non-enhancing), as in nnU-Net's own conversions of BraTS",
+                "brats-2023 labels (1 necrotic and non-enhancing core, 2 edema)",
+            )
+        if len(described) > 1:
+            raise ambiguous(
+                f"the {FILE} files below this folder contradict one another",
+                *sorted(f"{one.value} labels" for one in described if one),
+            )
+        return read_convention(labels, described=next(iter(described), LabelConvention.DECATHLON))
+
+    def _volumes(self) -> dict[tuple[Path, str], dict[str, Volume]]:
+        """The images of each case, by folder and id."""
+        found: dict[tuple[Path, str], dict[str, Volume]] = defaultdict(dict)
+        for path in self._images:
+            stem = nifti_stem(path) or path.name
+            description = self._descriptions[path.parent.parent]
+            if not self._by_channel:
+                order = description.channels if description else _CHANNELS
+                images = {name: Volume(path, index) for index, name in enumerate(order) if name}
+                found[path.parent, stem] = images
+                continue
+            if description is None:
+                raise FolderError(
+                    ProblemCode.UNKNOWN_LAYOUT,
+                    f"{path.parent.parent} looks like a raw dataset of nnU-Net, but has no {FILE}: nothing "
+                    'says which channel is which image. Write one with "channel_names": '
+                    '{"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"} and "labels".',
+                )
+            case_id, channel = _split(stem)
+            images = found[path.parent, case_id]
+            if channel is not None and channel < len(description.channels):
+                images[description.channels[channel]] = Volume(path)
+        return found
+
+    @cached_property
+    def _by_channel(self) -> bool:
+        """Whether each channel is a file: the label of BRATS_001_0000 is then BRATS_001."""
+        if any(description and description.nnunet for description in self._descriptions.values()):
+            return True
+        labels = {nifti_stem(path) for path in self._labels}
+        stems = [nifti_stem(path) or "" for path in self._images]
+        if labels:
+            alike = sum(stem in labels for stem in stems)
+            return sum(_split(stem)[1] is not None and _split(stem)[0] in labels for stem in stems) > alike
+        numbers: dict[str, set[int]] = defaultdict(set)
+        for case_id, channel in map(_split, stems):
+            numbers[case_id].add(-1 if channel is None else channel)
+        return bool(numbers) and all({0, 1} <= channels for channels in numbers.values())
+
+    @cached_property
+    def _descriptions(self) -> dict[Path, Description | None]:
+        return {root: read_description(root, self._endings) for root in self._roots}
+
+
+def _split(stem: str) -> tuple[str, int | None]:
+    """Case and channel of an nnU-Net file name; None for a name without a channel."""
+    name = _CHANNEL.fullmatch(stem)
+    return (name["case"], int(name["channel"])) if name else (stem, None)

@@ -1,0 +1,43 @@
+import pytest
+
+from consilium.cli.site_options import parse_conventions, parse_endings
+from consilium.data.labels import LabelConvention
+from consilium.errors import ConfigurationError
+
+SITES = ("north", "south")
+
+
+def test_a_convention_is_stated_for_one_site_or_for_all():
+    assert parse_conventions((), SITES) == {}
+    assert parse_conventions(("north=brats-2023",), SITES) == {"north": LabelConvention.BRATS_2023}
+    assert parse_conventions(("brats-2018", "north=brats-ped-2024"), SITES) == {
+        "north": LabelConvention.BRATS_PED_2024,
+        "south": LabelConvention.BRATS_2018,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("east=brats-2023",), "no site is named east; named: north, south"),
+        (("north=brats-1999",), "no convention is named 'brats-1999'; known: brats-2015, .*decathlon"),
+        (("brats",), "no convention is named 'brats'"),
+        (("north=brats-2018", "north=brats-2023"), "given twice for north: brats-2018 and brats-2023"),
+        (("brats-2018", "decathlon"), "given twice for all sites"),
+    ],
+)
+def test_what_is_stated_wrongly_is_named(options, message):
+    with pytest.raises(ConfigurationError, match=message):
+        parse_conventions(options, SITES)
+
+
+def test_endings_are_collected_by_kind():
+    assert parse_endings(("t1ce=T1_KM", "t1ce=T1_gad", "label=ROI=2")) == {
+        "t1ce": ("T1_KM", "T1_gad"),
+        "label": ("ROI=2",),
+    }
+    for wrong in ("T1_KM", "=T1_KM", "t1ce="):
+        with pytest.raises(ConfigurationError, match="KIND=ENDING"):
+            parse_endings((wrong,))
+    with pytest.raises(ConfigurationError, match="file_endings names 't9'"):
+        parse_endings(("t9=x",))

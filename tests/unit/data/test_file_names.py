@@ -1,0 +1,288 @@
+"""Folders as public collections, pipelines and hospitals write them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from consilium.data.case import FolderError, ProblemCode
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention
+from consilium.errors import ConfigurationError
+
+from .hospital import MODALITIES, Hospital, head, label
+
+COLLECTIONS = {
+    "UCSF-PDGM": (
+        "UCSF-PDGM-0004_nifti/UCSF-PDGM-0004_{}.nii.gz",
+        ("T1", "T1c", "T2", "FLAIR", "tumor_segmentation"),
+        "UCSF-PDGM-0004",
+    ),
+    "TCGA-GBM": (
+        "TCGA-02-0006/TCGA-02-0006_1996.08.23_{}.nii.gz",
+        ("t1", "t1Gd", "t2", "flair", "GlistrBoost_ManuallyCorrected"),
+        "TCGA-02-0006_1996.08.23",
+    ),
+    "FeTS": (
+        "Patient_001/Patient_001_{}.nii.gz",
+        ("brain_t1", "brain_t1gd", "brain_t2", "brain_flair", "final_seg"),
+        "Patient_001",
+    ),
+    "CaPTk": (
+        "P7/{}.nii.gz",
+        ("T1_to_SRI_brain", "T1CE_to_SRI_brain", "T2_to_SRI_brain", "FL_to_SRI_brain", "seg"),
+        "P7",
+    ),
+    "MU-Glioma-Post": (
+        "PatientID_0003/Timepoint_1/PatientID_0003_Timepoint_1_{}.nii.gz",
+        ("brain_t1n", "brain_t1c", "brain_t2w", "brain_t2f", "tumorMask"),
+        "PatientID_0003_Timepoint_1",
+    ),
+    "LUMIERE": (
+        "Patient-001/week-000-1/{}.nii.gz",
+        ("T1", "CT1", "T2", "FLAIR", "seg"),
+        "Patient-001_week-000-1",
+    ),
+    "bare names": ("P1/{}.nii.gz", ("t1", "t1ce", "t2", "flair", "seg"), "P1"),
+    "bare names of brains": (
+        "P1/{}.nii.gz",
+        ("brain_t1", "brain_t1ce", "brain_t2", "brain_flair", "segmentation"),
+        "P1",
+    ),
+    "capital extensions": ("P1/P1_{}.NII.GZ", ("T1", "T1CE", "T2", "FLAIR", "SEG"), "P1"),
+    "plain NIfTI in capitals": ("P1/P1_{}.NII", ("T1", "T1CE", "T2", "FLAIR", "SEG"), "P1"),
+    "folders of a kind": ("{}/001.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"), "001"),
+    "folders of a kind in a patient's": ("P1/{}/image.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"), "P1"),
+    "BIDS": (
+        "sub-01/ses-02/anat/sub-01_ses-02_{}.nii.gz",
+        ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "dseg"),
+        "sub-01_ses-02",
+    ),
+}
+
+
+def _write(hospital, pattern, names, values=(1, 2, 4), seed=0):
+    """One case; returns its files by kind."""
+    for index, (kind, name) in enumerate(zip((*MODALITIES, "label"), names, strict=True)):
+        array = label(values) if kind == "label" else head(seed=seed + index)
+        written = hospital.image(
+            f"written/{seed}-{index}.nii{'.gz' if pattern.lower().endswith('gz') else ''}", array
+        )
+        path = hospital.folder / pattern.format(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written.rename(path)
+    (hospital.folder / "written").rmdir()
+    return {
+        kind: hospital.folder / pattern.format(name)
+        for kind, name in zip((*MODALITIES, "label"), names, strict=True)
+    }
+
+
+def _read(hospital, **options):
+    return read_cohort(hospital.folder, modalities=MODALITIES, **options)
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_names_of_collections_and_pipelines_are_read(hospital, collection):
+    pattern, names, case_id = COLLECTIONS[collection]
+    values = (1, 2, 3, 4) if collection == "MU-Glioma-Post" else (1, 2, 4)
+    files = _write(hospital, pattern, names, values)
+    cohort = _read(hospital)
+    assert (cohort.problems, cohort.notices, cohort.unknown_files) == ((), (), ())
+    (case,) = cohort.cases
+    assert case.id == case_id
+    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.label.path} == files
+    since_2023 = collection == "MU-Glioma-Post"
+    assert cohort.convention is (LabelConvention.BRATS_2024 if since_2023 else LabelConvention.BRATS_2018)
+
+
+def test_labels_of_upenn_lie_in_folders_of_their_own(hospital):
+    for number in ("00001_11", "00002_11"):
+        case = f"UPENN-GBM-{number}"
+        files = _write(
+            hospital, f"images_structural/{case}/{case}_{{}}.nii.gz", ("T1", "T1GD", "T2", "FLAIR", "segm")
+        )
+        for folder, name in (("automated_segm", "automated_approx_segm"), ("images_segm", "segm")):
+            if (folder, number) != ("images_segm", "00002_11"):  # corrected for some only
+                hospital.image(f"{folder}/{case}_{name}.nii.gz", label((1, 2, 4)))
+        files["label"].unlink()
+    cohort = _read(hospital)
+    assert [case.label.path.parent.name for case in cohort.cases] == ["images_segm", "automated_segm"]
+    assert (cohort.problems, cohort.notices) == ((), ())
+
+
+def test_of_two_labels_of_tcga_the_corrected_one_is_used(hospital):
+    pattern, names, _ = COLLECTIONS["TCGA-GBM"]
+    files = _write(hospital, pattern, names)
+    hospital.image(pattern.format("GlistrBoost"), label((1, 2)))
+    (case,) = _read(hospital).cases
+    assert case.label.path == files["label"]
+
+
+def test_brains_are_used_where_heads_lie_beside_them(hospital):
+    heads = ("t1", "t1ce", "t2", "flair", "seg")
+    _write(hospital, "P1/P1_{}.nii.gz", heads)
+    brains = _write(
+        hospital, "P1/P1_{}.nii.gz", ("brain_t1", "brain_t1ce", "brain_t2", "brain_flair", "seg"), seed=9
+    )
+    (case,) = _read(hospital).cases
+    assert all(case.images[kind].path == brains[kind] for kind in MODALITIES)
+
+
+def test_heads_are_used_where_not_every_brain_is_there(hospital):
+    files = _write(hospital, "P1/P1_{}.nii.gz", ("t1", "t1ce", "t2", "flair", "seg"))
+    hospital.image("P1/P1_brain_t1.nii.gz", head())
+    (case,) = _read(hospital).cases
+    assert all(case.images[kind].path == files[kind] for kind in MODALITIES)
+
+
+def test_masks_of_the_brain_are_no_labels(hospital):
+    pattern, names, _ = COLLECTIONS["UCSF-PDGM"]
+    files = _write(hospital, pattern, names)
+    for other in ("brain_segmentation", "brain_parenchyma_segmentation", "ADC", "T1c_bias", "DTI_eddy_FA"):
+        hospital.image(pattern.format(other), head())
+    cohort = _read(hospital)
+    assert (cohort.cases[0].label.path, cohort.notices, cohort.unknown_files) == (files["label"], (), ())
+
+
+def test_bids_prefers_the_derivative_without_a_skull(hospital):
+    names = ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "dseg")
+    _write(hospital, "sub-01/anat/sub-01_{}.nii.gz", names)
+    (hospital.folder / "sub-01/anat/sub-01_dseg.nii.gz").unlink()
+    brains = ("desc-brain_T1w", "ce-gadolinium_desc-brain_T1w", "desc-brain_T2w", "desc-brain_FLAIR")
+    files = _write(
+        hospital, "derivatives/strip/sub-01/anat/sub-01_{}.nii.gz", (*brains, "label-tumor_dseg"), seed=9
+    )
+    hospital.image("derivatives/strip/sub-01/anat/sub-01_desc-brain_mask.nii.gz", label((1,)))
+    cohort = _read(hospital)
+    (case,) = cohort.cases
+    assert (case.id, cohort.layout) == ("sub-01", "bids")
+    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.label.path} == files
+
+
+def test_two_acquisitions_of_one_kind_are_not_chosen_between(hospital):
+    _write(hospital, "sub-01/anat/sub-01_{}.nii.gz", ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "dseg"))
+    hospital.image("sub-01/anat/sub-01_acq-tse_T2w.nii.gz", head(seed=5))
+    hospital.image("sub-01/anat/sub-01_acq-space_T2w.nii.gz", head(seed=6))
+    (hospital.folder / "sub-01/anat/sub-01_T2w.nii.gz").unlink()
+    (problem,) = _read(hospital).problems
+    assert problem.code is ProblemCode.DUPLICATE_FILE
+
+
+@pytest.mark.parametrize(
+    ("labels", "convention"),
+    [
+        ({"background": 0, "edema": 1, "non-enhancing": 2, "enhancing": 3}, LabelConvention.DECATHLON),
+        ({"background": 0, "NCR": 1, "ED": 2, "ET": 3}, LabelConvention.BRATS_2023),
+        (
+            {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": [3]},
+            LabelConvention.DECATHLON,
+        ),
+        (
+            {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [1, 3], "ET": 3},
+            LabelConvention.BRATS_2023,
+        ),
+    ],
+)
+def test_nnunet_says_what_channels_and_labels_are(hospital, labels, convention):
+    _nnunet(hospital, channels=["FLAIR", "T1", "T1ce", "T2"], labels=labels)
+    cohort = _read(hospital)
+    assert (cohort.layout, cohort.convention) == ("nnunet", convention)
+    labeled, unlabeled = cohort.cases
+    assert (labeled.id, unlabeled.id, unlabeled.label) == ("BRATS_001", "BRATS_002", None)
+    assert [labeled.images[kind].path.name[10:14] for kind in MODALITIES] == ["0001", "0002", "0003", "0000"]
+    assert cohort.problems == ()
+
+
+def test_nnunet_before_its_second_version_is_told_by_its_labels(hospital):
+    _nnunet(hospital, channels=["T1", "T1ce", "T2", "FLAIR"], labels={"1": "tumor"}, key="modality")
+    with pytest.raises(FolderError, match=r"no dataset\.json .* says which tissue.*decathlon.*brats-2023"):
+        _read(hospital)
+    cohort = _read(hospital, convention=LabelConvention.BRATS_2023)
+    assert (cohort.layout, len(cohort.cases)) == ("nnunet", 2)
+
+
+def test_nnunet_without_a_description_says_what_to_write(hospital):
+    _nnunet(hospital, channels=["T1", "T1ce", "T2", "FLAIR"], labels={})
+    (hospital.folder / "dataset.json").unlink()
+    with pytest.raises(FolderError, match=r"looks like a raw dataset of nnU-Net.*channel_names"):
+        _read(hospital)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"0": "background", "1": "enhancing", "2": "necrosis", "3": "edema"},
+        {"background": 0, "ET": 1, "ED": 2, "NET": 3},
+    ],
+)
+def test_label_values_that_no_convention_has_are_refused(hospital, labels):
+    _nnunet(hospital, channels=["T1", "T1ce", "T2", "FLAIR"], labels=labels)
+    with pytest.raises(FolderError, match=r"dataset\.json gives the labels the meaning .*no convention"):
+        _read(hospital)
+    assert _read(hospital, convention=LabelConvention.BRATS_2023).convention is LabelConvention.BRATS_2023
+
+
+def test_labels_of_brats_in_the_decathlons_folders_are_not_read_as_its_own(hospital):
+    for number in range(3):
+        hospital.decathlon(f"BRATS_{number:03}")
+        hospital.image(f"labelsTr/BRATS_{number:03}.nii.gz", label((1, 2, 4)))
+    with pytest.raises(FolderError, match=r"3 of 3 labels hold 4, which decathlon does not have.*brats-2018"):
+        _read(hospital)
+
+
+def test_a_hospital_adds_its_own_endings(hospital):
+    files = _write(hospital, "P1/P1_{}.nii.gz", ("T1_nativ", "T1_KM", "T2", "FLAIR", "ROI_final"))
+    (problem,) = (cohort := _read(hospital)).problems
+    assert problem.code is ProblemCode.MISSING_MODALITY
+    (notice,) = cohort.notices
+    assert notice.code is ProblemCode.UNKNOWN_FILES
+    assert "--file-ending" in notice.detail
+    assert "file_endings" in notice.detail
+    own = {"t1": ["_T1_nativ"], "t1ce": ["T1_KM"], "label": ["ROI_final.nii.gz"]}
+    cohort = _read(hospital, file_endings=own)
+    (case,) = cohort.cases
+    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.label.path} == files
+    assert cohort.notices == ()
+
+
+@pytest.mark.parametrize("own", [{"t3": ["X"]}, {"t1": [""]}, {"t1": ["a/b"]}, {"t1": ["X"], "t2": ["x"]}])
+def test_an_ending_that_is_none_is_refused(hospital, own):
+    hospital.brats("A")
+    with pytest.raises(ConfigurationError, match="file_endings"):
+        _read(hospital, file_endings=own)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("P1/VSD.Brain.XX.O.MR_T1.54513.mha", "SimpleITK"),
+        ("P1/t1.nrrd", "SimpleITK"),
+        ("P1/T1.mgz", "nib-convert"),
+        ("P1/T1.img", "nib-convert"),
+        ("P1/IM0001.dcm", "dcm2niix"),
+        ("P1/case.npz", "NIfTI files that they were made of"),
+    ],
+)
+def test_what_is_recognized_and_not_read_names_the_command_that_converts_it(hospital, name, command):
+    path = hospital.folder / name
+    path.parent.mkdir()
+    path.write_bytes(b"x")
+    with pytest.raises(FolderError, match=command) as error:
+        _read(hospital)
+    assert error.value.code is ProblemCode.UNKNOWN_LAYOUT
+
+
+def _nnunet(hospital: Hospital, *, channels, labels, key="channel_names"):
+    """Two cases, the second one for testing."""
+    for case_id, folder in (("BRATS_001", "imagesTr"), ("BRATS_002", "imagesTs")):
+        for channel in range(4):
+            hospital.image(f"{folder}/{case_id}_{channel:04}.nii.gz", head(seed=channel))
+    hospital.image("labelsTr/BRATS_001.nii.gz", label((1, 2, 3)))
+    description = {key: {str(index): name for index, name in enumerate(channels)}, "labels": labels}
+    Path(hospital.folder, "dataset.json").write_text(json.dumps(description))
+
+
+def test_a_letter_that_has_no_single_small_one_changes_no_id(hospital):
+    _write(hospital, "\u0130P1/\u0130P1_{}.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"))
+    assert [case.id for case in _read(hospital).cases] == ["\u0130P1"]
