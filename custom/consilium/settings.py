@@ -19,6 +19,34 @@ MINUTES_PER_YEAR: Final = 365 * 24 * 60
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Of a job, a task or a network: fit for a file's name."""
 
+_WHOLE, _NUMBER, _LIST = "a whole number", "a number", "a list"
+
+_ALLOWED: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float", "int_parsing_size"), _WHOLE),
+    **dict.fromkeys(("float_type", "float_parsing"), _NUMBER),
+    "finite_number": "a finite number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+    "string_pattern_mismatch": "what matches {pattern}",
+    "string_too_short": "{min_length} or more characters",
+    "string_too_long": "at most {max_length} characters",
+    **dict.fromkeys(("literal_error", "enum"), "{expected}"),
+    **dict.fromkeys(("tuple_type", "list_type", "set_type", "frozen_set_type", "iterable_type"), _LIST),
+    "too_short": "{min_length} or more values",
+    "too_long": "at most {max_length} values",
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type", "model_attributes_type"), "a JSON object"),
+    "path_type": "a path",
+    "multiple_of": "a multiple of {multiple_of}",
+    "none_required": "nothing",
+}
+"""pydantic's kind of error -> what is allowed, in the words of this project."""
+
+_LONGEST_SEEN: Final = 120
+
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
@@ -50,12 +78,26 @@ class Settings(BaseModel):
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "(all)"
+    if problem["type"] == "missing":
+        return f"  {name}: it is missing"
     if problem["type"] != "extra_forbidden":
-        return f"  {name}: {problem['msg']} (seen: {problem['input']!r})"
+        return f"  {name}: {_allowed(problem)} (seen: {_shorten(repr(problem['input']))})"
     known = sorted(_fields(model, problem["loc"][:-1]))
     nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
     return f"  {name}: no such setting; {hint}"
+
+
+def _allowed(problem: Mapping[str, Any]) -> str:
+    """Return what is allowed where a value is not."""
+    words = _ALLOWED.get(problem["type"])
+    if words is None:  # a sentence of our own, or an error that no setting has so far
+        return str(problem["msg"]).removeprefix("Value error, ")
+    return f"allowed: {words.format(**problem.get('ctx', {}))}"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _LONGEST_SEEN else f"{text[:_LONGEST_SEEN]}..."
 
 
 def _fields(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:

@@ -1,6 +1,10 @@
+import typing
+
 import pytest
 
+import consilium.recipes.catalog  # noqa: F401  # all jobs' settings are defined then
 from consilium.errors import ConfigurationError
+from consilium.learning.site_settings import SiteSettings
 from consilium.settings import Settings
 
 
@@ -45,3 +49,42 @@ def test_every_wrong_setting_has_a_line_with_the_value_seen_and_where_it_came_fr
 def test_settings_can_not_change_after_they_were_checked() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Outer().rounds = 5  # type: ignore[misc]
+
+
+def every_kind_of_settings(of: type[Settings] = Settings) -> list[type[Settings]]:
+    below = [kind for one in of.__subclasses__() for kind in (one, *every_kind_of_settings(one))]
+    return sorted(
+        {kind for kind in below if kind.__module__.startswith("consilium.")}, key=lambda one: one.__name__
+    )
+
+
+ODD: list[typing.Any] = [
+    None, True, "x", "", "x" * 5000, -1, 0, 10**9, 10**400, 1.5, -1e308, float("nan"), float("inf"),
+    [], ["x"], [1.5] * 9, {}, {"x": 1}, object(),
+]  # fmt: skip
+LIBRARY = ("Input should", "String should", "Value error", "pydantic", "should have", "valid dictionary")
+
+
+@pytest.mark.parametrize("kind", every_kind_of_settings(), ids=lambda kind: kind.__name__)
+def test_no_words_of_the_library_reach_a_user(kind: type[Settings]) -> None:
+    said = []
+    for name in kind.model_fields:
+        for value in ODD:
+            try:
+                kind.parse({name: value}, source="x")
+            except ConfigurationError as error:
+                said += str(error).splitlines()[1:]
+    assert said
+    assert [line for line in said if any(word in line for word in LIBRARY)] == []
+    assert [line for line in said if len(line) > 600] == []
+
+
+def test_all_settings_of_a_job_and_a_site_are_tried() -> None:
+    assert {"FedAvgSettings", "StatisticsSettings", "LearningSettings"} <= {
+        kind.__name__ for kind in every_kind_of_settings()
+    }
+    assert SiteSettings in every_kind_of_settings()
+
+
+def test_what_is_allowed_is_said() -> None:
+    assert "rounds: allowed: a whole number (seen: 'many')" in refusal({"rounds": "many"})
