@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from consilium.data.case_boundary import case_boundary
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
-from consilium.data.files import private_folder
+from consilium.data.files import private_folder, write_failure
 from consilium.data.labels import LabelConvention
 from consilium.data.native import Examination, NativeCase
 from consilium.data.preprocessing import PreprocessedCase, PreprocessingSettings, preprocess_native
@@ -178,11 +177,7 @@ class CaseCache(CaseProduct[CachedCase]):
         try:
             yield
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                cause = "its disk is full; make room, or set cache_dir to a larger disk"
-            else:
-                cause = f"it can't be written ({error}); let the account that runs FLARE write to it"
-            raise DataError(f"The cache {self._folder} failed: {cause}.") from error
+            raise DataError(f"The cache {write_failure(self._folder, error)}.") from error
 
 
 def _absolute(case: Case) -> Case:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from consilium.data.case import CaseProblem
+from consilium.data.case import CaseProblem, ProblemCode
 from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, ValueT, read_case, recall_case
 from consilium.data.cohort import Cohort
 from consilium.data.progress import Progress
@@ -124,6 +126,20 @@ def _read(jobs: Sequence[CaseJob], index: SourceIndex, workers: int) -> Generato
         for job in jobs:
             yield read_case(_with_held(job, index))
         return
+    left = {job.case.id: job for job in jobs}
+    try:
+        with closing(_read_together(jobs, index, workers)) as results:
+            for result in results:
+                del left[result.case.id]
+                yield result
+    except BrokenProcessPool:
+        # The system ended one of the processes; whose case it was isn't known.
+        yield from _read_one_by_one(left.values(), index)
+
+
+def _read_together(
+    jobs: Sequence[CaseJob], index: SourceIndex, workers: int
+) -> Generator[CaseResult, None, None]:
     with worker_pool(min(workers, len(jobs))) as pool:
         try:
             with interrupts_held_back():  # the workers start now and inherit it
@@ -132,6 +148,28 @@ def _read(jobs: Sequence[CaseJob], index: SourceIndex, workers: int) -> Generato
                 yield future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _read_one_by_one(jobs: Iterable[CaseJob], index: SourceIndex) -> Generator[CaseResult, None, None]:
+    """Read cases one after the other in a process: one that ends it has a problem, the next a new process."""
+    left = deque(jobs)
+    while left:
+        with worker_pool(1) as pool:
+            try:
+                while left:
+                    with interrupts_held_back():
+                        future = pool.submit(read_case, _with_held(left[0], index))
+                    result = future.result()
+                    left.popleft()
+                    yield result
+            except BrokenProcessPool:
+                yield _ended(left.popleft())
+
+
+def _ended(job: CaseJob) -> CaseResult:
+    detail = f"{job.case.place} can't be read: the system ended the process, most likely for want of memory."
+    problem = CaseProblem(job.case.id, ProblemCode.OUT_OF_RESOURCES, detail)
+    return CaseResult(job.case, (None,) * len(job.products), problem)
 
 
 def _with_held(job: CaseJob, index: SourceIndex) -> CaseJob:

@@ -12,9 +12,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a disk, or of a quota on it, that is full."""
-
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ALMOST_FULL_BYTES = 1 << 20
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -45,17 +43,25 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
 
 
-def is_disk_full(error: OSError, folder: Path) -> bool:
-    """Whether writing failed because the disk is full: numpy says so without an error number.
+def write_failure(folder: Path, error: OSError) -> str:
+    """Return why a site's folder can't be written and what to do; numpy names a full disk without a number.
 
     Args:
-        error: What writing raised.
-        folder: Where to, or where to it would have been.
+        folder: The folder, such as the cache.
+        error: What writing to it raised.
     """
+    if _is_disk_full(error, folder):
+        return f"{folder}: its disk is full; make room, or set cache_dir to a larger disk"
+    return f"{folder} can't be written ({error}); let the account that runs FLARE write to it"
+
+
+def _is_disk_full(error: OSError, folder: Path) -> bool:
     if error.errno is not None:
-        return error.errno in DISK_FULL
+        return error.errno in _DISK_FULL
+    if re.search(r"\d+ requested and \d+ written", str(error)):  # `ndarray.tofile`
+        return True
     try:
-        return shutil.disk_usage(folder).free < _ALMOST_FULL_BYTES or "requested and" in str(error)
+        return shutil.disk_usage(folder).free < _ALMOST_FULL_BYTES
     except OSError:
         return False
 

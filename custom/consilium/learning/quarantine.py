@@ -13,7 +13,7 @@ from consilium.data.case import CaseProblem
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks import CheckedCohort, check_cohort
 from consilium.data.cohort import Cohort, read_cohort
-from consilium.data.files import write_atomically
+from consilium.data.files import write_atomically, write_failure
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError, SiteRefusal
@@ -105,10 +105,7 @@ def examine_cases(
         )
         _write(checked, site)
     except OSError as error:
-        raise DataError(
-            f"The cache {site.cache_dir} can't be written ({error}): let the account that runs FLARE write "
-            "to it, and make room on its disk."
-        ) from error
+        raise DataError(f"The cache {write_failure(site.cache_dir, error)}.") from error
     for finding in checked.findings:
         if finding.case_id is None:
             _logger.warning("%s: %s %s", finding.code.value, finding.detail, finding.code.remedy)

@@ -244,9 +244,17 @@ def test_the_present_cohort_is_never_evicted_but_refused(cohort, folder):
     assert len(_entries(folder)) == 3
 
 
-def test_a_full_disk_is_named_and_leaves_nothing_half_built(cohort, folder, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError("1048576 requested and 40960 written"),  # numpy, without a number
+    ],
+)
+def test_a_full_disk_is_named_and_leaves_nothing_half_built(cohort, folder, monkeypatch, error):
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
