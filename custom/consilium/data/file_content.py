@@ -15,7 +15,7 @@ from consilium.errors import DataError
 SHORTAGES: Final = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """What the machine lacks for a while, memory or free file descriptors; a file is not lost by it."""
 
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # zlib's `wbits`: a gzip header, and its checksum verified
 _CHUNK_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 24
@@ -53,7 +53,7 @@ class FileContent:
     """
 
     def __init__(self, raw: bytes) -> None:
-        self.gzipped = raw.startswith(_GZIP_MAGIC)
+        self.gzipped = raw.startswith(GZIP_MAGIC)
         self.trailing = 0
         self._raw = raw
         self._position = 0
@@ -120,7 +120,7 @@ class FileContent:
         self._pending = b""
         if self._raw[self._position : self._position + 1] == b"\0":
             self._position = len(self._raw) - len(self._raw[self._position :].lstrip(b"\0"))
-        if self._raw.startswith(_GZIP_MAGIC, self._position):
+        if self._raw.startswith(GZIP_MAGIC, self._position):
             self._member = zlib.decompressobj(_GZIP_FORMAT)
         else:
             self.trailing = len(self._raw) - self._position

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
 from consilium.data.labels import LabelConvention
-from consilium.data.orientation import Shape3D, Spacing3D, crop_slices, orientation_of, spacing_ras, to_ras
+from consilium.data.orientation import (
+    Shape3D,
+    Spacing3D,
+    crop_slices,
+    orientation_of,
+    require_extent,
+    spacing_ras,
+    to_ras,
+)
 from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
 from consilium.errors import DataError
 
@@ -273,6 +281,7 @@ def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | N
     stored = [image.array for image in placed.values()] + ([] if reference is None else [reference])
     marked = reduce(np.logical_or, (array != 0 for array in stored))
     start, stop = _bounding_box(to_ras(marked, orientation))
+    require_extent(start, stop, spacing_ras(first.affine))
     crop = crop_slices(start, stop)
     return NativeCase(
         images={name: array[crop].copy(order="K") for name, array in images.items()},

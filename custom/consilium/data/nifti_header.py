@@ -15,7 +15,7 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from consilium.data.codes import ProblemCode
-from consilium.data.file_content import UnusableFile
+from consilium.data.file_content import GZIP_MAGIC, UnusableFile
 
 HEADER_BYTES: Final = 544
 """Enough of a file for its header in either version; extensions follow."""
@@ -173,6 +173,8 @@ def _recognize(start: bytes) -> tuple[Any, Literal["<", ">"] | None]:
     ):
         if bytes(start[where]).startswith(magic):
             return kind, None
+    if start.startswith(GZIP_MAGIC):
+        raise UnusableFile(ProblemCode.UNREADABLE, "is compressed twice: decompress it once (gunzip)")
     raise UnusableFile(ProblemCode.UNREADABLE, "is no NIfTI file: neither its size nor its magic is right")
 
 

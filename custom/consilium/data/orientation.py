@@ -1,14 +1,35 @@
 """Axes, voxel sizes and crops of a volume as its file stores it."""
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
+from consilium.data.codes import ProblemCode
+from consilium.data.file_content import UnusableFile
+
 Shape3D = tuple[int, int, int]
 Spacing3D = tuple[float, float, float]
+
+
+LARGEST_MM: Final = 1000.0
+"""Longest side of a crop around a head in mm; the grid of a much longer one would fill any memory."""
+
+
+def require_extent(start: Shape3D, stop: Shape3D, spacing_mm: Spacing3D) -> None:
+    """Check that a crop can be one around a head, before anything is resampled to a grid of its size.
+
+    Raises:
+        UnusableFile: It measures more than `LARGEST_MM`, so the voxel size is wrong.
+    """
+    sides = [(last - first) * size for first, last, size in zip(start, stop, spacing_mm, strict=True)]
+    if max(sides) > LARGEST_MM:
+        measures = " x ".join(f"{side:.0f}" for side in sides)
+        raise UnusableFile(
+            ProblemCode.INVALID_AFFINE, f"measures {measures} mm, so its voxel size can't be right"
+        )
 
 
 def crop_slices(start: Shape3D, stop: Shape3D) -> tuple[slice, slice, slice]:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from consilium.data.case import Case
+from consilium.data.case_boundary import case_boundary
+from consilium.data.codes import ProblemCode
+from consilium.data.file_content import UnusableFile
 from consilium.data.geometry import Geometry
 from consilium.data.intensities import standardize
 from consilium.data.labels import LabelConvention
@@ -25,6 +28,8 @@ PREPROCESSING_VERSION: Final = 1
 
 # Spacings closer than this are the same one, rounded differently in a header.
 _SAME_SPACING_MM = 1e-3
+_MAX_TASK_VOXELS = 2**28
+"""Of one modality: 1 GiB while it is resampled. A head at 0.5 mm has half of it."""
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
@@ -81,7 +86,9 @@ def preprocess(
         convention: What the label's values mean; may be None only for an unlabeled case.
         settings: Modalities and voxel size.
     """
-    return preprocess_native(read_native(case, convention, settings.modalities), settings)
+    native = read_native(case, convention, settings.modalities)
+    with case_boundary(case.id, case.place, "prepared"):
+        return preprocess_native(native, settings)
 
 
 def preprocess_native(native: NativeCase, settings: PreprocessingSettings) -> PreprocessedCase:
@@ -123,6 +130,8 @@ def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3
         last - first if abs(old - new) < _SAME_SPACING_MM else max(1, round((last - first) * old / new))
         for first, last, old, new in zip(start, stop, native, task, strict=True)
     )
+    if x * y * z > _MAX_TASK_VOXELS:
+        raise UnusableFile(ProblemCode.TOO_LARGE, f"has {x} x {y} x {z} voxels on the grid of the job")
     return x, y, z
 
 

@@ -54,7 +54,12 @@ def scan_folder(folder: Path) -> FolderScan:
     seen: set[tuple[int, int]] = set()
     walk = os.walk(folder, onerror=lambda error: forbidden.append(Path(error.filename)), followlinks=True)
     for parent, subfolders, names in walk:
-        status = Path(parent).stat()
+        try:
+            status = Path(parent).stat()
+        except OSError:  # it has gone meanwhile, or may not be reached
+            forbidden.append(Path(parent))
+            subfolders.clear()
+            continue
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
             subfolders.clear()
             continue
@@ -75,6 +80,8 @@ def describe_kinds(files: Iterable[Path]) -> str:
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM, by its content: 128 bytes of a preamble, then `DICM` (DICOM PS3.10)."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return False
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from consilium.data.labels import LabelConvention, Tissue, label_values
+from consilium.data.labels import LabelConvention, Tissue, label_values, rounding_noise
 from consilium.errors import DataError
 
 
@@ -68,3 +68,20 @@ def test_label_values_are_whole_numbers_whatever_the_storage(dtype):
     values = label_values(np.array([[0, 2], [4, 2]], dtype=dtype))
     assert values == {2, 4}
     assert all(isinstance(value, int) for value in values)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [1.0000153, 0.99985, 1.0002])
+def test_values_that_a_scaled_header_moved_by_rounding_are_the_whole_numbers(dtype, factor):
+    stored = np.array([0, 1, 2, 4], dtype=dtype) * dtype(factor)
+    assert label_values(stored) == {1, 2, 4}
+    assert LabelConvention.BRATS_2018.to_tissue(stored).tolist() == [0, 1, 2, 3]
+    assert 0 < rounding_noise(stored) <= 1e-3
+
+
+@pytest.mark.parametrize("value", [1.0015, 1.5, float("nan"), float("inf")])
+def test_one_value_that_is_no_rounding_leaves_all_as_they_are(value):
+    stored = np.array([0, 1.0000153, value])
+    assert 1.0000153 in label_values(stored)
+    with pytest.raises(DataError):
+        LabelConvention.BRATS_2018.to_tissue(stored)

@@ -142,6 +142,21 @@ def test_an_affine_without_volume_is_refused(tmp_path):
     assert _problem(case).code == ProblemCode.INVALID_AFFINE
 
 
+def test_a_head_of_more_than_a_meter_is_refused_before_any_memory_is_taken_for_it(tmp_path):
+    giant = one_case(tmp_path, _with(), affine=LPS @ np.diag([100.0, 100, 100, 1]))
+    problem = _problem(giant)
+    assert problem.code == ProblemCode.INVALID_AFFINE
+    assert "mm, so its voxel size can't be right" in problem.detail
+
+
+def test_a_task_grid_beyond_any_memory_is_refused(tmp_path):
+    wide = one_case(tmp_path, _with(), affine=LPS @ np.diag([60.0, 60, 60, 1]))
+    fine = SETTINGS.model_copy(update={"spacing_mm": (0.5, 0.5, 0.5)})
+    with pytest.raises(CaseError) as caught:
+        preprocess(wide, None, fine)
+    assert caught.value.problem.code == ProblemCode.TOO_LARGE
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_label_7_is_named(tmp_path, dtype):
     drawn = label((1, 2, 7)).astype(dtype)

@@ -170,6 +170,7 @@ def test_gzip_that_is_incomplete_or_fails_its_checksum_is_never_read(code_of, da
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "pointer_file"),
         (b"/annex/objects/SHA256E-s123--4d7a.nii.gz\n", "pointer_file"),
         (b"<html>404</html>", "unreadable"),
+        (gzip.compress(gzip.compress(content())), "unreadable"),
         (content()[:200], "truncated"),
         (content()[:-1], "truncated"),
     ],

@@ -1,6 +1,7 @@
 """Cases that are left out: named on the site, counted outside of it, and limited by the hospital."""
 
 import json
+import os
 
 import pytest
 from data.hospital import Hospital
@@ -61,3 +62,20 @@ def test_counts_below_the_sites_minimum_are_not_told(hospital):
     with pytest.raises(SiteRefusal) as refused:
         prepare_site(strict, LEARNING)
     assert "few truncated" in refused.value.public_reason
+
+
+def test_cases_whose_names_are_no_utf_8_are_used_and_the_damaged_one_is_named(tmp_path):
+    names = [os.fsdecode(name) for name in (b"M\xfcller", b"S\xf8rensen", b"Garc\xeda", b"Nu\xf1ez")]
+    settings = site(tmp_path, names)
+    damaged = settings.dataset / names[0] / f"{names[0]}_t1.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    data = prepare_site(settings, LEARNING)
+    (kept,) = json.loads((settings.cache_dir / "quarantine.json").read_text(encoding="utf-8"))["left_out"]
+    assert kept["case"] == r"M\xfcller"
+    assert r"M\xfcller_t1.nii.gz" in kept["detail"]
+    assert {case.id for case in (*data.train, *data.validation)} == {
+        r"S\xf8rensen",
+        r"Garc\xeda",
+        r"Nu\xf1ez",
+    }
+    assert all(case.image.shape[0] == 4 for case in data.train)

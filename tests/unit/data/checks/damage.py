@@ -112,7 +112,7 @@ def damages() -> Iterator[Damage]:
     yield one("meters", "unit_not_mm", _header("t1", xyzt_units=1))
     yield one(
         "ten times the size",
-        "implausible_size",
+        "implausible_size invalid_affine",
         _all_affines(lambda m: np.diag([10.0, 10, 10, 1]) @ m),
         follows="not_skull_stripped",
     )
