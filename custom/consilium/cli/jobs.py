@@ -18,11 +18,15 @@ Every job, as in this repository:
 
 One job with other settings; an unknown setting is an error that names the nearest known one:
 
-  $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=20 --set learning.seed=1
+  $ consilium jobs export brain_tumor_fedavg --to runs/jobs \\
+
+  --set rounds=20 --set learning.seed=1
 
 One job for what the hospitals' data and machines are like:
 
-  $ consilium jobs export brain_tumor_fedavg --to runs/jobs --fingerprint runs/stats/result/statistics.json
+  $ consilium jobs export brain_tumor_fedavg --to runs/jobs \\
+
+  --fingerprint runs/stats/result/statistics.json
 """
 
 

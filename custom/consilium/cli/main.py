@@ -7,8 +7,9 @@ import os
 import sys
 import traceback
 import warnings
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
+import click
 import typer
 
 from consilium.cli.check import EPILOG as CHECK_EPILOG
@@ -26,9 +27,10 @@ from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
 from consilium.cli.simulate import simulate
 from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
-from consilium.cli.terminal import say_error
+from consilium.cli.terminal import say, say_error
 from consilium.data.files import keep_new_files_private
 from consilium.errors import Cancelled, ConsiliumError
+from consilium.federation.versions import component_versions
 from consilium.processes import end_as_by_ctrl_c
 from consilium.records.texts import clean_lines
 
@@ -39,7 +41,6 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Hospitals train one imaging model with NVIDIA FLARE and MONAI; no image leaves any of them.",
@@ -53,6 +54,24 @@ app.command(epilog=STATUS_EPILOG)(status)
 app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")
 app.add_typer(poc, name="poc")
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        versions = component_versions()
+        say(f"consilium {versions.pop('consilium')}")
+        for name, version in versions.items():
+            say(f"  {name} {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def _consilium(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show versions and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -70,8 +89,10 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_CleanLines("%(name)s: %(message)s"))
     logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), handlers=[handler])
+    command = typer.main.get_command(app)
+    _join_lines(command)
     try:
-        app()
+        command()
     except Cancelled as error:
         _end_interrupted(str(error))
     except ConsiliumError as error:
@@ -89,6 +110,14 @@ def main() -> None:
             "lines above, without the ids and paths in them"
         )
         sys.exit(PROGRAM_ERROR)
+
+
+def _join_lines(command: click.Command) -> None:
+    """Make one line of each paragraph of a command's help, and of those below it: a terminal breaks lines."""
+    if command.help is not None:
+        command.help = "\n\n".join(" ".join(one.split()) for one in command.help.split("\n\n"))
+    for below in getattr(command, "commands", {}).values():
+        _join_lines(below)
 
 
 class _CleanLines(logging.Formatter):

@@ -1,5 +1,6 @@
 import os
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -41,6 +42,32 @@ def test_help_has_an_example_of_the_command(run, command):
     code, out, _ = run(*command, "--help")
     assert code == 0
     assert f"$ consilium {' '.join(command)} " in out
+
+
+def test_the_version_is_that_of_the_package_and_of_what_its_numbers_depend_on(run):
+    code, out, _ = run("--version")
+    assert code == 0
+    assert out.splitlines()[0] == f"consilium {version('consilium')}"
+    assert all(f"{name} {version(name)}" in out for name in ("nvflare", "monai", "torch"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_a_shell_can_complete_commands(run, monkeypatch, shell):
+    monkeypatch.setenv("_CONSILIUM_COMPLETE", f"complete_{shell}")
+    monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "consilium che")
+    monkeypatch.setenv("COMP_WORDS", "consilium che")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    _, out, _ = run("che")
+    assert "check-site" in out
+
+
+@pytest.mark.parametrize("command", [("demo",), ("simulate",), ("poc", "run"), ("jobs", "export")])
+def test_no_sentence_of_the_help_breaks_in_the_middle_of_a_line(run, command):
+    code, out, _ = run(*command, "--help")  # 200 columns
+    assert code == 0
+    described = out[: out.index("╭")]
+    lines = [line.strip() for line in described.splitlines() if line.strip()]
+    assert [line for line in lines if line[-1] not in ".:]}" and len(line) < 150] == []
 
 
 @pytest.mark.parametrize(
