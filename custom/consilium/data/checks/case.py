@@ -7,6 +7,7 @@ from typing import Final
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
+from consilium.data.checks.appearance import describe_appearance
 from consilium.data.checks.digests import image_digests, label_digest
 from consilium.data.checks.duplicates import check_duplicates
 from consilium.data.checks.finding import CaseCheck, Finding
@@ -22,7 +23,7 @@ from consilium.data.labels import LabelConvention
 from consilium.data.native import Examination, examine
 from consilium.data.orientation import shape_ras
 
-CHECK_VERSION: Final = 5
+CHECK_VERSION: Final = 6
 """Raised when the same files would give other findings."""
 
 Check = Callable[[Subject], Iterator[Finding]]
@@ -89,4 +90,5 @@ def _check(
         edges=dict(subject.edge_agreement),
         label=label_digest(subject),
         label_contrast=label_contrast(subject),
+        appearance=describe_appearance(subject),
     )

@@ -64,6 +64,7 @@ class CaseCheck(BaseModel):
         edges: Modality to how well its edges agree with those of the case's other images, at most 1.
         label: The same hash of the label; None where there is none, or too little of it.
         label_contrast: How far the label's tissues stand out from their surroundings; None if not judged.
+        appearance: What the head looks like, see `describe_appearance`; None with too little brain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,3 +76,4 @@ class CaseCheck(BaseModel):
     edges: dict[str, float] = {}
     label: str | None = None
     label_contrast: float | None = None
+    appearance: str | None = None

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 Apply = Callable[[Path, str, str], None]
 IMAGES = ("t1", "t1ce", "t2", "flair")
+_ALIKE = "possible_same_examination duplicate_examination"
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,24 @@ def damages() -> Iterator[Damage]:
     )
     # Patients
     yield one("the examination under another id", "duplicate_examination", _other_id, severe=True, also=True)
+    yield one(
+        "the examination brighter under another id",
+        "duplicate_examination",
+        _other_id_as(lambda a, mm: a if a.dtype == np.uint8 else np.rint(a * 1.1)),
+        severe=True,
+        also=True,
+    )
+    yield one("the examination turned under another id", _ALIKE, _other_id_as(_turn), severe=True, also=True)
+    yield one(
+        "the examination blurred under another id",
+        _ALIKE,
+        _other_id_as(lambda a, mm: _within(a, ndimage.gaussian_filter(a.astype(np.float32), 2 / mm))),
+        severe=True,
+        also=True,
+    )
+    yield one(
+        "the examination resampled under another id", _ALIKE, _other_id_as(_coarser), severe=True, also=True
+    )
     yield one("another visit", "possible_same_patient", _visit, severe=True)
 
 
@@ -412,6 +431,48 @@ def _other_id(hospital: Path, case: str, other: str) -> None:
         array = np.asanyarray(turned.dataobj)
         turned = nib.Nifti1Image(array.astype(np.float32) if kind in IMAGES else array, turned.affine)
         _file(hospital, case, kind).write_bytes(gzip.compress(turned.to_bytes(), 9))
+
+
+def _other_id_as(change: Callable[[NDArray[Any], float], NDArray[Any]]) -> Apply:
+    """The copy gets the damaged case's id, and other voxels; the change is told the voxel size in mm."""
+
+    def apply(hospital: Path, case: str, other: str) -> None:
+        for kind in (*IMAGES, "seg"):
+            image = nib.load(_file(hospital, other, kind))
+            array = np.asanyarray(image.dataobj)
+            mm = float(image.header.get_zooms()[0])
+            changed = change(array.astype(np.uint8 if kind == "seg" else np.float32), mm)
+            nib.save(nib.Nifti1Image(changed, image.affine), _file(hospital, case, kind))
+
+    return apply
+
+
+def _turn(array: NDArray[Any], mm: float) -> NDArray[Any]:
+    """Rotate by 5 degrees and move by a voxel; nearest voxels for a label."""
+    label = array.dtype == np.uint8
+    turned = ndimage.rotate(array, 5, (0, 1), reshape=False, order=0 if label else 1)
+    turned = turned if label else _within(_turned_mask(array), turned)
+    return np.roll(turned, 1, axis=2)
+
+
+def _coarser(array: NDArray[Any], mm: float) -> NDArray[Any]:
+    """Lose every second voxel along each axis and fill in between."""
+    label = array.dtype == np.uint8
+    kept = array[::2, ::2, ::2] if label else ndimage.gaussian_filter(array, 0.6)[::2, ::2, ::2]
+    filled = ndimage.zoom(kept, np.divide(array.shape, kept.shape), order=0 if label else 1)
+    return filled if label else _within(array, filled)
+
+
+def _turned_mask(array: NDArray[Any]) -> NDArray[Any]:
+    mask = (array != 0).astype(np.float32)
+    return ndimage.rotate(mask, 5, (0, 1), reshape=False, order=1) > 0.5
+
+
+def _within(mask: NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
+    """A label as it is; an image with 0 outside of the brain."""
+    if mask.dtype == np.uint8:
+        return mask
+    return np.where(mask != 0, np.maximum(array, 1), 0).astype(np.float32)
 
 
 def _visit(hospital: Path, case: str, other: str) -> None:
