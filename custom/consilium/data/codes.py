@@ -267,7 +267,7 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
         "part of the brain", "Use the whole volume where there is one; a slab trains and scores as it is."
     ),
     ProblemCode.NON_FINITE: _error(
-        "NaN or infinite voxels",
+        "NaN, infinite or absurd voxels",
         "Replace NaN and infinite voxels, usually left by an earlier processing step.",
     ),
     ProblemCode.CONSTANT_IMAGE: _error(

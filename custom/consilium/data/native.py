@@ -26,6 +26,7 @@ from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, 
 from consilium.errors import DataError
 
 _MARGIN_VOXELS = 2
+_LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 statistics end at 3e38
 _SPARSE = (slice(None, None, 8),) * 3
 # Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
 # not.
@@ -225,6 +226,9 @@ def _check_contrast(volume: Volume, array: NDArray[Any]) -> Iterator[tuple[Probl
         yield ProblemCode.NON_FINITE, f"{volume.path} has {count} voxels that are NaN or infinite."
         return
     low, high = array.min(initial=0), array.max(initial=0)
+    if max(abs(float(low)), abs(float(high))) > _LARGEST_INTENSITY:
+        yield ProblemCode.NON_FINITE, f"{volume.path} has voxels from {low:g} to {high:g}."
+        return
     only = high or low
     if not only:
         yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every voxel is 0."

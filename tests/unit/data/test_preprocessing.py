@@ -149,6 +149,11 @@ def test_a_head_of_more_than_a_meter_is_refused_before_any_memory_is_taken_for_i
     assert "mm, so its voxel size can't be right" in problem.detail
 
 
+def test_intensities_that_a_damaged_scale_makes_are_refused(tmp_path):
+    absurd = head().astype(np.float32) * np.float32(1e30)
+    assert _problem(one_case(tmp_path, _with(t1=absurd))).code == ProblemCode.NON_FINITE
+
+
 def test_a_task_grid_beyond_any_memory_is_refused(tmp_path):
     wide = one_case(tmp_path, _with(), affine=LPS @ np.diag([60.0, 60, 60, 1]))
     fine = SETTINGS.model_copy(update={"spacing_mm": (0.5, 0.5, 0.5)})

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from consilium.data.files import private_folder
@@ -49,6 +52,9 @@ class UpdateSpool:
         try:
             # Not `ascontiguousarray`: it turns a counter, shape (), into (1,).
             save_file({name: np.asarray(value, order="C") for name, value in update.items()}, path)
+        except SafetensorError as error:
+            path.unlink(missing_ok=True)
+            raise _system_error(error) from error
         except BaseException:
             path.unlink(missing_ok=True)
             raise
@@ -69,3 +75,9 @@ class UpdateSpool:
         """Remove all of them."""
         self._files.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _system_error(error: SafetensorError) -> OSError:
+    """What the system said of a file that could not be written, for example that the disk is full."""
+    found = re.search(r"os error (\d+)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(errno.EIO, str(error))

@@ -2,6 +2,7 @@ import errno
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from consilium.federation.updates import spool as module
 from consilium.federation.updates.spool import UpdateSpool
@@ -70,3 +71,16 @@ def test_a_full_disk_keeps_nothing_of_an_update(tmp_path, monkeypatch):
         spool.keep("north", UPDATE)
     assert spool.sites == []
     assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_of_the_system_as_safetensors_does_not_say(tmp_path, monkeypatch):
+    def full(arrays, path):
+        path.write_bytes(b"half")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(module, "save_file", full)
+    spool = UpdateSpool(tmp_path / "updates")
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        spool.keep("north", UPDATE)
+    assert caught.value.errno == errno.ENOSPC
+    assert list((tmp_path / "updates").iterdir()) == []
