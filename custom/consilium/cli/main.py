@@ -7,9 +7,8 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 from consilium.cli.check import EPILOG as CHECK_EPILOG
@@ -89,9 +88,9 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_CleanLines("%(name)s: %(message)s"))
     logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), handlers=[handler])
-    command = typer.main.get_command(app)
-    _join_lines(command)
     try:
+        command = typer.main.get_command(app)
+        _join_lines(command)
         command()
     except Cancelled as error:
         _end_interrupted(str(error))
@@ -112,7 +111,7 @@ def main() -> None:
         sys.exit(PROGRAM_ERROR)
 
 
-def _join_lines(command: click.Command) -> None:
+def _join_lines(command: Any) -> None:
     """Make one line of each paragraph of a command's help, and of those below it: a terminal breaks lines."""
     if command.help is not None:
         command.help = "\n\n".join(" ".join(one.split()) for one in command.help.split("\n\n"))

@@ -213,7 +213,7 @@ def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatc
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    target, name = (module, "app") if where == "around" else (demo, "run_demo")
+    target, name = (module, "_join_lines") if where == "around" else (demo, "run_demo")
     monkeypatch.setattr(target, name, interrupted)
     code, _, err = run("demo")
     assert code == 130
