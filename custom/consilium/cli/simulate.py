@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.site_options import parse_conventions, parse_endings
+from consilium.cli.site_options import parse_conventions, parse_endings, parse_patients
 from consilium.cli.terminal import say_result
 from consilium.errors import ConfigurationError
 
@@ -63,6 +63,15 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    patients: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Which cases of a site are of one patient: CSV with the columns case and patient. Default: "
+            "participants.tsv in its folder, where it has one.",
+            show_default=False,
+        ),
+    ] = None,
     min_patients: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +102,9 @@ def simulate(
 
     sites, evaluators = _parse_sites(site), frozenset(evaluates or ())
     names = NamesAndLabels(
-        conventions=parse_conventions(convention or (), sites), file_endings=parse_endings(file_ending or ())
+        conventions=parse_conventions(convention or (), sites),
+        file_endings=parse_endings(file_ending or ()),
+        patients_files=parse_patients(patients or (), sites),
     )
     kind = job_kind(job)
     if kind != "training" and compare:

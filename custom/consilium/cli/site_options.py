@@ -1,9 +1,10 @@
-"""Options that say what a hospital would say in its own settings: conventions and file names."""
+"""Options that say what a hospital would say in its own settings: conventions, file names and patients."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from consilium.data.labels import LabelConvention
 from consilium.data.layouts import FileEndings
@@ -60,3 +61,28 @@ def parse_conventions(assignments: Sequence[str], sites: Iterable[str]) -> Mappi
             )
     for_all = {} if "" not in stated else dict.fromkeys(names, stated[""])
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}
+
+
+def parse_patients(assignments: Iterable[str], sites: Iterable[str]) -> Mapping[str, Path]:
+    """Read `--patients SITE=FILE`, given as often as needed.
+
+    Args:
+        assignments: The options.
+        sites: The names of the sites.
+
+    Raises:
+        ConfigurationError: One has not this form, a site is unknown or is given two files.
+    """
+    names = list(sites)
+    files: dict[str, Path] = {}
+    for assignment in assignments:
+        site, equals, path = assignment.partition("=")
+        if not equals or not path or site not in names:
+            raise ConfigurationError(
+                f"--patients {assignment!r} is not of the form NAME=FILE with the name of a site; named: "
+                f"{', '.join(names)}"
+            )
+        if site in files:
+            raise ConfigurationError(f"--patients {site} is given twice: {files[site]} and {path}")
+        files[site] = Path(path)
+    return files

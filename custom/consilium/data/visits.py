@@ -41,9 +41,10 @@ FOLLOW_UPS: Final[Mapping[str, re.Pattern[str]]] = {
 # A word that could be a visit's, with its number or without one.
 _WORD = re.compile(
     rf"(?i)(?P<stem>.+?){_GAP}(?:ses|session|visit|time[-_. ]?point|time|tp|week|wk|month|day|scan|exam|study"
-    r"|mri?|follow[-_ ]?up|fu|baseline|bl|pre[-_]?op|post[-_]?op|pre|post|recurrence|relapse)[-_. ]?\d*[a-z]?"
+    r"|mri?|follow[-_ ]?up|fu|baseline|bl|pre[-_]?op|post[-_]?op|pre|post|recurrence|relapse|[vt](?=\d))"
+    r"[-_. ]?\d*[a-z]?"
 )
-_DATED = re.compile(rf"(?P<stem>.+?){_GAP}{_DATE}(?:[-_T]?\d{{4,6}})?|{_DATE}{_GAP}(?P<rest>.+)")
+_DATED = re.compile(rf"(?:(?P<stem>.+?){_GAP}|^){_DATE}(?:[-_T]?\d{{4,6}})?(?:{_GAP}(?P<rest>.+)|$)")
 _YEAR = re.compile(rf"(?P<stem>.*\d){_GAP}(?:19|20)\d\d")
 _NUMBER = re.compile(rf"(?P<stem>.+?){_GAP}\d{{1,3}}")
 _LETTER = re.compile(rf"(?P<stem>.*\d)(?:{_GAP})?[A-Za-z]")
@@ -87,12 +88,10 @@ def possible_visits(case_ids: Iterable[str]) -> dict[str, list[str]]:
     visits: dict[str, set[str]] = defaultdict(set)
     for find in (_named_stem, _dated_stem, _numbered_stem):
         for stem, group in _by_stem(ids, find).items():
-            visits[stem] |= group
-    return {
-        stem: sorted(group)
-        for stem, group in sorted(visits.items())
-        if len(group) > 1 and not (len(group) == len(ids) > _FEW_CASES)
-    }
+            one_patient = find is not _numbered_stem and stem[-1].isdigit() and len(group) <= _MOST_VISITS
+            if one_patient or len(ids) <= _FEW_CASES or len(group) < len(ids):
+                visits[stem] |= group
+    return {stem: sorted(group) for stem, group in sorted(visits.items()) if len(group) > 1}
 
 
 def _by_stem(ids: Iterable[str], find: Callable[[str], str | None]) -> dict[str, set[str]]:
@@ -124,9 +123,8 @@ def _named_stem(case_id: str) -> str | None:
 
 
 def _dated_stem(case_id: str) -> str | None:
-    found = _DATED.fullmatch(case_id)
-    if found:
-        return found["stem"] or found["rest"]
+    if found := _DATED.fullmatch(case_id):
+        return "_".join(part for part in (found["stem"], found["rest"]) if part) or None
     year = _YEAR.fullmatch(case_id)
     return year["stem"] if year else None
 

@@ -126,7 +126,8 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
     except DataError as error:
         raise SiteRefusal(
             "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
-            "several, or what its labels mean can't be told; the site's log says which",
+            "several, what its labels mean can't be told, or its patients file can't be used; the site's log "
+            "says which",
             details=[str(error)],
         ) from error
 

@@ -42,10 +42,12 @@ class NamesAndLabels:
     Args:
         conventions: Site name to what its label values mean; the others' are found from names and values.
         file_endings: Endings of file names to read at all of them beside the known ones.
+        patients_files: Site name to the file that declares its patients.
     """
 
     conventions: Mapping[str, LabelConvention] = field(default_factory=dict)
     file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    patients_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Study:
@@ -215,6 +217,7 @@ def site_settings(
             )
     threads = max(1, available_cores() // len(sites))
     minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
+    patients_files = names.patients_files if names else {}
     return {
         name: SiteSettings(
             dataset=folder.absolute(),
@@ -226,6 +229,7 @@ def site_settings(
             role="evaluates" if name in evaluators else "trains",
             label_convention=(names or NamesAndLabels()).conventions.get(name),
             file_endings=dict((names or NamesAndLabels()).file_endings),
+            patients_file=patients_files[name].absolute() if name in patients_files else None,
             **minimums,
         )
         for name, folder in sites.items()

@@ -316,3 +316,37 @@ def test_file_endings_are_read_and_wrong_ones_refused(run, hospital):
     code, _, err = run(hospital.folder, "--file-ending", "t9=x")
     assert code == 2
     assert "file_endings names 't9'" in err
+
+
+def test_patients_are_asked_about_and_declared_in_the_file_that_is_written(run, tmp_path):
+    hospital = Hospital(tmp_path / "data")
+    for case in ("mueller7_0", "mueller7_1", "rossi8_0"):
+        hospital.brats(case)
+    file = tmp_path / "patients.csv"
+    code, out, _ = run(hospital.folder, "--write-patients", file)
+    assert code == 0
+    assert "3 cases of 3 patients" in out
+    assert "possible_same_patient" in out
+    assert "mueller" not in out
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text().splitlines()[1:3] == ["mueller7_0,mueller7", "mueller7_1,mueller7"]
+    code, out, _ = run(hospital.folder, "--patients", file)
+    assert code == 0
+    assert "3 cases of 2 patients" in out
+    assert "possible_same_patient" not in out
+
+
+def test_a_patients_file_that_can_not_be_used_is_named(run, hospital, tmp_path):
+    file = tmp_path / "patients.csv"
+    file.write_text("case,patient\nmueller-1950,A\nmueller-1950,B\n")
+    code, out, _ = run(hospital.folder, "--patients", file)
+    assert code == 2
+    assert "patients_file" in out
+    assert "one case in line 2 and again in line 3" in " ".join(out.split())
+    assert "mueller" not in out
+
+
+def test_no_patients_file_is_written_into_the_dataset(run, hospital):
+    code, _, err = run(hospital.folder, "--write-patients", hospital.folder / "patients.csv")
+    assert code == 2
+    assert "--write-patients" in err

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from consilium.cli.site_options import parse_conventions, parse_endings
+from consilium.cli.site_options import parse_conventions, parse_endings, parse_patients
 from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
 
@@ -41,3 +43,16 @@ def test_endings_are_collected_by_kind():
             parse_endings((wrong,))
     with pytest.raises(ConfigurationError, match="file_endings names 't9'"):
         parse_endings(("t9=x",))
+
+
+def test_the_patients_of_sites_are_declared_in_files():
+    assert parse_patients((), SITES) == {}
+    assert parse_patients(("north=a=b.csv",), SITES) == {"north": Path("a=b.csv")}
+
+
+@pytest.mark.parametrize(
+    "options", [("a.csv",), ("north=",), ("=a.csv",), ("elsewhere=a.csv",), ("north=a.csv", "north=b.csv")]
+)
+def test_patients_of_no_site_or_of_one_twice_are_refused(options):
+    with pytest.raises(ConfigurationError, match="--patients"):
+        parse_patients(options, SITES)

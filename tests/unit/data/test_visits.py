@@ -77,6 +77,9 @@ def test_other_names_are_patients_of_their_own(case):
         ["P012_pre", "P012_post"],
         ["P012_scan1", "P012_scan2"],
         ["P012_tp1", "P012_tp2"],
+        ["P012_v1", "P012_v2"],
+        ["P012_20190304_MR", "P012_20200101_MR"],
+        ["P012_20190304T1030", "P012_20200101T0915"],
         ["mueller_ses-1", "mueller_ses-2"],
         ["mueller_20190304", "mueller_20200101"],
     ],
@@ -84,6 +87,11 @@ def test_other_names_are_patients_of_their_own(case):
 def test_names_that_may_be_visits_are_asked_about(visits):
     (group,) = possible_visits([*visits, "Q7_0", "R8"]).values()
     assert group == sorted(visits)
+
+
+def test_one_patient_with_all_visits_of_a_site_is_asked_about():
+    visits = [f"P012_2019-01-{day}" for day in range(10, 15)]
+    assert possible_visits(visits) == {"P012": visits}
 
 
 def test_visits_that_several_names_number_are_asked_about():

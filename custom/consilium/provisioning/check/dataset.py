@@ -58,9 +58,9 @@ def check_dataset(
     except DataError as error:
         failure = CASES.failed(
             "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
-            "several, or what its labels mean can't be told; see below",
-            "correct dataset, file_endings or label_convention in local/privacy.json; docs/data.md says what "
-            "a folder may look like",
+            "several, what its labels mean can't be told, or its patients file can't be used; see below",
+            "correct dataset, file_endings, label_convention or patients_file in local/privacy.json; "
+            "docs/data.md says what a folder may look like",
             details=[str(error)],
         )
         return [failure, LABELS.skipped("the folder can't be used")], None

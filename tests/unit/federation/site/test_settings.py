@@ -57,6 +57,10 @@ def test_relative_folders_start_at_the_workspace(engine, tmp_path):
     in_context(engine, {"consilium": {"dataset": "../cases"}})
     settings = read_site_settings(engine.context)
     assert settings.dataset == tmp_path / "north" / "../cases"
+    assert settings.patients_file is None
+    in_context(engine, {"consilium": {"dataset": "../cases", "patients_file": "local/patients.csv"}})
+    settings = read_site_settings(engine.context)
+    assert settings.patients_file == tmp_path / "north" / "local/patients.csv"
     assert settings.cache_dir == tmp_path / "north" / "cache"
 
 
