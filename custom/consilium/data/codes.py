@@ -71,6 +71,9 @@ class ProblemCode(str, Enum):
     NEGATIVE_INTENSITY = "negative_intensity"
     CLIPPED_INTENSITY = "clipped_intensity"
     EIGHT_BIT = "eight_bit"
+    HOT_VOXELS = "hot_voxels"
+    STRAY_VOXELS = "stray_voxels"
+    ODD_SLICE = "odd_slice"
     NONZERO_BACKGROUND = "nonzero_background"
     NOT_SKULL_STRIPPED = "not_skull_stripped"
     # Modalities
@@ -281,6 +284,17 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ),
     ProblemCode.EIGHT_BIT: _warning(
         "eight-bit intensities", "Export the image with all of its gray levels (16 bits)."
+    ),
+    ProblemCode.HOT_VOXELS: _warning(
+        "voxels far beyond all others",
+        "Look at the image: overflow, wrapped numbers or spikes; they are clipped, not corrected.",
+    ),
+    ProblemCode.STRAY_VOXELS: _warning(
+        "voxels apart from the head",
+        "Set what lies outside the brain to 0; these voxels are not used and nothing is predicted there.",
+    ),
+    ProblemCode.ODD_SLICE: _warning(
+        "slice unlike its neighbors", "Look at the image: a slice was acquired, converted or stored wrongly."
     ),
     ProblemCode.NONZERO_BACKGROUND: _error(
         "background is not 0",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
+from consilium.data.foreground import extents, head_box
 from consilium.data.labels import LabelConvention
 from consilium.data.orientation import (
     Shape3D,
@@ -25,7 +26,6 @@ from consilium.data.orientation import (
 from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
 from consilium.errors import DataError
 
-_MARGIN_VOXELS = 2
 _LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 statistics end at 3e38
 _SPARSE = (slice(None, None, 8),) * 3
 # Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
@@ -35,10 +35,11 @@ _AFFINE_TOLERANCE_VOXELS = 0.25
 
 @dataclass(frozen=True)
 class NativeCase:
-    """A case on its own voxels: checked, turned to RAS, and cropped to where there is anything.
+    """A case on its own voxels: checked, turned to RAS, and cropped to the head.
 
     Args:
         images: Modality to voxels as stored, `(X, Y, Z)`; 0 is background.
+        outside: Modality to its nonzero voxels that lie outside the crop, apart from the head: `(N,)`.
         reference: Tissues, `(X, Y, Z)`; None for an unlabeled case.
         spacing_mm: Voxel size along R, A and S.
         file_shape: Voxels of the file.
@@ -49,6 +50,7 @@ class NativeCase:
     """
 
     images: Mapping[str, NDArray[Any]]
+    outside: Mapping[str, NDArray[Any]]
     reference: NDArray[np.uint8] | None
     spacing_mm: Spacing3D
     file_shape: Shape3D
@@ -84,7 +86,7 @@ class Examination:
 
 
 def read_native(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> NativeCase:
-    """Read and check a case; the crop holds every voxel that is nonzero in any modality or in the label.
+    """Read and check a case; the crop holds the head and every labeled voxel.
 
     Args:
         case: The case.
@@ -282,13 +284,14 @@ def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | N
     images = {name: to_ras(image.array, orientation) for name, image in placed.items()}
     tissues = None if reference is None else to_ras(reference, orientation)
     # Everything stays in the images' memory order: NIfTI files are column-major, and mixing both is slow.
-    stored = [image.array for image in placed.values()] + ([] if reference is None else [reference])
-    marked = reduce(np.logical_or, (array != 0 for array in stored))
-    start, stop = _bounding_box(to_ras(marked, orientation))
+    marked = to_ras(reduce(np.logical_or, (image.array != 0 for image in placed.values())), orientation)
+    labeled = None if tissues is None else tissues != 0
+    start, stop = head_box(marked, labeled, spacing_ras(first.affine))
     require_extent(start, stop, spacing_ras(first.affine))
     crop = crop_slices(start, stop)
     return NativeCase(
         images={name: array[crop].copy(order="K") for name, array in images.items()},
+        outside=_nonzero_outside(images, marked, crop),
         reference=None if tissues is None else tissues[crop].copy(order="K"),
         spacing_mm=spacing_ras(first.affine),
         file_shape=_shape3d(first.array.shape),
@@ -299,25 +302,16 @@ def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | N
     )
 
 
-def _bounding_box(marked: NDArray[np.bool_]) -> tuple[Shape3D, Shape3D]:
-    """First and one-past-last index of what is marked, plus the margin where the volume has room for it."""
-    bounds = extents(marked)
-    start = [max(first - _MARGIN_VOXELS, 0) for first, _ in bounds]
-    stop = [
-        min(last + 1 + _MARGIN_VOXELS, size) for (_, last), size in zip(bounds, marked.shape, strict=True)
-    ]
-    return _shape3d(tuple(start)), _shape3d(tuple(stop))
-
-
-def extents(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and last index of what is marked, along each axis.
-
-    Args:
-        marked: `(X, Y, Z)`, with something in it.
-    """
-    rows, column = np.any(marked, axis=2), np.any(marked, axis=(0, 1))
-    found = [np.flatnonzero(line) for line in (np.any(rows, axis=1), np.any(rows, axis=0), column)]
-    return [(int(indices[0]), int(indices[-1])) for indices in found]
+def _nonzero_outside(
+    images: Mapping[str, NDArray[Any]], marked: NDArray[np.bool_], crop: tuple[slice, ...]
+) -> dict[str, NDArray[Any]]:
+    """Nonzero voxels of each image outside the crop; most cases have none."""
+    if np.count_nonzero(marked) == np.count_nonzero(marked[crop]):
+        return {name: array[:0, 0, 0] for name, array in images.items()}
+    rest = marked.copy(order="K")
+    rest[crop] = False
+    outside = {name: array[rest] for name, array in images.items()}
+    return {name: values[values != 0] for name, values in outside.items()}
 
 
 def _shape3d(shape: tuple[int, ...]) -> Shape3D:

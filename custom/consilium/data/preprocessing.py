@@ -23,7 +23,7 @@ from consilium.data.native import NativeCase, read_native
 from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.data.resampling import resample, resample_label
 
-PREPROCESSING_VERSION: Final = 1
+PREPROCESSING_VERSION: Final = 2
 """Raised when the same files and settings would give other arrays, so that no cache mixes both."""
 
 # Spacings closer than this are the same one, rounded differently in a header.

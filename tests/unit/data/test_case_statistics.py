@@ -56,7 +56,8 @@ def test_numbers_of_a_case_worked_out_by_hand(tmp_path):
         Tissue.RESECTION_CAVITY: 0,
     }
     values = np.array([10] * 8 + [30] * 7 + [50])
-    places = (values - values.mean()) / values.std()
+    counted = np.clip(values, *np.percentile(values, (0.5, 99.5)))
+    places = (values - counted.mean()) / counted.std()
     counts, _ = np.histogram(places, bins=INTENSITY_BINS, range=INTENSITY_RANGE)
     assert numbers.intensity["t1"] == pytest.approx(counts / 16)
 
@@ -70,10 +71,8 @@ def test_a_scanners_gain_changes_the_scale_and_not_the_intensities(tmp_path):
 
 
 def test_what_lies_beyond_the_range_is_in_the_last_bin(tmp_path):
-    image = head().astype(np.int16)
-    image[image > 0] = 100
+    image = head()
     image[5, 5, 5] = 30000
-    image[5, 5, 6] = 101
     shares = describe(tmp_path, {"t1": image}).intensity["t1"]
     assert sum(shares) == pytest.approx(1)
     assert shares[-1] == pytest.approx(1 / np.count_nonzero(image))

@@ -9,7 +9,9 @@ import pytest
 
 from consilium.data.cache import CaseCache
 from consilium.data.cohort import read_cohort
+from consilium.data.intensities import Levels, Scale
 from consilium.data.labels import LabelConvention, Tissue
+from consilium.data.native import read_native
 from consilium.data.preprocessing import PreprocessingSettings
 
 from .hospital import MODALITIES
@@ -60,4 +62,18 @@ def test_images_are_normalized_and_finite(prepared):
         for channel in np.asarray(case.image, dtype=np.float64):
             brain = channel[channel != 0]
             assert np.isfinite(brain).all()
-            assert (brain.mean(), brain.std()) == pytest.approx((0, 1), abs=0.01)
+            # The brightest 0.5 %, vessels and fluid, don't count for the scale and still are in the image.
+            assert brain.mean() == pytest.approx(0, abs=0.01)
+            assert 1 <= brain.std() < 1.06
+
+
+def test_almost_no_voxel_of_a_good_image_is_clipped(cohort):
+    for case in cohort.cases:
+        native = read_native(case, cohort.convention, MODALITIES)
+        assert all(outside.size == 0 for outside in native.outside.values())
+        for image in native.images.values():
+            levels = Levels.of(image[image != 0])
+            scale = Scale.of(levels)
+            assert levels.beyond(scale.low, scale.high) < 2e-4 * levels.counts.sum()
+            tumor = image[(native.reference != 0) & (image != 0)]
+            assert Levels.of(tumor).beyond(scale.low, scale.high) < 1e-3 * tumor.size

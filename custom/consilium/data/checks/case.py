@@ -15,6 +15,7 @@ from consilium.data.checks.headers import check_headers
 from consilium.data.checks.intensity import check_extent, check_intensities, check_skull_strip
 from consilium.data.checks.masks import check_mask
 from consilium.data.checks.modalities import check_order
+from consilium.data.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
 from consilium.data.checks.registration import check_registration
 from consilium.data.checks.subject import Subject
@@ -29,7 +30,17 @@ CHECK_VERSION: Final = 6
 Check = Callable[[Subject], Iterator[Finding]]
 
 CHECKS: tuple[tuple[Check, ...], ...] = (
-    (check_intensities, check_skull_strip, check_extent, check_duplicates, check_label, check_mask),
+    (
+        check_intensities,
+        check_hot_voxels,
+        check_stray_voxels,
+        check_slices,
+        check_skull_strip,
+        check_extent,
+        check_duplicates,
+        check_label,
+        check_mask,
+    ),
     (check_registration,),
     (check_order,),
     (check_placement,),

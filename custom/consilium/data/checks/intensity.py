@@ -33,6 +33,8 @@ def check_intensities(subject: Subject) -> Iterator[Finding]:
     windowed = sum(float(top) == _MAX_LEVEL for top in tops.values())
     for name, image in subject.native.images.items():
         nonzero, top = np.count_nonzero(subject.foreground[name]), tops[name]
+        if top > subject.scales[name].high:  # a hot voxel doesn't hide that the others end at one value
+            top = image[image <= subject.scales[name].high].max()
         negative = np.count_nonzero(image < 0) / nonzero
         if negative > _NEGATIVE_SHARE:
             detail = f"{negative:.1%} of the nonzero voxels are negative."

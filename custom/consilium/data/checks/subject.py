@@ -15,6 +15,7 @@ from scipy import ndimage
 from consilium.data.case import Case
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
+from consilium.data.intensities import Levels, Scale
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import NativeCase
 
@@ -63,6 +64,16 @@ class Subject:
     def foreground(self) -> Mapping[str, BoolMap]:
         """Modality to where it is nonzero, on the native crop."""
         return {name: image != 0 for name, image in self.native.images.items()}
+
+    @cached_property
+    def scales(self) -> Mapping[str, Scale]:
+        """Modality to how its nonzero voxels are spread, whatever a few of them hold."""
+        return {name: Scale.of(levels) for name, levels in self.levels.items()}
+
+    @cached_property
+    def levels(self) -> Mapping[str, Levels]:
+        """Modality to the values of its nonzero voxels in the crop."""
+        return {name: Levels.of(image[self.foreground[name]]) for name, image in self.native.images.items()}
 
     @cached_property
     def head(self) -> BoolMap:

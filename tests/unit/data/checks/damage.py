@@ -149,6 +149,8 @@ def damages() -> Iterator[Damage]:
         follows="negative_intensity",
     )
     yield one("skull and scalp", "not_skull_stripped", _each(IMAGES, lambda kind: _sized(kind, _scalp)))
+    yield from hot_damages()
+    yield one("bright voxels in the background", "stray_voxels", _array("t2", _stray))
     # Modalities
     yield one("T1 for T1ce", "duplicate_modality", _copy_image("t1", "t1ce"))
     yield one("T1 times 1.7 for T1ce", "duplicate_modality", _scaled_copy("t1", "t1ce", 1.7))
@@ -277,6 +279,26 @@ def damages() -> Iterator[Damage]:
         "the examination resampled under another id", _ALIKE, _other_id_as(_coarser), severe=True, also=True
     )
     yield one("another visit", "possible_same_patient", _visit, severe=True)
+
+
+def hot_damages() -> Iterator[Damage]:
+    """Ways in which a few voxels get values that no tissue has."""
+
+    def one(name: str, apply: Apply, **options: Any) -> Damage:
+        return Damage(name, frozenset({"hot_voxels"}), apply, **options)
+
+    yield one("hot voxels in the brain", _array("t1", lambda a: _spots(a, a != 0, 60, 65530)))
+    yield one("a hot voxel", _array("t2", lambda a: _spots(a, a != 0, 1, 65530)))
+    yield one("hot voxels in the background", _array("flair", lambda a: _spots(a, a == 0, 30, 32767)))
+    yield one("hot voxels inside and outside", _array("t1ce", lambda a: _spots(a, a == a, 90, 32000)))
+    yield one("dark voxels wrapped", _array("t2", _wrap))
+    yield one("a rim at the largest value", _array("t1ce", _saturate_rim))
+    yield one("a spiked slice", _array("flair", _spike))
+    yield one("far negative voxels", _array("t1", lambda a: _spots(a, a != 0, 40, -32768)))
+    yield one(
+        "hot voxels in floats",
+        _array("flair", lambda a: _spots(a.astype(np.float32) / 4096, a != 0, 60, 1e6)),
+    )
 
 
 def combined() -> Iterator[tuple[Damage, Damage]]:
@@ -601,6 +623,47 @@ def _scalp(array: NDArray[Any], voxel_mm: float) -> NDArray[Any]:
     scalp = (distance > 8) & (distance <= 18)
     head[scalp] = level * np.random.default_rng(0).normal(1.6, 0.2, int(scalp.sum()))
     return np.rint(head).astype(np.int16)
+
+
+def _spots(array: NDArray[Any], where: NDArray[np.bool_], count: int, value: float) -> NDArray[Any]:
+    """Give some voxels a value that no tissue has."""
+    spotted = array.copy() if array.dtype.kind == "f" else array.astype(np.int32)
+    spotted[_some(where, count)] = value
+    return spotted
+
+
+def _some(where: NDArray[np.bool_], count: int) -> tuple[NDArray[np.intp], ...]:
+    places = np.argwhere(where)
+    chosen = np.random.default_rng(0).choice(len(places), count, replace=False)
+    return tuple(places[chosen].T)
+
+
+def _wrap(array: NDArray[Any]) -> NDArray[Any]:
+    """An offset taken from the dark end, saved without a sign."""
+    dark = np.percentile(array[array != 0], 3)
+    return np.where(array != 0, array.astype(np.int64) - int(dark) - 1, 0).astype(np.uint16)
+
+
+def _saturate_rim(array: NDArray[Any]) -> NDArray[Any]:
+    rim = (array != 0) & ~ndimage.binary_erosion(array != 0)
+    rim &= np.random.default_rng(0).random(array.shape) < 0.5
+    return np.where(rim, 65535, array).astype(np.uint16)
+
+
+def _spike(array: NDArray[Any]) -> NDArray[Any]:
+    """Every eighth row of a slice, twelve times as bright."""
+    middle = array.shape[2] // 2
+    spiked = array.astype(np.int32)
+    spiked[:, ::8, middle] *= 12
+    return spiked
+
+
+def _stray(array: NDArray[Any]) -> NDArray[Any]:
+    """Voxels in the corners, as bright as tissue."""
+    spotted = array.copy()
+    for corner in np.ndindex(2, 2, 2):
+        spotted[tuple(3 if not far else -4 for far in corner)] = int(np.median(array[array != 0]))
+    return spotted
 
 
 def _shift(array: NDArray[Any], voxels: float, axis: int = 0) -> NDArray[Any]:
