@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from consilium.data.codes import ProblemCode
-from consilium.data.files import readable
+from consilium.data.files import JsonPath, readable
 from consilium.errors import DataError
 
 __all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "Notice", "ProblemCode", "Volume"]
@@ -20,7 +19,7 @@ class Volume:
         channel: Index into the fourth axis of a 4D file; None for a file that holds one 3D image.
     """
 
-    path: Path
+    path: JsonPath
     channel: int | None = None
 
 

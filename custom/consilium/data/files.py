@@ -10,10 +10,13 @@ import stat
 import tempfile
 from itertools import takewhile
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import PlainSerializer, PlainValidator
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ALMOST_FULL_BYTES = 1 << 20
+_NO_TEXT = "\0"  # starts no path: none may hold it
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -41,6 +44,24 @@ def _escape(found: re.Match[str]) -> str:
     number = ord(found.group())
     # 0xDC80 to 0xDCFF stand for the bytes 0x80 to 0xFF (PEP 383).
     return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
+
+
+def _path_to_json(path: Path) -> str:
+    return str(path) if readable(path) == str(path) else _NO_TEXT + os.fsencode(path).hex()
+
+
+def _path_from_json(value: object) -> Path:
+    if isinstance(value, str) and value.startswith(_NO_TEXT):
+        return Path(os.fsdecode(bytes.fromhex(value.removeprefix(_NO_TEXT))))
+    if isinstance(value, str | Path):
+        return Path(value)
+    raise ValueError("a path is a text")
+
+
+JsonPath = Annotated[
+    Path, PlainValidator(_path_from_json), PlainSerializer(_path_to_json, return_type=str, when_used="json")
+]
+"""A path that comes back from JSON as it was, also where its name is no UTF-8."""
 
 
 def write_failure(folder: Path, error: OSError) -> str:

@@ -197,6 +197,10 @@ def site_settings(
     Raises:
         ConfigurationError: If there are too few sites, a folder is missing, or an evaluator is none of them.
     """
+    if readable(out.absolute()) != str(out.absolute()):
+        raise ConfigurationError(
+            f"--out: the name {readable(out.absolute())} is no UTF-8; name another folder"
+        )
     if len(sites) < 2:
         raise ConfigurationError(
             f"a federation needs two sites or more, and {len(sites)} is given: --site NAME=FOLDER"

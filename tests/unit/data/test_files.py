@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from consilium.data import files
+from consilium.data.case import Volume
 from consilium.data.files import (
     OTHERS,
     close_tree,
     private_folder,
     private_opener,
+    readable,
     write_atomically,
 )
 
@@ -174,3 +177,24 @@ def test_new_files_of_this_process_and_its_children_are_private(tmp_path):
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert (mode_of(tmp_path / "own"), mode_of(tmp_path / "folder")) == (0o600, 0o700)
+
+
+@pytest.mark.parametrize("name", [b"M\xfcller_t1.nii.gz", "Müller_t1.nii.gz".encode(), b"plain"])
+def test_a_path_comes_back_from_json_as_it_was_whatever_its_bytes(name):
+    volume = Volume(Path(os.fsdecode(b"/data/" + name)), channel=1)
+    adapter = TypeAdapter(Volume)
+    assert adapter.validate_json(adapter.dump_json(volume)) == volume
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (os.fsdecode(b"M\xfcller"), r"M\xfcller"),
+        ("Müller", "Müller"),
+        ("\ud800", r"\ud800"),
+        (Path("a"), "a"),
+    ],
+)
+def test_what_is_no_text_is_written_with_escapes(text, shown):
+    assert readable(text) == shown
+    assert readable(text).encode("utf-8")
