@@ -7,7 +7,8 @@ patient: it is for the person at the hospital's own machine. What may leave the 
 nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum
 
 
 class ConsiliumError(Exception):
@@ -30,15 +31,72 @@ class Cancelled(ConsiliumError):
     """The caller asked to stop, and the work stopped before it was done."""
 
 
+class AbsenceCode(str, Enum):
+    """Why a site has no part in a task; it travels with the reason, and the remedy is found by it."""
+
+    # Said by the site:
+    VERSIONS = "versions"
+    DATASET = "dataset"
+    NO_LABELED_CASE = "no_labeled_case"
+    LEFT_OUT = "left_out"
+    LOST_CASES = "lost_cases"
+    FEW_PATIENTS = "few_patients"
+    FEW_PATIENTS_A_ROUND = "few_patients_a_round"
+    DECLINED = "declined"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    # Said by the server:
+    UPDATE = "update"
+    REPEATED_UPDATE = "repeated_update"
+    ANSWER = "answer"
+    SCORES = "scores"
+    EXCLUDED = "excluded"
+    LATE = "late"
+    LOST = "lost"
+    SERVER_DISK = "server_disk"
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the same task, asked again in the same job, meets the same absence.
+
+        A round is drawn by its seed, so the update that is the same as another's is so again; and a site
+        reads its settings, and counts its patients, once in a job.
+        """
+        return self in _LASTING
+
+
+_LASTING = frozenset(
+    {
+        AbsenceCode.VERSIONS,
+        AbsenceCode.LOST_CASES,
+        AbsenceCode.FEW_PATIENTS,
+        AbsenceCode.FEW_PATIENTS_A_ROUND,
+        AbsenceCode.REPEATED_UPDATE,
+        AbsenceCode.EXCLUDED,
+    }
+)
+
+
 class SiteRefusal(ConsiliumError):
     """This site declines a task.
 
     Args:
         public_reason: One sentence for the operator at the server. It leaves the hospital, so it holds counts
             and codes only: never a patient's identifier, a path or a file name.
+        code: What kind of reason it is.
+        left_out: Cases left out, by code, as far as their number may leave the site.
         details: Lines for the site's own log, which may name patients; they are part of the message only.
     """
 
-    def __init__(self, public_reason: str, *, details: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        public_reason: str,
+        *,
+        code: AbsenceCode = AbsenceCode.DECLINED,
+        left_out: Mapping[str, int | None] | None = None,
+        details: Sequence[str] = (),
+    ) -> None:
         super().__init__("\n  ".join([public_reason, *details]))
         self.public_reason = public_reason
+        self.code = code
+        self.left_out = dict(left_out or {})

@@ -139,18 +139,29 @@ def test_a_site_without_a_usable_case_refuses_with_a_reason(bad, site, reason):
     assert {one["sites"][site]["outcome"] for one in asked} == {"refused"}
     assert {one["sites"][site]["reason"] for one in asked} == {reason}
     assert any(
-        f"{site} is missing from every round" in warning and reason in warning
+        warning.startswith(f"{site} is missing from the preparation, every round and the final validation: ")
+        and reason in warning
+        and "What to do: " in warning
         for warning in bad.study.report["warnings"]
     )
     assert reason in bad.study.log_of("server")
     assert f"{site} is NOT part of the result: {reason}" in bad.study.stderr
 
 
+def test_the_report_counts_the_cases_of_a_site_that_refused_and_says_what_to_do(bad):
+    site = bad.study.report["sites"]["hapless"]
+    assert site["left_out"] == {"truncated": 1}
+    assert "consilium check DATASET" in site["remedy"]
+    page = (bad.study.out / "report/index.html").read_text()
+    assert "never reported" not in page
+    assert "(truncated)." in page
+
+
 def test_a_site_with_an_empty_folder_refuses(bad):
     asked = [*bad.study.federation["rounds"], {"sites": bad.study.federation["final_sites"]}]
     assert {one["sites"]["vacant"]["outcome"] for one in asked} == {"refused"}
     assert all(one["sites"]["vacant"]["reason"] for one in asked)
-    assert any("vacant is missing from every round" in warning for warning in bad.study.report["warnings"])
+    assert any("vacant is missing from the prep" in warning for warning in bad.study.report["warnings"])
     assert "vacant is NOT part of the result" in bad.study.stderr
     assert "is empty" in bad.study.log_of("vacant")
 

@@ -91,7 +91,8 @@ def simulate(
     below OUT: `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each
     site's own log in `simulation/<site>/log.txt`, which names the patients that were left out.
 
-    Exit code: 0 the job ran to its end, 2 what the message says.
+    Exit code: 0 the job ran to its end, 2 what the message says. A job that ended for lack of sites has a
+    report as well, with each site's reason and remedy.
     """
     from consilium.cli.report import print_result
     from consilium.recipes.job_folder import job_kind

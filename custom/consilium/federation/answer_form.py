@@ -6,6 +6,8 @@ that has not answered. Here such an answer is one that the server refuses, with 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -13,9 +15,11 @@ from nvflare.apis.fl_constant import FLMetaKey, ReturnCode
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from pydantic import TypeAdapter, ValidationError
 
-from consilium.errors import ConsiliumError
-from consilium.federation.tasks import REASON_HEADER, REPORT_META
+from consilium.errors import AbsenceCode, ConsiliumError
+from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
+from consilium.records.bounds import CodeCounts
 from consilium.records.texts import clean_text
 
 MOST_TENSORS: Final = 10_000
@@ -25,13 +29,39 @@ MOST_METRICS: Final = 64
 _LONGEST_NAME = 256
 _NUMBERS = "biuf"
 
+_COUNTS: TypeAdapter[dict[str, int | None]] = TypeAdapter(CodeCounts)
+
 _RETURN_CODES = frozenset(
     code for name, code in vars(ReturnCode).items() if name.isupper() and isinstance(code, str)
 )
 
 
 class RefusedAnswer(ConsiliumError):
-    """A site's answer can't be used; the reason is for the operator and the site."""
+    """A site's answer can't be used.
+
+    Args:
+        reason: For the operator and the site.
+        code: What kind of reason it is.
+    """
+
+    def __init__(self, reason: str, *, code: AbsenceCode = AbsenceCode.ANSWER) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Absence:
+    """Why a site has no part in a task.
+
+    Attributes:
+        reason: In a sentence.
+        code: What kind of reason it is.
+        left_out: Cases that the site left out, by code, as far as it says.
+    """
+
+    reason: str
+    code: AbsenceCode = AbsenceCode.ANSWER
+    left_out: Mapping[str, int | None] = field(default_factory=dict)
 
 
 def read_answer(result: Any, site: str) -> FLModel:
@@ -63,8 +93,10 @@ def read_answer(result: Any, site: str) -> FLModel:
     )
 
 
-def read_refusal(result: Any) -> tuple[str, str] | None:
-    """Return why a site has no answer, as a return code of FLARE's and a reason; None if it has one.
+def read_refusal(result: Any) -> tuple[str, Absence] | None:
+    """Return why a site has no answer, with a return code of FLARE's; None if it has one.
+
+    A code of a site of another version may be unknown here; then it is `AbsenceCode.DECLINED`.
 
     Raises:
         RefusedAnswer: If what it sent is no answer and no refusal either.
@@ -72,14 +104,30 @@ def read_refusal(result: Any) -> tuple[str, str] | None:
     if not isinstance(result, Shareable):
         raise RefusedAnswer("its answer is no message of FLARE's")
     try:
-        code, reason = result.get_return_code(), result.get_header(REASON_HEADER)
+        return_code, reason = result.get_return_code(), result.get_header(REASON_HEADER)
+        code, left_out = result.get_header(CODE_HEADER), result.get_header(LEFT_OUT_HEADER)
     except ValueError:
         raise RefusedAnswer("its answer can't be read: it has no headers") from None
-    if not isinstance(code, str) or code not in _RETURN_CODES:
+    if not isinstance(return_code, str) or return_code not in _RETURN_CODES:
         raise RefusedAnswer("its answer has a return code that FLARE doesn't know")
-    if code == ReturnCode.OK:
+    if return_code == ReturnCode.OK:
         return None
-    return code, (clean_text(reason) if isinstance(reason, str) else "") or code
+    reason = (clean_text(reason) if isinstance(reason, str) else "") or return_code
+    return return_code, Absence(reason, _read_code(code), _read_counts(left_out))
+
+
+def _read_code(code: Any) -> AbsenceCode:
+    try:
+        return AbsenceCode(code) if isinstance(code, str) else AbsenceCode.DECLINED
+    except ValueError:
+        return AbsenceCode.DECLINED
+
+
+def _read_counts(counts: Any) -> Mapping[str, int | None]:
+    try:
+        return _COUNTS.validate_python(counts or {})
+    except ValidationError:
+        return {}  # the reason is all the same one
 
 
 def _check_params(answer: FLModel) -> dict[str, Any] | None:

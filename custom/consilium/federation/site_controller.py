@@ -6,6 +6,7 @@ import math
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -20,7 +21,8 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.base_model_controller import BaseModelController
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from consilium.federation.answer_form import RefusedAnswer, read_answer, read_refusal
+from consilium.errors import AbsenceCode
+from consilium.federation.answer_form import Absence, RefusedAnswer, read_answer, read_refusal
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -31,7 +33,13 @@ from consilium.federation.monitoring.job_events import (
     event_data,
 )
 from consilium.federation.replacement import require_known
-from consilium.federation.tasks import REASON_HEADER, REPORT_META, VERSIONS_META
+from consilium.federation.tasks import (
+    CODE_HEADER,
+    LEFT_OUT_HEADER,
+    REASON_HEADER,
+    REPORT_META,
+    VERSIONS_META,
+)
 from consilium.federation.transport.message_threads import serve_at_once
 from consilium.federation.transport.senders import BROKEN_ANSWER
 from consilium.federation.transport.set_up import bound_messages, set_up_server
@@ -121,12 +129,12 @@ class SiteController(ModelController):  # type: ignore[misc]
         """Take one site's answer; returns whether it counts."""
 
     @abstractmethod
-    def note_refusal(self, site: str, reason: str) -> None:
+    def note_refusal(self, site: str, absence: Absence) -> None:
         """Take note that a site's answer doesn't count, and why."""
 
-    def refuse(self, site: str, reason: str) -> bool:
+    def refuse(self, site: str, reason: str, code: AbsenceCode = AbsenceCode.ANSWER) -> bool:
         """Refuse an answer that is wrong; returns False for `take` to return."""
-        return self.set_aside(site, reason)
+        return self.set_aside(site, Absence(reason, code))
 
     def ask(
         self,
@@ -191,17 +199,17 @@ class SiteController(ModelController):  # type: ignore[misc]
     def note_absences(self, reasons: Mapping[str, str]) -> None:
         """Take note of sites that are no longer waited for, and why; without effect here."""
 
-    def set_aside(self, site: str, reason: str) -> bool:
+    def set_aside(self, site: str, absence: Absence) -> bool:
         """Leave a site's answer out, with a reason for the operator; returns False for `take` to return.
 
         Args:
             site: The site.
-            reason: Cleaned and shortened here, as part of it may be the site's own words.
+            absence: Its reason is cleaned and shortened here, as part of it may be the site's own words.
         """
-        reason = clean_text(reason)
-        self.warning(f"{site}: {reason}")
-        self.note_refusal(site, reason)
-        announce(self, ANSWER_REFUSED, site=site, reason=reason)
+        absence = replace(absence, reason=clean_text(absence.reason))
+        self.warning(f"{site}: {absence.reason}")
+        self.note_refusal(site, absence)
+        announce(self, ANSWER_REFUSED, site=site, reason=absence.reason, code=absence.code.value)
         return False
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -265,8 +273,11 @@ class SiteController(ModelController):  # type: ignore[misc]
             self._waiting.discard(client_name)
             if not self._open:
                 return self._drop(client_name)
-            reject = self.refuse if isinstance(result, _Refused) else self.set_aside
-            return reject(client_name, str(result.get_header(REASON_HEADER)))
+            reason = str(result.get_header(REASON_HEADER))
+            code = AbsenceCode(result.get_header(CODE_HEADER))
+            if isinstance(result, _Refused):
+                return self.refuse(client_name, reason, code)
+            return self.set_aside(client_name, Absence(reason, code, result.get_header(LEFT_OUT_HEADER)))
 
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         tasks = self.communicator
@@ -297,15 +308,21 @@ def _checked(result: object, site: str) -> Shareable:
         if refusal is None:
             return FLModelUtils.to_shareable(read_answer(result, site))
     except RefusedAnswer as error:
-        return _refused(str(error))
+        return _refused(str(error), error.code)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        return _refused(f"its answer can't be read ({type(error).__name__})")
-    code, reason = refusal
-    return make_reply(code, {REASON_HEADER: reason})
+        return _refused(f"its answer can't be read ({type(error).__name__})", AbsenceCode.ANSWER)
+    return_code, absence = refusal
+    headers = {
+        REASON_HEADER: absence.reason,
+        CODE_HEADER: absence.code.value,
+        LEFT_OUT_HEADER: dict(absence.left_out),
+    }
+    return make_reply(return_code, headers)
 
 
-def _refused(reason: str) -> Shareable:
+def _refused(reason: str, code: AbsenceCode) -> Shareable:
     refused = _Refused()
     refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
     refused.set_header(REASON_HEADER, reason)
+    refused.set_header(CODE_HEADER, code.value)
     return refused

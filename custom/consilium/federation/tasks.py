@@ -11,6 +11,12 @@ SUBMIT_MODEL: Final = "submit_model"
 REASON_HEADER: Final = "consilium.reason"
 """Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""
 
+CODE_HEADER: Final = "consilium.code"
+"""Header of a refusal: an `AbsenceCode`."""
+
+LEFT_OUT_HEADER: Final = "consilium.left_out"
+"""Header of a refusal: the cases left out, counted by code as in a report."""
+
 REFUSAL_HEADER: Final = "consilium.refusal"
 """Header of a task: why the server did not use this site's last answer; absent if it did."""
 

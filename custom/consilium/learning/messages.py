@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from consilium.data.cache import CachedCase
+from consilium.errors import AbsenceCode
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.settings import Settings
 from consilium.tasks.metrics import Scores
@@ -166,6 +167,7 @@ class Stopped(_Message):
     kind: Literal["stopped"] = "stopped"
     why: StopKind
     reason: str
+    code: AbsenceCode = AbsenceCode.DECLINED
 
 
 Command = Annotated[Train | Score | Cancel, Field(discriminator="kind")]

@@ -12,7 +12,7 @@ from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
-from consilium.errors import SiteRefusal
+from consilium.errors import AbsenceCode, SiteRefusal
 from consilium.learning.device import process_count
 from consilium.learning.patient_register import open_register
 from consilium.learning.patient_selection import check_patients, check_round, select_cases
@@ -98,7 +98,9 @@ class SiteData:
         if left_out > self.max_left_out * (left_out + data.usable):
             raise SiteRefusal(
                 f"cases became unreadable during the job, and more than {self.max_left_out:.0%} of the cases "
-                f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})"
+                f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})",
+                code=AbsenceCode.LOST_CASES,
+                left_out=data.left_out,
             )
         check_patients(data.train, data.validation, self.min_training_patients)
         return data
@@ -155,6 +157,8 @@ def prepare_site(
             raise SiteRefusal(
                 f"no usable labeled case: {count_text(unlabeled)} without a label; left out: "
                 f"{list_counts(left_out) or 'none'}",
+                code=AbsenceCode.NO_LABELED_CASE,
+                left_out=left_out,
                 details=[problem.describe() for problem in prepared.problems],
             )
         train, answerable = select_cases(register, site, labeled)

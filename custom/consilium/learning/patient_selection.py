@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from consilium.data.split import CaseT
-from consilium.errors import SiteRefusal
+from consilium.errors import AbsenceCode, SiteRefusal
 from consilium.learning.patient_register import Answerable, PatientRegister
 from consilium.learning.settings import LearningSettings
 from consilium.learning.site_settings import SiteSettings
@@ -46,11 +46,13 @@ def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], 
     """
     if train and count_patients(train) < minimum:
         raise SiteRefusal(
-            f"its update would be of fewer than {minimum} patients, which its min_training_patients forbids"
+            f"its update would be of fewer than {minimum} patients, which its min_training_patients forbids",
+            code=AbsenceCode.FEW_PATIENTS,
         )
     if not train and count_patients(validation) < minimum:
         raise SiteRefusal(
-            f"its scores would be of fewer than {minimum} patients, which its min_training_patients forbids"
+            f"its scores would be of fewer than {minimum} patients, which its min_training_patients forbids",
+            code=AbsenceCode.FEW_PATIENTS,
         )
 
 
@@ -69,5 +71,6 @@ def check_round(train: Sequence[OfPatient], site: SiteSettings, learning: Learni
     if train and patches < site.min_training_patients:
         raise SiteRefusal(
             "this job trains on too few patients a round for this site's min_training_patients: it takes at "
-            f"least {site.min_training_patients} patches, local_steps (or local_epochs) times batch_size"
+            f"least {site.min_training_patients} patches, local_steps (or local_epochs) times batch_size",
+            code=AbsenceCode.FEW_PATIENTS_A_ROUND,
         )

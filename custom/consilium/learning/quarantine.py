@@ -16,7 +16,7 @@ from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically, write_failure
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
-from consilium.errors import DataError, SiteRefusal
+from consilium.errors import AbsenceCode, DataError, SiteRefusal
 from consilium.learning.patient_register import PatientRegister, open_register
 from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import Count, list_counts
@@ -61,6 +61,8 @@ def admit_cases(
             counts = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         raise SiteRefusal(
             f"{reason} ({list_counts(counts)})",
+            code=AbsenceCode.LEFT_OUT,
+            left_out=counts,
             details=[problem.describe() for problem in checked.cohort.problems],
         )
     return checked
@@ -128,6 +130,7 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
             "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
             "several, what its labels mean can't be told, or its patients file can't be used; the site's log "
             "says which",
+            code=AbsenceCode.DATASET,
             details=[str(error)],
         ) from error
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from consilium.data.cache import CachedCase
-from consilium.errors import Cancelled, SiteRefusal, TrainingError
+from consilium.errors import AbsenceCode, Cancelled, SiteRefusal, TrainingError
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
@@ -139,7 +139,8 @@ class Trainer:
         if mean_loss.mean is None:
             raise SiteRefusal(
                 f"the round showed the network fewer than {self._min_patients} patients, which this site's "
-                "min_training_patients forbids to send an update of"
+                "min_training_patients forbids to send an update of",
+                code=AbsenceCode.FEW_PATIENTS_A_ROUND,
             )
         trained = get_weights(self._network)
         self._remember(schedule.round_index + 1, trained)

@@ -118,7 +118,7 @@ class _Worker:
             except Cancelled as error:
                 self._site.send(Stopped(why="cancelled", reason=str(error)))
             except SiteRefusal as error:
-                self._site.send(Stopped(why="refused", reason=error.public_reason))
+                self._site.send(Stopped(why="refused", reason=error.public_reason, code=error.code))
             except TrainingError as error:
                 self._site.send(Stopped(why="failed", reason=str(error)))
             else:

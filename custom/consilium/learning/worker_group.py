@@ -25,7 +25,6 @@ from consilium.learning.messages import (
     Score,
     Scored,
     Setup,
-    StopKind,
     Stopped,
     Train,
     Trained,
@@ -40,12 +39,6 @@ from consilium.tasks.metrics import Scores
 SILENCE_S = 600.0
 """How long no process may report a step or a case before all of them are taken to hang, in seconds: what NCCL
 waits for a collective by default."""
-
-_ERRORS: dict[StopKind, type[ConsiliumError]] = {
-    "cancelled": Cancelled,
-    "failed": TrainingError,
-    "refused": SiteRefusal,
-}
 
 
 class WorkerGroup:
@@ -202,7 +195,7 @@ class WorkerGroup:
         try:
             yield processes
         except _Stopped as stopped:
-            raise _ERRORS[stopped.why](stopped.reason) from None
+            raise _error_of(stopped.answer) from None
         except BaseException:
             processes.kill()
             self._processes = None
@@ -217,12 +210,12 @@ class WorkerGroup:
     ) -> list[Event]:
         """Return what every process answers, by rank."""
         if cancelled():
-            raise _Stopped("cancelled", "stopped before the first step")
+            raise _Stopped(Stopped(why="cancelled", reason="stopped before the first step"))
         processes.send(command)
         answers = self._answers(processes, cancelled, on_progress)
         for answer in answers:
             if isinstance(answer, Stopped):
-                raise _Stopped(answer.why, answer.reason)
+                raise _Stopped(answer)
         return answers
 
     def _answers(
@@ -255,10 +248,15 @@ class WorkerGroup:
 class _Stopped(Exception):
     """Every process stopped in good order and waits for the next command."""
 
-    def __init__(self, why: StopKind, reason: str) -> None:
-        super().__init__(reason)
-        self.why = why
-        self.reason = reason
+    def __init__(self, answer: Stopped) -> None:
+        super().__init__(answer.reason)
+        self.answer = answer
+
+
+def _error_of(answer: Stopped) -> ConsiliumError:
+    if answer.why == "refused":
+        return SiteRefusal(answer.reason, code=answer.code)
+    return Cancelled(answer.reason) if answer.why == "cancelled" else TrainingError(answer.reason)
 
 
 def _absolute(cases: Sequence[CachedCase]) -> tuple[CachedCase, ...]:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from consilium.data.codes import ProblemCode
+from consilium.errors import AbsenceCode
 from consilium.records.texts import LONGEST_REASON, clean_text
 
 MOST_CASES: Final = 1_000_000
@@ -75,6 +76,13 @@ def _fold_codes(counts: object) -> object:
     return folded
 
 
+def _known_code(code: object) -> AbsenceCode | None:
+    try:
+        return AbsenceCode(code) if isinstance(code, str) else None
+    except ValueError:
+        return None
+
+
 def _check_packages(versions: dict[str, str]) -> dict[str, str]:
     if versions.keys() - set(VERSIONED):
         raise ValueError(f"only versions of {', '.join(VERSIONED)} are reported")
@@ -82,6 +90,9 @@ def _check_packages(versions: dict[str, str]) -> dict[str, str]:
 
 
 _CODES = frozenset(code.value for code in ProblemCode)
+
+Code = Annotated[AbsenceCode | None, BeforeValidator(_known_code)]
+"""Why a site has no part in something; None where nobody says, or in a code of another version's."""
 
 CaseCount = Annotated[int, Field(strict=True, ge=0, le=MOST_CASES)]
 """A number of cases or patients."""

@@ -9,17 +9,21 @@ from typing import Any
 from consilium.learning.model_file import BEST_MODEL
 from consilium.learning.shares import largest_share, weighted_shares
 from consilium.learning.small_counts import total_text
-from consilium.report.model_comparison import kept_round, paired_difference
+from consilium.report.model_comparison import KEY_METRIC, kept_round, paired_difference
 from consilium.report.records import FederationRecord, SiteReport, SiteRound
+from consilium.report.remedies import remedy_for
 
-_FINAL = "the final validation"
+_PREPARATION, _FINAL = "the preparation", "the final validation"
 _SMALLEST_SHOWN = 0.001
+_NOTHING_LEARNED = 0.01
+"""Mean Dice below which a model finds next to nothing, and two such models are not worth comparing."""
 
 
 def list_cautions(federation: FederationRecord) -> list[str]:
     """Return one sentence for each thing that went otherwise than planned, the run first."""
     return [
         *_about_run(federation),
+        *_about_learning(federation),
         *_about_best(federation),
         *_about_rollbacks(federation),
         *_about_absences(federation),
@@ -36,9 +40,23 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
         yield f"The run {state}, after {done} of {planned} rounds{reason}."
 
 
+def _learned_nothing(federation: FederationRecord) -> bool:
+    scores = federation.final_scores.values()
+    return bool(scores) and all(one[KEY_METRIC] < _NOTHING_LEARNED for one in scores)
+
+
+def _about_learning(federation: FederationRecord) -> Iterator[str]:
+    if _learned_nothing(federation):
+        yield (
+            f"The final model has learned next to nothing: its mean Dice is below {_NOTHING_LEARNED:g} at "
+            "every hospital that evaluated it. More rounds or local_steps, or another learning_rate, are the "
+            "usual remedy."
+        )
+
+
 def _about_best(federation: FederationRecord) -> Iterator[str]:
     best, final = federation.best_round, kept_round(federation, len(federation.rounds))
-    if best is None or best == final or not federation.final_scores:
+    if best is None or best == final or not federation.final_scores or _learned_nothing(federation):
         return
     difference = paired_difference(federation, best, final)
     if difference is None:
@@ -65,49 +83,66 @@ def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
 
 
 def _about_absences(federation: FederationRecord) -> Iterator[str]:
-    missed: dict[tuple[str, str], list[str]] = defaultdict(list)
+    missed: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     asked = [(str(record.number), record.sites) for record in federation.rounds]
-    for stage, sites in [*asked, (_FINAL, federation.final_sites)]:
+    for stage, sites in [
+        (_PREPARATION, federation.preparation),
+        *asked,
+        (_FINAL, federation.final_sites),
+    ]:
         for site, one in sites.items():
-            if one.outcome in ("refused", "excluded", "no answer"):
-                missed[site, _absence(one)].append(stage)
-    for (site, absence), stages in sorted(missed.items()):
-        yield f"{site} is missing from {_join_stages(stages, len(federation.rounds))}: {absence}."
+            if is_absent(one):
+                missed[site, absence_reason(one), remedy_for(one.code)].append(stage)
+    for (site, reason, remedy), stages in sorted(missed.items()):
+        where = _join_stages(stages, len(federation.rounds))
+        yield f"{site} is missing from {where}: {reason}. What to do: {remedy}."
 
 
-def _absence(one: SiteRound) -> str:
-    return (one.reason or ("no answer came" if one.outcome == "no answer" else "it refused")).rstrip(".")
+def is_absent(one: SiteRound) -> bool:
+    """Return whether a site has no part in a task that it was asked for."""
+    return one.outcome in ("refused", "excluded", "no answer")
+
+
+def absence_reason(one: SiteRound) -> str:
+    """Return why, without a full stop."""
+    return (one.reason or ("no answer came" if one.outcome == "no answer" else "it declined")).rstrip(".")
 
 
 def _join_stages(stages: Sequence[str], rounds: int) -> str:
-    numbers = [stage for stage in stages if stage != _FINAL]
-    parts = [_FINAL] if _FINAL in stages else []
+    numbers = [stage for stage in stages if stage not in (_PREPARATION, _FINAL)]
+    parts = [_PREPARATION] if _PREPARATION in stages else []
     if numbers:
         every = len(numbers) == rounds > 1
-        parts.insert(0, "every round" if every else f"round{'s'[: len(numbers) - 1]} {', '.join(numbers)}")
-    return " and ".join(parts)
+        parts.append("every round" if every else f"round{'s'[: len(numbers) - 1]} {', '.join(numbers)}")
+    parts += [_FINAL] if _FINAL in stages else []
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _about_shares(federation: FederationRecord) -> Iterator[str]:
-    """Name the sites that outweigh the others by what they say of themselves."""
+    """Name the sites that the model is made of alone, and those that outweigh the others by what they say."""
     rule: Mapping[str, Any] = federation.settings.get("aggregation") or {}
-    if rule.get("rule", "mean") not in ("mean", "clipped_mean"):
-        return
+    weighs_cases = rule.get("rule", "mean") in ("mean", "clipped_mean")
     max_share = rule.get("max_site_share", 1.0)  # records of before the limit have none
     alone, above = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     largest: dict[str, float] = {}
+    cases: dict[str, int] = {}
     for record in federation.rounds:
         counted = {site: one.report for site, one in record.sites.items() if one.weight and one.report}
         shares = weighted_shares({site: report.train_cases for site, report in counted.items()})
         for site, share in shares.items():
             if len(shares) == 1:
                 alone[site].append(str(record.number))
-            elif share > largest_share(len(shares), max_share):
+                cases[site] = counted[site].train_cases
+            elif weighs_cases and share > largest_share(len(shares), max_share):
                 above[site].append(str(record.number))
                 largest[site] = max(share, largest.get(site, 0.0))
     rounds = len(federation.rounds)
     for site, stages in sorted(alone.items()):
-        yield f"Only {site}'s update counted in {_join_stages(stages, rounds)}: its share is 100%."
+        count = f"{cases[site]} training case{'s' * (cases[site] != 1)}"
+        yield (
+            f"Only {site}'s update counted in {_join_stages(stages, rounds)}: its share is 100%, and the "
+            f"model learned from its {count} alone."
+        )
     for site, stages in sorted(above.items()):
         yield (
             f"{site} says that it has up to {largest[site]:.0%} of the training cases in "

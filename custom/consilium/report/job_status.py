@@ -67,7 +67,7 @@ class JobStatus(BaseModel):
             }
             for name, site in self.progress.sites.items():
                 if site.problem is not None:
-                    content["progress"]["sites"][name]["problem"]["remedy"] = remedy_for(site.problem.reason)
+                    content["progress"]["sites"][name]["problem"]["remedy"] = remedy_for(site.problem.code)
         return content
 
 
@@ -146,7 +146,7 @@ def _site_table(progress: JobProgress) -> Table:
         if site.problem is not None:
             where = f"round {site.problem.round}" if site.problem.round else site.problem.task
             problem.append(f"{where}, {clock(site.problem.time)}: {site.problem.reason}")
-            problem.append(f"\n-> {remedy_for(site.problem.reason)}", style="bold")
+            problem.append(f"\n-> {remedy_for(site.problem.code)}", style="bold")
         table.add_row(
             Text(clean_text(name, 80)), Text(_state(site, progress.now)), clock(site.since), _cases(site),
             str(site.rounds_used), problem,

@@ -83,6 +83,7 @@ def page_environment() -> Environment:
         remedy=remedy,
         count_text=count_text,
         total_text=total_text,
+        sentence=_sentence,
     )
     return environment
 
@@ -119,6 +120,11 @@ def _size(count: int) -> str:
     while value >= 999.5 and len(units) > 1:
         value, units = value / 1000, units[1:]
     return f"{value:.0f} {units[0]}" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def _sentence(text: str) -> str:
+    """The text with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _png(content: bytes) -> str:

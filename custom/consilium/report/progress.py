@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from consilium.records.bounds import (
     MOST_CASES,
+    Code,
     Finite,
     Label,
     LongReason,
@@ -57,6 +58,7 @@ class Problem(_Part):
     """Why a site's answer to a task did not count."""
 
     reason: Reason
+    code: Code = None
     task: Label
     round: RoundNumber = Field(description="From 1; 0 before the first.")
     time: Moment = Field(description="Unix time in seconds.")

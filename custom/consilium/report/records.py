@@ -18,6 +18,7 @@ from consilium.learning.settings import LearningSettings
 from consilium.records.bounds import (
     ByteCount,
     CaseCount,
+    Code,
     CodeCounts,
     Finite,
     Label,
@@ -64,6 +65,10 @@ class SiteRound(Record):
 
     outcome: Literal["ready", "trained", "evaluated", "refused", "excluded", "no answer"]
     reason: Reason | None = None
+    code: Code = Field(default=None, description="What kind of reason it is.")
+    left_out: CodeCounts = Field(
+        default_factory=dict, description="Of a site that declined: the cases left out, by code."
+    )
     weight: Share = Field(default=0.0, description="Share in the round's aggregate.")
     update_norm: Finite | None = Field(default=None, description="Euclidean norm of the weight difference.")
     report: SiteReport | None = None

@@ -1,67 +1,59 @@
-"""What the operator at the server can do about a site whose answer does not count."""
+"""What the operator at the server can do about a site that has no part in a task."""
 
 from __future__ import annotations
 
-_ASK_THE_SITE = (
+from typing import Final
+
+from consilium.errors import AbsenceCode
+
+_ASK_THE_SITE: Final = (
     "ask its IT department: `consilium status --site KIT` there shows the reason and names the log"
 )
 
-_COMES_BACK = (
+_COMES_BACK: Final = (
     "it is taken in again when it is back; if it stays away, its IT department starts it (startup/start.sh)"
 )
-_ASKED_AGAIN = (
+_ASKED_AGAIN: Final = (
     "it is asked again in the next round; if it goes on, have the site look at its loss and its data"
 )
 
-_REMEDIES: tuple[tuple[str, str], ...] = (
-    (
-        "versions do not fit",
-        "install the federation's versions of consilium and nvflare at the site; `consilium check-site KIT` "
-        "there compares them",
-    ),
-    (
-        "dataset folder as a whole",
-        "`consilium check-site KIT` at the site says what is wrong with `dataset` in its local/privacy.json",
-    ),
-    (
-        "no usable labeled case",
-        "`consilium check DATASET` at the site names the cases; it can take part again with labeled ones",
-    ),
-    (
-        "would be left out",
-        "`consilium check DATASET` at the site names the cases and what mends each; or its IT department "
-        "raises max_left_out",
-    ),
-    (
-        "too few patients a round",
-        "a job with more local_steps, local_epochs or a larger batch_size shows the network more patients",
-    ),
-    (
-        "min_training_patients",
-        "the site has too few patients for its own min_training_patients; it is for the hospital to decide",
-    ),
-    ("update is refused", _ASKED_AGAIN),
-    ("scores can't be used", _ASKED_AGAIN),
-    (
-        "can't be read",
-        "the site runs another version of consilium; `consilium check-site KIT` there says which",
-    ),
-    ("connection was lost", _COMES_BACK),
-    ("no sign of life", _COMES_BACK),
-    (
-        "had not answered",
-        "it is asked again in the next round; if it is only slow, a longer quorum.deadline_minutes or "
-        "grace_minutes of the job waits for it",
-    ),
-    ("aborted", "nothing: the task was called off"),
-)
-"""The first whose text is part of the reason holds; what says no more than that the log has it holds none."""
+_REMEDIES: Final[dict[AbsenceCode, str]] = {
+    AbsenceCode.VERSIONS: "install the federation's versions of consilium and nvflare at the site; "
+    "`consilium check-site KIT` there compares them",
+    AbsenceCode.DATASET: "`consilium check-site KIT` at the site says what is wrong with `dataset` in its "
+    "local/privacy.json",
+    AbsenceCode.NO_LABELED_CASE: "`consilium check DATASET` at the site names the cases and what fixes each; "
+    "it can take part again with labeled ones",
+    AbsenceCode.LEFT_OUT: "`consilium check DATASET` at the site names the cases and what fixes each; or its "
+    "IT department raises max_left_out",
+    AbsenceCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
+    "cache_dir, and the next job prepares them again",
+    AbsenceCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients; more labeled "
+    "patients, or a lower minimum, is for the hospital to decide",
+    AbsenceCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
+    "shows the network more patients",
+    AbsenceCode.DECLINED: _ASK_THE_SITE,
+    AbsenceCode.FAILED: _ASK_THE_SITE,
+    AbsenceCode.ABORTED: "nothing: the task was called off",
+    AbsenceCode.UPDATE: _ASKED_AGAIN,
+    AbsenceCode.REPEATED_UPDATE: "ask both sites whether they hold the same patients, or one runs a copy of "
+    "the other's kit; patients that two hospitals share stay at one of them",
+    AbsenceCode.ANSWER: "the site may run another version of consilium; `consilium check-site KIT` there "
+    "says which",
+    AbsenceCode.SCORES: _ASKED_AGAIN,
+    AbsenceCode.EXCLUDED: "have the site find out why its answers were rejected; it is asked again by the "
+    "next job",
+    AbsenceCode.LATE: "it is asked again in the next round; if it is only slow, a longer "
+    "quorum.deadline_minutes or grace_minutes of the job waits for it",
+    AbsenceCode.LOST: _COMES_BACK,
+    AbsenceCode.SERVER_DISK: "make room on the server's disk; the site is asked again in the next round",
+}
 
 
-def remedy_for(reason: str) -> str:
-    """Return what to do about a reason that a site or the controller gave.
+def remedy_for(code: AbsenceCode | None) -> str:
+    """Return what to do about a site's absence.
 
     Args:
-        reason: As it stands in the job's record.
+        code: What kind of absence it is; None where nobody said so.
     """
-    return next((remedy for part, remedy in _REMEDIES if part in reason), _ASK_THE_SITE)
+    return _ASK_THE_SITE if code is None else _REMEDIES[code]

@@ -40,8 +40,12 @@ class SiteSummary(Comparison):
 
     own: Scores | None = Field(default=None, description="The model trained at this hospital alone.")
     role: Literal["trains", "evaluates"] | None = Field(
-        description="Null for a hospital that never reported."
+        description="Null for a hospital whose data were never ready: it declined, or did not answer."
     )
+    reason: str | None = Field(
+        default=None, description="Why the hospital has no part in the last task that it was asked for."
+    )
+    remedy: str | None = Field(default=None, description="What to do about it.")
     train_cases: int | None
     validation_cases: int | None
     left_out: dict[str, Count] = Field(

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from consilium.report.cautions import list_cautions
+from consilium.learning.small_counts import Count
+from consilium.report.cautions import absence_reason, is_absent, list_cautions
 from consilium.report.outcome import judge_outcome
 from consilium.report.records import (
     BaselineRecord,
@@ -18,6 +19,7 @@ from consilium.report.records import (
     SiteRound,
     recorded_learning,
 )
+from consilium.report.remedies import remedy_for
 from consilium.report.study import (
     BaselineSteps,
     RoundSummary,
@@ -123,6 +125,8 @@ def _summarize_site(
     site: str, reports: Sequence[SiteReport], federation: FederationRecord, baselines: BaselineRecord | None
 ) -> SiteSummary:
     last = reports[-1] if reports else None
+    asked = _asked_by_site(federation)[site]
+    absent = asked[-1] if is_absent(asked[-1]) else None
     rounds = [record.sites[site] for record in federation.rounds if site in record.sites]
     trained = [one for one in rounds if one.outcome == "trained"]
     local = {} if baselines is None else baselines.local
@@ -130,7 +134,9 @@ def _summarize_site(
         role=last.role if last else None,
         train_cases=last.train_cases if last else None,
         validation_cases=last.validation_cases if last else None,
-        left_out=last.left_out if last else {},
+        reason=absence_reason(absent) if absent else None,
+        remedy=remedy_for(absent.code) if absent else None,
+        left_out=_left_out(asked),
         rounds_trained=len(trained),
         steps=sum(one.report.steps for one in trained if one.report),
         weight=sum(one.weight for one in rounds) / max(1, len(federation.rounds)),
@@ -177,17 +183,33 @@ def _summarize_part(one: SiteRound, scores: Scores | None) -> SiteInRound:
     )
 
 
-def _reports_by_site(federation: FederationRecord) -> dict[str, list[SiteReport]]:
-    """Each site that was ever asked, with its reports in the order they came."""
-    reports: dict[str, list[SiteReport]] = defaultdict(list)
-    for asked in [
+def _left_out(asked: Sequence[SiteRound]) -> dict[str, Count]:
+    """The cases left out as the hospital said last, with a report or as it declined."""
+    said = [
+        one.report.left_out if one.report else one.left_out for one in asked if one.report or one.left_out
+    ]
+    return said[-1] if said else {}
+
+
+def _asked_by_site(federation: FederationRecord) -> dict[str, list[SiteRound]]:
+    """Each site that was ever asked, with what became of each task, in order."""
+    asked: dict[str, list[SiteRound]] = defaultdict(list)
+    for sites in [
         federation.preparation,
         *(record.sites for record in federation.rounds),
         federation.final_sites,
     ]:
-        for site, one in asked.items():
-            reports[site].extend([one.report] if one.report else [])
-    return dict(sorted(reports.items()))
+        for site, one in sites.items():
+            asked[site].append(one)
+    return dict(sorted(asked.items()))
+
+
+def _reports_by_site(federation: FederationRecord) -> dict[str, list[SiteReport]]:
+    """Each site that was ever asked, with its reports in the order they came."""
+    return {
+        site: [one.report for one in asked if one.report]
+        for site, asked in _asked_by_site(federation).items()
+    }
 
 
 def _total_traffic(reports: Sequence[SiteReport]) -> Traffic:

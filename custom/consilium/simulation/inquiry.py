@@ -14,7 +14,7 @@ from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.environment import SimulationError
 from consilium.simulation.process import SimulatedJob
-from consilium.simulation.study import WORKSPACE, NamesAndLabels, site_settings
+from consilium.simulation.study import WORKSPACE, NamesAndLabels, site_settings, with_report
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,16 @@ class Inquiry:
         """Run the job.
 
         Raises:
-            SimulationError: If the job fails.
+            SimulationError: If the job fails. Its message names the report, which is written as far as the
+                server has a record.
         """
         self._display.say(f"{self._job.name} at {', '.join(self._sites)} in FLARE's simulator")
         result = self._out / "result"
         with SimulatedJob(self._job, self._sites, self._out / WORKSPACE) as simulation:
-            simulation.watch(self._display.show)
+            try:
+                simulation.watch(self._display.show)
+            except SimulationError as error:
+                raise with_report(error, simulation.folder, self._out / "report") from None
             try:
                 path = find_record(simulation.folder)
             except ConfigurationError:

@@ -20,11 +20,13 @@ from consilium.learning.participant import SiteData
 from consilium.learning.site_settings import SiteSettings
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.report.build import build_report
+from consilium.report.download import load_record
 from consilium.report.patients import draw_patients, prepare_sites
 from consilium.report.records import FEDERATION_FILE, BaselineRecord, FederationRecord
+from consilium.report.write import write_report
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
-from consilium.simulation.environment import with_split_salts
+from consilium.simulation.environment import SimulationError, with_split_salts
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
 
@@ -97,12 +99,16 @@ class Study:
             seconds_before: Time that was spent on making the study's input, by name, for the report.
 
         Raises:
-            SimulationError: If the federation fails.
+            SimulationError: If the federation fails. Its message names the report, which is written as far as
+                the server has a record.
             ConsiliumError: If something else can't be done.
         """
         started = time.monotonic()
         stages = Stages.open(self._out / "stages.json", key=self._key())
-        federation = self._federate(stages)
+        try:
+            federation = self._federate(stages)
+        except SimulationError as error:
+            raise with_report(error, self._out / "result", self._out / "report") from None
         data = prepare_sites(self._sites, self._job.learning)
         baselines = self._train_baselines(stages, data) if self._compare else None
         self._display.show("drawing one patient of every hospital")
@@ -127,11 +133,12 @@ class Study:
         )
         started = time.monotonic()
         with SimulatedJob(self._job.path, self._sites, self._out / WORKSPACE) as simulation:
-            simulation.watch(self._display.show)
-            shutil.rmtree(result, ignore_errors=True)
-            private_folder(result)
-            for name in _RESULTS:
-                _copy(simulation.folder / name, result / name)
+            try:
+                simulation.watch(self._display.show)
+            except SimulationError:
+                _keep_results(simulation.folder, result)
+                raise
+            _keep_results(simulation.folder, result)
         federation = FederationRecord.load(result)
         stages.finish("federated", time.monotonic() - started)
         self._display.say(f"federation: {federation.status}{_mean_dice(federation.final_scores)}")
@@ -170,6 +177,22 @@ class Study:
         for name, site in self._sites.items():
             digest.update(f"{name} {site.model_dump_json()}".encode())
         return digest.hexdigest()
+
+
+def with_report(error: SimulationError, result: Path, folder: Path) -> SimulationError:
+    """Write the report of a job that failed, and return the error with its place.
+
+    Args:
+        error: Why it failed.
+        result: With the record of the job; without one, or without room for it, there is no report, and the
+            error is as it was.
+        folder: Where the report goes.
+    """
+    try:
+        page = write_report(folder, load_record(result))
+    except (ConfigurationError, OSError):
+        return error
+    return SimulationError(f"{error}\n  each site's reason, and what to do about it: {page}")
 
 
 def describe_job(job: JobFolder) -> str:
@@ -243,6 +266,13 @@ def site_settings(
 def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> str:
     values = [one["dice"] for one in scores.values()]
     return f", mean Dice {sum(values) / len(values):.3f}" if values else ""
+
+
+def _keep_results(source: Path, result: Path) -> None:
+    shutil.rmtree(result, ignore_errors=True)
+    private_folder(result)
+    for name in _RESULTS:
+        _copy(source / name, result / name)
 
 
 def _copy(source: Path, target: Path) -> None:

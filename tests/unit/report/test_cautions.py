@@ -1,7 +1,9 @@
 import pytest
 
+from consilium.errors import AbsenceCode
 from consilium.report.cautions import list_cautions
 from consilium.report.records import FederationRecord, SiteRound
+from consilium.report.remedies import remedy_for
 
 from .study import FINAL_DICE, VERSIONS, federation, scores, site_round
 
@@ -12,28 +14,46 @@ def test_a_run_without_incident_has_no_cautions() -> None:
 
 def test_a_refusal_is_told_once_with_its_rounds_and_its_reason() -> None:
     record = federation()
-    refusal = SiteRound(outcome="refused", reason="no usable labelled case.")
+    refusal = SiteRound(outcome="refused", reason="no usable case.", code=AbsenceCode.NO_LABELED_CASE)
     record.rounds[1].sites["birch"] = refusal
     record.rounds[3].sites["birch"] = refusal
     record.final_sites["birch"] = refusal
-    expected = "birch is missing from rounds 2, 4 and the final validation: no usable labelled case."
-    assert list_cautions(record) == [expected]
+    remedy = remedy_for(AbsenceCode.NO_LABELED_CASE)
+    assert list_cautions(record) == [
+        f"birch is missing from rounds 2, 4 and the final validation: no usable case. What to do: {remedy}."
+    ]
+
+
+def test_a_site_that_could_not_even_prepare_is_missing_from_all_of_it() -> None:
+    """Of a run that ends before its first round, that is all that the report has to say."""
+    record = federation(rounds=2)
+    refusal = SiteRound(outcome="refused", reason="it is empty", code=AbsenceCode.DATASET)
+    for sites in (record.preparation, *(one.sites for one in record.rounds), record.final_sites):
+        sites["birch"] = refusal
+    (caution,) = list_cautions(record)
+    assert caution.startswith("birch is missing from the preparation, every round and the final validation: ")
+    ended = federation(1, status="failed", reason="0 site(s) can train", final_scores={}, final_sites={})
+    ended.rounds.clear()
+    ended.preparation["birch"] = refusal
+    assert list_cautions(ended)[1].startswith("birch is missing from the preparation: it is empty. What to")
 
 
 def test_a_site_that_never_answers_is_missing_from_every_round() -> None:
     record = federation(rounds=3)
     for one in record.rounds:
         one.sites["cedar"] = SiteRound(outcome="no answer")
-    assert list_cautions(record) == ["cedar is missing from every round: no answer came."]
+    (caution,) = list_cautions(record)
+    assert caution.startswith("cedar is missing from every round: no answer came. What to do: ask ")
 
 
 def test_a_site_that_the_server_excluded_is_missing_from_the_rounds_since() -> None:
     record = federation()
     for one in record.rounds[3:]:
-        one.sites["birch"] = SiteRound(outcome="excluded", reason="excluded from training after 3 answers")
-    assert list_cautions(record) == [
-        "birch is missing from rounds 4, 5: excluded from training after 3 answers."
-    ]
+        one.sites["birch"] = SiteRound(
+            outcome="excluded", reason="excluded from training after 3 answers", code=AbsenceCode.EXCLUDED
+        )
+    (caution,) = list_cautions(record)
+    assert caution.startswith("birch is missing from rounds 4, 5: excluded from training after 3 answers. ")
 
 
 def test_a_round_whose_model_was_dropped_is_told_with_its_reason() -> None:
@@ -59,11 +79,30 @@ def test_a_rule_that_counts_every_site_once_needs_no_such_caution() -> None:
     assert list_cautions(record) == []
 
 
-def test_a_model_of_one_site_alone_is_said_to_be_one() -> None:
+@pytest.mark.parametrize("rule", ["mean", "median"])
+@pytest.mark.parametrize(("cases", "told"), [(10, "10 training cases"), (1, "1 training case")])
+def test_a_model_of_one_site_alone_is_said_to_be_one(rule: str, cases: int, told: str) -> None:
+    """With one patient of one hospital, there is no federation to speak of, whatever the rule."""
     record = federation(rounds=2)
+    record.settings["aggregation"] = {"rule": rule, "max_site_share": 0.5}
+    record.rounds[1].sites["aster"] = site_round("aster", train_cases=cases)
     for site in ("birch", "cedar"):
         record.rounds[1].sites[site] = SiteRound(outcome="no answer", reason="it was late")
-    assert "Only aster's update counted in round 2: its share is 100%." in list_cautions(record)
+    assert (
+        "Only aster's update counted in round 2: its share is 100%, and the model learned from its "
+        f"{told} alone."
+    ) in list_cautions(record)
+
+
+def test_a_model_that_learned_nothing_is_said_to_have_and_compared_with_no_other() -> None:
+    record = federation(best_round=3)
+    for one in record.rounds:
+        one.scores = {site: scores(0.0) for site in FINAL_DICE}
+    record.final_scores = {site: scores(0.0) for site in FINAL_DICE}
+    (caution,) = list_cautions(record)
+    assert "has learned next to nothing: its mean Dice is below 0.01 at every hospital" in caution
+    record.final_scores["aster"] = scores(0.5)
+    assert not any("next to nothing" in one for one in list_cautions(record))
 
 
 def test_cases_left_out_are_counted() -> None:

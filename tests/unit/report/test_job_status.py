@@ -11,7 +11,9 @@ OLD = "96355a0a-69ed-44d1-bebe-280e0346ada6"
 
 
 def running(**changes):
-    refusal = Problem(reason="versions do not fit: nvflare 2.8", task="train", round=2, time=NOW - 500)
+    refusal = Problem(
+        reason="versions do not fit: nvflare 2.8", code="versions", task="train", round=2, time=NOW - 500
+    )
     progress = JobProgress(
         round=3,
         rounds=6,

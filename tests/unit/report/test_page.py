@@ -4,6 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from consilium.data.codes import ProblemCode
+from consilium.errors import AbsenceCode
 from consilium.report.page import page_environment, render_page
 from consilium.report.records import BaselineRecord, FederationRecord, SiteRound
 from consilium.report.summary import summarize_study
@@ -96,12 +98,37 @@ def test_a_refusal_and_its_reason_head_the_page() -> None:
     record = federation(rounds=1)
     for sites in (record.rounds[0].sites, record.final_sites):
         sites["birch"] = SiteRound(
-            outcome="refused", reason="no usable labelled case: 3 left out (3 truncated)"
+            outcome="refused",
+            reason="no usable labelled case: 3 left out (3 truncated)",
+            code=AbsenceCode.NO_LABELED_CASE,
+            left_out={"truncated": 3, "not_3d": None},
         )
     del record.final_scores["birch"]
     html = rendered(record)
     assert html.index("3 left out (3 truncated)") < html.index("hospital by hospital")
-    assert "This hospital never reported" in html
+    text = " ".join(Page(html).text.split())
+    assert "never reported" not in text
+    cases = text[text.index("Why, and what to do") : text.index("What each hospital contributed")]
+    assert "No part in the last task: no usable labelled case: 3 left out (3 truncated). `consilium" in cases
+    for code, count in (("truncated", "3"), ("not_3d", "few")):
+        problem = ProblemCode(code)
+        assert f"{count} {TIMES} {problem.summary} ({code}). {problem.remedy}" in cases
+
+
+def test_the_page_of_a_run_that_ended_for_lack_of_sites() -> None:
+    """It has no round and no model, and says of each hospital why."""
+    reason = "0 site(s) can train, and min_sites is 2; birch: too few"
+    record = federation(1, status="failed", reason=reason, final_scores={}, final_sites={}, best_round=None)
+    record.rounds.clear()
+    for site, code in (("birch", AbsenceCode.FEW_PATIENTS), ("cedar", AbsenceCode.LOST)):
+        record.preparation[site] = SiteRound(outcome="refused", reason=f"reason of {site}", code=code)
+    record.preparation["aster"] = site_round("aster")
+    text = " ".join(Page(rendered(record)).text.split())
+    assert reason in text
+    for site, remedy in (("birch", "for the hospital to decide"), ("cedar", "startup/start.sh")):
+        assert f"{site} is missing from the preparation: reason of {site}. What to do: " in text
+        assert f"No part in the last task: reason of {site}." in text
+        assert remedy in text
 
 
 def test_a_number_that_did_not_leave_its_hospital_is_few() -> None:

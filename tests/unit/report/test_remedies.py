@@ -1,29 +1,37 @@
-"""What the code gives as reasons, with what to do about each."""
+"""What the operator is told to do about each kind of absence."""
 
 import pytest
 
-from consilium.federation.versions import incompatibility
+from consilium.errors import AbsenceCode
 from consilium.report.remedies import remedy_for
 
-OTHER = {"consilium": "9.9.0", "nvflare": "2.8.0"}
+
+@pytest.mark.parametrize("code", AbsenceCode)
+def test_each_kind_has_a_next_step_that_fits_into_a_sentence(code: AbsenceCode) -> None:
+    remedy = remedy_for(code)
+    assert remedy
+    assert not remedy.endswith(".")
 
 
 @pytest.mark.parametrize(
-    ("reason", "remedy"),
+    ("code", "remedy"),
     [
-        (incompatibility({"consilium": "0.1.0", "nvflare": "2.9.0"}, OTHER), "check-site KIT"),
-        ("the dataset folder as a whole can't be used: it is missing, ...", "dataset"),
-        ("no usable labeled case: 3 without a label, 2 left out", "consilium check DATASET"),
-        ("more than 50% of the cases would be left out, which the site's max_left_out", "max_left_out"),
-        ("its update is refused: conv.weight is not finite", "next round"),
-        ("its process or its connection was lost", "start.sh"),
-        ("it gave no sign of life for 5 min", "start.sh"),
-        ("it had not answered when the round was closed", "deadline_minutes"),
-        ("its report can't be read: 2 wrong field(s)", "another version"),
-        ("DataError: the reason is in the site's log", "consilium status --site KIT"),
-        ("unexpected KeyError: the traceback is in the site's log", "consilium status --site KIT"),
-        ("EXECUTION_EXCEPTION", "consilium status --site KIT"),
+        (AbsenceCode.VERSIONS, "check-site KIT"),
+        (AbsenceCode.DATASET, "dataset"),
+        (AbsenceCode.NO_LABELED_CASE, "consilium check DATASET"),
+        (AbsenceCode.LEFT_OUT, "max_left_out"),
+        (AbsenceCode.UPDATE, "next round"),
+        (AbsenceCode.LOST, "start.sh"),
+        (AbsenceCode.LATE, "deadline_minutes"),
+        (AbsenceCode.FAILED, "consilium status --site KIT"),
+        (None, "consilium status --site KIT"),
     ],
 )
-def test_each_reason_has_a_next_step(reason, remedy):
-    assert remedy in remedy_for(reason)
+def test_it_is_the_one_that_helps(code: AbsenceCode | None, remedy: str) -> None:
+    assert remedy in remedy_for(code)
+
+
+def test_an_absence_that_the_same_task_meets_again_is_known() -> None:
+    assert AbsenceCode.REPEATED_UPDATE.lasts
+    assert not AbsenceCode.LOST.lasts
+    assert not AbsenceCode.DECLINED.lasts  # a site that says no more may be back

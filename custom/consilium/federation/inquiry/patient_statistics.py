@@ -187,7 +187,7 @@ def read_statistics(
 def _read_content(result: Any) -> dict[str, Any]:
     refusal = read_refusal(result)
     if refusal is not None:
-        raise RefusedAnswer(refusal[1])
+        raise RefusedAnswer(refusal[1].reason)
     try:
         content = from_shareable(result).data
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes

@@ -9,6 +9,7 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
+from consilium.federation.answer_form import Absence
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import CHECK, REPORT_META
@@ -63,9 +64,9 @@ class ReadinessCheck(SiteController):
         self._running_record().sites[site] = readiness
         return True
 
-    def note_refusal(self, site: str, reason: str) -> None:
+    def note_refusal(self, site: str, absence: Absence) -> None:
         """Keep why a site has no answer."""
-        self._running_record().missing[site] = reason
+        self._running_record().missing[site] = absence.reason
 
     def _running_record(self) -> ReadinessRecord:
         assert self._record is not None  # made first thing in run()

@@ -19,7 +19,7 @@ from nvflare.widgets.info_collector import InfoCollector
 from pydantic import ValidationError
 
 from consilium.data.files import write_atomically
-from consilium.errors import ConfigurationError
+from consilium.errors import AbsenceCode, ConfigurationError
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -143,7 +143,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._progress.until = None
         for site in self._progress.sites.values():
             if site.answer == "awaited":
-                site.answer, site.problem = "none", self._problem(_NOT_IN_TIME)
+                site.answer, site.problem = "none", self._problem(_NOT_IN_TIME, AbsenceCode.LATE)
 
     def _note_answer(self, fl_ctx: FLContext) -> None:
         data = event_data(fl_ctx)
@@ -162,12 +162,12 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
     def _note_refusal(self, fl_ctx: FLContext) -> None:
         data = event_data(fl_ctx)
         site = self._site(data["site"])
-        site.answer, site.problem = "refused", self._problem(data["reason"])
+        site.answer, site.problem = "refused", self._problem(data["reason"], data.get("code"))
         self._trained.discard(data["site"])
 
-    def _problem(self, reason: str) -> Problem:
+    def _problem(self, reason: str, code: str | None) -> Problem:
         progress = self._progress
-        return Problem(reason=reason, task=progress.task, round=progress.round, time=time.time())
+        return Problem(reason=reason, code=code, task=progress.task, round=progress.round, time=time.time())
 
     def _note_checkpoint(self, fl_ctx: FLContext) -> None:
         self._progress.checkpoint = LastCheckpoint.model_validate(event_data(fl_ctx))

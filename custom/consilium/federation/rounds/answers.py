@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
-from consilium.federation.answer_form import RefusedAnswer
+from consilium.errors import AbsenceCode
+from consilium.federation.answer_form import Absence, RefusedAnswer
 from consilium.federation.tasks import PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import name_faults
 from consilium.records.scores import read_scores
@@ -54,7 +55,8 @@ class Answers:
         self.scores = {}
         self.sites = {site: SiteRound(outcome="no answer") for site in sites}
         self.sites |= {
-            site: SiteRound(outcome="excluded", reason=reason) for site, reason in (excluded or {}).items()
+            site: SiteRound(outcome="excluded", reason=reason, code=AbsenceCode.EXCLUDED)
+            for site, reason in (excluded or {}).items()
         }
 
     def read(self, site: str, answer: FLModel) -> SiteReport:
@@ -78,7 +80,7 @@ class Answers:
         try:
             answer.metrics = read_scores(said, score_ranges(self.regions, distances=self.task == VALIDATE))
         except ValueError as error:
-            raise RefusedAnswer(f"its scores can't be used: {error}") from None
+            raise RefusedAnswer(f"its scores can't be used: {error}", code=AbsenceCode.SCORES) from None
         return report
 
     def note(self, site: str, state: SiteRound, scores: Mapping[str, float] | None = None) -> None:
@@ -95,18 +97,24 @@ class Answers:
         if state.report is not None:
             self.cases[site] = state.report.train_cases
 
-    def refuse(self, site: str, reason: str) -> None:
+    def refuse(self, site: str, absence: Absence) -> None:
         """Take note of an answer that doesn't."""
         known = self.sites.get(site, SiteRound(outcome="refused"))
         known = known.model_copy()
-        known.outcome, known.reason = "refused", reason  # assigned, so that the bounds hold
+        known.outcome, known.reason = "refused", absence.reason  # assigned, so that the bounds hold
+        known.code, known.left_out = absence.code, dict(absence.left_out)
         self.sites[site] = known
+
+    def miss(self, site: str, reason: str) -> None:
+        """Take note of a site that is no longer waited for."""
+        self.sites[site].reason, self.sites[site].code = reason, AbsenceCode.LOST
 
     def close(self) -> None:
         """Say of whoever has not answered that they were too late."""
         for one in self.sites.values():
             if one.outcome == "no answer" and one.reason is None:
                 one.reason = "it had not answered when the round was closed"
+                one.code = AbsenceCode.LATE
 
     @property
     def trained(self) -> list[str]:
@@ -117,6 +125,15 @@ class Answers:
     def able(self) -> list[str]:
         """The sites that say that they can train."""
         return [site for site, one in self.sites.items() if one.report and one.report.role == "trains"]
+
+    @property
+    def unable(self) -> list[str]:
+        """The sites that would not train either if they were asked again."""
+        return [
+            site
+            for site, one in self.sites.items()
+            if (one.code is not None and one.code.lasts) or (one.report and one.report.role == "evaluates")
+        ]
 
     @property
     def skipped(self) -> list[str]:

@@ -18,9 +18,9 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
-from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.errors import AbsenceCode, ConfigurationError, ConsiliumError
 from consilium.federation.algorithm_state import Remembering
-from consilium.federation.answer_form import RefusedAnswer
+from consilium.federation.answer_form import Absence, RefusedAnswer
 from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.federation.rounds.answers import Answers
@@ -309,6 +309,8 @@ class FederatedTraining(SiteController):
                 return self._train_round(index, weights, attempt)
             except _FailedRound as error:
                 reason = str(error)
+                if error.lasts:
+                    break
             if attempt < attempts:
                 seconds = self._quorum.pause_seconds(attempt)
                 self.warning(f"{reason}; the round is tried again in {seconds:g} s")
@@ -333,7 +335,7 @@ class FederatedTraining(SiteController):
             weights = self._gather_updates(index, self._rollback.start(index, weights))
             assert self._aggregator is not None  # every round has its own
             for site, reason in self._aggregator.screen().items():
-                self.refuse(site, f"its update is refused: {reason}")
+                self.refuse(site, f"its update is refused: {reason}", AbsenceCode.UPDATE)
             round_record = RoundRecord(
                 number=index + 1,
                 attempts=attempt,
@@ -410,10 +412,11 @@ class FederatedTraining(SiteController):
         trained = self._answers.trained
         lack = self._quorum.lack(trained, self._answers.cases)
         if lack is not None:
-            raise _FailedRound(
+            reason = (
                 f"round {index + 1} has {len(trained)} update(s), {lack}; "
                 f"{self._answers.explain_others(trained)}"
             )
+            raise _FailedRound(reason, lasts=self._lacks_for_good())
         try:
             change, shares = aggregator.result()
         except (RefusedUpdate, OSError) as error:
@@ -422,6 +425,11 @@ class FederatedTraining(SiteController):
             self._answers.sites[site].weight = share
             self._refusals.clear(site)
         return change
+
+    def _lacks_for_good(self) -> bool:
+        """Whether all sites of the job, were they asked again, would make no quorum either."""
+        known = {*self._running_record().preparation, *self._answers.sites} - {*self._answers.unable}
+        return self._quorum.lack(known, self._answers.cases) is not None
 
     def _validate_finally(self, weights: Weights) -> None:
         """Evaluate the final model at every site; if it is dropped, the model before is the final one.
@@ -494,9 +502,10 @@ class FederatedTraining(SiteController):
             self._take(site, answer)
         except (RefusedAnswer, RefusedUpdate) as error:
             about = "its update is refused: " if isinstance(error, RefusedUpdate) else ""
-            return self.refuse(site, f"{about}{error}")
+            return self.refuse(site, f"{about}{error}", error.code)
         except OSError as error:
-            return self.set_aside(site, f"the server could not keep its update: {error.strerror}")
+            reason = f"the server could not keep its update: {error.strerror}"
+            return self.set_aside(site, Absence(reason, AbsenceCode.SERVER_DISK))
         return True
 
     def _take(self, site: str, answer: FLModel) -> None:
@@ -522,9 +531,9 @@ class FederatedTraining(SiteController):
             self._refusals.clear(site)
         self._answers.note(site, state, answer.metrics)
 
-    def note_refusal(self, site: str, reason: str) -> None:
+    def note_refusal(self, site: str, absence: Absence) -> None:
         """Keep the reason with the answers of the task."""
-        self._answers.refuse(site, reason)
+        self._answers.refuse(site, absence)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Tell each site with its task why its last answer was refused; note a fault that ends the job."""
@@ -534,16 +543,16 @@ class FederatedTraining(SiteController):
         if event_type == EventType.AFTER_TASK_DATA_FILTER:
             self._refusals.tell(fl_ctx)
 
-    def refuse(self, site: str, reason: str) -> bool:
+    def refuse(self, site: str, reason: str, code: AbsenceCode = AbsenceCode.ANSWER) -> bool:
         """Refuse an answer that is wrong, and count it; returns False for `take` to return."""
         self._refusals.note(site, reason)
-        return self.set_aside(site, reason)
+        return super().refuse(site, reason, code)
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
         """Keep why a site was no longer waited for."""
         for site, reason in reasons.items():
             self.warning(f"{site}: {reason}")
-            self._answers.sites[site].reason = reason
+            self._answers.miss(site, reason)
 
     def _note_scores(self, index: int) -> None:
         """Keep the scores that just came with the model that the sites received.
@@ -597,7 +606,16 @@ def _seconds(minutes: float | None) -> float:
 
 
 class _FailedRound(ConsiliumError):
-    """A round that doesn't count, with the reason for the operator."""
+    """A round that doesn't count.
+
+    Args:
+        reason: For the operator.
+        lasts: Whether another attempt would end like this one.
+    """
+
+    def __init__(self, reason: str, *, lasts: bool = False) -> None:
+        super().__init__(f"{reason}; another attempt would give the same" if lasts else reason)
+        self.lasts = lasts
 
 
 class _FailedJob(ConsiliumError):

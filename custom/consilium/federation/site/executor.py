@@ -18,7 +18,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.data.case import CaseProblem
-from consilium.errors import Cancelled, ConsiliumError, SiteRefusal
+from consilium.errors import AbsenceCode, Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site.exhaustion import can_start_threads
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.run_memory import find_memory, memory_of_run
@@ -27,6 +27,8 @@ from consilium.federation.site.state import SiteState
 from consilium.federation.site.traffic import measure_traffic
 from consilium.federation.tasks import (
     CHECK,
+    CODE_HEADER,
+    LEFT_OUT_HEADER,
     PREPARE,
     REASON_HEADER,
     REFUSAL_HEADER,
@@ -113,25 +115,25 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         }
         handler = handlers.get(task_name)
         if handler is None:
-            return _refuse(ReturnCode.TASK_UNKNOWN, f"no task is named {task_name!r} here")
+            return _refuse(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
         self._hear_refusal(shareable, fl_ctx)
         self._journal.start_task(task_name, shareable)
         try:
             reply = handler(shareable, fl_ctx, abort_signal)
         except Cancelled as error:
             self.log_info(fl_ctx, f"{task_name}: {error}")
-            return _refuse(ReturnCode.TASK_ABORTED, "aborted")
+            return _refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=AbsenceCode.ABORTED))
         except SiteRefusal as error:
             self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
-            return self._decline(fl_ctx, error.public_reason)
+            return self._decline(fl_ctx, error)
         except ConsiliumError as error:
             self.log_error(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
-            return self._decline(fl_ctx, f"{type(error).__name__}: the reason is in the site's log")
+            reason = f"{type(error).__name__}: the reason is in the site's log"
+            return self._decline(fl_ctx, SiteRefusal(reason, code=AbsenceCode.FAILED))
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
             self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
-            return self._decline(
-                fl_ctx, f"unexpected {type(error).__name__}: the traceback is in the site's log"
-            )
+            reason = f"unexpected {type(error).__name__}: the traceback is in the site's log"
+            return self._decline(fl_ctx, SiteRefusal(reason, code=AbsenceCode.FAILED))
         self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
 
@@ -143,9 +145,9 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self.log_error(fl_ctx, f"the server did not use the last answer: {refusal}", fire_event=False)
             self._journal.note_refusal("server", refusal)
 
-    def _decline(self, fl_ctx: FLContext, reason: str) -> Shareable:
+    def _decline(self, fl_ctx: FLContext, refusal: SiteRefusal) -> Shareable:
         """Say why this site has no answer; a process that can't even say so ends, and is started anew."""
-        self._journal.note_refusal("site", reason)
+        self._journal.note_refusal("site", refusal.public_reason)
         if not can_start_threads():
             self.log_error(
                 fl_ctx,
@@ -155,7 +157,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             os._exit(1)
         self._state.tell(fl_ctx, "declined")
-        return _refuse(ReturnCode.EXECUTION_EXCEPTION, reason)
+        return _refuse(ReturnCode.EXECUTION_EXCEPTION, refusal)
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
@@ -293,12 +295,17 @@ def _read_request(shareable: Shareable) -> FLModel:
     if versions is not None:
         reason = incompatibility(component_versions(), versions)
         if reason is not None:
-            raise SiteRefusal(reason)
+            raise SiteRefusal(reason, code=AbsenceCode.VERSIONS)
     return model
 
 
-def _refuse(return_code: str, reason: str) -> Shareable:
-    return make_reply(return_code, {REASON_HEADER: reason})
+def _refuse(return_code: str, refusal: SiteRefusal) -> Shareable:
+    headers = {
+        REASON_HEADER: refusal.public_reason,
+        CODE_HEADER: refusal.code.value,
+        LEFT_OUT_HEADER: refusal.left_out,
+    }
+    return make_reply(return_code, headers)
 
 
 def _report(participant: Participant, result: TrainingResult | None, seconds: float) -> SiteReport:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
-from consilium.errors import ConsiliumError
+from consilium.errors import AbsenceCode, ConsiliumError
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
 from consilium.records.texts import clean_text
 
 
 class RefusedUpdate(ConsiliumError):
-    """A site's update can't be used; the reason is for the operator and the site."""
+    """A site's update can't be used.
+
+    Args:
+        reason: For the operator and the site.
+        code: What kind of reason it is.
+    """
+
+    def __init__(self, reason: str, *, code: AbsenceCode = AbsenceCode.UPDATE) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Refusals:

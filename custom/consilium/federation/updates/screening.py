@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 from pydantic import Field
 
+from consilium.errors import AbsenceCode
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.learning.rounds import Schedule
@@ -106,9 +107,14 @@ class Screening:
         if seen == (round_index, site):
             return
         if seen[0] == round_index:
-            raise RefusedUpdate("it is the same as another site's of this round, as if from the same data")
+            raise RefusedUpdate(
+                "it is the same as another site's of this round, as if from the same data",
+                code=AbsenceCode.REPEATED_UPDATE,
+            )
         whose = "its own" if seen[1] == site else "another site's"
-        raise RefusedUpdate(f"it is the same as {whose} of round {seen[0] + 1}")
+        raise RefusedUpdate(
+            f"it is the same as {whose} of round {seen[0] + 1}", code=AbsenceCode.REPEATED_UPDATE
+        )
 
     def pace(self, norm: float, steps: int, round_index: int) -> float:
         """Return an update's norm in terms of its learning rates; see the class."""

@@ -15,6 +15,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 
+from consilium.federation.answer_form import Absence
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.metrics import JobMetrics
@@ -335,7 +336,7 @@ def test_whoever_hears_of_a_refusal_hears_a_clean_and_short_reason(tmp_path, cap
     controller = Rehearsal(rounds=1, min_sites=1)
     controller.start_controller(engine.context)
     with caplog.at_level("WARNING"):
-        assert controller.set_aside("north", reason) is False
+        assert controller.set_aside("north", Absence(reason)) is False
     ((_, heard),) = [event for event in engine.events if event[0] == ANSWER_REFUSED]
     assert heard["reason"].isprintable()
     assert len(heard["reason"]) <= 400

@@ -12,10 +12,18 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.errors import ConfigurationError
+from consilium.errors import AbsenceCode, ConfigurationError
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.rounds.controller import FederatedTraining
-from consilium.federation.tasks import PREPARE, REASON_HEADER, TRAIN, VALIDATE, VERSIONS_META
+from consilium.federation.tasks import (
+    CODE_HEADER,
+    LEFT_OUT_HEADER,
+    PREPARE,
+    REASON_HEADER,
+    TRAIN,
+    VALIDATE,
+    VERSIONS_META,
+)
 from consilium.learning.model_file import load_model
 from consilium.report.outcome import judge_outcome
 from consilium.report.records import FederationRecord, SiteReport
@@ -165,6 +173,20 @@ def test_a_refusing_site_costs_the_others_nothing_and_is_asked_again(run):
     assert record.rounds[0].sites["east"].reason == "no usable labeled case: 2 left out"
     assert saved(engine)[0] == 3
     assert not panics(engine)
+
+
+def test_a_refusal_s_kind_and_counts_are_kept_as_far_as_they_are_within_bounds(run):
+    def declining(code, left_out):
+        headers = {REASON_HEADER: "too many", CODE_HEADER: code, LEFT_OUT_HEADER: left_out}
+        return lambda task, model: make_reply(ReturnCode.EXECUTION_EXCEPTION, headers)
+
+    east = declining("left_out", {"truncated": 3, "not_3d": None, "x" * 999: 2})
+    west = declining("<b>", {"truncated": -1})
+    record, _ = run({"north": Site(), "south": Site(), "east": east, "west": west}, rounds=1)
+    for one in (record.preparation, record.rounds[0].sites, record.final_sites):
+        assert one["east"].code is AbsenceCode.LEFT_OUT
+        assert one["east"].left_out == {"truncated": 3, "not_3d": None, "other": 2}
+        assert (one["west"].code, one["west"].left_out) == (AbsenceCode.DECLINED, {})
 
 
 def test_every_site_prepares_before_the_first_round(run):

@@ -21,6 +21,8 @@ from consilium.federation.site import state
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     CHECK,
+    CODE_HEADER,
+    LEFT_OUT_HEADER,
     PREPARE,
     REASON_HEADER,
     REFUSAL_HEADER,
@@ -421,6 +423,18 @@ def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
     assert PATIENT not in left_the_site
     assert "/mnt" not in left_the_site
     assert str(error) in caplog.text  # the site's own log has all of it
+
+
+def test_a_refusal_says_its_kind_and_counts_what_was_left_out(executor, engine, tmp_path):
+    settings = site(tmp_path, [], min_count=2)
+    hospital = Hospital(settings.dataset)
+    for patient in ("P1", "P2"):
+        hospital.brats(patient, values=(0, 7))
+    hospital.brats("P3", without=("t1",))
+    at_site(engine, settings)
+    reply = execute(executor, engine, PREPARE)
+    assert reply.get_header(CODE_HEADER) == "no_labeled_case"
+    assert reply.get_header(LEFT_OUT_HEADER) == {"bad_label_value": 2, "missing_modality": None}
 
 
 def test_a_process_that_can_t_answer_any_more_ends(executor, engine, tmp_path, monkeypatch, caplog):
