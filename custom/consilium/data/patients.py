@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from consilium.data.case import FolderError, ProblemCode
+from consilium.data.files import readable
 from consilium.data.visits import patient_by_name, possible_visits
 
 PARTICIPANTS_FILE: Final = "participants.tsv"
@@ -169,8 +170,11 @@ def read_patients_file(path: Path) -> PatientsFile:
 
 
 def format_patients_file(patients: Patients) -> str:
-    """Return a file for the hospital to correct: every case, with those that may be one patient as one."""
-    proposed = {case: patients.of(case) for case in patients.case_ids}
+    """Return a file for the hospital to correct: every case, with those that may be one patient as one.
+
+    Names that are no UTF-8 can't stand in it.
+    """
+    proposed = {case: patients.of(case) for case in patients.case_ids if readable(case) == case}
     for patient, group in patients.unclear().items():
         merged = {proposed[case] for case in group}
         proposed |= {case: patient for case, before in proposed.items() if before in merged}

@@ -174,3 +174,8 @@ def test_letters_with_marks_are_found_in_both_spellings(tmp_path, declare):
 def test_names_that_are_no_text_have_a_patient():
     name = os.fsdecode(b"M\xfcller_1")
     assert Patients(frozenset([name])).of(name) == name
+
+
+def test_names_that_are_no_text_do_not_stand_in_the_file():
+    names = [os.fsdecode(b"M\xfcller7_1"), "M7_0", "M7_1"]
+    assert format_patients_file(Patients(frozenset(names))) == "case,patient\nM7_0,M7\nM7_1,M7\n"

@@ -133,3 +133,11 @@ def test_names_and_reasons_from_elsewhere_are_shown_as_they_are():
     assert "<script" not in html
     assert "<b>x</b>" in terminal_text(record)
     assert "[u]" not in html + terminal_text(record)  # no code of ours: counted under `other`
+
+
+def test_the_patients_are_told_where_they_are_fewer_than_the_cases():
+    text = terminal_text(readiness(north=site("train", usable_cases=14, usable_patients=12)))
+    assert "14 of 12 patients" in text
+    assert "patients" not in terminal_text(
+        readiness(north=site("train", usable_cases=12, usable_patients=12))
+    )

@@ -9,7 +9,7 @@ from data.hospital import NAMES_2023, Hospital
 from learning.tiny import LEARNING, site
 
 from consilium.data.checks import CheckedCohort
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.federation.site.assessment import assess
 from consilium.learning.participant import prepare_site
 from consilium.learning.patient_register import REGISTER_FILE
@@ -19,6 +19,7 @@ from consilium.learning.statistics import gather_statistics
 from consilium.tasks import get_task
 
 MINIMUM = 3
+TWO = ("train", "validation")
 TASK = get_task("brain_tumor")
 PATIENTS = [f"BraTS-GLI-{number:05}" for number in range(12)]
 
@@ -269,3 +270,43 @@ def test_a_hospital_that_changes_its_role_is_compared_as_well(hospital):
     after, again = evaluated(alone), evaluated(hospital)
     for first, second in ((before, during), (during, after), (after, again), (before, again)):
         assert isolated(first, second) <= {0, *range(MINIMUM, 13)}
+
+
+def sides(settings):
+    data = prepared(settings)
+    return {case.id: side for side in ("train", "validation") for case in getattr(data, side)}
+
+
+def test_cases_of_both_sides_that_are_declared_one_patient_are_trained_on(hospital, tmp_path):
+    before = sides(hospital)
+    trained, validated = (min(case for case in before if before[case] == side) for side in TWO)
+    file = tmp_path / "patients.csv"
+    file.write_text(f"case,patient\n{trained},one person\n{validated},one person\n")
+    declared = hospital.model_copy(update={"patients_file": file})
+    data = prepared(declared)
+    assert [case.id for case in data.train if case.patient == "one person"] == sorted([trained, validated])
+    assert not {case.patient for case in data.train} & {case.patient for case in data.validation}
+    after = sides(declared)
+    # The group that was scored with it waits; everybody else stays where they were.
+    assert {case for case in after if after[case] == "validation"} < {
+        case for case in before if before[case] == "validation"
+    }
+    assert all(after[case] == "train" for case in before if before[case] == "train")
+    assert sides(hospital)[validated] == "train"  # also when the hospital takes it back
+
+
+def test_declared_patients_are_what_is_counted(hospital, tmp_path):
+    file = tmp_path / "patients.csv"
+    lines = [f"{patient}-100,{'AB'[place % 2]}" for place, patient in enumerate(PATIENTS)]
+    file.write_text("\n".join(["case,patient", *lines]))
+    declared = hospital.model_copy(update={"patients_file": file})
+    report = readiness(declared)
+    assert (report.can, report.usable_cases, report.usable_patients, report.grid) == (
+        "nothing",
+        None,
+        None,
+        None,
+    )
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
+        prepared(declared)
+    assert described(declared).patients == 0
