@@ -188,6 +188,23 @@ def test_a_participant_trains_and_judges(tmp_path):
     assert {"dice_tc", "dice_wt", "dice_et", "hd95_tc", "hd95_wt", "hd95_et"} == set(scores[0])
 
 
+def test_zeroed_entries_of_the_cache_change_nothing_of_a_round(tmp_path):
+    settings = site(tmp_path)
+    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+
+    def round_of(damaged):
+        data = prepare_site(settings, LEARNING)
+        for case in (*data.train, *data.validation) if damaged else ():
+            for name in ("image.npy", "label.npy", "reference.npy"):
+                path = case.folder / name
+                path.write_bytes(path.read_bytes()[:128] + bytes(path.stat().st_size - 128))
+        participant = Participant(data, LEARNING, settings)
+        result = participant.train(start, Schedule())
+        return result.loss, participant.score(result.weights, distances=False), participant.data.left_out
+
+    assert round_of(damaged=True) == round_of(damaged=False)
+
+
 def lose(case):
     """Remove what was made of a case, and what it could be made of again."""
     (case.folder / "image.npy").unlink()

@@ -50,7 +50,7 @@ class FileRecord(BaseModel):
         label: What it says, if it is a label.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     identity: FileIdentity
     digest: str
@@ -60,7 +60,7 @@ class FileRecord(BaseModel):
 class CaseRecord(BaseModel):
     """What is known of the files of one case, by a hash of their paths."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     files: dict[str, FileRecord] = {}
 

@@ -1,0 +1,240 @@
+"""A preprocessed case is used as it was written, or made again: nobody trains on what a disk made of it."""
+
+import errno
+import multiprocessing
+import os
+import re
+import resource
+import signal
+import time
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from consilium.data.cache import CaseCache
+from consilium.data.cached_case import Origin, UnreadableCase
+from consilium.data.cohort import read_cohort
+from consilium.data.preprocessing import PreprocessingSettings
+from consilium.errors import DataError
+
+from .hospital import MODALITIES
+
+SETTINGS = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+ARRAYS = ("image.npy", "label.npy", "reference.npy", "voxels.npy")
+
+
+def zero(content):
+    return bytes(len(content))
+
+
+def zero_the_voxels(content):
+    return content[:128] + bytes(len(content) - 128)
+
+
+def zero_a_page(content):
+    start = len(content) // 2
+    return content[:start] + bytes(min(512, len(content) - start)) + content[start + 512 :]
+
+
+def flip_a_bit(content):
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+def name_objects(content):
+    """The header for which numpy's advice is `allow_pickle`."""
+    return re.sub(rb"'descr': '...'", b"'descr': '|O8'", content, count=1)
+
+
+DAMAGES = [zero, zero_the_voxels, zero_a_page, flip_a_bit, name_objects]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def prepare(hospital, folder):
+    """Prepare two cases, as each job does."""
+    for case_id in "AB":
+        hospital.brats(case_id)
+
+    def run():
+        cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+        return CaseCache(folder, settings=SETTINGS).prepare(cohort).cases
+
+    return run
+
+
+@pytest.fixture
+def rebuilt(monkeypatch):
+    """Ids of the cases whose entries were made again."""
+    ids, rebuild = [], Origin.rebuild
+
+    def counting(origin, *rest):
+        ids.append(origin.case.id)
+        return rebuild(origin, *rest)
+
+    monkeypatch.setattr(Origin, "rebuild", counting)
+    return ids
+
+
+def content_of(case):
+    return {
+        "image.npy": np.array(case.image),
+        "label.npy": np.array(case.label),
+        "reference.npy": np.array(case.reference),
+        "voxels.npy": {int(tissue): rows.tolist() for tissue, rows in case.tissue_voxels.items()},
+    }
+
+
+def spoil(path, damage):
+    """Change a file's content and neither its size nor the time of its last write."""
+    times, content = path.stat(), path.read_bytes()
+    spoiled = damage(content)
+    assert spoiled != content
+    assert len(spoiled) == len(content)
+    with path.open("r+b") as file:
+        file.write(spoiled)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("when", ["before it is read", "after it was read"])
+def test_a_damaged_file_of_equal_size_and_time_is_made_again(prepare, rebuilt, name, damage, when):
+    case = prepare()[1]
+    expected = content_of(replace(case))
+    time.sleep(0.02)  # longer than the kernel's clock takes for a step
+    if when == "before it is read":
+        case = prepare()[1]
+    spoil(case.folder / name, damage)
+    np.testing.assert_equal(content_of(replace(case)), expected)
+    assert rebuilt == ["B"]
+    np.testing.assert_equal(content_of(prepare()[1]), expected)
+    assert rebuilt == ["B"]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_without_its_source_a_damaged_case_is_unreadable_in_plain_words(prepare, hospital, name, damage):
+    case = prepare()[1]
+    spoil(case.folder / name, damage)
+    (hospital.folder / "B/B_t1.nii.gz").unlink()
+    with pytest.raises(UnreadableCase) as caught:
+        content_of(case)
+    assert f"{name} is not what was written, and it can't be made again" in str(caught.value)
+    assert "pickle" not in str(caught.value)
+
+
+def test_a_source_that_has_changed_since_is_not_put_in_its_place(prepare, hospital):
+    case = prepare()[1]
+    spoil(case.folder / "image.npy", zero_the_voxels)
+    (hospital.folder / "B/B_t1.nii.gz").write_bytes((hospital.folder / "A/A_t1.nii.gz").read_bytes())
+    with pytest.raises(UnreadableCase, match="the files that it was made of have changed"):
+        _ = case.image
+    assert prepare()[1].image.any()  # the next job makes an entry of what is there now
+
+
+def test_an_entry_that_can_t_be_made_again_is_made_by_the_next_job(prepare, hospital):
+    case = prepare()[1]
+    expected = content_of(replace(case))
+    spoil(case.folder / "image.npy", zero_the_voxels)
+    path = hospital.folder / "B/B_t1.nii.gz"
+    away = path.rename(path.with_suffix(".away"))
+    with pytest.raises(UnreadableCase):
+        _ = case.image
+    away.rename(path)
+    np.testing.assert_equal(content_of(prepare()[1]), expected)
+
+
+@pytest.mark.parametrize("damage", [zero, zero_a_page, flip_a_bit])
+def test_a_damaged_description_is_noticed_when_a_job_prepares(prepare, damage):
+    case = prepare()[1]
+    expected = content_of(replace(case))
+    spoil(case.folder / "meta.json", damage)
+    again = prepare()[1]
+    assert again == case
+    np.testing.assert_equal(content_of(again), expected)
+
+
+def test_another_digit_in_a_description_is_noticed_as_well(prepare):
+    case = prepare()[1]
+    path = case.folder / "meta.json"
+    text = path.read_text()
+    path.write_text(text.replace('"crop_start":[1', '"crop_start":[2', 1))
+    assert path.read_text() != text
+    assert prepare()[1].geometry == case.geometry
+
+
+def _read_image(case, start, results):
+    start.wait()
+    results.put(bool(case.image.any()))
+
+
+def test_processes_that_meet_one_damaged_entry_make_it_again_together(prepare):
+    case = prepare()[1]
+    context = multiprocessing.get_context("fork")
+    start, results = context.Barrier(3), context.Queue()
+    spoil(case.folder / "image.npy", zero_the_voxels)
+    readers = [context.Process(target=_read_image, args=(case, start, results)) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    assert [results.get(timeout=60) for _ in readers] == [True] * 3
+    for reader in readers:
+        reader.join(timeout=60)
+
+
+def test_a_file_is_compared_once_and_not_at_every_access(prepare, monkeypatch):
+    case = prepare()[0]
+    read, crc32 = [], zlib.crc32
+
+    def counting(block, *rest):
+        read.append(len(block))
+        return crc32(block, *rest)
+
+    monkeypatch.setattr(zlib, "crc32", counting)
+    for _ in range(3):
+        _ = case.image
+    assert sum(read) == (case.folder / "image.npy").stat().st_size
+
+
+def test_an_entry_has_reached_the_disk_before_it_has_its_name(prepare, folder, monkeypatch):
+    events, fsync, rename = [], os.fsync, type(folder).rename
+
+    def noting(descriptor):
+        events.append(os.path.realpath(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    def renaming(path, target):
+        if path.suffix == ".partial":
+            events.append(f"rename {path.stem}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    monkeypatch.setattr(type(folder), "rename", renaming)
+    case = prepare()[1]
+    moment = events.index(f"rename {case.folder.name}")
+    partial = str(case.folder.with_suffix(".partial"))
+    before, after = set(events[:moment]), events[moment + 1 :]
+    assert before >= {partial, *(f"{partial}/{name}" for name in ARRAYS)}
+    assert any(f"{partial}/.meta.json" in one for one in before)
+    assert after[0] == str(folder)
+
+
+def test_what_a_disk_says_when_it_is_full_is_not_lost(prepare, hospital):
+    """numpy writes arrays in a way that tells how many bytes are missing, but not why."""
+    read_cohort(hospital.folder, modalities=MODALITIES)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    try:
+        with pytest.raises(DataError) as caught:
+            prepare()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.EFBIG
