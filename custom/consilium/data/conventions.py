@@ -20,17 +20,18 @@ Values = frozenset[float]
 
 _STRAY_SHARE: Final = 0.1
 """Up to this share of foreign labels are faulty cases, left out one by one; with more, it is unclear."""
-_ENOUGH_ALIKE: Final = 3
-"""Labels that all hold one and the same value: with fewer it may be chance."""
-_ENOUGH_LACKING: Final = 5
-"""Labels none of which holds a tissue. A third of low-grade gliomas does not enhance: 0.36^5 is under 1 %."""
-_ENOUGH_TREATED: Final = 10
+_ENOUGH_ALIKE: Final = 2
+"""Labels that all hold one and the same value: hardly any glioma is drawn with one tissue alone."""
+_ENOUGH_LACKING: Final = 3
+"""Labels none of which holds a tissue. A third of low-grade gliomas does not enhance: 0.36^3 is 5 %, and a
+hospital that has no others says so once."""
+_ENOUGH_TREATED: Final = 5
 """The same after surgery, where less is left to draw."""
 
-_PEDIATRIC = re.compile(r"(?i)BraTS-PEDs?-")
-_SINCE_2023 = re.compile(r"(?i)BraTS-(?:GLI|MEN|MET|SSA|GoAT)-")
+_PEDIATRIC = re.compile(r"(?i)BraTS[-_ ]?PEDs?(?![a-z])")
+_SINCE_2023 = re.compile(r"(?i)BraTS[-_](?:GLI|MEN|MET|SSA|GoAT)(?![a-z])")
 # Before treatment: nobody there has a resection cavity.
-_UNTREATED = re.compile(r"(?i)BraTS-(?:MEN|SSA)-")
+_UNTREATED = re.compile(r"(?i)BraTS[-_](?:MEN|SSA)(?![a-z])")
 
 _NAMES: Final[Mapping[Tissue, str]] = {
     Tissue.ENHANCING: "enhancing tumor",
@@ -91,10 +92,10 @@ def read_convention(
 
 
 def _from_names(labels: Mapping[str, Values], *, since_2023: bool) -> LabelConvention:
-    pediatric = sum(bool(_PEDIATRIC.match(case_id)) for case_id in labels)
+    pediatric = sum(bool(_PEDIATRIC.search(case_id)) for case_id in labels)
     if pediatric:
         return _pediatric(labels, pediatric)
-    if since_2023 or (labels and all(map(_SINCE_2023.match, labels))):
+    if since_2023 or (labels and all(map(_SINCE_2023.search, labels))):
         return _from_2023_names(labels)
     return _from_2018_names(labels.values())
 
@@ -124,10 +125,12 @@ def _pediatric(labels: Mapping[str, Values], pediatric: int) -> LabelConvention:
             f"state the convention. {how_to_state()}",
         )
     values = list(labels.values())
-    if _count(values, 4):
+    four = _count(values, 4)
+    if four > _STRAY_SHARE * len(values):
         return LabelConvention.BRATS_PED_2024
     raise ambiguous(
-        f"the case ids are those of BraTS-PEDs, and none of {len(values)} labels holds 4",
+        f"the case ids are those of BraTS-PEDs, and {four or 'none'} of {len(values)} labels "
+        f"{'hold' if four > 1 else 'holds'} 4",
         "brats-ped-2024 labels (1 enhancing, 2 non-enhancing, 3 cystic, 4 edema) of tumors without edema",
         "those of BraTS-PEDs 2023, which are read as brats-2023 (1 non-enhancing, 2 edema, 3 enhancing)",
     )
@@ -159,7 +162,7 @@ def _from_2023_names(labels: Mapping[str, Values]) -> LabelConvention:
     """Convention behind `-seg` names (2023 and later): 4 is unused in 2023, the resection cavity in 2024."""
     values = labels.values()
     three, four, both = _count(values, 3), _count(values, 4), _count(values, 3, 4)
-    untreated = sum(bool(_UNTREATED.match(case_id)) for case_id, held in labels.items() if 4 in held)
+    untreated = sum(bool(_UNTREATED.search(case_id)) for case_id, held in labels.items() if 4 in held)
     if both and not untreated:
         return LabelConvention.BRATS_2024
     if four > _STRAY_SHARE * (three + four - both) or (both and untreated):

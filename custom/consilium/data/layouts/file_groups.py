@@ -15,6 +15,8 @@ from consilium.data.layouts.endings import LABEL, FileEndings, is_label_of
 
 # BraTS 2020 ships case 355 with its label as W39_1998.09.19_Segm.nii.
 _MISNAMED_LABELS: Final = {"W39_1998.09.19": re.compile(r".*355$")}
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_END_BYTES: Final = 4096
 # https://bids-specification.readthedocs.io: sub-01[_ses-01][_key-value...]_suffix
 _BIDS = re.compile(
     r"(?P<case>sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)(?P<entities>(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)"
@@ -248,11 +250,28 @@ def _belongs(stray: NamedFile, group: CaseFiles) -> bool:
 
 
 def same_content(first: Path, second: Path) -> bool:
-    """Whether two files hold the same bytes; False where one can't be read."""
+    """Whether two files hold the same bytes; False where one can't be read.
+
+    Of gzip streams of one length the checksum of what they hold is compared: a whole backup in the folder
+    would otherwise be read at every start.
+    """
     try:
+        if first.stat().st_size != second.stat().st_size:
+            return False
+        ends = [_ends(path) for path in (first, second)]
+        if ends[0] != ends[1] or ends[0][0].startswith(_GZIP_MAGIC):
+            return ends[0] == ends[1]
         return filecmp.cmp(first, second, shallow=False)
     except OSError:
         return False
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file; a gzip stream ends in its checksum and length."""
+    with path.open("rb") as file:
+        first = file.read(_END_BYTES)
+        file.seek(max(0, path.stat().st_size - _END_BYTES))
+        return first, file.read()
 
 
 def differing(first: CaseFiles, second: CaseFiles) -> Iterator[tuple[Path, Path]]:

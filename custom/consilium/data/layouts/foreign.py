@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ _DICOM: Final = (
     "DICOM files: convert each series to NIfTI, for example with: dcm2niix -z y -f %i_%d -o OUT DIR; then "
     "register the images of a case to one another and remove the skull"
 )
+_JOINT = re.compile(r"[-_. ]")
 _DOCUMENTS: Final = frozenset(
     (
         *(".csv", ".tsv", ".txt", ".md", ".json", ".xlsx", ".xls", ".ods", ".docx", ".pdf", ".html", ".xml"),
@@ -76,10 +78,11 @@ def count_endings(files: Sequence[Path], case_ids: Iterable[str]) -> str:
         files: The files.
         case_ids: The cases of the folder.
     """
-    known = sorted(case_ids, key=len, reverse=True)
+    known = set(case_ids)
     named: list[str] = []
     for path in files:
-        owner = next((one for one in (*known, path.parent.name) if one and path.name.startswith(one)), "")
+        starts = (path.name[: end.start()] for end in _JOINT.finditer(path.name))
+        owner = max((start for start in starts if start in known or start == path.parent.name), default="")
         ending = path.name[len(owner) :]
         if is_plain_ending(_without_extension(ending)) or (owner and ending[:1] in "-_. "):
             named.append(ending)

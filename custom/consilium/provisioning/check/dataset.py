@@ -156,6 +156,14 @@ def _judge_labels(cohort: Cohort, site: SiteSettings) -> Finding:
     if cohort.convention is None:
         return LABELS.skipped("there is no label to look at")
     source = "said in local/privacy.json" if site.label_convention else "found from names and values"
+    doubts = [one for one in cohort.notices if one.code is ProblemCode.DOUBTFUL_CONVENTION]
+    if doubts:
+        return LABELS.warning(
+            f"{cohort.convention.value}, {source}; {doubts[0].code.summary}",
+            doubts[0].code.remedy,
+            details=[one.detail for one in doubts],
+            data={"label_convention": cohort.convention.value},
+        )
     return LABELS.ok(
         f"{cohort.convention.value}, {source}", data={"label_convention": cohort.convention.value}
     )
