@@ -145,7 +145,8 @@ def _describe_unknown(files: Sequence[Path], found: FoundCases) -> Iterator[Noti
     lacking += [f"{unlabeled} cases have no label"] if unlabeled else []
     ids = [*(case.id for case in found.cases), *(problem.case_id for problem in found.problems)]
     seen = (
-        f"{len(unknown)} files are not used, because their names say nothing: {count_endings(unknown, ids)}"
+        f"Not used, because their names say nothing: {len(unknown)} of {len(files)} files "
+        f"({count_endings(unknown, ids)})"
     )
     sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown), how_to_name()]
     yield Notice(ProblemCode.UNKNOWN_FILES, ". ".join(sentences))

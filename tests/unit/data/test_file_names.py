@@ -52,6 +52,7 @@ COLLECTIONS = {
     "capital extensions": ("P1/P1_{}.NII.GZ", ("T1", "T1CE", "T2", "FLAIR", "SEG"), "P1"),
     "plain NIfTI in capitals": ("P1/P1_{}.NII", ("T1", "T1CE", "T2", "FLAIR", "SEG"), "P1"),
     "folders of a kind": ("{}/001.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"), "001"),
+    "folders of a kind, with names": ("{}/Case.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "labels"), "Case"),
     "folders of a kind in a patient's": ("P1/{}/image.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"), "P1"),
     "BIDS": (
         "sub-01/ses-02/anat/sub-01_ses-02_{}.nii.gz",
@@ -286,3 +287,15 @@ def _nnunet(hospital: Hospital, *, channels, labels, key="channel_names"):
 def test_a_letter_that_has_no_single_small_one_changes_no_id(hospital):
     _write(hospital, "\u0130P1/\u0130P1_{}.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"))
     assert [case.id for case in _read(hospital).cases] == ["\u0130P1"]
+
+
+def test_labels_alone_are_no_layout(hospital):
+    """The images have names of another kind: all of them are listed, not each label as somebody's stray."""
+    for case_id in ("P1", "P2"):
+        for channel in range(4):
+            hospital.image(f"{case_id}/{case_id}_{channel:04}.nii.gz", head(seed=channel))
+        hospital.image(f"{case_id}/{case_id}_seg.nii.gz", label((1, 2, 4)))
+    with pytest.raises(FolderError, match=r"2 _0000\.nii\.gz.*--file-ending"):
+        _read(hospital)
+    own = dict(zip(MODALITIES, (["0000"], ["0001"], ["0002"], ["0003"]), strict=True))
+    assert len(_read(hospital, file_endings=own).cases) == 2

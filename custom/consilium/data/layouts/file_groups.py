@@ -15,6 +15,9 @@ from consilium.data.layouts.endings import LABEL, FileEndings, is_label_of
 
 # BraTS 2020 ships case 355 with its label as W39_1998.09.19_Segm.nii.
 _MISNAMED_LABELS: Final = {"W39_1998.09.19": re.compile(r".*355$")}
+# Folders whose files are labels, and names of files that say nothing. No "masks": those may be of the brain.
+_LABEL_FOLDERS: Final = frozenset(("label", "labels", "segs", "segmentations", "annotations", "gt"))
+_NAMELESS: Final = frozenset(("image", "img", "scan", "volume", "vol", "data", "nifti", "label", "mask"))
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _END_BYTES: Final = 4096
 # https://bids-specification.readthedocs.io: sub-01[_ses-01][_key-value...]_suffix
@@ -105,13 +108,16 @@ def _read_bids(path: Path, name: re.Match[str]) -> NamedFile | str:
 
 def _read_folder_name(path: Path, stem: str, root: Path, endings: FileEndings) -> NamedFile | None:
     """A file that lies in a folder for one kind of image: t1/001.nii.gz."""
-    role = endings.role_of(path.parent.name) if path.parent != root else None
+    if path.parent == root:
+        return None
+    name = path.parent.name
+    role = LABEL if name.lower() in _LABEL_FOLDERS else endings.role_of(name)
     if role is None:
         return None
     above = path.parent.parent
-    if any(letter.isdigit() for letter in stem):
-        return NamedFile(path, above, stem, role)
-    return NamedFile(path, above, id_of_folder(above, root), role, named=False)
+    if stem.lower() in _NAMELESS:
+        return NamedFile(path, above, id_of_folder(above, root), role, named=False)
+    return NamedFile(path, above, stem, role)
 
 
 def id_of_folder(folder: Path, root: Path) -> str:

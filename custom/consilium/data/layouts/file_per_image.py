@@ -67,8 +67,8 @@ class FilePerImageLayout:
 
     @property
     def claimed(self) -> frozenset[Path]:
-        """The files that belong to it."""
-        return frozenset(file.path for file in self._files)
+        """The files that belong to it; none where there is no image among them."""
+        return frozenset(file.path for file in self._files) if self._groups else frozenset()
 
     @property
     def name(self) -> str:
