@@ -94,6 +94,7 @@ def read_cohort(
         [case.id for case in cases] + [problem.case_id for problem in found.problems],
         folder=folder,
         file=patients_file,
+        places={case.id: _folder(case) for case in cases},
     )
     cases = [replace(case, patient=patients.of(case.id)) for case in cases]
     notices = [*found.notices, *_describe_unknown(scan.files, found)]

@@ -14,7 +14,7 @@ from typing import Final
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.files import readable
-from consilium.data.visits import patient_by_name, possible_visits
+from consilium.data.visits import patient_by_name, possible_visits, shared_folders
 
 PARTICIPANTS_FILE: Final = "participants.tsv"
 """BIDS' list of participants, in the top folder of a dataset."""
@@ -57,10 +57,12 @@ class Patients:
     Args:
         case_ids: All cases of the site.
         declared: What the hospital declared; None for nothing.
+        places: Case id to its folder, relative to the dataset folder.
     """
 
     case_ids: frozenset[str] = frozenset()
     declared: PatientsFile | None = None
+    places: Mapping[str, Path] = field(default_factory=dict)
 
     def of(self, case_id: str) -> str:
         """Return the patient of a case.
@@ -87,14 +89,15 @@ class Patients:
         return sorted(case for case in self.case_ids if self._stated(case) is None) if self.declared else []
 
     def unclear(self) -> dict[str, list[str]]:
-        """Return groups of cases that may be of one patient and are taken for several, by their ids.
+        """Return groups of cases that may be of one patient and are taken for several, by ids and folders.
 
         Returns:
             A name for the patient to the cases; none of which all are declared.
         """
         undeclared = {case for case in self.case_ids if self._stated(case) is None}
         groups: dict[str, list[str]] = {}
-        for stem, group in possible_visits(self.case_ids).items():
+        possible = {**shared_folders(self.places), **possible_visits(self.case_ids)}
+        for stem, group in possible.items():
             if undeclared.intersection(group) and len({self.of(case) for case in group}) > 1:
                 declared = {self.of(case) for case in group if case not in undeclared}
                 groups[min(declared, default=stem)] = group
@@ -113,21 +116,29 @@ class Patients:
         return self.declared.patient_of(case_id) if self.declared else None
 
 
-def find_patients(case_ids: Iterable[str], *, folder: Path, file: Path | None = None) -> Patients:
+def find_patients(
+    case_ids: Iterable[str],
+    *,
+    folder: Path,
+    file: Path | None = None,
+    places: Mapping[str, Path] | None = None,
+) -> Patients:
     """Return the patients of a site's cases.
 
     Args:
         case_ids: All cases, those that are left out among them.
         folder: The dataset folder, which may hold BIDS' `participants.tsv`.
         file: What the hospital names in its settings; it counts instead.
+        places: Case id to its folder, for those of which it is known.
 
     Raises:
         FolderError: The file can't be read, or contradicts itself.
     """
     standard = folder / PARTICIPANTS_FILE
+    below = {case: place.relative_to(folder) for case, place in (places or {}).items()}
     if file is None and not standard.is_file():
-        return Patients(frozenset(case_ids))
-    patients = Patients(frozenset(case_ids), read_patients_file(file or standard))
+        return Patients(frozenset(case_ids), places=below)
+    patients = Patients(frozenset(case_ids), read_patients_file(file or standard), below)
     if file is not None and len(patients.undeclared) == len(patients.case_ids) > 0:
         raise _unusable(file, "names none of the cases of the folder")
     return patients

@@ -8,8 +8,9 @@ patients: they are reported, and the hospital declares what they are.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
 _DATE = r"(?:(?:19|20)\d\d[-_.]?\d\d[-_.]?\d\d|\d\d[-_.]\d\d[-_.](?:19|20)\d\d)"
@@ -48,6 +49,12 @@ _DATED = re.compile(rf"(?:(?P<stem>.+?){_GAP}|^){_DATE}(?:[-_T]?\d{{4,6}})?(?:{_
 _YEAR = re.compile(rf"(?P<stem>.*\d){_GAP}(?:19|20)\d\d")
 _NUMBER = re.compile(rf"(?P<stem>.+?){_GAP}\d{{1,3}}")
 _LETTER = re.compile(rf"(?P<stem>.*\d)(?:{_GAP})?[A-Za-z]")
+
+# What folders are named by that sort patients.
+_SORTING = re.compile(
+    r"(?i)brats|miccai|train|valid|test|fold|batch|site|set|grade|part|year|cohort|data|release|hgg|lgg"
+    r"|^(?:19|20)\d\d$"
+)
 
 _MOST_VISITS = 10
 _MOST_NUMBERED = 3
@@ -92,6 +99,31 @@ def possible_visits(case_ids: Iterable[str]) -> dict[str, list[str]]:
             if one_patient or len(ids) <= _FEW_CASES or len(group) < len(ids):
                 visits[stem] |= group
     return {stem: sorted(group) for stem, group in sorted(visits.items()) if len(group) > 1}
+
+
+def shared_folders(places: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Return cases that lie in one of several folders with a number in its name, as a patient's visits do.
+
+    Args:
+        places: Case id to its folder, relative to the dataset folder.
+
+    Returns:
+        The folder's name to the ids, each group of two or more, sorted.
+    """
+    shared = Counter(places.values())
+    groups: dict[Path, list[str]] = defaultdict(list)
+    for case_id, place in sorted(places.items()):
+        folder = place if shared[place] > 1 else place.parent
+        groups[folder].append(case_id)
+    return {
+        "_".join(folder.parts): group
+        for folder, group in groups.items()
+        if 1 < len(group) <= _MOST_VISITS and len(groups) > 1 and _may_be_patient(folder.name)
+    }
+
+
+def _may_be_patient(folder: str) -> bool:
+    return any(letter.isdigit() for letter in folder) and not _SORTING.search(folder)
 
 
 def _by_stem(ids: Iterable[str], find: Callable[[str], str | None]) -> dict[str, set[str]]:

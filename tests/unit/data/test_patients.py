@@ -179,3 +179,35 @@ def test_names_that_are_no_text_have_a_patient():
 def test_names_that_are_no_text_do_not_stand_in_the_file():
     names = [os.fsdecode(b"M\xfcller7_1"), "M7_0", "M7_1"]
     assert format_patients_file(Patients(frozenset(names))) == "case,patient\nM7_0,M7\nM7_1,M7\n"
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_cases_in_a_folder_of_their_own_are_asked_about(tmp_path, flat):
+    hospital = Hospital(tmp_path / "data")
+    for patient, exams in {"P1": ("spring", "fall"), "P2": ("march",), "P3": ("may", "june")}.items():
+        for exam in exams:
+            folder = hospital.brats(f"{exam}", parent=patient)
+            if flat:
+                for path in folder.iterdir():
+                    path.rename(folder.parent / path.name)
+    cohort = read(hospital)
+    assert cohort.patients.unclear() == {"P1": ["fall", "spring"], "P3": ["june", "may"]}
+    hospital.brats("alone")
+    assert set(read(hospital).patients.unclear()) == {"P1", "P3"}
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        ("HGG", "LGG"),
+        ("2019", "2020"),
+        ("batch1", "batch2"),
+        ("MICCAI_BraTS2020_TrainingData", "MICCAI_BraTS2020_ValidationData"),
+        ("study7", "study7"),
+    ],
+)
+def test_folders_that_sort_patients_are_not_asked_about(tmp_path, parents):
+    hospital = Hospital(tmp_path / "data")
+    for number in range(4):
+        hospital.brats(f"case{number}", parent=parents[number % 2])
+    assert read(hospital).patients.unclear() == {}

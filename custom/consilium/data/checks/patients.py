@@ -153,7 +153,5 @@ def check_declaration(patients: Patients) -> Iterator[Finding]:
         lines = " / ".join(f"{case},{patient}" for case in group)
         for case_id in group:
             others = ", ".join(other for other in group if other != case_id)
-            detail = (
-                f"By its id it may be of the patient of {others}. If so, the lines to declare it: {lines}"
-            )
+            detail = f"By its id or folder it may be of the patient of {others}. If so, declare it: {lines}"
             yield Finding(code=ProblemCode.POSSIBLE_SAME_PATIENT, case_id=case_id, detail=detail)
