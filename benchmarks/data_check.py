@@ -208,6 +208,9 @@ def _apply_and_check(job: Job) -> Outcome:
         try:
             cohort = read_cohort(hospital, modalities=IMAGES)
             findings = check_cohort(cohort, modalities=IMAGES, folder=job.work / "state").findings
+            findings += tuple(
+                Finding(code=notice.code, case_id=job.case, detail=notice.detail) for notice in cohort.notices
+            )
         except FolderError as error:
             findings = (Finding(code=error.code, case_id=job.case, detail=str(error)),)
     for finding in findings:

@@ -51,7 +51,7 @@ def check_intensities(subject: Subject) -> Iterator[Finding]:
 
 def check_skull_strip(subject: Subject) -> Iterator[Finding]:
     """Background that is not 0, and heads that are larger than a brain."""
-    for name, share in _filled(subject).items():
+    for name, share in filled_background(subject).items():
         detail = f"{share:.0%} of the voxels on the border of the volume are nonzero."
         yield subject.finding(ProblemCode.NONZERO_BACKGROUND, detail, modality=name)
         return
@@ -67,7 +67,7 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     if max(spacing) / min(spacing) > _THICK_RATIO:
         detail = "Voxels are " + " x ".join(f"{size:.2f}" for size in spacing) + " mm."
         yield subject.finding(ProblemCode.THICK_SLICES, detail)
-    if _filled(subject):  # then what is nonzero has no extent
+    if filled_background(subject):  # then what is nonzero has no extent
         return
     profiles = _profiles(subject.head)
     extent = [np.count_nonzero(profile) * size for profile, size in zip(profiles, spacing, strict=True)]
@@ -81,7 +81,7 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
         yield subject.finding(ProblemCode.PARTIAL_COVERAGE, detail)
 
 
-def _filled(subject: Subject) -> dict[str, float]:
+def filled_background(subject: Subject) -> dict[str, float]:
     """Images whose background is not 0, and how much of the volume's border is nonzero in each."""
     crop = np.subtract(subject.native.crop_stop, subject.native.crop_start)
     if int(np.prod(crop)) != int(np.prod(subject.native.file_shape)):

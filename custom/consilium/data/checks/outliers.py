@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
+from consilium.data.checks.intensity import filled_background
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
 from consilium.data.intensities import Levels, Scale
@@ -33,8 +34,10 @@ _AXES = ("left to right", "back to front", "bottom to top")
 def check_hot_voxels(subject: Subject) -> Iterator[Finding]:
     """Voxels with values that no tissue has, in the brain and around it.
 
-    Normalization clips them. Before, sixty of them were enough to make the rest of an image flat.
+    Normalization clips them; of sixty that count, the rest of an image becomes flat.
     """
+    if filled_background(subject):  # then what is measured is no brain, and an error says so
+        return
     for name, image in subject.native.images.items():
         inside, outside = subject.levels[name], Levels.of(subject.native.outside[name])
         low, high = _hot_range(inside, outside, subject.scales[name])

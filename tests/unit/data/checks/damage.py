@@ -110,6 +110,7 @@ def damages() -> Iterator[Damage]:
         "conflicting_affines",
         _forms(lambda image: (image.affine, _move(image.affine, 30.0))),
     )
+    yield one("a quaternion longer than 1", "inexact_qform", _long_quaternion, follows="conflicting_affines")
     yield one("meters", "unit_not_mm", _header("t1", xyzt_units=1))
     yield one(
         "ten times the size",
@@ -207,6 +208,13 @@ def damages() -> Iterator[Damage]:
         severe=True,
         needs=4,
     )
+    yield one(
+        "whole-tumor masks at the whole site",
+        "doubtful_convention",
+        _whole_tumor,
+        severe=True,
+        also=True,
+    )
     yield one("an empty label", "empty_label", _label(np.zeros_like), severe=True)
     yield one(
         "a label beside the brain",
@@ -278,14 +286,35 @@ def damages() -> Iterator[Damage]:
     yield one(
         "the examination resampled under another id", _ALIKE, _other_id_as(_coarser), severe=True, also=True
     )
-    yield one("another visit", "possible_same_patient", _visit, severe=True)
+    yield one(
+        "another visit",
+        "possible_same_patient",
+        _visit("_pre"),
+        severe=True,
+        follows="possible_same_examination",
+    )
+    yield one(
+        "another visit by its date",
+        "possible_same_patient",
+        _visit("_20190304"),
+        severe=True,
+        follows="possible_same_examination",
+    )
+    yield one(
+        "another visit by a number",
+        "possible_same_patient",
+        _visit("_2"),
+        severe=True,
+        follows="possible_same_examination",
+    )
 
 
 def hot_damages() -> Iterator[Damage]:
     """Ways in which a few voxels get values that no tissue has."""
 
     def one(name: str, apply: Apply, **options: Any) -> Damage:
-        return Damage(name, frozenset({"hot_voxels"}), apply, **options)
+        follows = frozenset({"stray_voxels", "odd_slice", "negative_intensity", "clipped_intensity"})
+        return Damage(name, frozenset({"hot_voxels"}), apply, follows=follows, **options)
 
     yield one("hot voxels in the brain", _array("t1", lambda a: _spots(a, a != 0, 60, 65530)))
     yield one("a hot voxel", _array("t2", lambda a: _spots(a, a != 0, 1, 65530)))
@@ -497,9 +526,28 @@ def _within(mask: NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
     return np.where(mask != 0, np.maximum(array, 1), 0).astype(np.float32)
 
 
-def _visit(hospital: Path, case: str, other: str) -> None:
-    _move_case(hospital, case, f"{case}_pre")
-    _array_copy(hospital, f"{case}_pre", case)
+def _visit(ending: str) -> Apply:
+    """Another examination of the patient, told by the ending of its name."""
+
+    def apply(hospital: Path, case: str, other: str) -> None:
+        _move_case(hospital, case, f"{case}{ending}")
+        _array_copy(hospital, f"{case}{ending}", case)
+
+    return apply
+
+
+def _long_quaternion(hospital: Path, case: str, other: str) -> None:
+    """A unit quaternion, rounded up."""
+    path = _file(hospital, case, "t2")
+    image = nib.load(path)
+    for name, value in {"qform_code": 1, "quatern_b": 0, "quatern_c": 0, "quatern_d": 1.0000002}.items():
+        image.header[name] = value
+    path.write_bytes(gzip.compress(_with_header(image), 1))
+
+
+def _whole_tumor(hospital: Path, case: str, other: str) -> None:
+    for name in (case, other):
+        _label(lambda a: (a != 0).astype(np.uint8))(hospital, name, other)
 
 
 def _move_case(hospital: Path, case: str, name: str) -> None:

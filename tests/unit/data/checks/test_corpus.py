@@ -27,6 +27,7 @@ def test_a_damage_is_found_and_its_neighbor_stays_healthy(damage, two_patients, 
     found = codes_of(checked, CASE)
     neighbor = codes_of(checked, OTHER)
     if damage.also:
+        found |= {notice.code.value for notice in checked.cohort.notices}
         found |= neighbor & damage.codes
         neighbor -= damage.codes
     assert found & damage.codes
