@@ -33,11 +33,11 @@ For a program, or for somebody outside the hospital: counts by code, without ids
 
 Stopped with Ctrl-C, the same command goes on where it stopped.
 
-Exit code: 0 ready (warnings included), 1 some cases are left out, 2 the folder or the command can't be used,
-70 an error of Consilium's own, 130 stopped.
+Exit code: 0 ready, or good without labels (warnings included), 1 some cases are left out, 2 the folder or the
+command can't be used, 70 an error of Consilium's own, 130 stopped.
 """
 
-_EXIT = {"ready": 0, "cases_left_out": 1, "not_usable": 2}
+_EXIT = {"ready": 0, "good_without_labels": 0, "cases_left_out": 1, "not_usable": 2}
 _COLORS = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
@@ -90,6 +90,13 @@ def check(
             show_default=False,
         ),
     ] = None,
+    accepted: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file case,code,by,note of findings that somebody looked at and accepts.",
+            show_default=False,
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -124,6 +131,7 @@ def check(
             convention=convention,
             patients_file=patients,
             file_endings=parse_endings(file_ending or ()),
+            accepted=accepted,
             state=state or default_state(),
             workers=workers or os.cpu_count() or 1,
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),
@@ -189,8 +197,10 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
         for title in ("", "cases", "finding"):
             table.add_column(title, overflow="fold")
         for group in found.groups:
-            severity = group.code.severity.value
+            severity = group.severity.value
             seen = Text(f"{group.code.summary} ({group.code.value})")
+            if group.images:
+                seen.append(f"\n{group.describe_images(found.total)} cases")
             seen.append(f"\n-> {group.code.remedy}", style="bold")
             for finding in group.findings:
                 if show_cases or finding.case_id is None:
@@ -199,7 +209,9 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
             table.add_row(Text(severity, style=_COLORS[severity]), str(len(group.cases) or ""), seen)
         console.print(table)
     counts = found.counts
+    accepted = sum(len(group.cases) for group in found.accepted)
     console.print(
         f"{found.verdict.replace('_', ' ')}: {counts['used']} cases of {found.patients} patients are used "
         f"({counts['labeled']} labeled), {counts['left_out']} left out"
+        f"{f', {accepted} findings accepted' if accepted else ''}"
     )

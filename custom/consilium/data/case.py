@@ -59,11 +59,13 @@ class CaseProblem:
         case_id: The case. Stays on the site.
         code: What is wrong. The code and how often it occurs are all that may leave.
         detail: What was seen; may name paths and ids, so it stays on the site.
+        modality: The image that it is about; None for a label or a whole case.
     """
 
     case_id: str
     code: ProblemCode
     detail: str
+    modality: str | None = None
 
     def __post_init__(self) -> None:
         """Write file names in no encoding with escapes, as `Case` does."""

@@ -27,6 +27,8 @@ class ProblemCode(str, Enum):
     DOUBTFUL_CONVENTION = "doubtful_convention"
     UNKNOWN_FILES = "unknown_files"
     NO_USABLE_CASE = "no_usable_case"
+    NO_LABELED_CASE = "no_labeled_case"
+    UNUSED_ACCEPTANCE = "unused_acceptance"
     DISK_TOO_SMALL = "disk_too_small"
     PATIENTS_FILE = "patients_file"
     PATIENTS_FILE_INCOMPLETE = "patients_file_incomplete"
@@ -100,8 +102,16 @@ class ProblemCode(str, Enum):
 
     @property
     def severity(self) -> Severity:
-        """What it means for the case."""
+        """What it means for the case, unless the evidence of one finding is overwhelming."""
         return _KINDS[self].severity
+
+    @property
+    def acceptable(self) -> bool:
+        """Whether a hospital can accept it for a case after looking, which then is used.
+
+        Not what makes reading impossible or mixes patients: a statement doesn't change that.
+        """
+        return _KINDS[self].acceptable
 
     @property
     def summary(self) -> str:
@@ -118,18 +128,19 @@ class _Kind(NamedTuple):
     severity: Severity
     summary: str
     remedy: str
+    acceptable: bool
 
 
-def _error(summary: str, remedy: str) -> _Kind:
-    return _Kind(Severity.ERROR, summary, remedy)
+def _error(summary: str, remedy: str, *, acceptable: bool = False) -> _Kind:
+    return _Kind(Severity.ERROR, summary, remedy, acceptable)
 
 
 def _warning(summary: str, remedy: str) -> _Kind:
-    return _Kind(Severity.WARNING, summary, remedy)
+    return _Kind(Severity.WARNING, summary, remedy, acceptable=True)
 
 
 def _info(summary: str, remedy: str) -> _Kind:
-    return _Kind(Severity.INFO, summary, remedy)
+    return _Kind(Severity.INFO, summary, remedy, acceptable=True)
 
 
 _KINDS: Mapping[ProblemCode, _Kind] = {
@@ -152,7 +163,14 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
         "If one is an image or a label of a case, name its ending in file_endings; else move it elsewhere.",
     ),
     ProblemCode.NO_USABLE_CASE: _error(
-        "no usable labeled case", "Mend the cases that are left out, or add labeled ones."
+        "no usable case", "Fix what was found in the cases, or add others; nothing can be done with none."
+    ),
+    ProblemCode.NO_LABELED_CASE: _warning(
+        "good, without labels",
+        "Add labels to train or evaluate; a model can predict these cases as they are.",
+    ),
+    ProblemCode.UNUSED_ACCEPTANCE: _warning(
+        "accepted, but not found", "Correct or remove these lines of the file of accepted findings."
     ),
     ProblemCode.DISK_TOO_SMALL: _error(
         "disk too small for the cache", "Make room, or set cache_dir to a larger disk and raise cache_gib."
@@ -299,18 +317,23 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.NONZERO_BACKGROUND: _error(
         "background is not 0",
         "Set what lies outside the brain to 0: only the rest is normalized.",
+        acceptable=True,
     ),
-    ProblemCode.NOT_SKULL_STRIPPED: _error(
-        "not skull-stripped", "Remove skull and scalp, for example with HD-BET or SynthStrip."
+    ProblemCode.NOT_SKULL_STRIPPED: _warning(
+        "not skull-stripped",
+        "Look at the images: where skull or scalp is left, remove it, for example with HD-BET or SynthStrip.",
     ),
     ProblemCode.DUPLICATE_MODALITY: _error(
-        "one image under two modalities", "Replace the copy by the image of its own modality."
+        "one image under two modalities",
+        "Replace the copy by the image of its own modality.",
+        acceptable=True,
     ),
-    ProblemCode.SWAPPED_MODALITIES: _error(
-        "modalities look swapped", "Look at the images and name each by what it is."
+    ProblemCode.SWAPPED_MODALITIES: _warning(
+        "modalities look swapped", "Look at the images: each has to show the contrast that its name says."
     ),
-    ProblemCode.NOT_REGISTERED: _error(
-        "images don't lie on one another", "Register all images of the case rigidly to one of them."
+    ProblemCode.NOT_REGISTERED: _warning(
+        "images don't lie on one another",
+        "Look at the images one over the other: their outlines have to agree.",
     ),
     ProblemCode.BAD_LABEL_VALUE: _error(
         "unknown label value", "Correct the label so that it holds only the values of its convention."
@@ -323,25 +346,27 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
         "Save the label as uint8 without scaling; values within 0.001 of a whole number are rounded.",
     ),
     ProblemCode.EMPTY_LABEL: _error(
-        "empty label", "Draw the label, or remove the label file: the case then counts as unlabeled."
+        "empty label",
+        "Draw the label, or remove the label file: the case then counts as unlabeled.",
+        acceptable=True,
     ),
     ProblemCode.LABEL_COVERS_BRAIN: _error(
         "label covers the whole brain", "Replace the brain mask or tissue map by the label of the tumor."
     ),
-    ProblemCode.LABEL_OUTSIDE_BRAIN: _error(
-        "label outside the brain", "Save the label on the grid of the images that it was drawn on."
+    ProblemCode.LABEL_OUTSIDE_BRAIN: _warning(
+        "label outside the brain", "Look at the label over the images: it has to lie on the tumor."
     ),
-    ProblemCode.LABEL_SHIFTED: _error(
-        "label looks shifted", "Save the label on the grid of the images that it was drawn on."
+    ProblemCode.LABEL_SHIFTED: _warning(
+        "label looks shifted", "Look at the label over the images: it has to lie on the tumor."
     ),
-    ProblemCode.LABEL_MIRRORED: _error(
-        "label looks mirrored", "Flip the label back: its axes are not those of the images."
+    ProblemCode.LABEL_MIRRORED: _warning(
+        "label looks mirrored", "Look at the label over the images: it has to lie on the tumor's side."
     ),
-    ProblemCode.LABEL_MISMATCH: _error(
-        "label doesn't fit the images", "Look at the case: the label may be another patient's."
+    ProblemCode.LABEL_MISMATCH: _warning(
+        "label doesn't fit the images", "Look at the label over the images: it may be another patient's."
     ),
-    ProblemCode.LABEL_VALUES_SWAPPED: _error(
-        "label values look swapped", "Look at the case: its numbers may mean other tissues."
+    ProblemCode.LABEL_VALUES_SWAPPED: _warning(
+        "label values look swapped", "Look at the label over the images: each number has to mark its tissue."
     ),
     ProblemCode.DUPLICATE_EXAMINATION: _error(
         "one examination under two ids", "Remove the copy: one patient would train and validate."

@@ -39,6 +39,8 @@ class Cohort:
         convention: What its label values mean; None when it has no labels.
         cases: The cases that can be used as far as names and label values tell, sorted by id.
         problems: The cases that can't, sorted by id.
+        left_out: Those of them whose files can be looked at all the same.
+        labels: How many labels were found, also of cases that can't be used.
         patients: Whose each case is, also one that can't be used.
         notices: What names and label values show of cases that are used, of files, and of the whole folder.
         unknown_files: Files in the folder whose names nobody understood.
@@ -48,6 +50,8 @@ class Cohort:
     convention: LabelConvention | None
     cases: tuple[Case, ...]
     problems: tuple[CaseProblem, ...]
+    left_out: tuple[Case, ...] = ()
+    labels: int = 0
     patients: Patients = field(default_factory=Patients)
     notices: tuple[Notice, ...] = ()
     unknown_files: tuple[Path, ...] = ()
@@ -98,7 +102,9 @@ def read_cohort(
     )
     cases = [replace(case, patient=patients.of(case.id)) for case in cases]
     notices = [*found.notices, *_describe_unknown(scan.files, found)]
-    labeled = [case for case in cases if case.label]
+    complete = {case.id for case in cases}
+    incomplete = [case for case in _unique(found.incomplete)[0] if case.id not in complete]
+    labeled = [case for case in (*cases, *incomplete) if case.label]
     values, unreadable = _read_labels(labeled, index or SourceIndex(), progress)
     # A value of no convention says nothing about which one the site uses.
     telling = {case_id: marked for case_id, marked in values.items() if marked <= _KNOWN_VALUES}
@@ -107,9 +113,11 @@ def read_cohort(
         convention = reading.convention
         if reading.doubt:
             notices.append(Notice(ProblemCode.DOUBTFUL_CONVENTION, reading.doubt))
-    faulty = [*unreadable, *_contradictions(values, convention)]
-
-    left_out = {problem.case_id for problem in faulty}
+    faulty = {
+        problem.case_id: problem
+        for problem in (*unreadable, *_contradictions(values, convention))
+        if problem.case_id in complete
+    }
     forbidden = [
         CaseProblem(path.name, ProblemCode.PERMISSION_DENIED, f"{path} may not be listed.")
         for path in scan.forbidden
@@ -117,10 +125,19 @@ def read_cohort(
     return Cohort(
         layout.name,
         convention,
-        cases=tuple(case for case in cases if case.id not in left_out),
+        cases=tuple(case for case in cases if case.id not in faulty),
         problems=tuple(
-            sorted([*found.problems, *duplicates, *forbidden, *faulty], key=lambda problem: problem.case_id)
+            sorted(
+                [*found.problems, *duplicates, *forbidden, *faulty.values()],
+                key=lambda problem: problem.case_id,
+            )
         ),
+        left_out=(
+            *(case if convention else replace(case, label=None) for case in incomplete),
+            # Nothing more is to be said of a label that means nothing here.
+            *(replace(case, label=None) for case in cases if case.id in faulty),
+        ),
+        labels=len(labeled),
         patients=patients,
         notices=tuple(notices),
         unknown_files=unknown_files(scan.files, found.understood),

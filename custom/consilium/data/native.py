@@ -68,11 +68,14 @@ class Examination:
         files: What could be read, by path.
         problems: Everything that makes the case unusable, in the order in which it was found.
         native: The case, where nothing does.
+        parts: Where something does, what can be looked at all the same: images that lie on one grid, with the
+            label, if it lies there, too.
     """
 
     files: Mapping[Path, StoredVolume]
     problems: tuple[CaseProblem, ...]
     native: NativeCase | None
+    parts: tuple[NativeCase, ...] = ()
 
     def require_native(self) -> NativeCase:
         """The case on its own voxels.
@@ -127,9 +130,9 @@ def examine(
     if case.label is not None and convention is None:
         raise ValueError(f"case {case.id} has a label but its convention is not given")
     problems = _Problems(case.id)
-    missing = [name for name in modalities if name not in case.images]
-    if missing:
-        problems.add(ProblemCode.MISSING_MODALITY, f"There is no {', '.join(missing)} image.")
+    for name in modalities:
+        if name not in case.images:
+            problems.add(ProblemCode.MISSING_MODALITY, f"There is no {name} image.", modality=name)
     volumes = {name: case.images[name] for name in modalities if name in case.images}
     files, placed = _read(case, volumes, problems, read)
     label = _read_label(case, files, problems)
@@ -137,9 +140,13 @@ def examine(
     if case.label is not None and label is not None and convention is not None:
         with problems.collected(case.label.path, "translated"):
             reference = _to_tissue(label.array, convention, problems)
+    sound: dict[str, StoredVolume] = {}
     for name, image in placed.items():
+        before = len(problems.found)
         with problems.collected(volumes[name].path, "checked"):
-            problems.extend(_check_contrast(volumes[name], image.array))
+            problems.extend(_check_contrast(volumes[name], image.array), modality=name)
+        if len(problems.found) == before:
+            sound[name] = image
     grids = {volumes[name].path: image for name, image in placed.items()}
     first = next(iter(grids.values()), label)
     for path, image in grids.items():
@@ -148,11 +155,15 @@ def examine(
     if case.label is not None and label is not None:
         with problems.collected(case.label.path, "compared"):
             problems.extend(_check_grid(case.label.path, label, first, label=True))
-    native = None
+    native: NativeCase | None = None
+    parts: tuple[NativeCase, ...] = ()
     if not problems.found:
         with problems.collected(f"the case with {next(iter(grids))}", "cropped"):
             native = _native({name: placed[name] for name in modalities}, reference)
-    return Examination(files, tuple(problems.found), native)
+    else:
+        with problems.collected(f"the case with {next(iter(files), case.id)}", "cropped"):
+            parts = tuple(_parts(sound, label, reference))
+    return Examination(files, tuple(problems.found), native, parts)
 
 
 class _Problems:
@@ -162,12 +173,12 @@ class _Problems:
         self.found: list[CaseProblem] = []
         self._case_id = case_id
 
-    def add(self, code: ProblemCode, detail: str) -> None:
-        self.found.append(CaseProblem(self._case_id, code, detail))
+    def add(self, code: ProblemCode, detail: str, *, modality: str | None = None) -> None:
+        self.found.append(CaseProblem(self._case_id, code, detail, modality))
 
-    def extend(self, found: Iterable[tuple[ProblemCode, str]]) -> None:
+    def extend(self, found: Iterable[tuple[ProblemCode, str]], *, modality: str | None = None) -> None:
         for code, detail in found:
-            self.add(code, detail)
+            self.add(code, detail, modality=modality)
 
     @contextmanager
     def collected(self, subject: object, doing: str) -> Iterator[None]:
@@ -275,6 +286,19 @@ def _has_no_position(placed: StoredVolume) -> bool:
     if not int(placed.header["sform_code"]) and not int(placed.header["qform_code"]):
         return True
     return any(np.allclose(placed.affine, np.diag(signs)) for signs in ((1, 1, 1, 1), (-1, -1, 1, 1)))
+
+
+def _parts(
+    images: Mapping[str, StoredVolume], label: StoredVolume | None, reference: NDArray[np.uint8] | None
+) -> Iterator[NativeCase]:
+    """What can be looked at of a case that can't be used: images by the grid on which they lie."""
+    rest = dict(images)
+    while rest:
+        first = next(iter(rest.values()))
+        part = {name: one for name, one in rest.items() if not any(_check_grid(Path(), one, first))}
+        rest = {name: one for name, one in rest.items() if name not in part}
+        fits = label is not None and not any(_check_grid(Path(), label, first))
+        yield _native(part, reference if fits else None)
 
 
 def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | None) -> NativeCase:

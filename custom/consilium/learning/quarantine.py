@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from consilium.data.case import CaseProblem
 from consilium.data.case_products import CaseProduct
-from consilium.data.checks import CheckedCohort, check_cohort
+from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically, write_failure
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
-from consilium.errors import AbsenceCode, DataError, SiteRefusal
+from consilium.errors import AbsenceCode, ConfigurationError, DataError, SiteRefusal
 from consilium.learning.patient_register import PatientRegister, open_register
 from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import Count, list_counts
@@ -89,10 +89,11 @@ def examine_cases(
         The cases without an error, and everything that was found.
 
     Raises:
-        SiteRefusal: The folder as a whole can't be used.
+        SiteRefusal: The folder as a whole, or the file of accepted findings, can't be used.
         DataError: The cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
+    accepted = read_accepted(site)
     index = SourceIndex(site.cache_dir)
     try:
         cohort = _find_cases(site, task, index, progress)
@@ -102,6 +103,7 @@ def examine_cases(
             folder=site.cache_dir,
             index=index,
             products=products,
+            accepted=accepted,
             progress=progress,
             cancelled=cancelled,
         )
@@ -130,6 +132,22 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
             "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
             "several, what its labels mean can't be told, or its patients file can't be used; the site's log "
             "says which",
+            code=AbsenceCode.DATASET,
+            details=[str(error)],
+        ) from error
+
+
+def read_accepted(site: SiteSettings) -> AcceptedFindings:
+    """Read what the hospital has looked at and accepts.
+
+    Raises:
+        SiteRefusal: The file can't be used.
+    """
+    try:
+        return AcceptedFindings.find(site.accepted_findings, site.state_dir)
+    except ConfigurationError as error:
+        raise SiteRefusal(
+            "its file of accepted findings can't be used; the site's log says why",
             code=AbsenceCode.DATASET,
             details=[str(error)],
         ) from error
@@ -191,6 +209,7 @@ def _write(checked: CheckedCohort, site: SiteSettings) -> None:
         {"case": problem.case_id, "code": problem.code.value, "detail": problem.detail}
         for problem in checked.cohort.problems
     ]
-    content = {"left_out": left_out, "used": len(checked.cohort.cases)}
+    accepted = [{"case": one.case_id, "code": one.code.value} for one in checked.accepted]
+    content = {"left_out": left_out, "accepted": accepted, "used": len(checked.cohort.cases)}
     path = site.cache_dir / QUARANTINE_FILE
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode(), durable=False)

@@ -29,6 +29,11 @@ class SiteSettings(ComputeSettings):
         description="What the site has to remember as long as it takes part: the secret of its split, each "
         "patient's side, and who was answered about together. It is no cache.",
     )
+    accepted_findings: Path | None = Field(
+        default=None,
+        description="CSV file `case,code,by,note` of findings that the hospital looked at and accepts; "
+        "default: accepted_findings.csv in state_dir, where there is one.",
+    )
     label_convention: LabelConvention | None = Field(
         default=None, description="What label values mean here; default: found from names and values."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from consilium.data.codes import ProblemCode, Severity
 from consilium.records.bounds import OTHER_CODE
 
@@ -26,8 +28,17 @@ def describe(code: str) -> str:
     return f"{problem.summary} ({code})"
 
 
-def meaning(code: str) -> str:
+LEFT_OUT: Final = _MEANING[Severity.ERROR]
+ACCEPTED: Final = "used; accepted by the hospital"
+
+
+def fate(severity: Severity) -> str:
     """Say what becomes of the case."""
+    return _MEANING[severity]
+
+
+def meaning(code: str) -> str:
+    """Say what becomes of the case, where the evidence of statistics is not overwhelming."""
     problem = _known(code)
     return _MEANING[problem.severity] if problem else "see the site's own log"
 

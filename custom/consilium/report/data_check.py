@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -15,10 +15,10 @@ from consilium.data.files import readable
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.page import page_environment
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised when the meaning of a key in `DataCheck.as_json` changes."""
 
-Verdict = Literal["ready", "cases_left_out", "not_usable"]
+Verdict = Literal["ready", "good_without_labels", "cases_left_out", "not_usable"]
 
 _ORDER = list(Severity)
 _MOST_FILES = 500
@@ -26,20 +26,36 @@ _MOST_FILES = 500
 
 @dataclass(frozen=True)
 class FindingGroup:
-    """All findings of one code.
+    """All findings of one code and severity.
 
     Args:
         code: The code.
+        severity: What they mean for their cases.
         findings: What was found, by case.
     """
 
     code: ProblemCode
+    severity: Severity
     findings: tuple[Finding, ...]
 
     @property
     def cases(self) -> list[str]:
         """The cases that it was found in, each once."""
         return list(dict.fromkeys(one.case_id for one in self.findings if one.case_id is not None))
+
+    @property
+    def images(self) -> dict[str, int]:
+        """In how many cases each image is concerned, by modality; empty for what is not about an image."""
+        seen = {(one.modality, one.case_id) for one in self.findings if one.modality is not None}
+        return dict(sorted(Counter(str(modality) for modality, _ in seen).items()))
+
+    def describe_images(self, total: int) -> str:
+        """Which images are concerned in how many of all cases: "t1, t2 in 6 of 6"; "" for none."""
+        by_count: dict[int, list[str]] = defaultdict(list)
+        for modality, count in self.images.items():
+            by_count[count].append(modality)
+        parts = [f"{', '.join(names)} in {count} of {total}" for count, names in sorted(by_count.items())]
+        return "; ".join(reversed(parts))
 
 
 @dataclass(frozen=True)
@@ -66,18 +82,35 @@ class DataCheck:
         errors = [one for one in self.findings if one.severity is Severity.ERROR]
         if any(one.case_id is None for one in errors):
             return "not_usable"
-        return "cases_left_out" if errors else "ready"
+        if errors:
+            return "cases_left_out"
+        unlabeled = any(one.code is ProblemCode.NO_LABELED_CASE for one in self.findings)
+        return "good_without_labels" if unlabeled else "ready"
 
     @property
     def groups(self) -> Sequence[FindingGroup]:
-        """Findings by code: errors first, then what occurs most."""
-        by_code: dict[ProblemCode, list[Finding]] = defaultdict(list)
-        for finding in self.findings:
-            by_code[finding.code].append(finding)
-        groups = (FindingGroup(code, tuple(found)) for code, found in by_code.items())
-        return sorted(
-            groups, key=lambda one: (_ORDER.index(one.code.severity), -len(one.cases), one.code.value)
-        )
+        """Findings that nobody accepted by code: errors first, then what occurs most."""
+        return _group(finding for finding in self.findings if not finding.accepted)
+
+    @property
+    def accepted(self) -> Sequence[FindingGroup]:
+        """Findings that the hospital accepted, by code."""
+        return _group(finding for finding in self.findings if finding.accepted)
+
+    @property
+    def total(self) -> int:
+        """How many cases there are."""
+        return self.counts["used"] + self.counts["left_out"]
+
+    @property
+    def labels(self) -> str:
+        """What is known of the labels, in a few words."""
+        cohort = self.checked.cohort if self.checked else None
+        if cohort is None or not cohort.labels:
+            return "no labels"
+        if cohort.convention is None:
+            return f"{cohort.labels} labels, what their values mean is not known"
+        return f"labels are {cohort.convention.value}"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -118,18 +151,28 @@ class DataCheck:
             "label_convention": cohort.convention.value if cohort and cohort.convention else None,
             "cases": self.counts,
             "unknown_files": len(cohort.unknown_files) if cohort else 0,
+            "accepted": {group.code.value: len(group.cases) for group in self.accepted},
             "findings": [
                 {
                     "code": group.code.value,
-                    "severity": group.code.severity.value,
+                    "severity": group.severity.value,
                     "summary": group.code.summary,
                     "cases": len(group.cases),
+                    "images": group.images,
                     "remedy": group.code.remedy,
                     **({"seen": _seen(group.findings)} if cases else {}),
                 }
                 for group in self.groups
             ],
         }
+
+
+def _group(findings: Iterable[Finding]) -> Sequence[FindingGroup]:
+    by_kind: dict[tuple[Severity, ProblemCode], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_kind[finding.severity, finding.code].append(finding)
+    groups = (FindingGroup(code, severity, tuple(found)) for (severity, code), found in by_kind.items())
+    return sorted(groups, key=lambda one: (_ORDER.index(one.severity), -len(one.cases), one.code.value))
 
 
 def _seen(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -156,7 +199,8 @@ def render_data_check(check: DataCheck) -> str:
             groups=groups,
             left_out=left_out,
             unknown_files=_list_unknown(check),
-            used=[group for group in groups if group.code.severity is not Severity.ERROR],
+            used=[group for group in groups if group.severity is not Severity.ERROR],
+            accepted=check.accepted,
             light=LIGHT,
             dark=DARK,
         )
@@ -174,27 +218,38 @@ def _state_verdict(check: DataCheck) -> Iterator[str]:
     used, left_out = check.counts["used"], check.counts["left_out"]
     if check.verdict == "not_usable":
         yield "This folder can't be used yet."
+    elif check.verdict == "good_without_labels":
+        yield f"Good, without labels: {_cases(used)} can be predicted; training and evaluation need labels."
     elif left_out:
         are = "are" if left_out > 1 else "is"
         yield f"{left_out} of {used + left_out} cases {are} left out of training. Used: {used}."
     else:
         yield f"Ready: every case is used, {used} in all."
+    if accepted := sum(len(group.cases) for group in check.accepted):
+        yield f"Findings that the hospital looked at and accepted: {accepted}."
     if check.labeled_patients == 1:
         yield "With a single labeled patient this hospital can evaluate a model, and not train one."
 
 
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
+
+
 def _next_steps(check: DataCheck) -> Iterator[str]:
     if check.verdict == "not_usable":
-        yield "Mend what is said of the folder as a whole: nothing can be used before."
+        yield "Fix what is said of the folder as a whole: nothing can be used before."
     if check.counts["left_out"]:
         yield (
-            "Mend the cases that are left out, or leave them as they are: training goes on without them, "
+            "Fix the cases that are left out, or leave them as they are: training goes on without them, "
             "unless they are more than the site tolerates (max_left_out in local/privacy.json; half of the "
             "cases, where it isn't set)."
         )
-    if check.verdict != "ready":
+    if check.verdict in ("cases_left_out", "not_usable"):
         yield "Run the same command again. Only files that have changed are read again."
         return
     if any(finding.severity is Severity.WARNING for finding in check.findings):
-        yield "Have a look at the warnings below. Nothing has to be done about them before training."
+        yield (
+            "Look at the warnings below. Where one is right, correct the files; where it is not, accept it "
+            "in accepted_findings.csv (docs/data.md). The cases are used either way."
+        )
     yield "With the site's startup kit: consilium check-site KIT checks policy, network and machine as well."

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.learning.small_counts import count_text, total_text
-from consilium.report.codes import describe, meaning, remedy
+from consilium.report.codes import describe, fate, meaning, remedy
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.records import recorded_learning
 from consilium.report.study import StudyReport
@@ -79,6 +79,7 @@ def page_environment() -> Environment:
         size=_size,
         png=_png,
         describe=describe,
+        fate=fate,
         meaning=meaning,
         remedy=remedy,
         count_text=count_text,

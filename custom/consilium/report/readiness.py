@@ -63,6 +63,9 @@ class SiteReadiness(Record):
     usable_patients: WithheldCount = Field(default=0, description="Patients whom these cases are of.")
     left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
     noted: CodeCounts = Field(default_factory=dict, description="Findings of lower severity, by code.")
+    accepted: CodeCounts = Field(
+        default_factory=dict, description="Findings that the hospital looked at and accepted, by code."
+    )
     layout: Word | None = None
     label_convention: Word | None = None
     grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from consilium.learning.small_counts import count_text
 from consilium.records.texts import clean_text
-from consilium.report.codes import meaning, remedy
+from consilium.report.codes import ACCEPTED, LEFT_OUT, meaning, remedy
 from consilium.report.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 
 _NOTHING = "\N{EN DASH}"
@@ -68,9 +68,9 @@ def site_rows(record: ReadinessRecord) -> list[SiteRow]:
 def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
     """Return a row for every finding: by hospital, what cost cases first."""
     return [
-        FindingRow(name, count_text(count), code, meaning(code), remedy(code))
+        FindingRow(name, count_text(count), code, fate or meaning(code), remedy(code))
         for name, site in sorted(record.sites.items())
-        for counts in (site.left_out, site.noted)
+        for counts, fate in ((site.left_out, LEFT_OUT), (site.noted, ""), (site.accepted, ACCEPTED))
         for code, count in counts.items()
     ]
 

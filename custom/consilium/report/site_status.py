@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import Label, Moment, Reason
-from consilium.report.codes import meaning, remedy
+from consilium.report.codes import LEFT_OUT, remedy
 from consilium.report.job_status import clock
 from consilium.report.records import OutcomeKind
 
@@ -152,7 +152,7 @@ def _cases(status: SiteStatus) -> list[str]:
     if left_out:
         lines.append(f"{left_out} left out: see {status.left_out_file}")
     for code, count in status.left_out.items():
-        lines.append(f"  {count} {code}: {meaning(code)}. {remedy(code)}")
+        lines.append(f"  {count} {code}: {LEFT_OUT}. {remedy(code)}")
     return lines
 
 

@@ -64,12 +64,13 @@ def test_json_has_counts_by_code_and_no_id_or_path(run, hospital):
     found = json.loads(out)
     assert code == 1
     assert found.keys() == {
-        *("format", "verdict", "job", "layout", "label_convention", "cases", "unknown_files", "findings")
+        *("format", "verdict", "job", "layout", "label_convention", "cases", "unknown_files", "accepted"),
+        "findings",
     }
     assert found["verdict"] == "cases_left_out"
     assert found["cases"] == {"used": 1, "labeled": 1, "left_out": 1}
     (truncated,) = (one for one in found["findings"] if one["code"] == "truncated")
-    assert truncated.keys() == {"code", "severity", "summary", "cases", "remedy"}
+    assert truncated.keys() == {"code", "severity", "summary", "cases", "images", "remedy"}
     assert (truncated["severity"], truncated["cases"]) == ("error", 1)
     assert "rossi" not in out
     assert str(hospital.folder) not in out
@@ -108,12 +109,80 @@ def test_dicom_is_recognized_by_its_content_and_what_to_do_is_said(run, tmp_path
     assert "convert each series to NIfTI" in " ".join(out.split())
 
 
-def test_unlabeled_cases_alone_are_not_enough(run, tmp_path):
+def test_good_cases_without_labels_are_good(run, tmp_path):
     hospital = Hospital(tmp_path / "data")
-    hospital.brats("A", values=None)
-    code, out, _ = run(hospital.folder, "--json")
+    for name in ("A", "B"):
+        hospital.brats(name, values=None)
+    page = tmp_path / "check.html"
+    code, out, _ = run(hospital.folder, "--json", "--html", page)
+    found = json.loads(out)
+    assert code == 0
+    assert found["verdict"] == "good_without_labels"
+    assert found["cases"] == {"used": 2, "labeled": 0, "left_out": 0}
+    severities = {one["code"]: one["severity"] for one in found["findings"]}
+    assert severities["no_labeled_case"] == "warning"
+    assert "error" not in severities.values()
+    text = " ".join(page.read_text().split())
+    assert "Good, without labels: 2 cases can be predicted" in text
+    assert "no labels" in text
+    assert "left out of" not in text
+    code, out, _ = run(hospital.folder)
+    assert "good without labels: 2 cases" in out
+
+
+def test_unlabeled_cases_beside_labeled_ones_that_are_left_out(run, hospital):
+    hospital.brats("unlabeled", values=None)
+    for name in ("mueller-1950", "rossi-1961"):
+        (hospital.folder / name / f"{name}_t2.nii.gz").unlink()
+    code, out, _ = run(hospital.folder, "--json", "--show-cases")
+    found = json.loads(out)
+    assert (code, found["verdict"]) == (1, "cases_left_out")
+    assert found["cases"] == {"used": 1, "labeled": 0, "left_out": 2}
+    (unlabeled,) = (one for one in found["findings"] if one["code"] == "no_labeled_case")
+    assert "2 that are left out have one" in unlabeled["seen"][0]["detail"]
+
+
+def test_where_every_case_lacks_an_image_it_says_which_and_what_else_is_there(run, hospital, tmp_path):
+    for name in ("mueller-1950", "rossi-1961"):
+        for modality in ("t1", "t2"):
+            (hospital.folder / name / f"{name}_{modality}.nii.gz").unlink()
+    page = tmp_path / "check.html"
+    code, out, _ = run(hospital.folder, "--json", "--html", page)
+    found = json.loads(out)
+    assert (code, found["verdict"]) == (2, "not_usable")
+    assert found["label_convention"] == "brats-2018"
+    by_code = {one["code"]: one for one in found["findings"]}
+    assert by_code["missing_modality"]["images"] == {"t1": 2, "t2": 2}
+    assert by_code["missing_modality"]["cases"] == 2
+    assert by_code["no_usable_case"]["severity"] == "error"
+    assert "left out" not in by_code["no_usable_case"]["remedy"]
+    text = " ".join(page.read_text().split())
+    assert "t1, t2 in 2 of 2" in text
+    assert "labels are brats-2018" in text
+    assert "no labels" not in text
+    _, out, _ = run(hospital.folder)
+    assert "t1, t2 in 2 of 2 cases" in out
+    assert "rossi" not in out
+
+
+def test_an_accepted_finding_is_counted_and_leaves_no_case_out(run, hospital, tmp_path):
+    hospital.brats("weiss-1972", values=(0,))
+    accepted = tmp_path / "accepted.csv"
+    assert run(hospital.folder)[0] == 1
+    accepted.write_text("case,code,by,note\nweiss-1972,empty_label,Dr. Rossi,no tumor left\n")
+    page = tmp_path / "check.html"
+    code, out, _ = run(hospital.folder, "--json", "--accepted", accepted, "--html", page)
+    found = json.loads(out)
+    assert (code, found["cases"]["left_out"], found["accepted"]) == (0, 0, {"empty_label": 1})
+    assert "empty_label" not in {one["code"] for one in found["findings"]}
+    assert "weiss" not in out
+    assert "Accepted by the hospital" in page.read_text()
+    _, out, _ = run(hospital.folder, "--accepted", accepted)
+    assert "1 findings accepted" in out
+    accepted.write_text("case,code,by,note\nweiss-1972,truncated,Dr. Rossi,\n")
+    code, _, err = run(hospital.folder, "--accepted", accepted)
     assert code == 2
-    assert "no_usable_case" in out
+    assert "can't be accepted" in err
 
 
 class Page(HTMLParser):

@@ -44,7 +44,7 @@ def test_cases_are_listed_one_by_one_with_all_that_is_wrong_in_each() -> None:
     page = render_data_check(
         check(
             found("truncated", "Z", "Z_t1.nii.gz ends early.", modality="t1"),
-            found("label_shifted", "C", "Moved by 8 mm.", confidence=0.97),
+            found("label_mirrored", "C", "Moved by 8 mm.", confidence=0.97, overwhelming=True),
             found("shared_label", "C", "Its label is also that of case Z."),
             found("clipped_intensity", "A", "3% have the largest value.", modality="t2"),
         )
@@ -53,7 +53,7 @@ def test_cases_are_listed_one_by_one_with_all_that_is_wrong_in_each() -> None:
     assert "2 of 4 cases are left out of training. Used: 2." in text
     assert "Run the same command again" in text
     listed = text[text.index("Cases that are left out") : text.index("Seen in cases")]
-    assert "C label looks shifted Moved by 8 mm. (97 % sure) label of another case" in listed
+    assert "C label looks mirrored Moved by 8 mm. (97 % sure) label of another case" in listed
     assert "Z file incomplete or damaged: T1 Z_t1.nii.gz ends early." in listed
     assert listed.index("C label") < listed.index("Z file")
     assert "A T2 3% have the largest value." in text[text.index("Seen in cases") :]
@@ -64,7 +64,7 @@ def test_what_is_wrong_with_the_folder_comes_first() -> None:
     text = read_text(render_data_check(check(whole, found("truncated", "C"))))
     assert "This folder can't be used yet." in text
     assert text.index("1 GiB is free.") < text.index("What to do next") < text.index("What was found")
-    assert "Mend what is said of the folder as a whole" in text
+    assert "Fix what is said of the folder as a whole" in text
 
 
 def test_a_folder_that_can_t_be_read_has_no_counts() -> None:

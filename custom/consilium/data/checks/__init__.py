@@ -1,7 +1,16 @@
 """Looking at a hospital's data before anything runs on it: `check_cohort` decides which cases are used."""
 
+from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.cohort import CheckedCohort, check_cohort, recall_cohort
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode, Severity
 
-__all__ = ["CheckedCohort", "Finding", "ProblemCode", "Severity", "check_cohort", "recall_cohort"]
+__all__ = [
+    "AcceptedFindings",
+    "CheckedCohort",
+    "Finding",
+    "ProblemCode",
+    "Severity",
+    "check_cohort",
+    "recall_cohort",
+]

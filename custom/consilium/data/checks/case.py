@@ -1,4 +1,4 @@
-"""All checks of one case, in groups: each group presumes that those before it found no error."""
+"""All checks of one case, in groups: each group presumes that those before it cast no doubt on the case."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from consilium.data.case_boundary import case_boundary
 from consilium.data.checks.appearance import describe_appearance
 from consilium.data.checks.digests import image_digests, label_digest
 from consilium.data.checks.duplicates import check_duplicates
+from consilium.data.checks.extent import check_extent, check_skull_strip
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.headers import check_headers
-from consilium.data.checks.intensity import check_extent, check_intensities, check_skull_strip
+from consilium.data.checks.intensity import check_intensities
 from consilium.data.checks.masks import check_mask
 from consilium.data.checks.modalities import check_order
 from consilium.data.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
 from consilium.data.checks.registration import check_registration
 from consilium.data.checks.subject import Subject
-from consilium.data.codes import Severity
 from consilium.data.labels import LabelConvention
 from consilium.data.native import Examination, examine
 from consilium.data.orientation import shape_ras
@@ -78,28 +78,40 @@ def check_examined(
         with case_boundary(case.id, case.place, "checked"):
             return _check(case, convention, modalities, examination)
     except CaseError as error:
-        return CaseCheck(findings=(Finding.from_problem(error.problem),))
+        return CaseCheck(read=(Finding.from_problem(error.problem),))
 
 
 def _check(
     case: Case, convention: LabelConvention | None, modalities: Sequence[str], examination: Examination
 ) -> CaseCheck:
-    findings = [Finding.from_problem(problem) for problem in examination.problems]
-    findings += check_headers(case, examination)
+    found = [Finding.from_problem(problem) for problem in examination.problems]
+    found += check_headers(case, examination)
     if examination.native is None:
-        return CaseCheck(findings=tuple(findings))
+        parts = [
+            Subject(case, part, tuple(part.images), convention, partial=True) for part in examination.parts
+        ]
+        return CaseCheck(
+            read=tuple(found),
+            seen=_run([CHECKS[0]] if len(parts) > 1 else CHECKS, parts),
+            image_spacing_mm={name: part.native.spacing_mm for part in parts for name in part.modalities},
+        )
     subject = Subject(case, examination.native, modalities, convention)
-    for group in CHECKS:
-        findings += [finding for check in group for finding in check(subject)]
-        if any(finding.severity is Severity.ERROR for finding in findings):
-            break
     return CaseCheck(
-        findings=tuple(findings),
+        read=tuple(found),
+        seen=_run(CHECKS, [subject]),
         spacing_mm=subject.native.spacing_mm,
+        image_spacing_mm=dict.fromkeys(modalities, subject.native.spacing_mm),
         shape=shape_ras(subject.native.file_shape, subject.native.file_affine),
         images=image_digests(subject),
         edges=dict(subject.edge_agreement),
         label=label_digest(subject),
         label_contrast=label_contrast(subject),
         appearance=describe_appearance(subject),
+    )
+
+
+def _run(groups: Sequence[Sequence[Check]], subjects: Sequence[Subject]) -> tuple[tuple[Finding, ...], ...]:
+    return tuple(
+        tuple(finding for subject in subjects for check in group for finding in check(subject))
+        for group in groups
     )

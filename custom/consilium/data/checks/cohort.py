@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from consilium.data.case import CaseProblem
+from consilium.data.case import Case, CaseProblem
 from consilium.data.case_products import CaseProduct
+from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.kept import KeptFindings
 from consilium.data.checks.patients import check_declaration, check_patients
-from consilium.data.codes import Severity
+from consilium.data.codes import ProblemCode, Severity
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.orientation import Shape3D, Spacing3D
@@ -28,6 +29,7 @@ class CheckedCohort:
         cohort: The cases without any error, and every reason why the others are left out.
         findings: Everything that was found, sorted by case.
         spacing_mm: Voxel size of each case that could be read, by id.
+        image_spacing_mm: That of each image that could be read, by case and modality.
         shape: Its voxels along R, A and S, by id.
         made: What else was made from the same reading.
     """
@@ -35,8 +37,14 @@ class CheckedCohort:
     cohort: Cohort
     findings: tuple[Finding, ...]
     spacing_mm: Mapping[str, Spacing3D] = field(default_factory=dict)
+    image_spacing_mm: Mapping[str, Mapping[str, Spacing3D]] = field(default_factory=dict)
     shape: Mapping[str, Shape3D] = field(default_factory=dict)
     made: CohortPass = field(default_factory=CohortPass, repr=False, compare=False)
+
+    @property
+    def accepted(self) -> list[Finding]:
+        """What was found in cases, and accepted by the hospital."""
+        return [finding for finding in self.findings if finding.accepted]
 
 
 def check_cohort(
@@ -44,6 +52,7 @@ def check_cohort(
     *,
     modalities: Sequence[str],
     folder: Path,
+    accepted: AcceptedFindings | None = None,
     index: SourceIndex | None = None,
     products: Sequence[CaseProduct[Any]] = (),
     workers: int = 1,
@@ -59,6 +68,7 @@ def check_cohort(
         cohort: What `read_cohort` found.
         modalities: Canonical names of the images that are used.
         folder: A folder of the site's own, never the dataset; made if missing.
+        accepted: What the hospital has looked at and accepts: it leaves no case out.
         index: What is known of the files; default: what `folder` holds.
         products: What else to make of the cases without an error, from the same reading.
         workers: Processes. Each holds one case at a time.
@@ -72,21 +82,33 @@ def check_cohort(
         OSError: The folder can't be written.
         Cancelled: `cancelled` turned true. What was found is kept.
     """
-    findings = KeptFindings(folder, tuple(modalities))
-    made = pass_over(
-        cohort,
-        (findings, *products),
-        modalities=modalities,
-        index=index or SourceIndex(folder),
-        workers=workers,
-        progress=progress,
-        cancelled=cancelled,
-    )
-    return replace(_decide(cohort, made.of(findings), made.problems), made=made)
+    accepted = accepted or AcceptedFindings()
+    findings = KeptFindings(folder, tuple(modalities), accepted)
+    sources = index or SourceIndex(folder)
+
+    def look_at(cases: tuple[Case, ...], *more: CaseProduct[Any]) -> CohortPass:
+        return pass_over(
+            replace(cohort, cases=cases),
+            (findings, *more),
+            modalities=modalities,
+            index=sources,
+            workers=workers,
+            progress=progress,
+            cancelled=cancelled,
+        )
+
+    made, left_out = look_at(cohort.cases, *products), look_at(cohort.left_out)
+    checks = {**made.of(findings), **left_out.of(findings)}
+    return replace(_decide(cohort, checks, {**made.problems, **left_out.problems}, accepted), made=made)
 
 
 def recall_cohort(
-    cohort: Cohort, *, modalities: Sequence[str], folders: Sequence[Path], index: SourceIndex
+    cohort: Cohort,
+    *,
+    modalities: Sequence[str],
+    folders: Sequence[Path],
+    index: SourceIndex,
+    accepted: AcceptedFindings | None = None,
 ) -> CheckedCohort | None:
     """What `check_cohort` would return, from what it has kept of the very same files; nothing is written.
 
@@ -97,33 +119,44 @@ def recall_cohort(
         modalities: Canonical names of the images that are used.
         folders: Where `check_cohort` may have kept what it found; the first that holds all cases counts.
         index: What is known of the files.
+        accepted: See `check_cohort`.
 
     Returns:
         The cohort without the cases that have an error, and all findings; None if a case was not checked yet.
     """
-    readers = {case.id: CaseReader(case, index.recall(case)) for case in cohort.cases}
+    cases = (*cohort.cases, *cohort.left_out)
+    readers = {case.id: CaseReader(case, index.recall(case)) for case in cases}
     for folder in folders:
         kept = KeptFindings(folder, tuple(modalities))
         checks: dict[str, CaseCheck] = {}
-        for case in cohort.cases:
+        for case in cases:
             check = kept.recall_from(readers[case.id], case, cohort.convention)
             if check is None:
                 break
             checks[case.id] = check
         else:
-            return _decide(cohort, checks, {})
+            return _decide(cohort, checks, {}, accepted or AcceptedFindings())
     return None
 
 
 def _decide(
-    cohort: Cohort, checks: Mapping[str, CaseCheck], failures: Mapping[str, CaseProblem]
+    cohort: Cohort,
+    checks: Mapping[str, CaseCheck],
+    failures: Mapping[str, CaseProblem],
+    accepted: AcceptedFindings,
 ) -> CheckedCohort:
     """Leave out every case with an error; its first one is the reason that is counted."""
-    found = [Finding.from_problem(problem) for problem in (*cohort.problems, *failures.values())]
-    found += [Finding(code=one.code, case_id=one.case_id, detail=one.detail) for one in cohort.notices]
-    found += [finding for check in checks.values() for finding in check.findings]
-    found += check_patients(cohort.cases, checks)
-    found += check_declaration(cohort.patients)
+    seen = [finding for check in checks.values() for finding in check.findings(accepted.mark)]
+    # A look at the files says more of the same: each image that is missing.
+    known = {(finding.case_id, finding.code) for finding in seen}
+    named = [Finding.from_problem(problem) for problem in (*cohort.problems, *failures.values())]
+    found = [finding for finding in named if (finding.case_id, finding.code) not in known]
+    notices = [Finding(code=one.code, case_id=one.case_id, detail=one.detail) for one in cohort.notices]
+    between = [*check_patients(cohort.cases, checks), *check_declaration(cohort.patients)]
+    found += [*map(accepted.mark, notices), *seen, *map(accepted.mark, between)]
+    if unused := accepted.unused(found):
+        detail = f"Nothing of this is found for the lines {', '.join(map(str, unused))} of the file."
+        found.append(Finding(code=ProblemCode.UNUSED_ACCEPTANCE, case_id=None, detail=detail))
     found.sort(key=lambda finding: finding.case_id or "")
     usable = {case.id for case in cohort.cases}
     reasons: dict[str, CaseProblem] = {}
@@ -140,5 +173,6 @@ def _decide(
         ),
         tuple(found),
         {case_id: check.spacing_mm for case_id, check in checks.items() if check.spacing_mm},
+        {case_id: check.image_spacing_mm for case_id, check in checks.items() if check.image_spacing_mm},
         {case_id: check.shape for case_id, check in checks.items() if check.shape},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -22,6 +23,8 @@ class Finding(BaseModel):
         modality: The image that it is about; None for a label or a whole case.
         detail: What was seen; may name paths and cases. Never the value of a header field.
         confidence: For what was found by statistics, how sure it is, 0 to 1; None for a plain fact.
+        overwhelming: Whether evidence by statistics is so strong that the case is left out.
+        accepted: Whether the hospital has looked at it and accepts it; then the case is used.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,16 +34,27 @@ class Finding(BaseModel):
     detail: _Text
     modality: str | None = None
     confidence: float | None = Field(default=None, ge=0, le=1)
+    overwhelming: bool = False
+    accepted: bool = False
 
     @property
     def severity(self) -> Severity:
         """What it means for the case."""
-        return self.code.severity
+        if self.accepted:
+            return Severity.INFO
+        return Severity.ERROR if self.overwhelming else self.code.severity
+
+    @property
+    def casts_doubt(self) -> bool:
+        """Whether what later checks see may come of this: an error, or what statistics found."""
+        return not self.accepted and (self.severity is Severity.ERROR or self.confidence is not None)
 
     @classmethod
     def from_problem(cls, problem: CaseProblem) -> Finding:
         """The finding that a problem of reading is."""
-        return cls(code=problem.code, case_id=problem.case_id, detail=problem.detail)
+        return cls(
+            code=problem.code, case_id=problem.case_id, modality=problem.modality, detail=problem.detail
+        )
 
     def problem(self) -> CaseProblem:
         """The reason to leave a case out that this finding is.
@@ -57,8 +71,10 @@ class CaseCheck(BaseModel):
     """What is kept of a case that was checked. It describes one patient: it stays on the site.
 
     Attributes:
-        findings: What was found in the case alone.
+        read: What was found in reading the case, and in its headers.
+        seen: What was found in its voxels, group by group: each presumes that those before cast no doubt.
         spacing_mm: Voxel size along R, A and S; None where the case can't be read.
+        image_spacing_mm: Modality to voxel size, of each image that can be read.
         shape: Voxels along R, A and S; None where the case can't be read.
         images: Modality to a hash of its voxels that no compression, number type or axis order changes.
         edges: Modality to how well its edges agree with those of the case's other images, at most 1.
@@ -69,11 +85,26 @@ class CaseCheck(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    findings: tuple[Finding, ...]
+    read: tuple[Finding, ...]
+    seen: tuple[tuple[Finding, ...], ...] = ()
     spacing_mm: tuple[float, float, float] | None = None
+    image_spacing_mm: dict[str, tuple[float, float, float]] = {}
     shape: tuple[int, int, int] | None = None
     images: dict[str, str] = {}
     edges: dict[str, float] = {}
     label: str | None = None
     label_contrast: float | None = None
     appearance: str | None = None
+
+    def findings(self, mark: Callable[[Finding], Finding]) -> Iterator[Finding]:
+        """What was found in the case alone, without what may only come of an earlier finding.
+
+        Args:
+            mark: Marks a finding that the hospital accepts; what comes after it then counts.
+        """
+        yield from map(mark, self.read)
+        for group in self.seen:
+            marked = [mark(finding) for finding in group]
+            yield from marked
+            if any(finding.casts_doubt for finding in marked):
+                return

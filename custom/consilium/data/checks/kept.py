@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import PASSING
 from consilium.data.case_products import CaseProduct
+from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.case import CHECK_VERSION, check_examined
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.codes import Severity
@@ -31,12 +32,14 @@ class KeptFindings(CaseProduct[CaseCheck]):
     Args:
         folder: A folder of the site's own, never the dataset; made if missing.
         modalities: Canonical names of the images that are used.
+        accepted: What the hospital has looked at and accepts.
     """
 
     step = "checking cases"
 
     folder: Path
     modalities: tuple[str, ...]
+    accepted: AcceptedFindings = field(default_factory=AcceptedFindings)
 
     def begin(self, keys: Collection[str]) -> None:
         """Make the folder."""
@@ -53,24 +56,24 @@ class KeptFindings(CaseProduct[CaseCheck]):
         try:
             return self.recall(reader.key(convention, self.modalities), case, convention)
         except CaseError as error:
-            return CaseCheck(findings=(Finding.from_problem(error.problem),))
+            return CaseCheck(read=(Finding.from_problem(error.problem),))
 
     def make(
         self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
     ) -> CaseCheck:
         """Run all checks, and keep what they find unless another machine or account would not find it."""
         check = check_examined(case, convention, self.modalities, examination)
-        if key is not None and not any(finding.code in PASSING for finding in check.findings):
+        if key is not None and not any(finding.code in PASSING for finding in check.read):
             write_sealed(self._path(key, case), check)
         return check
 
     def usable(self, value: CaseCheck) -> bool:
-        """Whether there is no error among the findings."""
-        return all(finding.severity is not Severity.ERROR for finding in value.findings)
+        """Whether there is no error among the findings that the hospital doesn't accept."""
+        return all(finding.severity is not Severity.ERROR for finding in value.findings(self.accepted.mark))
 
     def _path(self, key: str, case: Case) -> Path:
         # Findings name the case and its files.
         names = sorted({volume.path.name for volume in case.images.values()})
-        parts = (CHECK_VERSION, key, case.id, names, case.label and case.label.path.name)
+        parts = (CHECK_VERSION, key, self.modalities, case.id, names, case.label and case.label.path.name)
         name = hashlib.blake2b(repr(parts).encode(errors="backslashreplace"), digest_size=_NAME_BYTES)
         return self.folder / _FOLDER / f"{name.hexdigest()}.json"

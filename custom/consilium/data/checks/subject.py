@@ -45,20 +45,38 @@ class Subject:
         native: Its voxels.
         modalities: The images, in the task's order.
         convention: What the label's values mean.
+        partial: Whether it is a part of a case that can't be used as a whole.
     """
 
     case: Case
     native: NativeCase
     modalities: Sequence[str]
     convention: LabelConvention | None
+    partial: bool = False
 
     def finding(
-        self, code: ProblemCode, detail: str, *, modality: str | None = None, confidence: float | None = None
+        self,
+        code: ProblemCode,
+        detail: str,
+        *,
+        modality: str | None = None,
+        confidence: float | None = None,
+        overwhelming: bool = False,
     ) -> Finding:
         """A finding about this case."""
         return Finding(
-            code=code, case_id=self.case.id, modality=modality, detail=detail, confidence=confidence
+            code=code,
+            case_id=self.case.id,
+            modality=modality,
+            detail=detail,
+            confidence=confidence,
+            overwhelming=overwhelming,
         )
+
+    @cached_property
+    def only_image(self) -> str | None:
+        """The modality of a part that is a single image: what is seen in its voxels is about this one."""
+        return next(iter(self.modalities)) if self.partial and len(self.modalities) == 1 else None
 
     @cached_property
     def foreground(self) -> Mapping[str, BoolMap]:
@@ -84,6 +102,21 @@ class Subject:
     def volume_ml(self) -> float:
         """Volume in which any modality is nonzero."""
         return float(np.count_nonzero(self.head) * np.prod(self.native.spacing_mm) / _MM3_PER_ML)
+
+    @cached_property
+    def profiles(self) -> list[NDArray[np.int64]]:
+        """Nonzero voxels in each slice along each axis, on the native crop."""
+        rows = self.head.sum(axis=2, dtype=np.int64)
+        return [rows.sum(axis=1), rows.sum(axis=0), self.head.sum(axis=(0, 1), dtype=np.int64)]
+
+    @cached_property
+    def extent_mm(self) -> tuple[float, float, float]:
+        """Size of what is nonzero, along each axis."""
+        x, y, z = (
+            float(np.count_nonzero(profile) * size)
+            for profile, size in zip(self.profiles, self.native.spacing_mm, strict=True)
+        )
+        return x, y, z
 
     @cached_property
     def judgeable(self) -> bool:

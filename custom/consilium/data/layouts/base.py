@@ -21,12 +21,14 @@ class FoundCases:
     Args:
         cases: Whole cases.
         problems: What makes the others unusable.
+        incomplete: Cases among those with problems that have images, which can be looked at all the same.
         notices: What somebody should look at although the case is used, or belongs to no case.
         understood: The files whose names say what they are, used or not.
     """
 
     cases: tuple[Case, ...]
     problems: tuple[CaseProblem, ...]
+    incomplete: tuple[Case, ...] = ()
     notices: tuple[Notice, ...] = ()
     understood: frozenset[Path] = frozenset()
 

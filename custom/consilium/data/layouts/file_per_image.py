@@ -103,9 +103,11 @@ class FilePerImageLayout:
             Notice(ProblemCode.STRAY_LABEL, f"{one.path} names no case that lacks a label.", one.case_id)
             for one in lost
         ]
+        cases = [one for one in found if isinstance(one, Case)]
         return FoundCases(
-            tuple(one for one in found if isinstance(one, Case)),
+            tuple(case for case in cases if len(case.images) == len(modalities)),
             tuple(one for one in found if isinstance(one, CaseProblem)),
+            tuple(case for case in cases if len(case.images) < len(modalities)),
             tuple(one for one in found if isinstance(one, Notice)),
             self._understood,
         )
@@ -138,15 +140,16 @@ class FilePerImageLayout:
         if twice := next(((role, paths) for role, paths in images.items() if len(paths) > 1), None):
             detail = f"{twice[1][0]} and {twice[1][1]} are both its {twice[0]}."
             yield CaseProblem(case_id, ProblemCode.DUPLICATE_FILE, detail)
-        elif missing := [name for name in modalities if name not in images]:
+            return
+        if missing := [name for name in modalities if name not in images]:
             has = ", ".join(sorted({file.role for file in first.files}))
             detail = f"{first.folder} has no {', '.join(missing)} image (has: {has})."
             yield CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail)
-        else:
+        if len(missing) < len(modalities):
             yield Case(
                 id=case_id,
                 patient=patient_by_name(case_id),
-                images={name: Volume(images[name][0]) for name in modalities},
+                images={name: Volume(images[name][0]) for name in modalities if name in images},
                 label=Volume(images[LABEL][0]) if LABEL in images else None,
             )
 

@@ -84,10 +84,17 @@ class ImageFoldersLayout:
         """
         labels = {(path.parent.parent, nifti_stem(path) or ""): path for path in self._labels}
         cases: list[Case] = []
+        incomplete: list[Case] = []
         problems: list[CaseProblem] = []
         for (folder, case_id), images in self._volumes().items():
             label = labels.pop((folder.parent, case_id), None)
             missing = [name for name in modalities if name not in images]
+            case = Case(
+                id=case_id,
+                patient=patient_by_name(case_id),
+                images={name: images[name] for name in modalities if name in images},
+                label=Volume(label) if label else None,
+            )
             if missing:
                 detail = f"{folder} has no {', '.join(missing)} image of it."
                 problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
@@ -95,15 +102,10 @@ class ImageFoldersLayout:
                 detail = f"{case_id} of {folder} has no label in {folder.parent / _LABELS[0]}."
                 problems.append(CaseProblem(case_id, ProblemCode.NO_LABEL, detail))
             else:
-                chosen = {name: images[name] for name in modalities}
-                cases.append(
-                    Case(
-                        id=case_id,
-                        patient=patient_by_name(case_id),
-                        images=chosen,
-                        label=Volume(label) if label else None,
-                    )
-                )
+                cases.append(case)
+                continue
+            if case.images:
+                incomplete.append(case)
         notices = tuple(
             Notice(
                 ProblemCode.STRAY_LABEL, f"{path} has no image in {path.parent.parent / _TRAINING}.", case_id
@@ -112,7 +114,11 @@ class ImageFoldersLayout:
         )
         known = {root / FILE for root in self._roots}
         return FoundCases(
-            tuple(cases), tuple(problems), notices, frozenset({*self._images, *self._labels, *known})
+            tuple(cases),
+            tuple(problems),
+            tuple(incomplete),
+            notices,
+            frozenset({*self._images, *self._labels, *known}),
         )
 
     def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:

@@ -89,13 +89,15 @@ class CaseReader:
 
 def _paths(case: Case, modalities: Sequence[str]) -> list[Path]:
     """The files that are used, each once: one holds all modalities in some layouts."""
-    volumes = [case.images[name] for name in modalities] + ([case.label] if case.label else [])
+    images = [case.images[name] for name in modalities if name in case.images]
+    volumes = images + ([case.label] if case.label else [])
     return list(dict.fromkeys(volume.path for volume in volumes))
 
 
 def _key(
     case: Case, convention: LabelConvention | None, modalities: Sequence[str], digests: Mapping[Path, str]
 ) -> str:
-    images = [(name, digests[case.images[name].path], case.images[name].channel) for name in modalities]
+    volumes = {name: case.images[name] for name in modalities if name in case.images}
+    images = [(name, digests[volume.path], volume.channel) for name, volume in volumes.items()]
     label = case.label and (convention and convention.value, digests[case.label.path], case.label.channel)
     return hashlib.blake2b(repr((images, label)).encode(), digest_size=DIGEST_BYTES).hexdigest()

@@ -41,13 +41,19 @@ def assess(
     noted = [
         (finding.code.value, identify(finding.case_id, cohort))
         for finding in checked.findings
-        if finding.severity is not Severity.ERROR and finding.case_id is not None
+        if finding.severity is not Severity.ERROR and finding.case_id is not None and not finding.accepted
+    ]
+    accepted = [
+        (finding.code.value, identify(finding.case_id, cohort))
+        for finding in checked.accepted
+        if finding.case_id is not None
     ]
     with open_register(site) as register:
         can, reason = judge_ability(checked, site, learning, register)
         usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
         left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         noted_by_code = register.count_by_code("noted", noted, minimum=site.min_count)
+        accepted_by_code = register.count_by_code("accepted", accepted, minimum=site.min_count)
     return SiteReadiness(
         can=can,
         role=site.role,
@@ -56,6 +62,7 @@ def assess(
         usable_patients=None if usable.count is None else count_patients(usable.cases),
         left_out=left_out,
         noted=noted_by_code,
+        accepted=accepted_by_code,
         layout=cohort.layout,
         label_convention=cohort.convention.value if cohort.convention else None,
         grid=_grid(usable.cases, checked) if usable.cases else None,

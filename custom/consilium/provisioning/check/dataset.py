@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 
 from consilium.data.case import ProblemCode
-from consilium.data.checks import CheckedCohort, recall_cohort
+from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
-from consilium.errors import DataError
+from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import count_held_back, judge_ability
 from consilium.learning.patient_register import read_register
 from consilium.learning.quarantine import left_out_by_code
@@ -64,7 +64,16 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
-    checked = recall_cohort(cohort, modalities=modalities, folders=folders, index=index)
+    try:
+        accepted = AcceptedFindings.find(site.accepted_findings, site.state_dir)
+    except ConfigurationError as error:
+        failure = CASES.failed(
+            "the file of accepted findings can't be used; see below",
+            "correct the file, or accepted_findings in local/privacy.json",
+            details=[str(error)],
+        )
+        return [failure, _judge_labels(cohort, site)], cohort
+    checked = recall_cohort(cohort, modalities=modalities, folders=folders, index=index, accepted=accepted)
     if checked is not None:
         return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
     return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort

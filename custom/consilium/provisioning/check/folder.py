@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from consilium.data.case import FolderError
-from consilium.data.checks import CheckedCohort, Finding, ProblemCode, check_cohort
+from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, ProblemCode, check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
@@ -62,6 +62,7 @@ def check_folder(
     convention: LabelConvention | None = None,
     patients_file: Path | None = None,
     file_endings: Mapping[str, Sequence[str]] | None = None,
+    accepted: Path | None = None,
     state: Path,
     workers: int = 1,
     progress: Progress | None = None,
@@ -74,14 +75,16 @@ def check_folder(
         convention: What label values mean; default: found from names and values.
         patients_file: Which cases are of one patient; default: see `read_cohort`.
         file_endings: Endings of file names to read beside the known ones.
+        accepted: A file of findings that the hospital accepts, see `AcceptedFindings`.
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
         workers: Processes.
         progress: Told about each case.
 
     Raises:
-        ConfigurationError: `state` lies in the dataset folder, or can't be written.
+        ConfigurationError: `state` lies in the dataset or can't be written, or `accepted` can't be used.
     """
     refuse_inside(state, folder, "--state")
+    accepted_findings = AcceptedFindings.read(accepted)
     modalities = get_task(job.learning.task).modalities
     index = SourceIndex(state)
     try:
@@ -95,7 +98,13 @@ def check_folder(
             progress=progress,
         )
         checked = check_cohort(
-            cohort, modalities=modalities, folder=state, index=index, workers=workers, progress=progress
+            cohort,
+            modalities=modalities,
+            folder=state,
+            accepted=accepted_findings,
+            index=index,
+            workers=workers,
+            progress=progress,
         )
     except FolderError as error:
         finding = Finding(code=error.code, case_id=None, detail=str(error))
@@ -110,9 +119,13 @@ def check_folder(
 
 def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:
     cases = checked.cohort.cases
-    if not any(case.label is not None for case in cases):
+    if not cases:
+        yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail="No case can be used as it is.")
+    elif not any(case.label is not None for case in cases):
         detail = f"{len(cases)} cases can be used, none of them has a label."
-        yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail=detail)
+        if checked.cohort.labels:
+            detail += f" {checked.cohort.labels} that are left out have one."
+        yield Finding(code=ProblemCode.NO_LABELED_CASE, case_id=None, detail=detail)
     needed, free = disk_need(cases, job.learning, checked=checked).cache, shutil.disk_usage(state).free
     if free < needed:
         detail = f"{free / GIB:.1f} GiB are free, up to {math.ceil(needed / GIB)} GiB are needed (estimate)."
@@ -121,8 +134,16 @@ def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator
 
 def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
     """Cases that are resampled, because their voxels are not of the job's size."""
-    for case_id, spacing in sorted(checked.spacing_mm.items()):
-        if any(abs(size - job.learning.spacing_mm) > _SAME_SPACING for size in spacing):
-            seen = " x ".join(f"{size:.2f}" for size in spacing)
-            detail = f"Voxels are {seen} mm; the job's are {job.learning.spacing_mm:g} mm."
-            yield Finding(code=ProblemCode.OTHER_SPACING, case_id=case_id, detail=detail)
+    for case_id, by_image in sorted(checked.image_spacing_mm.items()):
+        alike = len(set(by_image.values())) == 1
+        for modality, spacing in by_image.items():
+            if any(abs(size - job.learning.spacing_mm) > _SAME_SPACING for size in spacing):
+                seen = " x ".join(f"{size:.2f}" for size in spacing)
+                yield Finding(
+                    code=ProblemCode.OTHER_SPACING,
+                    case_id=case_id,
+                    modality=None if alike else modality,
+                    detail=f"Voxels are {seen} mm; the job's are {job.learning.spacing_mm:g} mm.",
+                )
+            if alike:
+                break

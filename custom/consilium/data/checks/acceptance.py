@@ -1,0 +1,108 @@
+"""Findings that a hospital accepts after looking: a CSV file that it writes and that stays there."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from consilium.data.checks.finding import Finding
+from consilium.data.codes import ProblemCode
+from consilium.errors import ConfigurationError
+
+ACCEPTED_FILE: Final = "accepted_findings.csv"
+"""Its name in a site's `state_dir`, where the settings name no other."""
+
+_COLUMNS = ("case", "code", "by", "note")
+
+
+@dataclass(frozen=True)
+class AcceptedFindings:
+    """What a hospital has looked at and accepts.
+
+    The file has the columns `case,code,by,note`, one finding of one case a line. It holds ids and names, so
+    only how often each code was accepted may leave the site.
+
+    Args:
+        lines: Case and code to the line of the file that accepts it.
+    """
+
+    lines: Mapping[tuple[str, ProblemCode], int] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path | None) -> AcceptedFindings:
+        """Read the file; None accepts nothing.
+
+        Raises:
+            ConfigurationError: The file can't be read, has other columns, or a line names a code that is
+                unknown or can't be accepted. The message holds no case.
+        """
+        if path is None:
+            return cls()
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            # Spreadsheets of some languages separate by semicolons.
+            reader = csv.reader(io.StringIO(text), delimiter=";" if text[:5].lower() == "case;" else ",")
+            rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise ConfigurationError(
+                f"Accepted findings in {path} can't be read ({error}): expected a CSV file in UTF-8 with the "
+                f"columns {','.join(_COLUMNS)}."
+            ) from error
+        header = [name.lower() for name in rows[0][1]] if rows else []
+        if tuple(header) != _COLUMNS:
+            raise ConfigurationError(
+                f"{path}, line 1: expected the columns {','.join(_COLUMNS)}, separated by commas."
+            )
+        lines: dict[tuple[str, ProblemCode], int] = {}
+        for number, cells in rows[1:]:
+            if not any(cells):
+                continue
+            case_id, name, by = (*cells, "", "", "")[:3]
+            if not case_id or not by:
+                raise ConfigurationError(f"{path}, line {number}: say the case and who accepts its finding.")
+            lines[case_id, _code(name, path, number)] = number
+        return cls(lines)
+
+    @classmethod
+    def find(cls, path: Path | None, folder: Path) -> AcceptedFindings:
+        """Read the file that was named, else the one in a folder, if it is there.
+
+        Args:
+            path: A file that was named.
+            folder: The site's `state_dir`.
+
+        Raises:
+            ConfigurationError: See `read`.
+        """
+        usual = folder / ACCEPTED_FILE
+        return cls.read(path or (usual if usual.exists() else None))
+
+    def mark(self, finding: Finding) -> Finding:
+        """The finding, marked where the hospital accepts it."""
+        if finding.case_id is None or (finding.case_id, finding.code) not in self.lines:
+            return finding
+        return finding.model_copy(update={"accepted": finding.code.acceptable})
+
+    def unused(self, findings: Iterable[Finding]) -> list[int]:
+        """The lines that accept what was not found: another id, or files that were changed since."""
+        found = {(one.case_id, one.code) for one in findings}
+        return sorted(number for accepted, number in self.lines.items() if accepted not in found)
+
+
+def _code(name: str, path: Path, number: int) -> ProblemCode:
+    try:
+        code = ProblemCode(name.lower())
+    except ValueError:
+        raise ConfigurationError(
+            f"{path}, line {number}: there is no finding {name!r}; docs/data.md lists the codes."
+        ) from None
+    if not code.acceptable:
+        raise ConfigurationError(
+            f"{path}, line {number}: {code.value} can't be accepted, as the case can't be read as it is or "
+            f"patients would mix. {code.remedy}"
+        )
+    return code
