@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.checks.finding import Finding
 from consilium.data.checks.extent import filled_background
+from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
 from consilium.data.intensities import Levels, Scale
