@@ -2,17 +2,23 @@
 
 import pytest
 
-from .studies import export, simulate
+from .studies import ENVIRONMENT, export, simulate
 
 pytestmark = pytest.mark.integration
+
+LONG_TMPDIR = "x" * 120
 
 
 @pytest.fixture(scope="module")
 def short(hospitals, tmp_path_factory):
+    """With a `TMPDIR` as long as Slurm's: FLARE's simulator opens a socket below it."""
     folder = tmp_path_factory.mktemp("short")
-    (folder / "vacant").mkdir()
+    for name in ("vacant", LONG_TMPDIR):
+        (folder / name).mkdir()
     sites = {"north": hospitals["north"], "vacant": folder / "vacant"}
-    return simulate(export(folder / "job", {"min_sites": 2}), sites, folder / "out")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(folder / LONG_TMPDIR))
+        return simulate(export(folder / "job", {"min_sites": 2}), sites, folder / "out")
 
 
 def test_the_command_fails_and_names_the_report(short):

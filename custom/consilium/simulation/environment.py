@@ -19,6 +19,7 @@ from consilium.data.files import keep_new_files_private, private_folder
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.replacement import require_known
 from consilium.learning.site_settings import SiteSettings
+from consilium.learning.socket_folder import socket_folder
 from consilium.processes import end_with
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.report.download import load_record
@@ -74,9 +75,11 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
 
     Raises:
         SimulationError: If the job fails.
+        ConfigurationError: If there is no place for sockets; see `socket_folder`.
     """
     private_folder(workspace)  # whatever FLARE writes below it
     write_class_policy(workspace / WorkspaceConstants.SITE_FOLDER_NAME)
+    socket_folder()  # chosen now: FLARE's simulator listens on a socket below TMPDIR, however long that is
     runner = _HospitalSimulatorRunner(job, with_split_salts(sites, seed_of(job)), workspace)
     return_code = runner.run()
     # The simulator returns 0 as well when sites could not start and the server's controller was aborted.
