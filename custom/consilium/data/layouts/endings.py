@@ -210,7 +210,7 @@ class FileEndings:
 
     Example:
         >>> FileEndings({"t1ce": ["T1_KM"]}).parse("P012_T1_KM")
-        ParsedName(case_id='P012', role='t1ce', rank=0, stripped=False, since_2023=False)
+        ParsedName(case_id='P012', role='t1ce', rank=0, stripped=False, since_2023=None)
     """
 
     def __init__(self, own: Mapping[str, Sequence[str]] | None = None) -> None:
