@@ -299,3 +299,11 @@ def test_labels_alone_are_no_layout(hospital):
         _read(hospital)
     own = dict(zip(MODALITIES, (["0000"], ["0001"], ["0002"], ["0003"]), strict=True))
     assert len(_read(hospital, file_endings=own).cases) == 2
+
+
+def test_masks_in_the_decathlons_folders_are_not_read_as_edema(hospital):
+    for number in range(3):
+        hospital.decathlon(f"BRATS_{number:03}")
+        hospital.image(f"labelsTr/BRATS_{number:03}.nii.gz", label((1,)))
+    with pytest.raises(FolderError, match="all 3 labels hold 1 and nothing else"):
+        _read(hospital)
