@@ -69,19 +69,17 @@ def federation(hospitals, tmp_path_factory) -> Federation:
 
 
 def _damage(hospital: Path) -> dict[str, str]:
-    """Three kinds: a file that is missing, a file cut off, two images under each other's names."""
-    missing, truncated, swapped = sorted(hospital.iterdir())[:3]
+    """Three kinds: a file that is missing, a file cut off, one image under two names."""
+    missing, truncated, copied = sorted(hospital.iterdir())[:3]
     (missing / f"{missing.name}_t2.nii.gz").unlink()
     half = truncated / f"{truncated.name}_flair.nii.gz"
     half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
-    t1, t2 = (swapped / f"{swapped.name}_{name}.nii.gz" for name in ("t1", "t2"))
-    t1.rename(t1.with_name("kept"))
-    t2.rename(t1)
-    t1.with_name("kept").rename(t2)
+    t1, t2 = (copied / f"{copied.name}_{name}.nii.gz" for name in ("t1", "t2"))
+    shutil.copyfile(t1, t2)
     return {
         missing.name: "missing_modality",
         truncated.name: "truncated",
-        swapped.name: "swapped_modalities",
+        copied.name: "duplicate_modality",
     }
 
 
@@ -128,7 +126,7 @@ def test_the_report_says_three_left_out_and_why(federation):
     for reason in (
         "image missing (missing_modality). Add the missing image file to the case&#39;s folder",
         "file incomplete or damaged (truncated). Copy the file from its source again",
-        "modalities look swapped (swapped_modalities). Look at the images and name each by what it is",
+        "one image under two modalities (duplicate_modality). Replace the copy by the image",
     ):
         assert f"<li>1 \N{MULTIPLICATION SIGN} {reason}" in text
     written = page + (federation.study.out / "report/report.json").read_text()
