@@ -33,4 +33,4 @@ def healthy(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     """A study in which nothing goes wrong: two hospitals train, a clinic evaluates."""
     folder = tmp_path_factory.mktemp("healthy")
     sites = {name: hospitals[name] for name in ("north", "south", "clinic")}
-    return simulate(export(folder / "jobs"), sites, folder / "out", "--evaluates", "clinic")
+    return simulate(export(folder / "jobs"), sites, folder / "my study", "--evaluates", "clinic")

@@ -23,7 +23,7 @@ REGIONS = ("tc", "wt", "et")
 
 def test_the_command_succeeds_and_prints_the_page(healthy):
     assert healthy.code == 0, healthy.stderr
-    assert healthy.stdout.split() == [str(healthy.out / "report/index.html")]
+    assert healthy.stdout == f"{healthy.out / 'report/index.html'}\n"
 
 
 def test_a_person_is_told_what_happens(healthy):

@@ -24,6 +24,7 @@ from consilium.processes import end_with
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.report.download import load_record
 from consilium.report.readiness import ReadinessRecord
+from consilium.simulation.folders import without_spaces
 
 
 class SimulationError(ConsiliumError):
@@ -80,8 +81,9 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
     private_folder(workspace)  # whatever FLARE writes below it
     write_class_policy(workspace / WorkspaceConstants.SITE_FOLDER_NAME)
     socket_folder()  # chosen now: FLARE's simulator listens on a socket below TMPDIR, however long that is
-    runner = _HospitalSimulatorRunner(job, with_split_salts(sites, seed_of(job)), workspace)
-    return_code = runner.run()
+    with without_spaces(workspace) as folder:
+        runner = _HospitalSimulatorRunner(job, with_split_salts(sites, seed_of(job)), folder)
+        return_code = runner.run()
     # The simulator returns 0 as well when sites could not start and the server's controller was aborted.
     failure = f"return code {return_code}" if return_code else failure_of(server_folder(workspace))
     if failure is not None:
@@ -134,7 +136,7 @@ class _HospitalSimulatorRunner(SimulatorRunner):  # type: ignore[misc]
         require_known(SimulatorRunner)
         super().__init__(
             job_folder=str(job.resolve()),
-            workspace=str(workspace.resolve()),
+            workspace=str(workspace.absolute()),
             clients=",".join(sites),
             threads=len(sites),
         )

@@ -27,6 +27,7 @@ from consilium.report.write import write_report
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
 from consilium.simulation.environment import SimulationError, with_split_salts
+from consilium.simulation.folders import check_folders
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
 
@@ -218,7 +219,8 @@ def site_settings(
         names: What the hospitals say of their files and labels; default: nothing.
 
     Raises:
-        ConfigurationError: If there are too few sites, a folder is missing, or an evaluator is none of them.
+        ConfigurationError: If there are too few sites, a name or a folder can't be used, or an evaluator is
+            none of them.
     """
     if readable(out.absolute()) != str(out.absolute()):
         raise ConfigurationError(
@@ -232,16 +234,7 @@ def site_settings(
         raise ConfigurationError(
             f"no site is named {', '.join(sorted(evaluators - sites.keys()))}; named: {', '.join(sites)}"
         )
-    for name, folder in sites.items():
-        if not folder.is_dir():
-            raise ConfigurationError(
-                f"site {name}: {folder} is not a folder; give the folder that holds its cases"
-            )
-        if readable(folder.absolute()) != str(folder.absolute()):
-            raise ConfigurationError(
-                f"site {name}: the name {readable(folder.absolute())} is no UTF-8; make a link to the folder "
-                "with another name"
-            )
+    check_folders(sites, out)
     threads = max(1, available_cores() // len(sites))
     minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
     patients_files = names.patients_files if names else {}

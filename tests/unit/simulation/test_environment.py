@@ -37,7 +37,9 @@ def test_a_job_that_keeps_no_record_is_judged_by_flare_alone(tmp_path):
 def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
     patients = tmp_path / "patients.csv"
     names = NamesAndLabels({"north": LabelConvention.BRATS_2023}, {"t1ce": ("T1_KM",)}, {"south": patients})
-    folders = dict.fromkeys(("north", "south"), tmp_path)
+    folders = {name: tmp_path / name for name in ("north", "south")}
+    for folder in folders.values():
+        folder.mkdir()
     sites = site_settings(folders, tmp_path / "out", frozenset(), names=names)
     assert [site.label_convention for site in sites.values()] == [LabelConvention.BRATS_2023, None]
     assert [site.file_endings for site in sites.values()] == [{"t1ce": ("T1_KM",)}] * 2

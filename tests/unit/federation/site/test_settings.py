@@ -100,4 +100,4 @@ def test_an_unknown_setting_names_the_nearest_and_nothing_is_guessed(engine):
 
 def test_a_site_without_a_dataset_is_told_so(engine):
     in_context(engine, {"consilium": {"role": "evaluates"}})
-    assert "dataset: Field required" in refusal(engine)
+    assert "dataset: it is missing" in refusal(engine)

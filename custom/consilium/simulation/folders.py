@@ -1,0 +1,111 @@
+"""The folders and names of a simulation, looked at as a whole before anything starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from nvflare.fuel.f3.cellnet.fqcn import FQCN
+
+from consilium.data.files import private_folder, readable
+from consilium.errors import ConfigurationError
+from consilium.federation.names import is_site_name
+
+
+def check_folders(sites: Mapping[str, Path], out: Path) -> None:
+    """Check the hospitals' names and folders, and make the folder for the results.
+
+    Args:
+        sites: Site name to the folder with its cases.
+        out: Where everything goes.
+
+    Raises:
+        ConfigurationError: If one of them can't be used, with what to do.
+    """
+    for name, folder in sites.items():
+        _check_name(name)
+        _check_dataset(name, folder, out)
+    seen: dict[Path, str] = {}
+    for name, folder in sites.items():
+        other = seen.setdefault(folder.resolve(), name)
+        if other != name:
+            raise ConfigurationError(
+                f"sites {other} and {name} have one folder, {folder}: each hospital has patients of its own; "
+                "give one of the two another folder"
+            )
+    _make(out)
+
+
+@contextmanager
+def without_spaces(folder: Path) -> Iterator[Path]:
+    """Give a folder a path without spaces: FLARE's simulator splits its command line at them.
+
+    Args:
+        folder: A folder whose own name has none.
+
+    Yields:
+        The folder, or the same by a link to its parent, which is removed afterwards.
+
+    Raises:
+        ConfigurationError: If that can't be done.
+    """
+    if _is_splittable(sys.executable):
+        raise ConfigurationError(
+            f"this Python lies in a folder with a space in its name, {sys.executable}, which FLARE's "
+            "simulator can't start; make the virtual environment elsewhere"
+        )
+    if not _is_splittable(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="consilium-") as place:
+        if _is_splittable(place):
+            raise ConfigurationError(
+                f"{folder} has a space in its name, which FLARE's simulator can't take, and so has the "
+                f"temporary folder {place}; set TMPDIR to one without, or choose another --out"
+            )
+        link = Path(place) / "parent"  # FLARE removes the folder itself, which it can't where that is a link
+        link.symlink_to(folder.resolve().parent, target_is_directory=True)
+        yield link / folder.name
+
+
+def _is_splittable(path: str | Path) -> bool:
+    return any(character in str(path) for character in " \t\n'\"\\")
+
+
+def _check_name(name: str) -> None:
+    if not is_site_name(name) or name.lower() == FQCN.ROOT_SERVER:
+        raise ConfigurationError(
+            f"{name!r} can't be a site's name: it has letters, digits, '-' and '_', 64 at most, and is not "
+            f"{FQCN.ROOT_SERVER!r}, which is the server's"
+        )
+
+
+def _check_dataset(name: str, folder: Path, out: Path) -> None:
+    if not folder.is_dir():
+        raise ConfigurationError(
+            f"site {name}: {folder} is not a folder; give the folder that holds its cases"
+        )
+    if readable(folder.absolute()) != str(folder.absolute()):
+        raise ConfigurationError(
+            f"site {name}: the name {readable(folder.absolute())} is no UTF-8; make a link to the folder "
+            "with another name"
+        )
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"{out} lies in the folder of site {name}, {folder}, which is only read; choose another --out"
+        )
+
+
+def _make(out: Path) -> None:
+    try:
+        private_folder(out, ours=False)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"{out} can't be written: {os.strerror(error.errno or 0)}; choose another --out"
+        ) from None
