@@ -210,7 +210,7 @@ def damages() -> Iterator[Damage]:
     )
     yield one(
         "whole-tumor masks at the whole site",
-        "doubtful_convention",
+        "doubtful_convention ambiguous_convention",
         _whole_tumor,
         severe=True,
         also=True,
