@@ -79,3 +79,26 @@ def test_cases_whose_names_are_no_utf_8_are_used_and_the_damaged_one_is_named(tm
         r"Nu\xf1ez",
     }
     assert all(case.image.shape[0] == 4 for case in data.train)
+
+
+def test_an_accepted_finding_brings_the_case_into_training(hospital):
+    Hospital(hospital.dataset).brats("Roe-John", values=(0,))
+    assert prepare_site(hospital, LEARNING).left_out == {"truncated": 1, "empty_label": 1}
+    accepted = hospital.state_dir / "accepted_findings.csv"
+    accepted.write_text("case,code,by,note\nRoe-John,empty_label,Dr. Rossi,no tumor left\n")
+    data = prepare_site(hospital, LEARNING)
+    assert data.left_out == {"truncated": 1}
+    assert "Roe-John" in {case.id for case in (*data.train, *data.validation)}
+    kept = json.loads((hospital.cache_dir / "quarantine.json").read_text())
+    assert kept["accepted"] == [{"case": "Roe-John", "code": "empty_label"}]
+
+
+def test_a_file_of_accepted_findings_that_can_not_be_used_is_refused_without_naming_anybody(hospital):
+    accepted = hospital.state_dir / "accepted_findings.csv"
+    accepted.parent.mkdir(parents=True, exist_ok=True)
+    accepted.write_text("case,code,by,note\nDoe-Jane,truncated,Dr. Rossi,\n")
+    with pytest.raises(SiteRefusal) as refused:
+        prepare_site(hospital, LEARNING)
+    assert "accepted findings" in refused.value.public_reason
+    assert "Doe" not in str(refused.value)
+    assert "can't be accepted" in str(refused.value)
