@@ -4,6 +4,7 @@ import pytest
 
 import consilium.recipes.catalog  # noqa: F401  # all jobs' settings are defined then
 from consilium.errors import ConfigurationError
+from consilium.learning.messages import _Message
 from consilium.learning.site_settings import SiteSettings
 from consilium.settings import Settings
 
@@ -53,9 +54,13 @@ def test_settings_can_not_change_after_they_were_checked() -> None:
 
 def every_kind_of_settings(of: type[Settings] = Settings) -> list[type[Settings]]:
     below = [kind for one in of.__subclasses__() for kind in (one, *every_kind_of_settings(one))]
-    return sorted(
-        {kind for kind in below if kind.__module__.startswith("consilium.")}, key=lambda one: one.__name__
-    )
+    of_users = (kind for kind in below if kind.__module__.startswith("consilium."))
+    return sorted({*of_users} - {*messages()}, key=lambda one: one.__name__)
+
+
+def messages() -> list[type[Settings]]:
+    """What processes send each other, which no user writes."""
+    return [_Message, *_Message.__subclasses__()]
 
 
 ODD: list[typing.Any] = [

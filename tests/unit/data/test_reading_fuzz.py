@@ -155,8 +155,8 @@ def test_no_file_ends_the_check_of_its_case(case, tmp_path_factory, raw, place):
     images = case.images if place == "label" else {**case.images, place: volume}
     changed = Case(id="A", patient="A", images=images, label=volume if place == "label" else case.label)
     check = check_case(changed, LabelConvention.BRATS_2018, MODALITIES)
-    assert OURS not in {one.code for one in check.findings}
-    assert {one.case_id for one in check.findings} <= {"A"}
+    assert OURS not in {one.code for one in check.findings()}
+    assert {one.case_id for one in check.findings()} <= {"A"}
 
 
 @pytest.fixture(scope="module")

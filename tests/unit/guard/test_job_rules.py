@@ -157,7 +157,7 @@ def test_no_class_can_take_the_place_of_a_job_s_or_stand_beside_it(name, data):
         (CLIENT, lambda c: args_of(c).update(output="."), "args.output"),
         (SERVER, lambda c: c["workflows"][0].update(path="a.b.C"), "allowed: consilium.federation.rounds."),
         (SERVER, lambda c: c.update(workflows=[]), "workflows[0].path is missing"),
-        (SERVER, lambda c: c["workflows"][0]["args"].update(rounds=10**9), "less than or equal to 10000"),
+        (SERVER, lambda c: c["workflows"][0]["args"].update(rounds=10**9), "10000 or less"),
         (SERVER, lambda c: c["workflows"][0]["args"].update(persistor_id="x"), "persistor_id"),
         (SERVER, lambda c: c["server"].update(heart_beat_timeout=1), "heart_beat_timeout"),
         (META, lambda c: c.update(job_id="local"), "only the server gives a job its id"),

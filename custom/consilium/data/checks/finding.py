@@ -96,11 +96,11 @@ class CaseCheck(BaseModel):
     label_contrast: float | None = None
     appearance: str | None = None
 
-    def findings(self, mark: Callable[[Finding], Finding]) -> Iterator[Finding]:
+    def findings(self, mark: Callable[[Finding], Finding] = lambda finding: finding) -> Iterator[Finding]:
         """What was found in the case alone, without what may only come of an earlier finding.
 
         Args:
-            mark: Marks a finding that the hospital accepts; what comes after it then counts.
+            mark: Marks a finding that the hospital accepts; what comes after it then counts. Default: none.
         """
         yield from map(mark, self.read)
         for group in self.seen:

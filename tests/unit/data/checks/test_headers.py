@@ -32,11 +32,11 @@ def check(case: Case):
 
 def in_header(case: Case):
     codes = {"identifying_header", "header_text"}
-    return [one for one in check(case).findings if one.code.value in codes]
+    return [one for one in check(case).findings() if one.code.value in codes]
 
 
 def errors(case: Case) -> set[str]:
-    return {one.code.value for one in check(case).findings if one.severity is Severity.ERROR}
+    return {one.code.value for one in check(case).findings() if one.severity is Severity.ERROR}
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_no_header_makes_a_check_crash(case, tmp_path, position, content):
     raw = bytearray(gzip.decompress(case.images["t2"].path.read_bytes()))
     raw[position : position + len(content)] = content
     changed = with_image(case, tmp_path, bytes(raw))
-    for finding in check(changed).findings:
+    for finding in check(changed).findings():
         assert finding.case_id == "A"
 
 
