@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.site_options import parse_conventions, parse_endings, parse_patients
+from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
 from consilium.cli.terminal import say_result
 from consilium.errors import ConfigurationError
 
@@ -72,6 +72,14 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    accepted: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="Findings that a site has looked at and accepts: CSV with the columns case, code, by, note.",
+            show_default=False,
+        ),
+    ] = None,
     min_patients: Annotated[
         int | None,
         typer.Option(
@@ -105,7 +113,8 @@ def simulate(
     names = NamesAndLabels(
         conventions=parse_conventions(convention or (), sites),
         file_endings=parse_endings(file_ending or ()),
-        patients_files=parse_patients(patients or (), sites),
+        patients_files=parse_files("--patients", patients or (), sites),
+        accepted_files=parse_files("--accepted", accepted or (), sites),
     )
     kind = job_kind(job)
     if kind != "training" and compare:

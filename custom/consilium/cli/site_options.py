@@ -1,4 +1,4 @@
-"""Options that say what a hospital would say in its own settings: conventions, file names and patients."""
+"""Options that say what a hospital would say in its own settings."""
 
 from __future__ import annotations
 
@@ -63,15 +63,16 @@ def parse_conventions(assignments: Sequence[str], sites: Iterable[str]) -> Mappi
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}
 
 
-def parse_patients(assignments: Iterable[str], sites: Iterable[str]) -> Mapping[str, Path]:
-    """Read `--patients SITE=FILE`, given as often as needed.
+def parse_files(option: str, assignments: Iterable[str], sites: Iterable[str]) -> Mapping[str, Path]:
+    """Read an option `SITE=FILE`, such as `--patients north=patients.csv`, given as often as needed.
 
     Args:
+        option: Its name, for messages.
         assignments: The options.
         sites: The names of the sites.
 
     Raises:
-        ConfigurationError: One has not this form, a site is unknown or is given two files.
+        ConfigurationError: One has not this form, a site is unknown or is given two files, or there is none.
     """
     names = list(sites)
     files: dict[str, Path] = {}
@@ -79,10 +80,12 @@ def parse_patients(assignments: Iterable[str], sites: Iterable[str]) -> Mapping[
         site, equals, path = assignment.partition("=")
         if not equals or not path or site not in names:
             raise ConfigurationError(
-                f"--patients {assignment!r} is not of the form NAME=FILE with the name of a site; named: "
+                f"{option} {assignment!r} is not of the form NAME=FILE with the name of a site; named: "
                 f"{', '.join(names)}"
             )
         if site in files:
-            raise ConfigurationError(f"--patients {site} is given twice: {files[site]} and {path}")
+            raise ConfigurationError(f"{option} {site} is given twice: {files[site]} and {path}")
+        if not Path(path).is_file():
+            raise ConfigurationError(f"{option} {site}: there is no file {path}")
         files[site] = Path(path)
     return files

@@ -46,11 +46,13 @@ class NamesAndLabels:
         conventions: Site name to what its label values mean; the others' are found from names and values.
         file_endings: Endings of file names to read at all of them beside the known ones.
         patients_files: Site name to the file that declares its patients.
+        accepted_files: Site name to the file of findings that it accepts.
     """
 
     conventions: Mapping[str, LabelConvention] = field(default_factory=dict)
     file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patients_files: Mapping[str, Path] = field(default_factory=dict)
+    accepted_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Study:
@@ -237,7 +239,7 @@ def site_settings(
     check_folders(sites, out)
     threads = max(1, available_cores() // len(sites))
     minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
-    patients_files = names.patients_files if names else {}
+    said = names or NamesAndLabels()
     return {
         name: SiteSettings(
             dataset=folder.absolute(),
@@ -247,13 +249,18 @@ def site_settings(
             cpu_threads=threads,
             processes=1,  # the sites train side by side
             role="evaluates" if name in evaluators else "trains",
-            label_convention=(names or NamesAndLabels()).conventions.get(name),
-            file_endings=dict((names or NamesAndLabels()).file_endings),
-            patients_file=patients_files[name].absolute() if name in patients_files else None,
+            label_convention=said.conventions.get(name),
+            file_endings=dict(said.file_endings),
+            patients_file=_absolute(said.patients_files.get(name)),
+            accepted_findings=_absolute(said.accepted_files.get(name)),
             **minimums,
         )
         for name, folder in sites.items()
     }
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()
 
 
 def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> str:

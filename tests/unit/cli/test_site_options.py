@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from consilium.cli.site_options import parse_conventions, parse_endings, parse_patients
+from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
 from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
 
@@ -45,14 +45,16 @@ def test_endings_are_collected_by_kind():
         parse_endings(("t9=x",))
 
 
-def test_the_patients_of_sites_are_declared_in_files():
-    assert parse_patients((), SITES) == {}
-    assert parse_patients(("north=a=b.csv",), SITES) == {"north": Path("a=b.csv")}
+def test_sites_say_in_files_what_they_know(tmp_path):
+    file = tmp_path / "a=b.csv"
+    file.write_text("")
+    assert parse_files("--patients", (), SITES) == {}
+    assert parse_files("--patients", (f"north={file}",), SITES) == {"north": file}
+    with pytest.raises(ConfigurationError, match="--accepted north is given twice"):
+        parse_files("--accepted", (f"north={file}",) * 2, SITES)
 
 
-@pytest.mark.parametrize(
-    "options", [("a.csv",), ("north=",), ("=a.csv",), ("elsewhere=a.csv",), ("north=a.csv", "north=b.csv")]
-)
-def test_patients_of_no_site_or_of_one_twice_are_refused(options):
+@pytest.mark.parametrize("option", ["a.csv", "north=", "=a.csv", "elsewhere=a.csv", "north=gone.csv"])
+def test_files_of_no_site_or_that_are_not_there_are_refused(option):
     with pytest.raises(ConfigurationError, match="--patients"):
-        parse_patients(options, SITES)
+        parse_files("--patients", (option,), SITES)

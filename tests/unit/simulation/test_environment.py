@@ -35,8 +35,10 @@ def test_a_job_that_keeps_no_record_is_judged_by_flare_alone(tmp_path):
 
 
 def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
-    patients = tmp_path / "patients.csv"
-    names = NamesAndLabels({"north": LabelConvention.BRATS_2023}, {"t1ce": ("T1_KM",)}, {"south": patients})
+    patients, accepted = tmp_path / "patients.csv", tmp_path / "accepted.csv"
+    names = NamesAndLabels(
+        {"north": LabelConvention.BRATS_2023}, {"t1ce": ("T1_KM",)}, {"south": patients}, {"north": accepted}
+    )
     folders = {name: tmp_path / name for name in ("north", "south")}
     for folder in folders.values():
         folder.mkdir()
@@ -44,6 +46,7 @@ def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
     assert [site.label_convention for site in sites.values()] == [LabelConvention.BRATS_2023, None]
     assert [site.file_endings for site in sites.values()] == [{"t1ce": ("T1_KM",)}] * 2
     assert [site.patients_file for site in sites.values()] == [None, patients]
+    assert [site.accepted_findings for site in sites.values()] == [accepted, None]
 
 
 def test_statistics_that_failed_are_a_failed_job(tmp_path):
