@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
