@@ -177,7 +177,7 @@ def read_patients_file(path: Path) -> PatientsFile:
         return _declare(path, _columns(path, rows[1:], [case, patient]))
     if len(heads) == 2:
         return _declare(path, _columns(path, rows, [0, 1]))
-    raise _unusable(path, f"has the columns {', '.join(heads)}")
+    raise _unusable(path, f"has {len(heads)} column(s), none of them named as the case's or the patient's")
 
 
 def format_patients_file(patients: Patients) -> str:

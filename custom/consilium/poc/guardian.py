@@ -11,7 +11,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from consilium.data.files import private_folder
+
 _ENDED_IN_ORDER: Final = b"ended"
+
+_OWNER: Final = "command.pid"
+"""File that says whose the processes in the folder are: those of the last command that was started there."""
 
 _SECONDS_TO_START: Final = 15.0
 """How long FLARE's command, if it was starting processes just then, may go on to start more."""
@@ -27,8 +32,11 @@ def ended_with_this_process(folder: Path) -> Iterator[None]:
     Args:
         folder: The proof of concept's.
     """
+    private_folder(folder, ours=False)
+    owner = folder / _OWNER
+    owner.write_text(str(os.getpid()))
     guardian = subprocess.Popen(
-        [sys.executable, "-m", "consilium.poc.guardian", str(folder)],
+        [sys.executable, "-m", "consilium.poc.guardian", str(folder), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -48,10 +56,11 @@ def main() -> None:
     from consilium.poc.command import PocError  # seldom needed, and slow to load
     from consilium.poc.federation import Poc
 
+    folder, command = Path(sys.argv[1]), sys.argv[2]
     end = time.monotonic() + _SECONDS_TO_START
-    while time.monotonic() < end:
+    while time.monotonic() < end and (folder / _OWNER).read_text() == command:
         with suppress(PocError):  # it had not got as far as that
-            Poc(Path(sys.argv[1])).end()
+            Poc(folder).end()
         time.sleep(1)
     os._exit(0)
 

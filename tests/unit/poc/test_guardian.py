@@ -47,6 +47,15 @@ def test_a_killed_command_leaves_no_site_behind(started):
     assert alive == []
 
 
+def test_what_another_command_has_started_since_is_left_alone(started, tmp_path):
+    command, site, guardian = started
+    (tmp_path / "command.pid").write_text("another")
+    command.kill()
+    _, alive = psutil.wait_procs(guardian, timeout=DEADLINE_SECONDS)
+    assert alive == []
+    assert site.is_running()
+
+
 def test_a_command_that_ends_in_order_decides_itself(started):
     command, site, guardian = started
     command.stdin.close()

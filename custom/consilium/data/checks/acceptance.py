@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -97,8 +98,11 @@ def _code(name: str, path: Path, number: int) -> ProblemCode:
     try:
         code = ProblemCode(name.lower())
     except ValueError:
+        # The cell may hold a case's id, where columns were exchanged.
+        nearest = difflib.get_close_matches(name.lower(), [one.value for one in ProblemCode], n=1)
+        hint = f"did you mean {nearest[0]}? docs" if nearest else "docs"
         raise ConfigurationError(
-            f"{path}, line {number}: there is no finding {name!r}; docs/data.md lists the codes."
+            f"{path}, line {number}: what stands under code is none; {hint}/data.md lists the codes."
         ) from None
     if not code.acceptable:
         raise ConfigurationError(

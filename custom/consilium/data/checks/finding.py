@@ -49,6 +49,10 @@ class Finding(BaseModel):
         """Whether what later checks see may come of this: an error, or what statistics found."""
         return not self.accepted and (self.severity is Severity.ERROR or self.confidence is not None)
 
+    def weakened(self) -> Finding:
+        """The same, no longer overwhelming."""
+        return self.model_copy(update={"overwhelming": False})
+
     @classmethod
     def from_problem(cls, problem: CaseProblem) -> Finding:
         """The finding that a problem of reading is."""
@@ -72,7 +76,8 @@ class CaseCheck(BaseModel):
 
     Attributes:
         read: What was found in reading the case, and in its headers.
-        seen: What was found in its voxels, group by group: each presumes that those before cast no doubt.
+        seen: What was found in its voxels, group by group: each presumes that those before cast no doubt;
+            see `findings`.
         spacing_mm: Voxel size along R, A and S; None where the case can't be read.
         image_spacing_mm: Modality to voxel size, of each image that can be read.
         shape: Voxels along R, A and S; None where the case can't be read.
@@ -99,12 +104,18 @@ class CaseCheck(BaseModel):
     def findings(self, mark: Callable[[Finding], Finding] = lambda finding: finding) -> Iterator[Finding]:
         """What was found in the case alone, without what may only come of an earlier finding.
 
+        Nothing comes after an error. After a doubt, what is overwhelming is a warning too.
+
         Args:
             mark: Marks a finding that the hospital accepts; what comes after it then counts. Default: none.
         """
         yield from map(mark, self.read)
+        doubtful = False
         for group in self.seen:
             marked = [mark(finding) for finding in group]
+            if doubtful:
+                marked = [one.weakened() for one in marked if one.overwhelming or one.confidence is None]
             yield from marked
-            if any(finding.casts_doubt for finding in marked):
+            if any(one.casts_doubt and one.severity is Severity.ERROR for one in marked):
                 return
+            doubtful = doubtful or any(one.casts_doubt for one in marked)

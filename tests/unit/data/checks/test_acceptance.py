@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from consilium.data.checks import AcceptedFindings, ProblemCode, Severity, check_cohort
+from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError
 
@@ -60,6 +61,25 @@ def test_what_was_not_said_because_of_an_accepted_finding_is_said_then(two_patie
     assert found & {"label_mirrored", "label_mismatch", "label_shifted"}
 
 
+def finding(code, *, overwhelming=False, confidence=0.9):
+    return Finding(code=code, case_id=CASE, detail="", confidence=confidence, overwhelming=overwhelming)
+
+
+def test_after_a_doubt_only_what_is_overwhelming_is_said_and_as_a_warning():
+    doubt = finding(ProblemCode.NOT_SKULL_STRIPPED)
+    swapped = finding(ProblemCode.SWAPPED_MODALITIES, overwhelming=True)
+    shifted = finding(ProblemCode.LABEL_SHIFTED)
+    check = CaseCheck(read=(), seen=((doubt,), (swapped, shifted)))
+    assert [(one.code, one.severity) for one in check.findings()] == [
+        (ProblemCode.NOT_SKULL_STRIPPED, Severity.WARNING),
+        (ProblemCode.SWAPPED_MODALITIES, Severity.WARNING),
+    ]
+    surely = CaseCheck(read=(), seen=((swapped,), (shifted,)))
+    assert [(one.code, one.severity) for one in surely.findings()] == [
+        (ProblemCode.SWAPPED_MODALITIES, Severity.ERROR)
+    ]
+
+
 def test_only_the_stated_case_and_code_are_accepted(two_patients, check):
     damage("an empty label", two_patients)
     for line in (f"{OTHER},empty_label,Dr. Rossi,", f"{CASE},label_mirrored,Dr. Rossi,"):
@@ -76,6 +96,12 @@ def test_only_the_stated_case_and_code_are_accepted(two_patients, check):
 def test_what_makes_reading_impossible_or_mixes_patients_can_not_be_accepted(code, tmp_path):
     with pytest.raises(ConfigurationError, match="can't be accepted") as raised:
         AcceptedFindings.read(written(tmp_path, f"mueller-1950,{code.value},Dr. Rossi,"))
+    assert "mueller" not in str(raised.value)
+
+
+def test_exchanged_columns_give_no_id_away(tmp_path):
+    with pytest.raises(ConfigurationError, match="what stands under code is none") as raised:
+        AcceptedFindings.read(written(tmp_path, "empty_label,mueller-1950,Dr. Rossi,"))
     assert "mueller" not in str(raised.value)
 
 
