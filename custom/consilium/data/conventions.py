@@ -1,13 +1,15 @@
 """Which label convention a site uses: from file names, case ids and all of its label values.
 
 The years share file names but not label values, so neither is enough alone. Where two readings remain, the
-site says which: enhancing tumor taken for a resection cavity would train without any error. What no label of
-a whole site holds is evidence as well: hardly any hospital has only gliomas without edema.
+site says which: enhancing tumor taken for a resection cavity would train without any error. What hardly a
+label of a whole site holds is evidence as well: hardly any hospital has only gliomas without edema. Shares of
+labels count, never a single one: it may be the faulty one.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,10 +23,10 @@ Values = frozenset[float]
 _STRAY_SHARE: Final = 0.1
 """Up to this share of foreign labels are faulty cases, left out one by one; with more, it is unclear."""
 _ENOUGH_ALIKE: Final = 2
-"""Labels that all hold one and the same value: hardly any glioma is drawn with one tissue alone."""
+"""Labels that hold one and the same value: hardly any glioma is drawn with one tissue alone."""
 _ENOUGH_LACKING: Final = 3
-"""Labels none of which holds a tissue. A third of low-grade gliomas does not enhance: 0.36^3 is 5 %, and a
-hospital that has no others says so once."""
+"""Labels none of which, but for stray ones, holds a tissue. A third of low-grade gliomas does not enhance:
+0.36^3 is 5 %, and a hospital that has no others says so once."""
 _ENOUGH_TREATED: Final = 5
 """The same after surgery, where less is left to draw."""
 
@@ -159,13 +161,16 @@ def _from_2018_names(labels: Collection[Values]) -> LabelConvention:
 
 
 def _from_2023_names(labels: Mapping[str, Values]) -> LabelConvention:
-    """Convention behind `-seg` names (2023 and later): 4 is unused in 2023, the resection cavity in 2024."""
+    """Convention behind `-seg` names (2023 and later): 4 is unused in 2023, the resection cavity in 2024.
+
+    It is a cavity where most labels with a 4 hold enhancing tumor (3) beside it; a single one may be faulty.
+    """
     values = labels.values()
     three, four, both = _count(values, 3), _count(values, 4), _count(values, 3, 4)
     untreated = sum(bool(_UNTREATED.search(case_id)) for case_id, held in labels.items() if 4 in held)
-    if both and not untreated:
+    if four and 2 * both >= four and not untreated:
         return LabelConvention.BRATS_2024
-    if four > _STRAY_SHARE * (three + four - both) or (both and untreated):
+    if four > _STRAY_SHARE * (three + four - both) or both:
         together = f"{both} hold both" if both else "none holds both"
         raise ambiguous(
             f"{four} of {len(labels)} labels hold 4, {three} hold 3, and {together}"
@@ -194,7 +199,7 @@ class Doubt:
 
 
 def find_doubt(labels: Collection[Values], convention: LabelConvention) -> Doubt | None:
-    """What no label of a site holds although its convention has it.
+    """What hardly a label of a site holds although its convention has it.
 
     Args:
         labels: Values of each label that holds any, all of them of the convention.
@@ -202,31 +207,34 @@ def find_doubt(labels: Collection[Values], convention: LabelConvention) -> Doubt
     """
     if not labels:
         return None
-    held = frozenset().union(*labels)
     name = convention.value
-    if len(held) == 1:
-        (value,) = map(int, held)
+    stray = int(_STRAY_SHARE * len(labels))
+    usual, alike = Counter(labels).most_common(1)[0]
+    if len(usual) == 1 and len(labels) - alike <= stray:
+        (value,) = map(int, usual)
         tissue = _NAMES.get(convention.values[value], "resection cavity")
+        seen = f"all {alike}" if alike == len(labels) else f"{alike} of {len(labels)}"
         return Doubt(
-            f"all {len(labels)} labels hold {value} and nothing else",
+            f"{seen} labels hold {value} and nothing else",
             (
                 "masks of one region, such as the whole tumor, which no convention has: without their label "
                 "files the cases count as unlabeled",
                 f"{name} labels of patients who have {tissue} ({value}) and nothing else",
             ),
-            strong=len(labels) >= _ENOUGH_ALIKE,
+            strong=alike >= _ENOUGH_ALIKE,
         )
     if convention is LabelConvention.BRATS_PED_2024:  # many have no edema, no cyst, or no enhancement
         return None
     treated = convention is LabelConvention.BRATS_2024
     for missing, called in _NAMES.items():
         numbers = {value for value, meant in convention.values.items() if meant is missing}
-        if not numbers & held:
+        holding = sum(not numbers.isdisjoint(held) for held in labels)
+        if holding <= stray:
             return Doubt(
-                f"none of {len(labels)} labels holds {called} ({list_values(numbers)} in {name}); "
-                f"they hold {list_values(held)}",
+                f"{holding or 'none'} of {len(labels)} labels {'hold' if holding > 1 else 'holds'} {called} "
+                f"({list_values(numbers)} in {name}); they hold {list_values(frozenset().union(*labels))}",
                 (
-                    f"{name} labels of patients none of whom has {called}",
+                    f"{name} labels of patients {'hardly any' if holding else 'none'} of whom has {called}",
                     f"labels numbered otherwise, {called} under another value or merged into it",
                 ),
                 strong=len(labels) >= (_ENOUGH_TREATED if treated else _ENOUGH_LACKING),

@@ -68,6 +68,17 @@ def test_names_and_values_tell_the_convention(hospital, names, labels, conventio
             [(1, 2, 4), (1, 2)],
             "1 of 2 labels hold 4, 0 hold 3, and none.*cavity.*enhancing tumor",
         ),
+        # One faulty label would make a cavity of the enhancing tumor of all others.
+        (
+            NAMES_2023,
+            [(1, 2, 4)] * 20 + [(1, 2, 3, 4)],
+            "21 of 21 labels hold 4, 1 hold 3, and 1 hold both.*cavity.*enhancing tumor",
+        ),
+        (
+            NAMES_2023,
+            [(1, 2, 4)] * 3 + [(1, 2, 3, 4)] * 2,
+            "5 of 5 labels hold 4, 2 hold 3, and 2 hold both.*cavity.*enhancing tumor",
+        ),
     ],
 )
 def test_two_readings_are_an_error_that_says_who_decides(hospital, names, labels, evidence):
@@ -115,6 +126,24 @@ def test_a_tissue_that_no_label_of_a_site_holds_is_an_error(hospital, names, lab
         FolderError, match=f"none of {len(labels)} labels holds {lacking}.*Either.*or.*{DECIDES}"
     ):
         _read(hospital, names, labels)
+
+
+@pytest.mark.parametrize(
+    ("usual", "stray", "seen"),
+    [
+        ((1, 2), (1, 2, 4), "1 of 21 labels holds enhancing tumor .4 in brats-2018."),
+        ((1, 4), (1, 2, 4), "1 of 21 labels holds edema .2 in brats-2018."),
+        ((1,), (1, 2, 4), "20 of 21 labels hold 1 and nothing else"),
+    ],
+)
+def test_one_faulty_label_does_not_hide_what_all_others_lack(hospital, usual, stray, seen):
+    with pytest.raises(FolderError, match=f"{seen}.*Either.*or.*{DECIDES}"):
+        _read(hospital, NAMES_2018, [usual] * 20 + [stray])
+
+
+def test_a_stated_resection_cavity_in_place_of_all_enhancing_tumor_is_a_warning(hospital):
+    cohort = _read(hospital, NAMES_2023, [(1, 2, 4)] * 20 + [(1, 2, 3, 4)], LabelConvention.BRATS_2024)
+    assert "1 of 21 labels holds enhancing tumor" in _doubts(cohort)[0]
 
 
 @pytest.mark.parametrize("labels", [[(1,), ()], [(1, 2), (1, 2)], [(1, 2), (2,), ()]])

@@ -2,13 +2,17 @@ import json
 
 import pytest
 
-from consilium.data.case import ProblemCode
+from consilium.data.case import FolderError, ProblemCode
 from consilium.data.cohort import read_cohort
 from consilium.data.labels import LabelConvention
 from consilium.data.reading import pick_3d, read_nifti
 from consilium.errors import DataError
 
 from .hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital, head
+
+TASK01 = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
+BRATS_2023 = {"0": "background", "1": "NCR", "2": "ED", "3": "ET"}
+NOT_UNDERSTOOD = {"0": "background", "1": "a", "2": "b", "3": "c"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,54 @@ def test_decathlon_follows_the_channel_order_of_its_description(hospital):
     assert _scales(case) == {"t2": 1, "t1ce": 10, "t1": 100, "flair": 1000}
 
 
+@pytest.mark.parametrize(
+    ("case_id", "labels"),
+    [
+        ("P001", None),
+        ("BraTS-GLI-00001-000", None),
+        ("BRATS_001_new", None),
+        ("P001", NOT_UNDERSTOOD),
+        ("BRATS_001", NOT_UNDERSTOOD),
+        ("BRATS_001", {}),
+    ],
+)
+def test_only_cases_of_the_decathlon_are_numbered_as_its_own_without_being_asked(hospital, case_id, labels):
+    hospital.decathlon(case_id)
+    if labels is not None:
+        _describe(hospital, ["FLAIR", "T1w", "t1gd", "T2w"], labels)
+    with pytest.raises(FolderError, match=r"no dataset\.json .* hold 1, 2, 3\. .*decathlon.*brats-2023"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES, convention=LabelConvention.BRATS_2023)
+    assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "seen"),
+    [
+        ((BRATS_2023, None), r"no dataset\.json in 1 of 2 folders with labels says"),
+        ((BRATS_2023, NOT_UNDERSTOOD), r"no dataset\.json in 1 of 2 folders with labels says"),
+        ((TASK01, BRATS_2023), "contradict one another.*brats-2023.*decathlon"),
+    ],
+)
+def test_a_description_is_not_that_of_the_folder_beside_it(hospital, labels, seen):
+    for number, said in enumerate(labels, start=1):
+        part = Hospital(hospital.folder / str(number))
+        part.decathlon(f"BRATS_{number:03}")
+        if said:
+            _describe(part, ["FLAIR", "T1w", "t1gd", "T2w"], said)
+    with pytest.raises(FolderError, match=seen):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+def test_a_folder_without_labels_needs_no_description_of_them(hospital):
+    part = Hospital(hospital.folder / "1")
+    part.decathlon("P001")
+    _describe(part, ["FLAIR", "T1w", "t1gd", "T2w"], BRATS_2023)
+    Hospital(hospital.folder / "2").decathlon("P002", folder="imagesTs", labeled=False)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 2)
+
+
 @pytest.mark.parametrize("modalities", [["CT"], ["FLAIR", "T1w", "t1gd"]])
 def test_another_decathlon_task_is_refused(hospital, modalities):
     hospital.decathlon("liver_001")
@@ -185,9 +237,9 @@ def test_a_folder_of_no_layout_says_what_it_holds_and_what_was_looked_for(hospit
         read_cohort(hospital.folder, modalities=MODALITIES)
 
 
-def _describe(hospital: Hospital, modalities: list[str]) -> None:
+def _describe(hospital: Hospital, modalities: list[str], labels: dict[str, str] = TASK01) -> None:
     stated = {str(index): name for index, name in enumerate(modalities)}
-    (hospital.folder / "dataset.json").write_text(json.dumps({"modality": stated}))
+    (hospital.folder / "dataset.json").write_text(json.dumps({"modality": stated, "labels": labels}))
 
 
 def _scales(case):

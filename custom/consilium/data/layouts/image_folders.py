@@ -17,7 +17,7 @@ from typing import Final
 
 from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
 from consilium.data.conventions import Reading, Values, ambiguous, read_convention
-from consilium.data.labels import LabelConvention
+from consilium.data.labels import LabelConvention, list_values
 from consilium.data.layouts.base import FoundCases, nifti_stem
 from consilium.data.layouts.dataset_json import FILE, Description, read_description
 from consilium.data.layouts.endings import FileEndings
@@ -34,6 +34,7 @@ EXPECTS: Final = (
 _TRAINING, _TEST = "imagesTr", "imagesTs"
 _IMAGES, _LABELS = (_TRAINING, _TEST), ("labelsTr", "labelsTs")
 _CHANNELS: Final = ("flair", "t1", "t1ce", "t2")
+_TASK01 = re.compile(r"BRATS_\d+")
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
@@ -122,26 +123,32 @@ class ImageFoldersLayout:
         )
 
     def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:
-        """What `dataset.json` says; else the Decathlon's own where the folder is one of the Decathlon.
+        """What `dataset.json` says; without one, the Decathlon's own where the cases are named as its are.
 
         Raises:
-            FolderError: Nobody says what the labels of an nnU-Net folder mean, or values contradict it.
+            FolderError: Nothing says what the labels of a folder mean, or values contradict it.
         """
         if stated is not None:
             return read_convention(labels, stated=stated)
-        described = {one.convention() for one in self._descriptions.values() if one} - {None}
-        if not described and self._by_channel:
+        files = [self._descriptions[root] for root in sorted({path.parent.parent for path in self._labels})]
+        if not any(files) and all(map(_TASK01.fullmatch, labels)):
+            return read_convention(labels, described=LabelConvention.DECATHLON)
+        said = [file.convention() if file else None for file in files]
+        described = {convention for convention in said if convention}
+        if None in said:
+            where = f"{said.count(None)} of {len(said)} folders with labels" if described else "this folder"
             raise ambiguous(
-                f"no {FILE} of this nnU-Net folder says which tissue each label value is",
+                f"no {FILE} in {where} says which tissue each label value is; "
+                f"the labels hold {list_values(frozenset().union(*labels.values()))}",
                 "decathlon labels (1 edema, 2 non-enhancing), as in nnU-Net's own conversions of BraTS",
                 "brats-2023 labels (1 necrotic and non-enhancing core, 2 edema)",
             )
         if len(described) > 1:
             raise ambiguous(
                 f"the {FILE} files below this folder contradict one another",
-                *sorted(f"{one.value} labels" for one in described if one),
+                *sorted(f"{one.value} labels" for one in described),
             )
-        return read_convention(labels, described=next(iter(described), LabelConvention.DECATHLON))
+        return read_convention(labels, described=described.pop())
 
     def _volumes(self) -> dict[tuple[Path, str], dict[str, Volume]]:
         """The images of each case, by folder and id."""
