@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Final
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.files import readable
-from consilium.data.visits import patient_by_name, possible_visits, shared_folders
+from consilium.data.visits import one_spelling, patient_by_name, possible_visits, shared_folders
 
 PARTICIPANTS_FILE: Final = "participants.tsv"
 """BIDS' list of participants, in the top folder of a dataset."""
@@ -43,7 +42,7 @@ class PatientsFile:
 
     def patient_of(self, case_id: str) -> str | None:
         """Return the patient of a case, None where the file doesn't say; the longest participant counts."""
-        name = _normalize(case_id)
+        name = one_spelling(case_id)
         if name in self.cases:
             return self.cases[name]
         starts = (name[:end] for end in range(len(name), 0, -1) if name[end : end + 1] in _SEPARATORS)
@@ -79,7 +78,7 @@ class Patients:
     @property
     def unknown_lines(self) -> list[int]:
         """Lines that declare a case which isn't there: its id is mistyped, or it has gone."""
-        known = {_normalize(case_id) for case_id in self.case_ids}
+        known = {one_spelling(case_id) for case_id in self.case_ids}
         lines = self.declared.lines if self.declared else {}
         return sorted(line for case, line in lines.items() if case not in known)
 
@@ -205,7 +204,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for row in reader:
-            cells = [_normalize(cell.strip()) for cell in row]
+            cells = [one_spelling(cell.strip()) for cell in row]
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:
@@ -230,11 +229,6 @@ def _declare(path: Path, rows: Iterable[tuple[int, list[str]]]) -> PatientsFile:
             raise _unusable(path, f"names one case in line {lines[case]} and again in line {line}")
         patients[case], lines[case] = patient, line
     return PatientsFile(path, patients, lines)
-
-
-def _normalize(name: str) -> str:
-    """One spelling of letters with marks: file names of macOS have them in two parts."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _unusable(path: Path, what: str) -> FolderError:

@@ -8,6 +8,7 @@ patients: they are reported, and the hospital declares what they are.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -78,6 +79,11 @@ def patient_by_name(case_id: str) -> str:
     return patient
 
 
+def one_spelling(name: str) -> str:
+    """Return a name in one spelling of letters with marks: file names of macOS have them in two parts."""
+    return unicodedata.normalize("NFC", name)
+
+
 def possible_visits(case_ids: Iterable[str]) -> dict[str, list[str]]:
     """Return ids that look like visits of one patient, and may be patients that are numbered alike.
 
@@ -98,6 +104,8 @@ def possible_visits(case_ids: Iterable[str]) -> dict[str, list[str]]:
             one_patient = find is not _numbered_stem and stem[-1].isdigit() and len(group) <= _MOST_VISITS
             if one_patient or len(ids) <= _FEW_CASES or len(group) < len(ids):
                 visits[stem] |= group
+    for case_id in ids:  # names that differ in capital letters or in how marks are spelled look like one
+        visits[one_spelling(case_id).casefold()].add(case_id)
     return {stem: sorted(group) for stem, group in sorted(visits.items()) if len(group) > 1}
 
 

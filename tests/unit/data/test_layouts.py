@@ -207,11 +207,28 @@ def test_another_decathlon_task_is_refused(hospital, modalities):
         read_cohort(hospital.folder, modalities=MODALITIES)
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"modality": 3}', '{"modality": {"1": "T1w"}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "{}", '{"modality": 3}', '{"modality": {"1": "T1w"}}', "[" * 200_000], ids=len
+)
 def test_a_decathlon_description_that_says_nothing_is_refused(hospital, content):
     hospital.decathlon("BRATS_001")
     (hospital.folder / "dataset.json").write_text(content)
     with pytest.raises(DataError, match="does not name the modalities"):
+        read_cohort(hospital.folder, modalities=MODALITIES)
+
+
+def test_a_decathlon_description_may_begin_with_a_byte_order_mark(hospital):
+    hospital.decathlon("BRATS_001")
+    _describe(hospital, ["FLAIR", "T1w", "t1gd", "T2w"])
+    path = hospital.folder / "dataset.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_cohort(hospital.folder, modalities=MODALITIES).problems == ()
+
+
+def test_a_value_that_no_label_can_hold_is_no_meaning(hospital):
+    hospital.decathlon("BRATS_001")
+    _describe(hospital, ["FLAIR", "T1w", "t1gd", "T2w"], {"background": 0, "edema": float("inf")})
+    with pytest.raises(DataError, match="convention"):
         read_cohort(hospital.folder, modalities=MODALITIES)
 
 

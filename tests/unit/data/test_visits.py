@@ -135,3 +135,10 @@ def test_no_name_is_slow():
     for pattern in FOLLOW_UPS.values():
         assert not pattern.fullmatch("1_-. " * 50 + "\0")
     assert possible_visits(["1_-. " * 50 + "\0"]) == {}
+
+
+@pytest.mark.parametrize(
+    "pair", [("PAT-007", "pat-007"), ("M\u00fcller", "Mu\u0308ller"), ("STRASSE_A", "stra\u00dfe_a")]
+)
+def test_ids_that_look_like_one_may_be_one_patient(pair):
+    assert sorted(pair) in possible_visits([*pair, "other"]).values()

@@ -12,6 +12,7 @@ from typing import Final
 
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
+from consilium.data.visits import one_spelling
 from consilium.errors import ConfigurationError
 
 ACCEPTED_FILE: Final = "accepted_findings.csv"
@@ -46,7 +47,9 @@ class AcceptedFindings:
         try:
             text = path.read_text(encoding="utf-8-sig")
             # Spreadsheets of some languages separate by semicolons.
-            reader = csv.reader(io.StringIO(text), delimiter=";" if text[:5].lower() == "case;" else ",")
+            reader = csv.reader(
+                io.StringIO(text), delimiter=";" if text[:5].lower() == "case;" else ",", strict=True
+            )
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ConfigurationError(
@@ -63,9 +66,14 @@ class AcceptedFindings:
             if not any(cells):
                 continue
             case_id, name, by = (*cells, "", "", "")[:3]
+            if len(cells) > len(_COLUMNS):
+                raise ConfigurationError(
+                    f"{path}, line {number}: it has more than {len(_COLUMNS)} columns; put a note with a "
+                    "comma in quotation marks."
+                )
             if not case_id or not by:
                 raise ConfigurationError(f"{path}, line {number}: say the case and who accepts its finding.")
-            lines[case_id, _code(name, path, number)] = number
+            lines[one_spelling(case_id), _code(name, path, number)] = number
         return cls(lines)
 
     @classmethod
@@ -84,13 +92,13 @@ class AcceptedFindings:
 
     def mark(self, finding: Finding) -> Finding:
         """The finding, marked where the hospital accepts it."""
-        if finding.case_id is None or (finding.case_id, finding.code) not in self.lines:
+        if finding.case_id is None or (one_spelling(finding.case_id), finding.code) not in self.lines:
             return finding
         return finding.model_copy(update={"accepted": finding.code.acceptable})
 
     def unused(self, findings: Iterable[Finding]) -> list[int]:
         """The lines that accept what was not found: another id, or files that were changed since."""
-        found = {(one.case_id, one.code) for one in findings}
+        found = {(one_spelling(one.case_id), one.code) for one in findings if one.case_id is not None}
         return sorted(number for accepted, number in self.lines.items() if accepted not in found)
 
 

@@ -87,11 +87,11 @@ def read_description(root: Path, endings: FileEndings) -> Description | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
         nnunet = "channel_names" in content
         stated = content["channel_names" if nnunet else "modality"]
         names = tuple(str(stated[str(index)]) for index in range(len(stated)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FolderError(
             ProblemCode.UNKNOWN_LAYOUT,
             f"{path} does not name the modalities of the channels ({error!r}). Expected "
@@ -118,7 +118,7 @@ def _meanings(labels: Any) -> dict[int, Tissue] | None:
         pairs = [
             (int(key), str(value)) if by_name else (int(value), str(key)) for key, value in labels.items()
         ]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     meant = {value: _tissue(name) for value, name in pairs}
     if None in meant.values():

@@ -119,6 +119,8 @@ def test_errors_can_be_accepted_only_where_that_is_decided():
         HEADER.encode() + b"A,empty_labels,me,\n",
         HEADER.encode() + b"A,empty_label,,\n",
         HEADER.encode() + b",empty_label,me,\n",
+        HEADER.encode() + b'A,empty_label,me,"see mail\nB,empty_label,me,\n',
+        HEADER.encode() + b"A,empty_label,me,see mail, and chart\n",
         HEADER.encode() + b"M\xfcller,empty_label,me,\n",
     ],
 )
@@ -150,3 +152,10 @@ def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path):
         AcceptedFindings.find(tmp_path / "missing.csv", tmp_path)
     written(tmp_path, "A,empty_label,me,")
     assert AcceptedFindings.find(None, tmp_path).lines
+
+
+def test_an_id_is_one_however_its_marks_are_spelled(tmp_path):
+    accepted = AcceptedFindings.read(written(tmp_path, "M\u00fcller,empty_label,me,"))
+    found = Finding(code=ProblemCode.EMPTY_LABEL, case_id="Mu\u0308ller", detail="")
+    assert accepted.mark(found).accepted
+    assert accepted.unused([found]) == []
