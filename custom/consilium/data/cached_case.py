@@ -1,11 +1,13 @@
 """One preprocessed case, as training and evaluation see it: arrays that are mapped into memory."""
 
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +24,18 @@ from consilium.data.cache_entry import (
     map_array,
     read_meta,
 )
-from consilium.data.case import Case
-from consilium.data.case_boundary import case_boundary
+from consilium.data.case import Case, CaseError, ProblemCode
+from consilium.data.case_boundary import PASSING, case_boundary
 from consilium.data.geometry import Geometry
 from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import examine
-from consilium.data.preprocessing import PreprocessingSettings, preprocess_native
+from consilium.data.preprocessing import PreprocessedCase, PreprocessingSettings, preprocess_native
 from consilium.data.sources import CaseReader, CaseRecord
 from consilium.errors import DataError
+
+RETRY_WAITS_S: Final = (0.5, 1.0, 2.0)
+"""Before a damaged entry is made again once more, where the machine was short of something or the hospital's
+share refused access: both pass."""
 
 
 class UnreadableCase(DataError):
@@ -58,7 +64,8 @@ class Origin:
             name: The file.
 
         Raises:
-            DataError: The hospital's files are gone, damaged, or others than the entry was made of.
+            CaseError: The case can't be read or preprocessed, whatever the reason.
+            DataError: The hospital's files are others than the entry was made of.
             OSError: The cache can't be written.
         """
         reader = CaseReader(self.case, CaseRecord())
@@ -76,7 +83,11 @@ class Origin:
                 return False
             return True
 
-        build_entry(entry, lambda: preprocess_native(native, self.settings), whole=whole)
+        def make() -> PreprocessedCase:
+            with case_boundary(self.case.id, self.case.place, "prepared"):
+                return preprocess_native(native, self.settings)
+
+        build_entry(entry, make, whole=whole)
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,8 @@ class CachedCase:
     Arrays are mapped anew at each access and nothing is kept open: a site with a thousand cases would
     otherwise run out of file descriptors, and a data loader's workers receive a few paths instead of
     arrays. The first access of a process compares a file with its checksum; a damaged entry is made again
-    from the hospital's files. Where that fails, the access raises `UnreadableCase`.
+    from the hospital's files. Where that fails, after several tries if the reason may pass, the access raises
+    `UnreadableCase`.
 
     Args:
         id: As in `Case`. Never leaves the site.
@@ -138,14 +150,33 @@ class CachedCase:
             raise UnreadableCase(f"its preprocessed {damage}, right after it was made again") from damage
 
     def _rebuild(self, name: str, damage: DamagedEntry) -> None:
-        try:
-            if self.origin is None:
-                raise DataError("it is not known what it was made of")
-            self.origin.rebuild(self.folder, name)
-        except (DataError, OSError) as error:
-            (self.folder / META).unlink(missing_ok=True)  # the next job makes it again
-            detail = f"its preprocessed {damage}, and it can't be made again: {error}"
-            raise UnreadableCase(detail) from error
+        """Make the entry again; what passes, such as a lack of memory, is tried several times."""
+        for wait_s in (*RETRY_WAITS_S, None):
+            try:
+                if self.origin is None:
+                    raise DataError("it is not known what it was made of")
+                self.origin.rebuild(self.folder, name)
+                return
+            except (DataError, OSError, MemoryError) as error:
+                if wait_s is None or not _passes_soon(error):
+                    if not _passes(error):
+                        with suppress(OSError):
+                            (self.folder / META).unlink(missing_ok=True)  # the next job makes it again
+                    reason = str(error) or type(error).__name__
+                    detail = f"its preprocessed {damage}, and it can't be made again: {reason}"
+                    raise UnreadableCase(detail) from error
+            time.sleep(wait_s)
+
+
+def _passes(error: Exception) -> bool:
+    """Whether an entry may be made again another time: the hospital's files are not at fault."""
+    return error.problem.code in PASSING if isinstance(error, CaseError) else not isinstance(error, DataError)
+
+
+def _passes_soon(error: Exception) -> bool:
+    """Whether that may be in a moment; a fault of this program isn't one that passes while it runs."""
+    fault = isinstance(error, CaseError) and error.problem.code is ProblemCode.UNEXPECTED_ERROR
+    return _passes(error) and not fault
 
 
 def open_entry(entry: Path, case: Case, *, origin: Origin | None = None) -> CachedCase | None:

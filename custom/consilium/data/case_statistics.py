@@ -20,7 +20,7 @@ from consilium.data.labels import LabelConvention, Tissue
 from consilium.data.native import Examination, NativeCase
 from consilium.data.sealed import read_sealed, write_sealed
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 """Raised when the same files would give other numbers."""
 
 _FOLDER: Final = "statistics"

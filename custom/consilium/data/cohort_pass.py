@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
@@ -15,8 +16,15 @@ from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, Value
 from consilium.data.cohort import Cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
-from consilium.errors import Cancelled
+from consilium.errors import Cancelled, ConsiliumError
 from consilium.processes import interrupts_held_back, worker_pool
+
+_STARTS = 2
+"""Processes in a row that end before they have done anything, after which no other is started."""
+
+
+class WorkersError(ConsiliumError):
+    """Processes that read cases end as soon as they start, whatever case they are given."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,7 @@ def pass_over(
 
     Raises:
         OSError: Something can't be written.
+        WorkersError: No process that reads can be started.
         Cancelled: `cancelled` turned true. What was made is kept.
     """
     stop = cancelled or (lambda: False)
@@ -151,19 +160,37 @@ def _read_together(
 
 
 def _read_one_by_one(jobs: Iterable[CaseJob], index: SourceIndex) -> Generator[CaseResult, None, None]:
-    """Read cases one after the other in a process: one that ends it has a problem, the next a new process."""
+    """Read cases one after the other in a process: one that ends it has a problem, the next a new process.
+
+    A process that ends before it answers has seen no case, so none is at fault.
+    """
     left = deque(jobs)
+    failed_starts = 0
     while left:
+        answered = False
         with worker_pool(1) as pool:
             try:
+                with interrupts_held_back():
+                    answer = pool.submit(os.getpid)
+                answer.result()
+                answered, failed_starts = True, 0
                 while left:
                     with interrupts_held_back():
                         future = pool.submit(read_case, _with_held(left[0], index))
                     result = future.result()
                     left.popleft()
                     yield result
-            except BrokenProcessPool:
-                yield _ended(left.popleft())
+            except BrokenProcessPool as error:
+                if answered:
+                    yield _ended(left.popleft())
+                    continue
+                failed_starts += 1
+                if failed_starts == _STARTS:
+                    raise WorkersError(
+                        f"{_STARTS} processes that should read cases ended as soon as they started, before "
+                        "any file was opened. A script must guard its entry point with "
+                        'if __name__ == "__main__":; otherwise free memory, or use one worker.'
+                    ) from error
 
 
 def _ended(job: CaseJob) -> CaseResult:

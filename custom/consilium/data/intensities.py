@@ -7,6 +7,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.data.codes import ProblemCode
+from consilium.data.file_content import UnusableFile
+
 INTENSITY_RANGE: Final = (-4.0, 6.0)
 """Standard deviations from the mean of the brain; the first and last bin hold what lies beyond."""
 
@@ -131,12 +134,26 @@ def standardize(voxels: NDArray[Any]) -> NDArray[np.float64]:
         voxels: At least two different values.
 
     Returns:
-        Array of the same shape.
+        Array of the same shape, all of it finite.
+
+    Raises:
+        UnusableFile: The voxels don't differ, or so little or so much that no number can hold the result.
 
     Example:
         >>> import numpy as np
         >>> standardize(np.array([1, 2, 3, 4, 65530])).round(1).tolist()
         [-1.4, -0.5, 0.5, 1.4, 18.5]
     """
-    scale = Scale.of(Levels.of(voxels))
-    return (np.clip(voxels.astype(np.float64), scale.low, scale.high) - scale.mean) / scale.std
+    levels = Levels.of(voxels)
+    if levels.values.size < 2:
+        raise UnusableFile(ProblemCode.CONSTANT_IMAGE, "has no nonzero voxels that differ")
+    if not np.isfinite(levels.values[[0, -1]]).all():  # NaN is sorted to the end
+        raise UnusableFile(ProblemCode.NON_FINITE, "has voxels that are NaN or infinite")
+    scale = Scale.of(levels)
+    if not 0 < scale.std < np.inf:  # NaN is neither
+        detail = f"has nonzero voxels with a standard deviation of {scale.std:g}"
+        raise UnusableFile(ProblemCode.NON_FINITE if scale.std else ProblemCode.CONSTANT_IMAGE, detail)
+    standardized = (np.clip(voxels.astype(np.float64), scale.low, scale.high) - scale.mean) / scale.std
+    if not np.isfinite(standardized).all():
+        raise UnusableFile(ProblemCode.NON_FINITE, "has nonzero voxels that can't be normalized")
+    return standardized

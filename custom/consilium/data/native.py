@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
+from consilium.data.contrast import check_crop, check_voxels
 from consilium.data.foreground import extents, head_box
 from consilium.data.labels import LabelConvention
 from consilium.data.orientation import (
@@ -26,8 +27,6 @@ from consilium.data.orientation import (
 from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
 from consilium.errors import DataError
 
-_LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 statistics end at 3e38
-_SPARSE = (slice(None, None, 8),) * 3
 # Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
 # not.
 _AFFINE_TOLERANCE_VOXELS = 0.25
@@ -144,7 +143,7 @@ def examine(
     for name, image in placed.items():
         before = len(problems.found)
         with problems.collected(volumes[name].path, "checked"):
-            problems.extend(_check_contrast(volumes[name], image.array), modality=name)
+            problems.extend(check_voxels(volumes[name].path, image.array), modality=name)
         if len(problems.found) == before:
             sound[name] = image
     grids = {volumes[name].path: image for name, image in placed.items()}
@@ -159,10 +158,12 @@ def examine(
     parts: tuple[NativeCase, ...] = ()
     if not problems.found:
         with problems.collected(f"the case with {next(iter(grids))}", "cropped"):
-            native = _native({name: placed[name] for name in modalities}, reference)
+            native = _crop({name: placed[name] for name in modalities}, reference, volumes, problems)
+        if problems.found:
+            native, parts = None, (native,) if native is not None else ()
     else:
         with problems.collected(f"the case with {next(iter(files), case.id)}", "cropped"):
-            parts = tuple(_parts(sound, label, reference))
+            parts = tuple(_parts(sound, label, reference, volumes, problems))
     return Examination(files, tuple(problems.found), native, parts)
 
 
@@ -233,27 +234,6 @@ def _to_tissue(
     return tissues
 
 
-def _check_contrast(volume: Volume, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, str]]:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        count = array.size - int(np.isfinite(array).sum())
-        yield ProblemCode.NON_FINITE, f"{volume.path} has {count} voxels that are NaN or infinite."
-        return
-    low, high = array.min(initial=0), array.max(initial=0)
-    if max(abs(float(low)), abs(float(high))) > _LARGEST_INTENSITY:
-        yield ProblemCode.NON_FINITE, f"{volume.path} has voxels from {low:g} to {high:g}."
-        return
-    only = high or low
-    if not only:
-        yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every voxel is 0."
-    elif not (low and high) and all(_is_flat(part, only) for part in (array[_SPARSE], array)):
-        yield ProblemCode.CONSTANT_IMAGE, f"In {volume.path} every nonzero voxel is {only}."
-
-
-def _is_flat(array: NDArray[Any], only: float) -> bool:
-    """Whether every nonzero voxel has one value."""
-    return bool(np.count_nonzero(array == only) == np.count_nonzero(array))
-
-
 def _check_grid(
     path: Path, placed: StoredVolume, first: StoredVolume | None, *, label: bool = False
 ) -> Iterator[tuple[ProblemCode, str]]:
@@ -289,7 +269,11 @@ def _has_no_position(placed: StoredVolume) -> bool:
 
 
 def _parts(
-    images: Mapping[str, StoredVolume], label: StoredVolume | None, reference: NDArray[np.uint8] | None
+    images: Mapping[str, StoredVolume],
+    label: StoredVolume | None,
+    reference: NDArray[np.uint8] | None,
+    volumes: Mapping[str, Volume],
+    problems: _Problems,
 ) -> Iterator[NativeCase]:
     """What can be looked at of a case that can't be used: images by the grid on which they lie."""
     rest = dict(images)
@@ -298,7 +282,27 @@ def _parts(
         part = {name: one for name, one in rest.items() if not any(_check_grid(Path(), one, first))}
         rest = {name: one for name, one in rest.items() if name not in part}
         fits = label is not None and not any(_check_grid(Path(), label, first))
-        yield _native(part, reference if fits else None)
+        native = _crop(part, reference if fits else None, volumes, problems)
+        if native is not None:
+            yield native
+
+
+def _crop(
+    placed: Mapping[str, StoredVolume],
+    reference: NDArray[np.uint8] | None,
+    volumes: Mapping[str, Volume],
+    problems: _Problems,
+) -> NativeCase | None:
+    """Crop images of one grid, those without contrast in the crop left out; None where none is left."""
+    while placed:
+        native = _native(placed, reference)
+        flat = {name: list(check_crop(volumes[name].path, array)) for name, array in native.images.items()}
+        if not any(flat.values()):
+            return native
+        for name, found in flat.items():
+            problems.extend(found, modality=name)
+        placed = {name: image for name, image in placed.items() if not flat[name]}
+    return None
 
 
 def _native(placed: Mapping[str, StoredVolume], reference: NDArray[np.uint8] | None) -> NativeCase:

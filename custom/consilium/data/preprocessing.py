@@ -23,7 +23,7 @@ from consilium.data.native import NativeCase, read_native
 from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.data.resampling import resample, resample_label
 
-PREPROCESSING_VERSION: Final = 2
+PREPROCESSING_VERSION: Final = 3
 """Raised when the same files and settings would give other arrays, so that no cache mixes both."""
 
 # Spacings closer than this are the same one, rounded differently in a header.
@@ -102,7 +102,10 @@ def preprocess_native(native: NativeCase, settings: PreprocessingSettings) -> Pr
         settings: Modalities and voxel size.
 
     Returns:
-        Image, label, reference and geometry.
+        Image, label, reference and geometry; every voxel of the image is finite.
+
+    Raises:
+        UnusableFile: An image has no contrast or can't be normalized, or the task grid is too large.
     """
     geometry = Geometry(
         file_shape=native.file_shape,
@@ -113,8 +116,7 @@ def preprocess_native(native: NativeCase, settings: PreprocessingSettings) -> Pr
         crop_stop=native.crop_stop,
         task_shape=_task_shape(native.crop_start, native.crop_stop, native.spacing_mm, settings.spacing_mm),
     )
-    normalized = (torch.from_numpy(_normalize(array))[None] for array in native.images.values())
-    image = torch.cat([resample(channel, geometry.task_shape) for channel in normalized])
+    image = torch.cat([_channel(name, array, geometry.task_shape) for name, array in native.images.items()])
     reference = None if native.reference is None else np.ascontiguousarray(native.reference)
     return PreprocessedCase(
         image=image.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().numpy(),
@@ -133,6 +135,17 @@ def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3
     if x * y * z > _MAX_TASK_VOXELS:
         raise UnusableFile(ProblemCode.TOO_LARGE, f"has {x} x {y} x {z} voxels on the grid of the job")
     return x, y, z
+
+
+def _channel(name: str, array: NDArray[Any], shape: Shape3D) -> torch.Tensor:
+    """One modality on the task grid, `(1, X, Y, Z)`."""
+    try:
+        channel = resample(torch.from_numpy(_normalize(array))[None], shape)
+    except UnusableFile as error:
+        raise UnusableFile(error.code, f"has a {name} image that {error.detail}") from error
+    if not torch.isfinite(channel).all():
+        raise UnusableFile(ProblemCode.NON_FINITE, f"has a {name} image that can't be normalized")
+    return channel
 
 
 def _normalize(array: NDArray[Any]) -> NDArray[np.float32]:

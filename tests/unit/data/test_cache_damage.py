@@ -13,8 +13,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from consilium.data import cache_entry, cached_case
 from consilium.data.cache import CaseCache
 from consilium.data.cached_case import Origin, UnreadableCase
+from consilium.data.case import CaseError, CaseProblem, ProblemCode
 from consilium.data.cohort import read_cohort
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.errors import DataError
@@ -148,6 +150,72 @@ def test_an_entry_that_can_t_be_made_again_is_made_by_the_next_job(prepare, hosp
         _ = case.image
     away.rename(path)
     np.testing.assert_equal(content_of(prepare()[1]), expected)
+
+
+def shortages():
+    """Where the machine may be short of something, or a fault of ours shows, while an entry is made again."""
+    too_many = OSError(errno.EMFILE, "Too many open files")
+    denied = CaseError(CaseProblem("B", ProblemCode.PERMISSION_DENIED, "It can't be opened."))
+    return [
+        pytest.param(cached_case, "preprocess_native", MemoryError(), id="memory to preprocess"),
+        pytest.param(cached_case, "preprocess_native", KeyError("program"), id="a fault of ours"),
+        pytest.param(cached_case, "preprocess_native", too_many, id="descriptors to preprocess"),
+        pytest.param(cached_case, "examine", MemoryError(), id="memory to read"),
+        pytest.param(cached_case, "examine", too_many, id="descriptors to read"),
+        pytest.param(cached_case, "examine", denied, id="access"),
+        pytest.param(cached_case, "build_entry", too_many, id="descriptors to lock"),
+        pytest.param(cache_entry, "write_entry", MemoryError(), id="memory to write"),
+        pytest.param(cache_entry, "write_entry", OSError(errno.ENOSPC, "full"), id="disk"),
+    ]
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """What was waited for, in s, without the wait."""
+    waited = []
+    monkeypatch.setattr(cached_case.time, "sleep", waited.append)
+    return waited
+
+
+@pytest.mark.parametrize(("module", "name", "error"), shortages())
+def test_what_lasts_while_a_case_is_made_again_costs_this_case_and_no_entry(
+    prepare, monkeypatch, waits, module, name, error
+):
+    case = prepare()[1]
+    expected = content_of(replace(case))
+    spoil(case.folder / "image.npy", zero_the_voxels)
+
+    def fail(*args, **options):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, fail)
+        with pytest.raises(UnreadableCase, match="can't be made again"):
+            _ = case.image
+    assert waits == ([] if isinstance(error, KeyError) else list(cached_case.RETRY_WAITS_S))
+    assert (case.folder / "meta.json").exists() or module is cache_entry
+    np.testing.assert_equal(content_of(replace(case)), expected)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "error"), [one for one in shortages() if one.id != "a fault of ours"]
+)
+def test_what_passes_while_a_case_is_made_again_costs_nothing(
+    prepare, monkeypatch, waits, module, name, error
+):
+    case = prepare()[1]
+    expected = content_of(replace(case))
+    spoil(case.folder / "image.npy", zero_the_voxels)
+    original, failures = getattr(module, name), [error, error]
+
+    def fail_twice(*args, **options):
+        if failures:
+            raise failures.pop()
+        return original(*args, **options)
+
+    monkeypatch.setattr(module, name, fail_twice)
+    np.testing.assert_equal(content_of(case), expected)
+    assert waits == list(cached_case.RETRY_WAITS_S[:2])
 
 
 @pytest.mark.parametrize("damage", [zero, zero_a_page, flip_a_bit])

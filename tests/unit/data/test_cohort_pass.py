@@ -4,9 +4,12 @@ import os
 import signal
 from dataclasses import dataclass
 
+import pytest
+
+from consilium.data import cohort_pass as module
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import read_cohort
-from consilium.data.cohort_pass import pass_over
+from consilium.data.cohort_pass import WorkersError, pass_over
 from consilium.data.sources import SourceIndex
 
 from .hospital import MODALITIES
@@ -40,3 +43,50 @@ def test_a_case_that_ends_its_process_is_a_problem_of_that_case_alone(hospital):
         "B": "out_of_resources",
         "D": "out_of_resources",
     }
+
+
+@pytest.fixture
+def pools(monkeypatch):
+    """Let the workers of some pools, by their number, end before they do anything; counts the pools."""
+    made, original = [], module.worker_pool
+
+    def doomed(which):
+        def worker_pool(workers):
+            made.append(workers)
+            return original(workers, os._exit, (1,)) if which(len(made)) else original(workers)
+
+        monkeypatch.setattr(module, "worker_pool", worker_pool)
+        return made
+
+    return doomed
+
+
+@pytest.fixture
+def run(hospital):
+    def run(*victims):
+        for name in "ABC":
+            hospital.brats(name)
+        product = Greedy(frozenset(victims))
+        cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+        made = pass_over(cohort, (product,), modalities=MODALITIES, index=SourceIndex(), workers=2)
+        return sorted(made.of(product)), sorted(made.problems)
+
+    return run
+
+
+def test_processes_that_never_start_are_no_fault_of_the_cases(pools, run):
+    made = pools(lambda number: True)
+    with pytest.raises(WorkersError, match="__main__"):
+        run()
+    assert made == [2, 1, 1]
+
+
+@pytest.mark.parametrize("ended", [{1}, {1, 2}])
+def test_a_process_that_ends_before_it_answers_costs_no_case(pools, run, ended):
+    pools(lambda number: number in ended)
+    assert run() == (["A", "B", "C"], [])
+
+
+def test_a_start_that_fails_between_two_cases_is_no_fault_of_the_next(pools, run):
+    pools(lambda number: number == 3)
+    assert run("A", "B") == (["C"], ["A", "B"])

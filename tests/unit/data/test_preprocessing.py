@@ -1,15 +1,20 @@
 import gzip
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from consilium.data.case import Case, CaseError, ProblemCode, Volume
+from consilium.data.checks.case import check_case
+from consilium.data.codes import Severity
 from consilium.data.cohort import read_cohort
+from consilium.data.file_content import UnusableFile
 from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.preprocessing import PreprocessingSettings, preprocess
+from consilium.data.native import examine, read_native
+from consilium.data.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 
 from .hospital import LPS, MODALITIES, head, label, one_case
 
@@ -54,6 +59,107 @@ def test_the_crop_keeps_a_margin_and_every_reference_voxel(tmp_path):
     assert prepared.geometry.crop_stop == (12, 13, 10)
 
 
+def _stray(value=5, at=(11, 13, 9), **options):
+    """A head mask and one voxel of another value."""
+    mask = _mask(**options)
+    mask[at] = value
+    return mask
+
+
+def _mask(value=100, dtype=np.int16, shape=(40, 40, 40)):
+    mask = np.zeros(shape, dtype)
+    mask[8:-8, 8:-8, 8:-8] = value
+    return mask
+
+
+def _speckled(share, value=90):
+    mask = _mask()
+    inside = np.flatnonzero(mask)
+    mask.ravel()[np.random.default_rng(0).choice(inside, int(share * inside.size), replace=False)] = value
+    return mask
+
+
+def _rounded():
+    mask = _mask(dtype=np.float32)
+    noise = np.random.default_rng(0).uniform(-4e-7, 4e-7, mask.shape)
+    return (mask * (1 + noise)).astype(np.float32)
+
+
+def _elsewhere():
+    """Nothing where the head is, and two values in a corner."""
+    image = np.zeros((40, 40, 40), np.int16)
+    image[0, 0, :2] = 5, 6
+    return image
+
+
+FLAT = {
+    "a mask and a stray voxel": _stray(at=(0, 0, 0)),
+    "of floats": _stray(at=(39, 39, 39), dtype=np.float32),
+    "of bytes": _stray(at=(0, 39, 0), value=255, dtype=np.uint8),
+    "of negative numbers": _stray(value=-1, at=(0, 0, 0)),
+    "a mask and a voxel within it": _stray(at=(20, 20, 20)),
+    "a mask and a hot voxel": _stray(value=30_000, at=(20, 20, 20)),
+    "a mask of which 1 % differs": _speckled(0.01),
+    "a mask of which 4 % differs": _speckled(0.04),
+    "a mask that was resampled": _rounded(),
+    "voxels in a corner alone": _elsewhere(),
+    "a mask that isn't exact in binary": _stray(value=0.7, at=(0, 0, 0), dtype=np.float64) * 0.1,
+}
+LARGE = head((40, 40, 40), seed=1)
+LARGE[:8] = LARGE[-8:] = LARGE[:, :8] = LARGE[:, -8:] = LARGE[:, :, :8] = LARGE[:, :, -8:] = 0
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
+    case = one_case(tmp_path, {"t1": LARGE, "flair": FLAT[name]})
+    problem = _problem(case)
+    assert (problem.code, problem.modality) == (ProblemCode.CONSTANT_IMAGE, "flair")
+    assert "flair.nii.gz" in problem.detail
+    check = check_case(case, None, SETTINGS.modalities)
+    assert [one.code for one in check.read if one.code.severity is Severity.ERROR] == [problem.code]
+    assert set(check.image_spacing_mm) == {"t1"}  # the other image is looked at all the same
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_each_image_without_contrast_is_named(tmp_path, name):
+    case = one_case(tmp_path, {"t1": _stray(value=7, at=(0, 0, 0)), "flair": FLAT[name]})
+    examination = examine(case, None, SETTINGS.modalities)
+    assert {one.code for one in examination.problems} == {ProblemCode.CONSTANT_IMAGE}
+    assert {one.modality for one in examination.problems} == {"t1", "flair"} or name.startswith("voxels")
+    assert examination.parts == () or name.startswith("voxels")
+    check_case(case, None, SETTINGS.modalities)
+
+
+def test_one_image_without_contrast_is_refused_where_no_other_is_used(tmp_path):
+    settings = PreprocessingSettings(modalities=("flair",), spacing_mm=1.0)
+    case = one_case(tmp_path, {"flair": FLAT["a mask and a stray voxel"]})
+    with pytest.raises(CaseError) as caught:
+        preprocess(case, None, settings)
+    assert caught.value.problem.code == ProblemCode.CONSTANT_IMAGE
+
+
+@pytest.mark.parametrize(
+    ("voxels", "code"),
+    [
+        (np.full((6, 6, 6), 100), ProblemCode.CONSTANT_IMAGE),
+        (np.zeros((6, 6, 6), np.float32), ProblemCode.CONSTANT_IMAGE),
+        (np.full((6, 6, 6), 0.1), ProblemCode.CONSTANT_IMAGE),
+        (np.arange(216).reshape(6, 6, 6) * 1e-180, ProblemCode.CONSTANT_IMAGE),
+        (np.where(np.arange(216).reshape(6, 6, 6) == 100, np.nan, 1.0), ProblemCode.NON_FINITE),
+        (np.where(np.arange(216).reshape(6, 6, 6) % 2, np.inf, 1.0), ProblemCode.NON_FINITE),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_nothing_but_finite_voxels_leaves_preprocessing(tmp_path, voxels, code):
+    """Whatever an earlier check lets pass."""
+    case = one_case(tmp_path, _with())
+    native = read_native(case, None, SETTINGS.modalities)
+    native = replace(native, images={**native.images, "flair": voxels})
+    with pytest.raises(UnusableFile, match="flair") as caught:
+        preprocess_native(native, SETTINGS)
+    assert caught.value.code == code
+
+
 def test_the_native_grid_is_left_alone_where_spacings_agree(tmp_path):
     affine = LPS @ np.diag([1.0004, 1, 1, 1])
     drawn = label((1, 2, 4))
@@ -65,6 +171,7 @@ def test_the_native_grid_is_left_alone_where_spacings_agree(tmp_path):
 
 def test_intensities_beyond_float16_are_clipped(tmp_path):
     image = np.ones((140, 140, 140), np.float32)
+    image[:10] = 2
     image[0, 0, 0] = 1e30
     case = one_case(tmp_path, {"t1": head((140, 140, 140)), "flair": image})
     assert np.isfinite(preprocess(case, None, SETTINGS).image).all()

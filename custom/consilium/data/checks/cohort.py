@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from consilium.data.case import Case, CaseProblem
+from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.finding import CaseCheck, Finding
@@ -125,18 +125,32 @@ def recall_cohort(
         The cohort without the cases that have an error, and all findings; None if a case was not checked yet.
     """
     cases = (*cohort.cases, *cohort.left_out)
-    readers = {case.id: CaseReader(case, index.recall(case)) for case in cases}
+    keys: dict[str, str | CaseProblem] = {}
     for folder in folders:
         kept = KeptFindings(folder, tuple(modalities))
         checks: dict[str, CaseCheck] = {}
         for case in cases:
-            check = kept.recall_from(readers[case.id], case, cohort.convention)
+            if case.id not in keys:
+                keys[case.id] = _key_of(case, cohort, modalities, index)
+            key = keys[case.id]
+            if isinstance(key, CaseProblem):  # a file that can't be read is a finding in any case
+                checks[case.id] = CaseCheck(read=(Finding.from_problem(key),))
+                continue
+            check = kept.recall(key, case, cohort.convention)
             if check is None:
                 break
             checks[case.id] = check
         else:
             return _decide(cohort, checks, {}, accepted or AcceptedFindings())
     return None
+
+
+def _key_of(case: Case, cohort: Cohort, modalities: Sequence[str], index: SourceIndex) -> str | CaseProblem:
+    """The key of a case's files, or why they can't be read; what was read of them is not held any longer."""
+    try:
+        return CaseReader(case, index.recall(case)).key(cohort.convention, modalities)
+    except CaseError as error:
+        return error.problem
 
 
 def _decide(

@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from consilium.data.case import Case, CaseError
+from consilium.data.case import Case
 from consilium.data.case_boundary import PASSING
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.case import CHECK_VERSION, check_examined
-from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.checks.finding import CaseCheck
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.labels import LabelConvention
 from consilium.data.native import Examination
 from consilium.data.sealed import read_sealed, write_sealed
-from consilium.data.sources import CaseReader
 
 _FOLDER: Final = "findings"
 _NAME_BYTES: Final = 20
@@ -48,15 +47,6 @@ class KeptFindings(CaseProduct[CaseCheck]):
     def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CaseCheck | None:
         """What was found in these files, under these names, by the checks as they are."""
         return read_sealed(self._path(key, case), CaseCheck)
-
-    def recall_from(
-        self, reader: CaseReader, case: Case, convention: LabelConvention | None
-    ) -> CaseCheck | None:
-        """The same; a file that can't be read is a finding in any case."""
-        try:
-            return self.recall(reader.key(convention, self.modalities), case, convention)
-        except CaseError as error:
-            return CaseCheck(read=(Finding.from_problem(error.problem),))
 
     def make(
         self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination

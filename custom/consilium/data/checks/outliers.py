@@ -100,9 +100,11 @@ def _hot_range(inside: Levels, outside: Levels, scale: Scale) -> tuple[float, fl
 
 def _beyond_gap(levels: Levels) -> tuple[float, float]:
     """The smaller one of two groups of values, if most of the range is empty between them."""
+    if levels.values.size < _MIN_LEVELS:
+        return -np.inf, np.inf
     gaps = np.diff(levels.values)
     widest = int(gaps.argmax())
-    if levels.values.size < _MIN_LEVELS or gaps[widest] <= _GAP * gaps.sum():
+    if gaps[widest] <= _GAP * gaps.sum():
         return -np.inf, np.inf
     border = float(levels.values[widest] + gaps[widest] / 2)
     below, above = levels.beyond(border, np.inf), levels.beyond(-np.inf, border)

@@ -1,10 +1,15 @@
 """Checking a whole hospital: in parallel, resumable, and without a trace in its folder."""
 
+import weakref
+
 import pytest
 
 from consilium.data.checks import check_cohort
+from consilium.data.checks import cohort as recalling
 from consilium.data.checks import kept as module
+from consilium.data.checks.cohort import recall_cohort
 from consilium.data.cohort import read_cohort
+from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled
 
 from ..hospital import MODALITIES
@@ -85,3 +90,26 @@ def test_the_hospitals_folder_is_left_as_it_was(three, tmp_path):
     before = content()
     run(three, tmp_path / "kept")
     assert content() == before
+
+
+def test_what_was_found_is_recalled_for_copied_files_one_case_in_memory(three, tmp_path, monkeypatch):
+    checked = run(three, tmp_path / "kept")
+    held, most = weakref.WeakSet(), []
+
+    class Watched(recalling.CaseReader):
+        def __init__(self, *args):
+            super().__init__(*args)
+            held.add(self)
+
+        def _content(self, path):
+            most.append(len(held))
+            return super()._content(path)
+
+    monkeypatch.setattr(recalling, "CaseReader", Watched)
+    cohort = read_cohort(three.folder, modalities=MODALITIES)
+    folders = [tmp_path / "nothing", tmp_path / "kept"]
+    recalled = recall_cohort(cohort, modalities=MODALITIES, folders=folders, index=SourceIndex())
+    assert recalled is not None
+    assert (recalled.cohort, recalled.findings) == (checked.cohort, checked.findings)
+    assert most
+    assert max(most) == 1
