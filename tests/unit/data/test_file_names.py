@@ -54,6 +54,11 @@ COLLECTIONS = {
     "folders of a kind": ("{}/001.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"), "001"),
     "folders of a kind, with names": ("{}/Case.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "labels"), "Case"),
     "folders of a kind in a patient's": ("P1/{}/image.nii.gz", ("T1", "T1ce", "T2", "FLAIR", "seg"), "P1"),
+    "folders named as files": (
+        "BraTS2021_00000/BraTS2021_00000_{0}.nii/00000000_brain_{0}.nii",
+        ("t1", "t1ce", "t2", "flair", "seg"),
+        "BraTS2021_00000",
+    ),
     "BIDS": (
         "sub-01/ses-02/anat/sub-01_ses-02_{}.nii.gz",
         ("T1w", "ce-gadolinium_T1w", "T2w", "FLAIR", "dseg"),

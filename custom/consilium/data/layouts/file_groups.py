@@ -68,9 +68,11 @@ def read_name(path: Path, root: Path, endings: FileEndings) -> NamedFile | str |
     Returns:
         The file; its name alone where it is a known image that is not used; None for any other file.
     """
-    stem = nifti_stem(path)
+    stem, folder = nifti_stem(path), path.parent
     if stem is None:
         return None
+    if folder != root and (name := nifti_stem(folder)) is not None:
+        stem, folder = name, folder.parent  # each file in a folder of its own that has the file's name
     if (bids := _BIDS.fullmatch(stem)) and bids["suffix"] in _BIDS_SUFFIXES:
         return _read_bids(path, bids)
     parsed = endings.parse(stem)
@@ -80,8 +82,8 @@ def read_name(path: Path, root: Path, endings: FileEndings) -> NamedFile | str |
         return path.name
     return NamedFile(
         path,
-        path.parent,
-        parsed.case_id or id_of_folder(path.parent, root),
+        folder,
+        parsed.case_id or id_of_folder(folder, root),
         parsed.role,
         (not parsed.stripped, parsed.rank),
         since_2023=parsed.since_2023,
