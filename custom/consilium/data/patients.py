@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,6 +75,15 @@ class Patients:
         named = patient_by_name(case_id)
         relatives = self._relatives.get(named, set())
         return next(iter(relatives)) if len(relatives) == 1 else named
+
+    @property
+    def examinations(self) -> Mapping[str, str]:
+        """Case id to patient, of all cases of the site and of those that are declared and aren't there."""
+        gone = self.declared.cases.items() if self.declared else ()
+        spelled = {
+            unicodedata.normalize(form, case): patient for case, patient in gone for form in ("NFC", "NFD")
+        }
+        return {**spelled, **{case: self.of(case) for case in self.case_ids}}
 
     @property
     def unknown_lines(self) -> list[int]:

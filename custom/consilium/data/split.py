@@ -50,6 +50,7 @@ class Sides:
         present: Mapping[str, Collection[str]],
         validation_fraction: float,
         *,
+        known: Mapping[str, Collection[str]] | None = None,
         draws: Mapping[str, float] | None = None,
     ) -> Sides:
         """Give each patient who has none yet a side.
@@ -61,6 +62,8 @@ class Sides:
 
         Args:
             present: The patients of now, by pseudonym, each with the pseudonyms of their cases.
+            known: The same of all cases that the site knows of. A patient may be new by name alone: one of
+                their cases, which is left out today, was trained on before they were declared.
             validation_fraction: Share of them to validate on, above 0 and below 1. Of two or more patients
                 that are all new at least one goes to each side; a single one goes to validation.
             draws: For a site without a memory, a number from 0 to 1 of each patient.
@@ -72,7 +75,8 @@ class Sides:
             raise ConfigurationError(
                 f"validation_fraction is {validation_fraction}; allowed: above 0 and below 1, such as 0.2."
             )
-        names = {patient: {patient, *cases} for patient, cases in present.items()}
+        known = known or {}
+        names = {patient: {patient, *cases, *known.get(patient, ())} for patient, cases in present.items()}
         training = {patient for patient in names if names[patient] & self.training}
         validation = {patient for patient in names if names[patient] & self.validation} - training
         new = sorted(names.keys() - training - validation)

@@ -9,36 +9,63 @@ answers are added and subtracted, what is left is about whole groups again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 Group = dict[str, str]
 """Cases that are answered about together, and the patient of each."""
 
 
-def regroup(groups: Sequence[Group], present: Mapping[str, str], minimum: int) -> list[Group]:
+def regroup(
+    groups: Sequence[Group],
+    present: Mapping[str, str],
+    minimum: int,
+    *,
+    answers: Sequence[Collection[str]] = (),
+    declared: Mapping[str, str] | None = None,
+) -> list[Group]:
     """Put cases that are in no group yet into new ones, where they are of enough patients.
 
     Where the hospital has declared another patient for a case, that one counts in its group.
 
     A group is never taken apart, and a case never leaves it. So a case that comes alone waits for others, and
-    one that goes takes its whole group out of the answers until it is back. Where the site has raised its
-    minimum, groups that are too small now are joined, if they are of enough patients together; until then
-    they wait as well.
+    one that goes takes its whole group out of the answers until it is back.
+
+    A declaration, or a higher minimum, can make a group too small. One that was answered about is joined for
+    good to others, at best to those that it was always answered about with: without it, the next answer
+    would differ from the last by these few; by itself, the next model would be scored on them alone. One that
+    nothing was answered about waits until it is of enough patients together with others of its kind.
 
     Args:
         groups: Those of the questions before.
         present: The cases that are there now, each with its patient; both are pseudonyms, and groups are made
             in the order of the patients', which is that of `Sides`.
         minimum: Fewest patients of a group; the last one that is made may hold up to twice as many less one.
+        answers: The cases of the answers before; see `answer_audit`.
+        declared: The patient of cases that are not there.
 
     Returns:
         All groups: the old ones and the new.
     """
-    groups = [{case: present.get(case, patient) for case, patient in group.items()} for group in groups]
-    small = [group for group in groups if _is_whole(group, present) and _patients(group) < minimum]
-    others = [group for group in groups if group not in small]
-    return [*others, *_join(small, minimum), *_form(_without_group(groups, present), minimum)]
+    known = {**(declared or {}), **present}
+    groups = [{case: known.get(case, patient) for case, patient in group.items()} for group in groups]
+    small = [group for group in groups if _patients(group) < minimum]
+    bound = [group for group in small if any(_answered(group, answers))]
+    waiting = [group for group in small if group not in bound]
+    whole = [group for group in waiting if _is_whole(group, present)]
+    large = [group for group in groups if group not in small]
+    new = _form(_without_group(groups, present), minimum)
+    if 0 < _patients(*bound) < minimum and (large or new):
+        partner = max([*large, *new], key=lambda group: _likeness(group, bound, present, answers))
+        large, new = ([group for group in some if group is not partner] for some in (large, new))
+        bound.append(partner)
+    return [
+        *large,
+        *_join(bound, minimum),
+        *(group for group in waiting if group not in whole),
+        *_join(whole, minimum),
+        *new,
+    ]
 
 
 def whole_groups(
@@ -85,6 +112,20 @@ def _join(small: Sequence[Group], minimum: int) -> list[Group]:
     if _patients(joined[-1]) < minimum:
         joined[-2:] = [joined[-2] | joined[-1]]
     return joined
+
+
+def _answered(group: Group, answers: Sequence[Collection[str]]) -> list[bool]:
+    """Which answers were about a group; one that was joined later counts with any of its cases."""
+    return [not group.keys().isdisjoint(answer) for answer in answers]
+
+
+def _likeness(
+    group: Group, bound: Sequence[Group], present: Mapping[str, str], answers: Sequence[Collection[str]]
+) -> tuple[int, bool]:
+    """How often a group was answered about as others were, and whether it is there."""
+    its = _answered(group, answers)
+    alike = [mine == its[place] for other in bound for place, mine in enumerate(_answered(other, answers))]
+    return sum(alike), _is_whole(group, present)
 
 
 def _is_whole(group: Group, present: Mapping[str, str]) -> bool:

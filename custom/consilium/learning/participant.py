@@ -150,7 +150,7 @@ def prepare_site(
     checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)
     prepared = cache.collect(checked.cohort, checked.made)
     labeled = [case for case in prepared.cases if case.labeled]
-    with open_register(site) as register:
+    with open_register(site, checked.cohort.patients.examinations) as register:
         left_out = count_left_out(register, prepared.problems, checked.cohort, minimum=site.min_count)
         if not labeled:
             unlabeled = register.count("unlabeled", prepared.cases, minimum=site.min_count)

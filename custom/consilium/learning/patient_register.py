@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from consilium.data.files import private_folder, write_atomically
 from consilium.data.split import CaseT, Sides, Split
 from consilium.errors import DataError
+from consilium.learning.answer_audit import discloses, extend_basis
 from consilium.learning.answer_groups import Group, regroup, whole_groups
 from consilium.learning.site_settings import SiteSettings
 from consilium.learning.small_counts import Count
@@ -62,11 +63,12 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     key: str = Field(description="Which key the pseudonyms were made with.")
     training: list[str] = []
     validation: list[str] = []
     groups: dict[str, list[Group]] = Field(default={}, description="By question.")
+    answers: dict[str, list[list[str]]] = Field(default={}, description="Cases of answers, by question.")
 
 
 class PatientRegister:
@@ -76,6 +78,8 @@ class PatientRegister:
         key: The site's secret.
         content: What was decided in earlier jobs.
         source: Where that comes from, for messages.
+        examinations: Case id to patient of all cases that the site knows of, those that are left out or were
+            only declared among them; see `Patients.examinations`.
         repeats: Whether a patient's side follows from the patient alone, for a site whose key is known: a
             simulation remembers nothing from run to run.
 
@@ -84,9 +88,16 @@ class PatientRegister:
     """
 
     def __init__(
-        self, key: bytes, content: str | bytes | None = None, *, source: object = "", repeats: bool = False
+        self,
+        key: bytes,
+        content: str | bytes | None = None,
+        *,
+        source: object = "",
+        examinations: Mapping[str, str] | None = None,
+        repeats: bool = False,
     ) -> None:
         self._key = key
+        self._examinations = dict(examinations or {})
         self._repeats = repeats
         fingerprint = _digest(key, what=b"key")
         try:
@@ -102,6 +113,11 @@ class PatientRegister:
             )
         self._sides = Sides(frozenset(known.training), frozenset(known.validation))
         self._groups = dict(known.groups)
+        self._answers = dict(known.answers)
+        self._patients = {
+            self._pseudonym_of_case(case): self.pseudonym(patient)
+            for case, patient in self._examinations.items()
+        }
 
     def split(self, cases: Sequence[CaseT], *, validation_fraction: float) -> Split[CaseT]:
         """Divide cases into those to train on and those to validate on; see `Sides`.
@@ -116,13 +132,18 @@ class PatientRegister:
             patient = self.pseudonym(case.patient)
             present.setdefault(patient, set()).add(self._pseudonym_of_case(case.id))
             draws[patient] = self._draw(case.patient)
-        self._sides = self._sides.settle(present, validation_fraction, draws=draws if self._repeats else None)
+        known: dict[str, set[str]] = {}
+        for name, patient in self._patients.items():
+            known.setdefault(patient, set()).add(name)
+        self._sides = self._sides.settle(
+            present, validation_fraction, known=known, draws=draws if self._repeats else None
+        )
         return self._sides.divide(cases, self.pseudonym)
 
     def answerable(
         self, question: str, cases: Sequence[CaseT], *, minimum: int, job_minimum: int = 1
     ) -> Answerable[CaseT]:
-        """Return the cases that may be answered about; see `answer_groups`.
+        """Return the cases that may be answered about; see `answer_groups` and `answer_audit`.
 
         Args:
             question: What is asked: answers to one question are compared with each other. A job must not be
@@ -133,9 +154,17 @@ class PatientRegister:
         """
         names = {case.id: self._pseudonym_of_case(case.id) for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
-        self._groups[question] = regroup(self._groups.get(question, []), present, minimum)
-        whole = whole_groups(self._groups[question], present, minimum, job_minimum)
+        answers = self._answers.get(question, [])
+        groups = regroup(
+            self._groups.get(question, []), present, minimum, answers=answers, declared=self._patients
+        )
+        self._groups[question] = groups
+        whole = whole_groups(groups, present, minimum, job_minimum)
         answered = {name for group in whole for name in group}
+        patients = {name: patient for group in groups for name, patient in group.items()}
+        if discloses(answers, answered, patients, minimum):
+            whole, answered = [], set()
+        self._answers[question] = extend_basis(answers, answered)
         chosen = tuple(case for case in cases if names[case.id] in answered)
         return Answerable(
             chosen,
@@ -201,7 +230,9 @@ class PatientRegister:
 
     def copy(self) -> PatientRegister:
         """Return a register to try something with: what it decides is not remembered."""
-        return PatientRegister(self._key, self.to_json(), repeats=self._repeats)
+        return PatientRegister(
+            self._key, self.to_json(), examinations=self._examinations, repeats=self._repeats
+        )
 
     def to_json(self) -> str:
         """Return all that was decided."""
@@ -210,17 +241,21 @@ class PatientRegister:
             training=sorted(self._sides.training),
             validation=sorted(self._sides.validation),
             groups=self._groups,
+            answers=self._answers,
         ).model_dump_json(indent=1)
 
 
 @contextmanager
-def open_register(site: SiteSettings) -> Iterator[PatientRegister]:
+def open_register(
+    site: SiteSettings, examinations: Mapping[str, str] | None = None
+) -> Iterator[PatientRegister]:
     """Open a site's register; what was decided is on the disk before this returns, whatever is raised.
 
     One process at a time has it open, so two jobs that start together decide the same.
 
     Args:
         site: Says where the register lies.
+        examinations: See `PatientRegister`.
 
     Raises:
         DataError: If it can't be read or written, or is damaged. It is never made again by itself: the site
@@ -230,7 +265,7 @@ def open_register(site: SiteSettings) -> Iterator[PatientRegister]:
     try:
         private_folder(folder)
         with FileLock(folder / _LOCK_FILE, mode=0o600):
-            register = _load(site) or _begin(site)
+            register = _load(site, examinations) or _begin(site, examinations)
             before = register.to_json()
             try:
                 yield register
@@ -244,14 +279,14 @@ def open_register(site: SiteSettings) -> Iterator[PatientRegister]:
         ) from error
 
 
-def read_register(site: SiteSettings) -> PatientRegister:
+def read_register(site: SiteSettings, examinations: Mapping[str, str] | None = None) -> PatientRegister:
     """Return a copy of a site's register, to look at what a job would decide; nothing is written.
 
     Raises:
         DataError: If it can't be read, or is damaged.
     """
     try:
-        return _load(site) or _new_register(site, secrets.token_bytes(_KEY_BYTES))
+        return _load(site, examinations) or _new_register(site, secrets.token_bytes(_KEY_BYTES), examinations)
     except OSError as error:
         raise DataError(
             f"The site's register of patients in {site.state_dir} can't be read ({error}): repeat this from "
@@ -259,7 +294,7 @@ def read_register(site: SiteSettings) -> PatientRegister:
         ) from error
 
 
-def _load(site: SiteSettings) -> PatientRegister | None:
+def _load(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister | None:
     """Return the register that a site has, None if it has none yet."""
     path = site.state_dir / REGISTER_FILE
     key, content = _find_key(site), _read(path)
@@ -268,18 +303,21 @@ def _load(site: SiteSettings) -> PatientRegister | None:
     if content is None or key is None:
         missing, other = (REGISTER_FILE, KEY_FILE) if content is None else (KEY_FILE, REGISTER_FILE)
         raise DataError(f"{path.with_name(missing)} is missing, and {other} is there. {_remedy(missing)}")
-    return PatientRegister(key, content, source=path, repeats=site.split_salt is not None)
+    return PatientRegister(
+        key, content, source=path, examinations=examinations, repeats=site.split_salt is not None
+    )
 
 
-def _begin(site: SiteSettings) -> PatientRegister:
+def _begin(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister:
     """Make a register, with a key of its own; without both of its files, the next job is refused."""
-    register = _new_register(site, _find_key(site) or _make_key(site.state_dir / KEY_FILE))
+    key = _find_key(site) or _make_key(site.state_dir / KEY_FILE)
+    register = _new_register(site, key, examinations)
     write_atomically(site.state_dir / REGISTER_FILE, register.to_json().encode())
     return register
 
 
-def _new_register(site: SiteSettings, key: bytes) -> PatientRegister:
-    return PatientRegister(key, repeats=site.split_salt is not None)
+def _new_register(site: SiteSettings, key: bytes, examinations: Mapping[str, str] | None) -> PatientRegister:
+    return PatientRegister(key, examinations=examinations, repeats=site.split_salt is not None)
 
 
 def _find_key(site: SiteSettings) -> bytes | None:

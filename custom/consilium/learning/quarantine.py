@@ -56,8 +56,8 @@ def admit_cases(
     checked = examine_cases(site, task, products=products, progress=progress, cancelled=cancelled)
     reason = excess(checked, site)
     if reason is not None:
-        with open_register(site) as register:
-            cohort = checked.cohort
+        cohort = checked.cohort
+        with open_register(site, cohort.patients.examinations) as register:
             counts = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         raise SiteRefusal(
             f"{reason} ({list_counts(counts)})",

@@ -163,7 +163,7 @@ def gather_statistics(
     numbers = {case.id: (case.patient, statistics) for case, statistics in described}
     cases = [case for case, _ in described]
     with_label = [case for case, statistics in described if statistics.tissue_ml is not None]
-    with open_register(site) as register:
+    with open_register(site, cohort.patients.examinations) as register:
         left_out = count_left_out(
             register, cohort.problems, cohort, minimum=site.min_count, job_minimum=minimum
         )

@@ -211,3 +211,12 @@ def test_folders_that_sort_patients_are_not_asked_about(tmp_path, parents):
     for number in range(4):
         hospital.brats(f"case{number}", parent=parents[number % 2])
     assert read(hospital).patients.unclear() == {}
+
+
+def test_all_examinations_that_the_site_knows_of_have_a_patient(tmp_path):
+    path = tmp_path / "patients.csv"
+    path.write_text("case,patient\nP1_1,X\nM\u00fcller,X\n")
+    patients = Patients(frozenset(["P1_1", "P1_2", "P2"]), read_patients_file(path))
+    there = {"P1_1": "X", "P1_2": "P1_2", "P2": "P2"}
+    gone = {"M\u00fcller": "X", "Mu\u0308ller": "X"}  # as Linux and as macOS spell it
+    assert patients.examinations == there | gone

@@ -45,6 +45,22 @@ def test_a_single_patient_only_evaluates(tmp_path):
     assert ids(data.validation) == ["P1"]
 
 
+def test_a_new_examination_of_a_patient_whose_trained_one_is_unreadable_is_trained_on(tmp_path):
+    patients = ["P1", "P2", "P3", "P4", "P5"]
+    settings = site(tmp_path, patients, split_salt=None, max_left_out=0.5)
+    before = prepare_site(settings, LEARNING)
+    trained = ids(before.train)[0]
+    damaged = settings.dataset / trained / f"{trained}_t1.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    (lost,) = settings.dataset.glob(f"{ids(before.validation)[0]}/*_t1.nii.gz")  # validation lacks one now
+    lost.write_bytes(lost.read_bytes()[:40])
+    declared = tmp_path / "patients.csv"
+    now = settings.model_copy(update={"patients_file": declared})
+    declared.write_text(f"case,patient\n{trained},X\nnew,X\n")
+    Hospital(settings.dataset).brats("new")
+    assert "new" in ids(prepare_site(now, LEARNING).train)
+
+
 def test_what_is_left_out_is_counted_by_reason(tmp_path):
     settings = site(tmp_path, ["P1", "P2"], max_left_out=0.7)
     hospital = Hospital(settings.dataset)

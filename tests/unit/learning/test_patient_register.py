@@ -289,8 +289,56 @@ def test_what_was_answered_about_stays_answered_when_the_patient_gets_another_na
     assert again.groups == first.groups
 
 
-def test_a_group_that_is_of_too_few_patients_after_a_declaration_waits(site):
+def declare(patients, same):
+    return [Visit(case.id, "one" if case.patient in same else case.patient) for case in visits(patients)]
+
+
+def test_a_declaration_takes_nobody_out_of_the_answers(site):
+    first = answered(site, "ABCDEFGHIJ", minimum=5)
+    assert len(first.groups) == 2
+    same = sorted(case.patient for case in first.cases if case.id in first.groups[0])
+    for one in (same[:2], same):
+        with open_register(site) as register:
+            again = register.answerable("scores", declare("ABCDEFGHIJ", one), minimum=5)
+        assert (len(again.cases), again.held_back) == (10, 0)
+
+
+def test_who_is_declared_one_person_is_not_left_when_others_go(site):
+    first = answered(site, "ABCDEF")
+    same = [case.patient for case in first.cases if case.id in first.groups[0]]
+    for gone in (same[0], next(patient for patient in "ABCDEF" if patient not in same)):
+        with open_register(site) as register:
+            cases = [case for case in declare("ABCDEF", same) if case.id != f"{gone}-1"]
+            assert register.count("scores", cases, minimum=3) is None
+
+
+def test_a_left_out_case_counts_as_whose_it_is_declared(site):
+    answered(site, "ABCDEF")
+    with open_register(site, {case.id: case.patient for case in declare("ABCDEF", "ABCDEF")}) as register:
+        register.answerable("scores", declare("ABCDEF", "ABCDEF")[1:], minimum=3)
+    with open_register(site) as register:
+        assert register.count("scores", declare("ABCDEF", "BCDEF"), minimum=3) is None
+
+
+def test_scores_of_one_person_alone_stay_at_the_site(site):
     answered(site, "ABC")
     with open_register(site) as register:
-        cases = [Visit(f"{name}-1", "one" if name in "AB" else name) for name in "ABC"]
-        assert register.count("scores", cases, minimum=3) is None
+        assert register.count("scores", declare("ABC", "AB"), minimum=3) is None
+    with open_register(site) as register:  # others came: they are answered about with it from now on
+        assert len(register.answerable("scores", declare("ABCDEF", "AB"), minimum=3).groups) == 1
+
+
+@pytest.mark.parametrize("salt", [None, "salt"])
+def test_a_new_case_of_a_trained_patient_is_trained_on_although_the_trained_one_is_left_out(site, salt):
+    site = site.model_copy(update={"split_salt": salt})
+    with open_register(site) as register:
+        before = register.split(visits("ABCDEFGH"), validation_fraction=0.5)
+    trained = before.train[0]
+    present = [case for case in visits("ABCDEFGH") if case not in (trained, before.validation[0])]
+    for number in range(20):
+        new = Visit(f"new {number}", f"X{number}")
+        everybody = {**{case.id: case.patient for case in [*present, new]}, trained.id: new.patient}
+        with open_register(site, everybody) as register:
+            after = register.copy().split([*present, new], validation_fraction=0.5)
+        assert new in after.train
+        assert trained.id not in {case.id for case in (*after.train, *after.validation)}

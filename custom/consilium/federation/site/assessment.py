@@ -48,7 +48,7 @@ def assess(
         for finding in checked.accepted
         if finding.case_id is not None
     ]
-    with open_register(site) as register:
+    with open_register(site, cohort.patients.examinations) as register:
         can, reason = judge_ability(checked, site, learning, register)
         usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
         left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)

@@ -85,7 +85,8 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
     seen = f"{_describe(cohort)}; every case was checked"
     data, named = _count(cohort, checked=True), _name(cohort)
     try:
-        can, reason = judge_ability(checked, site, learning, register := read_register(site))
+        register = read_register(site, cohort.patients.examinations)
+        can, reason = judge_ability(checked, site, learning, register)
     except DataError as error:
         return CASES.failed(
             f"{seen}. The site's register of patients can't be used; see below",
