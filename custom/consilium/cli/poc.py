@@ -75,8 +75,10 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
 
     poc, wanted = Poc(out), Project.read(project)
     anew = f"stopped; nothing runs on. {poc.command('up')} starts anew."
-    with _said_after_ctrl_c(anew), Display() as display, ended_with_this_process(poc.folder):
-        start(poc, wanted, find_hospitals(wanted, hospitals, poc.folder, display), display)
+    with _said_after_ctrl_c(anew), Display() as display:
+        folders = find_hospitals(wanted, hospitals, poc.folder, display)
+        with ended_with_this_process(poc.folder):
+            start(poc, wanted, folders, display)
     say_result(poc.kits)
 
 

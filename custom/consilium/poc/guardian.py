@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from consilium.data.files import private_folder
+from consilium.data.files import private_folder, write_atomically
 
 _ENDED_IN_ORDER: Final = b"ended"
 
@@ -33,8 +33,7 @@ def ended_with_this_process(folder: Path) -> Iterator[None]:
         folder: The proof of concept's.
     """
     private_folder(folder, ours=False)
-    owner = folder / _OWNER
-    owner.write_text(str(os.getpid()))
+    write_atomically(folder / _OWNER, str(os.getpid()).encode())
     guardian = subprocess.Popen(
         [sys.executable, "-m", "consilium.poc.guardian", str(folder), str(os.getpid())],
         stdin=subprocess.PIPE,
