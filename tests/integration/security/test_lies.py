@@ -155,9 +155,8 @@ def test_nothing_that_it_made_up_reaches_a_record_a_page_or_a_terminal(lied, rec
     assert LIAR in page
     told = [*map(str, lied.status), *map(str, lied.reported), lied.log, page]
     told += [path.read_text() for path in lied.result.rglob("*.json")]
-    assert not [
-        text for text in told if "\x1b" in text or "x1b" in text or "u001b" in text or "forged" in text
-    ]
+    traces = ("\x1b", r"\x1b", r"\u001b", "forged")  # without the backslash, a picture's letters may hold it
+    assert [trace for trace in traces if any(trace in text for text in told)] == []
 
 
 def _scores(record):
