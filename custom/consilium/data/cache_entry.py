@@ -98,7 +98,7 @@ def build_entry(entry: Path, make: Callable[[], PreprocessedCase], *, whole: Cal
             return
         prepared = make()
         partial = entry.with_suffix(PARTIAL)
-        for leftover in (entry, partial):  # whoever made them is gone: the lock is ours
+        for leftover in (entry, partial):  # their process has ended: the lock is ours
             shutil.rmtree(leftover, ignore_errors=True)
         private_folder(partial)
         try:

@@ -150,7 +150,7 @@ class Trainer:
     def _next_batch(
         self, batches: Iterator[tuple[Tensor, Tensor, Tensor]], cancelled: Callable[[], bool], place: str
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return this process's share of the next batch, if every process goes on to the next step.
+        """Return this process's share of the next batch, if every process takes the next step.
 
         A process that stopped alone would leave the others waiting for its gradient.
         """

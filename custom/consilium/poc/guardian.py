@@ -19,7 +19,7 @@ _OWNER: Final = "command.pid"
 """File that says whose the processes in the folder are: those of the last command that was started there."""
 
 _SECONDS_TO_START: Final = 15.0
-"""How long FLARE's command, if it was starting processes just then, may go on to start more."""
+"""How long FLARE's command, if it was starting processes just then, may still start more."""
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     if not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
         detail = "What is nonzero measures " + " x ".join(f"{size:.0f}" for size in extent) + " mm."
         yield subject.finding(ProblemCode.IMPLAUSIBLE_SIZE, detail, modality=subject.only_image)
-    elif subject.volume_ml <= BRAIN_ML and (slab := describe_slab(subject)):  # a head goes on below the brain
+    elif subject.volume_ml <= BRAIN_ML and (slab := describe_slab(subject)):  # a head continues below the brain
         yield subject.finding(ProblemCode.PARTIAL_COVERAGE, slab, modality=subject.only_image)
 
 
@@ -68,7 +68,7 @@ def describe_slab(subject: Subject) -> str | None:
         return f"What is nonzero measures {extent:.0f} mm along its shortest side; a brain has 100 or more."
     cut = max(_cut_share(profile) for profile in subject.profiles)
     if cut > _CUT_SHARE:
-        return f"The slice at one end is {cut:.0%} as large as the largest: the brain goes on beyond it."
+        return f"The slice at one end is {cut:.0%} as large as the largest: the brain continues beyond it."
     return None
 
 
