@@ -57,7 +57,7 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     if not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
         detail = "What is nonzero measures " + " x ".join(f"{size:.0f}" for size in extent) + " mm."
         yield subject.finding(ProblemCode.IMPLAUSIBLE_SIZE, detail, modality=subject.only_image)
-    elif subject.volume_ml <= BRAIN_ML and (slab := describe_slab(subject)):  # a head continues below the brain
+    elif subject.volume_ml <= BRAIN_ML and (slab := describe_slab(subject)):  # heads reach below the brain
         yield subject.finding(ProblemCode.PARTIAL_COVERAGE, slab, modality=subject.only_image)
 
 
