@@ -18,7 +18,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 
 from consilium.learning.model_file import LAST_MODEL, load_model
 from consilium.learning.weights import Weights
-from consilium.poc.processes import find_processes
+from consilium.provisioning.kit_processes import find_processes
 from consilium.report.progress import JobProgress, read_progress
 from consilium.report.records import FederationRecord
 from integration.security.federation import LEAD, SERVER_NAME, SITES, Federation, wait_until
@@ -109,7 +109,7 @@ class Consortium:
     def processes(self, participant: str, *, job: bool | None = None) -> list[psutil.Process]:
         """Return a participant's Python processes: its lasting one, those of jobs, or both."""
         found = []
-        for one in find_processes(self.server.parent, [participant]):
+        for one in find_processes(self.server.parent / participant):
             with suppress(psutil.NoSuchProcess):
                 process = psutil.Process(one.pid)
                 if "python" in process.name() and job in (None, not one.is_parent):

@@ -23,9 +23,9 @@ from consilium.federation.server.user_session import (
 )
 from consilium.learning.site_settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
-from consilium.poc.processes import ParticipantProcess, find_processes, stop_processes
 from consilium.poc.project import Project
 from consilium.processes import uninterrupted
+from consilium.provisioning.kit_processes import KitProcess, find_processes, stop_processes
 from consilium.report.job_status import NOBODY, JobStatus
 from consilium.report.progress import JobProgress, describe_progress, read_progress
 
@@ -259,9 +259,9 @@ class Poc:
             while processes := self._processes():  # a script may have restarted its process in between
                 stop_processes(processes)
 
-    def _processes(self) -> list[ParticipantProcess]:
+    def _processes(self) -> list[KitProcess]:
         project = self.project()
-        return find_processes(self.kits, (project.server, *project.sites))
+        return find_processes(*(self.kits / name for name in (project.server, *project.sites)))
 
     def _require_server(self, *, may_restart: bool = False) -> None:
         """Look for the server.
