@@ -53,7 +53,7 @@ def _clean(text: object, longest: int) -> str:
     return clean_text(text, longest)
 
 
-def _limit_entries(values: object, most: int) -> object:
+def limit_entries(values: object, most: int) -> object:
     """Look at the length of a mapping or list before anything is made of its entries."""
     if isinstance(values, Mapping | list | tuple) and len(values) > most:
         raise ValueError(f"{len(values)} entries, and at most {most} are allowed")
@@ -63,7 +63,7 @@ def _limit_entries(values: object, most: int) -> object:
 def _fold_codes(counts: object) -> object:
     if not isinstance(counts, Mapping):
         return counts
-    _limit_entries(counts, MOST_ENTRIES)
+    limit_entries(counts, MOST_ENTRIES)
     folded: dict[str, Any] = {}
     for code, count in counts.items():
         if not (count is None or (type(count) is int and 0 <= count <= MOST_CASES)):
@@ -139,7 +139,7 @@ takes part, and no name of its making gets into a record.
 
 Versions = Annotated[
     dict[str, Annotated[str, Field(strict=True, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$")]],
-    BeforeValidator(partial(_limit_entries, most=len(VERSIONED))),
+    BeforeValidator(partial(limit_entries, most=len(VERSIONED))),
     AfterValidator(_check_packages),
 ]
 """Version by package: exactly those of `VERSIONED`, or some of them."""

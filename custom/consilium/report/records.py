@@ -33,6 +33,7 @@ from consilium.records.bounds import (
     Versions,
     WithheldCount,
 )
+from consilium.records.gain import SiteGain
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
@@ -58,6 +59,11 @@ class SiteReport(Record):
     bytes_sent: ByteCount = Field(default=0, description="Since the site's job process started.")
     bytes_received: ByteCount = Field(default=0, description="Since the site's job process started.")
     versions: Versions = Field(default_factory=dict)
+    gain: SiteGain | None = Field(
+        default=None,
+        description="Over the model that it trained alone, where the job asks for one; null where it would "
+        "be of too few patients.",
+    )
 
 
 class SiteRound(Record):
@@ -112,6 +118,11 @@ class FederationRecord(Record):
     rounds: list[RoundRecord] = Field(default_factory=list)
     final_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
     final_sites: dict[SiteLabel, SiteRound] = Field(default_factory=dict)
+    local_only: dict[SiteLabel, SiteRound] = Field(
+        default_factory=dict,
+        description="What each site answered about the model that it trained alone; empty where the job "
+        "asked for none.",
+    )
     best_round: int | None = Field(
         default=None, description="Round whose model is kept as the best; never one that was dropped."
     )
@@ -122,6 +133,15 @@ class FederationRecord(Record):
         default_factory=list, description="Jobs that this one goes on from, the first of them first."
     )
     versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
+
+    @property
+    def gains(self) -> dict[str, SiteGain]:
+        """What each hospital gains over the model that it trained alone, as far as it said."""
+        return {
+            site: one.report.gain
+            for site, one in sorted(self.local_only.items())
+            if one.outcome == "evaluated" and one.report and one.report.gain
+        }
 
     def save(self, folder: Path) -> None:
         """Write the record into a folder; a crash leaves the one before it."""
@@ -166,6 +186,15 @@ class BaselineRecord(Record):
     )
     pooled: dict[str, dict[str, float]] = Field(
         description="Site that judged the model of all data -> scores."
+    )
+    gains: dict[SiteLabel, SiteGain] = Field(
+        default_factory=dict,
+        description="What each hospital gains over its local-only model, as a real one says it.",
+    )
+    patient_gains: dict[SiteLabel, list[float]] = Field(
+        default_factory=dict,
+        description="The same of single patients: by how much the mean Dice of each is higher, ascending. "
+        "Real hospitals keep them to themselves.",
     )
     local_seconds: float = Field(ge=0)
     pooled_seconds: float = Field(ge=0)

@@ -1,0 +1,119 @@
+"""What a hospital gains: the numbers of an honest one, and what no other can claim."""
+
+import pytest
+from pydantic import ValidationError
+
+from consilium.records.gain import PairedScores, SiteGain, check_gain, measure_gain, patient_gains
+from consilium.tasks import get_task
+
+REGIONS = get_task("brain_tumor").regions
+NAMES = [region.name for region in REGIONS]
+
+
+def scores(dice, hd95=5.0):
+    return {**{f"dice_{name}": dice for name in NAMES}, **{f"hd95_{name}": hd95 for name in NAMES}}
+
+
+def pairs(gains, local=0.5):
+    return [
+        PairedScores(f"case {index}", f"patient {index}", scores(local), scores(local + gain, 3.0))
+        for index, gain in enumerate(gains)
+    ]
+
+
+GAINS = [0.1, 0.2, -0.05, 0.15, 0.0, 0.1]
+
+
+def test_the_gain_is_the_difference_of_the_means_over_the_same_cases():
+    gain = measure_gain(pairs(GAINS))
+    assert gain.patients == len(GAINS)
+    assert gain.gains.keys() == {"dice", *(f"dice_{name}" for name in NAMES)}
+    mean = gain.gains["dice"]
+    assert mean.mean == pytest.approx(sum(GAINS) / len(GAINS))
+    assert mean.mean == pytest.approx(gain.federated["dice"] - gain.local["dice"])
+    assert min(GAINS) <= mean.low < mean.mean < mean.high <= max(GAINS)
+    check_gain(gain, REGIONS, cases=len(GAINS))
+
+
+def test_a_hospital_that_loses_has_a_gain_below_zero():
+    assert measure_gain(pairs([-gain for gain in GAINS])).gains["dice"].mean < 0
+
+
+def test_the_interval_of_fewer_patients_than_min_count_stays_at_the_hospital():
+    withheld = measure_gain(pairs(GAINS), min_count=len(GAINS) + 1)
+    assert all(gain.low is None and gain.high is None for gain in withheld.gains.values())
+    assert withheld.gains["dice"].mean == measure_gain(pairs(GAINS)).gains["dice"].mean
+    assert measure_gain(pairs(GAINS), min_count=len(GAINS)).gains["dice"].low is not None
+
+
+def test_no_case_is_no_gain():
+    assert measure_gain([]) is None
+
+
+def test_the_bounds_are_no_single_patient_s_value():
+    few = [0.111, 0.2, 0.35, 0.47, 0.62]
+    gain = measure_gain(pairs(few, local=0.1)).gains["dice"]
+    assert few[0] < gain.low < gain.mean < gain.high < few[-1]
+
+
+def test_patients_own_gains_are_means_over_their_examinations():
+    twice = [*pairs([0.1, 0.3]), PairedScores("case 9", "patient 0", scores(0.5), scores(0.8))]
+    assert patient_gains(twice) == pytest.approx([0.2, 0.3])
+    assert measure_gain(twice).patients == 2
+
+
+def test_it_survives_json():
+    gain = measure_gain(pairs(GAINS))
+    assert SiteGain.model_validate_json(gain.model_dump_json()) == gain
+    assert SiteGain.model_validate(gain.model_dump()) == gain
+
+
+def lie(change):
+    content = measure_gain(pairs(GAINS)).model_dump()
+    change(content)
+    return content
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda gain: gain["gains"].update(dice={"mean": 0.9, "low": 0.8, "high": 1.0}),
+        lambda gain: gain["gains"].pop("dice"),
+        lambda gain: gain["gains"].update(accuracy={"mean": 0.1}),
+        lambda gain: gain["local"].update(dice=1.5),
+        lambda gain: gain["federated"].update(hd95=-1.0),
+        lambda gain: gain["local"].pop("dice_wt"),
+        lambda gain: gain["federated"].update(dice_kidney=0.5),
+        lambda gain: gain.update(local={}, federated={}, gains={}),
+        lambda gain: gain.update(patients=7),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change):
+    gain = SiteGain.model_validate(lie(change))
+    with pytest.raises(ValueError, match=r"scores|gain|more patients|lies between"):
+        check_gain(gain, REGIONS, cases=len(GAINS))
+
+
+def test_a_gain_without_cases_to_measure_it_on_is_refused():
+    with pytest.raises(ValueError, match="more patients"):
+        check_gain(measure_gain(pairs(GAINS)), REGIONS, cases=None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda gain: gain["gains"]["dice"].update(mean=2.0),
+        lambda gain: gain["gains"]["dice"].update(mean=float("nan")),
+        lambda gain: gain["gains"]["dice"].update(low=0.9),
+        lambda gain: gain["gains"]["dice"].update(low=None),
+        lambda gain: gain["gains"].update({"\x1b[2J": gain["gains"]["dice"]}),
+        lambda gain: gain.update(patients=0),
+        lambda gain: gain.update(patients=10**9),
+        lambda gain: gain.update(patient="Doe-Jane"),
+        lambda gain: gain["local"].update(dice=float("inf")),
+        lambda gain: gain["local"].update({f"s{index}": 0.0 for index in range(1000)}),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(change):
+    with pytest.raises(ValidationError):
+        SiteGain.model_validate(lie(change))
