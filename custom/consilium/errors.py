@@ -42,6 +42,7 @@ class AbsenceCode(str, Enum):
     LOST_CASES = "lost_cases"
     FEW_PATIENTS = "few_patients"
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"
+    NO_LOCAL_ONLY = "no_local_only"
     DECLINED = "declined"
     FAILED = "failed"
     ABORTED = "aborted"

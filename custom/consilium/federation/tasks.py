@@ -6,6 +6,7 @@ CHECK: Final = "check"
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 VALIDATE: Final = "validate"
+LOCAL_ONLY: Final = "local_only"
 SUBMIT_MODEL: Final = "submit_model"
 
 REASON_HEADER: Final = "consilium.reason"

@@ -79,6 +79,12 @@ class SiteSettings(ComputeSettings):
         "quarter of a small hospital's patients has to be enough to validate on.",
     )
 
+    local_only: bool = Field(
+        default=True,
+        description="Whether a job may have this hospital train a model alone as well, to compare with. The "
+        "model stays here; its mean scores leave, as those of the federation's models do.",
+    )
+
     def in_workspace(self, workspace: Path) -> SiteSettings:
         """Return the settings with their relative paths below a workspace, as the site's processes see them.
 

@@ -18,6 +18,7 @@ from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.rounds.quorum import QuorumSettings
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
+    LOCAL_ONLY,
     PREPARE,
     RESUME_META,
     SITE_STATE_EVENT,
@@ -55,6 +56,11 @@ class FedAvgSettings(JobSettings):
         gt=0,
         le=1,
         description="Drop a round whose model's Dice is lower by more than this; default: never.",
+    )
+    local_only: bool = Field(
+        default=False,
+        description="At the end every site trains a model alone as well, with the same steps; only scores of "
+        "it travel, so that the report can say what each hospital gains.",
     )
     gpus_per_site: int = Field(
         default=0,
@@ -95,6 +101,7 @@ class FedAvgRecipe(JobRecipe):
             "aggregation": (*_TRAINING, "aggregation"),
             "screening": (*_TRAINING, "screening"),
             "rollback_margin": (*_TRAINING, "rollback_margin"),
+            "local_only": (*_TRAINING, "local_only"),
             "gpus_per_site": ("meta", "resource_spec", PORTABLE_RESOURCE_DEFAULT_KEY, "num_of_gpus"),
             "resume": ("meta", RESUME_META),
             "learning": LEARNING_PLACE,
@@ -118,12 +125,14 @@ class FedAvgRecipe(JobRecipe):
             aggregation=settings.aggregation.model_dump(mode="json"),
             screening=settings.screening.model_dump(mode="json"),
             rollback_margin=settings.rollback_margin,
+            local_only=settings.local_only,
         )
         job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(ScoreCurves(), id="tensorboard")
-        job.to_clients(SiteExecutor(learning=learning), tasks=[PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL])
+        tasks = [PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL, *([LOCAL_ONLY] if settings.local_only else [])]
+        job.to_clients(SiteExecutor(learning=learning), tasks=tasks)
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Final
 
@@ -13,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from consilium.learning.bootstrap import interval_of_mean
+from consilium.learning.paired_scores import PairedScores
 from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
 from consilium.records.scores import read_scores
 from consilium.tasks.base import Region
@@ -57,31 +57,13 @@ class SiteGain(Record):
     )
 
 
-@dataclass(frozen=True)
-class PairedScores:
-    """The scores of both models on one case. It names a patient and never leaves the site.
-
-    Attributes:
-        case: The case's id.
-        patient: Whose it is.
-        local: Of the model that the hospital trained alone; see `score_case`.
-        federated: Of the federation's final model.
-    """
-
-    case: str
-    patient: str
-    local: Mapping[str, float]
-    federated: Mapping[str, float]
-
-
 def measure_gain(pairs: Sequence[PairedScores], *, min_count: int = 1) -> SiteGain | None:
     """Compare both models of a hospital.
 
     Args:
         pairs: Their scores, by case.
         min_count: The hospital's: an interval of fewer patients stays there, as its bounds lie close to the
-            values of single ones. Whether means may leave is decided with the cases; see
-            `select_cases`.
+            values of single ones. Whether means may leave was decided when the cases were selected.
 
     Returns:
         The gain; None where there is no case.

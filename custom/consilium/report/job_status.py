@@ -22,6 +22,7 @@ _TASKS = {
     "prepare": "getting the sites ready",
     "train": "training",
     "validate": "validating the final model",
+    "local_only": "every site trains a model alone, to compare with",
 }
 
 

@@ -32,6 +32,8 @@ _REMEDIES: Final[dict[AbsenceCode, str]] = {
     "patients, or a lower minimum, is for the hospital to decide",
     AbsenceCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
     "shows the network more patients",
+    AbsenceCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
+    "has its part in the federation's model all the same",
     AbsenceCode.DECLINED: _ASK_THE_SITE,
     AbsenceCode.FAILED: _ASK_THE_SITE,
     AbsenceCode.ABORTED: "nothing: the task was called off",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import Label, Moment, Reason
+from consilium.records.gain import SiteGain
 from consilium.report.codes import LEFT_OUT, remedy
 from consilium.report.job_status import clock
 from consilium.report.records import OutcomeKind
@@ -57,6 +58,13 @@ class SiteStatus(BaseModel):
     left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
     left_out_file: str | None = Field(default=None, description="The file that names them.")
     rounds_trained: int = 0
+    gain: SiteGain | None = Field(
+        default=None, description="Over the model that it trained alone; null where nothing was compared."
+    )
+    patient_gains: list[float] = Field(
+        default_factory=list, description="Of the mean Dice of each patient, ascending."
+    )
+    local_only_folder: str | None = Field(default=None, description="With that model and these patients.")
     refusals: list[Refusal] = Field(default_factory=list)
     log: str
     host: str = Field(default_factory=socket.gethostname)
@@ -105,6 +113,7 @@ def describe_site(status: SiteStatus) -> list[str]:
     return [
         f"{status.job} {status.job_id}: {_where(status)}",
         *(f"  {line}" for line in _cases(status)),
+        *(f"  {line}" for line in _gain(status)),
         *(f"  {line}" for line in _refusals(status)),
         f"  log: {status.log}",
     ]
@@ -153,6 +162,22 @@ def _cases(status: SiteStatus) -> list[str]:
         lines.append(f"{left_out} left out: see {status.left_out_file}")
     for code, count in status.left_out.items():
         lines.append(f"  {count} {code}: {LEFT_OUT}. {remedy(code)}")
+    return lines
+
+
+def _gain(status: SiteStatus) -> list[str]:
+    if status.gain is None:
+        return []
+    local, federated = status.gain.local["dice"], status.gain.federated["dice"]
+    better = sum(gain > 0 for gain in status.patient_gains)
+    lines = [
+        f"mean Dice {federated:.3f} with the federation's model and {local:.3f} with the one trained here "
+        f"alone ({status.gain.gains['dice'].mean:+.3f}); higher for {better} of "
+        f"{len(status.patient_gains)} patients, from {status.patient_gains[0]:+.3f} to "
+        f"{status.patient_gains[-1]:+.3f}"
+    ]
+    if status.local_only_folder is not None:
+        lines.append(f"  the model trained alone, and each patient's scores: {status.local_only_folder}")
     return lines
 
 

@@ -10,8 +10,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
-from consilium.federation.tasks import REPORT_META, TRAIN, VALIDATE
+from consilium.federation.tasks import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
+from consilium.learning.paired_scores import PairedScores
 from consilium.learning.settings import LearningSettings
+from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
 from consilium.tasks.metrics import score_ranges
 
@@ -45,10 +47,13 @@ class Rehearsal(FederatedTraining):
 
 
 class Site:
-    """Trains by adding `step` to every weight; its Dice is a function of the model that it received."""
+    """Trains by adding `step` to every weight; its Dice is a function of the model that it received.
 
-    def __init__(self, cases=1, step=1.0, dice=lambda w: 0.1 * w, **report):
-        self.cases, self.step, self.dice, self.report = cases, step, dice, report
+    The Dice of the model that it trains alone is `alone`.
+    """
+
+    def __init__(self, cases=1, step=1.0, dice=lambda w: 0.1 * w, alone=0.25, **report):
+        self.cases, self.step, self.dice, self.alone, self.report = cases, step, dice, alone, report
         self.seen = []
 
     def __call__(self, task, model):
@@ -60,10 +65,12 @@ class Site:
             "train_cases": self.cases,
             "validation_cases": 1,
             "steps": LearningSettings().steps_per_round(self.cases) if trains else 0,
+            **({"gain": self.gain(value)} if task == LOCAL_ONLY else {}),
             **self.report,
         }
         ranges = score_ranges(get_task("brain_tumor").regions, distances=task == VALIDATE)
-        scores = {} if value is None else dict.fromkeys(ranges, self.dice(value))
+        silent = value is None or task == LOCAL_ONLY
+        scores = {} if silent else dict.fromkeys(ranges, self.dice(value))
         answer = FLModel(
             params_type=ParamsType.DIFF if trains else None,
             params=self.update() if trains else None,
@@ -72,6 +79,13 @@ class Site:
             meta={REPORT_META: report},
         )
         return FLModelUtils.to_shareable(answer)
+
+    def gain(self, value):
+        names = score_ranges(get_task("brain_tumor").regions, distances=True)
+        alone, federated = (
+            {name: dice for name in names if "_" in name} for dice in (self.alone, self.dice(value))
+        )
+        return measure_gain([PairedScores("a", "a", alone, federated)]).model_dump()
 
     def update(self):
         return {"w": np.full(2, self.step), "mark": np.full(1, next(_MARKS) * 1e-9)}

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from consilium.records.gain import PairedScores, SiteGain, check_gain, measure_gain, patient_gains
+from consilium.learning.paired_scores import PairedScores
+from consilium.records.gain import SiteGain, check_gain, measure_gain, patient_gains
 from consilium.tasks import get_task
 
 REGIONS = get_task("brain_tumor").regions

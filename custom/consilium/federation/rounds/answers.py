@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from consilium.errors import AbsenceCode
 from consilium.federation.answer_form import Absence, RefusedAnswer
-from consilium.federation.tasks import PREPARE, REPORT_META, VALIDATE
+from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import name_faults
+from consilium.records.gain import check_gain
 from consilium.records.scores import read_scores
 from consilium.report.records import SiteReport, SiteRound
 from consilium.tasks.base import Region
@@ -75,13 +76,29 @@ class Answers:
             faults = name_faults(error, SiteReport)
             raise RefusedAnswer(f"its report can't be read; wrong is {faults}") from None
         said = {name: value for name, value in (answer.metrics or {}).items() if name != _NOT_A_SCORE}
-        if said and (self.task == PREPARE or not report.validation_cases):
+        if said and (self.task in (PREPARE, LOCAL_ONLY) or not report.validation_cases):
             raise RefusedAnswer("it sent scores without a model and cases to measure them on")
         try:
             answer.metrics = read_scores(said, score_ranges(self.regions, distances=self.task == VALIDATE))
         except ValueError as error:
             raise RefusedAnswer(f"its scores can't be used: {error}", code=AbsenceCode.SCORES) from None
+        self._check_gain(report)
         return report
+
+    def _check_gain(self, report: SiteReport) -> None:
+        """Check what a site says it gains; it is a part of no other site's row and of no choice of a model.
+
+        Raises:
+            RefusedAnswer: If it can't be so, or nobody asked.
+        """
+        if report.gain is None:
+            return
+        if self.task != LOCAL_ONLY:
+            raise RefusedAnswer("it sent a comparison that nobody asked for")
+        try:
+            check_gain(report.gain, self.regions, report.validation_cases)
+        except ValueError as error:
+            raise RefusedAnswer(f"its comparison can't be used: {error}") from None
 
     def note(self, site: str, state: SiteRound, scores: Mapping[str, float] | None = None) -> None:
         """Take note of an answer that counts.

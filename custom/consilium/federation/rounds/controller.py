@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -31,6 +31,7 @@ from consilium.federation.rounds.selection import BestModel
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import (
     CHECKPOINT_EVENT,
+    LOCAL_ONLY,
     PREPARE,
     RUN_META,
     TRAIN,
@@ -54,6 +55,7 @@ _WHEN: Final = {
     PREPARE: "while the sites prepared",
     TRAIN: "in round {number}",
     VALIDATE: "in the final validation",
+    LOCAL_ONLY: "while the sites trained alone; the federation's own model was complete and evaluated",
 }
 
 _LARGEST_UPDATE = 4
@@ -82,6 +84,10 @@ class FederatedTraining(SiteController):
     A round whose model scores too far below the one before can be dropped. An abort, wherever it comes, and
     a final model that no site evaluated make a failed job.
 
+    With `local_only`, every site that can train then trains a model alone, as many rounds as the federation,
+    and compares it with the final model. Only scores come back. Which model is the best was decided before,
+    and a site without such a model costs nothing but its own comparison.
+
     Args:
         rounds: Rounds of training.
         min_sites: Fewest sites whose updates make a round.
@@ -91,6 +97,7 @@ class FederatedTraining(SiteController):
         aggregation: The fields of `AggregationSettings`.
         screening: The fields of `ScreeningSettings`.
         rollback_margin: By how much the mean Dice may fall in a round that is kept; None: by any amount.
+        local_only: Whether every site trains a model alone as well, to compare with.
         persistor_id: Component that builds, loads and saves the weights.
     """
 
@@ -103,6 +110,7 @@ class FederatedTraining(SiteController):
         aggregation: dict[str, Any] | None = None,
         screening: dict[str, Any] | None = None,
         rollback_margin: float | None = None,
+        local_only: bool = False,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
         super().__init__(persistor_id)
@@ -119,6 +127,7 @@ class FederatedTraining(SiteController):
         self._refusals = Refusals(self._limits.max_refusals)
         self.rollback_margin = rollback_margin
         self._rollback = Rollback(rollback_margin)
+        self.local_only = local_only
         self.persistor_id = persistor_id
         self._answers = Answers()
         self._announcements = ModelAnnouncements(self)
@@ -177,7 +186,10 @@ class FederatedTraining(SiteController):
             record.save(folder)
             self.persistor.save(self._announcements.publish(weights, index + 1), self.fl_ctx)
             self._make_durable(index + 1, weights)
-        self._validate_finally(weights)
+        weights = self._validate_finally(weights)
+        if self.local_only:
+            record.save(folder)
+            self._compare_with_local_only(weights)
 
     def _new_record(self) -> FederationRecord:
         return FederationRecord(
@@ -191,6 +203,7 @@ class FederatedTraining(SiteController):
                 "aggregation": self._rule.model_dump(mode="json"),
                 "screening": self._limits.model_dump(mode="json"),
                 "rollback_margin": self.rollback_margin,
+                "local_only": self.local_only,
                 "learning": self.persistor.learning,
             },
             versions=component_versions(),
@@ -431,8 +444,11 @@ class FederatedTraining(SiteController):
         known = {*self._running_record().preparation, *self._answers.sites} - {*self._answers.unable}
         return self._quorum.lack(known, self._answers.cases) is not None
 
-    def _validate_finally(self, weights: Weights) -> None:
+    def _validate_finally(self, weights: Weights) -> Weights:
         """Evaluate the final model at every site; if it is dropped, the model before is the final one.
+
+        Returns:
+            The final model.
 
         Raises:
             _AbortedJob: If the job was aborted. What some sites have answered is not the final validation.
@@ -452,14 +468,38 @@ class FederatedTraining(SiteController):
         self._select_best(kept_round(record, self.rounds), weights)
         if not any(one.outcome == "evaluated" for one in record.final_sites.values()):
             raise _FailedJob(f"no site evaluated the final model; {self._answers.explain_others([])}")
+        return weights
 
-    def _ask(self, task: str, weights: Weights | None, index: int) -> None:
+    def _compare_with_local_only(self, weights: Weights) -> None:
+        """Have every site that can train do so alone, and compare its model with the final one.
+
+        Raises:
+            _AbortedJob: If the job was aborted; what had come until then is in the record.
+        """
+        record = self._running_record()
+        known = record.final_sites.items()
+        sites = [site for site, one in known if one.report is not None and one.report.role == "trains"]
+        self.info(f"waiting until {len(sites)} site(s) have trained a model alone, to compare with")
+        try:
+            self._ask(LOCAL_ONLY, weights, self.rounds, among=sites)
+        finally:
+            record.local_only = self._answers.sites
+
+    def _ask(
+        self, task: str, weights: Weights | None, index: int, *, among: Sequence[str] | None = None
+    ) -> None:
         """Send a task to every site, with or without weights, and take the answers in as they come.
+
+        Args:
+            task: The task's name.
+            weights: A model.
+            index: The round, from 0.
+            among: Sites that may be asked; None for all.
 
         Raises:
             _AbortedJob: If the job was aborted before all have answered.
         """
-        sites = self.connected_sites()
+        sites = [site for site in self.connected_sites() if among is None or site in among]
         excluded: dict[str, str] = {}
         if task == TRAIN:
             reasons = {site: self._refusals.exclusion(site) for site in sites}
@@ -475,11 +515,14 @@ class FederatedTraining(SiteController):
             meta={RUN_META: self._run_id()},
         )
         rules = self._quorum.settings if task == TRAIN else QuorumSettings()
+        deadline = _seconds(rules.deadline_minutes)
+        if task == LOCAL_ONLY:  # it is as much work as all rounds
+            deadline = self.rounds * _seconds(self._quorum.settings.deadline_minutes)
         self.ask(
             task,
             question,
             sites,
-            deadline_seconds=_seconds(rules.deadline_minutes),
+            deadline_seconds=deadline,
             grace_seconds=_seconds(rules.grace_minutes),
             silence_seconds=_seconds(rules.silence_minutes),
             enough=lambda: self._quorum.lack(self._answers.trained, self._answers.cases) is None,

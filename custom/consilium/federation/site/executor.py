@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nvflare.apis.dxo import DXO, DataKind
@@ -12,42 +13,41 @@ from nvflare.apis.event_type import EventType
 from nvflare.apis.executor import Executor
 from nvflare.apis.fl_constant import ReturnCode
 from nvflare.apis.fl_context import FLContext
-from nvflare.apis.shareable import Shareable, make_reply
+from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.data.case import CaseProblem
 from consilium.errors import AbsenceCode, Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site.exhaustion import can_start_threads
 from consilium.federation.site.journal import SiteJournal
+from consilium.federation.site.local_only import compare_with_local_only
+from consilium.federation.site.replies import read_request, refuse, report_on, to_reply
 from consilium.federation.site.run_memory import find_memory, memory_of_run
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import SiteState
-from consilium.federation.site.traffic import measure_traffic
 from consilium.federation.tasks import (
     CHECK,
-    CODE_HEADER,
-    LEFT_OUT_HEADER,
+    LOCAL_ONLY,
     PREPARE,
-    REASON_HEADER,
     REFUSAL_HEADER,
     REPORT_META,
     RUN_META,
     SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
-    VERSIONS_META,
 )
 from consilium.federation.transport.set_up import set_up_both_ends
-from consilium.federation.versions import component_versions, incompatibility
+from consilium.federation.versions import component_versions
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, difference
+from consilium.records.bounds import MOST_STEPS
+from consilium.records.gain import measure_gain, patient_gains
 from consilium.records.texts import clean_text
 from consilium.report.readiness import SiteReadiness
-from consilium.report.records import SiteReport
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize
 
@@ -68,6 +68,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             of the weights received, and a `SiteReport`. A site that only evaluates answers without a
             difference.
         `validate`: judge the weights received, with distances.
+        `local_only`: train a model alone, as often and as long as in the federation, and compare it with the
+            weights received; answers a `SiteReport` with the gain. The model stays here.
         `submit_model`: answer the weights after this site's last training, be it in an earlier process.
 
     What can go wrong is answered with a return code and a reason that holds no patient identifier and no
@@ -83,6 +85,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._settings = LearningSettings.parse(learning, source="the job's learning settings")
         self._participant: Participant | None = None
         self._local_weights: Weights | None = None
+        self._memory: Path | None = None
         self._journal = SiteJournal()
         self._state = SiteState(self, self._journal)
 
@@ -111,18 +114,19 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             PREPARE: self._prepare,
             TRAIN: self._train,
             VALIDATE: self._validate,
+            LOCAL_ONLY: self._local_only,
             SUBMIT_MODEL: self._submit_model,
         }
         handler = handlers.get(task_name)
         if handler is None:
-            return _refuse(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
+            return refuse(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
         self._hear_refusal(shareable, fl_ctx)
         self._journal.start_task(task_name, shareable)
         try:
             reply = handler(shareable, fl_ctx, abort_signal)
         except Cancelled as error:
             self.log_info(fl_ctx, f"{task_name}: {error}")
-            return _refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=AbsenceCode.ABORTED))
+            return refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=AbsenceCode.ABORTED))
         except SiteRefusal as error:
             self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
             return self._decline(fl_ctx, error)
@@ -157,14 +161,14 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             os._exit(1)
         self._state.tell(fl_ctx, "declined")
-        return _refuse(ReturnCode.EXECUTION_EXCEPTION, refusal)
+        return refuse(ReturnCode.EXECUTION_EXCEPTION, refusal)
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
         from consilium.federation.site.assessment import assess, hardware
         from consilium.learning.quarantine import examine_cases
 
-        request = _read_request(shareable)
+        request = read_request(shareable)
         site = read_site_settings(fl_ctx)
         try:
             checked = examine_cases(
@@ -193,13 +197,13 @@ class SiteExecutor(Executor):  # type: ignore[misc]
 
     def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
-        request = _read_request(shareable)
+        request = read_request(shareable)
         participant = self._get_participant(request, fl_ctx, abort)
-        return _to_reply(None, {}, _report(participant, None, time.monotonic() - started), request)
+        return to_reply(None, {}, report_on(participant, None, time.monotonic() - started), request)
 
     def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
-        model = _read_request(shareable)
+        model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         scores = self._score(participant, model.params, fl_ctx, abort, distances=False)
         result: TrainingResult | None = None
@@ -215,16 +219,39 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             self._local_weights = result.weights
             self._journal.note_training()
-        report = _report(participant, result, time.monotonic() - started)
+        report = report_on(participant, result, time.monotonic() - started)
         params = None if result is None else difference(result.weights, model.params)
-        return _to_reply(params, scores, report, model)
+        return to_reply(params, scores, report, model)
 
     def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
-        model = _read_request(shareable)
+        model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         scores = self._score(participant, model.params, fl_ctx, abort, distances=True)
-        return _to_reply(None, scores, _report(participant, None, time.monotonic() - started), model)
+        return to_reply(None, scores, report_on(participant, None, time.monotonic() - started), model)
+
+    def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        site = read_site_settings(fl_ctx)
+        steps = model.total_rounds * self._settings.steps_per_round(len(participant.data.train))
+        pairs = compare_with_local_only(
+            participant,
+            self._settings,
+            site,
+            model.params,
+            model.total_rounds,
+            memory=self._memory,
+            state=self._state,
+            fl_ctx=fl_ctx,
+            abort=abort,
+        )
+        gain = measure_gain(pairs, min_count=site.min_count)
+        self._journal.note_gain(gain, patient_gains(pairs), self._memory)
+        report = report_on(participant, None, time.monotonic() - started)
+        report.steps, report.gain = min(steps, MOST_STEPS), gain
+        return to_reply(None, {}, report, model)
 
     def _submit_model(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         weights = self._local_weights or self._recall_model(fl_ctx)
@@ -261,8 +288,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 f"cases, {data.held_back} held back, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
-            memory = memory_of_run(site.cache_dir, run, str(fl_ctx.get_job_id()))
-            self._participant = Participant(data, self._settings, site, memory=memory)
+            self._memory = memory_of_run(site.cache_dir, run, str(fl_ctx.get_job_id()))
+            self._participant = Participant(data, self._settings, site, memory=self._memory)
         return self._participant
 
     def _log_problems(self, problems: Sequence[CaseProblem], fl_ctx: FLContext) -> None:
@@ -282,56 +309,3 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 on_case=lambda done, total: self._state.tell(fl_ctx, "validating", done, total),
             )
         )
-
-
-def _read_request(shareable: Shareable) -> FLModel:
-    """Read a task.
-
-    Raises:
-        SiteRefusal: If the server's versions don't fit this site's. FLARE's own controllers send none.
-    """
-    model = FLModelUtils.from_shareable(shareable)
-    versions = model.meta.get(VERSIONS_META)
-    if versions is not None:
-        reason = incompatibility(component_versions(), versions)
-        if reason is not None:
-            raise SiteRefusal(reason, code=AbsenceCode.VERSIONS)
-    return model
-
-
-def _refuse(return_code: str, refusal: SiteRefusal) -> Shareable:
-    headers = {
-        REASON_HEADER: refusal.public_reason,
-        CODE_HEADER: refusal.code.value,
-        LEFT_OUT_HEADER: refusal.left_out,
-    }
-    return make_reply(return_code, headers)
-
-
-def _report(participant: Participant, result: TrainingResult | None, seconds: float) -> SiteReport:
-    data, traffic = participant.data, measure_traffic()
-    return SiteReport(
-        role=data.role,
-        train_cases=len(data.train),
-        validation_cases=data.evaluated,
-        left_out=data.left_out,
-        steps=result.steps if result else 0,
-        loss=result.loss if result else None,
-        train_seconds=result.seconds if result else 0.0,
-        task_seconds=seconds,
-        bytes_sent=traffic.sent,
-        bytes_received=traffic.received,
-        versions=component_versions(),
-    )
-
-
-def _to_reply(params: Weights | None, scores: Scores, report: SiteReport, received: FLModel) -> Shareable:
-    cases = report.validation_cases
-    reply = FLModel(
-        params_type=ParamsType.DIFF if params is not None else None,
-        params=dict(params) if params is not None else None,
-        metrics={**scores, **({} if cases is None else {"validation_cases": float(cases)})},
-        current_round=received.current_round,
-        meta={REPORT_META: report.model_dump()},
-    )
-    return FLModelUtils.to_shareable(reply)

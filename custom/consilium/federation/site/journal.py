@@ -16,8 +16,10 @@ from nvflare.app_common.app_constant import AppConstants
 
 from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
+from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
 from consilium.federation.tasks import TRAIN
 from consilium.learning.site_settings import SiteSettings
+from consilium.records.gain import SiteGain
 from consilium.report.site_status import Refusal, SiteStatus, read_site_status
 
 if TYPE_CHECKING:
@@ -106,6 +108,20 @@ class SiteJournal:
         """Take note that the site has trained a round."""
         if self._status is not None:
             self._status.rounds_trained += 1
+
+    def note_gain(self, gain: SiteGain | None, patients: list[float], memory: Path | None) -> None:
+        """Take note of what the hospital gains over the model that it trained alone.
+
+        Args:
+            gain: As the server is told it.
+            patients: The gain of each patient: for the people at the hospital.
+            memory: Of the training, with the local-only model in it; None where nothing is kept.
+        """
+        if self._status is None:
+            return
+        self._status.gain, self._status.patient_gains = gain, patients
+        self._status.local_only_folder = None if memory is None else str(memory / LOCAL_ONLY_FOLDER)
+        self._save()
 
     def note_refusal(self, by: str, reason: str) -> None:
         """Take note of an answer that doesn't count.

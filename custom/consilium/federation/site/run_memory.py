@@ -10,6 +10,9 @@ from nvflare.apis.job_def import is_valid_job_id
 
 from consilium.data.files import private_folder
 
+LOCAL_ONLY_FOLDER: Final = "local_only"
+"""In a training's memory: the local-only model after its last rounds, and what it scores."""
+
 _FOLDER: Final = "runs"
 _JOB: Final = "job_{}"
 """Empty file in a training's memory: this job took part in it."""

@@ -20,9 +20,10 @@ from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
-from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN
+from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.transport.senders import BROKEN_ANSWER
 from consilium.learning.model_file import load_model
+from consilium.records.gain import SiteGain
 from consilium.report.download import load_record
 from consilium.report.job_status import JobStatus, render_job
 from consilium.report.outcome import judge_outcome
@@ -41,6 +42,16 @@ HONEST = ("north", "south")
 def in_report(field):
     def lie(answer, value):
         answer["DXO"]["meta"][REPORT_META][field] = value
+
+    return lie
+
+
+def in_gain(*path):
+    def lie(answer, value):
+        content = answer["DXO"]["meta"][REPORT_META]["gain"]
+        for name in path[:-1]:
+            content = content[name]
+        content[path[-1]] = value
 
     return lie
 
@@ -95,6 +106,9 @@ def weight_of_its_own(answer, value):
 
 PLACES = {
     **{f"report {field}": in_report(field) for field in (*SiteReport.model_fields, "note")},
+    **{f"gain {name}": in_gain(name) for name in (*SiteGain.model_fields, "note")},
+    **{f"gain of dice {name}": in_gain("gains", "dice", name) for name in ("mean", "low", "high", "note")},
+    "a score of its own model": in_gain("local", "dice"),
     **{f"metrics {name}": in_metrics(name) for name in ("dice", "dice_tc", "validation_cases")},
     **{f"params {name}": in_params(name) for name in ("w", "mark")},
     **{f"dxo {name}": in_dxo(name) for name in ("kind", "data", "meta")},
@@ -143,7 +157,7 @@ def run(folder, liar):
         "tensorboard": ScoreCurves(),
     }
     engine = Engine(folder, parts, ("liar", *HONEST))
-    controller = Rehearsal(rounds=ROUNDS, min_sites=2, quorum={"attempts": 1})
+    controller = Rehearsal(rounds=ROUNDS, min_sites=2, quorum={"attempts": 1}, local_only=True)
     controller.sites = {"liar": liar, **{site: Site() for site in HONEST}}
     engine.components["training"] = controller
     engine.fire_event(EventType.START_RUN, engine.context)
@@ -172,6 +186,7 @@ def check(folder, place, value, tasks=(TRAIN,)):
     record = FederationRecord.load(engine.run_folder)
     assert load_record(engine.run_folder) == record
     assert record.status == "finished"
+    assert [record.gains[site].local["dice"] for site in HONEST] == [0.25, 0.25]
     for one in record.rounds:
         assert [one.sites[site].outcome for site in HONEST] == ["trained", "trained"]
         assert sum(part.weight for part in one.sites.values()) == pytest.approx(1)
@@ -203,7 +218,14 @@ def test_whatever_a_site_answers_costs_nobody_else_anything(tmp_path_factory, pl
 @settings(max_examples=20, deadline=None)
 @given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
 def test_whatever_a_site_answers_from_the_start(tmp_path_factory, place, value):
-    check(tmp_path_factory.getbasetemp() / "anything", place, value, (PREPARE, TRAIN, "validate"))
+    check(tmp_path_factory.getbasetemp() / "anything", place, value, (PREPARE, TRAIN, VALIDATE))
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
+def test_whatever_a_site_says_of_its_own_model(tmp_path_factory, place, value):
+    record, _ = check(tmp_path_factory.getbasetemp() / "anything", place, value, (LOCAL_ONLY,))
+    assert record.local_only["liar"].outcome in ("evaluated", "refused")
 
 
 REFUSED = [
@@ -310,7 +332,7 @@ class Breaking(Site):
 def test_an_answer_that_is_no_message_is_refused_and_counted_once(tmp_path):
     liar = Breaking()
     engine = Engine(tmp_path, {"persistor": TwoWeights()}, ("liar", *HONEST))
-    controller = Rehearsal(rounds=ROUNDS, min_sites=2, quorum={"attempts": 1})
+    controller = Rehearsal(rounds=ROUNDS, min_sites=2, quorum={"attempts": 1}, local_only=True)
     controller.sites = {"liar": liar, **{site: Site() for site in HONEST}}
     liar.engine, engine.components["training"] = engine, controller
     controller.start_controller(engine.context)
