@@ -56,6 +56,14 @@ Hospitals = Annotated[
 ]
 Job = Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.")]
 
+LocalOnly = Annotated[
+    bool,
+    typer.Option(
+        "--local-only",
+        help="Ask for the job's local_only: every site that trains does so alone as well, to compare with.",
+    ),
+]
+
 _OUT = Path("runs/poc")
 _PROJECT = Path("poc/project.yml")
 _JOB = Path("jobs/brain_tumor_fedavg")
@@ -83,21 +91,23 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
 
 
 @app.command()
-def submit(job: Job = _JOB, out: Out = _OUT) -> None:
+def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
     """Submit a job, show how it goes, download its result, write its report.
 
     After Ctrl-C the job goes on: `consilium poc status` shows it, `consilium poc down` stops everything.
     """
     from consilium.poc.federation import Poc
     from consilium.poc.trial import run_job
+    from consilium.recipes.job_folder import changed_job
     from consilium.simulation.display import Display
 
     poc = Poc(out)
     goes_on = (
         f"a submitted job goes on: {poc.command('status')} shows it, {poc.command('down')} stops everything."
     )
-    with _said_after_ctrl_c(goes_on), Display() as display:
-        ended = run_job(poc, job, display)
+    shaped = changed_job(job, {"local_only": True} if local_only else {})
+    with _said_after_ctrl_c(goes_on), shaped as folder, Display() as display:
+        ended = run_job(poc, folder, display)
     _finish(ended)
 
 

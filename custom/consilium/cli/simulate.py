@@ -89,6 +89,13 @@ def simulate(
             show_default=False,
         ),
     ] = None,
+    local_only: Annotated[
+        bool,
+        typer.Option(
+            "--local-only",
+            help="Ask for the job's local_only: every site trains a model alone as well, in the federation.",
+        ),
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train every hospital alone and all data pooled as well.")
     ] = False,
@@ -103,7 +110,7 @@ def simulate(
     report as well, with each site's reason and remedy.
     """
     from consilium.cli.report import print_result
-    from consilium.recipes.job_folder import job_kind
+    from consilium.recipes.job_folder import changed_job, job_kind
     from consilium.report.outcome import judge_outcome
     from consilium.simulation.display import Display
     from consilium.simulation.inquiry import Inquiry
@@ -117,14 +124,15 @@ def simulate(
         accepted_files=parse_files("--accepted", accepted or (), sites),
     )
     kind = job_kind(job)
-    if kind != "training" and compare:
-        raise ConfigurationError(f"{job} trains nothing: there is no model to --compare")
+    if kind != "training" and (compare or local_only):
+        option = "--compare" if compare else "--local-only"
+        raise ConfigurationError(f"{job} trains nothing: leave {option} out")
     if kind == "statistics" and evaluators:
         raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
     if kind == "training":
-        with Display() as display:
+        with changed_job(job, {"local_only": True} if local_only else {}) as shaped, Display() as display:
             page = Study(
-                job,
+                shaped,
                 sites,
                 out,
                 evaluators=evaluators,

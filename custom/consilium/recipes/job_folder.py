@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +57,31 @@ def job_kind(path: Path) -> JobKind:
             of Consilium writes.
     """
     return _read_recipe(path).kind
+
+
+@contextmanager
+def changed_job(path: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
+    """Have a copy of a job's folder with some settings changed; `meta.json` stays, whom it names included.
+
+    Args:
+        path: An exported job folder.
+        changes: Settings with their new values; without any, the folder itself is what is given.
+
+    Raises:
+        ConfigurationError: If it is no job that a recipe writes, or a setting can't be used.
+    """
+    if not changes:
+        yield path
+        return
+    recipe = _read_recipe(path)
+    values = {**recipe.settings.model_dump(mode="json"), **changes}
+    files = type(recipe).from_values(values, source=str(path)).files()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.resolve().name
+        shutil.copytree(path, copy)
+        for name, content in ((SERVER_CONFIG, files.server), (CLIENT_CONFIG, files.client)):
+            (copy / APP / name).write_text(json.dumps(content, indent=2) + "\n")
+        yield copy
 
 
 def _read_recipe(path: Path) -> JobRecipe:

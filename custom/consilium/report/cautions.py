@@ -27,6 +27,7 @@ def list_cautions(federation: FederationRecord) -> list[str]:
         *_about_best(federation),
         *_about_rollbacks(federation),
         *_about_absences(federation),
+        *_about_local_only(federation),
         *_about_shares(federation),
         *_about_sites(federation),
     ]
@@ -96,6 +97,15 @@ def _about_absences(federation: FederationRecord) -> Iterator[str]:
     for (site, reason, remedy), stages in sorted(missed.items()):
         where = _join_stages(stages, len(federation.rounds))
         yield f"{site} is missing from {where}: {reason}. What to do: {remedy}."
+
+
+def _about_local_only(federation: FederationRecord) -> Iterator[str]:
+    for site, one in sorted(federation.local_only.items()):
+        if is_absent(one):
+            yield (
+                f"{site} has no model of its own to compare with: {absence_reason(one)}. What to do: "
+                f"{remedy_for(one.code)}."
+            )
 
 
 def is_absent(one: SiteRound) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import job_kind, read_job_folder
+from consilium.recipes.job_folder import changed_job, job_kind, read_job_folder
 
 SERVER, CLIENT = "app/config/config_fed_server.json", "app/config/config_fed_client.json"
 
@@ -128,3 +128,32 @@ def test_a_job_without_a_number_of_rounds_is_refused(job, rounds):
 
     change(job / SERVER, spoil)
     assert "rounds" in refusal(job)
+
+
+def test_a_changed_copy_keeps_whom_the_job_is_for_and_is_what_a_recipe_writes(job):
+    change(job / "meta.json", lambda meta: meta.update(scope="research", deploy_map={"app": ["north"]}))
+    before = {path: path.read_bytes() for path in job.rglob("*") if path.is_file()}
+    with changed_job(job, {"local_only": True}) as copy:
+        assert copy.name == job.name
+        assert (copy / "meta.json").read_bytes() == (job / "meta.json").read_bytes()
+        assert read_job_folder(copy).learning == read_job_folder(job).learning
+        tasks = json.loads((copy / CLIENT).read_text())["executors"][0]["tasks"]
+        assert "local_only" in tasks
+        assert json.loads((copy / SERVER).read_text())["workflows"][0]["args"]["local_only"] is True
+    assert not copy.exists()
+    assert before == {path: path.read_bytes() for path in job.rglob("*") if path.is_file()}
+
+
+def test_sites_of_a_job_without_it_can_t_be_asked_to_train_alone(job):
+    assert "local_only" not in json.loads((job / CLIENT).read_text())["executors"][0]["tasks"]
+    change(job / CLIENT, lambda config: config["executors"][0]["tasks"].append("local_only"))
+    assert "has nothing there" in refusal(job)
+
+
+def test_a_job_that_trains_nothing_can_t_be_changed_to_train_alone(tmp_path):
+    check = export_job(build_recipe("brain_tumor_check"), tmp_path)
+    with (
+        pytest.raises(ConfigurationError, match="local_only: no such setting"),
+        changed_job(check, {"local_only": True}),
+    ):
+        pass
