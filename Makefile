@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo poc test test-quick drills lint jobs clean
+.PHONY: install demo poc test test-quick fuzz drills lint jobs clean
 
 install: $(STAMP)
 
@@ -27,6 +27,10 @@ test: test-quick
 # One test process per core, each with one thread: more fight for the cores.
 test-quick: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration and not drill' --numprocesses auto --dist loadscope
+
+# Tests by property with twenty times as many examples as in `make test`.
+fuzz: $(STAMP)
+	CONSILIUM_FUZZ=20 OMP_NUM_THREADS=1 $(BIN)/pytest -m hypothesis --numprocesses auto --dist worksteal
 
 # Needs root for network namespaces and small disks; what it can't do it skips, with the reason.
 drills: $(STAMP)

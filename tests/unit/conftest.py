@@ -15,6 +15,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_disks() -> Iterator[None]:
+    """Spare thousands of waits for a disk: what they are for, a power cut, happens in no unit test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def own_umask() -> Iterator[None]:
     """Keep the umask of the tests: the command line and provisioning set that of their process."""

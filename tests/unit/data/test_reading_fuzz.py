@@ -1,10 +1,6 @@
-"""Whatever is in a file: it is read, or what is wrong with it has a code. Nothing else is ever raised.
-
-`CONSILIUM_FUZZ=20000 pytest tests/unit/data/test_reading_fuzz.py` looks longer than the suite does.
-"""
+"""Whatever is in a file: it is read, or what is wrong with it has a code. Nothing else is ever raised."""
 
 import gzip
-import os
 import resource
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,7 +19,7 @@ from consilium.data.reading import read_nifti, read_size
 
 from .hospital import LPS, MODALITIES, Hospital, head
 
-EXAMPLES = int(os.environ.get("CONSILIUM_FUZZ", "100"))
+EXAMPLES = examples(100)
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])
 OURS = ProblemCode.UNEXPECTED_ERROR
 ROOM_BYTES = 6 << 30

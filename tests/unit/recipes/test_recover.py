@@ -4,6 +4,7 @@ import inspect
 import json
 
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from pyhocon import ConfigFactory, HOCONConverter
 
@@ -60,7 +61,7 @@ def unbounded(schema, definitions, name):
             yield from unbounded(schema["items"], definitions, f"{name}[]")
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(20), suppress_health_check=[HealthCheck.too_slow])
 @given(any_recipe)
 def test_every_job_that_a_recipe_writes_is_found_again_with_its_settings(recipe):
     files = read_again(recipe.files())
@@ -74,7 +75,7 @@ def test_every_job_that_a_recipe_writes_is_found_again_with_its_settings(recipe)
     assert app.settings.model_copy(update=renamed) == recipe.settings
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(6), suppress_health_check=[HealthCheck.too_slow])
 @given(any_recipe)
 def test_what_nvflare_job_submit_makes_of_a_job_is_still_the_same_job(recipe):
     """FLARE's command reads every file as HOCON and writes JSON again."""

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from anything import ANYTHING, shows_no_control
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvflare.apis.controller_spec import ClientTask
@@ -90,7 +91,7 @@ def test_an_answer_brings_no_arrays_and_no_scores(run, extra):
     assert record.able_to_train == ["north"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(field=st.sampled_from(list(SiteReadiness.model_fields)), value=ANYTHING)
 def test_whatever_a_site_says_of_itself_the_check_can_be_read(tmp_path_factory, field, value):
     content = site("train").model_dump() | {field: value}

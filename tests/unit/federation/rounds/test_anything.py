@@ -6,6 +6,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from anything import ANYTHING, ARRAYS, NUMBERS, TEXTS, shows_no_control
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvflare.apis.event_type import EventType
@@ -207,7 +208,7 @@ def check(folder, place, value, tasks=(TRAIN,)):
     return record, outcomes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(16), deadline=None)
 @given(place=st.sampled_from([*PLACES, "the whole answer"]), value=ANYTHING | NUMBERS | TEXTS | ARRAYS)
 def test_whatever_a_site_answers_costs_nobody_else_anything(tmp_path_factory, place, value):
     _, outcomes = check(tmp_path_factory.getbasetemp() / "anything", place, value)
@@ -215,7 +216,7 @@ def test_whatever_a_site_answers_costs_nobody_else_anything(tmp_path_factory, pl
         assert outcomes[3] == "excluded"  # what a site declines itself isn't counted
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
 def test_whatever_a_site_answers_from_the_start(tmp_path_factory, place, value):
     check(tmp_path_factory.getbasetemp() / "anything", place, value, (PREPARE, TRAIN, VALIDATE))

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nvflare.apis.event_type import EventType
@@ -184,7 +185,9 @@ scripts = st.lists(st.integers(0, 16), min_size=MODELS, max_size=MODELS)
 absences = st.sets(st.integers(0, MODELS - 1), max_size=MODELS // 2)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(7), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.tuples(scripts, scripts),
     st.lists(st.tuples(scripts, absences), max_size=3),

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from anything import ANYTHING
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nvflare.apis.event_type import EventType
@@ -86,7 +87,7 @@ def test_a_site_may_fire_one_event_and_none_of_flare_s_or_ours():
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     place=st.sampled_from(["payload", "headers", "context", "props", "cookies", "task", "id", "kind"]),
     value=ANYTHING,
