@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 
 MAX_SITES: Final = 10_000
@@ -72,7 +73,7 @@ class Settings(BaseModel):
         except ValidationError as error:
             lines = [_explain(cls, problem) for problem in error.errors(include_url=False)]
             raise ConfigurationError(
-                f"{source}: {len(lines)} setting(s) can't be used\n" + "\n".join(lines)
+                f"{source}: {counted(len(lines), 'setting')} can't be used\n" + "\n".join(lines)
             ) from None
 
 

@@ -23,7 +23,7 @@ def short(hospitals, tmp_path_factory):
 
 def test_the_command_fails_and_names_the_report(short):
     assert short.code == 2
-    assert "1 site(s) can train, and min_sites is 2" in short.stderr
+    assert "1 site can train, and min_sites is 2" in short.stderr
     assert str(short.out / "report/index.html") in short.stderr
     assert not short.stdout
 

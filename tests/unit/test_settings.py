@@ -41,7 +41,7 @@ def test_a_key_near_to_none_lists_all() -> None:
 def test_every_wrong_setting_has_a_line_with_the_value_seen_and_where_it_came_from() -> None:
     message = refusal({"rounds": "many", "learning": {"batch_size": 1.5}})
     first, *lines = message.splitlines()
-    assert first == "job 'x': 2 setting(s) can't be used"
+    assert first == "job 'x': 2 settings can't be used"
     assert len(lines) == 2
     assert any("rounds" in line and "'many'" in line for line in lines)
     assert any("learning.batch_size" in line and "1.5" in line for line in lines)

@@ -11,6 +11,7 @@ import typer
 
 from consilium.cli.site_options import parse_endings
 from consilium.cli.terminal import say_json
+from consilium.counts import counted
 from consilium.data.labels import LabelConvention
 
 if TYPE_CHECKING:
@@ -210,8 +211,9 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
         console.print(table)
     counts = found.counts
     accepted = sum(len(group.cases) for group in found.accepted)
+    more = f", {counted(accepted, 'finding')} accepted" if accepted else ""
     console.print(
-        f"{found.verdict.replace('_', ' ')}: {counts['used']} cases of {found.patients} patients are used "
-        f"({counts['labeled']} labeled), {counts['left_out']} left out"
-        f"{f', {accepted} findings accepted' if accepted else ''}"
+        f"{found.verdict.replace('_', ' ')}: {counted(counts['used'], 'case')} of "
+        f"{counted(found.patients, 'patient')} used "
+        f"({counts['labeled']} labeled), {counts['left_out']} left out{more}"
     )

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, Notice, ProblemCode
 from consilium.data.label_reading import read_label
 from consilium.data.labels import LabelConvention, list_values
@@ -159,11 +160,11 @@ def _describe_unknown(files: Sequence[Path], found: FoundCases) -> Iterator[Noti
         return
     problems = [problem for problem in found.problems if problem.code is ProblemCode.MISSING_MODALITY]
     unlabeled = sum(case.label is None for case in found.cases)
-    lacking = [f"{len(problems)} cases lack an image"] if problems else []
-    lacking += [f"{unlabeled} cases have no label"] if unlabeled else []
+    lacking = [f"{counted(len(problems), 'case')} without an image of each kind"] if problems else []
+    lacking += [f"{counted(unlabeled, 'case')} without a label"] if unlabeled else []
     ids = [*(case.id for case in found.cases), *(problem.case_id for problem in found.problems)]
     seen = (
-        f"Not used, because their names say nothing: {len(unknown)} of {len(files)} files "
+        f"Not used, because their names say nothing: {len(unknown)} of {counted(len(files), 'file')} "
         f"({count_endings(unknown, ids)})"
     )
     sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown), how_to_name()]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.data.codes import ProblemCode
 
 _LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 statistics end at 3e38
@@ -30,7 +31,7 @@ def check_voxels(path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode,
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = array.size - int(np.isfinite(array).sum())
-        yield ProblemCode.NON_FINITE, f"{path} has {count} voxels that are NaN or infinite."
+        yield ProblemCode.NON_FINITE, f"{path} has {counted(count, 'voxel')} that are NaN or infinite."
         return
     low, high = array.min(initial=0), array.max(initial=0)
     if max(abs(float(low)), abs(float(high))) > _LARGEST_INTENSITY:
@@ -62,7 +63,8 @@ def check_crop(path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, s
     reach = _ROUNDING * abs(common)
     alike = np.count_nonzero((voxels >= common - reach) & (voxels <= common + reach))
     if alike >= _FLAT_SHARE * voxels.size:
-        detail = f"In {path} {alike} of the {voxels.size} nonzero voxels around the head are {common:g}."
+        around = counted(voxels.size, "nonzero voxel")
+        detail = f"In {path} {alike} of the {around} around the head are {common:g}."
         yield ProblemCode.CONSTANT_IMAGE, detail
 
 

@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from consilium.counts import counted
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.labels import LabelConvention, Tissue, list_values
 
@@ -109,7 +110,8 @@ def _as_described(labels: Collection[Values], described: LabelConvention) -> Lab
         seen = list_values(frozenset().union(*foreign) - described.values.keys())
         fitting = [one.value for one in LabelConvention if all(one.values.keys() >= held for held in labels)]
         raise ambiguous(
-            f"{len(foreign)} of {len(labels)} labels hold {seen}, which {described.value} does not have, "
+            f"{len(foreign)} of {counted(len(labels), 'label')} hold {seen}, which {described.value} does "
+            "not have, "
             "although the folder is named or described so",
             f"{described.value} labels with faulty ones among them",
             f"labels of another convention ({', '.join(fitting)})" if fitting else "of several conventions",
@@ -122,7 +124,8 @@ def _pediatric(labels: Mapping[str, Values], pediatric: int) -> LabelConvention:
     if pediatric < len(labels):
         raise FolderError(
             ProblemCode.MIXED_LAYOUTS,
-            f"{pediatric} of {len(labels)} labeled cases are named BraTS-PED, where 1 may be enhancing "
+            f"{pediatric} of {counted(len(labels), 'labeled case')} are named BraTS-PED, where 1 may be "
+            "enhancing "
             "tumor; the others are not. Give them a dataset folder of their own, or renumber the labels and "
             f"state the convention. {how_to_state()}",
         )
@@ -131,7 +134,7 @@ def _pediatric(labels: Mapping[str, Values], pediatric: int) -> LabelConvention:
     if four > _STRAY_SHARE * len(values):
         return LabelConvention.BRATS_PED_2024
     raise ambiguous(
-        f"the case ids are those of BraTS-PEDs, and {four or 'none'} of {len(values)} labels "
+        f"the case ids are those of BraTS-PEDs, and {four or 'none'} of {counted(len(values), 'label')} "
         f"{'hold' if four > 1 else 'holds'} 4",
         "brats-ped-2024 labels (1 enhancing, 2 non-enhancing, 3 cystic, 4 edema) of tumors without edema",
         "those of BraTS-PEDs 2023, which are read as brats-2023 (1 non-enhancing, 2 edema, 3 enhancing)",
@@ -143,16 +146,18 @@ def _from_2018_names(labels: Collection[Values]) -> LabelConvention:
     three, four, both = _count(labels, 3), _count(labels, 4), _count(labels, 3, 4)
     if three and not four:
         raise ambiguous(
-            f"{three} of {len(labels)} labels hold 3 and none holds 4, "
+            f"{three} of {counted(len(labels), 'label')} hold 3 and none holds 4, "
             "but the file names are not those since 2023, and until 2021 3 is unused",
             "brats-2023 labels (3 enhancing tumor)",
             "brats-2018 labels of tumors without enhancement, with faulty ones among them",
         )
     if three > _STRAY_SHARE * (three + four - both):
-        together = f"{both} of {len(labels)} labels hold 3 and 4 together" if both else "none holds both"
+        together = (
+            f"{both} of {counted(len(labels), 'label')} hold 3 and 4 together" if both else "none holds both"
+        )
         raise ambiguous(
-            f"{three} of {len(labels)} labels hold 3, {four} hold 4, {together}, but the file names are not "
-            "those since 2023, and until 2021 3 is unused",
+            f"{three} of {counted(len(labels), 'label')} hold 3, {four} hold 4, {together}, "
+            "but the file names are not those since 2023, and until 2021 3 is unused",
             "brats-2024 labels (3 enhancing tumor, 4 resection cavity)",
             "brats-2018 labels (4 enhancing tumor) with faulty or brats-2023 ones among them",
             "brats-2015 labels (3 non-enhancing, 4 enhancing tumor)",
@@ -173,7 +178,7 @@ def _from_2023_names(labels: Mapping[str, Values]) -> LabelConvention:
     if four > _STRAY_SHARE * (three + four - both) or both:
         together = f"{both} hold both" if both else "none holds both"
         raise ambiguous(
-            f"{four} of {len(labels)} labels hold 4, {three} hold 3, and {together}"
+            f"{four} of {counted(len(labels), 'label')} hold 4, {three} hold 3, and {together}"
             + (
                 f"; {untreated} with 4 are of a set before treatment (BraTS-MEN, BraTS-SSA)" * bool(untreated)
             ),
@@ -231,7 +236,8 @@ def find_doubt(labels: Collection[Values], convention: LabelConvention) -> Doubt
         holding = sum(not numbers.isdisjoint(held) for held in labels)
         if holding <= stray:
             return Doubt(
-                f"{holding or 'none'} of {len(labels)} labels {'hold' if holding > 1 else 'holds'} {called} "
+                f"{holding or 'none'} of {counted(len(labels), 'label')} "
+                f"{'hold' if holding > 1 else 'holds'} {called} "
                 f"({list_values(numbers)} in {name}); they hold {list_values(frozenset().union(*labels))}",
                 (
                     f"{name} labels of patients {'hardly any' if holding else 'none'} of whom has {called}",

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from consilium.counts import counted
 from consilium.data.codes import ProblemCode
 from consilium.data.files import readable
 from consilium.errors import DataError
@@ -86,7 +87,7 @@ class FileContent:
             skipped += len(piece)
             if skipped > limit:
                 raise UnusableFile(
-                    ProblemCode.TOO_LARGE, f"goes on for more than {limit} bytes behind its voxels"
+                    ProblemCode.TOO_LARGE, f"goes on for more than {counted(limit, 'byte')} behind its voxels"
                 )
         return skipped
 

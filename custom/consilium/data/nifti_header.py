@@ -14,6 +14,7 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.data.codes import ProblemCode
 from consilium.data.file_content import GZIP_MAGIC, UnusableFile
 
@@ -65,7 +66,7 @@ def parse_header(start: bytes) -> Any:
     kind, endianness = _recognize(start)
     if len(start) < kind.sizeof_hdr:
         raise UnusableFile(
-            ProblemCode.TRUNCATED, f"ends in its header: {len(start)} of {kind.sizeof_hdr} bytes"
+            ProblemCode.TRUNCATED, f"ends in its header: {len(start)} of {counted(kind.sizeof_hdr, 'byte')}"
         )
     header = kind(bytes(start[: kind.sizeof_hdr]), endianness, check=False)
     if header["magic"].item() == header.pair_magic:
@@ -199,5 +200,6 @@ def _require_voxels(header: Any) -> None:
     if math.prod(shape) > MAX_VOXELS or needed_bytes(header) > MAX_FILE_BYTES:
         size = " x ".join(map(str, shape))
         raise UnusableFile(
-            ProblemCode.TOO_LARGE, f"states {size} voxels of {dtype}; at most {MAX_VOXELS} are read"
+            ProblemCode.TOO_LARGE,
+            f"states {size} voxels of {dtype}; at most {MAX_VOXELS} are read",
         )

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from consilium.counts import counted
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.files import readable
 from consilium.data.visits import one_spelling, patient_by_name, possible_visits, shared_folders
@@ -186,7 +187,9 @@ def read_patients_file(path: Path) -> PatientsFile:
         return _declare(path, _columns(path, rows[1:], [case, patient]))
     if len(heads) == 2:
         return _declare(path, _columns(path, rows, [0, 1]))
-    raise _unusable(path, f"has {len(heads)} column(s), none of them named as the case's or the patient's")
+    raise _unusable(
+        path, f"has {counted(len(heads), 'column')}, none of them named as the case's or the patient's"
+    )
 
 
 def format_patients_file(patients: Patients) -> str:

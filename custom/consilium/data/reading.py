@@ -18,6 +18,7 @@ from nibabel.volumeutils import apply_read_scaling
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.data.case import CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
 from consilium.data.file_content import FileContent, UnusableFile, read_start
@@ -160,13 +161,16 @@ def _read(content: FileContent) -> StoredVolume:
     behind = content.skip_rest(_MOST_BYTES_BEHIND) + max(0, len(start) - needed)
     if len(start) < needed:
         raise UnusableFile(
-            ProblemCode.TRUNCATED, f"holds {len(start)} bytes where its header promises {needed}"
+            ProblemCode.TRUNCATED, f"holds {counted(len(start), 'byte')} where its header promises {needed}"
         )
     flaws = [flaw for flaw in (settle_quaternion(header),) if flaw is not None]
     if behind or content.trailing:
         where = "voxels" if behind else "compressed content"
         flaws.append(
-            (ProblemCode.TRAILING_BYTES, f"has {behind + content.trailing} bytes behind its {where}")
+            (
+                ProblemCode.TRAILING_BYTES,
+                f"has {counted(behind + content.trailing, 'byte')} behind its {where}",
+            )
         )
     return StoredVolume(
         _voxels(header, start),

@@ -17,6 +17,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from pydantic import TypeAdapter, ValidationError
 
+from consilium.counts import counted
 from consilium.errors import AbsenceCode, ConsiliumError
 from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
 from consilium.records.bounds import CodeCounts
@@ -139,7 +140,9 @@ def _check_params(answer: FLModel) -> dict[str, Any] | None:
     if answer.params_type != ParamsType.DIFF:
         raise RefusedAnswer("it sent weights, and not the difference that training made")
     if len(params) > MOST_TENSORS:
-        raise RefusedAnswer(f"its update has {len(params)} arrays, and at most {MOST_TENSORS} are allowed")
+        raise RefusedAnswer(
+            f"its update has {counted(len(params), 'array')}, and at most {MOST_TENSORS} are allowed"
+        )
     for name, value in params.items():
         if not isinstance(name, str) or len(name) > _LONGEST_NAME:
             raise RefusedAnswer("its update is not arrays by name")
@@ -154,7 +157,9 @@ def _check_metrics(metrics: Any) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise RefusedAnswer("its scores are not numbers by name")
     if len(metrics) > MOST_METRICS:
-        raise RefusedAnswer(f"it sent {len(metrics)} scores, and at most {MOST_METRICS} are allowed")
+        raise RefusedAnswer(
+            f"it sent {counted(len(metrics), 'score')}, and at most {MOST_METRICS} are allowed"
+        )
     if not all(isinstance(name, str) for name in metrics):
         raise RefusedAnswer("its scores are not numbers by name")
     return dict(metrics)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 
 MAX_BYTES: Final = 1024 * 1024
@@ -37,7 +38,7 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
     """
     size = len(archive) if isinstance(archive, bytes) else archive.stat().st_size
     if size > MAX_BYTES:
-        raise ConfigurationError(f"its archive has {size} bytes; at most {MAX_BYTES} are allowed")
+        raise ConfigurationError(f"its archive has {counted(size, 'byte')}; at most {MAX_BYTES} are allowed")
     try:
         with ZipFile(io.BytesIO(archive) if isinstance(archive, bytes) else archive) as zipped:
             return dict(_read_entries(zipped))
@@ -53,7 +54,8 @@ def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
     size = sum(entry.file_size for entry in entries)
     if size > MAX_BYTES or len(entries) > MAX_ENTRIES:
         raise ConfigurationError(
-            f"it unpacks to {size} bytes in {len(entries)} files and folders; at most {MAX_BYTES} bytes in "
+            f"it unpacks to {counted(size, 'byte')} in "
+            f"{counted(len(entries), 'file or folder', 'files and folders')}; at most {MAX_BYTES} bytes in "
             f"{MAX_ENTRIES} are allowed"
         )
     names = [entry.filename for entry in entries]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from nvflare.apis.job_def import ALL_SITES, SERVER_SITE_NAME, JobMetaKey
 from pydantic import ConfigDict, Field, field_validator
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.federation.names import JobId, SiteName
 from consilium.recipes.base import APP, META
@@ -111,7 +112,9 @@ def check_deployed_meta(meta: Any) -> DeployedMeta:
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"{META}: it is no JSON ({type(error).__name__})") from None
     if len(text) > _MAX_BYTES:
-        raise ConfigurationError(f"{META}: it has {len(text)} bytes; at most {_MAX_BYTES} are allowed")
+        raise ConfigurationError(
+            f"{META}: it has {counted(len(text), 'byte')}; at most {_MAX_BYTES} are allowed"
+        )
     return _check(DeployedMeta, json.loads(text))
 
 

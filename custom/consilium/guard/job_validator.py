@@ -10,6 +10,7 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAuthorizer
 from nvflare.fuel.sec.audit import AuditService
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.guarded_cell import messages_are_guarded
@@ -71,7 +72,8 @@ def _read_folder(app: Path) -> dict[str, bytes]:
     size = sum(path.stat().st_size for path in paths if path.is_file())
     if size > MAX_BYTES or len(paths) > MAX_ENTRIES:
         raise ConfigurationError(
-            f"it has {size} bytes in {len(paths)} files and folders; at most {MAX_BYTES} bytes in "
+            f"it has {counted(size, 'byte')} in "
+            f"{counted(len(paths), 'file or folder', 'files and folders')}; at most {MAX_BYTES} bytes in "
             f"{MAX_ENTRIES} are allowed"
         )
     return {

@@ -24,6 +24,7 @@ from nvflare.fuel.f3.sfm.prefix import Prefix
 from nvflare.fuel.f3.sfm.sfm_conn import SfmConnection
 from nvflare.utils import job_launcher_utils
 
+from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.guard.parties import parse_party
 from consilium.guard.refusals import record_refused_connection
@@ -197,7 +198,8 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
         if len(frame) > _MAX_HANDSHAKE_BYTES:
             return (
                 unknown,
-                f"its handshake has {len(frame)} bytes; at most {_MAX_HANDSHAKE_BYTES} are allowed",
+                f"its handshake has {counted(len(frame), 'byte')}; at most {_MAX_HANDSHAKE_BYTES} are "
+                "allowed",
             )
         try:
             data = self.get_dict_payload(prefix, frame)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.settings import ComputeSettings
@@ -65,8 +66,9 @@ def open_device(settings: ComputeSettings) -> Device:
         return Device(device, amp_dtype=None)
     if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
         raise ConfigurationError(
-            f"device {settings.device!r} is not on this machine, which has {torch.cuda.device_count()} CUDA "
-            "device(s); set `device` in the site's privacy.json to 'auto' or 'cpu', or mend the driver "
+            f"device {settings.device!r} is not on this machine, which has "
+            f"{counted(torch.cuda.device_count(), 'CUDA device')}; set `device` in the site's privacy.json "
+            "to 'auto' or 'cpu', or mend the driver "
             "(see `nvidia-smi`)"
         )
     torch.backends.cudnn.benchmark = True  # every patch of a job has one size
@@ -96,7 +98,8 @@ def process_count(settings: ComputeSettings) -> int:
         return max(1, gpus)
     if settings.processes > gpus:
         raise ConfigurationError(
-            f"processes: {settings.processes}, but this job may use {gpus} GPU(s), and each process needs "
+            f"processes: {settings.processes}, but this job may use {counted(gpus, 'GPU')}, and each "
+            "process needs "
             "one; set `processes` in the site's privacy.json to 'auto'"
         )
     return settings.processes

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 
 import psutil
 
+from consilium.counts import counted
 from consilium.data.files import private_opener
 from consilium.errors import TrainingError
 from consilium.learning.messages import (
@@ -127,7 +128,7 @@ class Processes:
         )
 
     def _accept(self, listener: socket.socket) -> None:
-        what = f"the {self._size} training processes did not start"
+        what = f"the {counted(self._size, 'training process', 'training processes')} did not start"
         deadline = time.monotonic() + _START_S
         while len(self._connections) < self._size:
             try:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from consilium.counts import counted
 from consilium.errors import TrainingError
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
@@ -35,7 +36,9 @@ def set_weights(network: nn.Module, weights: Weights) -> None:
             problems.append(f"{name} is not finite")
     if problems:
         shown = "; ".join(sorted(problems)[:5])
-        raise TrainingError(f"the weights do not fit the network: {len(problems)} problem(s): {shown}")
+        raise TrainingError(
+            f"the weights do not fit the network: {counted(len(problems), 'problem')}: {shown}"
+        )
     network.load_state_dict({name: torch.as_tensor(np.asarray(weights[name])) for name in expected})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
@@ -286,9 +287,8 @@ def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSetti
         return 1
     if granted > learning.batch_size:
         _logger.warning(
-            "this site grants %d training processes, but a batch of this job has %d patch(es): %d train",
-            granted,
-            learning.batch_size,
-            learning.batch_size,
+            "this site grants %s, but a batch of this job has %s: so many train",
+            counted(granted, "training process", "training processes"),
+            counted(learning.batch_size, "patch", "patches"),
         )
     return min(granted, learning.batch_size)

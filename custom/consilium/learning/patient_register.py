@@ -18,6 +18,7 @@ from typing import Final, Generic, Literal
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.data.split import CaseT, Sides, Split
 from consilium.errors import DataError
@@ -326,7 +327,9 @@ def _find_key(site: SiteSettings) -> bytes | None:
     path = site.state_dir / KEY_FILE
     key = _read(path)
     if key is not None and len(key) != _KEY_BYTES:
-        raise DataError(f"{path} holds {len(key)} bytes instead of {_KEY_BYTES}. {_remedy(KEY_FILE)}")
+        raise DataError(
+            f"{path} holds {counted(len(key), 'byte')} instead of {_KEY_BYTES}. {_remedy(KEY_FILE)}"
+        )
     return key
 
 

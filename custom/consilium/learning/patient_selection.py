@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from consilium.counts import counted
 from consilium.data.split import CaseT
 from consilium.errors import AbsenceCode, SiteRefusal
 from consilium.learning.patient_register import Answerable, PatientRegister
@@ -46,12 +47,14 @@ def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], 
     """
     if train and count_patients(train) < minimum:
         raise SiteRefusal(
-            f"its update would be of fewer than {minimum} patients, which its min_training_patients forbids",
+            f"its update would be of fewer than {counted(minimum, 'patient')}, which its "
+            "min_training_patients forbids",
             code=AbsenceCode.FEW_PATIENTS,
         )
     if not train and count_patients(validation) < minimum:
         raise SiteRefusal(
-            f"its scores would be of fewer than {minimum} patients, which its min_training_patients forbids",
+            f"its scores would be of fewer than {counted(minimum, 'patient')}, which its "
+            "min_training_patients forbids",
             code=AbsenceCode.FEW_PATIENTS,
         )
 
@@ -70,7 +73,8 @@ def check_round(train: Sequence[OfPatient], site: SiteSettings, learning: Learni
     patches = learning.steps_per_round(len(train)) * learning.batch_size
     if train and patches < site.min_training_patients:
         raise SiteRefusal(
-            "this job trains on too few patients a round for this site's min_training_patients: it takes at "
-            f"least {site.min_training_patients} patches, local_steps (or local_epochs) times batch_size",
+            "this job trains on too few patients a round for this site's min_training_patients: it takes "
+            f"at least {counted(site.min_training_patients, 'patch', 'patches')}, that is local_steps (or "
+            "local_epochs) times batch_size",
             code=AbsenceCode.FEW_PATIENTS_A_ROUND,
         )

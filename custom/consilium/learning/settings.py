@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.settings import Name, Settings
 from consilium.tasks import get_task
@@ -83,7 +84,8 @@ class LearningSettings(Settings):
         if voxels > MAX_BATCH_VOXELS:
             fitting = MAX_BATCH_VOXELS // math.prod(self.patch_voxels)
             raise ValueError(
-                f"batch_size {self.batch_size} of patch_voxels {list(self.patch_voxels)} are {voxels} voxels "
+                f"batch_size {self.batch_size} of patch_voxels {list(self.patch_voxels)} are "
+                f"{counted(voxels, 'voxel')} "
                 f"a batch; at most {MAX_BATCH_VOXELS} are allowed: set batch_size to {fitting} or less, or a "
                 "smaller patch"
             )

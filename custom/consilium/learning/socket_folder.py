@@ -9,6 +9,7 @@ from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Final
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 
 LONGEST_PATH: Final = 100
@@ -62,7 +63,8 @@ def _fits(folder: str) -> bool:
 def _too_long(folder: str) -> str:
     most = LONGEST_PATH - _SUBFOLDER - _LONGEST_NAME
     return (
-        f"TMPDIR {folder} has {len(os.fsencode(folder))} bytes, and training processes need one of at "
+        f"TMPDIR {folder} has {counted(len(os.fsencode(folder)), 'byte')}, and training processes need one "
+        "of at "
         f"most {most} for their sockets; none of {', '.join(_SHORT_FOLDERS)} can be written to instead. "
         "Start the site with a shorter TMPDIR."
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.errors import AbsenceCode, Cancelled, SiteRefusal, TrainingError
 from consilium.learning.device import Device
@@ -138,7 +139,8 @@ class Trainer:
         seconds = time.monotonic() - started
         if mean_loss.mean is None:
             raise SiteRefusal(
-                f"the round showed the network fewer than {self._min_patients} patients, which this site's "
+                f"the round showed the network fewer than {counted(self._min_patients, 'patient')}, which "
+                "this site's "
                 "min_training_patients forbids to send an update of",
                 code=AbsenceCode.FEW_PATIENTS_A_ROUND,
             )

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
@@ -239,7 +240,8 @@ class WorkerGroup:
                 heard = time.monotonic()
             if time.monotonic() - heard > self._silence_s:
                 raise processes.failure(
-                    f"none of the {self._size} training processes did anything for {self._silence_s:.0f} s; "
+                    f"none of the {counted(self._size, 'training process', 'training processes')} did "
+                    f"anything for {self._silence_s:.0f} s; "
                     "all of them are ended"
                 )
         return [answers[rank] for rank in range(self._size)]

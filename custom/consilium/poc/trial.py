@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
@@ -81,7 +82,9 @@ def find_hospitals(project: Project, folder: Path | None, out: Path, display: Di
         workers=available_cores(),
         progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
     )
-    display.say(f"cohort: {cohort.written} patients made" if cohort.written else "cohort: there already")
+    display.say(
+        f"cohort: {counted(cohort.written, 'patient')} made" if cohort.written else "cohort: there already"
+    )
     return cohort.hospitals
 
 

@@ -10,6 +10,7 @@ from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWr
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field
 
+from consilium.counts import counted
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.names import JobId
 from consilium.federation.rounds.admission import AdmissionSettings
@@ -141,6 +142,6 @@ class FedAvgRecipe(JobRecipe):
         """What the job trains."""
         learning = self.settings.learning
         return (
-            f"{learning.network}, {learning.spacing_mm:g} mm, {self.settings.rounds} rounds, "
-            f"at least {self.settings.min_sites} sites"
+            f"{learning.network}, {learning.spacing_mm:g} mm, {counted(self.settings.rounds, 'round')}, "
+            f"at least {counted(self.settings.min_sites, 'site')}"
         )

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.features import AXES, Group
 from consilium.report.readiness import READINESS_FILE, ReadinessRecord
@@ -87,7 +88,7 @@ def _read_record(path: Path) -> StatisticsRecord | ReadinessRecord:
         both = sorted([*path.rglob(STATISTICS_FILE), *path.rglob(READINESS_FILE)])
         if len(both) != 1:
             raise ConfigurationError(
-                f"{path} holds {len(both)} files {STATISTICS_FILE} or {READINESS_FILE}, not one: "
+                f"{path} holds {counted(len(both), 'file')} {STATISTICS_FILE} or {READINESS_FILE}, not one: "
                 "name the file"
             )
         found = both[0]

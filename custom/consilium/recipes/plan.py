@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.settings import MAX_BATCH_VOXELS, LearningSettings
 from consilium.recipes.base import JobSettings
@@ -142,7 +143,8 @@ def _fit_gpu(
             "learning.batch_size",
             batch,
             f"about {needed:.1f} GiB a step by estimate; two where they fit, and more while a step sees less "
-            f"than {_BATCH_SHARE:.0%} of the smallest hospital's {fingerprint.data.fewest_patients} patients",
+            f"than {_BATCH_SHARE:.0%} of the smallest hospital's "
+            f"{counted(fingerprint.data.fewest_patients, 'patient')}",
         ),
     )
 

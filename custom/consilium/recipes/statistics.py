@@ -14,6 +14,7 @@ from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.job_config.defs import FilterType
 from pydantic import Field, field_validator
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.federation.inquiry.patient_statistics import PatientStatistics
 from consilium.federation.inquiry.statistics import (
@@ -139,5 +140,5 @@ class StatisticsRecipe(JobRecipe):
         """What the job counts."""
         return (
             f"histograms over patients before any training, none about fewer than {self.settings.min_count}, "
-            f"at least {self.settings.min_sites} sites"
+            f"at least {counted(self.settings.min_sites, 'site')}"
         )

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any, Final
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 
 _DEEPEST: Final = 16
@@ -63,7 +64,9 @@ def _refuse_constant(name: str) -> Any:
 
 def _read_int(digits: str) -> int:
     if len(digits) > _LONGEST_NUMBER:
-        raise ConfigurationError(f"a number has {len(digits)} digits; at most {_LONGEST_NUMBER} are allowed")
+        raise ConfigurationError(
+            f"a number has {counted(len(digits), 'digit')}; at most {_LONGEST_NUMBER} are allowed"
+        )
     return int(digits)
 
 

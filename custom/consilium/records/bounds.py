@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from consilium.counts import counted
 from consilium.data.codes import ProblemCode
 from consilium.errors import AbsenceCode
 from consilium.records.texts import LONGEST_REASON, clean_text
@@ -56,7 +57,7 @@ def _clean(text: object, longest: int) -> str:
 def limit_entries(values: object, most: int) -> object:
     """Look at the length of a mapping or list before anything is made of its entries."""
     if isinstance(values, Mapping | list | tuple) and len(values) > most:
-        raise ValueError(f"{len(values)} entries, and at most {most} are allowed")
+        raise ValueError(f"{counted(len(values), 'entry', 'entries')}, and at most {most} are allowed")
     return values
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from consilium.counts import counted
 from consilium.tasks.metrics import ScoreRange, Scores
 
 
@@ -34,7 +35,9 @@ def read_scores(said: Mapping[str, object], ranges: Mapping[str, ScoreRange]) ->
         return {}
     missing, unknown = ranges.keys() - said.keys(), said.keys() - ranges.keys()
     if missing or unknown:
-        raise ValueError(f"{len(missing)} of {len(ranges)} scores are missing and {len(unknown)} are unknown")
+        raise ValueError(
+            f"{len(missing)} of {counted(len(ranges), 'score')} are missing and {len(unknown)} are unknown"
+        )
     return {name: _read_score(name, said[name], span) for name, span in ranges.items()}
 
 

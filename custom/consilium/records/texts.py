@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
+from consilium.counts import counted
+
 LONGEST_REASON: Final = 400
 """Characters of one reason, wherever it is kept or shown."""
 
@@ -75,5 +77,5 @@ def clean_lines(text: str, *, longest: int = 1000, most_lines: int = 100) -> str
     lines = text.split("\n")
     kept = [clean_line(line, longest) for line in lines[:most_lines]]
     if len(lines) > most_lines:
-        kept.append(f"({len(lines) - most_lines} more lines)")
+        kept.append(f"({counted(len(lines) - most_lines, 'more line')})")
     return "\n".join(kept)

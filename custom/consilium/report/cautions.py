@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from consilium.counts import counted
 from consilium.learning.model_file import BEST_MODEL
 from consilium.learning.shares import largest_share, weighted_shares
 from consilium.learning.small_counts import total_text
@@ -38,7 +39,7 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
     if federation.status != "finished":
         reason = f": {federation.reason}" if federation.reason else ""
         state = "failed" if federation.status == "failed" else "had not ended when this report was made"
-        yield f"The run {state}, after {done} of {planned} rounds{reason}."
+        yield f"The run {state}, after {done} of {counted(planned, 'round')}{reason}."
 
 
 def _learned_nothing(federation: FederationRecord) -> bool:
@@ -163,7 +164,7 @@ def _about_shares(federation: FederationRecord) -> Iterator[str]:
 def _about_sites(federation: FederationRecord) -> Iterator[str]:
     for site, report in sorted(_last_reports(federation).items()):
         if report.left_out:
-            yield f"{site} left out {_how_many(report)} cases; the reasons are listed under “Cases”."
+            yield f"{site} left out {_how_many(report)}; the reasons are listed under “Cases”."
         if report.role == "evaluates" and report.validation_cases == 1:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
         if report.validation_cases is None:
@@ -176,8 +177,10 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
 def _how_many(report: SiteReport) -> str:
     known = [count for count in report.left_out.values() if count is not None]
     if len(known) < len(report.left_out) or report.validation_cases is None:
-        return total_text(report.left_out)
-    return f"{sum(known)} of {sum(known) + report.train_cases + report.validation_cases}"
+        total = total_text(report.left_out)
+        return counted(int(total), "case") if total.isdigit() else f"{total} cases"
+    every = sum(known) + report.train_cases + report.validation_cases
+    return f"{sum(known)} of {counted(every, 'case')}"
 
 
 def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:

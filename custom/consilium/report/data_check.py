@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from consilium.counts import counted
 from consilium.data.checks import CheckedCohort, Finding, ProblemCode, Severity
 from consilium.data.files import readable
 from consilium.report.curves import DARK, LIGHT
@@ -109,7 +110,7 @@ class DataCheck:
         if cohort is None or not cohort.labels:
             return "no labels"
         if cohort.convention is None:
-            return f"{cohort.labels} labels, what their values mean is not known"
+            return f"{counted(cohort.labels, 'label')}, what their values mean is not known"
         return f"labels are {cohort.convention.value}"
 
     @property
@@ -219,20 +220,17 @@ def _state_verdict(check: DataCheck) -> Iterator[str]:
     if check.verdict == "not_usable":
         yield "This folder can't be used yet."
     elif check.verdict == "good_without_labels":
-        yield f"Good, without labels: {_cases(used)} can be predicted; training and evaluation need labels."
+        cases = counted(used, "case")
+        yield f"Good, without labels: {cases} can be predicted; training and evaluation need labels."
     elif left_out:
         are = "are" if left_out > 1 else "is"
-        yield f"{left_out} of {used + left_out} cases {are} left out of training. Used: {used}."
+        yield f"{left_out} of {counted(used + left_out, 'case')} {are} left out of training. Used: {used}."
     else:
         yield f"Ready: every case is used, {used} in all."
     if accepted := sum(len(group.cases) for group in check.accepted):
         yield f"Findings that the hospital looked at and accepted: {accepted}."
     if check.labeled_patients == 1:
         yield "With a single labeled patient this hospital can evaluate a model, and not train one."
-
-
-def _cases(count: int) -> str:
-    return f"{count} case{'' if count == 1 else 's'}"
 
 
 def _next_steps(check: DataCheck) -> Iterator[str]:

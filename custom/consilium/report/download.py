@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.report.readiness import READINESS_FILE, ReadinessRecord
 from consilium.report.records import FEDERATION_FILE, FederationRecord
@@ -46,7 +47,8 @@ def find_record(folder: Path) -> Path:
         )
     if len(found) > 1:
         raise ConfigurationError(
-            f"{folder} holds {len(found)} results; name the folder of one: {', '.join(map(str, found))}"
+            f"{folder} holds {counted(len(found), 'result')}; name the folder of one: "
+            f"{', '.join(map(str, found))}"
         )
     return found[0]
 

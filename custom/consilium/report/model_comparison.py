@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from consilium.counts import counted
 from consilium.report.records import FederationRecord
 
 KEY_METRIC: Final = "dice"
@@ -48,7 +49,7 @@ class PairedDifference:
     def basis(self) -> str:
         """The sites in words: `3 sites, 1 of which did not evaluate both and counts as unchanged`."""
         absent = self.sites - len(self.by_site)
-        text = f"{self.sites} site{'' if self.sites == 1 else 's'}"
+        text = counted(self.sites, "site")
         if not absent:
             return text
         return f"{text}, {absent} of which did not evaluate both and count{'s' * (absent == 1)} as unchanged"

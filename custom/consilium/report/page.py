@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from consilium.counts import counted
 from consilium.learning.small_counts import count_text, total_text
 from consilium.report.codes import describe, fate, meaning, remedy
 from consilium.report.curves import DARK, LIGHT
@@ -83,6 +84,7 @@ def page_environment() -> Environment:
         meaning=meaning,
         remedy=remedy,
         count_text=count_text,
+        counted=counted,
         total_text=total_text,
         sentence=_sentence,
     )

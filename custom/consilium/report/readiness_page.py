@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 
+from consilium.counts import counted
 from consilium.report.curves import DARK, LIGHT
 from consilium.report.page import page_environment
 from consilium.report.readiness import ReadinessRecord, explain
@@ -39,7 +40,7 @@ def _reason(name: str, record: ReadinessRecord) -> str:
 
 def _verdict(record: ReadinessRecord) -> Iterator[str]:
     able, asked = record.able_to_train, record.sites.keys() | record.missing.keys()
-    yield f"{len(able)} of {len(asked)} hospitals can train{f': {_listed(able)}' if able else ''}."
+    yield f"{len(able)} of {counted(len(asked), 'hospital')} can train{f': {_listed(able)}' if able else ''}."
     chosen = sorted(asked - set(able) - set(record.not_ready))
     if chosen:
         yield f"By its own choice, {_listed(chosen)} will only evaluate."

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from consilium.counts import counted
 from consilium.learning.small_counts import count_text
 from consilium.records.texts import clean_text
 from consilium.report.codes import ACCEPTED, LEFT_OUT, meaning, remedy
@@ -118,7 +119,7 @@ def _site_row(record: ReadinessRecord, name: str) -> SiteRow:
 def _describe_cases(site: SiteReadiness) -> str:
     if site.usable_patients in (0, None, site.usable_cases):
         return count_text(site.usable_cases)
-    return f"{count_text(site.usable_cases)} of {site.usable_patients} patients"
+    return f"{count_text(site.usable_cases)} of {counted(site.usable_patients, 'patient')}"
 
 
 def _describe_grid(grid: Grid | None) -> str:
@@ -133,6 +134,6 @@ def _product(numbers: Sequence[float]) -> str:
 
 
 def _describe_machine(hardware: Hardware) -> str:
-    cores = f"{hardware.cores} core{'' if hardware.cores == 1 else 's'}"
+    cores = counted(hardware.cores, "core")
     gpus = ", ".join(f"GPU {memory:.0f} GiB" for memory in hardware.gpus_gib) or "no GPU"
     return f"{cores}, {hardware.memory_gib:.0f} GiB, {gpus}, {hardware.free_disk_gib:.0f} GiB of disk free"

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 from pydantic import BaseModel, Field, ValidationError
 
+from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import Label, Moment, Reason
 from consilium.records.gain import SiteGain
@@ -142,7 +143,7 @@ def _where(status: SiteStatus) -> str:
 def _rounds_trained(status: SiteStatus) -> str:
     if status.role == "evaluates":
         return "this site judged the models and trained none"
-    return f"this site trained in {status.rounds_trained} round(s)"
+    return f"this site trained in {counted(status.rounds_trained, 'round')}"
 
 
 def _cases(status: SiteStatus) -> list[str]:
@@ -150,7 +151,8 @@ def _cases(status: SiteStatus) -> list[str]:
         return []
     used, left_out = status.train_cases + status.validation_cases, sum(status.left_out.values())
     lines = [
-        f"used {used} of {used + status.held_back + left_out} cases: {status.train_cases} to train, "
+        f"used {used} of {counted(used + status.held_back + left_out, 'case')}: {status.train_cases} to "
+        "train, "
         f"{status.validation_cases} to validate"
     ]
     if status.held_back:
@@ -190,7 +192,7 @@ def _refusals(status: SiteStatus) -> list[str]:
     for (by, reason), refusals in alike.items():
         last = refusals[-1]
         place = f"round {last.round}" if last.round else last.task
-        often = f", {len(refusals)} times" if len(refusals) > 1 else ""
+        often = f", {counted(len(refusals), 'time')}" if len(refusals) > 1 else ""
         who = "the server did not use its answer" if by == "server" else "this site declined"
         lines.append(f"{place}, {clock(last.time)}{often}: {who}: {reason}")
     return lines

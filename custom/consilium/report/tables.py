@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from consilium.counts import counted
 from consilium.report.study import Comparison, Scores, SiteSummary, StudyReport
 
 
@@ -53,7 +54,9 @@ def compare_models(report: StudyReport) -> list[Group]:
     groups = [_group(name, site.validation_cases, site, report) for name, site in judged.items()]
     if len(groups) > 1:
         cases = sum(site.validation_cases or 0 for site in judged.values())
-        groups.insert(0, _group(f"Mean over {len(groups)} hospitals", cases, report.summary, report))
+        groups.insert(
+            0, _group(f"Mean over {counted(len(groups), 'hospital')}", cases, report.summary, report)
+        )
     return groups
 
 

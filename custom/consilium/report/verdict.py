@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from consilium.counts import counted
 from consilium.report.study import SiteSummary, StudyReport
 
 _SAME = 0.005
@@ -19,7 +20,8 @@ def state_verdict(report: StudyReport) -> list[str]:
         f"{title.lower()} {scores[f'dice_{name}']:.3f}" for name, title in report.regions.items()
     )
     sentences = [
-        f"On {_count(cases, 'patient case')} of {_count(len(judged), 'hospital')} that no model was trained "
+        f"On {counted(cases, 'patient case')} of {counted(len(judged), 'hospital')} that no model was "
+        "trained "
         f"on, the federation's model reaches a mean Dice of {scores['dice']:.3f} ({regions})."
     ]
     local, pooled = report.summary.local, report.summary.pooled
@@ -61,7 +63,3 @@ def _share(some: int, all_: int) -> str:
     if some in (0, all_) and all_ > 1:
         return f"all {all_}" if some else f"none of the {all_}"
     return f"{some} of the {all_}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

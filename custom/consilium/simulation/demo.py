@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.learning.cores import available_cores
 from consilium.recipes.catalog import build_recipe, export_job
@@ -31,7 +32,9 @@ def run_demo(out: Path, display: Display) -> Path:
         progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
     )
     seconds = time.monotonic() - started
-    display.say(f"cohort: {cohort.written} patients made" if cohort.written else "cohort: there already")
+    display.say(
+        f"cohort: {counted(cohort.written, 'patient')} made" if cohort.written else "cohort: there already"
+    )
     job = export_job(build_recipe(DEMO_JOB), out / "job")
     study = Study(job, cohort.hospitals, out, evaluators=frozenset({CLINIC}), compare=True, display=display)
     return study.run({"cohort": seconds})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from consilium.counts import counted
 from consilium.data.files import private_folder, readable, write_atomically
 from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
@@ -132,7 +133,8 @@ class Study:
             self._display.say("the federation of the interrupted run is complete: not done again")
             return FederationRecord.load(result)
         self._display.say(
-            f"federation: {self._job.rounds} rounds at {', '.join(self._sites)} in FLARE's simulator"
+            f"federation: {counted(self._job.rounds, 'round')} at {', '.join(self._sites)} in FLARE's "
+            "simulator"
         )
         started = time.monotonic()
         with SimulatedJob(self._job.path, self._sites, self._out / WORKSPACE) as simulation:
@@ -201,7 +203,7 @@ def with_report(error: SimulationError, result: Path, folder: Path) -> Simulatio
 def describe_job(job: JobFolder) -> str:
     """Return one line about a job."""
     learning = job.learning
-    return f"{job.path.name}: {learning.network}, {learning.spacing_mm:g} mm, {job.rounds} rounds"
+    return f"{job.path.name}: {learning.network}, {learning.spacing_mm:g} mm, {counted(job.rounds, 'round')}"
 
 
 def site_settings(

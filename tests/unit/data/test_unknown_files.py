@@ -24,7 +24,7 @@ def test_a_label_of_another_name_is_not_lost_without_a_word(hospital):
     (notice,) = cohort.notices
     assert (notice.code, notice.case_id) == (ProblemCode.UNKNOWN_FILES, None)
     assert "3 _seg_final.nii.gz" in notice.detail
-    assert "3 cases have no label" in notice.detail
+    assert "3 cases without a label" in notice.detail
     assert [path.name for path in cohort.unknown_files] == [f"{one}_seg_final.nii.gz" for one in "ABC"]
 
 

@@ -32,7 +32,7 @@ def test_a_site_that_could_not_even_prepare_is_missing_from_all_of_it() -> None:
         sites["birch"] = refusal
     (caution,) = list_cautions(record)
     assert caution.startswith("birch is missing from the preparation, every round and the final validation: ")
-    ended = federation(1, status="failed", reason="0 site(s) can train", final_scores={}, final_sites={})
+    ended = federation(1, status="failed", reason="0 sites can train", final_scores={}, final_sites={})
     ended.rounds.clear()
     ended.preparation["birch"] = refusal
     assert list_cautions(ended)[1].startswith("birch is missing from the preparation: it is empty. What to")

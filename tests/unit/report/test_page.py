@@ -117,7 +117,7 @@ def test_a_refusal_and_its_reason_head_the_page() -> None:
 
 def test_the_page_of_a_run_that_ended_for_lack_of_sites() -> None:
     """It has no round and no model, and says of each hospital why."""
-    reason = "0 site(s) can train, and min_sites is 2; birch: too few"
+    reason = "0 sites can train, and min_sites is 2; birch: too few"
     record = federation(1, status="failed", reason=reason, final_scores={}, final_sites={}, best_round=None)
     record.rounds.clear()
     for site, code in (("birch", AbsenceCode.FEW_PATIENTS), ("cedar", AbsenceCode.LOST)):

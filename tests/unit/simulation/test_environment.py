@@ -21,7 +21,7 @@ from consilium.simulation.study import NamesAndLabels, site_settings
     ("status", "reason", "failure"),
     [
         ("finished", None, None),
-        ("failed", "round 1 has 0 update(s)", "round 1 has 0 update(s)"),
+        ("failed", "round 1 has 0 updates", "round 1 has 0 updates"),
         ("running", None, "aborted without a reason"),  # the server ended before it could write one
     ],
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from consilium.counts import counted
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
 from consilium.data.visits import one_spelling
@@ -68,7 +69,8 @@ class AcceptedFindings:
             case_id, name, by = (*cells, "", "", "")[:3]
             if len(cells) > len(_COLUMNS):
                 raise ConfigurationError(
-                    f"{path}, line {number}: it has more than {len(_COLUMNS)} columns; put a note with a "
+                    f"{path}, line {number}: it has more than {counted(len(_COLUMNS), 'column')}; put a "
+                    "note with a "
                     "comma in quotation marks."
                 )
             if not case_id or not by:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.data.checks.extent import filled_background
 from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import Subject
@@ -47,7 +48,9 @@ def check_hot_voxels(subject: Subject) -> Iterator[Finding]:
             continue
         total = int(inside.counts.sum() + outside.counts.sum())
         ends = ([f"below {low:g}"] if low > -np.inf else []) + ([f"above {high:g}"] if high < np.inf else [])
-        detail = f"{count} voxels, {count / total:.2g} of the nonzero ones, are {' or '.join(ends)}"
+        detail = (
+            f"{counted(count, 'voxel')}, {count / total:.2g} of the nonzero ones, are {' or '.join(ends)}"
+        )
         background = apart + _in_background(subject, name, low, high)
         if background:
             detail += f"; {background} of them are outside the brain"
@@ -60,7 +63,7 @@ def check_stray_voxels(subject: Subject) -> Iterator[Finding]:
     """Nonzero voxels apart from the head, which the crop leaves out."""
     for name, values in subject.native.outside.items():
         if values.size:
-            detail = f"{values.size} nonzero voxels lie apart from the head and are left out."
+            detail = f"{counted(values.size, 'nonzero voxel')} lie apart from the head and are left out."
             yield subject.finding(ProblemCode.STRAY_VOXELS, detail, modality=name)
 
 
@@ -80,7 +83,8 @@ def check_slices(subject: Subject) -> Iterator[Finding]:
             odd = np.flatnonzero(np.abs(level - _beside(level)) > _ODD_SLICE * scale.std)
             if odd.size:
                 detail = (
-                    f"{odd.size} slices differ from those beside them in brightness, the first is number "
+                    f"{counted(odd.size, 'slice')} differ from those beside them in brightness, the first "
+                    "is number "
                     f"{subject.native.crop_start[axis] + full[odd[0]]} from {direction}."
                 )
                 yield subject.finding(ProblemCode.ODD_SLICE, detail, modality=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.layouts import file_per_image, image_folders
 from consilium.data.layouts.base import FoundCases, Layout
@@ -49,8 +50,9 @@ def detect_layout(
     if per_image.claimed and in_folders.claims:
         raise FolderError(
             ProblemCode.MIXED_LAYOUTS,
-            f"{folder} mixes layouts ({per_image.name}: {len(per_image.claimed)} files, such as "
-            f"{min(per_image.claimed)}; {in_folders.name}: {in_folders.claims} files). Give each layout a "
+            f"{folder} mixes layouts ({per_image.name}: {counted(len(per_image.claimed), 'file')}, such as "
+            f"{min(per_image.claimed)}; {in_folders.name}: {counted(in_folders.claims, 'file')}). Give "
+            "each layout a "
             "dataset folder of its own.",
         )
     if per_image.claimed:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
 from consilium.data.conventions import Reading, Values, read_convention
 from consilium.data.labels import LabelConvention
@@ -169,4 +170,4 @@ def _best(labels: Sequence[NamedFile]) -> list[Path]:
 
 def _count(groups: Sequence[CaseFiles]) -> str:
     files = [file.path for group in groups for file in group.files]
-    return f"{len(files)} files, such as {min(files)}"
+    return f"{counted(len(files), 'file')}, such as {min(files)}"

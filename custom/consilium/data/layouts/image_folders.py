@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
 from consilium.data.conventions import Reading, Values, ambiguous, read_convention
 from consilium.data.labels import LabelConvention, list_values
@@ -136,7 +137,11 @@ class ImageFoldersLayout:
         said = [file.convention() if file else None for file in files]
         described = {convention for convention in said if convention}
         if None in said:
-            where = f"{said.count(None)} of {len(said)} folders with labels" if described else "this folder"
+            where = (
+                f"{said.count(None)} of {counted(len(said), 'folder')} with labels"
+                if described
+                else "this folder"
+            )
             raise ambiguous(
                 f"no {FILE} in {where} says which tissue each label value is; "
                 f"the labels hold {list_values(frozenset().union(*labels.values()))}",

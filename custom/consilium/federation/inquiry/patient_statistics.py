@@ -17,6 +17,7 @@ from nvflare.app_common.workflows.statistics_controller import StatisticsControl
 from nvflare.fuel.utils import fobs
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.federation.answer_form import RefusedAnswer, read_refusal
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.replacement import require_known
@@ -157,7 +158,9 @@ def read_statistics(
     if content.get(StatisticsConstants.STATISTICS_TASK_KEY) != stage or not isinstance(packed, bytes):
         raise RefusedAnswer("its statistics can't be read: they are of another question")
     if len(packed) > _MOST_BYTES:
-        raise RefusedAnswer(f"its statistics have {len(packed)} bytes, and {_MOST_BYTES} are allowed")
+        raise RefusedAnswer(
+            f"its statistics have {counted(len(packed), 'byte')}, and {_MOST_BYTES} are allowed"
+        )
     try:
         unpacked = fobs.loads(packed)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
@@ -223,7 +226,7 @@ def _read_histogram(name: str, histogram: Any, patients: int, feature: Mapping[s
         raise RefusedAnswer(f"its histogram of {name} can't be read") from None
     if len(bins) != feature["bins"]:
         raise RefusedAnswer(
-            f"its histogram of {name} has {len(bins)} bins, and the job asks for {feature['bins']}"
+            f"its histogram of {name} has {counted(len(bins), 'bin')}, and the job asks for {feature['bins']}"
         )
     if sum(bins) > patients + _ROUNDING:
         raise RefusedAnswer(f"its histogram of {name} counts more patients than it has")

@@ -9,6 +9,7 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.federation.answer_form import Absence
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.site_controller import SiteController
@@ -42,14 +43,14 @@ class ReadinessCheck(SiteController):
         self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
         for name in sites:
             if name not in record.sites:
-                record.missing.setdefault(name, f"no answer within {self.timeout_minutes:g} minutes")
+                record.missing.setdefault(name, f"no answer within {counted(self.timeout_minutes, 'minute')}")
         if self.abort_signal.triggered:
             return
         record.save(Path(self.get_run_dir()) / READINESS_FILE)
         record.save(readiness_path(self.engine.get_workspace(), self.task))
         for name in sites:
             self.info(f"{name}: {explain(name, record)}")
-        self.info(f"{len(record.able_to_train)} of {len(sites)} site(s) can train")
+        self.info(f"{len(record.able_to_train)} of {counted(len(sites), 'site')} can train")
 
     def take(self, site: str, answer: FLModel) -> bool:
         """Keep one site's answer."""

@@ -22,6 +22,7 @@ from nvflare.app_common.abstract.statistics_writer import StatisticsWriter
 from nvflare.app_common.app_constant import StatisticsConstants
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, SiteRefusal
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
@@ -137,7 +138,9 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             self.log_warning(fl_ctx, problem.describe(), fire_event=False)
         for what, count in statistics.held_back.items():
             if count:
-                self.log_info(fl_ctx, f"statistics of {what}: nothing is answered about {count} case(s)")
+                self.log_info(
+                    fl_ctx, f"statistics of {what}: nothing is answered about {counted(count, 'case')}"
+                )
         few = not statistics.patients and statistics.held_back.get("images", 0) > 0
         return SiteAnswer(
             patients=None if few else statistics.patients,
@@ -173,7 +176,8 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
 def _explain(few: bool, minimum: int) -> str:
     """Say why there are no statistics."""
     if few:
-        return f"an answer would be about fewer than {minimum} patients, and it says nothing about so few"
+        fewest = counted(minimum, "patient")
+        return f"an answer would be about fewer than {fewest}, and it says nothing about so few"
     return "it has no usable case"
 
 

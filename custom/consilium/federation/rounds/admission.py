@@ -8,6 +8,7 @@ from pathlib import Path
 from nvflare.apis.workspace import Workspace
 from pydantic import Field, ValidationError
 
+from consilium.counts import counted
 from consilium.report.readiness import ReadinessRecord, explain
 from consilium.settings import MAX_SITES, Settings
 
@@ -57,6 +58,6 @@ def rejection(path: Path, admission: AdmissionSettings, connected: list[str]) ->
     others = "; ".join(f"{name}: {explain(name, record)}" for name in sorted(connected) if name not in ready)
     away = ", ".join(name for name in record.able_to_train if name not in connected)
     return (
-        f"admission: {len(ready)} of {admission.min_ready} required sites are ready; "
+        f"admission: {len(ready)} of {counted(admission.min_ready, 'required site')} are ready; "
         f"{others or 'no other site is connected'}{away and f'; ready, but not connected: {away}'}"
     )

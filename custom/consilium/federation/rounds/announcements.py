@@ -13,6 +13,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.workflows.model_controller import ModelController
 
+from consilium.counts import counted
 from consilium.learning.weights import Weights
 from consilium.report.model_comparison import KEY_METRIC
 
@@ -51,7 +52,7 @@ class ModelAnnouncements:
             "best_aggregated_metrics": {KEY_METRIC: fmean(scores.values())} if scores else {},
             "key_metric": {"name": KEY_METRIC, "mode": "max"},
             "source": (
-                f"unweighted mean over the {len(scores)} sites that evaluated the model; "
+                f"unweighted mean over the {counted(len(scores), 'site')} that evaluated the model; "
                 "selected by the median of paired differences over the sites"
             ),
         }

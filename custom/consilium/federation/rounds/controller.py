@@ -18,6 +18,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
+from consilium.counts import counted
 from consilium.errors import AbsenceCode, ConfigurationError, ConsiliumError
 from consilium.federation.algorithm_state import Remembering
 from consilium.federation.answer_form import Absence, RefusedAnswer
@@ -224,7 +225,8 @@ class FederatedTraining(SiteController):
             return None
         if resumed.number > self.rounds:
             raise ConfigurationError(
-                f"the job to resume has done {resumed.number} rounds, and this one asks for {self.rounds}; "
+                f"the job to resume has done {counted(resumed.number, 'round')}, and this one asks for "
+                f"{self.rounds}; "
                 f"set rounds to {resumed.number} or more"
             )
         state, new = resumed.state, self._running_record()
@@ -306,7 +308,9 @@ class FederatedTraining(SiteController):
         able = self._answers.able
         lack = self._quorum.lack(able, self._answers.cases)
         if lack is not None:
-            raise _FailedJob(f"{len(able)} site(s) can train, {lack}; {self._answers.explain_others(able)}")
+            raise _FailedJob(
+                f"{counted(len(able), 'site')} can train, {lack}; {self._answers.explain_others(able)}"
+            )
 
     def _repeat_round(self, index: int, weights: Weights) -> Weights:
         """Train one round until it counts; returns the new weights.
@@ -426,7 +430,7 @@ class FederatedTraining(SiteController):
         lack = self._quorum.lack(trained, self._answers.cases)
         if lack is not None:
             reason = (
-                f"round {index + 1} has {len(trained)} update(s), {lack}; "
+                f"round {index + 1} has {counted(len(trained), 'update')}, {lack}; "
                 f"{self._answers.explain_others(trained)}"
             )
             raise _FailedRound(reason, lasts=self._lacks_for_good())
@@ -611,10 +615,10 @@ class FederatedTraining(SiteController):
             record.initial_scores = scores
         else:
             record.rounds[number - 1].scores = scores
-        counted = key_scores(record, number)
-        if counted:
-            mean = fmean(counted.values())
-            self.info(f"model of round {number}: mean Dice {mean:.4f} over {len(counted)} site(s)")
+        dice = key_scores(record, number)
+        if dice:
+            mean = fmean(dice.values())
+            self.info(f"model of round {number}: mean Dice {mean:.4f} over {counted(len(dice), 'site')}")
 
     def _select_best(self, number: int, weights: Weights) -> None:
         """Make a round's model the best if it is better; its evaluation is complete."""

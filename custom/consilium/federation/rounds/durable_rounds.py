@@ -16,6 +16,7 @@ from nvflare.apis.workspace import Workspace
 from nvflare.fuel.utils.config_service import ConfigService
 from pydantic import Field, ValidationError
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.tasks import RESUME_META
@@ -208,7 +209,8 @@ class DurableRounds:
         except ValidationError as error:
             raise ConfigurationError(
                 f"the rounds of job {job} were kept by another version of Consilium "
-                f"({error.error_count()} fields differ); resume it with that version, or submit the job "
+                f"({counted(error.error_count(), 'field')} differ); resume it with that version, or submit "
+                "the job "
                 "without resume"
             ) from None
         if (state.submitter, state.study) != (self._submitter, self._study):

@@ -18,6 +18,7 @@ from nvflare.apis.job_def import Job, JobMetaKey, RunStatus
 from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.private.fed.server.job_cmds import CLONED_META_KEYS
 
+from consilium.counts import counted
 from consilium.federation.rounds.durable_rounds import CheckpointPlace
 from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import Checkpoint
@@ -121,7 +122,8 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         if fruitless >= _FRUITLESS:
             interruption |= {
                 "continued_by": NOBODY,
-                "reason": f"{reason}; {fruitless} times in a row without a new durable round, so it is not "
+                "reason": f"{reason}; {counted(fruitless, 'time')} in a row without a new durable round, "
+                "so it is not "
                 f"continued by itself; look into the server's log, then submit it with resume {job.job_id}",
             }
         self._jobs.update_meta(job.job_id, {INTERRUPTION_META: interruption}, fl_ctx)

@@ -25,6 +25,7 @@ from nvflare.fuel.flare_api.api_spec import (
 from nvflare.fuel.flare_api.flare_api import Session, new_secure_session
 from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.tasks import INTERRUPTION_META, OUTCOME_META, RESUME_META, STATS_GROUP
 from consilium.report.job_status import JobStatus
@@ -86,7 +87,7 @@ def read_job(session: Session, job_id: str) -> JobStatus:
     if len(found) != 1:
         ids = ", ".join(str(one["job_id"]) for one in found)
         raise SessionError(
-            f"{len(found)} jobs have an id that begins with {job_id!r}: {ids}"
+            f"{counted(len(found), 'job')} have an id that begins with {job_id!r}: {ids}"
             if found
             else f"the server knows no job {job_id!r} in this study; `consilium status` without an id shows "
             "those that run, `--study NAME` those of another study, `nvflare job list` all"

@@ -18,6 +18,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.counts import counted
 from consilium.data.case import CaseProblem
 from consilium.errors import AbsenceCode, Cancelled, ConsiliumError, SiteRefusal
 from consilium.federation.site.exhaustion import can_start_threads
@@ -284,8 +285,9 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self._log_problems(data.problems, fl_ctx)
             self.log_info(
                 fl_ctx,
-                f"this site {data.role}: {len(data.train)} training cases, {len(data.validation)} validation "
-                f"cases, {data.held_back} held back, {len(data.problems)} left out",
+                f"this site {data.role}: {counted(len(data.train), 'training case')}, "
+                f"{counted(len(data.validation), 'validation case')}, "
+                f"{data.held_back} held back, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
             self._memory = memory_of_run(site.cache_dir, run, str(fl_ctx.get_job_id()))

@@ -25,6 +25,7 @@ from nvflare.app_common.decomposers import numpy_decomposers
 from nvflare.fuel.f3.cellnet.cell import Cell
 from nvflare.fuel.f3.streaming.download_service import Consumer, Downloadable, ProduceRC, download_object
 
+from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.federation.transport.array_table import ArrayTable
 from consilium.federation.transport.arrival import Arrival, DiskArrival, MemoryArrival
@@ -180,7 +181,7 @@ class PieceCollector(Consumer):  # type: ignore[misc]
         assert self._arrival is not None
         assert self._table is not None
         if len(piece) != min(self._piece_bytes, self._table.bytes - self._bytes):
-            raise ValueError(f"a piece of {len(piece)} bytes does not fit what was described")
+            raise ValueError(f"a piece of {counted(len(piece), 'byte')} does not fit what was described")
         self._arrival.write(self._bytes, piece)
         self._number, self._bytes = self._number + 1, self._bytes + len(piece)
         return state
@@ -206,7 +207,9 @@ class PieceCollector(Consumer):  # type: ignore[misc]
             raise ValueError("pieces without a length never end")
         self._table = ArrayTable.parse(head[8:])
         if self._most_bytes is not None and self._table.bytes > self._most_bytes:
-            raise ValueError(f"{self._table.bytes} bytes are announced, and {self._most_bytes} allowed")
+            raise ValueError(
+                f"{counted(self._table.bytes, 'byte')} are announced, and {self._most_bytes} allowed"
+            )
         self._arrival = self._receive(self._table.bytes)
 
 

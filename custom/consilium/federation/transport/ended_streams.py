@@ -16,6 +16,7 @@ from nvflare.fuel.f3.streaming.byte_receiver import RxTask
 from nvflare.fuel.f3.streaming.stream_const import StreamDataType, StreamHeaderKey
 from nvflare.fuel.f3.streaming.stream_types import StreamError
 
+from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.federation.transport.open_streams import OUT_OF_ORDER_BYTES, STREAMS_PER_SITE, OpenStreams
 
@@ -105,7 +106,7 @@ class ThriftyRxTask(RxTask):  # type: ignore[misc]
             waiting = sum(len(payload or b"") for _, payload in self.out_seq_chunks.values())
             most = 0 if self.one_frame else OUT_OF_ORDER_BYTES
             if waiting + len(message.payload or b"") > most:
-                return False, None, StreamError(f"{self} has more than {most} bytes out of order")
+                return False, None, StreamError(f"{self} has more than {counted(most, 'byte')} out of order")
         result: tuple[bool, tuple[int, int] | None, StreamError | None] = super()._handle_incoming_data(
             seq, message
         )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.counts import counted
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.federation.updates.rules import AggregationSettings, Rule, euclidean_norm
 from consilium.federation.updates.screening import Screening
@@ -159,7 +160,9 @@ class ScreenedAggregation:
     def _check_form(self, update: Weights) -> None:
         if update.keys() != self._shapes.keys():
             missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
-            raise RefusedUpdate(f"{len(missing)} weights are missing and {len(unknown)} are unknown")
+            raise RefusedUpdate(
+                f"{counted(len(missing), 'weight')} are missing and {len(unknown)} are unknown"
+            )
         for name, value in update.items():
             if type(value) is not np.ndarray:
                 raise RefusedUpdate(f"{name} is no array")
@@ -173,4 +176,4 @@ class ScreenedAggregation:
 
 
 def _in_words(shape: tuple[int, ...]) -> str:
-    return str(shape) if len(shape) <= 8 else f"of {len(shape)} axes"
+    return str(shape) if len(shape) <= 8 else f"of {counted(len(shape), 'axis', 'axes')}"

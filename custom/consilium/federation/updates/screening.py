@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 from pydantic import Field
 
+from consilium.counts import counted
 from consilium.errors import AbsenceCode
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
@@ -80,20 +81,23 @@ class Screening:
         """
         if report.role != "trains" or not report.train_cases:
             raise RefusedUpdate(
-                f"it comes from {report.train_cases} training cases of a site that {report.role}"
+                f"it comes from {counted(report.train_cases, 'training case')} of a site that {report.role}"
             )
         before = self._prepared.setdefault(site, report.train_cases)
         allowed = max(1.0, self._settings.max_case_change * before)
         if abs(report.train_cases - before) > allowed:
             raise RefusedUpdate(
-                f"it comes from {report.train_cases} training cases, and the site had prepared {before}; "
+                f"it comes from {counted(report.train_cases, 'training case')}, and the site had prepared "
+                f"{before}; "
                 f"they may differ by {allowed:.0f} (screening.max_case_change)"
             )
         # A case may be left out while a round runs, whose steps were counted before.
         fewest, most = sorted(self._learning.steps_per_round(cases) for cases in (before, report.train_cases))
         if not fewest <= report.steps <= most:
             told = str(most) if fewest == most else f"{fewest} to {most}"
-            raise RefusedUpdate(f"it reports {report.steps} steps of training, and the job asks for {told}")
+            raise RefusedUpdate(
+                f"it reports {counted(report.steps, 'step')} of training, and the job asks for {told}"
+            )
 
     def check_repetition(self, site: str, update: Weights, round_index: int) -> None:
         """Compare an update with all before it, and remember it.

@@ -15,6 +15,7 @@ from nvflare.fuel.sec.security_content_service import LoadResult, SecurityConten
 from nvflare.lighter.constants import ProvFileName
 from nvflare.lighter.utils import verify_cert_chain
 
+from consilium.counts import counted
 from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
@@ -104,10 +105,10 @@ def _check_expiry(chain: list[x509.Certificate], root: x509.Certificate) -> Find
             data=data,
         )
     if days < 0:
-        return EXPIRY.failed(f"{until}: expired {-days} day(s) ago", _RENEW, data=data)
+        return EXPIRY.failed(f"{until}: expired {counted(-days, 'day')} ago", _RENEW, data=data)
     if days < WARN_DAYS:
-        return EXPIRY.warning(f"{until}: {days} day(s) left", _RENEW, data=data)
-    return EXPIRY.ok(f"{until}: {days} days left", data=data)
+        return EXPIRY.warning(f"{until}: {counted(days, 'day')} left", _RENEW, data=data)
+    return EXPIRY.ok(f"{until}: {counted(days, 'day')} left", data=data)
 
 
 def _check_names(kit: Kit, certificate: x509.Certificate) -> Finding:
@@ -193,7 +194,7 @@ def _check_signature(kit: Kit) -> Finding:
             f"do not start this kit; {_NEW_KIT}. Files of your own belong into local/",
             data={"changed": bad},
         )
-    return SIGNATURE.ok(f"{len(present)} files in startup/ are as they were signed")
+    return SIGNATURE.ok(f"{counted(len(present), 'file')} in startup/, as signed")
 
 
 def _name(name: x509.Name) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from consilium.counts import counted
 from consilium.data.case import ProblemCode
 from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
@@ -129,7 +130,8 @@ def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> Finding:
 def _describe(cohort: Cohort) -> str:
     labeled = sum(case.label is not None for case in cohort.cases)
     seen = (
-        f"{labeled} labeled cases of {_labeled_patients(cohort)} patients, {len(cohort.cases) - labeled} "
+        f"{counted(labeled, 'labeled case')} of {counted(_labeled_patients(cohort), 'patient')}, "
+        f"{len(cohort.cases) - labeled} "
         f"unlabeled; layout {cohort.layout}"
     )
     by_code = left_out_by_code(cohort.problems)

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.cohort import Cohort
 from consilium.learning.estimate import GIB, disk_need
 from consilium.learning.site_settings import SiteSettings
@@ -29,7 +30,7 @@ def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: 
     if site.cache_gib is not None and site.cache_gib * GIB < need.cache:
         return [
             CACHE_DISK.warning(
-                f"cache_gib is {site.cache_gib:g}, and {len(cohort.cases)} cases take up to "
+                f"cache_gib is {site.cache_gib:g}, and {counted(len(cohort.cases), 'case')} take up to "
                 f"{need.cache / GIB:.1f} GiB (estimate: whole volumes at {job.learning.spacing_mm:g} mm)",
                 f"set cache_gib in local/privacy.json to {math.ceil(need.cache / GIB)}",
                 data={"needed_gib_estimate": round(need.cache / GIB, 2), "limit_gib": site.cache_gib},

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, ProblemCode, check_cohort
 from consilium.data.cohort import read_cohort
@@ -122,7 +123,7 @@ def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator
     if not cases:
         yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail="No case can be used as it is.")
     elif not any(case.label is not None for case in cases):
-        detail = f"{len(cases)} cases can be used, none of them has a label."
+        detail = f"{counted(len(cases), 'case')} can be used, none of them has a label."
         if checked.cohort.labels:
             detail += f" {checked.cohort.labels} that are left out have one."
         yield Finding(code=ProblemCode.NO_LABELED_CASE, case_id=None, detail=detail)

@@ -8,6 +8,7 @@ import torch
 from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.fuel.utils.gpu_utils import get_host_gpu_ids, get_host_gpu_memory_total
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.learning.site_settings import SiteSettings
@@ -81,7 +82,8 @@ def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     gpus_wanted = job.gpus_at(kit.site_name)
     if site.device == "cpu" and gpus_wanted:
         return GPU_MEMORY.failed(
-            f"job {job.name} asks for {gpus_wanted} GPU(s), but local/privacy.json sets the device to cpu",
+            f"job {job.name} asks for {counted(gpus_wanted, 'GPU')}, but local/privacy.json sets the "
+            "device to cpu",
             'set "device": "auto" in local/privacy.json',
         )
     if site.device == "cpu":
@@ -91,7 +93,7 @@ def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     first, count = int(site.device.partition(":")[2] or 0), torch.cuda.device_count()
     if first >= count:
         return GPU_MEMORY.failed(
-            f"torch sees {count} CUDA device(s); device {site.device!r} needs {first + 1}",
+            f"torch sees {counted(count, 'CUDA device')}; device {site.device!r} needs {first + 1}",
             "try: nvidia-smi; then mend the driver, or install the build of torch that fits it",
         )
     try:
@@ -107,7 +109,8 @@ def _judge_memory(job: SiteJob, devices: range) -> Finding:
     total = min(torch.cuda.get_device_properties(index).total_memory for index in devices) / GIB
     data = {"needed_gib_estimate": round(needed, 2), "total_gib": round(total, 2), "gpus": len(devices)}
     seen = (
-        f"{total:.1f} GiB on the smallest of {len(devices)} GPU(s); job {job.name} takes about {needed:.1f} "
+        f"{total:.1f} GiB on the smallest of {counted(len(devices), 'GPU')}; job {job.name} takes about "
+        f"{needed:.1f} "
         "GiB on each (estimate: network, patch and batch at float32)"
     )
     if total < needed:

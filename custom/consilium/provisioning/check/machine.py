@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import shared_memory_bytes
 from consilium.learning.site_settings import SiteSettings
@@ -34,9 +35,8 @@ def check_shared_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     workers = site.loader_workers * processes
     needed = shared_memory_bytes(job.share_of_process(processes), workers)
     data = {"needed_mib": round(needed / MIB), "free_mib": round(free / MIB)}
-    seen = (
-        f"{free / MIB:.0f} MiB free in /dev/shm, {needed / MIB:.0f} MiB needed by {workers} loader worker(s)"
-    )
+    loaders = counted(workers, "loader worker")
+    seen = f"{free / MIB:.0f} MiB free in /dev/shm, {needed / MIB:.0f} MiB needed by {loaders}"
     if free < needed:
         return SHARED_MEMORY.failed(
             seen,

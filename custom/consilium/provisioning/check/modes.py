@@ -14,6 +14,7 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.fuel.utils.class_loader import get_class_name
 from nvflare.tool.deploy.k8s_deploy import HELM_CHART_DIR
 
+from consilium.counts import counted
 from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
@@ -92,7 +93,8 @@ def _check_policy(kit: Kit) -> Finding:
     found = [path for path, status in _policy(kit) if status.st_mode & _OTHERS_WRITE]
     if found:
         return POLICY.failed(
-            f"other accounts of this machine can change {len(found)} files or folders of "
+            "other accounts of this machine can change "
+            f"{counted(len(found), 'file or folder', 'files or folders')} of "
             f"{' and '.join(parts)}, which decide what runs here",
             f"look at what local/ says now, then chmod -R go-w {' '.join(parts)} {_IN_KIT}",
             data={"writable": len(found)},
@@ -109,7 +111,8 @@ def _check_owner(kit: Kit, places: Mapping[str, Path]) -> Finding:
     if found:
         others = sorted(set(found.values()))
         return OWNER.failed(
-            f"{len(found)} files or folders of the kit, or that its settings name, belong to another account "
+            f"{counted(len(found), 'file or folder', 'files or folders')} of the kit, or that its settings "
+            "name, of another account "
             f"(user id {', '.join(map(str, others))}), which can change them; this check runs as user id "
             f"{os.geteuid()}",
             "run this check as the account that starts FLARE; if that is this one, chown -R "
@@ -180,7 +183,10 @@ def _check_records(kit: Kit, site: SiteSettings | None, places: Mapping[str, Pat
             remedies.append(f"chmod -R go-rwx . {_IN_KIT}")
     return RECORDS.failed(
         "other accounts of this machine can read or change what this site has written, which names patients: "
-        + ", ".join(f"{count} files or folders of {name}" for name, count in counts.items()),
+        + ", ".join(
+            f"{counted(count, 'file or folder', 'files or folders')} of {name}"
+            for name, count in counts.items()
+        ),
         "; ".join(remedies),
         data={"open": counts},
         details=details,

@@ -17,6 +17,7 @@ from nvflare.app_common.widgets.component_path_authorizer import (
     ClassListEnforcementMode,
 )
 
+from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import parse_site_settings, scope_properties
 from consilium.learning.site_settings import SiteSettings
@@ -88,7 +89,7 @@ def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: Si
             f"if this job shall run here, add these to {CLASS_ALLOW_LIST} in {name}",
             data={"refused": refused},
         )
-    return CLASSES.ok(f"{len(listed)} entries, none wider than provisioned")
+    return CLASSES.ok(f"{counted(len(listed), 'entry', 'entries')}, none wider than provisioned")
 
 
 def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> Finding:

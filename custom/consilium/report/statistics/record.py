@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
+from consilium.counts import counted
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.features import Group
@@ -114,7 +115,8 @@ class StatisticsRecord(Record):
         found = sorted(folder.rglob(STATISTICS_FILE)) if folder.is_dir() else [folder]
         if len(found) != 1 or not found[0].is_file():
             raise ConfigurationError(
-                f"{folder} holds {len(found)} files {STATISTICS_FILE}, not one; give the folder of one "
+                f"{folder} holds {counted(len(found), 'file')} {STATISTICS_FILE}, not one; give the folder "
+                "of one "
                 "statistics job's result, for example the one that `download_job` made"
             )
         try:

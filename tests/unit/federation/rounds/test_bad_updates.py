@@ -98,14 +98,14 @@ def test_a_site_that_only_evaluates_is_not_excluded_for_refusals_that_are_not_in
 def test_an_excluded_site_is_absent_for_the_quorum(run):
     quorum = {"attempts": 1, "mandatory_sites": ["evil"]}
     record, _ = run({"evil": Attacker(10), "north": Site(), "south": Site()}, quorum=quorum)
-    assert record.reason.startswith("round 1 has 2 update(s), without mandatory evil; evil: its update is")
+    assert record.reason.startswith("round 1 has 2 updates, without mandatory evil; evil: its update is")
 
 
 def test_a_job_whose_sites_are_all_excluded_ends(run):
     sites = {"north": Attacker(float("nan")), "south": Attacker(float("nan"))}
     record, _ = run(sites, quorum={"attempts": 4, "backoff_seconds": 0})
     assert record.status == "failed"
-    assert record.reason.startswith("round 1 has 0 update(s), and min_sites is 2; north: excluded")
+    assert record.reason.startswith("round 1 has 0 updates, and min_sites is 2; north: excluded")
 
 
 class Same(Site):

@@ -239,7 +239,7 @@ def test_too_few_sites_that_can_train_end_the_job_before_anybody_trains(run):
     record, engine = run({"north": north, "south": Refusing(reason=reason), "clinic": Site(step=None)})
     assert record.status == "failed"
     assert record.reason == (
-        f"1 site(s) can train, and min_sites is 2; clinic: it only evaluates; south: {reason}"
+        f"1 site can train, and min_sites is 2; clinic: it only evaluates; south: {reason}"
     )
     assert panics(engine) == [record.reason]
     assert record.rounds == []
@@ -279,7 +279,7 @@ def test_too_few_updates_end_the_job_with_every_site_s_reason(run):
     record, engine = run(sites)
     assert record.status == "failed"
     assert record.reason == (
-        "round 1 has 1 update(s), and min_sites is 2; clinic: it only evaluates; "
+        "round 1 has 1 update, and min_sites is 2; clinic: it only evaluates; "
         "east: no usable labeled case: 2 left out; south: DataError: the reason is in the site's log; "
         "west: it had not answered when the round was closed"
     )
@@ -318,21 +318,21 @@ def test_a_round_is_not_tried_for_ever(run):
     patience = {"attempts": 3, "backoff_seconds": 0}
     record, engine = run({"north": Site(), "south": Recovering(3)}, rounds=2, quorum=patience)
     assert record.status == "failed"
-    assert record.reason == "round 1 has 1 update(s), and min_sites is 2; south: out of memory"
+    assert record.reason == "round 1 has 1 update, and min_sites is 2; south: out of memory"
     assert panics(engine) == [record.reason]
 
 
 def test_a_mandatory_site_is_missed(run):
     sites = {"north": Site(), "south": Site(), "east": Refusing([0], reason="out of memory")}
     record, _ = run(sites, quorum={**ONE_ATTEMPT, "mandatory_sites": ["east"]})
-    assert record.reason == "round 1 has 2 update(s), without mandatory east; east: out of memory"
+    assert record.reason == "round 1 has 2 updates, without mandatory east; east: out of memory"
 
 
 def test_a_mandatory_site_that_can_t_train_is_missed_before_anybody_trains(run):
     sites = {"north": Site(), "south": Site(), "clinic": Site(step=None, cases=0)}
     record, _ = run(sites, quorum={**ONE_ATTEMPT, "mandatory_sites": ["clinic"]})
     assert record.rounds == []
-    assert "2 site(s) can train, without mandatory clinic" in record.reason
+    assert "2 sites can train, without mandatory clinic" in record.reason
 
 
 def test_the_largest_hospital_s_patients_are_missed(run):
@@ -341,7 +341,7 @@ def test_the_largest_hospital_s_patients_are_missed(run):
     quorum = {**ONE_ATTEMPT, "min_case_share": 0.5}
     record, _ = run({"north": Site(), "south": Site(), "large": large}, quorum=quorum)
     assert record.reason.startswith(
-        "round 1 has 2 update(s), with 20% of the training cases, and min_case_share is 50%; large: "
+        "round 1 has 2 updates, with 20% of the training cases, and min_case_share is 50%; large: "
     )
 
 
@@ -414,7 +414,7 @@ def test_an_answer_that_comes_too_late_changes_nothing(tmp_path):
 def test_what_was_trained_before_a_failure_is_kept(run):
     record, engine = run({"north": Site(), "south": Refusing(rounds=[2])})
     assert record.status == "failed"
-    assert record.reason.startswith("round 3 has 1 update(s)")
+    assert record.reason.startswith("round 3 has 1 update")
     assert saved(engine) == (2, 2)
     assert record.rounds[1].scores["north"]["dice"] == pytest.approx(0.2)
 

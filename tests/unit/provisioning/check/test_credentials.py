@@ -78,8 +78,8 @@ def test_a_certificate_that_can_t_be_read_is_refused(root, refused, name):
 @pytest.mark.parametrize(
     ("begins", "ends", "status", "seen", "remedy"),
     [
-        (NOW - 9 * DAY, NOW - 2 * DAY, Status.FAILED, "expired 3 day(s) ago", "a new certificate"),
-        (NOW - DAY, NOW + 20 * DAY, Status.WARNING, "day(s) left", "a new certificate"),
+        (NOW - 9 * DAY, NOW - 2 * DAY, Status.FAILED, "expired 3 days ago", "a new certificate"),
+        (NOW - DAY, NOW + 20 * DAY, Status.WARNING, "days left", "a new certificate"),
         (NOW + DAY, NOW + 90 * DAY, Status.FAILED, "in force from", "timedatectl set-ntp true"),
     ],
 )

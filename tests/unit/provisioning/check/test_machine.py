@@ -86,9 +86,9 @@ def test_a_site_that_declares_no_gpus_is_well_for_a_job_that_asks_for_none(kit, 
 @pytest.mark.parametrize(
     ("there", "device", "asked", "seen", "remedy"),
     [
-        ((0.5,), "auto", 0, "0.5 GiB on the smallest of 1 GPU(s)", "a smaller patch_voxels"),
-        ((24,), "cuda:1", 0, "torch sees 1 CUDA device(s)", "nvidia-smi"),
-        ((), "auto", 1, "torch sees 0 CUDA device(s)", "the build of torch"),
+        ((0.5,), "auto", 0, "0.5 GiB on the smallest of 1 GPU", "a smaller patch_voxels"),
+        ((24,), "cuda:1", 0, "torch sees 1 CUDA device", "nvidia-smi"),
+        ((), "auto", 1, "torch sees 0 CUDA devices", "the build of torch"),
         ((24,), "cpu", 1, "sets the device to cpu", '"device": "auto"'),
     ],
 )
@@ -181,7 +181,7 @@ def test_small_shared_memory_is_refused_where_workers_need_it(kit, site, job, mo
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(0, 0, 2**20))
     assert check_shared_memory(kit, site, job).status is Status.OK
     busy = site.model_copy(update={"loader_workers": 4})
-    refused(check_shared_memory(kit, busy, job), "needed by 4 loader worker(s)", "--shm-size")
+    refused(check_shared_memory(kit, busy, job), "needed by 4 loader workers", "--shm-size")
 
 
 def test_a_system_without_shared_memory_says_so(kit, site, job, monkeypatch):

@@ -1,0 +1,76 @@
+"""No text for people says "1 cases" or "case(s)": counts stand with their nouns by one helper."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import consilium
+from consilium.counts import counted
+
+_ROOT = Path(__file__).parents[2]
+_SOURCES = sorted(Path(consilium.__file__).parent.rglob("*.py"))
+_NOUNS = (
+    "arrays|bins|bytes|cases|checks|columns|cores|days|devices|digits|entries|fields|files|findings|folders|"
+    "GPUs|hospitals|hours|images|jobs|labels|lines|minutes|models|patches|patients|patterns|processes|"
+    "results|rounds|scores|settings|sites|slices|steps|streams|updates|voxels|weights|workers"
+)
+_ADJECTIVES = "gray|labeled|loader|more|nonzero|other|required|training|unfinished|usable|validation"
+_PLURAL = re.compile(rf"^ (?:(?:{_ADJECTIVES}) )*(?:{_NOUNS})\b")
+_NO_COUNT = re.compile(
+    r"[A-Z_]+"  # a constant, never one
+    r"|name|one\.value|described\.value|FILE|seen"
+    r"|dtype|size|z|self\.shape|_shape\(case\)"  # what the voxels are, or a grid of them
+    r"|hours|word|total|group\.describe_images\(found\.total\)"
+)
+_BEHIND = re.compile(r"\((?:s|es)\)(?![\w(])")
+
+
+def _strings(tree: ast.AST) -> Iterator[ast.Constant]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node
+
+
+def test_a_noun_is_in_the_singular_behind_one() -> None:
+    assert counted(1, "case") == "1 case"
+    assert counted(1.0, "minute") == "1 minute"
+    assert counted(0, "site") == "0 sites"
+    assert counted(2, "training process", "training processes") == "2 training processes"
+    assert counted(1.5, "hour") == "1.5 hours"
+    assert counted(None, "case") == "few cases"
+
+
+def test_no_plural_stands_behind_a_number_that_may_be_one() -> None:
+    found = []
+    for path in _SOURCES:
+        for text in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(text, ast.JoinedStr):
+                continue
+            for value, after in zip(text.values, text.values[1:], strict=False):
+                if not (isinstance(value, ast.FormattedValue) and isinstance(after, ast.Constant)):
+                    continue
+                seen = ast.unparse(value.value)
+                if _PLURAL.match(str(after.value)) and not _NO_COUNT.fullmatch(seen):
+                    found.append(f"{path.name}:{text.lineno}: {{{seen}}}{after.value}")
+    assert found == [], "use consilium.counts.counted"
+
+
+def test_nothing_is_written_with_an_s_in_parentheses() -> None:
+    found = [
+        f"{path.name}:{text.lineno}: {text.value}"
+        for path in _SOURCES
+        for text in _strings(ast.parse(path.read_text()))
+        if _BEHIND.search(text.value)
+    ]
+    pages = [*_ROOT.glob("*.md"), *_ROOT.glob("docs/*.md"), *_ROOT.glob("p*/**/*.md")]
+    pages += list(Path(consilium.__file__).parent.rglob("*.j2"))
+    found += [
+        f"{path.name}: {line}"
+        for path in pages
+        for line in path.read_text().splitlines()
+        if _BEHIND.search(line)
+    ]
+    assert not found
