@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +19,14 @@ _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a command: Ctrl-C, `kill`, `timeout`, Slurm or systemd, a terminal that is closed."""
 
 _SECONDS_TO_END = 5.0
+
+
+def keep_new_files_private() -> None:
+    """Set this process's umask to 077: what it and its child processes create is closed to other accounts.
+
+    It changes the whole process, so it is for the entry point of one, never for a library call.
+    """
+    os.umask(stat.S_IRWXG | stat.S_IRWXO)
 
 
 def end_as_by_ctrl_c() -> None:

@@ -394,7 +394,7 @@ def test_ctrl_c_in_the_middle_of_a_job_stops_everything(laptop: RunningPoc, tmp_
         code, _ = press_ctrl_c(process)
     said = log.read_text()
     assert code == 130, said
-    assert "stopped; nothing runs on. The same command starts anew" in said
+    assert "stopped; nothing runs on. The same command starts again" in said
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(running, timeout=DEADLINE_SECONDS)
     assert alive == []

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.site_options import parse_endings
-from consilium.cli.terminal import say_json
+from consilium.cli.site_options import CONVENTIONS_HELP, parse_convention, parse_endings
+from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
-from consilium.data.labels import LabelConvention
 
 if TYPE_CHECKING:
     from consilium.report.data_check import DataCheck
@@ -63,8 +62,12 @@ def check(
         str, typer.Option(help="Job folder, or a name of `consilium jobs list`: its grid and cache count.")
     ] = "brain_tumor_fedavg",
     convention: Annotated[
-        LabelConvention | None,
-        typer.Option(help="What label values mean; without it, names and values decide.", show_default=False),
+        str | None,
+        typer.Option(
+            metavar="CONVENTION",
+            help=f"What label values mean: {CONVENTIONS_HELP}. Without it, names and values decide.",
+            show_default=False,
+        ),
     ] = None,
     patients: Annotated[
         Path | None,
@@ -115,13 +118,16 @@ def check(
     """
     import os
 
-    from consilium.data.patients import format_patients_file
-    from consilium.provisioning.check.folder import check_folder, default_state, refuse_output
-    from consilium.provisioning.check.job import load_site_job
-    from consilium.report.data_check import render_data_check
     from consilium.simulation.display import Display
 
     with _failures_as_json(as_json, show_cases=show_cases), Display() as display:
+        stated = parse_convention(convention) if convention else None
+        display.show(LOADING)
+        from consilium.data.patients import format_patients_file
+        from consilium.provisioning.check.folder import check_folder, default_state, refuse_output
+        from consilium.provisioning.check.job import load_site_job
+        from consilium.report.data_check import render_data_check
+
         for option, path in (("--html", html), ("--write-patients", write_patients)):
             if path:
                 refuse_output(path, folder, option)
@@ -129,7 +135,7 @@ def check(
         found = check_folder(
             folder,
             load_site_job(job),
-            convention=convention,
+            convention=stated,
             patients_file=patients,
             file_endings=parse_endings(file_ending or ()),
             accepted=accepted,
@@ -154,14 +160,14 @@ def _failures_as_json(wanted: bool, *, show_cases: bool) -> Iterator[None]:
 
     Messages may name paths and cases: without `show_cases` only the kind of error is printed.
     """
-    from consilium.data.files import readable
-    from consilium.errors import ConsiliumError
-    from consilium.report.data_check import FORMAT
-
     try:
         yield
     except Exception as error:
         if wanted:
+            from consilium.data.files import readable
+            from consilium.errors import ConsiliumError
+            from consilium.report.data_check import FORMAT
+
             kind = "not_checked" if isinstance(error, ConsiliumError) else "program_error"
             content = {"format": FORMAT, "verdict": kind, "error": type(error).__name__}
             say_json({**content, **({"message": readable(error)} if show_cases else {})})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.terminal import say_json
+from consilium.cli.terminal import LOADING, say_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,7 +67,7 @@ def check_site(
     from consilium.simulation.display import Display
 
     with Display() as display:
-        display.show("loading torch and FLARE")
+        display.show(LOADING)
         from consilium.provisioning.check.job import load_site_job
         from consilium.provisioning.check.kit import Kit
         from consilium.provisioning.check.readiness import check_site as run_checks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from consilium.cli.terminal import say, say_result
+from consilium.cli.terminal import loading, say, say_result
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -77,12 +77,15 @@ def cohort(
 
     Nothing in them is from a patient: a model trained on them is for trying things out, never for use.
     """
+    with loading("nibabel and the anatomy"):
+        from consilium.data.files import output_folder
+        from consilium.data.synthetic import make_cohort
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from consilium.data.synthetic import make_cohort
     from consilium.report.terminal import Terminal
 
     spec = _specification(hospital, spacing, size, seed, tumor_mix, missing_et)
+    output_folder(folder, "DIR")
     console = Terminal(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.terminal import say_result
+from consilium.cli.terminal import LOADING, say_result
 
 
 def demo(
@@ -19,9 +19,11 @@ def demo(
     clinic, only evaluates. The result is compared with each hospital alone and with all data pooled. Made for
     2 cores and no GPU; run it again to repeat the training on the same hospitals.
     """
-    from consilium.simulation.demo import run_demo
     from consilium.simulation.display import Display
 
     with Display() as display:
+        display.show(LOADING)
+        from consilium.simulation.demo import run_demo
+
         page = run_demo(out, display)
     say_result(page)

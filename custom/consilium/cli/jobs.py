@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from consilium.cli.terminal import say, say_result
+from consilium.cli.terminal import loading, say, say_result
 
 app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
 
@@ -33,7 +33,8 @@ One job for what the hospitals' data and machines are like:
 @app.command("list")
 def list_jobs() -> None:
     """List the jobs, with what each does."""
-    from consilium.recipes.catalog import CATALOG, build_recipe
+    with loading("the jobs"):
+        from consilium.recipes.catalog import CATALOG, build_recipe
 
     for name in CATALOG:
         say_result(f"{name}\t{build_recipe(name).summary}")
@@ -59,7 +60,10 @@ def export_jobs(
 ) -> None:
     """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
     from consilium.errors import ConfigurationError
-    from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
+
+    with loading("the jobs"):
+        from consilium.data.files import output_folder
+        from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
 
     if name is None and (change or fingerprint):
         raise ConfigurationError(
@@ -69,8 +73,10 @@ def export_jobs(
     changes = parse_changes(change or [])
     if name and fingerprint:
         changes = _propose(name, fingerprint, changes)
-    for one in [name] if name else CATALOG:
-        say_result(export_job(build_recipe(one, changes), to))
+    recipes = [build_recipe(one, changes) for one in ([name] if name else CATALOG)]
+    output_folder(to, "--to")
+    for recipe in recipes:
+        say_result(export_job(recipe, to))
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -27,16 +28,17 @@ from consilium.cli.simulate import simulate
 from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
 from consilium.cli.terminal import say, say_error
-from consilium.data.files import keep_new_files_private
 from consilium.errors import Cancelled, ConsiliumError
-from consilium.federation.versions import component_versions
-from consilium.processes import end_as_by_ctrl_c
+from consilium.processes import end_as_by_ctrl_c, keep_new_files_private
 from consilium.records.texts import clean_lines
 
 WRONG_INPUT = 2
 PROGRAM_ERROR = 70
 """EX_SOFTWARE of sysexits.h: no result of any command has it, whereas Python's own 1 has meanings here."""
 INTERRUPTED = 130
+
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a file that only the user can do something about."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +59,8 @@ app.add_typer(poc, name="poc")
 
 def _say_version(asked: bool) -> None:
     if asked:
+        from consilium.federation.versions import component_versions
+
         versions = component_versions()
         say(f"consilium {versions.pop('consilium')}")
         for name, version in versions.items():
@@ -102,13 +106,22 @@ def main() -> None:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         _end_interrupted("stopped; nothing runs on. The same command goes on where it stopped.")
+    except OSError as error:
+        if error.errno not in _NOT_OURS or error.filename is None:
+            _end_with_traceback(error)
+        say_error(f"error: {error.filename}: {error.strerror}; free it, or name another folder")
+        sys.exit(WRONG_INPUT)
     except Exception as error:  # noqa: BLE001 - the end of the program: exit code 1 would be a result
-        say_error(traceback.format_exc(), color=typer.colors.RESET)
-        say_error(
-            f"error: unexpected {type(error).__name__}, a fault of Consilium: please report it with the "
-            "lines above, without the ids and paths in them"
-        )
-        sys.exit(PROGRAM_ERROR)
+        _end_with_traceback(error)
+
+
+def _end_with_traceback(error: Exception) -> NoReturn:
+    say_error(traceback.format_exc(), color=typer.colors.RESET)
+    say_error(
+        f"error: unexpected {type(error).__name__}, a fault of Consilium: please report it with the "
+        "lines above, without the ids and paths in them"
+    )
+    sys.exit(PROGRAM_ERROR)
 
 
 def _join_lines(command: Any) -> None:

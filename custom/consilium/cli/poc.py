@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.terminal import say, say_json, say_result
+from consilium.cli.terminal import LOADING, loading, say, say_json, say_result
 from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -75,18 +75,21 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
 
     Jobs of an earlier POC in OUT are forgotten; downloaded results stay. `~/.nvflare` is not touched.
     """
-    from consilium.poc.federation import Poc
-    from consilium.poc.guardian import ended_with_this_process
-    from consilium.poc.project import Project
-    from consilium.poc.trial import find_hospitals, start
     from consilium.simulation.display import Display
 
-    poc, wanted = Poc(out), Project.read(project)
-    anew = f"stopped; nothing runs on. {poc.command('up')} starts anew."
-    with _said_after_ctrl_c(anew), Display() as display:
-        folders = find_hospitals(wanted, hospitals, poc.folder, display)
-        with ended_with_this_process(poc.folder):
-            start(poc, wanted, folders, display)
+    with Display() as display:
+        display.show(LOADING)
+        from consilium.poc.federation import Poc
+        from consilium.poc.guardian import ended_with_this_process
+        from consilium.poc.project import Project
+        from consilium.poc.trial import find_hospitals, start
+
+        poc, wanted = Poc(out), Project.read(project)
+        anew = f"stopped; nothing runs on. {poc.command('up')} starts it again."
+        with _said_after_ctrl_c(anew):
+            folders = find_hospitals(wanted, hospitals, poc.folder, display)
+            with ended_with_this_process(poc.folder):
+                start(poc, wanted, folders, display)
     say_result(poc.kits)
 
 
@@ -96,18 +99,24 @@ def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> N
 
     After Ctrl-C the job goes on: `consilium poc status` shows it, `consilium poc down` stops everything.
     """
-    from consilium.poc.federation import Poc
-    from consilium.poc.trial import run_job
-    from consilium.recipes.job_folder import changed_job
     from consilium.simulation.display import Display
 
-    poc = Poc(out)
-    goes_on = (
-        f"a submitted job goes on: {poc.command('status')} shows it, {poc.command('down')} stops everything."
-    )
-    shaped = changed_job(job, {"local_only": True} if local_only else {})
-    with _said_after_ctrl_c(goes_on), shaped as folder, Display() as display:
-        ended = run_job(poc, folder, display)
+    with Display() as display:
+        display.show(LOADING)
+        from consilium.poc.federation import Poc
+
+        poc = Poc(out)
+        poc.require_server()
+        from consilium.poc.trial import run_job
+        from consilium.recipes.job_folder import changed_job
+
+        goes_on = (
+            f"a submitted job goes on: {poc.command('status')} shows it, {poc.command('down')} stops "
+            "everything."
+        )
+        shaped = changed_job(job, {"local_only": True} if local_only else {})
+        with _said_after_ctrl_c(goes_on), shaped as folder:
+            ended = run_job(poc, folder, display)
     _finish(ended)
 
 
@@ -117,10 +126,10 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
 ) -> None:
     """Show processes, sites, jobs and rounds; exit code 1 unless the server and all sites run."""
-    from consilium.poc.federation import Poc
+    with _said_after_ctrl_c("stopped; the POC is as it was."), loading("FLARE, and asking the server"):
+        from consilium.poc.federation import Poc
 
-    poc = Poc(out)
-    with _said_after_ctrl_c("stopped; the POC is as it was."):
+        poc = Poc(out)
         state = poc.status()
     if as_json:
         say_json(state.as_json())
@@ -132,9 +141,10 @@ def status(
 @app.command()
 def down(out: Out = _OUT) -> None:
     """Stop the server and the sites, after a crash as well."""
-    from consilium.poc.federation import Poc
+    with loading("FLARE, and stopping what runs"):
+        from consilium.poc.federation import Poc
 
-    ran = Poc(out).down()
+        ran = Poc(out).down()
     say("down: nothing runs on" if ran else "nothing was running", err=True)
 
 
@@ -143,13 +153,17 @@ def run(
     job: Job = _JOB, out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None
 ) -> None:
     """Do all of it: synthetic hospitals, real processes, one job, the report; then stop everything."""
-    from consilium.poc.federation import Poc
-    from consilium.poc.project import Project
-    from consilium.poc.trial import run_all
     from consilium.simulation.display import Display
 
-    anew = "stopped; nothing runs on. The same command starts anew with the patients and caches made so far."
-    with _said_after_ctrl_c(anew), Display() as display:
+    again = (
+        "stopped; nothing runs on. The same command starts again with the patients and caches made so far."
+    )
+    with _said_after_ctrl_c(again), Display() as display:
+        display.show(LOADING)
+        from consilium.poc.federation import Poc
+        from consilium.poc.project import Project
+        from consilium.poc.trial import run_all
+
         ended = run_all(Poc(out), Project.read(project), job, hospitals, display)
     _finish(ended)
 

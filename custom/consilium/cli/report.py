@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.terminal import say, say_result
+from consilium.cli.terminal import loading, say, say_result
 
 if TYPE_CHECKING:
     from consilium.report.download import JobRecord
@@ -37,13 +37,16 @@ def report(
 
     It has no pictures of patients, as these are at the hospitals.
     """
-    from consilium.report.download import load_record
-    from consilium.report.outcome import judge_outcome
-    from consilium.report.write import write_report
+    with loading("the result, torch and matplotlib"):
+        from consilium.data.files import output_folder
+        from consilium.report.download import load_record
+        from consilium.report.outcome import judge_outcome
+        from consilium.report.write import write_report
 
-    record = load_record(result)
-    outcome = judge_outcome(record)
-    page = write_report(out, record)
+        record = load_record(result)
+        output_folder(out, "--out")
+        outcome = judge_outcome(record)
+        page = write_report(out, record)
     print_result(record, outcome)
     say_result(page)
     raise typer.Exit(0 if outcome.kind == "success" else NOT_COMPLETE)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
-from consilium.cli.terminal import say_result
+from consilium.cli.site_options import CONVENTIONS_HELP, parse_conventions, parse_endings, parse_files
+from consilium.cli.terminal import LOADING, say_result
 from consilium.errors import ConfigurationError
 
 EPILOG = """
@@ -51,7 +51,8 @@ def simulate(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]CONVENTION",
-            help="What label values mean, at one site or at all; without it, names and values decide.",
+            help=f"What label values mean, at one site or at all: {CONVENTIONS_HELP}. Without it, names and "
+            "values decide.",
             show_default=False,
         ),
     ] = None,
@@ -110,39 +111,42 @@ def simulate(
     report as well, with each site's reason and remedy.
     """
     from consilium.cli.report import print_result
-    from consilium.recipes.job_folder import changed_job, job_kind
-    from consilium.report.outcome import judge_outcome
     from consilium.simulation.display import Display
-    from consilium.simulation.inquiry import Inquiry
-    from consilium.simulation.study import NamesAndLabels, Study
 
     sites, evaluators = _parse_sites(site), frozenset(evaluates or ())
-    names = NamesAndLabels(
-        conventions=parse_conventions(convention or (), sites),
-        file_endings=parse_endings(file_ending or ()),
-        patients_files=parse_files("--patients", patients or (), sites),
-        accepted_files=parse_files("--accepted", accepted or (), sites),
-    )
-    kind = job_kind(job)
-    if kind != "training" and (compare or local_only):
-        option = "--compare" if compare else "--local-only"
-        raise ConfigurationError(f"{job} trains nothing: leave {option} out")
-    if kind == "statistics" and evaluators:
-        raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
-    if kind == "training":
-        with changed_job(job, {"local_only": True} if local_only else {}) as shaped, Display() as display:
-            page = Study(
-                shaped,
-                sites,
-                out,
-                evaluators=evaluators,
-                min_patients=min_patients,
-                names=names,
-                compare=compare,
-                display=display,
-            ).run()
-    else:
-        with Display() as display:
+    answers = None
+    with Display() as display:
+        display.show(LOADING)
+        from consilium.recipes.job_folder import changed_job, job_kind
+        from consilium.report.outcome import judge_outcome
+        from consilium.simulation.inquiry import Inquiry
+        from consilium.simulation.study import NamesAndLabels, Study
+
+        names = NamesAndLabels(
+            conventions=parse_conventions(convention or (), sites),
+            file_endings=parse_endings(file_ending or ()),
+            patients_files=parse_files("--patients", patients or (), sites),
+            accepted_files=parse_files("--accepted", accepted or (), sites),
+        )
+        kind = job_kind(job)
+        if kind != "training" and (compare or local_only):
+            option = "--compare" if compare else "--local-only"
+            raise ConfigurationError(f"{job} trains nothing: leave {option} out")
+        if kind == "statistics" and evaluators:
+            raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
+        if kind == "training":
+            with changed_job(job, {"local_only": True} if local_only else {}) as shaped:
+                page = Study(
+                    shaped,
+                    sites,
+                    out,
+                    evaluators=evaluators,
+                    min_patients=min_patients,
+                    names=names,
+                    compare=compare,
+                    display=display,
+                ).run()
+        else:
             answers = Inquiry(
                 job,
                 sites,
@@ -152,8 +156,9 @@ def simulate(
                 names=names,
                 display=display,
             ).run()
+            page = answers.page
+    if answers is not None:
         print_result(answers.record, judge_outcome(answers.record))
-        page = answers.page
     say_result(page)
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from consilium.data.labels import LabelConvention
-from consilium.data.layouts import FileEndings
 from consilium.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from consilium.data.labels import LabelConvention
+
+CONVENTIONS_HELP: Final = "brats-2015, brats-2018, brats-2023, brats-2024, brats-ped-2024 or decathlon"
+"""The label conventions, as help names them: importing them takes longer than showing it."""
 
 
 def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -20,6 +25,8 @@ def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Raises:
         ConfigurationError: One has not this form, or is no ending.
     """
+    from consilium.data.layouts.endings import FileEndings
+
     endings: dict[str, list[str]] = defaultdict(list)
     for assignment in assignments:
         kind, equals, ending = assignment.partition("=")
@@ -30,6 +37,19 @@ def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
         endings[kind].append(ending)
     FileEndings(endings)
     return {kind: tuple(found) for kind, found in endings.items()}
+
+
+def parse_convention(name: str) -> LabelConvention:
+    """Return the label convention of a name.
+
+    Raises:
+        ConfigurationError: None has it.
+    """
+    from consilium.data.labels import LabelConvention
+
+    if name not in {one.value for one in LabelConvention}:
+        raise ConfigurationError(f"--convention: none is named {name!r}; known: {CONVENTIONS_HELP}")
+    return LabelConvention(name)
 
 
 def parse_conventions(assignments: Sequence[str], sites: Iterable[str]) -> Mapping[str, LabelConvention]:
@@ -50,12 +70,7 @@ def parse_conventions(assignments: Sequence[str], sites: Iterable[str]) -> Mappi
             raise ConfigurationError(
                 f"--convention {assignment}: no site is named {site}; named: {', '.join(names)}"
             )
-        if value not in {one.value for one in LabelConvention}:
-            raise ConfigurationError(
-                f"--convention {assignment}: no convention is named {value!r}; known: "
-                f"{', '.join(one.value for one in LabelConvention)}"
-            )
-        if stated.setdefault(site, LabelConvention(value)).value != value:
+        if stated.setdefault(site, parse_convention(value)).value != value:
             raise ConfigurationError(
                 f"--convention is given twice for {site or 'all sites'}: {stated[site].value} and {value}"
             )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.terminal import say, say_json
+from consilium.cli.terminal import loading, say, say_json
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -76,10 +76,11 @@ def status(
 
 
 def _show_jobs(kit: Path, job_id: str | None, study: str, *, as_json: bool) -> None:
-    from consilium.federation.server.user_session import open_session, read_job, read_running_jobs
+    with loading("FLARE, and asking the server"):
+        from consilium.federation.server.user_session import open_session, read_job, read_running_jobs
 
-    with open_session(kit, study=study) as session:
-        jobs = [read_job(session, job_id)] if job_id else read_running_jobs(session)
+        with open_session(kit, study=study) as session:
+            jobs = [read_job(session, job_id)] if job_id else read_running_jobs(session)
     if as_json:
         say_json([job.as_json() for job in jobs])
     else:

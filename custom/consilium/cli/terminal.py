@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from consilium.records.texts import clean_line, clean_lines, printable
+
+LOADING: Final = "loading torch, MONAI and FLARE"
+"""What a command shows first that trains or simulates."""
 
 
 def say(line: str, *, err: bool = False, color: str | None = None) -> None:
@@ -30,6 +36,25 @@ def say_result(result: str | Path) -> None:
 def say_json(content: Any) -> None:
     """Print JSON for machines; what is not ASCII is escaped there."""
     typer.echo(json.dumps(content, indent=2))
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Show on a terminal what a short command loads, until it has something else to show.
+
+    A program that reads the output gets nothing of it.
+
+    Args:
+        what: The packages, some of which take seconds to import.
+    """
+    shown = sys.stderr.isatty()
+    if shown:
+        typer.echo(f"loading {what} ...", nl=False, err=True)
+    try:
+        yield
+    finally:
+        if shown:
+            typer.echo("\r\x1b[2K", nl=False, err=True)
 
 
 def say_error(message: str, *, color: str = typer.colors.RED) -> None:

@@ -14,6 +14,8 @@ from typing import Annotated, Final
 
 from pydantic import PlainSerializer, PlainValidator
 
+from consilium.errors import ConfigurationError
+
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ALMOST_FULL_BYTES = 1 << 20
 _NO_TEXT = "\0"  # starts no path: none may hold it
@@ -87,14 +89,6 @@ def _is_disk_full(error: OSError, folder: Path) -> bool:
         return False
 
 
-def keep_new_files_private() -> None:
-    """Set this process's umask to 077: what it and its child processes create is closed to other accounts.
-
-    It changes the whole process, so it is for the entry point of one, never for a library call.
-    """
-    os.umask(OTHERS)
-
-
 def private_folder(path: Path, *, ours: bool = True) -> Path:
     """Make a folder that only its owner can enter, whatever the umask is; returns it.
 
@@ -117,6 +111,30 @@ def private_folder(path: Path, *, ours: bool = True) -> Path:
     # Those just made as well: in a folder that everybody may write to, another account may have been faster.
     for folder in {*absent, path} if ours else absent:
         _close(folder)
+    return path
+
+
+def output_folder(path: Path, option: str) -> Path:
+    """Make the folder that a person named for results, and look whether files can be written into it.
+
+    Args:
+        path: The folder; one that exists keeps its mode.
+        option: What it was named with, such as `--out`.
+
+    Raises:
+        ConfigurationError: It can't be made or written, or its name is no UTF-8.
+    """
+    if readable(path.absolute()) != str(path.absolute()):
+        raise ConfigurationError(
+            f"{option}: the name {readable(path.absolute())} is no UTF-8; name another folder"
+        )
+    try:
+        private_folder(path, ours=False)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = "it is a file" if path.is_file() else os.strerror(error.errno or errno.EIO)
+        raise ConfigurationError(f"{path} can't be written: {reason}; choose another {option}") from None
     return path
 
 

@@ -8,7 +8,8 @@ from typing import cast
 
 from nvflare.apis.fl_component import FLComponent
 
-from consilium.data.files import keep_new_files_private, private_opener
+from consilium.data.files import private_opener
+from consilium.processes import keep_new_files_private
 
 
 class PrivateFiles(FLComponent):  # type: ignore[misc]

@@ -130,7 +130,7 @@ class Poc:
         Raises:
             PocError: If the server does not run or refuses the job.
         """
-        self._require_server()
+        self.require_server()
         lead = self.project().lead
         data = self.flare.run(
             "job", "submit", "-j", str(job.resolve()), "--kit-id", lead, timeout=_ANSWER_SECONDS
@@ -163,7 +163,7 @@ class Poc:
                 while process.poll() is None:
                     progress = self._progress(job_id)
                     show(describe_progress(progress) if progress else "the job waits for its processes")
-                    self._require_server(may_restart=True)
+                    self.require_server(may_restart=True)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_SECONDS_BETWEEN_LOOKS)
             except BaseException:
@@ -173,7 +173,7 @@ class Poc:
     def _ask_about(self, job_id: str, show: Callable[[str], None]) -> JobStatus:
         """Return a job that has ended, however long the server takes to come back."""
         while True:
-            self._require_server(may_restart=True)
+            self.require_server(may_restart=True)
             try:
                 with self._session() as session:
                     job = read_job(session, job_id)
@@ -192,7 +192,7 @@ class Poc:
         Raises:
             PocError: If the server does not run, or the job has not ended.
         """
-        self._require_server()
+        self.require_server()
         private_folder(self.results)
         words = ("job", "download", job_id, "-o", str(self.results), "--force")
         data = self.flare.run(*words, "--kit-id", self.project().lead, timeout=_ANSWER_SECONDS)
@@ -263,7 +263,7 @@ class Poc:
         project = self.project()
         return find_processes(*(self.kits / name for name in (project.server, *project.sites)))
 
-    def _require_server(self, *, may_restart: bool = False) -> None:
+    def require_server(self, *, may_restart: bool = False) -> None:
         """Look for the server.
 
         Args:

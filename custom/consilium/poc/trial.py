@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from consilium.counts import counted
+from consilium.data.files import output_folder
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
@@ -68,6 +69,7 @@ def find_hospitals(project: Project, folder: Path | None, out: Path, display: Di
                 f"{folder} has no subfolder {', '.join(missing)}; it needs one for every site of the "
                 f"project: {', '.join(project.sites)}"
             )
+        output_folder(out, "--out")
         return {name: folder / name for name in project.sites}
     known = {hospital.name: hospital for hospital in DEMO_COHORT.hospitals}
     unknown = project.sites.keys() - known.keys()
@@ -76,6 +78,7 @@ def find_hospitals(project: Project, folder: Path | None, out: Path, display: Di
             f"there are no synthetic patients for {', '.join(sorted(unknown))}; known: {', '.join(known)}. "
             "Give a folder with cases for every site: --hospitals DIR"
         )
+    output_folder(out, "--out")
     cohort = make_cohort(
         DEMO_COHORT.model_copy(update={"hospitals": tuple(known[name] for name in project.sites)}),
         out / "hospitals",

@@ -15,12 +15,13 @@ from nvflare.lighter.constants import ParticipantType, PropKey, ProvFileName
 from nvflare.lighter.entity import Participant
 from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
-from consilium.data.files import close_tree, keep_new_files_private, private_folder
+from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.site_settings import SiteSettings
+from consilium.processes import keep_new_files_private
 from consilium.provisioning.communication import COMM_CONFIG, communication
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (

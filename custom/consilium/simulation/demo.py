@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from consilium.counts import counted
+from consilium.data.files import output_folder
 from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.learning.cores import available_cores
 from consilium.recipes.catalog import build_recipe, export_job
@@ -23,6 +24,7 @@ def run_demo(out: Path, display: Display) -> Path:
     Raises:
         ConsiliumError: If a step can't be done; what is done already is kept for the next run.
     """
+    output_folder(out, "--out")
     started = time.monotonic()
     display.say("cohort: four synthetic hospitals")
     cohort = make_cohort(

@@ -15,12 +15,12 @@ from nvflare.private.fed.app.simulator.simulator_runner import SimulatorRunner
 from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.recipe.sim_env import SimEnv
 
-from consilium.data.files import keep_new_files_private, private_folder
+from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.replacement import require_known
 from consilium.learning.site_settings import SiteSettings
 from consilium.learning.socket_folder import socket_folder
-from consilium.processes import end_with
+from consilium.processes import end_with, keep_new_files_private
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.report.download import load_record
 from consilium.report.readiness import ReadinessRecord

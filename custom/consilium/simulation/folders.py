@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 
-from consilium.data.files import private_folder, readable
+from consilium.data.files import output_folder, readable
 from consilium.errors import ConfigurationError
 from consilium.federation.names import is_site_name
 
@@ -37,7 +36,7 @@ def check_folders(sites: Mapping[str, Path], out: Path) -> None:
                 f"sites {other} and {name} have one folder, {folder}: each hospital has patients of its own; "
                 "give one of the two another folder"
             )
-    _make(out)
+    output_folder(out, "--out")
 
 
 @contextmanager
@@ -98,14 +97,3 @@ def _check_dataset(name: str, folder: Path, out: Path) -> None:
         raise ConfigurationError(
             f"{out} lies in the folder of site {name}, {folder}, which is only read; choose another --out"
         )
-
-
-def _make(out: Path) -> None:
-    try:
-        private_folder(out, ours=False)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise ConfigurationError(
-            f"{out} can't be written: {os.strerror(error.errno or 0)}; choose another --out"
-        ) from None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.files import private_folder, readable, write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
@@ -226,10 +226,6 @@ def site_settings(
         ConfigurationError: If there are too few sites, a name or a folder can't be used, or an evaluator is
             none of them.
     """
-    if readable(out.absolute()) != str(out.absolute()):
-        raise ConfigurationError(
-            f"--out: the name {readable(out.absolute())} is no UTF-8; name another folder"
-        )
     if len(sites) < 2:
         raise ConfigurationError(
             f"a federation needs two sites or more, and {len(sites)} is given: --site NAME=FOLDER"

@@ -45,7 +45,7 @@ def damage(hospital):
 def test_a_sound_folder_is_ready(run, hospital):
     code, out, _ = run(hospital.folder)
     assert code == 0
-    assert "ready: 2 cases of 2 patients are used (2 labeled), 0 left out" in out
+    assert "ready: 2 cases of 2 patients used (2 labeled), 0 left out" in out
 
 
 def test_a_folder_with_a_bad_case_says_what_to_do_and_names_nobody_unless_asked(run, hospital):
@@ -178,7 +178,7 @@ def test_an_accepted_finding_is_counted_and_leaves_no_case_out(run, hospital, tm
     assert "weiss" not in out
     assert "Accepted by the hospital" in page.read_text()
     _, out, _ = run(hospital.folder, "--accepted", accepted)
-    assert "1 findings accepted" in out
+    assert "1 finding accepted" in out
     accepted.write_text("case,code,by,note\nweiss-1972,truncated,Dr. Rossi,\n")
     code, _, err = run(hospital.folder, "--accepted", accepted)
     assert code == 2

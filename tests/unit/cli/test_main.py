@@ -1,4 +1,8 @@
+import importlib
+import inspect
 import os
+import re
+import subprocess
 import sys
 from importlib.metadata import version
 
@@ -6,6 +10,8 @@ import pytest
 
 from consilium.cli import main as module
 from consilium.cli.main import main
+from consilium.cli.site_options import CONVENTIONS_HELP
+from consilium.data.labels import LabelConvention
 from consilium.recipes.catalog import CATALOG, build_recipe, export_job
 from consilium.simulation import demo
 
@@ -129,6 +135,67 @@ def test_wrong_input_is_answered_with_what_is_allowed_and_what_to_type(
     for text in told:
         assert text in err
     assert not list(tmp_path.iterdir())  # nothing was started
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("jobs", "export", JOB, "--to"),
+        ("cohort", "--hospital", "a=brats2021:1"),
+        ("demo", "--out"),
+        ("poc", "up", "--out"),
+        ("poc", "run", "--out"),
+    ],
+)
+@pytest.mark.parametrize("place", ["file/below", "file/below/more"])
+def test_a_folder_that_can_t_be_written_is_named_before_anything_starts(run, tmp_path, arguments, place):
+    (tmp_path / "file").touch()
+    code, out, err = run(*arguments, tmp_path / place)
+    assert (code, out) == (2, "")
+    assert f"{tmp_path / place} can't be written" in err
+    assert "choose another" in err
+
+
+def test_what_the_system_refuses_later_is_no_fault_of_the_program(run, tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device", str(tmp_path / "model.bin"))
+
+    monkeypatch.setattr(demo, "make_cohort", full)
+    code, out, err = run("demo", "--out", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"error: {tmp_path / 'model.bin'}: No space left on device" in err
+
+
+def test_help_names_every_label_convention():
+    assert re.split(", | or ", CONVENTIONS_HELP) == [one.value for one in LabelConvention]
+
+
+@pytest.mark.parametrize("command", ["", "check", "simulate", "poc run"])
+def test_help_is_there_at_once(command):
+    """CPU time, which other work on the machine does not change; importing torch alone takes a second."""
+    line = f"import sys; sys.argv = ['consilium', *{command.split()}, '--help']; "
+    line += "from consilium.cli.main import main; main()"
+    before = os.times().children_user + os.times().children_system
+    subprocess.run([sys.executable, "-c", line], check=True, stdout=subprocess.DEVNULL)
+    assert os.times().children_user + os.times().children_system - before < 0.8
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "simulate", "check", "check_site", "poc.up", "poc.submit", "poc.run", "status", "report"],
+)
+def test_no_command_loads_what_takes_seconds_before_it_says_so(command):
+    """Everything heavy is imported in a command, below the line that says what is loaded."""
+    module, _, name = command.partition(".")
+    source = inspect.getsource(
+        getattr(
+            importlib.import_module(f"consilium.cli.{module}"), name or module.replace("status", "_show_jobs")
+        )
+    )
+    shown = re.search(r"show\(LOADING\)|loading\(", source)
+    assert shown
+    before = re.findall(r"from (consilium\.[\w.]+) import", source[: shown.start()])
+    assert set(before) <= {"consilium.simulation.display", "consilium.cli.report"}
 
 
 @pytest.mark.parametrize(

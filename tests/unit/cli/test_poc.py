@@ -59,6 +59,7 @@ def test_after_ctrl_c_it_says_what_runs_on_and_how_to_go_on(run, stopped, monkey
     def interrupted(*_):
         raise KeyboardInterrupt
 
+    monkeypatch.setattr("consilium.poc.federation.Poc.require_server", lambda self, **options: None)
     module = "federation" if "." in place else "trial"
     monkeypatch.setattr(f"consilium.poc.{module}.{place}", interrupted)
     code, _, err = run("poc", command, "--out", stopped)

@@ -20,8 +20,8 @@ def test_a_convention_is_stated_for_one_site_or_for_all():
     ("options", "message"),
     [
         (("east=brats-2023",), "no site is named east; named: north, south"),
-        (("north=brats-1999",), "no convention is named 'brats-1999'; known: brats-2015, .*decathlon"),
-        (("brats",), "no convention is named 'brats'"),
+        (("north=brats-1999",), "--convention: none is named 'brats-1999'; known: brats-2015, .*decathlon"),
+        (("brats",), "--convention: none is named 'brats'"),
         (("north=brats-2018", "north=brats-2023"), "given twice for north: brats-2018 and brats-2023"),
         (("brats-2018", "decathlon"), "given twice for all sites"),
     ],

@@ -169,7 +169,7 @@ def test_a_tree_is_closed_and_what_its_links_lead_to_is_not(tmp_path):
 def test_new_files_of_this_process_and_its_children_are_private(tmp_path):
     program = (
         "import os, subprocess\n"
-        "from consilium.data.files import keep_new_files_private\n"
+        "from consilium.processes import keep_new_files_private\n"
         "os.umask(0)\n"
         "keep_new_files_private()\n"
         "open('own', 'w').close()\n"

@@ -123,7 +123,7 @@ def test_a_check_in_which_all_is_well_has_nothing_to_mend():
 def test_a_check_without_an_answer_has_a_page():
     record = readiness()
     record.missing["west"] = "no answer within 240 minutes"
-    assert "0 of 1 hospitals can train." in page_text(record)
+    assert "0 of 1 hospital can train." in page_text(record)
 
 
 def test_names_and_reasons_from_elsewhere_are_shown_as_they_are():

@@ -160,9 +160,7 @@ class ScreenedAggregation:
     def _check_form(self, update: Weights) -> None:
         if update.keys() != self._shapes.keys():
             missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
-            raise RefusedUpdate(
-                f"{counted(len(missing), 'weight')} are missing and {len(unknown)} are unknown"
-            )
+            raise RefusedUpdate(f"missing weights: {len(missing)}, unknown ones: {len(unknown)}")
         for name, value in update.items():
             if type(value) is not np.ndarray:
                 raise RefusedUpdate(f"{name} is no array")

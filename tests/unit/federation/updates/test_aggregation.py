@@ -78,9 +78,9 @@ def changed(how):
     [
         (changed("nan"), report(2), "b is not finite"),
         (changed("inf"), report(2), "b is not finite"),
-        (changed("missing"), report(2), "1 weights are missing and 0 are unknown"),
-        (changed("unknown"), report(2), "0 weights are missing and 1 are unknown"),
-        (changed("renamed"), report(2), "1 weights are missing and 1 are unknown"),
+        (changed("missing"), report(2), "missing weights: 1, unknown ones: 0"),
+        (changed("unknown"), report(2), "missing weights: 0, unknown ones: 1"),
+        (changed("renamed"), report(2), "missing weights: 1, unknown ones: 1"),
         (changed("shape"), report(2), r"b has shape \(2, 1\), not \(1, 2\)"),
         (changed("object"), report(2), "b holds object values, not float64"),
         (changed("int64"), report(2), "b holds int64 values"),

@@ -87,7 +87,7 @@ def test_a_kit_that_others_can_look_into_is_refused(kit, site, refused, mode):
 def test_a_policy_that_others_can_change_is_refused(kit, site, refused, name, mode):
     (kit.root / name).chmod(mode)
     finding = found(kit, site)["modes.policy"]
-    refused(finding, "can change 1 files or folders of startup and local", "chmod -R go-w startup local")
+    refused(finding, "can change 1 file or folder of startup and local", "chmod -R go-w startup local")
     assert [Path(line).name for line in finding.details] == [Path(name).name]
     run(command_of(finding.remedy), kit.root)
     assert found(kit, site)["modes.policy"].status is Status.OK
@@ -136,7 +136,7 @@ def test_where_no_script_of_the_kit_runs_its_policy_has_to_set_the_umask(kit, si
 def test_a_record_that_others_can_open_is_refused_and_the_command_closes_it(kit, site, refused, name, mode):
     record(kit.root, name, mode)
     finding = found(kit, site)["modes.records"]
-    refused(finding, "1 files or folders of the kit", "chmod -R go-rwx . (in the kit's folder)")
+    refused(finding, "1 file or folder of the kit", "chmod -R go-rwx . (in the kit's folder)")
     assert list(finding.details) == [name]
     assert "Doe" not in finding.seen
     run(command_of(finding.remedy), kit.root)
@@ -221,7 +221,7 @@ def test_a_cache_that_holds_the_dataset_has_to_move(kit, site, refused):
     holding = site.model_copy(update={"dataset": shared / "brats"})
     finding = found(kit, holding)["modes.records"]
     refused(
-        finding, "1 files or folders of cache_dir", "set cache_dir to a folder that doesn't hold the dataset"
+        finding, "1 file or folder of cache_dir", "set cache_dir to a folder that doesn't hold the dataset"
     )
     assert "chmod" not in str((finding.remedy, finding.details))
 
@@ -229,7 +229,7 @@ def test_a_cache_that_holds_the_dataset_has_to_move(kit, site, refused):
 def test_a_cache_in_the_dataset_s_own_place_is_not_passed_over(kit, site, refused):
     site.cache_dir.chmod(0o755)
     finding = found(kit, site.model_copy(update={"dataset": site.cache_dir}))["modes.records"]
-    refused(finding, "1 files or folders of cache_dir", "doesn't hold the dataset")
+    refused(finding, "1 file or folder of cache_dir", "doesn't hold the dataset")
 
 
 def test_links_have_no_modes_of_their_own(kit, site):
@@ -249,7 +249,7 @@ def test_a_name_that_another_account_chose_does_not_reach_the_terminal_as_it_is(
 def test_what_belongs_to_another_account_is_refused(kit, site, refused, name):
     os.chown(site.cache_dir if name == SETTINGS else kit.root / name, 4242, -1)
     finding = found(kit, site)["modes.owner"]
-    refused(finding, "1 files or folders of the kit", 'chown -R "$(id -un)" .')
+    refused(finding, "1 file or folder of the kit", 'chown -R "$(id -un)" .')
     assert "user id 4242" in finding.seen
     assert str(site.cache_dir) not in finding.seen + finding.remedy
 
