@@ -175,7 +175,7 @@ def _gain(status: SiteStatus) -> list[str]:
     lines = [
         f"mean Dice {federated:.3f} with the federation's model and {local:.3f} with the one trained here "
         f"alone ({status.gain.gains['dice'].mean:+.3f}); higher for {better} of "
-        f"{len(status.patient_gains)} patients, from {status.patient_gains[0]:+.3f} to "
+        f"{counted(len(status.patient_gains), 'patient')}, from {status.patient_gains[0]:+.3f} to "
         f"{status.patient_gains[-1]:+.3f}"
     ]
     if status.local_only_folder is not None:

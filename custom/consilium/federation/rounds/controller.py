@@ -483,7 +483,7 @@ class FederatedTraining(SiteController):
         record = self._running_record()
         known = record.final_sites.items()
         sites = [site for site, one in known if one.report is not None and one.report.role == "trains"]
-        self.info(f"waiting until {len(sites)} site(s) have trained a model alone, to compare with")
+        self.info(f"waiting until {counted(len(sites), 'site')} trained a model alone, to compare with")
         try:
             self._ask(LOCAL_ONLY, weights, self.rounds, among=sites)
         finally:
