@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.report.curves import DARK, LIGHT, draw_curves
-from consilium.report.page import render_page
+from consilium.report.page import PatientView, render_page
 from consilium.report.records import BaselineRecord, FederationRecord
 from consilium.report.summary import summarize_study
 from consilium.tasks.metrics import summarize
@@ -33,7 +33,8 @@ def build_report(
 ) -> Path:
     """Write `report.json`, the curves and the page into a folder, which is made where needed.
 
-    They are readable by this account only: pictures show patients.
+    They are readable by this account only: pictures show patients. What single patients gain stands in the
+    page alone, and only where `baselines` of a simulation have it: a job's record has nothing of a patient.
 
     Args:
         folder: Where to.
@@ -62,11 +63,16 @@ def build_report(
         curves=curves.read_bytes(),
         dark_curves=dark_curves.read_bytes(),
         patients={
-            site: (picture.path.read_bytes(), summarize([picture.scores])["dice"])
+            site: PatientView(
+                screen=picture.path.read_bytes(),
+                printed=picture.printed.read_bytes(),
+                dice=summarize([picture.scores])["dice"],
+            )
             for site, picture in sorted(patients.items())
             if picture is not None
         },
         undrawn=undrawn,
+        patient_gains={} if baselines is None else baselines.patient_gains,
     )
     page = folder / PAGE_FILE
     write_atomically(page, html.encode(), durable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,14 +13,32 @@ from consilium.counts import counted
 from consilium.learning.small_counts import count_text, total_text
 from consilium.report.codes import describe, fate, meaning, remedy
 from consilium.report.curves import DARK, LIGHT
+from consilium.report.gain_figure import arrange_gains
+from consilium.report.gains import FEW_PATIENTS
+from consilium.report.glance import list_basics
 from consilium.report.records import recorded_learning
 from consilium.report.study import StudyReport
 from consilium.report.tables import compare_models, cross_sites
-from consilium.report.verdict import state_verdict
+from consilium.report.verdict import state_headline, state_verdict
 from consilium.tasks.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 
 _NOTHING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"  # as wide as the plus
+
+
+@dataclass(frozen=True)
+class PatientView:
+    """A patient's picture on a page.
+
+    Attributes:
+        screen: PNG for screens.
+        printed: PNG for paper.
+        dice: The patient's mean Dice.
+    """
+
+    screen: bytes
+    printed: bytes
+    dice: float
 
 
 def render_page(
@@ -27,8 +46,9 @@ def render_page(
     *,
     curves: bytes,
     dark_curves: bytes,
-    patients: Mapping[str, tuple[bytes, float]],
+    patients: Mapping[str, PatientView],
     undrawn: Sequence[str] = (),
+    patient_gains: Mapping[str, Sequence[float]] | None = None,
 ) -> str:
     """Render the page.
 
@@ -38,15 +58,20 @@ def render_page(
         report: The numbers.
         curves: PNG of the curves.
         dark_curves: The same for a dark page.
-        patients: By hospital, PNG of one patient and the mean Dice there.
+        patients: By hospital, one patient.
         undrawn: Hospitals whose patient could not be drawn.
+        patient_gains: By hospital, what single patients gain: for a page that stays where they are.
     """
     return (
         page_environment()
         .get_template("report.html.j2")
         .render(
             report=report,
+            headline=state_headline(report),
             verdict=state_verdict(report),
+            basics=list_basics(report),
+            gains=arrange_gains(report, patient_gains or {}),
+            few_patients=FEW_PATIENTS,
             groups=compare_models(report),
             matrix=cross_sites(report),
             curves=curves,
@@ -76,6 +101,7 @@ def page_environment() -> Environment:
     environment.filters.update(
         number=_number,
         signed=_signed,
+        tick=_tick,
         duration=_duration,
         size=_size,
         png=_png,
@@ -105,6 +131,11 @@ def _signed(value: float | None) -> str:
         return ""
     rounded = round(value, 3)
     return f"{rounded:+.3f}".replace("-", _MINUS) if rounded else "0.000"
+
+
+def _tick(value: float) -> str:
+    """A value of an axis, without zeros at its end: `+0.02`."""
+    return f"{round(value, 6):+g}".replace("-", _MINUS) if round(value, 6) else "0"
 
 
 def _duration(seconds: float | None) -> str:

@@ -17,7 +17,7 @@ from consilium.learning.predictor import Predictor
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.site_settings import SiteSettings
 from consilium.learning.weights import Weights
-from consilium.report.pictures import PatientPicture, pick_patient, render_patient
+from consilium.report.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
 from consilium.tasks import Task, get_task
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def draw_patients(
         data: The hospitals.
         learning: What was trained.
         model: The model's file.
-        folder: Where `patient_<site>.png` go; made where needed.
+        folder: Where `patient_<site>.png` and `print_patient_<site>.png` go; made where needed.
 
     Returns:
         The pictures; None for a hospital whose patient could not be drawn: the log says why.
@@ -90,5 +90,9 @@ class _Artist:
             return None
         case, its_scores = pick_patient([case for case, _ in evaluated], [score for _, score in evaluated])
         regions, modalities = self._predictor.regions(case), self._task.modalities
-        render_patient(case, regions, self._task.regions, path, modalities=modalities, title=title)
-        return PatientPicture(path, its_scores)
+        picture = PatientPicture(path, path.with_name(f"print_{path.name}"), its_scores)
+        for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
+            render_patient(
+                case, regions, self._task.regions, file, modalities=modalities, title=title, medium=medium
+            )
+        return picture

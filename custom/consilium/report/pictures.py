@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -26,10 +26,36 @@ from consilium.tasks.regions import to_regions
 
 _SHOWN = ("flair", "t1ce")
 _TITLES = {"flair": "FLAIR", "t1ce": "T1ce", "t1": "T1", "t2": "T2"}
-_BACKGROUND, _TEXT, _FAINT = "#000000", "#f2f2f2", "#a8a8a8"
 _SCALE_BAR_MM = 50
 _MARGIN_MM = 12.0
 """Left and right of a slice, for the letters of its sides."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a picture is made for: its colors and its resolution.
+
+    Attributes:
+        background: Gray value around the head, 0 (black) or 1 (white).
+        text: Color of titles.
+        faint: Color of side letters and notes.
+        dots_per_inch: Of the PNG, which is 12 inches wide.
+    """
+
+    background: int
+    text: str
+    faint: str
+    dots_per_inch: int
+
+    @property
+    def paper(self) -> str:
+        """The background as a color."""
+        return "#ffffff" if self.background else "#000000"
+
+
+SCREEN: Final = Medium(background=0, text="#f2f2f2", faint="#a8a8a8", dots_per_inch=110)
+PRINT: Final = Medium(background=1, text="#1d2329", faint="#59636e", dots_per_inch=75)
+"""Two of them stand side by side on a page, and black areas would cost ink."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +63,13 @@ class PatientPicture:
     """A picture of one validation patient, without anything that tells who it is.
 
     Attributes:
-        path: The PNG.
+        path: The PNG for screens.
+        printed: The one for paper.
         scores: The model's scores for this patient.
     """
 
     path: Path
+    printed: Path
     scores: Scores
 
 
@@ -65,6 +93,7 @@ def render_patient(
     *,
     modalities: Sequence[str],
     title: str,
+    medium: Medium = SCREEN,
 ) -> None:
     """Draw FLAIR and T1ce of one patient: alone, with the reference, with the prediction, in other planes.
 
@@ -78,6 +107,7 @@ def render_patient(
         path: The PNG to write. It holds no metadata.
         modalities: Names of the image's channels, in their order.
         title: Drawn on top; the caller keeps the patient's id out of it.
+        medium: What for.
 
     Raises:
         ValueError: If the prediction is not on the case's native crop, or the modalities lack FLAIR or T1ce.
@@ -85,7 +115,7 @@ def render_patient(
     expected = (len(regions), *case.geometry.crop_shape)
     if tuple(prediction.shape) != expected:
         raise ValueError(f"prediction has the shape {tuple(prediction.shape)}, not {expected}")
-    images = _windowed(case, modalities)
+    images = _windowed(case, modalities, medium.background)
     found = prediction.numpy()
     reference = (
         None
@@ -93,7 +123,7 @@ def render_patient(
         else to_regions(torch.from_numpy(case.reference.copy()), regions).numpy()
     )
     center = _center_of_tumor(found if reference is None or not reference.any() else reference)
-    figure = Figure(figsize=(12.0, 7.6), facecolor=_BACKGROUND)
+    figure = Figure(figsize=(12.0, 7.6), facecolor=medium.paper)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
         2, 4, left=0.028, right=0.995, top=0.88, bottom=0.055, wspace=0.03, hspace=0.04
@@ -104,20 +134,20 @@ def render_patient(
         overlays = ((None, None), (reference, None), (None, found))
         for column, (lines, fills) in enumerate(overlays):
             axes = figure.add_subplot(grid[row, column])
-            _draw(axes, _AXIAL, center, spacing, image, lines=lines, fills=fills)
+            _draw(axes, _AXIAL, center, spacing, image, medium, lines=lines, fills=fills)
             if column == 0:
-                axes.set_ylabel(_TITLES[name], color=_TEXT, fontsize=12)
+                axes.set_ylabel(_TITLES[name], color=medium.text, fontsize=12)
             if row == 0:
-                axes.set_title(headings[column], color=_TEXT, fontsize=12)
+                axes.set_title(headings[column], color=medium.text, fontsize=12)
         other = (_CORONAL, _SAGITTAL)[row]
         axes = figure.add_subplot(grid[row, 3])
-        _draw(axes, other, center, spacing, image, lines=reference, fills=found)
-        axes.set_title(f"{other.name}, {_TITLES[name]}: both", color=_TEXT, fontsize=12)
-    _add_scale_bar(figure.axes[0])
-    _add_legend(figure, regions, title)
+        _draw(axes, other, center, spacing, image, medium, lines=reference, fills=found)
+        axes.set_title(f"{other.name}, {_TITLES[name]}: both", color=medium.text, fontsize=12)
+    _add_scale_bar(figure.axes[0], medium)
+    _add_legend(figure, regions, title, medium)
     private_folder(path.parent, ours=False)
     with open(path, "wb", opener=private_opener) as file:
-        figure.savefig(file, dpi=110, facecolor=_BACKGROUND, metadata={"Software": None})
+        figure.savefig(file, dpi=medium.dots_per_inch, facecolor=medium.paper, metadata={"Software": None})
 
 
 @dataclass(frozen=True)
@@ -149,8 +179,10 @@ _CORONAL = _Plane("Coronal", axis=1, across=0, up=2, sides=("R", "L"))
 _SAGITTAL = _Plane("Sagittal", axis=0, across=1, up=2, sides=("A", "P"))
 
 
-def _windowed(case: CachedCase, modalities: Sequence[str]) -> Mapping[str, NDArray[np.float32]]:
-    """FLAIR and T1ce on the native crop, gray values 0 to 1; what is outside the head is 0."""
+def _windowed(
+    case: CachedCase, modalities: Sequence[str], background: int
+) -> Mapping[str, NDArray[np.float32]]:
+    """FLAIR and T1ce on the native crop, gray values 0 to 1, in front of a background."""
     missing = [name for name in _SHOWN if name not in modalities]
     if missing:
         raise ValueError(f"pictures need {' and '.join(missing)}; the modalities are {', '.join(modalities)}")
@@ -158,7 +190,7 @@ def _windowed(case: CachedCase, modalities: Sequence[str]) -> Mapping[str, NDArr
     for channel in channels:
         inside = channel != 0
         low, high = np.percentile(channel[inside], (1, 99.7))
-        channel[...] = np.where(inside, np.clip((channel - low) / (high - low), 0, 1), 0)
+        channel[...] = np.where(inside, np.clip((channel - low) / (high - low), 0, 1), background)
     native: NDArray[np.float32] = case.geometry.to_native_crop(torch.from_numpy(channels)).numpy()
     return dict(zip(_SHOWN, native, strict=True))
 
@@ -179,6 +211,7 @@ def _draw(
     center: Shape3D,
     spacing: Spacing3D,
     image: NDArray[np.float32],
+    medium: Medium,
     *,
     lines: NDArray[np.bool_] | None,
     fills: NDArray[np.bool_] | None,
@@ -198,11 +231,11 @@ def _draw(
                 y = (np.arange(mask.shape[0]) - 0.5) * spacing[plane.up]
                 axes.contour(x, y, mask, levels=[0.5], colors=[color], linewidths=1.3)
     axes.set(
-        xlim=(-_MARGIN_MM, width + _MARGIN_MM), ylim=(0, height), xticks=[], yticks=[], facecolor=_BACKGROUND
+        xlim=(-_MARGIN_MM, width + _MARGIN_MM), ylim=(0, height), xticks=[], yticks=[], facecolor=medium.paper
     )
     axes.spines[:].set_visible(False)
     for x, side in zip((-_MARGIN_MM / 2, width + _MARGIN_MM / 2), plane.sides, strict=True):
-        axes.text(x, height / 2, side, color=_FAINT, fontsize=11, ha="center", va="center")
+        axes.text(x, height / 2, side, color=medium.faint, fontsize=11, ha="center", va="center")
 
 
 def _paint(plane: _Plane, center: Shape3D, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -220,14 +253,15 @@ def _outer_first(masks: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], str]
     return sorted(colored, key=lambda pair: -int(pair[0].sum()))
 
 
-def _add_scale_bar(axes: Any) -> None:
+def _add_scale_bar(axes: Any, medium: Medium) -> None:
     left, bottom = 0.0, 4.0
-    axes.plot([left, left + _SCALE_BAR_MM], [bottom, bottom], color=_TEXT, linewidth=2, solid_capstyle="butt")
-    axes.text(left, bottom + 2, f"{_SCALE_BAR_MM // 10} cm", color=_TEXT, fontsize=9, va="bottom")
+    ends = [left, left + _SCALE_BAR_MM]
+    axes.plot(ends, [bottom, bottom], color=medium.text, linewidth=2, solid_capstyle="butt")
+    axes.text(left, bottom + 2, f"{_SCALE_BAR_MM // 10} cm", color=medium.text, fontsize=9, va="bottom")
 
 
-def _add_legend(figure: Any, regions: Sequence[Region], title: str) -> None:
-    figure.text(0.028, 0.96, title, color=_TEXT, fontsize=15, va="center")
+def _add_legend(figure: Any, regions: Sequence[Region], title: str, medium: Medium) -> None:
+    figure.text(0.028, 0.96, title, color=medium.text, fontsize=15, va="center")
     colors = [REGION_COLORS[place % len(REGION_COLORS)] for place in range(len(regions))]
     handles = [
         Line2D([], [], color=color, linewidth=6, label=f"{region.title} ({region.name.upper()})")
@@ -239,9 +273,9 @@ def _add_legend(figure: Any, regions: Sequence[Region], title: str) -> None:
         bbox_to_anchor=(0.018, 0.0),
         ncols=len(handles),
         frameon=False,
-        labelcolor=_TEXT,
+        labelcolor=medium.text,
         fontsize=11,
         handlelength=1.2,
     )
     note = "lines: reference   ·   filled: model   ·   R: the patient's right"
-    figure.text(0.995, 0.027, note, color=_FAINT, fontsize=10, ha="right", va="center")
+    figure.text(0.995, 0.027, note, color=medium.faint, fontsize=10, ha="right", va="center")

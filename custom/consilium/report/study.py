@@ -33,12 +33,40 @@ class Summary(Comparison):
     """Means over hospitals, each counting the same; `global` has `worst_site_dice` as well."""
 
     worst_site: str | None = Field(default=None, description="Where the global model scores lowest.")
+    own: Scores | None = Field(
+        default=None, description="Each hospital's own model there, over the hospitals that are compared."
+    )
+    gain: FiniteFloat | None = Field(
+        default=None, description="How much higher the global model's Dice is at the same hospitals."
+    )
+
+
+Standing = Literal["gains", "loses", "unclear", "not compared"]
+"""Where the federation leaves a hospital, against the model that it trained alone; see `report.gains`."""
+
+
+class GainSummary(_Part):
+    """By how much a hospital's mean Dice is higher with the federation's model than with its own."""
+
+    standing: Standing
+    why: str | None = Field(
+        default=None, description="Why the hospital is not compared, or why nobody can tell."
+    )
+    patients: int | None = None
+    mean: FiniteFloat | None = None
+    low: FiniteFloat | None = Field(
+        default=None, description="Lower end of the 95 % interval; null where it is of too few patients."
+    )
+    high: FiniteFloat | None = None
 
 
 class SiteSummary(Comparison):
     """One hospital: what it brought in, and the scores on its validation patients."""
 
     own: Scores | None = Field(default=None, description="The model trained at this hospital alone.")
+    gain: GainSummary | None = Field(
+        default=None, description="Over that model; null if no hospital trained one."
+    )
     role: Literal["trains", "evaluates"] | None = Field(
         description="Null for a hospital whose data were never ready: it declined, or did not answer."
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from consilium.learning.small_counts import Count
 from consilium.report.cautions import absence_reason, is_absent, list_cautions
+from consilium.report.gains import has_own_models, summarize_gain
 from consilium.report.outcome import judge_outcome
 from consilium.report.records import (
     BaselineRecord,
@@ -56,6 +57,10 @@ def summarize_study(
     learning = recorded_learning(federation.settings)
     reports = _reports_by_site(federation)
     compared = _compared_sites(federation)
+    sites = {
+        site: _summarize_site(site, site_reports, federation, baselines)
+        for site, site_reports in reports.items()
+    }
     measured = (
         {} if baselines is None else {"local": baselines.local_seconds, "pooled": baselines.pooled_seconds}
     )
@@ -69,11 +74,8 @@ def summarize_study(
         rounds_planned=federation.rounds_planned,
         best_round=federation.best_round,
         warnings=list_cautions(federation),
-        summary=_summarize(federation.final_scores, baselines),
-        sites={
-            site: _summarize_site(site, site_reports, federation, baselines)
-            for site, site_reports in reports.items()
-        },
+        summary=_summarize(federation.final_scores, baselines, sites),
+        sites=sites,
         local_models={} if baselines is None else baselines.local,
         initial_scores=federation.initial_scores,
         compared_sites=compared,
@@ -107,17 +109,23 @@ def mean_over(sites: Sequence[str], scores: Mapping[str, Scores]) -> Scores | No
     return mean_scores(scores[site] for site in sites) if all(site in scores for site in sites) else None
 
 
-def _summarize(final_scores: Mapping[str, Scores], baselines: BaselineRecord | None) -> Summary:
+def _summarize(
+    final_scores: Mapping[str, Scores], baselines: BaselineRecord | None, sites: Mapping[str, SiteSummary]
+) -> Summary:
     summary = Summary(global_=mean_scores(final_scores.values()))
     if summary.global_ is not None:
         summary.worst_site = min(final_scores, key=lambda site: final_scores[site]["dice"])
         summary.global_["worst_site_dice"] = final_scores[summary.worst_site]["dice"]
     if baselines is not None:
-        sites = set(final_scores) or set(baselines.pooled)
+        judged = set(final_scores) or set(baselines.pooled)
         summary.local = mean_scores(
-            judges[site] for judges in baselines.local.values() for site in judges if site in sites
+            judges[site] for judges in baselines.local.values() for site in judges if site in judged
         )
-        summary.pooled = mean_scores(baselines.pooled[site] for site in baselines.pooled if site in sites)
+        summary.pooled = mean_scores(baselines.pooled[site] for site in baselines.pooled if site in judged)
+    compared = [one for one in sites.values() if one.gain and one.gain.mean is not None]
+    summary.own = mean_scores(one.own for one in compared if one.own)
+    gains = [one.gain.mean for one in compared if one.gain and one.gain.mean is not None]
+    summary.gain = float(np.mean(gains)) if gains else None
     return summary
 
 
@@ -130,6 +138,7 @@ def _summarize_site(
     rounds = [record.sites[site] for record in federation.rounds if site in record.sites]
     trained = [one for one in rounds if one.outcome == "trained"]
     local = {} if baselines is None else baselines.local
+    own = federation.gains.get(site)
     return SiteSummary(
         role=last.role if last else None,
         train_cases=last.train_cases if last else None,
@@ -144,7 +153,12 @@ def _summarize_site(
         train_seconds=sum(one.report.train_seconds for one in trained if one.report),
         global_=federation.final_scores.get(site),
         local=mean_scores(judges[site] for judges in local.values() if site in judges),
-        own=local.get(site, {}).get(site),
+        own=local.get(site, {}).get(site) or (own.local if own else None),
+        gain=(
+            summarize_gain(site, last, federation, baselines)
+            if has_own_models(federation, baselines)
+            else None
+        ),
         pooled=None if baselines is None else baselines.pooled.get(site),
     )
 

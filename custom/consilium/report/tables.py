@@ -61,7 +61,10 @@ def compare_models(report: StudyReport) -> list[Group]:
 
 
 def cross_sites(report: StudyReport) -> list[MatrixRow]:
-    """Return every local-only model's mean Dice at every hospital, then the pooled and the global model's."""
+    """Return every local-only model's mean Dice at every hospital, then the pooled and the global model's.
+
+    There is nothing to return where models never left their hospitals, as in a real federation.
+    """
     rows = [
         MatrixRow(trained, trained, {site: _dice(judges.get(site)) for site in report.sites})
         for trained, judges in report.local_models.items()
@@ -74,10 +77,10 @@ def cross_sites(report: StudyReport) -> list[MatrixRow]:
 
 
 def _group(title: str, cases: int | None, scores: Comparison, report: StudyReport) -> Group:
-    models = {"Federated": scores.global_, "Local-only, mean": scores.local}
+    models = {"Federated": scores.global_}
     if isinstance(scores, SiteSummary):
         models["Local-only, own"] = scores.own
-    models["Pooled"] = scores.pooled
+    models |= {"Local-only, mean": scores.local, "Pooled": scores.pooled}
     judged = {model: one for model, one in models.items() if one}
     suffixes = ["", *(f"_{region}" for region in report.regions)]
     dice = [_column(judged.values(), f"dice{suffix}", 3, highest=True) for suffix in suffixes]

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
+from pathlib import Path
 from queue import Empty
 
 from consilium.data.cache import CachedCase
+from consilium.learning.device import open_device
+from consilium.learning.evaluator import evaluate
+from consilium.learning.model_file import load_model
 from consilium.learning.network_weights import initial_weights
+from consilium.learning.paired_scores import PairedScores
 from consilium.learning.participant import Participant, SiteData
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.weights import Weights
 from consilium.processes import interrupts_held_back, worker_pool
+from consilium.records.gain import SiteGain, measure_gain, patient_gains
 from consilium.report.records import BaselineRecord
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize
@@ -44,10 +50,25 @@ class _Plan:
 
 
 @dataclass(frozen=True)
+class _Federation:
+    """What a local-only model is compared with at its own hospital.
+
+    Attributes:
+        model: File of the federation's final model.
+        min_counts: Fewest patients behind an interval, by hospital.
+    """
+
+    model: Path
+    min_counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class _Outcome:
     name: str
     scores: dict[str, Scores]
     seconds: float
+    gain: SiteGain | None = None
+    patient_gains: tuple[float, ...] = ()
 
 
 def train_baselines(
@@ -55,6 +76,8 @@ def train_baselines(
     learning: LearningSettings,
     rounds: int,
     *,
+    final_model: Path,
+    min_counts: Mapping[str, int],
     workers: int,
     on_step: OnStep = lambda name, done, total: None,
 ) -> BaselineRecord:
@@ -63,21 +86,25 @@ def train_baselines(
     Every model starts from the weights that the federation starts from and makes as many steps as a site
     makes in the federation. A local model's steps are on the patches of its site; the pooled model's are each
     on as many patches as those of all sites together, which is what averaging after every step would be.
+    Each hospital's own model is compared with the federation's, patient by patient, where it was trained.
 
     Args:
         sites: Prepared data of every hospital.
         learning: The federation's settings.
         rounds: The federation's rounds.
+        final_model: File of the federation's final model.
+        min_counts: Fewest patients behind an interval that a hospital would send, by hospital.
         workers: Models trained at the same time, on one core each.
         on_step: Told how far each model is.
     """
     plans = _plan(sites, learning, rounds)
     validation = {name: data.validation for name, data in sites.items()}
+    federation = _Federation(final_model, min_counts)
     steps: Queue[tuple[str, int, int]] = get_context("spawn").Queue()
     with worker_pool(workers, _connect, (steps,)) as pool:
         try:
             with interrupts_held_back():  # the workers start now and inherit it
-                futures = [pool.submit(_train_and_judge, plan, validation) for plan in plans]
+                futures = [pool.submit(_train_and_judge, plan, validation, federation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:
             for process in list(getattr(pool, "_processes", {}).values()):
@@ -89,6 +116,10 @@ def train_baselines(
         pooled_steps=next(plan.steps for plan in plans if plan.name == POOLED),
         local={name: outcome.scores for name, outcome in sorted(local.items())},
         pooled=outcomes[POOLED].scores,
+        gains={name: outcome.gain for name, outcome in sorted(local.items()) if outcome.gain},
+        patient_gains={
+            name: list(outcome.patient_gains) for name, outcome in sorted(local.items()) if outcome.gain
+        },
         local_seconds=sum(outcome.seconds for outcome in local.values()),
         pooled_seconds=outcomes[POOLED].seconds,
     )
@@ -130,7 +161,9 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def _train_and_judge(plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]]) -> _Outcome:
+def _train_and_judge(
+    plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
+) -> _Outcome:
     started = time.monotonic()
     compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side
     participant = Participant(SiteData(plan.train, ()), plan.learning, compute)
@@ -152,4 +185,23 @@ def _train_and_judge(plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...
         for site, cases in validation.items()
         if cases
     }
-    return _Outcome(plan.name, scores, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    pairs = [] if plan.name == POOLED else _pair_scores(weights, validation[plan.name], plan, federation)
+    gain = measure_gain(pairs, min_count=federation.min_counts.get(plan.name, 1))
+    return _Outcome(plan.name, scores, seconds, gain, tuple(patient_gains(pairs)))
+
+
+def _pair_scores(
+    weights: Weights, cases: Sequence[CachedCase], plan: _Plan, federation: _Federation
+) -> list[PairedScores]:
+    """Score the hospital's own and the federation's model on its cases, without those that can't be read."""
+    task, device = get_task(plan.learning.task), open_device(ComputeSettings(cpu_threads=1))
+    final, _ = load_model(federation.model)
+    local, federated = (
+        evaluate(task, plan.learning, model, cases, device, distances=True) for model in (weights, final)
+    )
+    return [
+        PairedScores(case.id, case.patient, own, other)
+        for case, own, other in zip(cases, local, federated, strict=True)
+        if own is not None and other is not None
+    ]

@@ -164,7 +164,13 @@ class Study:
             self._display.show("steps: " + ", ".join(steps.values()))
 
         baselines = train_baselines(
-            data, self._job.learning, self._job.rounds, workers=min(available_cores(), 4), on_step=on_step
+            data,
+            self._job.learning,
+            self._job.rounds,
+            final_model=self._out / "result" / LAST_MODEL,
+            min_counts={name: site.min_count for name, site in self._sites.items()},
+            workers=min(available_cores(), 4),
+            on_step=on_step,
         )
         write_atomically(path, baselines.model_dump_json(indent=1).encode())
         stages.finish("baselines", time.monotonic() - started)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from consilium.learning.settings import LearningSettings
+from consilium.records.gain import Gain, SiteGain
 from consilium.report.records import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 
 VERSIONS = {"python": "3.11.9", "consilium": "0.1.0", "nvflare": "2.9.0", "monai": "1.5.1", "torch": "2.8.0"}
@@ -86,13 +87,41 @@ def federation(rounds: int = 5, **changes: Any) -> FederationRecord:
     return FederationRecord.model_validate(values | changes)
 
 
+def site_gain(local: float, federated: float, patients: int, width: float | None = None) -> SiteGain:
+    """What a hospital gains; with an interval of that width on both sides, or none."""
+    own, final = scores(local), scores(federated)
+    gains = {
+        name: Gain(
+            mean=final[name] - own[name],
+            low=None if width is None else final[name] - own[name] - width,
+            high=None if width is None else final[name] - own[name] + width,
+        )
+        for name in own
+        if name.startswith("dice")
+    }
+    return SiteGain(patients=patients, local=own, federated=final, gains=gains)
+
+
 def baselines(local: Mapping[str, Mapping[str, float]] | None = None) -> BaselineRecord:
     """Local-only models that are best at home, and a pooled model a little above the federation's."""
     local = local or {
         home: {site: final - (0.04 if site == home else 0.20) for site, final in FINAL_DICE.items()}
         for home in TRAINING
     }
+    gains = {
+        home: site_gain(judges[home], FINAL_DICE[home], CASES[home][1])
+        for home, judges in local.items()
+        if home in judges
+    }
     return BaselineRecord(
+        gains=gains,
+        patient_gains={
+            home: [
+                gain.gains["dice"].mean + (place - (gain.patients - 1) / 2) / 100
+                for place in range(gain.patients)
+            ]
+            for home, gain in gains.items()
+        },
         local_steps=200,
         pooled_steps=200,
         local={home: {site: scores(dice) for site, dice in judges.items()} for home, judges in local.items()},

@@ -13,12 +13,15 @@ from .study import SECONDS, baselines, federation, scores
 def test_a_report_is_numbers_pictures_and_a_page(tmp_path: Path) -> None:
     picture = tmp_path / "aster.png"
     picture.write_bytes(b"the picture")
-    patients = {"aster": PatientPicture(picture, {"dice_tc": 0.6, "dice_wt": 0.9, "dice_et": 0.3})}
+    printed = tmp_path / "print_aster.png"
+    printed.write_bytes(b"for paper")
+    patients = {"aster": PatientPicture(picture, printed, {"dice_tc": 0.6, "dice_wt": 0.9, "dice_et": 0.3})}
     folder = tmp_path / "run" / "report"
     page = build_report(folder, federation(), baselines=baselines(), seconds=SECONDS, patients=patients)
     assert page == folder / "index.html"
     html = page.read_text(encoding="utf-8")
     assert "dGhlIHBpY3R1cmU=" in html
+    assert "Zm9yIHBhcGVy" in html
     assert "mean Dice of this patient 0.600" in html
     assert "6 min 35 s" in html  # the total of SECONDS
     assert json.loads((folder / "report.json").read_text())["summary"]["global"]["dice"] == pytest.approx(

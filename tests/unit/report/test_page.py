@@ -6,11 +6,11 @@ import pytest
 
 from consilium.data.codes import ProblemCode
 from consilium.errors import AbsenceCode
-from consilium.report.page import page_environment, render_page
+from consilium.report.page import PatientView, page_environment, render_page
 from consilium.report.records import BaselineRecord, FederationRecord, SiteRound
 from consilium.report.summary import summarize_study
 
-from .study import baselines, federation, scores, site_round
+from .study import baselines, federation, scores, site_gain, site_report, site_round
 
 HOSTILE = "<script>alert('aster')</script>"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -39,15 +39,23 @@ def rendered(
     record: FederationRecord,
     *,
     baselines: BaselineRecord | None = None,
-    patients: Mapping[str, tuple[bytes, float]] | None = None,
+    patients: Mapping[str, PatientView] | None = None,
 ) -> str:
     report = summarize_study(record, baselines=baselines, seconds={})
-    return render_page(report, curves=b"light", dark_curves=b"dark", patients=patients or {})
+    return render_page(
+        report,
+        curves=b"light",
+        dark_curves=b"dark",
+        patients=patients or {},
+        patient_gains={} if baselines is None else baselines.patient_gains,
+    )
 
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return rendered(federation(), baselines=baselines(), patients={"aster": (b"patient", 0.6)})
+    return rendered(
+        federation(), baselines=baselines(), patients={"aster": PatientView(b"patient", b"for paper", 0.6)}
+    )
 
 
 def test_the_page_needs_nothing_else(html: str) -> None:
@@ -58,7 +66,7 @@ def test_the_page_needs_nothing_else(html: str) -> None:
         for name in ("src", "srcset")
         if (value := attributes.get(name))
     ]
-    assert len(loaded) == 3  # the curves, light and dark, and one patient
+    assert len(loaded) == 4  # the curves, light and dark, and one patient, for screens and for paper
     assert all(value.startswith("data:image/png;base64,") for value in loaded)
     assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
     assert not re.search(r"https?:|url\(|@import", html)
@@ -66,7 +74,7 @@ def test_the_page_needs_nothing_else(html: str) -> None:
 
 def test_tables_can_be_read_aloud(html: str) -> None:
     page = Page(html)
-    assert len(page.named("table")) == len(page.named("caption")) == 7
+    assert len(page.named("table")) == len(page.named("caption")) == 8
     assert all("scope" in heading for heading in page.named("th"))
     assert all(image["alt"] for image in page.named("img"))
 
@@ -79,6 +87,97 @@ def test_the_page_says_what_the_numbers_are_and_are_not(html: str) -> None:
     assert "seed 7" in text
     assert "mean Dice of this patient 0.600" in text
     assert "as many steps as a hospital makes in the federation (200)" in text
+
+
+def test_who_gains_stands_first_and_in_words(html: str) -> None:
+    text = " ".join(Page(html).text.split())
+    headline = text.index(
+        "Against each hospital's own model: all 3 hospitals gain; dahlia cannot be compared."
+    )
+    assert headline < text.index("not compared: it only evaluates") < text.index("hospital by hospital")
+    rows = [row for row in Page(html).named("tr") if "data-standing" in row]
+    assert [row["data-standing"] for row in rows] == ["gains", "gains", "gains", "not compared"]
+    assert "gains +0.040 4 patients (few)" in text
+
+
+def test_what_a_reader_asks_first_is_answered_above_the_tables(html: str) -> None:
+    text = " ".join(Page(html).text.split())
+    top = text[: text.index("hospital by hospital")]
+    assert "the model after round 5 of 5, trained at aster, birch and cedar." in top
+    assert "14 validation cases that no model was trained on (aster 4, birch 3, cedar 3, dahlia 4)" in top
+    assert "Training was on 26 others." in top
+    assert "Left outNo case." in top
+    assert "Who took partEvery hospital, to the end." in top
+
+
+def test_no_value_of_a_single_patient_is_in_the_report_of_a_real_federation() -> None:
+    """Whatever it holds is made of the record; a page that stays with the patients has their dots."""
+    made = baselines()
+    record = federation(
+        local_only={
+            site: SiteRound(outcome="evaluated", report=site_report(site, gain=gain))
+            for site, gain in made.gains.items()
+        }
+    )
+    shared = rendered(record)
+    assert "gains" in shared
+    assert 'class="dot"' not in shared
+    assert 'class="range"' not in shared
+    local = rendered(federation(), baselines=made)
+    assert local.count('class="dot"') == 10
+    numbers = summarize_study(federation(), baselines=made, seconds={}).to_json()
+    shown = [value for values in made.patient_gains.values() for value in values]
+    means = {gain.gains["dice"].mean for gain in made.gains.values()}
+    assert not [value for value in shown if str(value) in numbers and value not in means]
+
+
+def test_a_real_federation_s_report_compares_with_the_local_only_models() -> None:
+    gain = site_gain(0.80, 0.84, 12, 0.02)
+    few = site_gain(0.79, 0.80, 3)
+    record = federation(
+        local_only={
+            "aster": SiteRound(outcome="evaluated", report=site_report("aster", gain=gain)),
+            "birch": SiteRound(outcome="evaluated", report=site_report("birch", gain=few)),
+            "cedar": SiteRound(outcome="refused", reason="its disk is full."),
+        }
+    )
+    text = " ".join(Page(rendered(record)).text.split())
+    assert "aster gains; none loses; too few patients to tell at birch; cedar and dahlia cannot be" in text
+    assert "gains +0.040 +0.020 to +0.060 \N{MIDDLE DOT} 12 patients" in text
+    assert "too few patients to tell +0.010 3 patients: no interval of so few leaves the hospital" in text
+    assert "not compared: its disk is full" in text
+    assert text.count("Local-only, own") == 2
+    assert "How far each hospital's own model travels" not in text  # no model left its hospital
+
+
+def test_a_narrow_screen_cuts_no_table(html: str) -> None:
+    """Tables are stacked, each number with its label, or scroll inside their own frame."""
+    page = Page(html)
+    framed = len(re.findall(r'<div class="wide">\s*<table', html))
+    assert framed == len(page.named("table")) - 1  # the figure has a narrow form of its own
+    models = html[html.index('class="models stack"') : html.index("</table>", html.index("models stack"))]
+    for cell in re.findall(r"<td[^>]*>", models):
+        assert "data-label" in cell or 'class="lead"' in cell
+    assert page.named("meta")[1]["content"] == "width=device-width, initial-scale=1"
+    css = html[html.index("<style>") : html.index("</style>")]
+    assert "@media screen and (max-width: 44rem)" in css
+    wide = [rule for rule in re.findall(r"[{;]\s*(?:min-)?width: (\d+)(rem|px)", css) if rule[1] == "rem"]
+    assert all(int(width) <= 18 for width, _ in wide)
+
+
+def test_paper_has_no_black_pictures_and_keeps_the_heads_of_tables(html: str) -> None:
+    page = Page(html)
+    classes = [image.get("class") for image in page.named("img")]
+    assert classes.count("on-screen") == classes.count("on-paper") == 1
+    css = html[html.index("@media print") : html.index("</style>")]
+    for rule in (
+        ".on-screen { display: none; }",
+        ".on-paper { display: block; }",
+        "thead { display: table-header-group; }",
+        "grid-template-columns: 1fr 1fr",
+    ):
+        assert rule in css
+    assert ".on-paper { display: none; }" in html[: html.index("@media print")]
 
 
 def test_names_and_reasons_of_others_are_only_text() -> None:

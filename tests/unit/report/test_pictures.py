@@ -13,7 +13,7 @@ from consilium.data.cached_case import CachedCase
 from consilium.data.geometry import Geometry
 from consilium.data.labels import Tissue
 from consilium.data.preprocessing import PreprocessedCase
-from consilium.report.pictures import pick_patient, render_patient
+from consilium.report.pictures import PRINT, pick_patient, render_patient
 from consilium.tasks.brain_tumor import BrainTumor
 from consilium.tasks.regions import to_regions
 
@@ -123,6 +123,23 @@ def test_the_picture_shows_what_the_model_found(picture: NDArray[Any], tmp_path:
     missed = drawn(phantom(tmp_path / "case"), torch.zeros_like(truth()), tmp_path / "picture.png")
     assert not colored(panel(missed, 0, 2)).any()
     assert colored(panel(missed, 0, 1)).any()
+
+
+def test_on_paper_the_background_is_white_and_the_anatomy_the_same(tmp_path: Path) -> None:
+    case = phantom(tmp_path / "case")
+    render_patient(
+        case,
+        truth(),
+        REGIONS,
+        tmp_path / "print.png",
+        modalities=BrainTumor.modalities,
+        title="aster",
+        medium=PRINT,
+    )
+    part = panel(imread(tmp_path / "print.png")[:, :, :3], 0, 2)
+    assert part[0, 0] == pytest.approx((1, 1, 1))
+    assert (part.min(axis=2) < 0.2).mean() < 0.2
+    assert colored(part).sum() > 200
 
 
 def test_without_a_reference_the_prediction_chooses_the_slice(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from .study import baselines, federation
 def test_each_hospital_compares_the_models_judged_there() -> None:
     groups = compare_models(summarize_study(federation(), baselines=baselines(), seconds={}))
     models = {group.title: [row.model for row in group.rows] for group in groups}
-    assert models["aster"] == ["Federated", "Local-only, mean", "Local-only, own", "Pooled"]
+    assert models["aster"] == ["Federated", "Local-only, own", "Local-only, mean", "Pooled"]
     assert models["dahlia"] == ["Federated", "Local-only, mean", "Pooled"]
     assert groups[0].title == "Mean over 4 hospitals"
     assert groups[0].cases == 14

@@ -1,0 +1,68 @@
+"""What a reader asks first: which models, which patients, how many, what was left out, who was there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consilium.learning.small_counts import Count, count_text, total_text
+from consilium.report.gains import sites_that
+from consilium.report.study import StudyReport
+
+
+def list_basics(report: StudyReport) -> list[tuple[str, str]]:
+    """Return questions and answers, each a line or two."""
+    return [
+        ("Models", " ".join(_models(report))),
+        ("Patients", _patients(report)),
+        ("Left out", _left_out(report)),
+        ("Who took part", _participation(report)),
+    ]
+
+
+def _models(report: StudyReport) -> list[str]:
+    trained = [site for site, one in report.sites.items() if one.rounds_trained]
+    sentences = [
+        f"Federated: the model after round {len(report.rounds)} of {report.rounds_planned}, trained at "
+        f"{_names(trained) or 'no hospital'}."
+    ]
+    compared = [*sites_that(report, "gains"), *sites_that(report, "unclear"), *sites_that(report, "loses")]
+    if compared:
+        where = _names(sorted(compared))
+        sentences.append(f"Own: trained at one hospital alone, with as many steps ({where}).")
+    if report.summary.pooled is not None:
+        sentences.append("Pooled: trained on all cases in one place.")
+    return sentences
+
+
+def _patients(report: StudyReport) -> str:
+    evaluated = {site: one.validation_cases for site, one in report.sites.items() if one.global_}
+    if not evaluated:
+        return "No model was evaluated."
+    counts: dict[str, Count] = dict(evaluated)
+    each = ", ".join(f"{site} {count_text(count)}" for site, count in counts.items())
+    trained_on = sum(one.train_cases or 0 for one in report.sites.values())
+    return (
+        f"Scores are of {total_text(counts)} validation cases that no model was trained on ({each}). "
+        f"Training was on {trained_on} others."
+    )
+
+
+def _left_out(report: StudyReport) -> str:
+    by_site = {site: one.left_out for site, one in report.sites.items() if one.left_out}
+    if not by_site:
+        return "No case."
+    each = ", ".join(f"{site} {total_text(counts)}" for site, counts in by_site.items())
+    return f"{each}; the reasons are listed under “Cases”."
+
+
+def _participation(report: StudyReport) -> str:
+    if report.outcome == "success":
+        return "Every hospital, to the end."
+    missing = [site for site, one in report.sites.items() if one.reason]
+    if missing:
+        return f"Not all of them: {_names(missing)} had no part in the last task; see the warnings."
+    return "Not all of them in every round; see the warnings."
+
+
+def _names(sites: Sequence[str]) -> str:
+    return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)
