@@ -322,17 +322,29 @@ def test_the_server_has_sent_the_metrics_of_its_jobs_and_no_hospital_has(
     assert any(line.startswith(f"{PREFIX}_refusals:1|c|") and "site:dahlia" in line for line in lines)
 
 
+def _stop_in_order(poc: RunningPoc, site: str) -> None:
+    """Stop a site with our command, which the server learns of at once, and start.sh of nothing."""
+    kit, server_log = Poc(poc.out).kits / site, Poc(poc.out).kits / "server/log.txt"
+    stopped = poc.run("site", "stop", str(kit))
+    assert stopped.returncode == 0, stopped.stderr
+    assert re.findall(r"^(ended|killed): (.*), process", stopped.stdout, re.MULTILINE) == [
+        ("ended", "start script"),
+        ("ended", "lasting process"),
+    ]
+    assert processes_of(kit) == []
+    assert not list(kit.glob("*.fl"))
+    assert f"Client Name:{site} left." in server_log.read_text()
+    again = poc.run("site", "stop", str(kit))
+    assert (again.returncode, "nothing runs" in again.stdout) == (0, True)
+
+
 def _start_with_another_version(poc: RunningPoc, site: str, folder: Path) -> None:
     """Start a site again, in an environment in which another version of Consilium is installed."""
     installed = folder / f"consilium-{OTHER_VERSION}.dist-info/METADATA"
     installed.parent.mkdir()
     installed.write_text(f"Metadata-Version: 2.1\nName: consilium\nVersion: {OTHER_VERSION}\n")
     kit = Poc(poc.out).kits / site
-    for process in processes_of(kit):
-        process.kill()
-    wait_until(lambda: not processes_of(kit), f"{site} has stopped")
-    for name in ("daemon_pid.fl", "pid.fl"):  # start.sh takes a process that nobody has reaped for a live one
-        (kit / name).unlink(missing_ok=True)
+    _stop_in_order(poc, site)
     joined, log = "Successfully registered client", kit / "log.txt"
     before = read_if_there(log).count(joined)
     python_path = filter(None, [os.environ.get("PYTHONPATH")])
@@ -363,6 +375,9 @@ def test_down_after_the_server_crashed_in_a_job(poc: RunningPoc) -> None:
         try:
             wait_until(lambda: bool(set(server.glob("*/progress.json")) - started_before), "the job starts")
             processes = processes_of(kits)
+            asked = poc.run("site", "stop", str(server))
+            assert (asked.returncode, "is in a job" in asked.stderr) == (1, True)
+            assert all(process.is_running() for process in processes)
             for process in processes:
                 if "/server" in " ".join(process.cmdline()):
                     process.kill()

@@ -25,6 +25,7 @@ from consilium.cli.report import EPILOG as REPORT_EPILOG
 from consilium.cli.report import report
 from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
 from consilium.cli.simulate import simulate
+from consilium.cli.site import app as site
 from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
 from consilium.cli.terminal import say, say_error
@@ -54,6 +55,7 @@ app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.command(epilog=STATUS_EPILOG)(status)
 app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")
+app.add_typer(site, name="site")
 app.add_typer(poc, name="poc")
 
 

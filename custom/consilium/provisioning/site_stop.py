@@ -1,0 +1,173 @@
+"""Stop the server or a hospital on its own machine, in order, and report what ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from consilium.errors import ConsiliumError
+from consilium.processes import uninterrupted
+from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit_processes import KitProcess, find_processes
+
+GRACE_SECONDS: Final = 20.0
+"""How long a process may take to end by itself before it is killed."""
+
+_SECONDS_BETWEEN_LOOKS: Final = 1.0
+
+_STATE_FILES: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
+"""FLARE's notes of what runs, in the workspace. One left behind can stop or prevent the next start."""
+
+
+class StopError(ConsiliumError):
+    """A site could not be stopped."""
+
+
+class JobRuns(ConsiliumError):
+    """Nothing was stopped, as a job runs."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended.
+
+    Attributes:
+        pid: Process id.
+        what: What it was, for a person.
+        killed: Whether it had to be killed, as it did not end in time.
+    """
+
+    pid: int
+    what: str
+    killed: bool
+
+
+def running_jobs(kit: Kit) -> list[str]:
+    """Return the ids of the jobs whose processes run from a kit on this machine."""
+    return sorted({job for one in find_processes(kit.root) if (job := _job(one)) is not None})
+
+
+def wait_until_idle(kit: Kit, show: Callable[[str], None]) -> None:
+    """Return when no job runs at a site, however long that takes.
+
+    Args:
+        kit: The site's.
+        show: Called with a line that says which jobs run, again and again.
+    """
+    while jobs := running_jobs(kit):
+        show(f"waiting for the end of {', '.join(jobs)}")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS) -> list[Ended]:
+    """End all processes that run from a kit: scripts first, then the lasting process, then those of jobs.
+
+    The scripts would start the lasting process again. A hospital's lasting process logs out of the
+    federation (`consilium.federation.site.departure`). What has not ended after the grace period is killed.
+
+    Args:
+        kit: The site's.
+        jobs_too: Whether to stop also while a job runs.
+        grace: Seconds before processes are killed.
+
+    Returns:
+        What has ended, in this order; empty if nothing ran.
+
+    Raises:
+        JobRuns: If a job runs and `jobs_too` is false; nothing was stopped.
+        StopError: If a process belongs to another account, or survives.
+    """
+    if not jobs_too and (jobs := running_jobs(kit)):
+        raise JobRuns(", ".join(jobs))
+    ended: list[Ended] = []
+    with uninterrupted():  # half a stop would leave a site that starts again, or a job without a parent
+        while found := find_processes(kit.root):  # a script may have started another one in between
+            before = len(ended)
+            ended += _end(found, grace)
+            if len(ended) == before:
+                raise StopError(f"process {', '.join(str(one.pid) for one in found)} does not end")
+    for name in _STATE_FILES:
+        (kit.root / name).unlink(missing_ok=True)
+    return ended
+
+
+def _end(found: Iterable[KitProcess], grace: float) -> list[Ended]:
+    names: dict[psutil.Process, str] = {}
+    stages: list[list[psutil.Process]] = [[], [], []]
+    for one in found:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(one.pid)
+            stages[_stage(one)].append(process)
+            names[process] = _describe(one)
+            for child in process.children(recursive=True):
+                names.setdefault(child, f"helper of {_describe(one)}")
+    ended = [one for stage in stages for one in _end_together(stage, names, grace)]
+    # What FLARE's processes have started ends with them, or now.
+    return ended + _end_together([one for one in names if _runs(one)], names, grace)
+
+
+def _end_together(
+    processes: list[psutil.Process], names: dict[psutil.Process, str], grace: float
+) -> list[Ended]:
+    for process in processes:
+        _signal(process, kill=False)
+    alive = _wait(processes, grace)
+    for process in alive:
+        _signal(process, kill=True)
+    left = _wait(alive, grace)
+    return [Ended(one.pid, names[one], one in alive) for one in processes if one not in left]
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return which of the processes still run after some time at most."""
+    end = time.monotonic() + seconds
+    while (alive := [one for one in processes if _runs(one)]) and time.monotonic() < end:
+        psutil.wait_procs(alive, timeout=0.1)
+    return alive
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Return whether a process does anything still; one that has ended may wait to be collected."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        process.kill() if kill else process.terminate()
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied:
+        raise StopError(
+            f"process {process.pid} belongs to the account {process.username()}; run this command as that "
+            "account or as root"
+        ) from None
+
+
+def _stage(one: KitProcess) -> int:
+    if one.is_parent:
+        return 1
+    return 0 if _job(one) is None else 2
+
+
+def _describe(one: KitProcess) -> str:
+    job = _job(one)
+    if job is not None:
+        return f"job {job}"
+    return "lasting process" if one.is_parent else "start script"
+
+
+def _job(one: KitProcess) -> str | None:
+    """Return the job of a job's process: FLARE starts it with `-n JOB_ID`."""
+    try:
+        line = psutil.Process(one.pid).cmdline()
+    except psutil.NoSuchProcess:
+        return None
+    return line[line.index("-n") + 1] if "-n" in line[:-1] and not one.is_parent else None

@@ -1,0 +1,117 @@
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from consilium.cli.main import app
+from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.site_stop import JobRuns, running_jobs, stop_site
+
+from .kit_folder import make_kit
+
+POLITE = "import signal; print('ready', flush=True); signal.pause()"
+STUBBORN = (
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True)\n"
+    "while True: signal.pause()"
+)
+WITH_HELPER = (
+    "import signal, subprocess, sys\n"
+    f"helper = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}], stdout=subprocess.PIPE)\n"
+    "helper.stdout.readline(); print('ready', flush=True); signal.pause()"
+)
+JOB = "7ce19570-d6c7-44e4-b30c-b0469428dc0b"
+PARENT = "nvflare.private.fed.app.client.client_train"
+WORKER = "nvflare.private.fed.app.client.worker_process"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_kit(tmp_path / "my kits" / "north")
+
+
+@pytest.fixture
+def start():
+    with ExitStack() as stack:
+
+        def start(*words, code=POLITE):
+            line = [sys.executable, "-c", code, *map(str, words)]
+            process = stack.enter_context(subprocess.Popen(line, stdout=subprocess.PIPE))
+            stack.callback(process.kill)
+            assert process.stdout.readline() == b"ready\n"
+            return process
+
+        yield start
+
+
+def stop(*words):
+    return CliRunner().invoke(app, ["site", "stop", *map(str, words)], env={"COLUMNS": "400"})
+
+
+def test_all_that_runs_from_a_kit_ends_scripts_first_and_is_named(root, start):
+    job = start(WORKER, "-m", root, "-n", JOB)
+    parent = start(PARENT, "-m", root)
+    script = start(root / "startup/sub_start.sh")
+    ended = stop_site(Kit(root), jobs_too=True)
+    assert [(one.pid, one.what, one.killed) for one in ended] == [
+        (script.pid, "start script", False),
+        (parent.pid, "lasting process", False),
+        (job.pid, f"job {JOB}", False),
+    ]
+    assert None not in (job.poll(), parent.poll(), script.poll())
+
+
+def test_while_a_job_runs_nothing_is_stopped_unless_it_is_asked_for(root, start):
+    job, parent = start(WORKER, "-m", root, "-n", JOB), start(PARENT, "-m", root)
+    assert running_jobs(Kit(root)) == [JOB]
+    with pytest.raises(JobRuns, match=JOB):
+        stop_site(Kit(root))
+    refused = stop(root)
+    assert refused.exit_code == 1
+    assert JOB in refused.stderr
+    assert "--when-idle" in refused.stderr
+    assert (job.poll(), parent.poll()) == (None, None)
+    done = stop("--now", root)
+    assert done.exit_code == 0
+    assert "continues without north" in done.stdout
+
+
+def test_what_ignores_the_signal_is_killed_with_all_that_it_started(root, start):
+    stubborn = start(PARENT, "-m", root, code=STUBBORN)
+    helping = start(WORKER, "-m", root, "-n", JOB, code=WITH_HELPER)
+    (helper,) = psutil.Process(helping.pid).children()
+    ended = {one.pid: one for one in stop_site(Kit(root), jobs_too=True, grace=0.5)}
+    assert ended[stubborn.pid].killed
+    assert ended[helper.pid].killed
+    assert ended[helper.pid].what == f"helper of job {JOB}"
+    assert not ended[helping.pid].killed
+
+
+def test_waiting_for_the_end_of_the_job(root, start):
+    job, parent = start(WORKER, "-m", root, "-n", JOB), start(PARENT, "-m", root)
+    with subprocess.Popen(["sh", "-c", f"sleep 1; kill {job.pid}"]):
+        done = stop("--when-idle", root)
+    assert done.exit_code == 0
+    assert f"ended: lasting process, process {parent.pid}" in done.stdout
+    assert JOB not in done.stdout
+
+
+def test_nothing_that_would_keep_the_next_start_from_running_is_left(root, start):
+    names = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
+    for name in names:
+        (root / name).write_text("1\n")
+    done = stop(root)
+    assert (done.exit_code, "nothing runs" in done.stdout) == (0, True)
+    assert not list(root.glob("*.fl"))
+
+
+def test_other_kits_are_left_alone(root, start, tmp_path):
+    other = start(PARENT, "-m", tmp_path / "my kits" / "north-2")
+    assert stop_site(Kit(root), jobs_too=True) == []
+    assert other.poll() is None
+
+
+def test_a_folder_that_is_no_kit_is_an_error(tmp_path):
+    assert "is not a site's startup kit" in str(stop(tmp_path).exception)
