@@ -20,6 +20,7 @@ from consilium.cli.cohort import EPILOG as COHORT_EPILOG
 from consilium.cli.cohort import cohort
 from consilium.cli.demo import demo
 from consilium.cli.jobs import app as jobs
+from consilium.cli.kits import app as kits
 from consilium.cli.poc import app as poc
 from consilium.cli.report import EPILOG as REPORT_EPILOG
 from consilium.cli.report import report
@@ -56,6 +57,7 @@ app.command(epilog=STATUS_EPILOG)(status)
 app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")
 app.add_typer(site, name="site")
+app.add_typer(kits, name="kits")
 app.add_typer(poc, name="poc")
 
 
