@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo poc test test-quick fuzz drills lint jobs clean
+.PHONY: install demo poc test test-quick fuzz drills lint jobs wheel release rights clean
 
 install: $(STAMP)
 
@@ -44,6 +44,17 @@ lint: $(STAMP)
 
 jobs: $(STAMP)
 	$(BIN)/consilium jobs export --to jobs
+
+# For a trial; what is handed out comes from `make release`.
+wheel: $(STAMP)
+	provision/wheel.sh dist
+
+release: $(STAMP)
+	provision/release.sh
+
+# The table of docs/provisioning.md, from the policy.
+rights: $(STAMP)
+	$(BIN)/python -m consilium.provisioning.rights docs/provisioning.md
 
 clean:
 	rm -rf .venv runs build

@@ -141,7 +141,7 @@ def _kit_files(kit: Path) -> list[Path]:
     strange = sorted(one.name for one in kit.iterdir() if one.name not in (*FOLDERS, *FILES))
     if strange:
         raise ConfigurationError(
-            f"{kit} holds {', '.join(strange)}, which a new kit doesn't: a site has run from it, and its logs "
+            f"{kit} holds {', '.join(strange)}, which a new kit doesn't: a site has run from it; its logs "
             "and jobs don't leave with a kit. Provision again and pack that"
         )
     files = sorted(kit.rglob("*"))
