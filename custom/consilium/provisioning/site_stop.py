@@ -104,7 +104,8 @@ def _end(found: Iterable[KitProcess], grace: float) -> list[Ended]:
             process = psutil.Process(one.pid)
             stages[_stage(one)].append(process)
             names[process] = _describe(one)
-            for child in process.children(recursive=True):
+            # A script has FLARE's process, which is found by itself, and a `sleep` of seconds.
+            for child in process.children(recursive=True) if _stage(one) else ():
                 names.setdefault(child, f"helper of {_describe(one)}")
     ended = [one for stage in stages for one in _end_together(stage, names, grace)]
     # What FLARE's processes have started ends with them, or now.

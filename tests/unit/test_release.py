@@ -1,0 +1,158 @@
+"""What a federation is installed from: the wheel, its version, and the release script."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "custom/consilium"
+VERSION = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE).group(1)
+ENVIRONMENT = {**os.environ, "PYTHON": sys.executable}
+
+
+def build(folder, **variables):
+    done = subprocess.run(
+        [ROOT / "provision/wheel.sh", folder, "--no-isolation"],
+        env={**ENVIRONMENT, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    if importlib.util.find_spec("build") is None:
+        pytest.skip("the package `build` is not installed; make install")
+    return build(tmp_path_factory.mktemp("wheel"), SOURCE_DATE_EPOCH="1700000000")
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(wheel):
+    assert wheel.name == f"consilium-{VERSION}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as file:
+        packed = {name: file.read(name) for name in file.namelist() if ".dist-info/" not in name}
+    files = {
+        f"consilium/{path.relative_to(PACKAGE)}": path.read_bytes()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert sorted(packed) == sorted(files)
+    assert packed == files
+    assert {Path(name).suffix for name in packed} >= {".py", ".j2", ".css", ".typed"}
+
+
+def test_the_same_files_give_the_same_wheel_whatever_the_umask(wheel, tmp_path):
+    before = os.umask(0o077)
+    try:
+        again = build(tmp_path, SOURCE_DATE_EPOCH="1700000000")
+    finally:
+        os.umask(before)
+    assert again.read_bytes() == wheel.read_bytes()
+
+
+def test_the_version_stands_in_one_place_and_at_the_image():
+    tags = {
+        tag
+        for path in (ROOT / "provision").rglob("*")
+        if path.is_file()
+        for tag in re.findall(r"consilium-site:(\d[\w.]*)", path.read_text())
+    }
+    assert tags == {VERSION}
+    named = re.compile(r"consilium-\d[\w.]*-py3")
+    folders = [(ROOT / "docs").glob("*.md"), (ROOT / "provision").rglob("*"), ROOT.glob("[MR]*")]
+    pages = [path for paths in folders for path in paths if path.is_file()]
+    assert [path.name for path in pages if named.search(path.read_text())] == []
+
+
+def test_the_changelog_has_its_form():
+    titles = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert titles[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", title) for title in titles[1:])
+    kinds = re.findall(r"^### (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Known limits"}
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The least that the release script looks at before it builds anything, all committed."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "provision", folder / "provision")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copy(ROOT / ".gitignore", folder)
+    (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n## [{VERSION}] - 2026-11-26\n")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        git(folder, *words)
+    return folder
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True)
+
+
+def uncommitted(folder):
+    (folder / "new.txt").touch()
+
+
+def without_entry(folder):
+    (folder / "CHANGELOG.md").write_text(f"# Changelog\n\n## [Unreleased]\n\nsoon [{VERSION}]\n")
+    git(folder, "commit", "-qam", "later")
+
+
+def tagged(folder):
+    git(folder, "tag", f"v{VERSION}")
+
+
+def there_already(folder):
+    (folder / f"dist/consilium-{VERSION}").mkdir(parents=True)
+
+
+def another_image(folder):
+    page = folder / "provision/runtime/docker.yaml"
+    page.write_text(page.read_text().replace(VERSION, "9.9.9"))
+    git(folder, "commit", "-qam", "image")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (uncommitted, "commit them"),
+        (without_entry, "CHANGELOG.md has no entry"),
+        (tagged, f"tag v{VERSION} exists"),
+        (there_already, "is not replaced"),
+        (another_image, "names the image"),
+    ],
+)
+def test_a_release_that_would_not_be_one_is_refused_before_anything_is_built(checkout, spoil, reason):
+    spoil(checkout)
+    before = sorted(checkout.rglob("*"))
+    done = subprocess.run(
+        [checkout / "provision/release.sh"], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert [path for path in sorted(checkout.rglob("*")) if ".git" not in path.parts] == [
+        path for path in before if ".git" not in path.parts
+    ]
+
+
+def test_a_release_that_fails_leaves_nothing(checkout):
+    (checkout / "provision/wheel.sh").write_text("#!/bin/sh\nexit 3\n")
+    git(checkout, "commit", "-qam", "broken")
+    done = subprocess.run(
+        [checkout / "provision/release.sh"], env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "could not be built" in done.stderr
+    assert list((checkout / "dist").iterdir()) == []
