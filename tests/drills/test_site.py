@@ -7,6 +7,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.site_stop import stop_site
 from integration.security.federation import SITES, wait_until
 
 from .clock import FAKETIME, HOUR, shifted_clock
@@ -65,10 +67,15 @@ def test_only_its_lasting_process_is_stopped_and_killed(
     assert_as_undisturbed(consortium.wait_for_end(job_id), undisturbed)
 
 
-def test_it_returns_after_two_rounds(consortium: Consortium, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["killed", "stopped in order"])
+def test_it_returns_after_two_rounds(consortium: Consortium, tmp_path: Path, how: str) -> None:
     job_id = consortium.submit(export_drill_job(tmp_path, {"quorum.grace_minutes": 0.1}))
     consortium.wait_for_round(job_id, 2)
-    consortium.federation.stop(consortium.kits["south"])
+    if how == "killed":
+        consortium.federation.stop(consortium.kits["south"])
+    else:
+        stop_site(Kit(consortium.kits["south"]), jobs_too=True)
+        assert "south" not in consortium.connected()
     wait_until(lambda: consortium.durable(job_id) >= 3, "two rounds without it")
     consortium.start("south")
     outcome = consortium.wait_for_end(job_id)
