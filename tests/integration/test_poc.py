@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.processes import stop_process_tree
 from consilium.recipes.catalog import build_recipe, export_job
+from consilium.report.download import load_record
+from consilium.report.records import FederationRecord
+from consilium.report.site_status import SiteStatus, read_site_status
 
 from .accounts import everything_in, open_to_others
 from .interrupts import press_ctrl_c, processes_of, started
@@ -232,6 +236,53 @@ def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path:
     again = poc.run("report", str(result), "--out", str(tmp_path / "report"))
     assert again.returncode == 0, again.stderr
     assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
+
+
+def test_a_site_that_is_killed_while_it_trains_alone_goes_on_and_says_what_it_gains(
+    poc: RunningPoc, tmp_path: Path
+) -> None:
+    job = export(tmp_path, {"rounds": 3, "learning.local_steps": 40})
+    kit = Poc(poc.out).kits / "aster"
+    done = {one.job_id for one in read_site_status(kit)}
+    with subprocess.Popen(
+        poc.command("poc", "submit", str(job), "--local-only", "--out", str(poc.out)),
+        env=poc.environment(),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as submit:
+        try:
+            alone: list[SiteStatus] = []
+            wait_until(
+                lambda: submit.poll() is not None or _trains_alone(kit, done, alone), "a site trains alone"
+            )
+            assert alone, "the job ended before a site was seen training alone"
+            os.kill(alone[0].process, signal.SIGKILL)
+            stdout, stderr = submit.communicate(timeout=DEADLINE_SECONDS)
+        finally:
+            stop_process_tree(submit.pid)
+    assert submit.returncode == 0, stderr
+    record = load_record(Path(stdout.strip()).parents[1])
+    assert isinstance(record, FederationRecord)
+    assert record.gains.keys() == {"aster", "birch"}  # dahlia only evaluates
+    log = read_if_there(Path(alone[0].log))
+    assert re.search(r"the local-only model is there after round [12] of 3", log)
+    kept = poc.out / "cache/aster/runs" / alone[0].job_id / "local_only"
+    assert list(kept.glob("*.safetensors"))
+    shown = poc.run("status", "--site", str(kit))
+    assert "the one trained here alone" in shown.stdout
+    assert str(kept) in shown.stdout
+
+
+def _trains_alone(kit: Path, done: set[str], seen: list[SiteStatus]) -> bool:
+    """Whether a site works on a later round of its own model, in a job that was not there before."""
+    seen += [
+        one
+        for one in read_site_status(kit)
+        if one.job_id not in done and re.match(r"training alone, round [23]", one.state)
+    ]
+    return bool(seen)
 
 
 def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goes_on(

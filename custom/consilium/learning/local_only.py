@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import get_task
+
+_logger = logging.getLogger(__name__)
 
 OnRoundStep = Callable[[int, int, int], None]
 """Told the round that is trained, from 0, its steps done and its steps in all."""
@@ -51,6 +54,7 @@ def train_local_only(
     first = 0
     if (kept := RoundMemory(memory).recall(rounds)) is not None:
         weights, first = kept.arrays[MODEL], kept.number
+        _logger.info("the local-only model is there after round %d of %d", first, rounds)
     for index in range(first, rounds):
 
         def tell(step: int, steps: int, loss: float | None, *, index: int = index) -> None:
