@@ -16,7 +16,7 @@ from nvflare.fuel.utils.config_service import ConfigService
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import CHECKPOINTS, CheckpointPlace
-from consilium.federation.tasks import CHECKPOINT_EVENT, PREPARE, RESUME_META, TRAIN, VALIDATE
+from consilium.federation.tasks import CHECKPOINT_EVENT, LOCAL_ONLY, PREPARE, RESUME_META, TRAIN, VALIDATE
 from consilium.learning import checkpoints
 from consilium.learning.model_file import load_model
 from consilium.report.model_comparison import kept_round
@@ -92,6 +92,7 @@ def run(tmp_path):
             min_sites=2,
             quorum={"attempts": 1},
             rollback_margin=rollback_margin,
+            local_only=True,
             screening=screening,
         )
         controller.sites = sites
@@ -136,8 +137,8 @@ def without_times(record):
 
 @pytest.mark.parametrize(
     ("task", "index", "durable"),
-    [(TRAIN, 1, 1), (TRAIN, 3, 3), (VALIDATE, ROUNDS, ROUNDS)],
-    ids=["early", "late", "while the final model is judged"],
+    [(TRAIN, 1, 1), (TRAIN, 3, 3), (VALIDATE, ROUNDS, ROUNDS), (LOCAL_ONLY, ROUNDS, ROUNDS)],
+    ids=["early", "late", "while the final model is judged", "while the sites train alone"],
 )
 def test_a_resumed_job_ends_as_if_nothing_had_been_between(run, tmp_path, task, index, durable):
     undisturbed, its_engine = run(THIRD)
