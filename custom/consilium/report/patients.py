@@ -33,7 +33,7 @@ def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings)
     data = {}
     for name, site in sites.items():
         try:
-            data[name] = prepare_site(site, learning)
+            data[name] = prepare_site(site, learning, name=name)
         except (SiteRefusal, DataError):
             continue  # the record says so with the reason, and so does the report
     return data

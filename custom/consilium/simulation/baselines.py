@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 
 from consilium.data.cache import CachedCase
-from consilium.learning.device import open_device
-from consilium.learning.evaluator import evaluate
+from consilium.learning.local_only import score_both, train_local_only
 from consilium.learning.model_file import load_model
-from consilium.learning.network_weights import initial_weights
 from consilium.learning.paired_scores import PairedScores
 from consilium.learning.participant import Participant, SiteData
-from consilium.learning.rounds import Schedule
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.weights import Weights
 from consilium.processes import interrupts_held_back, worker_pool
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
 from consilium.report.records import BaselineRecord
-from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores, summarize
 
 POOLED = "pooled"
@@ -40,13 +35,13 @@ class _Plan:
     """One model to train and judge."""
 
     name: str
-    train: tuple[CachedCase, ...]
+    data: SiteData
     rounds: int
     learning: LearningSettings
 
     @property
     def steps(self) -> int:
-        return self.rounds * self.learning.steps_per_round(len(self.train))
+        return self.rounds * self.learning.steps_per_round(len(self.data.train))
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,8 @@ def train_baselines(
     Every model starts from the weights that the federation starts from and makes as many steps as a site
     makes in the federation. A local model's steps are on the patches of its site; the pooled model's are each
     on as many patches as those of all sites together, which is what averaging after every step would be.
-    Each hospital's own model is compared with the federation's, patient by patient, where it was trained.
+    Local models are trained and compared with the federation's as sites do it for a job with `local_only`;
+    here they are evaluated at the other hospitals as well.
 
     Args:
         sites: Prepared data of every hospital.
@@ -126,13 +122,18 @@ def train_baselines(
 
 
 def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int) -> list[_Plan]:
-    training = {name: data.train for name, data in sites.items() if data.train}
+    # Without the limits of a real hospital: nothing leaves this machine.
+    training = {
+        name: replace(data, min_training_patients=1, max_left_out=1.0)
+        for name, data in sites.items()
+        if data.train
+    }
     pooled = learning.model_copy(update={"batch_size": learning.batch_size * len(training)})
-    everything = tuple(case for cases in training.values() for case in cases)
+    everything = SiteData(tuple(case for data in training.values() for case in data.train), ())
     # The longest first, so that no worker is left alone with it at the end.
     return [
         _Plan(POOLED, everything, rounds, pooled),
-        *(_Plan(name, cases, rounds, learning) for name, cases in training.items()),
+        *(_Plan(name, data, rounds, learning) for name, data in training.items()),
     ]
 
 
@@ -166,42 +167,32 @@ def _train_and_judge(
 ) -> _Outcome:
     started = time.monotonic()
     compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side
-    participant = Participant(SiteData(plan.train, ()), plan.learning, compute)
-    weights: Weights = initial_weights(
-        get_task(plan.learning.task), plan.learning.network, plan.learning.seed
-    )
+    participant = Participant(plan.data, plan.learning, compute)
     last_told = 0.0
-    for index in range(plan.rounds):
 
-        def tell(step: int, steps: int, loss: float | None, *, base: int = index) -> None:
-            nonlocal last_told
-            if _steps is not None and (time.monotonic() - last_told > 1 or base * steps + step == plan.steps):
-                last_told = time.monotonic()
-                _steps.put((plan.name, base * steps + step, plan.steps))
+    def tell(index: int, step: int, steps: int) -> None:
+        nonlocal last_told
+        done = index * steps + step
+        if _steps is not None and (time.monotonic() - last_told > 1 or done == plan.steps):
+            last_told = time.monotonic()
+            _steps.put((plan.name, done, plan.steps))
 
-        weights = participant.train(weights, Schedule(index, plan.rounds), on_step=tell).weights
+    weights = train_local_only(participant, plan.learning, plan.rounds, on_step=tell)
+    pairs: list[PairedScores] = []
+    if plan.data.validation:
+        final, _ = load_model(federation.model)
+        pairs = score_both(participant, weights, final)
     scores = {
         site: summarize(participant.score(weights, cases=cases, distances=True))
         for site, cases in validation.items()
-        if cases
+        if cases and site != plan.name
     }
-    seconds = time.monotonic() - started
-    pairs = [] if plan.name == POOLED else _pair_scores(weights, validation[plan.name], plan, federation)
-    gain = measure_gain(pairs, min_count=federation.min_counts.get(plan.name, 1))
-    return _Outcome(plan.name, scores, seconds, gain, tuple(patient_gains(pairs)))
-
-
-def _pair_scores(
-    weights: Weights, cases: Sequence[CachedCase], plan: _Plan, federation: _Federation
-) -> list[PairedScores]:
-    """Score the hospital's own and the federation's model on its cases, without those that can't be read."""
-    task, device = get_task(plan.learning.task), open_device(ComputeSettings(cpu_threads=1))
-    final, _ = load_model(federation.model)
-    local, federated = (
-        evaluate(task, plan.learning, model, cases, device, distances=True) for model in (weights, final)
+    if pairs:
+        scores[plan.name] = summarize(pair.local for pair in pairs)
+    return _Outcome(
+        plan.name,
+        scores,
+        time.monotonic() - started,
+        measure_gain(pairs, min_count=federation.min_counts.get(plan.name, 1)),
+        tuple(patient_gains(pairs)),
     )
-    return [
-        PairedScores(case.id, case.patient, own, other)
-        for case, own, other in zip(cases, local, federated, strict=True)
-        if own is not None and other is not None
-    ]

@@ -1,13 +1,21 @@
 from pathlib import Path
 
 import pytest
+from federation.flare import Engine
 from learning.tiny import CPU, LEARNING, site
+from nvflare.apis.fl_constant import FLContextKey
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.federation.site.executor import SiteExecutor
+from consilium.federation.tasks import LOCAL_ONLY, REPORT_META
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import save_model
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.participant import SiteData, prepare_site
-from consilium.report.records import BaselineRecord
+from consilium.report.patients import prepare_sites
+from consilium.report.records import BaselineRecord, SiteReport
 from consilium.simulation.baselines import train_baselines
 from consilium.tasks import get_task
 from consilium.tasks.metrics import summarize
@@ -53,3 +61,24 @@ def test_two_patients_have_no_interval_and_the_record_survives_the_disk(
 ) -> None:
     assert record.gains["north"].gains["dice"].low is None
     assert BaselineRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_a_simulation_and_a_job_s_sites_make_the_same_local_only_model(tmp_path: Path) -> None:
+    """`--compare` and the job's `local_only` are one comparison: same start, steps, patches and patients."""
+    hospital = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])
+    federated = initial_weights(TASK, LEARNING.network, seed=9)
+    save_model(model := tmp_path / "model.safetensors", federated, {})
+    sites = prepare_sites({"north": hospital}, LEARNING)
+    simulated = train_baselines(sites, LEARNING, 2, final_model=model, min_counts={}, workers=1)
+
+    engine = Engine(tmp_path / "workspace")  # of a site named north
+    properties = {"consilium": hospital.model_dump(mode="json", exclude_defaults=True)}
+    engine.context.set_prop(FLContextKey.SCOPE_PROPERTIES, properties, private=True, sticky=False)
+    task = FLModel(
+        params_type=ParamsType.FULL, params=dict(federated), current_round=2, total_rounds=2, meta={}
+    )
+    executor = SiteExecutor(LEARNING.model_dump(mode="json"))
+    reply = executor.execute(LOCAL_ONLY, FLModelUtils.to_shareable(task), engine.context, Signal())
+    report = SiteReport.model_validate(FLModelUtils.from_shareable(reply).meta[REPORT_META])
+    assert report.gain == simulated.gains["north"]
+    assert report.steps == simulated.local_steps
