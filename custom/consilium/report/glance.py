@@ -8,6 +8,9 @@ from consilium.learning.small_counts import Count, count_text, total_text
 from consilium.report.gains import sites_that
 from consilium.report.study import StudyReport
 
+_MOST_NAMES = 6
+"""Hospitals that are named; of more there is their number, and the tables below have each."""
+
 
 def list_basics(report: StudyReport) -> list[tuple[str, str]]:
     """Return questions and answers, each a line or two."""
@@ -27,8 +30,8 @@ def _models(report: StudyReport) -> list[str]:
     ]
     compared = [*sites_that(report, "gains"), *sites_that(report, "unclear"), *sites_that(report, "loses")]
     if compared:
-        where = _names(sorted(compared))
-        sentences.append(f"Own: trained at one hospital alone, with as many steps ({where}).")
+        where = "" if len(compared) == len(trained) else f", at {_names(sorted(compared))}"
+        sentences.append(f"Own: trained at one hospital alone with as many steps{where}.")
     if report.summary.pooled is not None:
         sentences.append("Pooled: trained on all cases in one place.")
     return sentences
@@ -40,9 +43,10 @@ def _patients(report: StudyReport) -> str:
         return "No model was evaluated."
     counts: dict[str, Count] = dict(evaluated)
     each = ", ".join(f"{site} {count_text(count)}" for site, count in counts.items())
+    where = each if len(counts) <= _MOST_NAMES else f"of {len(counts)} hospitals"
     trained_on = sum(one.train_cases or 0 for one in report.sites.values())
     return (
-        f"Scores are of {total_text(counts)} validation cases that no model was trained on ({each}). "
+        f"Scores are of {total_text(counts)} validation cases that no model was trained on ({where}). "
         f"Training was on {trained_on} others."
     )
 
@@ -52,7 +56,8 @@ def _left_out(report: StudyReport) -> str:
     if not by_site:
         return "No case."
     each = ", ".join(f"{site} {total_text(counts)}" for site, counts in by_site.items())
-    return f"{each}; the reasons are listed under “Cases”."
+    where = each if len(by_site) <= _MOST_NAMES else f"cases of {len(by_site)} hospitals"
+    return f"{where}; the reasons are listed under “Cases”."
 
 
 def _participation(report: StudyReport) -> str:
@@ -65,4 +70,6 @@ def _participation(report: StudyReport) -> str:
 
 
 def _names(sites: Sequence[str]) -> str:
+    if len(sites) > _MOST_NAMES:
+        return f"{len(sites)} hospitals"
     return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)

@@ -1,11 +1,13 @@
 import re
 from collections.abc import Mapping
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from consilium.data.codes import ProblemCode
 from consilium.errors import AbsenceCode
+from consilium.report import page as report_page
 from consilium.report.page import PatientView, page_environment, render_page
 from consilium.report.records import BaselineRecord, FederationRecord, SiteRound
 from consilium.report.summary import summarize_study
@@ -275,3 +277,12 @@ def test_a_report_without_baselines_or_pictures_has_no_empty_tables(record: Fede
 )
 def test_a_difference_that_rounds_to_nothing_has_no_sign(value: float | None, text: str) -> None:
     assert page_environment().filters["signed"](value) == text
+
+
+def test_every_class_of_the_pages_has_its_style() -> None:
+    folder = Path(report_page.__file__).parent / "templates"
+    style = "".join(file.read_text() for file in folder.iterdir())
+    for template in folder.glob("*.j2"):
+        for names in re.findall(r'class="([^"{]*)"', template.read_text()):
+            missing = [name for name in names.split() if f".{name}" not in style]
+            assert not missing, f"{template.name}: {missing}"
