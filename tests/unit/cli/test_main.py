@@ -222,8 +222,9 @@ def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, 
 @pytest.mark.parametrize(
     ("name", "option", "told"),
     [
-        ("brain_tumor_check", ("--compare",), "no model to --compare"),
-        ("brain_tumor_stats", ("--compare",), "no model to --compare"),
+        ("brain_tumor_check", ("--compare",), "trains nothing: leave --compare out"),
+        ("brain_tumor_stats", ("--compare",), "trains nothing: leave --compare out"),
+        ("brain_tumor_check", ("--local-only",), "trains nothing: leave --local-only out"),
         ("brain_tumor_stats", ("--evaluates", "north"), "leave --evaluates out"),
     ],
 )
