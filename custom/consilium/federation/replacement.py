@@ -40,6 +40,27 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.app_common.workflows.statistics_controller.StatisticsController": (
         "d5768226ac4bb80697003723d7ce25a29fb875661597c88603f61dc6155bf3d6"
     ),
+    "nvflare.app_opt.job_launcher.k8s_launcher.K8sJobHandle": (
+        "414c7ae4a3f16c29ef8fc7afcb3e86ba1b099878a30f4dab267d3ddd0178756d"
+    ),
+    "nvflare.app_opt.job_launcher.k8s_launcher.K8sJobLauncher": (
+        "304f782312552dc18476ef4679498184054e9bdd0ea0f0138b0cfc80b05ea553"
+    ),
+    "nvflare.app_opt.job_launcher.slurm.launcher.SlurmJobLauncher": (
+        "589a455cede1b825019230294a5b25081189846e20af02f7d5187085ca86fc5b"
+    ),
+    "nvflare.app_opt.job_launcher.slurm.manager.SlurmJobManager": (
+        "c2288ee7c9a1f389e8a8570bd6fb57482f82f9b11c69511b9f23ef881aa55071"
+    ),
+    "nvflare.app_opt.job_launcher.slurm.manager._job_key": (
+        "acfe247600fb0e64dd399ee66e46cf832a10b3b4dc67a2651ac56b4ebc333be4"
+    ),
+    "nvflare.app_opt.job_launcher.slurm.manager._job_name": (
+        "568461f39bba943b32e834a21101889e5b96a0f4b4633085b4eb9e3585638298"
+    ),
+    "nvflare.app_opt.job_launcher.slurm.scheduler_client._SlurmCliAdapter": (
+        "2342e90f08120760306642ff99071cc879bb6314620d378dfe036c31fb4d4376"
+    ),
     "nvflare.fuel.f3.cellnet.cell._is_server_job_cell": (
         "cd00cf8ab370d7d99c023acadc712ef0960822d5e6d8429ee95bba6026b370fa"
     ),
