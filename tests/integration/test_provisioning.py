@@ -33,8 +33,11 @@ class Place:
         (folder / "home").mkdir()
 
     def nvflare(self, *arguments: str | Path) -> str:
+        return self.run("nvflare", *arguments)
+
+    def run(self, program: str, *arguments: str | Path) -> str:
         done = subprocess.run(
-            [Path(sys.executable).with_name("nvflare"), *arguments],
+            [Path(sys.executable).with_name(program), *arguments],
             cwd=self.folder,
             env={**os.environ, "HOME": str(self.folder / "home")},
             capture_output=True,
@@ -60,22 +63,14 @@ def kits(consortium: Place) -> Path:
 @pytest.fixture(scope="module")
 def prepared(consortium: Place, kits: Path) -> Iterator[dict[str, Path]]:
     """The kits of a hospital and the server, prepared for each runtime with the files that we ship."""
-    image = consortium.folder / "site.sif"
-    image.touch()
-    slurm = yaml.safe_load((FILES / "runtime" / "slurm.yaml").read_text())
-    slurm["job_launcher"]["image"] = str(image)
-    (consortium.folder / "slurm.yaml").write_text(yaml.safe_dump(slurm))
-    runtimes = {
-        "docker": FILES / "runtime" / "docker.yaml",
-        "k8s": FILES / "runtime" / "k8s.yaml",
-        "slurm": consortium.folder / "slurm.yaml",
-    }
+    runtimes = ("docker", "k8s", "slurm")
 
     def prepare(runtime: str, site: str) -> Path:
         kit = Path(shutil.copytree(kits / site, consortium.folder / runtime / site))
         shutil.copy(FILES / "runtime" / f"study_runtime.{runtime}.yaml", kit / "local" / "study_runtime.yaml")
         output = consortium.folder / "prepared" / runtime / site
-        consortium.nvflare("deploy", "prepare", kit, "--output", output, "--config", runtimes[runtime])
+        configuration = FILES / "runtime" / f"{runtime}.yaml"
+        consortium.run("consilium", "prepare-kit", kit, "--output", output, "--config", configuration)
         return output
 
     wanted = [(runtime, "north") for runtime in runtimes] + [("docker", SERVER)]
@@ -91,7 +86,12 @@ def resources(kit: Path) -> dict:
 
 @pytest.mark.parametrize(
     ("runtime", "launcher"),
-    [("docker", "Docker"), ("k8s", "K8s"), ("slurm", "Slurm"), ("docker server", "Docker")],
+    [
+        ("docker", "DockerJob"),
+        ("k8s", "SitePod"),
+        ("slurm", "SiteSlurm"),
+        ("docker server", "DockerJob"),
+    ],
 )
 def test_a_kit_prepared_for_containers_keeps_its_policy_and_its_signatures(prepared, runtime, launcher):
     kit = prepared[runtime]
@@ -99,7 +99,7 @@ def test_a_kit_prepared_for_containers_keeps_its_policy_and_its_signatures(prepa
         "server" if "server" in runtime else "client"
     )
     assert guard("server" if "server" in runtime else "client") in resources(kit)["components"]
-    assert any(f"{launcher}JobLauncher" in entry["path"] for entry in resources(kit)["components"])
+    assert any(f"{launcher}Launcher" in entry["path"] for entry in resources(kit)["components"])
     assert json.loads((kit / "local" / "authorization.json.default").read_text())["permissions"]
     assert kit.stat().st_mode & 0o077 == 0
     assert "private_files" in [entry["id"] for entry in resources(kit)["components"]]

@@ -205,6 +205,7 @@ OPEN_BY_DESIGN = {
     "provisioning/builder.py": "changes a script that is closed with its kit",
     "provisioning/kit_versions.py": "writes into a kit, which is closed as a whole",
     "provisioning/policy.py": "writes into a kit, which is closed as a whole, or a private simulation",
+    "provisioning/runtimes": "changes a copy of a kit in a private folder; it is closed as a whole",
 }
 MAKERS = {"mkdir", "makedirs", "write_text", "write_bytes", "touch", "mkfifo", "save_file", "tofile"}
 

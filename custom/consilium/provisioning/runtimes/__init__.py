@@ -1,0 +1,1 @@
+"""Kits prepared for container systems and for Slurm."""
