@@ -91,14 +91,19 @@ class Federation:
         self.root = root
 
     def start(
-        self, participant: str, *, host: str | None = None, environment: Mapping[str, str] | None = None
+        self,
+        participant: str,
+        *,
+        host: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        script: str = "start.sh",
     ) -> None:
-        """Start a participant with its kit's `start.sh`; what it prints goes to `output.txt` there."""
+        """Start a participant with a script of its kit; what it prints goes to `output.txt` there."""
         kit = self.kits[participant]
         host = host or (SERVER if participant == SERVER_NAME else participant)
         with open(kit / "output.txt", "ab", opener=private_opener) as file:
             subprocess.Popen(
-                self.network.command(host, [str(kit / "startup/start.sh")]),
+                self.network.command(host, [str(kit / "startup" / script)]),
                 cwd=kit, env={**_environment(kit), **(environment or {})},
                 stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True,
             )  # fmt: skip
