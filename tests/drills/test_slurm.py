@@ -96,7 +96,7 @@ def _prepare(kit: Path, root: Path) -> Path:
         launcher["python_path"] = str(python)
     (root / "slurm.yaml").write_text(yaml.safe_dump(shipped))
     done = subprocess.run(
-        [Path(sys.executable).with_name("consilium"), "prepare-kit", kit, "--config", root / "slurm.yaml",
+        [Path(sys.executable).with_name("consilium"), "kits", "prepare", kit, "--config", root / "slurm.yaml",
          "--output", root / "admin" / "north"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

@@ -70,7 +70,7 @@ def prepared(consortium: Place, kits: Path) -> Iterator[dict[str, Path]]:
         shutil.copy(FILES / "runtime" / f"study_runtime.{runtime}.yaml", kit / "local" / "study_runtime.yaml")
         output = consortium.folder / "prepared" / runtime / site
         configuration = FILES / "runtime" / f"{runtime}.yaml"
-        consortium.run("consilium", "prepare-kit", kit, "--output", output, "--config", configuration)
+        consortium.run("consilium", "kits", "prepare", kit, "--output", output, "--config", configuration)
         return output
 
     wanted = [(runtime, "north") for runtime in runtimes] + [("docker", SERVER)]

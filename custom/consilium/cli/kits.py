@@ -1,4 +1,4 @@
-"""`consilium kits`: hand startup kits over, and receive one."""
+"""`consilium kits`: hand startup kits over, receive one, prepare one for a cluster."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.prepare_kit import EPILOG as _PREPARE_EPILOG
+from consilium.cli.prepare_kit import prepare
 from consilium.cli.terminal import say, say_result
 from consilium.errors import ConfigurationError
 
-app = typer.Typer(no_args_is_help=True, help="Pack startup kits to hand them over; unpack one.")
+app = typer.Typer(
+    no_args_is_help=True, help="Pack startup kits to hand them over; unpack one; prepare one for a cluster."
+)
+app.command("prepare", epilog=_PREPARE_EPILOG)(prepare)
 
 _PACK_EPILOG = """
 The project admin, after `nvflare provision -p provision/project.yml -w provisioned`:

@@ -22,8 +22,6 @@ from consilium.cli.demo import demo
 from consilium.cli.jobs import app as jobs
 from consilium.cli.kits import app as kits
 from consilium.cli.poc import app as poc
-from consilium.cli.prepare_kit import EPILOG as PREPARE_KIT_EPILOG
-from consilium.cli.prepare_kit import prepare_kit
 from consilium.cli.report import EPILOG as REPORT_EPILOG
 from consilium.cli.report import report
 from consilium.cli.simulate import EPILOG as SIMULATE_EPILOG
@@ -55,7 +53,6 @@ app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
 app.command(epilog=CHECK_EPILOG)(check)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
-app.command("prepare-kit", epilog=PREPARE_KIT_EPILOG)(prepare_kit)
 app.command(epilog=STATUS_EPILOG)(status)
 app.command(epilog=REPORT_EPILOG)(report)
 app.add_typer(jobs, name="jobs")

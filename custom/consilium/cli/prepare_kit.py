@@ -1,4 +1,4 @@
-"""`consilium prepare-kit`: a kit for Docker, Kubernetes or Slurm."""
+"""`consilium kits prepare`: a kit for Docker, Kubernetes or Slurm."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.terminal import say
+from consilium.cli.terminal import say, say_result
 
 EPILOG = """
 For a hospital whose jobs Slurm runs; the result can be sent to it:
 
   $ cp provision/runtime/slurm.yaml north.yaml    # edit it
 
-  $ consilium prepare-kit kits/north --config north.yaml --output prepared/north
+  $ consilium kits prepare kits/north --config north.yaml --output prepared/north
 
 Exit code: 0 prepared, 2 the kit or the configuration can't be used.
 """
@@ -26,7 +26,7 @@ _NEXT = {
 }
 
 
-def prepare_kit(
+def prepare(
     kit: Annotated[
         Path, typer.Argument(metavar="KIT", help="The kit's folder, as provisioned.", show_default=False)
     ],
@@ -41,8 +41,8 @@ def prepare_kit(
     Writes a copy of the kit and leaves the kit itself as it is. The copy holds the same private key, and no
     path of this machine, so it can be prepared anywhere.
     """
-    from consilium.provisioning.runtimes.prepare import prepare_kit as prepare
+    from consilium.provisioning.runtimes.prepare import prepare_kit
 
-    runtime = prepare(kit, config, output)
-    say(f"{output}: the kit of {kit.name}, prepared for {runtime}")
-    say(_NEXT[runtime])
+    runtime = prepare_kit(kit, config, output)
+    say_result(output)
+    say(_NEXT[runtime], err=True)

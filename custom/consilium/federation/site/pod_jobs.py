@@ -91,10 +91,10 @@ def read_job_pod(kit: Path) -> dict[str, Any]:
         pod = yaml.safe_load((kit / JOB_POD).read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigurationError(
-            f"{JOB_POD} can't be read ({error}); no job starts without it: `consilium prepare-kit` writes it"
+            f"{JOB_POD} can't be read ({error}); no job starts without it: `consilium kits prepare` writes it"
         ) from None
     if not isinstance(pod, dict) or pod.get("kind") != "Pod":
         raise ConfigurationError(
-            f"{JOB_POD} describes no pod (kind: Pod); `consilium prepare-kit` writes one"
+            f"{JOB_POD} describes no pod (kind: Pod); `consilium kits prepare` writes one"
         )
     return pod
