@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from consilium.federation.monitoring.metrics import METRICS, PREFIX, SITE_METRICS
+from consilium.federation.server.user_session import open_session
 from consilium.federation.versions import component_versions
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
@@ -126,6 +127,22 @@ def test_the_server_and_all_sites_run(poc: RunningPoc) -> None:
     assert set(state["processes"]) == {"server", *SITES}
     assert all(state["processes"].values())
     assert state["jobs"] == []
+
+
+def test_the_table_of_rights_is_what_a_hospital_s_admin_meets(poc: RunningPoc) -> None:
+    """docs/provisioning.md, which is made from the policy; here the processes are asked."""
+    with open_session(Poc(poc.out).kits / ASTER_ADMIN) as session:
+        answers = {
+            command: str(session.api.do_command(command))
+            for command in (
+                "check_status client birch", "sys_info client aster", "sys_info client birch",
+                "sys_info server", "cat aster log.txt", "shutdown client aster",
+            )
+        }  # fmt: skip
+    refused = {command for command, answer in answers.items() if "not authorized" in answer}
+    unknown = {command for command, answer in answers.items() if "is not available at a site" in answer}
+    assert refused == {"sys_info client birch", "sys_info server"}
+    assert unknown == {"cat aster log.txt", "shutdown client aster"}
 
 
 def test_the_user_s_own_flare_settings_are_not_touched(poc: RunningPoc) -> None:
