@@ -27,6 +27,12 @@ Several examinations of a patient, under ids that don't say so: a file to correc
 
   $ consilium check /data/brats --patients patients.csv
 
+Findings that were looked at and are right as they are: a file to complete, and the check with it:
+
+  $ consilium check /data/brats --write-accepted accepted.csv
+
+  $ consilium check /data/brats --accepted accepted.csv
+
 For a program, or for somebody outside the hospital: counts by code, without ids and paths:
 
   $ consilium check /data/brats --json
@@ -97,7 +103,16 @@ def check(
     accepted: Annotated[
         Path | None,
         typer.Option(
-            help="CSV file case,code,by,note of findings that somebody looked at and accepts.",
+            help="CSV file case,code,files,by,note of findings that somebody looked at and accepts.",
+            show_default=False,
+        ),
+    ] = None,
+    write_accepted: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write such a file to complete: a line for each finding that can be accepted, without those "
+            "that are; it must not leave the hospital.",
             show_default=False,
         ),
     ] = None,
@@ -123,14 +138,24 @@ def check(
     with _failures_as_json(as_json, show_cases=show_cases), Display() as display:
         stated = parse_convention(convention) if convention else None
         display.show(LOADING)
+        from consilium.data.checks.acceptance import format_acceptances
         from consilium.data.patients import format_patients_file
+        from consilium.errors import ConfigurationError
         from consilium.provisioning.check.folder import check_folder, default_state, refuse_output
         from consilium.provisioning.check.job import load_site_job
         from consilium.report.data_check import render_data_check
 
-        for option, path in (("--html", html), ("--write-patients", write_patients)):
+        for option, path in (
+            ("--html", html),
+            ("--write-patients", write_patients),
+            ("--write-accepted", write_accepted),
+        ):
             if path:
                 refuse_output(path, folder, option)
+            if path and path.exists() and option != "--html":
+                raise ConfigurationError(
+                    f"{option} {path} is there already, and may have been completed; name another file."
+                )
         display.show("looking for cases")
         found = check_folder(
             folder,
@@ -147,6 +172,8 @@ def check(
             _write(html, render_data_check(found))
         if write_patients and found.checked:
             _write(write_patients, format_patients_file(found.checked.cohort.patients))
+        if write_accepted and found.checked:
+            _write(write_accepted, format_acceptances(found.checked.findings))
     if as_json:
         say_json(found.as_json(cases=show_cases))
     else:

@@ -29,6 +29,7 @@ class ProblemCode(str, Enum):
     NO_USABLE_CASE = "no_usable_case"
     NO_LABELED_CASE = "no_labeled_case"
     UNUSED_ACCEPTANCE = "unused_acceptance"
+    OUTDATED_ACCEPTANCE = "outdated_acceptance"
     DISK_TOO_SMALL = "disk_too_small"
     PATIENTS_FILE = "patients_file"
     PATIENTS_FILE_INCOMPLETE = "patients_file_incomplete"
@@ -70,6 +71,7 @@ class ProblemCode(str, Enum):
     # Intensities
     NON_FINITE = "non_finite"
     CONSTANT_IMAGE = "constant_image"
+    LITTLE_CONTRAST = "little_contrast"
     NEGATIVE_INTENSITY = "negative_intensity"
     CLIPPED_INTENSITY = "clipped_intensity"
     EIGHT_BIT = "eight_bit"
@@ -172,6 +174,11 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.UNUSED_ACCEPTANCE: _warning(
         "accepted, but not found", "Correct or remove these lines of the file of accepted findings."
     ),
+    ProblemCode.OUTDATED_ACCEPTANCE: _warning(
+        "accepted for other files",
+        "Look at these cases again: consilium check DIR --write-accepted FILE writes the lines for the files "
+        "as they are now.",
+    ),
     ProblemCode.DISK_TOO_SMALL: _error(
         "disk too small for the cache", "Make room, or set cache_dir to a larger disk and raise cache_gib."
     ),
@@ -186,8 +193,9 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.MISSING_MODALITY: _error(
         "image missing", "Add the missing image file to the case's folder, or remove the case."
     ),
-    ProblemCode.NO_LABEL: _error(
-        "label missing", "Copy the label into labelsTr, or move an unlabeled image to imagesTs."
+    ProblemCode.NO_LABEL: _warning(
+        "training image without label",
+        "Copy the label into labelsTr, or move the image to imagesTs; without it nobody trains on the case.",
     ),
     ProblemCode.DUPLICATE_CASE: _error(
         "two different cases of one id",
@@ -294,6 +302,9 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
     ProblemCode.CONSTANT_IMAGE: _error(
         "image without contrast", "Export the image again: it holds no anatomy."
     ),
+    ProblemCode.LITTLE_CONTRAST: _warning(
+        "most voxels have one value", "Look at the image: it may be a mask, or another map, and no MR image."
+    ),
     ProblemCode.NEGATIVE_INTENSITY: _warning(
         "negative intensities", "Use images as acquired, without an earlier normalization or filter."
     ),
@@ -350,8 +361,9 @@ _KINDS: Mapping[ProblemCode, _Kind] = {
         "Draw the label, or remove the label file: the case then counts as unlabeled.",
         acceptable=True,
     ),
-    ProblemCode.LABEL_COVERS_BRAIN: _error(
-        "label covers the whole brain", "Replace the brain mask or tissue map by the label of the tumor."
+    ProblemCode.LABEL_COVERS_BRAIN: _warning(
+        "label covers most of the brain",
+        "Look at the label: replace a brain mask or a map of tissues by the label of the tumor.",
     ),
     ProblemCode.LABEL_OUTSIDE_BRAIN: _warning(
         "label outside the brain", "Look at the label over the images: it has to lie on the tumor."

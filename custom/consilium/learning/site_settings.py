@@ -31,7 +31,7 @@ class SiteSettings(ComputeSettings):
     )
     accepted_findings: Path | None = Field(
         default=None,
-        description="CSV file `case,code,by,note` of findings that the hospital looked at and accepts; "
+        description="CSV file `case,code,files,by,note` of findings that the hospital looked at and accepts; "
         "default: accepted_findings.csv in state_dir, where there is one.",
     )
     label_convention: LabelConvention | None = Field(

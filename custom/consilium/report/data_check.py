@@ -247,7 +247,8 @@ def _next_steps(check: DataCheck) -> Iterator[str]:
         return
     if any(finding.severity is Severity.WARNING for finding in check.findings):
         yield (
-            "Look at the warnings below. Where one is right, correct the files; where it is not, accept it "
-            "in accepted_findings.csv (docs/data.md). The cases are used either way."
+            "Look at the warnings below. Where one is right, correct the files; where it is not, accept it: "
+            "consilium check DIR --write-accepted FILE writes the file to complete (docs/data.md). The cases "
+            "are used either way."
         )
     yield "With the site's startup kit: consilium check-site KIT checks policy, network and machine as well."

@@ -168,8 +168,13 @@ def test_where_every_case_lacks_an_image_it_says_which_and_what_else_is_there(ru
 def test_an_accepted_finding_is_counted_and_leaves_no_case_out(run, hospital, tmp_path):
     hospital.brats("weiss-1972", values=(0,))
     accepted = tmp_path / "accepted.csv"
-    assert run(hospital.folder)[0] == 1
-    accepted.write_text("case,code,by,note\nweiss-1972,empty_label,Dr. Rossi,no tumor left\n")
+    assert run(hospital.folder, "--write-accepted", accepted)[0] == 1
+    header, *lines = accepted.read_text().splitlines()
+    assert header == "case,code,files,by,note"
+    (line,) = (one for one in lines if one.startswith("weiss-1972,empty_label,x"))
+    code, _, err = run(hospital.folder, "--write-accepted", accepted)
+    assert (code, "completed; name another file" in err) == (2, True)
+    accepted.write_text(f"{header}\n{line[:-1]}Dr. Rossi,no tumor left\n")
     page = tmp_path / "check.html"
     code, out, _ = run(hospital.folder, "--json", "--accepted", accepted, "--html", page)
     found = json.loads(out)

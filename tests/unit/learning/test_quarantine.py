@@ -10,7 +10,9 @@ from consilium.data.checks import check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.errors import SiteRefusal
 from consilium.learning.participant import prepare_site
+from consilium.learning.quarantine import admit_cases
 from consilium.learning.settings import LearningSettings
+from consilium.tasks import get_task
 
 from .tiny import site
 
@@ -85,7 +87,14 @@ def test_an_accepted_finding_brings_the_case_into_training(hospital):
     Hospital(hospital.dataset).brats("Roe-John", values=(0,))
     assert prepare_site(hospital, LEARNING).left_out == {"truncated": 1, "empty_label": 1}
     accepted = hospital.state_dir / "accepted_findings.csv"
-    accepted.write_text("case,code,by,note\nRoe-John,empty_label,Dr. Rossi,no tumor left\n")
+    (found,) = (
+        one
+        for one in admit_cases(hospital, get_task(LEARNING.task)).findings
+        if one.code.value == "empty_label"
+    )
+    accepted.write_text(
+        f"case,code,files,by,note\nRoe-John,empty_label,{found.files},Dr. Rossi,no tumor left\n"
+    )
     data = prepare_site(hospital, LEARNING)
     assert data.left_out == {"truncated": 1}
     assert "Roe-John" in {case.id for case in (*data.train, *data.validation)}
@@ -96,7 +105,7 @@ def test_an_accepted_finding_brings_the_case_into_training(hospital):
 def test_a_file_of_accepted_findings_that_can_not_be_used_is_refused_without_naming_anybody(hospital):
     accepted = hospital.state_dir / "accepted_findings.csv"
     accepted.parent.mkdir(parents=True, exist_ok=True)
-    accepted.write_text("case,code,by,note\nDoe-Jane,truncated,Dr. Rossi,\n")
+    accepted.write_text("case,code,files,by,note\nDoe-Jane,truncated,x1,Dr. Rossi,\n")
     with pytest.raises(SiteRefusal) as refused:
         prepare_site(hospital, LEARNING)
     assert "accepted findings" in refused.value.public_reason

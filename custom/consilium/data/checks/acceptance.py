@@ -1,4 +1,4 @@
-"""Findings that a hospital accepts after looking: a CSV file that it writes and that stays there."""
+"""Findings that a hospital accepts after looking: a CSV file that it completes and that stays there."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import ProblemCode, Severity
 from consilium.data.visits import one_spelling
 from consilium.errors import ConfigurationError
 
 ACCEPTED_FILE: Final = "accepted_findings.csv"
 """Its name in a site's `state_dir`, where the settings name no other."""
 
-_COLUMNS = ("case", "code", "by", "note")
+_COLUMNS = ("case", "code", "files", "by", "note")
+_HOW_TO_WRITE = "consilium check DIR --write-accepted FILE writes a file to complete"
+
+Acceptance = tuple[str, ProblemCode, str]
+"""Case, code, and the mark of the files that were looked at."""
 
 
 @dataclass(frozen=True)
 class AcceptedFindings:
     """What a hospital has looked at and accepts.
 
-    The file has the columns `case,code,by,note`, one finding of one case a line. It holds ids and names, so
-    only how often each code was accepted may leave the site.
+    The file has the columns `case,code,files,by,note`, one finding of one case a line; `files` is
+    `Finding.files`, so that other files need another look. It holds ids and names: only how often each code
+    was accepted may leave the site.
 
     Args:
-        lines: Case and code to the line of the file that accepts it.
+        lines: What is accepted, to the line of the file that says so.
     """
 
-    lines: Mapping[tuple[str, ProblemCode], int] = field(default_factory=dict)
+    lines: Mapping[Acceptance, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path | None) -> AcceptedFindings:
@@ -60,13 +65,14 @@ class AcceptedFindings:
         header = [name.lower() for name in rows[0][1]] if rows else []
         if tuple(header) != _COLUMNS:
             raise ConfigurationError(
-                f"{path}, line 1: expected the columns {','.join(_COLUMNS)}, separated by commas."
+                f"{path}, line 1: expected the columns {','.join(_COLUMNS)}, separated by commas; "
+                f"{_HOW_TO_WRITE}."
             )
-        lines: dict[tuple[str, ProblemCode], int] = {}
+        lines: dict[Acceptance, int] = {}
         for number, cells in rows[1:]:
             if not any(cells):
                 continue
-            case_id, name, by = (*cells, "", "", "")[:3]
+            case_id, name, files, by = (*cells, "", "", "", "")[:4]
             if len(cells) > len(_COLUMNS):
                 raise ConfigurationError(
                     f"{path}, line {number}: it has more than {counted(len(_COLUMNS), 'column')}; put a "
@@ -74,8 +80,11 @@ class AcceptedFindings:
                     "comma in quotation marks."
                 )
             if not case_id or not by:
-                raise ConfigurationError(f"{path}, line {number}: say the case and who accepts its finding.")
-            lines[one_spelling(case_id), _code(name, path, number)] = number
+                raise ConfigurationError(
+                    f"{path}, line {number}: the columns case and by must not be empty. Write who accepts "
+                    "the finding, or remove the line."
+                )
+            lines[one_spelling(case_id), _code(name, path, number), files.lower()] = number
         return cls(lines)
 
     @classmethod
@@ -94,14 +103,50 @@ class AcceptedFindings:
 
     def mark(self, finding: Finding) -> Finding:
         """The finding, marked where the hospital accepts it."""
-        if finding.case_id is None or (one_spelling(finding.case_id), finding.code) not in self.lines:
+        if _acceptance(finding) not in self.lines:
             return finding
         return finding.model_copy(update={"accepted": finding.code.acceptable})
 
     def unused(self, findings: Iterable[Finding]) -> list[int]:
-        """The lines that accept what was not found: another id, or files that were changed since."""
-        found = {(one_spelling(one.case_id), one.code) for one in findings if one.case_id is not None}
-        return sorted(number for accepted, number in self.lines.items() if accepted not in found)
+        """The lines that accept what is not found in any files of the case."""
+        found = {accepted[:2] for accepted in map(_acceptance, findings) if accepted}
+        return sorted(number for accepted, number in self.lines.items() if accepted[:2] not in found)
+
+    def outdated(self, findings: Iterable[Finding]) -> list[int]:
+        """The lines that accept what is found, but was looked at in other files of the case."""
+        found = {accepted for accepted in map(_acceptance, findings) if accepted}
+        codes = {accepted[:2] for accepted in found}
+        return sorted(
+            number
+            for accepted, number in self.lines.items()
+            if accepted[:2] in codes and accepted not in found
+        )
+
+
+def format_acceptances(findings: Iterable[Finding]) -> str:
+    """Return a file for the hospital to complete: a line for each finding of a case that can be accepted.
+
+    Notes are left out: there is nothing in them to decide. The hospital writes who accepts a finding.
+
+    Args:
+        findings: What was found.
+    """
+    wanted = dict.fromkeys(
+        (one.case_id, one.code.value, one.files)
+        for one in findings
+        if one.case_id is not None and one.code.acceptable and one.severity is not Severity.INFO
+    )
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows((*one, "", "") for one in wanted)
+    return text.getvalue()
+
+
+def _acceptance(finding: Finding) -> Acceptance | None:
+    if finding.case_id is None:
+        return None
+    return one_spelling(finding.case_id), finding.code, finding.files
 
 
 def _code(name: str, path: Path, number: int) -> ProblemCode:

@@ -24,7 +24,7 @@ from consilium.data.labels import LabelConvention
 from consilium.data.native import Examination, examine
 from consilium.data.orientation import shape_ras
 
-CHECK_VERSION: Final = 8
+CHECK_VERSION: Final = 9
 """Raised when the same files would give other findings."""
 
 Check = Callable[[Subject], Iterator[Finding]]

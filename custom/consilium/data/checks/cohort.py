@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,22 @@ def recall_cohort(
     return None
 
 
+def _useless_acceptances(accepted: AcceptedFindings, found: Sequence[Finding]) -> Iterator[Finding]:
+    """Lines of the file of accepted findings that accept nothing of what is found, without ids."""
+    for code, lines, why in (
+        (ProblemCode.UNUSED_ACCEPTANCE, accepted.unused(found), "nothing of this is found"),
+        (
+            ProblemCode.OUTDATED_ACCEPTANCE,
+            accepted.outdated(found),
+            "this is found, but the files of the case are not those that were looked at",
+        ),
+    ):
+        if lines:
+            which = f"Line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
+            detail = f"{which} of the file of accepted findings: {why}."
+            yield Finding(code=code, case_id=None, detail=detail)
+
+
 def _key_of(case: Case, cohort: Cohort, modalities: Sequence[str], index: SourceIndex) -> str | CaseProblem:
     """The key of a case's files, or why they can't be read; what was read of them is not held any longer."""
     try:
@@ -166,11 +182,10 @@ def _decide(
     named = [Finding.from_problem(problem) for problem in (*cohort.problems, *failures.values())]
     found = [finding for finding in named if (finding.case_id, finding.code) not in known]
     notices = [Finding(code=one.code, case_id=one.case_id, detail=one.detail) for one in cohort.notices]
-    between = [*check_patients(cohort.cases, checks), *check_declaration(cohort.patients)]
-    found += [*map(accepted.mark, notices), *seen, *map(accepted.mark, between)]
-    if unused := accepted.unused(found):
-        detail = f"Nothing of this is found for the lines {', '.join(map(str, unused))} of the file."
-        found.append(Finding(code=ProblemCode.UNUSED_ACCEPTANCE, case_id=None, detail=detail))
+    between = [*notices, *check_patients(cohort.cases, checks), *check_declaration(cohort.patients)]
+    files = {case_id: check.files for case_id, check in checks.items()}
+    found += [*seen, *(accepted.mark(one.in_files(files.get(one.case_id or "", ""))) for one in between)]
+    found += _useless_acceptances(accepted, found)
     found.sort(key=lambda finding: finding.case_id or "")
     usable = {case.id for case in cohort.cases}
     reasons: dict[str, CaseProblem] = {}

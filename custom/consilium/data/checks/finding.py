@@ -14,6 +14,21 @@ from consilium.data.files import readable
 _Text = Annotated[str, BeforeValidator(lambda text: readable(text) if isinstance(text, str) else text)]
 
 
+_MARK_DIGITS = 12
+
+
+def mark_of_files(key: str | None) -> str:
+    """Return a short mark of the content of a case's files, and of what its label's values mean.
+
+    Args:
+        key: Of the case, see `CaseReader.key`; None where a file can't be read.
+
+    Returns:
+        Empty without a key. A letter comes first: spreadsheets would take digits for a number.
+    """
+    return f"x{key[:_MARK_DIGITS]}" if key else ""
+
+
 class Finding(BaseModel):
     """One thing that was found. Only its code, and how often it occurs, may leave the site.
 
@@ -25,6 +40,7 @@ class Finding(BaseModel):
         confidence: For what was found by statistics, how sure it is, 0 to 1; None for a plain fact.
         overwhelming: Whether evidence by statistics is so strong that the case is left out.
         accepted: Whether the hospital has looked at it and accepts it; then the case is used.
+        files: Mark of the content of the case's files, see `mark_of_files`; empty where one can't be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +52,7 @@ class Finding(BaseModel):
     confidence: float | None = Field(default=None, ge=0, le=1)
     overwhelming: bool = False
     accepted: bool = False
+    files: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -48,6 +65,10 @@ class Finding(BaseModel):
     def casts_doubt(self) -> bool:
         """Whether what later checks see may come of this: an error, or what statistics found."""
         return not self.accepted and (self.severity is Severity.ERROR or self.confidence is not None)
+
+    def in_files(self, files: str) -> Finding:
+        """The same, with the mark of the files in which it was found."""
+        return self.model_copy(update={"files": files})
 
     def weakened(self) -> Finding:
         """The same, no longer overwhelming."""
@@ -86,6 +107,7 @@ class CaseCheck(BaseModel):
         label: The same hash of the label; None where there is none, or too little of it.
         label_contrast: How far the label's tissues stand out from their surroundings; None if not judged.
         appearance: What the head looks like, see `describe_appearance`; None with too little brain.
+        files: Mark of the content of its files; empty where one can't be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,6 +122,7 @@ class CaseCheck(BaseModel):
     label: str | None = None
     label_contrast: float | None = None
     appearance: str | None = None
+    files: str = ""
 
     def findings(self, mark: Callable[[Finding], Finding] = lambda finding: finding) -> Iterator[Finding]:
         """What was found in the case alone, without what may only come of an earlier finding.
@@ -109,10 +132,10 @@ class CaseCheck(BaseModel):
         Args:
             mark: Marks a finding that the hospital accepts; what comes after it then counts. Default: none.
         """
-        yield from map(mark, self.read)
+        yield from (mark(finding.in_files(self.files)) for finding in self.read)
         doubtful = False
         for group in self.seen:
-            marked = [mark(finding) for finding in group]
+            marked = [mark(finding.in_files(self.files)) for finding in group]
             if doubtful:
                 marked = [one.weakened() for one in marked if one.overwhelming or one.confidence is None]
             yield from marked

@@ -13,7 +13,7 @@ from consilium.data.case_boundary import PASSING
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.case import CHECK_VERSION, check_examined
-from consilium.data.checks.finding import CaseCheck
+from consilium.data.checks.finding import CaseCheck, mark_of_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.labels import LabelConvention
@@ -52,7 +52,8 @@ class KeptFindings(CaseProduct[CaseCheck]):
         self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
     ) -> CaseCheck:
         """Run all checks, and keep what they find unless another machine or account would not find it."""
-        check = check_examined(case, convention, self.modalities, examination)
+        found = check_examined(case, convention, self.modalities, examination)
+        check = found.model_copy(update={"files": mark_of_files(key)})
         if key is not None and not any(finding.code in PASSING for finding in check.read):
             write_sealed(self._path(key, case), check)
         return check
