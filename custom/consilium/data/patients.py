@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from typing import Final
 from consilium.counts import counted
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.files import readable
+from consilium.data.mistyped_ids import why_unknown
 from consilium.data.visits import one_spelling, patient_by_name, possible_visits, shared_folders
 
 PARTICIPANTS_FILE: Final = "participants.tsv"
@@ -24,6 +27,7 @@ _CASE = ("case", "case_id")
 _PATIENT = ("patient", "patient_id")
 _PARTICIPANT = "participant_id"
 _SEPARATORS = "-_. "
+_SEPARATOR_LINE = re.compile(r"(?i)sep=.")
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,19 @@ class Patients:
         return sorted(line for case, line in lines.items() if case not in known)
 
     @property
+    def line_doubts(self) -> list[str]:
+        """What may be wrong with the ids in these lines."""
+        if self.declared is None:
+            return []
+        lines, unknown = self.declared.lines, set(self.unknown_lines)
+        ids = [case for case, line in lines.items() if line in unknown]
+        header = min(lines.values(), default=0)
+        doubts = list(why_unknown(ids, self.case_ids))
+        if header in unknown:
+            doubts.append(f'line {header} may be a header whose columns are not named "case" and "patient"')
+        return doubts
+
+    @property
     def undeclared(self) -> list[str]:
         """Cases that the file, where there is one, leaves out."""
         return sorted(case for case in self.case_ids if self._stated(case) is None) if self.declared else []
@@ -150,8 +167,18 @@ def find_patients(
         return Patients(frozenset(case_ids), places=below)
     patients = Patients(frozenset(case_ids), read_patients_file(file or standard), below)
     if file is not None and len(patients.undeclared) == len(patients.case_ids) > 0:
-        raise _unusable(file, "names none of the cases of the folder")
+        raise _unusable(file, f"names none of the cases of the folder{_why_none(patients)}")
     return patients
+
+
+def _why_none(patients: Patients) -> str:
+    file = patients.declared
+    if file is None or not file.cases:
+        return ""
+    known = {one_spelling(case_id) for case_id in patients.case_ids}
+    if known.intersection(file.cases.values()):
+        return "; cases stand where patients are wanted: exchange the columns, or their names in line 1"
+    return "".join(f"; {why}" for why in why_unknown(file.cases, known))
 
 
 def read_patients_file(path: Path) -> PatientsFile:
@@ -167,10 +194,12 @@ def read_patients_file(path: Path) -> PatientsFile:
         FolderError: It can't be read, lacks a column, leaves a cell empty or gives a case to two patients.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        # Excel's "Unicode text"
+        text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except OSError as error:
         raise _unusable(path, f"can't be read ({error.strerror or error})") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise _unusable(path, "is not UTF-8 text; in Excel, save it as 'CSV UTF-8'") from error
     rows = list(_rows(path, text))
     if not rows:
@@ -184,12 +213,11 @@ def read_patients_file(path: Path) -> PatientsFile:
     case = next((heads.index(name) for name in _CASE if name in heads), None)
     patient = next((heads.index(name) for name in _PATIENT if name in heads), None)
     if case is not None and patient is not None:
-        return _declare(path, _columns(path, rows[1:], [case, patient]))
+        return _declare(path, _columns(path, rows[1:], [case, patient], width=len(heads)))
     if len(heads) == 2:
-        return _declare(path, _columns(path, rows, [0, 1]))
-    raise _unusable(
-        path, f"has {counted(len(heads), 'column')}, none of them named as the case's or the patient's"
-    )
+        return _declare(path, _columns(path, rows, [0, 1], width=2))
+    columns = counted(len(heads), "column")
+    raise _unusable(path, f'has {columns}, and its first line does not name "case" and "patient"')
 
 
 def format_patients_file(patients: Patients) -> str:
@@ -212,7 +240,10 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Lines that aren't empty, with their number."""
     if "\0" in text:
         raise _unusable(path, "is not plain text; save it as 'CSV UTF-8'")
-    first = text.lstrip().partition("\n")[0]
+    first, _, rest = text.lstrip().partition("\n")
+    if _SEPARATOR_LINE.fullmatch(first.strip()):  # for Excel
+        text = f"\n{rest}"
+        first = rest.lstrip().partition("\n")[0]
     delimiter = next((one for one in "\t;" if one in first), ",")
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -225,21 +256,38 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _columns(
-    path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[int]
+    path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[int], *, width: int | None = None
 ) -> Iterator[tuple[int, list[str]]]:
+    """The wanted cells of each line; what stands beyond the header's columns moved the others.
+
+    Args:
+        path: For the error.
+        rows: Lines with their number.
+        columns: Those that are wanted.
+        width: How many columns the file has; None where more of them do no harm.
+    """
     for line, row in rows:
         cells = [row[column] if column < len(row) else "" for column in columns]
-        if not all(cells) or (len(columns) == 2 and len(row) > 2 and max(columns) == 1 and any(row[2:])):
-            raise _unusable(path, f"lacks a case or a patient, or has one too many, in line {line}")
+        if not all(cells):
+            raise _unusable(path, f"lacks a case or a patient in line {line}")
+        if width is not None and any(row[width:]):
+            raise _unusable(
+                path,
+                f"has more than {width} columns in line {line}; put an id with a comma in quotation marks",
+            )
         yield line, cells
 
 
 def _declare(path: Path, rows: Iterable[tuple[int, list[str]]]) -> PatientsFile:
     patients: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for line, (case, patient) in rows:
+    declared = [(line, case, patient) for line, (case, patient) in rows]
+    for line, case, patient in declared:
         if case in lines:
-            raise _unusable(path, f"names one case in line {lines[case]} and again in line {line}")
+            twice = f"names one case in line {lines[case]} and again in line {line}"
+            if len({one for _, _, one in declared}) == len(declared):
+                twice += ", and no patient twice: exchange the columns, or their names in line 1"
+            raise _unusable(path, twice)
         patients[case], lines[case] = patient, line
     return PatientsFile(path, patients, lines)
 
@@ -247,5 +295,6 @@ def _declare(path: Path, rows: Iterable[tuple[int, list[str]]]) -> PatientsFile:
 def _unusable(path: Path, what: str) -> FolderError:
     return FolderError(
         ProblemCode.PATIENTS_FILE,
-        f"The patients file {path} {what}. Wanted: two columns, case,patient, with a line for each case.",
+        f"The patients file {path} {what}. Wanted: two columns, case,patient, with a line for each case. "
+        "consilium check DIR --write-patients FILE writes one to correct.",
     )

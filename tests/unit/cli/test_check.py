@@ -184,7 +184,7 @@ def test_an_accepted_finding_is_counted_and_leaves_no_case_out(run, hospital, tm
     assert "Accepted by the hospital" in page.read_text()
     _, out, _ = run(hospital.folder, "--accepted", accepted)
     assert "1 finding accepted" in out
-    accepted.write_text("case,code,by,note\nweiss-1972,truncated,Dr. Rossi,\n")
+    accepted.write_text("case,code,files,by,note\nweiss-1972,truncated,x1,Dr. Rossi,\n")
     code, _, err = run(hospital.folder, "--accepted", accepted)
     assert code == 2
     assert "can't be accepted" in err

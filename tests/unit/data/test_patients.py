@@ -56,6 +56,11 @@ TOGETHER = {"P1_0": "P1", "P1_1": "P1", "P2_0": "P2"}
         "Patient_ID\tage\tCase_ID\nP1\t61\tP1_0\nP1\t61\tP1_1\nP2\t\tP2_0\n",
         '\ufeffcase , patient\n"P1_0", P1 \nP1_1,P1\nP2_0,P2\n',
         "participant_id\tsex\nP1\tF\nP2\tM\nP3\tM\n",
+        "sep=;\r\ncase;patient\r\nP1_0;P1\r\nP1_1;P1\r\nP2_0;P2\r\n",
+        "\ufeffsep=,\ncase,patient\nP1_0,P1\nP1_1,P1\nP2_0,P2\n",
+        "case\tpatient\r\nP1_0\tP1\r\nP1_1\tP1\r\nP2_0\tP2\r\n".encode("utf-16"),
+        "case,patient,note\nP1_0,P1,see chart\nP1_1,P1,\nP2_0,P2\n",
+        "patient,case,,\nP1,P1_0,,\nP1,P1_1,,\nP2,P2_0,,\n",
     ],
 )
 def test_the_hospital_declares_its_patients(hospital, declare, tmp_path, content):
@@ -128,8 +133,33 @@ def test_a_file_and_a_folder_that_differ_are_a_warning(hospital, declare, tmp_pa
 @pytest.mark.parametrize(
     ("content", "says"),
     [
+        ("Fall;PatID\nP1_0;P1\nP1_1;P1\nP2_0;P2\n", "line 1; line 1 may be a header"),
+        (
+            "case,patient\nP1_0,P1\nP1_1,P1\np2_0,P2\n",
+            "line 4; ids that differ from a case's in capital letters alone: 1.",
+        ),
+        ("case,patient\nP1_0,P1\nP1_1,P1\nP2_0_seg.nii,P2\n", "line 4; names of files or folders"),
+    ],
+)
+def test_lines_of_no_case_are_explained(hospital, declare, tmp_path, content, says):
+    checked = check_cohort(read(hospital, declare(content)), modalities=MODALITIES, folder=tmp_path / "kept")
+    (difference,) = (one for one in checked.findings if one.case_id is None)
+    assert says in difference.detail
+
+
+def test_zeros_that_a_spreadsheet_removed_are_named(tmp_path, declare):
+    folder = Hospital(tmp_path / "data")
+    for case in ("0012", "0013"):
+        folder.brats(case)
+    with pytest.raises(FolderError, match=r"in leading zeros, which Excel removes.*: 2"):
+        read(folder, declare("case;patient\n12;A\n13;A\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
         (b"case,patient\nM\xfcller,P1\n", "not UTF-8"),
-        ("case,patient\nP1_0,P1\n".encode("utf-16"), "not UTF-8|not plain text"),
+        (b"\xff\xfec\0\x00\xd8", "not UTF-8"),
         ("", "is empty"),
         ("\n \n", "is empty"),
         ("case,patient\nP1_0,P1\nP1_0,P2\n", "one case in line 2 and again in line 3"),
@@ -142,6 +172,13 @@ def test_a_file_and_a_folder_that_differ_are_a_warning(hospital, declare, tmp_pa
         ("case,patient\nP1_0\0,P1\n", "not plain text"),
         ("case,patient\nQ1,P1\n", "names none of the cases"),
         ("case,patient\n", "names none of the cases"),
+        ("case,patient\nP1_0,P1,see chart\n", "more than 2 columns in line 2.*quotation marks"),
+        ("case,patient\nP1,P1_0\nP1,P1_1\nP2,P2_0\n", "no patient twice: exchange the columns"),
+        ("P1,P1_0\nP1,P1_1\nP2,P2_0\n", "no patient twice: exchange the columns"),
+        ("case,patient\nA,P1_0\nB,P2_0\n", "cases stand where patients are wanted: exchange the columns"),
+        ("case,patient\np1_0,A\np1_1,A\n", "in capital letters alone: 2"),
+        ("case,patient\nP1-0,A\nP1.1,A\n", "in hyphens, dots or spaces alone: 2"),
+        ("case,patient\nP1_0_t1.nii.gz,A\n/data/P1_1,A\n", "names of files or folders, .*: 2"),
     ],
 )
 def test_a_file_that_can_not_be_used_stops_the_site(hospital, declare, content, says):

@@ -143,7 +143,8 @@ def check_declaration(patients: Patients) -> Iterator[Finding]:
     if file is not None and patients.unknown_lines:
         lines = ", ".join(map(str, patients.unknown_lines[:_SHOWN]))
         more = " and others" if len(patients.unknown_lines) > _SHOWN else ""
-        detail = f"{file.path}: no case of the folder has the id in line {lines}{more}."
+        doubts = "".join(f"; {doubt}" for doubt in patients.line_doubts)
+        detail = f"{file.path}: no case of the folder has the id in line {lines}{more}{doubts}."
         yield Finding(code=ProblemCode.PATIENTS_FILE_INCOMPLETE, case_id=None, detail=detail)
     if file is not None:
         for case_id in patients.undeclared:
