@@ -154,22 +154,32 @@ def test_decathlon_follows_the_channel_order_of_its_description(hospital):
 @pytest.mark.parametrize(
     ("case_id", "labels"),
     [
-        ("P001", None),
-        ("BraTS-GLI-00001-000", None),
-        ("BRATS_001_new", None),
         ("P001", NOT_UNDERSTOOD),
+        ("BRATS_001_new", {}),
         ("BRATS_001", NOT_UNDERSTOOD),
         ("BRATS_001", {}),
     ],
 )
 def test_only_cases_of_the_decathlon_are_numbered_as_its_own_without_being_asked(hospital, case_id, labels):
     hospital.decathlon(case_id)
-    if labels is not None:
-        _describe(hospital, ["FLAIR", "T1w", "t1gd", "T2w"], labels)
+    _describe(hospital, ["FLAIR", "T1w", "t1gd", "T2w"], labels)
     with pytest.raises(FolderError, match=r"no dataset\.json .* hold 1, 2, 3\. .*decathlon.*brats-2023"):
         read_cohort(hospital.folder, modalities=MODALITIES)
     cohort = read_cohort(hospital.folder, modalities=MODALITIES, convention=LabelConvention.BRATS_2023)
     assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 1)
+
+
+@pytest.mark.parametrize("case_id", ["P001", "BraTS-GLI-00001-000", "BRATS_001_new", "BRATS_"])
+@pytest.mark.parametrize("folder", ["imagesTr", "imagesTs"])
+@pytest.mark.parametrize("stated", [None, LabelConvention.DECATHLON])
+def test_nobody_elses_channels_are_taken_to_be_in_the_decathlons_order(hospital, case_id, folder, stated):
+    hospital.decathlon("BRATS_001")
+    hospital.decathlon(case_id, folder=folder, labeled=folder == "imagesTr")
+    with pytest.raises(FolderError, match=r"which channel is which.*Write one beside imagesTr") as refused:
+        read_cohort(hospital.folder, modalities=MODALITIES, convention=stated)
+    example = str(refused.value).partition("for example ")[2].removesuffix(".")
+    (hospital.folder / "dataset.json").write_text(example)
+    assert len(read_cohort(hospital.folder, modalities=MODALITIES).cases) == 2
 
 
 @pytest.mark.parametrize(
@@ -194,7 +204,7 @@ def test_a_folder_without_labels_needs_no_description_of_them(hospital):
     part = Hospital(hospital.folder / "1")
     part.decathlon("P001")
     _describe(part, ["FLAIR", "T1w", "t1gd", "T2w"], BRATS_2023)
-    Hospital(hospital.folder / "2").decathlon("P002", folder="imagesTs", labeled=False)
+    Hospital(hospital.folder / "2").decathlon("BRATS_002", folder="imagesTs", labeled=False)
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
     assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 2)
 
@@ -236,8 +246,19 @@ def test_decathlon_images_and_labels_without_their_counterpart_are_found(hospita
     hospital.decathlon("BRATS_001", labeled=False)
     hospital.decathlon("BRATS_002").unlink()
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-    assert [(one.case_id, one.code) for one in cohort.problems] == [("BRATS_001", ProblemCode.NO_LABEL)]
-    assert [(one.case_id, one.code) for one in cohort.notices] == [("BRATS_002", ProblemCode.STRAY_LABEL)]
+    assert [(case.id, case.label) for case in cohort.cases] == [("BRATS_001", None)]
+    assert cohort.problems == ()
+    assert [(one.case_id, one.code) for one in cohort.notices] == [
+        ("BRATS_001", ProblemCode.NO_LABEL),
+        ("BRATS_002", ProblemCode.STRAY_LABEL),
+    ]
+
+
+def test_decathlon_images_of_which_none_has_a_label_are_good_without(hospital):
+    for number in (1, 2):
+        hospital.decathlon(f"BRATS_{number:03}", labeled=False)
+    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    assert (len(cohort.cases), cohort.problems, cohort.notices) == (2, (), ())
 
 
 def test_a_folder_of_two_layouts_names_what_was_found_of_each(hospital):

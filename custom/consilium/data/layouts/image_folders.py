@@ -36,6 +36,14 @@ _TRAINING, _TEST = "imagesTr", "imagesTs"
 _IMAGES, _LABELS = (_TRAINING, _TEST), ("labelsTr", "labelsTs")
 _CHANNELS: Final = ("flair", "t1", "t1ce", "t2")
 _TASK01 = re.compile(r"BRATS_\d+")
+_DECATHLON_EXAMPLE: Final = (
+    '{"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}, '
+    '"labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}}'
+)
+_NNUNET_EXAMPLE: Final = (
+    '{"channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}, '
+    '"labels": {"background": 0, "edema": 1, "non-enhancing tumor": 2, "enhancing tumor": 3}}'
+)
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
@@ -88,8 +96,12 @@ class ImageFoldersLayout:
         cases: list[Case] = []
         incomplete: list[Case] = []
         problems: list[CaseProblem] = []
+        notices: list[Notice] = []
         for (folder, case_id), images in self._volumes().items():
             label = labels.pop((folder.parent, case_id), None)
+            if label is None and self._labels and folder.name == _TRAINING:
+                detail = f"{folder.parent / _LABELS[0]} has no label of it."
+                notices.append(Notice(ProblemCode.NO_LABEL, detail, case_id))
             missing = [name for name in modalities if name not in images]
             case = Case(
                 id=case_id,
@@ -97,29 +109,22 @@ class ImageFoldersLayout:
                 images={name: images[name] for name in modalities if name in images},
                 label=Volume(label) if label else None,
             )
-            if missing:
-                detail = f"{folder} has no {', '.join(missing)} image of it."
-                problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
-            elif label is None and folder.name == _TRAINING:
-                detail = f"{case_id} of {folder} has no label in {folder.parent / _LABELS[0]}."
-                problems.append(CaseProblem(case_id, ProblemCode.NO_LABEL, detail))
-            else:
+            if not missing:
                 cases.append(case)
                 continue
+            detail = f"{folder} has no {', '.join(missing)} image of it."
+            problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
             if case.images:
                 incomplete.append(case)
-        notices = tuple(
-            Notice(
-                ProblemCode.STRAY_LABEL, f"{path} has no image in {path.parent.parent / _TRAINING}.", case_id
-            )
-            for (_, case_id), path in labels.items()
-        )
+        for (root, case_id), path in labels.items():
+            detail = f"{path} has no image in {root / _TRAINING}."
+            notices.append(Notice(ProblemCode.STRAY_LABEL, detail, case_id))
         known = {root / FILE for root in self._roots}
         return FoundCases(
             tuple(cases),
             tuple(problems),
             tuple(incomplete),
-            notices,
+            tuple(notices),
             frozenset({*self._images, *self._labels, *known}),
         )
 
@@ -162,22 +167,24 @@ class ImageFoldersLayout:
             stem = nifti_stem(path) or path.name
             description = self._descriptions[path.parent.parent]
             if not self._by_channel:
-                order = description.channels if description else _CHANNELS
+                order = description.channels if description else self._order_of_task01(path.parent.parent)
                 images = {name: Volume(path, index) for index, name in enumerate(order) if name}
                 found[path.parent, stem] = images
                 continue
             if description is None:
-                raise FolderError(
-                    ProblemCode.UNKNOWN_LAYOUT,
-                    f"{path.parent.parent} looks like a raw dataset of nnU-Net, but has no {FILE}: nothing "
-                    'says which channel is which image. Write one with "channel_names": '
-                    '{"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"} and "labels".',
-                )
+                raise _undescribed(path.parent.parent, "like a raw dataset of nnU-Net", _NNUNET_EXAMPLE)
             case_id, channel = _split(stem)
             images = found[path.parent, case_id]
             if channel is not None and channel < len(description.channels):
                 images[description.channels[channel]] = Volume(path)
         return found
+
+    def _order_of_task01(self, root: Path) -> tuple[str, ...]:
+        """The Decathlon's order of channels, which only cases that are named as its are have for certain."""
+        names = [nifti_stem(path) or "" for path in self._images if path.parent.parent == root]
+        if not all(map(_TASK01.fullmatch, names)):
+            raise _undescribed(root, "like a dataset of the Decathlon", _DECATHLON_EXAMPLE)
+        return _CHANNELS
 
     @cached_property
     def _by_channel(self) -> bool:
@@ -197,6 +204,14 @@ class ImageFoldersLayout:
     @cached_property
     def _descriptions(self) -> dict[Path, Description | None]:
         return {root: read_description(root, self._endings) for root in self._roots}
+
+
+def _undescribed(root: Path, kind: str, example: str) -> FolderError:
+    return FolderError(
+        ProblemCode.UNKNOWN_LAYOUT,
+        f"{root} looks {kind}, but has no {FILE}: nothing says which channel is which image. Write one "
+        f"beside {_TRAINING}, in the order and with the numbers of these files, for example {example}.",
+    )
 
 
 def _split(stem: str) -> tuple[str, int | None]:
