@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from consilium.data.case import CaseProblem
+from consilium.data.case import CaseProblem, FolderError
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort
 from consilium.data.cohort import Cohort, read_cohort
@@ -128,10 +128,9 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
             progress=progress,
         )
     except DataError as error:
+        why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see there"
         raise SiteRefusal(
-            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
-            "several, what its labels mean can't be told, or its patients file can't be used; the site's log "
-            "says which",
+            f"the dataset folder as a whole can't be used: {why}; the site's log says more",
             code=AbsenceCode.DATASET,
             details=[str(error)],
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from consilium.counts import counted
-from consilium.data.case import ProblemCode
+from consilium.data.case import FolderError, ProblemCode
 from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
@@ -57,9 +57,9 @@ def check_dataset(
             progress=progress,
         )
     except DataError as error:
+        why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see below"
         failure = CASES.failed(
-            "the dataset folder as a whole can't be used: it is missing, empty, of no known layout or of "
-            "several, what its labels mean can't be told, or its patients file can't be used; see below",
+            f"the dataset folder as a whole can't be used: {why}",
             "correct dataset, file_endings, label_convention or patients_file in local/privacy.json; "
             "docs/data.md says what a folder may look like",
             details=[str(error)],
