@@ -15,9 +15,10 @@ from consilium.data.codes import ProblemCode
 _LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 statistics end at 3e38
 _SPARSE = (slice(None, None, 8),) * 3
 _SAMPLE = 10_000
-_FLAT_SHARE = 0.95
-"""Share of the nonzero voxels with one value from which an image is a mask: at most 1.4 % in twelve images of
-real patients. A background that isn't 0 takes less of most files, and is an error of its own."""
+_FLAT_SHARE = 0.99
+"""Share of the nonzero voxels with one value from which nothing is left to see: at most 1.4 % in twelve
+images of real patients. A background that isn't 0 takes less of any file that holds a head, and is an error
+of its own; with less than this share there is a warning (`little_contrast`)."""
 _ROUNDING = 1e-6
 """Relative difference that resampling in float32 leaves between voxels of one value."""
 

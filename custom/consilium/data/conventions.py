@@ -2,12 +2,14 @@
 
 The years share file names but not label values, so neither is enough alone. Where two readings remain, the
 site says which: enhancing tumor taken for a resection cavity would train without any error. What hardly a
-label of a whole site holds is evidence as well: hardly any hospital has only gliomas without edema. Shares of
-labels count, never a single one: it may be the faulty one.
+label of a whole site holds is evidence as well: hardly any hospital has only gliomas without edema. It stops
+the site only where chance can't explain it; before that it is a doubt. A single label decides nothing: it may
+be the faulty one.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -23,13 +25,17 @@ Values = frozenset[float]
 
 _STRAY_SHARE: Final = 0.1
 """Up to this share of foreign labels are faulty cases, left out one by one; with more, it is unclear."""
-_ENOUGH_ALIKE: Final = 2
-"""Labels that hold one and the same value: hardly any glioma is drawn with one tissue alone."""
-_ENOUGH_LACKING: Final = 3
-"""Labels none of which, but for stray ones, holds a tissue. A third of low-grade gliomas does not enhance:
-0.36^3 is 5 %, and a hospital that has no others says so once."""
-_ENOUGH_TREATED: Final = 5
-"""The same after surgery, where less is left to draw."""
+_ENOUGH_OTHERS: Final = 4
+"""Of so many labels a single foreign one is a faulty case, too."""
+_CHANCE: Final = 1e-3
+"""What is less likely than this at a hospital is no chance: its labels mean something else."""
+_ALONE: Final = 0.05
+"""Share of gliomas that are drawn with one tissue alone: three such labels and no other are no chance."""
+_LACKING: Final = 0.5
+"""Share of patients without a tissue: more than a third of low-grade gliomas does not enhance. Ten labels
+without it and none with it are no chance; a hospital that has no other patients says so once."""
+_LACKING_TREATED: Final = 0.7
+"""The same after surgery, where less is left to draw: 20 labels."""
 
 _PEDIATRIC = re.compile(r"(?i)BraTS[-_ ]?PEDs?(?![a-z])")
 _SINCE_2023 = re.compile(r"(?i)BraTS[-_](?:GLI|MEN|MET|SSA|GoAT)(?![a-z])")
@@ -91,7 +97,10 @@ def read_convention(
         return Reading(convention)
     if doubt.strong and stated is None:
         raise ambiguous(doubt.evidence, *doubt.readings)
-    return Reading(convention, f"{doubt.evidence}: {' or '.join(doubt.readings)}? {how_to_state(convention)}")
+    return Reading(
+        convention,
+        f"{doubt.evidence}. Either they are {'; or '.join(doubt.readings)}. {how_to_state(convention)}",
+    )
 
 
 def _from_names(labels: Mapping[str, Values], *, since_2023: bool) -> LabelConvention:
@@ -106,12 +115,11 @@ def _from_names(labels: Mapping[str, Values], *, since_2023: bool) -> LabelConve
 def _as_described(labels: Collection[Values], described: LabelConvention) -> LabelConvention:
     """Follow what the folder says of itself, unless many labels hold values that this doesn't have."""
     foreign = [values for values in labels if not values <= described.values.keys()]
-    if len(foreign) > _STRAY_SHARE * len(labels):
+    if not _is_stray(len(foreign), len(labels)):
         seen = list_values(frozenset().union(*foreign) - described.values.keys())
         fitting = [one.value for one in LabelConvention if all(one.values.keys() >= held for held in labels)]
         raise ambiguous(
-            f"{len(foreign)} of {counted(len(labels), 'label')} hold {seen}, which {described.value} does "
-            "not have, "
+            f"{_hold(len(foreign), len(labels))} {seen}, which {described.value} does not have, "
             "although the folder is named or described so",
             f"{described.value} labels with faulty ones among them",
             f"labels of another convention ({', '.join(fitting)})" if fitting else "of several conventions",
@@ -146,18 +154,16 @@ def _from_2018_names(labels: Collection[Values]) -> LabelConvention:
     three, four, both = _count(labels, 3), _count(labels, 4), _count(labels, 3, 4)
     if three and not four:
         raise ambiguous(
-            f"{three} of {counted(len(labels), 'label')} hold 3 and none holds 4, "
+            f"{_hold(three, len(labels))} 3 and none holds 4, "
             "but the file names are not those since 2023, and until 2021 3 is unused",
             "brats-2023 labels (3 enhancing tumor)",
             "brats-2018 labels of tumors without enhancement, with faulty ones among them",
         )
-    if three > _STRAY_SHARE * (three + four - both):
-        together = (
-            f"{both} of {counted(len(labels), 'label')} hold 3 and 4 together" if both else "none holds both"
-        )
+    if not _is_stray(three, three + four - both):
+        together = f"{_hold(both, len(labels))} 3 and 4 together" if both else "none holds both"
         raise ambiguous(
-            f"{three} of {counted(len(labels), 'label')} hold 3, {four} hold 4, {together}, "
-            "but the file names are not those since 2023, and until 2021 3 is unused",
+            f"{_hold(three, len(labels))} 3, {_hold(four)} 4, {together}, but the file names are not "
+            "those since 2023, and until 2021 3 is unused",
             "brats-2024 labels (3 enhancing tumor, 4 resection cavity)",
             "brats-2018 labels (4 enhancing tumor) with faulty or brats-2023 ones among them",
             "brats-2015 labels (3 non-enhancing, 4 enhancing tumor)",
@@ -175,10 +181,10 @@ def _from_2023_names(labels: Mapping[str, Values]) -> LabelConvention:
     untreated = sum(bool(_UNTREATED.search(case_id)) for case_id, held in labels.items() if 4 in held)
     if four and 2 * both >= four and not untreated:
         return LabelConvention.BRATS_2024
-    if four > _STRAY_SHARE * (three + four - both) or both:
-        together = f"{both} hold both" if both else "none holds both"
+    if not _is_stray(four, three + four - both) or both:
+        together = f"{_hold(both)} both" if both else "none holds both"
         raise ambiguous(
-            f"{four} of {counted(len(labels), 'label')} hold 4, {three} hold 3, and {together}"
+            f"{_hold(four, len(labels))} 4, {_hold(three)} 3, and {together}"
             + (
                 f"; {untreated} with 4 are of a set before treatment (BraTS-MEN, BraTS-SSA)" * bool(untreated)
             ),
@@ -218,32 +224,30 @@ def find_doubt(labels: Collection[Values], convention: LabelConvention) -> Doubt
     if len(usual) == 1 and len(labels) - alike <= stray:
         (value,) = map(int, usual)
         tissue = _NAMES.get(convention.values[value], "resection cavity")
-        seen = f"all {alike}" if alike == len(labels) else f"{alike} of {len(labels)}"
         return Doubt(
-            f"{seen} labels hold {value} and nothing else",
+            f"{_hold(alike, len(labels))} {value} and nothing else",
             (
                 "masks of one region, such as the whole tumor, which no convention has: without their label "
                 "files the cases count as unlabeled",
                 f"{name} labels of patients who have {tissue} ({value}) and nothing else",
             ),
-            strong=alike >= _ENOUGH_ALIKE,
+            strong=_chance(len(labels) - alike, len(labels), 1 - _ALONE) < _CHANCE,
         )
     if convention is LabelConvention.BRATS_PED_2024:  # many have no edema, no cyst, or no enhancement
         return None
-    treated = convention is LabelConvention.BRATS_2024
+    lacking = _LACKING_TREATED if convention is LabelConvention.BRATS_2024 else _LACKING
     for missing, called in _NAMES.items():
         numbers = {value for value, meant in convention.values.items() if meant is missing}
         holding = sum(not numbers.isdisjoint(held) for held in labels)
         if holding <= stray:
             return Doubt(
-                f"{holding or 'none'} of {counted(len(labels), 'label')} "
-                f"{'hold' if holding > 1 else 'holds'} {called} "
+                f"{_hold(holding, len(labels))} {called} "
                 f"({list_values(numbers)} in {name}); they hold {list_values(frozenset().union(*labels))}",
                 (
                     f"{name} labels of patients {'hardly any' if holding else 'none'} of whom has {called}",
                     f"labels numbered otherwise, {called} under another value or merged into it",
                 ),
-                strong=len(labels) >= (_ENOUGH_TREATED if treated else _ENOUGH_LACKING),
+                strong=_chance(holding, len(labels), 1 - lacking) < _CHANCE,
             )
     return None
 
@@ -276,6 +280,29 @@ def how_to_state(convention: LabelConvention | None = None) -> str:
         f"--convention SITE={name}; on a site, the property label_convention of its scope in "
         f"local/privacy.json.{allowed}"
     )
+
+
+def _is_stray(count: int, total: int) -> bool:
+    """Whether so few labels are foreign that these are faulty cases, which say nothing of the others."""
+    return count <= max(_STRAY_SHARE * total, 1 if total >= _ENOUGH_OTHERS else 0)
+
+
+def _chance(holding: int, total: int, share: float) -> float:
+    """How likely it is that no more than some of a site's labels hold what this share of patients has."""
+    return sum(
+        math.comb(total, count) * share**count * (1 - share) ** (total - count)
+        for count in range(holding + 1)
+    )
+
+
+def _hold(count: int, total: int | None = None) -> str:
+    """`2 of 3 labels hold`, `none of 3 labels holds`, `all 3 labels hold`; without a total `2 hold`."""
+    verb = "hold" if count > 1 else "holds"
+    if total is None:
+        return f"{count or 'none'} {verb}"
+    if total == 1:
+        return "the only label holds" if count else "the only label does not hold"
+    return f"all {total} labels hold" if count == total else f"{count or 'none'} of {total} labels {verb}"
 
 
 def _count(labels: Collection[Values], *values: int) -> int:

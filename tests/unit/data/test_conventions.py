@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from consilium.data.case import FolderError, ProblemCode
@@ -50,34 +52,38 @@ def test_names_and_values_tell_the_convention(hospital, names, labels, conventio
             [(1, 2, 3), (2, 3), (1, 2)],
             "2 of 3 labels hold 3 and none holds 4.*brats-2023",
         ),
-        (NAMES_2018, [(1, 2, 4), (2, 3, 4)], "1 of 2 labels hold 3 and 4 together.*brats-2024.*brats-2018"),
+        (NAMES_2018, [(1, 2, 4), (2, 3, 4)], "1 of 2 labels holds 3 and 4 together.*brats-2024.*brats-2018"),
         # The cavity of a 4 would become enhancing tumor.
         (
             NAMES_2018,
             [(1, 2, 3), (1, 2, 4), (1, 2, 3)],
-            "2 of 3 labels hold 3, 1 hold 4, none holds both.*brats-2024.*brats-2018",
+            "2 of 3 labels hold 3, 1 holds 4, none holds both.*brats-2024.*brats-2018",
         ),
-        (NAMES_2018, [(1, 2, 4), (1, 2, 4), (1, 2, 3)], "1 of 3 labels hold 3, 2 hold 4.*cavity.*brats-2018"),
+        (
+            NAMES_2018,
+            [(1, 2, 4), (1, 2, 4), (1, 2, 3)],
+            "1 of 3 labels holds 3, 2 hold 4.*cavity.*brats-2018",
+        ),
         (
             NAMES_2023,
             [(1, 2, 4), (2, 3)],
-            "1 of 2 labels hold 4, 1 hold 3, and none.*cavity.*enhancing tumor",
+            "1 of 2 labels holds 4, 1 holds 3, and none.*cavity.*enhancing tumor",
         ),
         (
             NAMES_2023,
             [(1, 2, 4), (1, 2)],
-            "1 of 2 labels hold 4, 0 hold 3, and none.*cavity.*enhancing tumor",
+            "1 of 2 labels holds 4, none holds 3, and none.*cavity.*enhancing tumor",
         ),
         # One faulty label would make a cavity of the enhancing tumor of all others.
         (
             NAMES_2023,
             [(1, 2, 4)] * 20 + [(1, 2, 3, 4)],
-            "21 of 21 labels hold 4, 1 hold 3, and 1 hold both.*cavity.*enhancing tumor",
+            "all 21 labels hold 4, 1 holds 3, and 1 holds both.*cavity.*enhancing tumor",
         ),
         (
             NAMES_2023,
             [(1, 2, 4)] * 3 + [(1, 2, 3, 4)] * 2,
-            "5 of 5 labels hold 4, 2 hold 3, and 2 hold both.*cavity.*enhancing tumor",
+            "all 5 labels hold 4, 2 hold 3, and 2 hold both.*cavity.*enhancing tumor",
         ),
     ],
 )
@@ -101,7 +107,7 @@ def test_single_cases_of_another_convention_are_left_out(hospital, names, usual,
 
 
 @pytest.mark.parametrize("names", [NAMES_2018, NAMES_2023])
-@pytest.mark.parametrize(("value", "number"), [(1, 2), (2, 4)])
+@pytest.mark.parametrize(("value", "number"), [(1, 3), (2, 6)])
 def test_masks_of_one_region_are_not_read_as_one_tissue(hospital, names, value, number):
     with pytest.raises(
         FolderError, match=f"all {number} labels hold {value} and nothing else.*whole tumor.*{DECIDES}"
@@ -112,13 +118,13 @@ def test_masks_of_one_region_are_not_read_as_one_tissue(hospital, names, value, 
 @pytest.mark.parametrize(
     ("names", "labels", "lacking"),
     [
-        (NAMES_2018, [(1, 2)] * 3, "enhancing tumor .4 in brats-2018.; they hold 1, 2"),  # 4 written as 1
-        (NAMES_2018, [(1, 2)] * 2 + [(2,)] * 2, "enhancing tumor .4 in brats-2018.; they hold 1, 2"),
-        (NAMES_2018, [(1, 4)] * 3, "edema .2 in brats-2018.; they hold 1, 4"),
-        (NAMES_2018, [(2, 4)] * 3, "necrotic or non-enhancing core .1 in brats-2018.; they hold 2, 4"),
-        (NAMES_2023, [(1, 2)] * 3, "enhancing tumor .3 in brats-2023.; they hold 1, 2"),
-        (NAMES_2023, [(1, 3)] * 3, "edema .2 in brats-2023.; they hold 1, 3"),
-        (NAMES_2023, [(2, 3, 4)] * 5, "necrotic or non-enhancing core .1 in brats-2024."),  # shifted by one
+        (NAMES_2018, [(1, 2)] * 10, "enhancing tumor .4 in brats-2018.; they hold 1, 2"),  # 4 written as 1
+        (NAMES_2018, [(1, 2)] * 5 + [(2,)] * 5, "enhancing tumor .4 in brats-2018.; they hold 1, 2"),
+        (NAMES_2018, [(1, 4)] * 10, "edema .2 in brats-2018.; they hold 1, 4"),
+        (NAMES_2018, [(2, 4)] * 10, "necrotic or non-enhancing core .1 in brats-2018.; they hold 2, 4"),
+        (NAMES_2023, [(1, 2)] * 10, "enhancing tumor .3 in brats-2023.; they hold 1, 2"),
+        (NAMES_2023, [(1, 3)] * 10, "edema .2 in brats-2023.; they hold 1, 3"),
+        (NAMES_2023, [(2, 3, 4)] * 20, "necrotic or non-enhancing core .1 in brats-2024."),  # shifted by one
     ],
 )
 def test_a_tissue_that_no_label_of_a_site_holds_is_an_error(hospital, names, labels, lacking):
@@ -146,12 +152,53 @@ def test_a_stated_resection_cavity_in_place_of_all_enhancing_tumor_is_a_warning(
     assert "1 of 21 labels holds enhancing tumor" in _doubts(cohort)[0]
 
 
-@pytest.mark.parametrize("labels", [[(1,), ()], [(1, 2), (1, 2)], [(1, 2), (2,), ()]])
-def test_what_few_labels_lack_is_a_warning(hospital, labels):
-    cohort = _read(hospital, NAMES_2018, labels)
+# Three patients with low-grade gliomas that don't enhance are no reason to stop a site.
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [(1,), ()],
+        [(1,)] * 2,
+        [(1, 2)] * 2,
+        [(1, 2), (2,), ()],
+        [(1, 2)] * 9,
+        [(1, 4)] * 3,
+        [(1, 2)] * 10 + [(1, 2, 4)],
+    ],
+)
+def test_what_chance_can_explain_is_a_warning_that_shows_both_readings(hospital, labels):
+    cohort = _read(hospital, NAMES_2018, labels, ids="{:02}")
     assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2018, len(labels))
     (doubt,) = _doubts(cohort)
-    assert "--convention" in doubt
+    assert re.search(r"\. Either they are .*; or .*\. State it .*--convention", doubt)
+
+
+@pytest.mark.parametrize(
+    ("names", "usual", "stray", "convention"),
+    [
+        (NAMES_2018, (1, 2, 4), (1, 2, 3), LabelConvention.BRATS_2018),
+        (NAMES_2018, (1, 2, 4), (1, 2, 3, 4), LabelConvention.BRATS_2018),
+        (NAMES_2023, (1, 2, 3), (1, 2, 4), LabelConvention.BRATS_2023),
+    ],
+)
+@pytest.mark.parametrize("number", [3, 4, 8])
+def test_a_single_foreign_label_is_a_faulty_case_at_a_small_site_too(
+    hospital, names, usual, stray, convention, number
+):
+    cohort = _read(hospital, names, [usual] * number + [stray])
+    assert (cohort.convention, len(cohort.cases)) == (convention, number)
+    assert [one.code for one in cohort.problems] == [ProblemCode.OTHER_CONVENTION]
+
+
+@pytest.mark.parametrize(
+    ("labels", "seen"),
+    [
+        ([(1,)], "the only label holds 1 and nothing else"),
+        ([(1, 2)], "the only label does not hold enhancing tumor"),
+        ([(1, 2)] * 2, "none of 2 labels holds enhancing tumor"),
+    ],
+)
+def test_few_labels_are_counted_in_words_that_fit(hospital, labels, seen):
+    assert _doubts(_read(hospital, NAMES_2018, labels))[0].startswith(seen)
 
 
 def test_what_the_site_states_is_followed_with_a_warning(hospital):

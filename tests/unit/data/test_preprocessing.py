@@ -100,7 +100,7 @@ FLAT = {
     "a mask and a voxel within it": _stray(at=(20, 20, 20)),
     "a mask and a hot voxel": _stray(value=30_000, at=(20, 20, 20)),
     "a mask of which 1 % differs": _speckled(0.01),
-    "a mask of which 4 % differs": _speckled(0.04),
+    "a mask of which 0.5 % differs": _speckled(0.005),
     "a mask that was resampled": _rounded(),
     "voxels in a corner alone": _elsewhere(),
     "a mask that isn't exact in binary": _stray(value=0.7, at=(0, 0, 0), dtype=np.float64) * 0.1,

@@ -1,4 +1,4 @@
-"""Intensities: what an exporter or a viewer's window leaves behind."""
+"""Intensities: what an exporter or a viewer's window leaves behind, and images that are none."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from consilium.data.checks.extent import filled_background
 from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
@@ -17,14 +18,23 @@ _CLIPPED_SHARE = 5e-3
 _GRAY_LEVELS = 256
 _MAX_LEVEL = 255
 _SAMPLE_STEP = 4
+_COMMON_SHARE = 0.3
+"""Share of the nonzero voxels with one value; at most 1.4 % in twelve images of three real patients."""
 
 
 def check_intensities(subject: Subject) -> Iterator[Finding]:
-    """Negative, clipped and eight-bit images."""
+    """Negative, clipped and eight-bit images, and those of which many voxels have one value."""
     # One image may end at 255 by chance; two of a case do so when something saved them as bytes.
     tops = {name: image.max() for name, image in subject.native.images.items()}
     windowed = sum(float(top) == _MAX_LEVEL for top in tops.values())
+    filled = filled_background(subject)  # that is an error of its own
     for name, image in subject.native.images.items():
+        levels = subject.levels[name]
+        common = int(levels.counts.argmax())
+        alike = float(levels.counts[common] / levels.counts.sum())
+        if alike > _COMMON_SHARE and name not in filled:
+            detail = f"{alike:.1%} of the nonzero voxels are {levels.values[common]:g}."
+            yield subject.finding(ProblemCode.LITTLE_CONTRAST, detail, modality=name)
         nonzero, top = np.count_nonzero(subject.foreground[name]), tops[name]
         if top > subject.scales[name].high:  # a hot voxel doesn't hide that the others end at one value
             top = image[image <= subject.scales[name].high].max()

@@ -6,15 +6,18 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from consilium.data.checks.extent import describe_slab
 from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
 
-_COVERED = 0.85
-"""Share of the brain that no tumor takes: the largest gliomas have less than a third of it."""
-
-_LARGEST_ML = 800.0
-"""Volume in mL that no tumor has, whatever else is in view."""
+_COVERED = 0.5
+"""Share of the brain beyond which a label is looked at: the largest gliomas have less than a third of it."""
+_LARGE_ML = 500.0
+_SURELY_COVERED = 0.85
+_SURELY_LARGE_ML = 800.0
+"""Overwhelming, in a whole brain: a label that is nearly all of it, or more than half of the largest ones. In
+three real patients labels have 2 to 24 %, the last of a slab."""
 
 
 def check_mask(subject: Subject) -> Iterator[Finding]:
@@ -27,6 +30,12 @@ def check_mask(subject: Subject) -> Iterator[Finding]:
     volume_ml = count * float(np.prod(subject.native.spacing_mm)) / 1000
     head = int(np.count_nonzero(subject.head))
     covered = int(np.count_nonzero(marked & subject.head)) / max(head, 1)
-    if covered > _COVERED or volume_ml > _LARGEST_ML:
-        detail = f"It marks {covered:.0%} of what is nonzero, {volume_ml:.0f} mL."
-        yield subject.finding(ProblemCode.LABEL_COVERS_BRAIN, detail)
+    if covered <= _COVERED and volume_ml <= _LARGE_ML:
+        return
+    whole = subject.judgeable and describe_slab(subject) is None
+    yield subject.finding(
+        ProblemCode.LABEL_COVERS_BRAIN,
+        f"It marks {covered:.0%} of what is nonzero, {volume_ml:.0f} mL.",
+        confidence=min(1.0, max(covered, volume_ml / _SURELY_LARGE_ML)),
+        overwhelming=volume_ml > _SURELY_LARGE_ML or (whole and covered > _SURELY_COVERED),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -52,6 +52,10 @@ _ENHANCEMENT_MARGIN = 0.5
 _MIN_UPTAKE = 0.25
 """Uptake of contrast agent, in interquartile ranges above the brain without tumor, below which nothing
 enhances: 1.1 or more where tumor enhances in those patients, at most 0.6 in edema."""
+_MERGED_UPTAKE = 1.5
+"""Uptake that a tenth of core or edema exceeds only where enhancing tumor is labeled as it: 2.0 or more then
+in two real patients, 1.0 or less in what doesn't enhance of three."""
+_CALLED = {Tissue.NECROTIC_CORE: "core", Tissue.EDEMA: "edema"}
 
 
 def check_label(subject: Subject) -> Iterator[Finding]:
@@ -144,6 +148,29 @@ def check_values(subject: Subject) -> Iterator[Finding]:
             yield subject.finding(
                 ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(1 - over, 1 - _MIN_UPTAKE)
             )
+    elif not native[Tissue.ENHANCING].any():
+        yield from _check_merged(subject, {tissue: masks[tissue] & subject.brain for tissue in present})
+
+
+def _check_merged(subject: Subject, masks: Mapping[Tissue, BoolMap]) -> Iterator[Finding]:
+    """Whether a tissue that doesn't enhance holds the enhancing tumor, as where 4 is written as 1."""
+    if not {"t1", "t1ce"} <= set(subject.modalities):
+        return
+    uptake = subject.contrast["t1ce"] - subject.contrast["t1"]
+    brain = float(np.median(uptake[subject.brain & ~subject.tumor]))
+    for tissue, mask in masks.items():
+        if not mask.any():
+            continue
+        over = float(np.percentile(uptake[mask], 90)) - brain
+        if over > _MERGED_UPTAKE:
+            detail = (
+                f"Nothing is labeled enhancing, and a tenth of what is labeled {_CALLED[tissue]} takes up "
+                f"contrast agent as enhancing tumor does ({over:.1f})."
+            )
+            yield subject.finding(
+                ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(over, _MERGED_UPTAKE)
+            )
+            return
 
 
 def label_contrast(subject: Subject) -> float | None:
@@ -166,6 +193,8 @@ class _View:
     @classmethod
     def of(cls, subject: Subject) -> _View | None:
         bright = [subject.contrast[name] for name in _BRIGHT if name in subject.modalities]
+        # The thresholds are of the sum; one image alone, of a case that lacks the other, has half of it.
+        bright = [image * (len(_BRIGHT) / len(bright)) for image in bright]
         if not bright or not subject.judgeable or int(subject.tumor.sum()) < MIN_TUMOR_VOXELS:
             return None
         tumor = subject.tumor

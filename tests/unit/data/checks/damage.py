@@ -186,6 +186,7 @@ def damages() -> Iterator[Damage]:
     )
     # Labels
     yield one("values that rounding moved", "label_not_whole", _label(lambda a: a * np.float32(1.0000153)))
+    yield one("enhancing tumor as core", "label_values_swapped", _label(lambda a: np.where(a == 4, 1, a)))
     yield one("the brain mask", "label_covers_brain", _brain_mask, severe=True)
     yield one(
         "a label without a position",
@@ -210,7 +211,7 @@ def damages() -> Iterator[Damage]:
     )
     yield one(
         "whole-tumor masks at the whole site",
-        "doubtful_convention ambiguous_convention",
+        "doubtful_convention label_values_swapped",
         _whole_tumor,
         severe=True,
         also=True,
