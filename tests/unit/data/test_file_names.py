@@ -233,7 +233,7 @@ def test_labels_of_brats_in_the_decathlons_folders_are_not_read_as_its_own(hospi
     for number in range(3):
         hospital.decathlon(f"BRATS_{number:03}")
         hospital.image(f"labelsTr/BRATS_{number:03}.nii.gz", label((1, 2, 4)))
-    with pytest.raises(FolderError, match=r"3 of 3 labels hold 4, which decathlon does not have.*brats-2018"):
+    with pytest.raises(FolderError, match=r"all 3 labels hold 4, which decathlon does not have.*brats-2018"):
         _read(hospital)
 
 
