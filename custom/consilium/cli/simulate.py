@@ -77,7 +77,8 @@ def simulate(
         list[str] | None,
         typer.Option(
             metavar="NAME=FILE",
-            help="Findings that a site has looked at and accepts: CSV with the columns case, code, by, note.",
+            help="Findings that a site has looked at and accepts: CSV with the columns case, code, files, "
+            "by and note, as consilium check --write-accepted writes it.",
             show_default=False,
         ),
     ] = None,
