@@ -35,7 +35,7 @@ def state_headline(report: StudyReport) -> str:
     parts = [_who(gains, compared, "gains", "gain"), _who(loses, compared, "loses", "lose")]
     clear, untold = _by_evidence(report, unclear)
     if len(untold) == compared:
-        parts = ["too few patients to tell who gains"]
+        parts = [f"too few patients to tell who gains ({_patient_span(report, untold)})"]
     elif not gains and not loses:
         parts = ["no hospital clearly gains or loses"]
     elif not loses and len(gains) < compared:
@@ -49,7 +49,7 @@ def state_headline(report: StudyReport) -> str:
     if out:
         parts.append(f"{_names(out)} cannot be compared")
     headline = f"Against each hospital's own model: {'; '.join(part for part in parts if part)}."
-    return f"{headline} {_weakness(report)}".rstrip()
+    return headline if len(untold) == compared else f"{headline} {_weakness(report)}".rstrip()
 
 
 def state_verdict(report: StudyReport) -> list[str]:
@@ -95,12 +95,17 @@ def _weakness(report: StudyReport) -> str:
     few = few_patients(report)
     if not few:
         return ""
-    gains = {site: one.gain for site, one in report.sites.items() if one.gain and one.gain.patients}
-    counts = sorted({gains[site].patients or 0 for site in few})
+    compared = [one for one in report.sites.values() if one.gain and one.gain.patients]
+    where = "" if len(few) == len(compared) else f" at {_names(few)}"
+    span = _patient_span(report, few)
+    return f"Weak evidence{where}: {span}, and over fewer than {FEW_PATIENTS} an interval means little."
+
+
+def _patient_span(report: StudyReport, sites: Sequence[str]) -> str:
+    """`1 patient`, `3 patients each` or `3 to 4 patients each`."""
+    counts = sorted({gain.patients for site in sites if (gain := report.sites[site].gain) and gain.patients})
     span = counted(counts[0], "patient") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} patients"
-    where = "" if len(few) == len(gains) else f" at {_names(few)}"
-    each = " each" if len(few) > 1 else ""
-    return f"Weak evidence{where}: {span}{each}, and over fewer than {FEW_PATIENTS} an interval means little."
+    return f"{span} each" if len(sites) > 1 else span
 
 
 _STATES = {
