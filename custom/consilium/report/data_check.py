@@ -22,6 +22,7 @@ FORMAT: Final = 2
 Verdict = Literal["ready", "good_without_labels", "cases_left_out", "not_usable"]
 
 _ORDER = list(Severity)
+_HOW_TO_ACCEPT: Final = "consilium check DIR --write-accepted FILE writes the file to complete (docs/data.md)"
 _MOST_FILES = 500
 
 
@@ -242,13 +243,19 @@ def _next_steps(check: DataCheck) -> Iterator[str]:
             "unless they are more than the site tolerates (max_left_out in local/privacy.json; half of the "
             "cases, where it isn't set)."
         )
+    acceptable = {
+        finding.severity
+        for finding in check.findings
+        if finding.case_id is not None and finding.code.acceptable
+    }
+    if Severity.ERROR in acceptable:
+        yield f"Some are left out for what a hospital can accept after looking: {_HOW_TO_ACCEPT}."
     if check.verdict in ("cases_left_out", "not_usable"):
         yield "Run the same command again. Only files that have changed are read again."
         return
-    if any(finding.severity is Severity.WARNING for finding in check.findings):
+    if Severity.WARNING in acceptable:
         yield (
             "Look at the warnings below. Where one is right, correct the files; where it is not, accept it: "
-            "consilium check DIR --write-accepted FILE writes the file to complete (docs/data.md). The cases "
-            "are used either way."
+            f"{_HOW_TO_ACCEPT}. The cases are used either way."
         )
     yield "With the site's startup kit: consilium check-site KIT checks policy, network and machine as well."

@@ -169,6 +169,8 @@ def test_an_accepted_finding_is_counted_and_leaves_no_case_out(run, hospital, tm
     hospital.brats("weiss-1972", values=(0,))
     accepted = tmp_path / "accepted.csv"
     assert run(hospital.folder, "--write-accepted", accepted)[0] == 1
+    run(hospital.folder, "--html", tmp_path / "before.html")
+    assert "Some are left out for what a hospital can accept" in (tmp_path / "before.html").read_text()
     header, *lines = accepted.read_text().splitlines()
     assert header == "case,code,files,by,note"
     (line,) = (one for one in lines if one.startswith("weiss-1972,empty_label,x"))

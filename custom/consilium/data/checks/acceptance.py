@@ -52,10 +52,10 @@ class AcceptedFindings:
             return cls()
         try:
             text = path.read_text(encoding="utf-8-sig")
-            # Spreadsheets of some languages separate by semicolons.
-            reader = csv.reader(
-                io.StringIO(text), delimiter=";" if text[:5].lower() == "case;" else ",", strict=True
-            )
+            # Spreadsheets of some languages separate by semicolons, and some programs by tabs.
+            header_line = text.partition("\n")[0]
+            delimiter = next((one for one in "\t;" if one in header_line), ",")
+            reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
             rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ConfigurationError(

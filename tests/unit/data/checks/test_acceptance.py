@@ -153,6 +153,8 @@ def test_a_file_that_can_not_be_meant_is_an_error_that_says_what_is_wanted(conte
         "\ufeff" + HEADER + ' A , Empty_Label ,X1,me,"two\nlines, with a comma"\n\n',
         "case;code;files;by;note\r\nA;empty_label;x1;me;\r\n",
         HEADER + "A,empty_label,x1,me",
+        '"case";"code";"files";"by";"note"\r\n"A";"empty_label";"x1";"me";"see chart, page 2"\r\n',
+        "Case\tCode\tFiles\tBy\tNote\nA\tempty_label\tx1\tme\t",
     ],
 )
 def test_what_spreadsheets_write_is_read(content, tmp_path):
