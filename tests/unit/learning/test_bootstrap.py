@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consilium.learning.bootstrap import FEWEST_PATIENTS, interval_of_mean
 
@@ -19,6 +22,22 @@ def test_the_same_values_have_the_same_interval_in_any_order():
     first = interval_of_mean(column(values), names(12))
     again = interval_of_mean(column(values[order]), [names(12)[index] for index in order])
     assert np.array_equal(first, again)
+
+
+@settings(max_examples=examples(25), deadline=None)
+@given(
+    st.lists(
+        st.lists(st.floats(-1, 1), min_size=1, max_size=3),
+        min_size=FEWEST_PATIENTS,
+        max_size=3 * FEWEST_PATIENTS,
+    )
+)
+def test_the_interval_holds_the_mean_and_lies_within_the_patients(patients):
+    values = [value for own in patients for value in own]
+    owners = [name for name, own in zip(names(len(patients)), patients, strict=True) for _ in own]
+    low, high = interval_of_mean(column(values), owners)
+    assert min(values) - 1e-9 <= low[0] <= np.mean(values) + 1e-9
+    assert np.mean(values) - 1e-9 <= high[0] <= max(values) + 1e-9
 
 
 @pytest.mark.parametrize("count", range(1, FEWEST_PATIENTS))
