@@ -26,6 +26,7 @@ from consilium.guard.job_rules import check_job, restore_default_resources
 from consilium.guard.job_validator import why_forbidden
 from consilium.guard.loopback import guard_connections
 from consilium.guard.refusals import audit_text
+from consilium.guard.workspace_lock import WorkspaceLock
 
 
 class ServerGuard(FLComponent):  # type: ignore[misc]
@@ -44,12 +45,14 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
         log_streams: Whether a hospital may stream its log files to the server.
 
     Raises:
-        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the server doesn't start then.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0, or the kit runs already; the
+            server doesn't start then.
     """
 
     def __init__(self, log_streams: bool = False) -> None:
         super().__init__()
         require_all_known()
+        WorkspaceLock.hold()
         self.log_streams = log_streams
         guard_connections()
         guard_messages(log_streams=log_streams)

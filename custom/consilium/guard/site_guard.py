@@ -14,6 +14,7 @@ from consilium.guard.deployment import process_deployment, process_start
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.loopback import guard_connections
 from consilium.guard.site_commands import GuardedAdminAgent
+from consilium.guard.workspace_lock import WorkspaceLock
 
 
 class SiteGuard(FLComponent):  # type: ignore[misc]
@@ -23,12 +24,14 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
     builds it in the site's lasting process and in that of each job, before either connects to anything.
 
     Raises:
-        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the process doesn't start then.
+        ConfigurationError: If FLARE's source is not that of nvflare 2.9.0, or the kit runs already; the
+            process doesn't start then.
     """
 
     def __init__(self) -> None:
         super().__init__()
         require_all_known()
+        WorkspaceLock.hold()
         guard_connections()
         guard_messages()
         replace(DeployProcessor, "process", process_deployment)

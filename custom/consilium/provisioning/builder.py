@@ -11,13 +11,12 @@ from typing import Any, Literal, get_args
 
 from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.fuel.utils.class_loader import get_class_name
-from nvflare.lighter.constants import ParticipantType, PropKey, ProvFileName
+from nvflare.lighter.constants import PropKey, ProvFileName
 from nvflare.lighter.entity import Participant
 from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.site_settings import SiteSettings
@@ -33,29 +32,11 @@ from consilium.provisioning.policy import (
     write_json,
     write_site_policy,
 )
+from consilium.provisioning.start_scripts import correct_scripts
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
-_SHEBANG = "#!/usr/bin/env bash\n"
-UMASK_LINE = (
-    "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"
-)
-"""The second line of every script of a kit."""
-
-_SCRIPTS: Mapping[str, tuple[str, ...]] = {
-    ParticipantType.SERVER: (ProvFileName.START_SH, ProvFileName.SUB_START_SH, ProvFileName.STOP_FL_SH),
-    ParticipantType.CLIENT: (ProvFileName.START_SH, ProvFileName.SUB_START_SH, ProvFileName.STOP_FL_SH),
-    ParticipantType.ADMIN: (ProvFileName.FL_ADMIN_SH,),
-}
-"""The scripts that FLARE writes into every kit of a kind; some builders add others."""
-
-_WORKSPACE_IS_KNOWN = 'echo "WORKSPACE set to $WORKSPACE"\n'
 _LOGGED_PACKAGE = "consilium"
-
-_MEMORY = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536"
-"""What the C library is told. By itself it keeps what is freed for each of the server's hundreds of threads,
-and pieces of models among it; so all of them share it, and what is longer than 64 KiB goes back at once.
-FLARE's script sets `MALLOC_ARENA_MAX=4` besides, over which this wins. Another C library takes no notice."""
 
 
 class SitePolicyBuilder(Builder):  # type: ignore[misc]
@@ -67,7 +48,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
 
     The kits, the project's folder and `state/` with the root key are closed to other accounts, and so is what
     a kit's scripts start: they set umask 077. So does this builder, for the rest of the process that
-    provisions, as FLARE writes the root key last.
+    provisions, as FLARE writes the root key last. The scripts start a kit once only.
 
     Every client has the property `consilium`, the site's settings (see `docs/site.md`), and may have
     `allow_log_streaming: true`.
@@ -125,12 +106,11 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
                 listen with FLARE's TCP driver.
         """
         for participant in project.get_all_participants():
-            _set_umask(Path(ctx.get_kit_dir(participant)), participant)
+            correct_scripts(Path(ctx.get_kit_dir(participant)), participant)
         server = project.get_server()
         _refuse_driver_that_can_be_blocked(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
         streaming = any(_streams_logs(client) for client in project.get_clients())
         self._write_policy(server, ctx, kind="server", stream_logs=streaming, metrics=self._metrics)
-        _tell_processes(Path(ctx.get_kit_dir(server)) / ProvFileName.SUB_START_SH)
         for client in project.get_clients():
             self._write_policy(client, ctx, kind="client", stream_logs=_streams_logs(client))
             write_site_policy(
@@ -258,36 +238,3 @@ def _close(project: Path, folder: Path) -> None:
             f"other accounts of this machine can read keys below {project}, and that can't be changed "
             f"({error}); provision as the owner of the workspace, on a file system that keeps modes"
         ) from error
-
-
-def _set_umask(startup: Path, participant: Participant) -> None:
-    """Let every script of a kit set the umask first."""
-    scripts = {script.name: script for script in startup.glob("*.sh")}
-    missing = [name for name in _SCRIPTS.get(participant.type, ()) if name not in scripts]
-    unlike = [name for name, script in scripts.items() if not script.read_text().startswith(_SHEBANG)]
-    if missing or unlike:
-        raise ConfigurationError(
-            f"{participant.name}: {', '.join([*missing, *unlike])} of the kit is missing, or no bash script "
-            "as nvflare 2.9 writes it, so it can't be made to set umask 077; provision with nvflare 2.9, and "
-            "with SitePolicyBuilder after StaticFileBuilder in the project file"
-        )
-    for script in scripts.values():
-        script.write_text(script.read_text().replace(_SHEBANG, _SHEBANG + UMASK_LINE, 1))
-
-
-def _tell_processes(script: Path) -> None:
-    """Let the server's start script say where its workspace is, and how its processes keep memory.
-
-    Nobody knows at provisioning where the workspace will be.
-    """
-    text = script.read_text()
-    if text.count(_WORKSPACE_IS_KNOWN) != 1:
-        raise ConfigurationError(
-            f"{script.name} of the server is not as nvflare 2.9 writes it, so it can't be told to keep its "
-            "jobs in its workspace; provision with nvflare 2.9"
-        )
-    exports = "".join(
-        f'export {name}="${{{name}:-{value}}}"\n'
-        for name, value in ((SERVER_STORAGE, "$WORKSPACE"), ("GLIBC_TUNABLES", _MEMORY))
-    )
-    script.write_text(text.replace(_WORKSPACE_IS_KNOWN, exports + _WORKSPACE_IS_KNOWN))

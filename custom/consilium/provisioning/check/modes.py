@@ -20,9 +20,9 @@ from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.guard.private_files import PrivateFiles
 from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.builder import UMASK_LINE
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.start_scripts import UMASK_LINE
 
 KIT = Subject("modes.kit", "Kit closed to other accounts")
 POLICY = Subject("modes.policy", "Policy writable by its owner only")

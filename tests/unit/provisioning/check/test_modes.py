@@ -10,10 +10,10 @@ import pytest
 from consilium.data.files import private_folder
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.builder import UMASK_LINE
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.modes import check_modes
+from consilium.provisioning.start_scripts import UMASK_LINE
 
 from .federation import SERVER, read, write
 

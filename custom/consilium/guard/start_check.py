@@ -1,0 +1,165 @@
+"""What a kit's start scripts look at before they start FLARE: `python3 -m consilium.guard.start_check`.
+
+FLARE's own scripts start whatever they find: a second process of the same kit, a server whose port is taken,
+a kit whose path its launcher can't split. Each of them looks started and works for nobody.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from consilium.errors import ConfigurationError
+from consilium.guard.workspace_lock import LOCK_FILE, take
+
+REFUSED: Final = 3
+"""Exit code, so that a script can tell it from a Python without this package."""
+
+_REMAINS: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
+"""Files of FLARE's scripts. Left by a start that was killed, they name processes that are others' by now."""
+
+SPLIT: Final = (
+    "FLARE splits the command lines of its jobs at spaces, and at quotes, backslashes and '#' as well. Move "
+    "it to a folder without them, and start it there"
+)
+
+_SERVER: Final = Path("startup/fed_server.json")
+
+
+def main() -> int:
+    """Look at a kit; returns the exit code, after words on standard error."""
+    parser = argparse.ArgumentParser(description="Say why a kit can't be started, if it can't.")
+    parser.add_argument("workspace", type=Path, help="the kit's folder, or where its processes work")
+    parser.add_argument(
+        "--hold", type=int, metavar="N", help="keep the lock on this descriptor of the caller"
+    )
+    arguments = parser.parse_args()
+    try:
+        warning = check_start(Path(os.path.normpath(arguments.workspace.absolute())), arguments.hold)
+    except ConfigurationError as error:
+        sys.stderr.write(f"Not started: {error}.\n")
+        return REFUSED
+    if warning:
+        sys.stderr.write(f"{warning}.\n")
+    return 0
+
+
+def check_start(workspace: Path, hold: int | None = None) -> str | None:
+    """Check that a kit can be started; returns a warning, if there is one.
+
+    Args:
+        workspace: Where its processes would work, by the path that they would get.
+        hold: Descriptor on which the start script that asks keeps the lock from now on; None to look only.
+
+    Raises:
+        ConfigurationError: If it can't, with what to do.
+    """
+    for path, what in ((str(workspace), "this kit lies in"), (sys.executable, "this Python is")):
+        if not is_one_word(path):
+            raise ConfigurationError(f"{what} {path!r}. {SPLIT}")
+    if hold is None:
+        is_lockable = _look_at_lock(workspace)
+    else:
+        is_lockable = take(hold, workspace, holder=os.getppid())
+        if is_lockable:
+            for name in _REMAINS:
+                (workspace / name).unlink(missing_ok=True)
+    for host, port in server_ports(workspace):
+        require_free(host, port)
+    if is_lockable:
+        return None
+    return (
+        f"{workspace} is on a file system without locks: nothing but you sees to it that it is started once"
+    )
+
+
+def _look_at_lock(workspace: Path) -> bool:
+    try:
+        descriptor = os.open(workspace / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise ConfigurationError(
+            f"{workspace / LOCK_FILE} can't be opened ({error.strerror}): start a kit with the account that "
+            "owns it, from a folder that it can write to"
+        ) from None
+    try:
+        return take(descriptor, workspace, says_who=False)
+    finally:
+        os.close(descriptor)
+
+
+def is_one_word(path: str) -> bool:
+    """Return whether FLARE's launcher, which splits its command line as a shell does, leaves a path whole."""
+    return not any(character in path for character in " \t\r\n\f\v'\"\\#")
+
+
+def server_ports(workspace: Path) -> list[tuple[str, int]]:
+    """Return the addresses at which a server's kit will listen; none for a hospital's kit.
+
+    FLARE listens at all addresses, unless the server's name is one of this machine for itself only.
+    """
+    try:
+        server = json.loads((workspace / _SERVER).read_text())["servers"][0]
+        name, _, port = str(server["service"]["target"]).rpartition(":")
+        ports = sorted({int(port), int(server.get("admin_port", port))})
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []  # a hospital's, or damaged: FLARE says how
+    return [("127.0.0.1" if name in ("localhost", "127.0.0.1") else "", port) for port in ports]
+
+
+def require_free(host: str, port: int) -> None:
+    """Check that nobody listens at a port.
+
+    gRPC binds a port even where another gRPC server has it, and each then gets some of the connections.
+
+    Args:
+        host: Address at which to listen; empty for all.
+        port: TCP port.
+
+    Raises:
+        ConfigurationError: If it is taken, or can't be had by this account.
+    """
+    families = [(socket.AF_INET, host)] + ([(socket.AF_INET6, "")] if socket.has_ipv6 and not host else [])
+    for family, address in families:
+        try:
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind((address, port))
+                probe.listen()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ConfigurationError(
+                    f"port {port}, at which the server is to listen, is taken by another program of this "
+                    f"machine{_owner(port)}. Stop it (`ss -ltnp 'sport = :{port}'` names it), or provision "
+                    "with another fed_learn_port and admin_port"
+                ) from None
+            if error.errno in (errno.EACCES, errno.EPERM):
+                raise ConfigurationError(
+                    f"this account may not listen at port {port} ({error.strerror}); take one from 1024 on"
+                ) from None
+
+
+def _owner(port: int) -> str:
+    """Return who listens there, as far as this account may know."""
+    import psutil
+
+    with suppress(psutil.Error, OSError):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if listens and getattr(connection.laddr, "port", None) == port and connection.pid:
+                return f" (process {connection.pid}, {psutil.Process(connection.pid).name()})"
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""A workspace's lock: at any time one start of a kit works in it, and no other.
+
+The operating system keeps it for as long as a process of that start lives, whatever ends it: no lock is ever
+stale. It is taken on a file (`flock`), so it holds between containers of one machine as well, and on NFS
+between machines.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Final
+
+from consilium.errors import ConfigurationError
+
+LOCK_FILE: Final = "consilium.lock"
+"""In the workspace; says who took it last, for people."""
+
+DESCRIPTOR_VARIABLE: Final = "CONSILIUM_LOCK_DESCRIPTOR"
+"""Environment variable by which the start script says under which number the process inherits the lock."""
+
+_LASTING: Final = (
+    "nvflare.private.fed.app.server.server_train",
+    "nvflare.private.fed.app.client.client_train",
+)
+_TAKEN: Final = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+class WorkspaceIsTaken(ConfigurationError):
+    """Another start of the kit works in the workspace."""
+
+
+class WorkspaceLock:
+    """Holds the lock of this process's workspace until the process ends.
+
+    The start script takes it before it starts FLARE, keeps it while it restarts a process that died, and
+    hands it on. Where there is no such script, as in containers, the lasting process takes it itself.
+    """
+
+    _held: ClassVar[int | None] = None
+
+    @classmethod
+    def hold(cls) -> None:
+        """Take the lock in the lasting process of a site or of the server; a job's process has no part in it.
+
+        Raises:
+            WorkspaceIsTaken: If another start works here.
+        """
+        if cls._held is not None or not _is_lasting():
+            return
+        workspace = Path.cwd()  # where FLARE changes to before it builds anything
+        inherited = os.environ.pop(DESCRIPTOR_VARIABLE, "")
+        descriptor = int(inherited) if inherited.isdigit() else -1
+        if not _is_open_on(descriptor, workspace / LOCK_FILE):
+            descriptor = open_lock(workspace)
+        os.set_inheritable(descriptor, False)
+        take(descriptor, workspace)
+        cls._held = descriptor
+
+
+def open_lock(workspace: Path) -> int:
+    """Return a descriptor of a workspace's lock file, which is made where it is missing."""
+    return os.open(workspace / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def take(descriptor: int, workspace: Path, *, holder: int | None = None, says_who: bool = True) -> bool:
+    """Take the lock for as long as the descriptor, or a copy of it, is open in any process.
+
+    Args:
+        descriptor: Of the lock file, open for writing.
+        workspace: The folder that it locks.
+        holder: Process that holds it, if that is not this one.
+        says_who: Write into the file who holds it, for people.
+
+    Returns:
+        False where the file system locks no files: nothing tells a second start there.
+
+    Raises:
+        WorkspaceIsTaken: If another start holds it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _TAKEN:
+            return False
+        raise WorkspaceIsTaken(describe_holder(workspace)) from None
+    if not says_who:
+        return True
+    said = {"host": socket.gethostname(), "process": holder or os.getpid(), "since": time.time()}
+    with suppress(OSError):  # a full disk keeps nobody from working
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(said).encode(), 0)
+    return True
+
+
+def describe_holder(workspace: Path) -> str:
+    """Say that a kit runs already, where, since when, and what to do about it."""
+    try:
+        said = json.loads((workspace / LOCK_FILE).read_text())
+        host, process, since = str(said["host"]), int(said["process"]), float(said["since"])
+    except (OSError, ValueError, KeyError, TypeError):
+        who = "another process"
+    else:
+        place = "this machine" if host == socket.gethostname() else f"the machine or container {host}"
+        who = (
+            f"process {process} of {place}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"
+        )
+    return (
+        f"this kit runs already, from {workspace}: {who}. A kit runs once. To start it anew, stop it first "
+        f"where it runs: {workspace}/startup/stop_fl.sh, and answer y; it takes up to a minute"
+    )
+
+
+def _is_lasting() -> bool:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name in _LASTING
+
+
+def _is_open_on(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except (OSError, OverflowError):
+        return False

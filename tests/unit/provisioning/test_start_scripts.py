@@ -1,0 +1,251 @@
+"""A kit's own scripts, run as they are: a program stands in for FLARE's processes, which only wait."""
+
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.guard import workspace_lock
+from consilium.guard.start_check import check_start, is_one_word, require_free
+from consilium.guard.workspace_lock import LOCK_FILE
+from consilium.provisioning.kit_processes import find_processes, stop_processes
+
+from .test_builder import SERVER, provision, shipped_project
+
+DEADLINE_SECONDS = 60
+LEAD = "scientist@consortium.example"
+STAND_IN = """#!/bin/sh
+case "$*" in
+  *nvflare.private*) exec {python} -c 'import signal; signal.pause()' "$@" ;;
+  *nvflare*) printf '%s\\n' "$@" > "{said}" ;;
+  *) exec {python} "$@" ;;
+esac
+"""
+
+
+@pytest.fixture(scope="module")
+def kits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = shipped_project()
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    project["participants"][0] |= {"fed_learn_port": port, "admin_port": port}
+    return provision(tmp_path_factory.mktemp("provisioned"), project)
+
+
+class Machine:
+    """A machine to which kits are copied and on which they are started."""
+
+    def __init__(self, kits: Path, folder: Path) -> None:
+        self.kits, self.folder = kits, folder
+        self.said = folder / "said.txt"
+        self.programs = folder / "bin"
+        self.started: list[Path] = []
+        self.programs.mkdir(parents=True)
+        self.install(STAND_IN.format(python=sys.executable, said=self.said))
+
+    def install(self, program: str) -> None:
+        (self.programs / "python3").write_text(program)
+        (self.programs / "python3").chmod(0o755)
+
+    def copy(self, name: str, to: str) -> Path:
+        return Path(shutil.copytree(self.kits / name, self.folder / to))
+
+    def run(self, kit: Path, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script to its end; what it has started in the background goes on."""
+        output = self.folder / "output.txt"
+        self.started.append(kit)
+        with output.open("w") as file:
+            done = subprocess.run(
+                [str(kit / "startup" / script)], stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                env={**os.environ, "PATH": f"{self.programs}:{os.environ['PATH']}"}, timeout=DEADLINE_SECONDS,
+            )  # fmt: skip
+        return subprocess.CompletedProcess(done.args, done.returncode, output.read_text())
+
+
+@pytest.fixture
+def machine(kits, tmp_path):
+    made = Machine(kits, tmp_path / "machine")
+    yield made
+    for started in made.started:
+        while found := find_processes(started):
+            stop_processes(found)
+
+
+def wait_for(condition):
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {DEADLINE_SECONDS} s"
+        time.sleep(0.1)
+    return found
+
+
+def lasting(kit):
+    return [one for one in find_processes(kit) if one.is_parent]
+
+
+def test_a_kit_is_started_once_and_again_when_nothing_of_it_is_left(machine):
+    kit = machine.copy("north", "north")
+    assert machine.run(kit, "start.sh").returncode == 0
+    (process,) = wait_for(lambda: lasting(kit))
+    second = machine.run(kit, "start.sh")
+    assert second.returncode == 1
+    assert "this kit runs already" in second.stdout
+    assert "stop_fl.sh" in second.stdout
+    assert machine.run(kit, "sub_start.sh").returncode == 1
+
+    (script,) = [one for one in find_processes(kit) if not one.is_parent]
+    psutil.Process(script.pid).kill()
+    wait_for(lambda: not psutil.pid_exists(script.pid))
+    assert machine.run(kit, "start.sh").returncode == 1, "the process that it started still works here"
+    assert [one.pid for one in lasting(kit)] == [process.pid]
+
+    psutil.Process(process.pid).kill()
+    wait_for(lambda: not lasting(kit))
+    for name in ("daemon_pid.fl", "pid.fl"):  # after a reboot the numbers are other processes'
+        (kit / name).write_text(str(os.getpid()))
+    assert machine.run(kit, "start.sh").returncode == 0
+    assert wait_for(lambda: lasting(kit))
+
+
+def test_a_process_that_dies_is_restarted_and_the_kit_stays_taken_meanwhile(machine):
+    kit = machine.copy("north", "north")
+    machine.run(kit, "start.sh")
+    (process,) = wait_for(lambda: lasting(kit))
+    psutil.Process(process.pid).kill()
+    assert machine.run(kit, "start.sh").returncode == 1
+    assert wait_for(lambda: [one for one in lasting(kit) if one.pid != process.pid])
+
+
+@pytest.mark.parametrize("folder", ["my kits/north", "it's/north", 'a"b/north', "a#b/north", "a\\b/north"])
+def test_a_kit_whose_path_flare_would_split_is_refused_with_words_and_works_by_a_link(machine, folder):
+    kit = machine.copy("north", folder)
+    refused = machine.run(kit, "start.sh")
+    assert refused.returncode == 1
+    assert "Move it to a folder without them" in refused.stdout
+    assert find_processes(kit) == []
+    link = machine.folder / "link"
+    link.symlink_to(kit)
+    assert machine.run(link, "start.sh").returncode == 0
+
+
+def test_the_console_is_started_wherever_its_kit_lies(machine):
+    kit = machine.copy(LEAD, "my kits/lead")
+    assert machine.run(kit, "fl_admin.sh").returncode == 0
+    words = machine.said.read_text().splitlines()
+    assert words[words.index("-m", 2) + 1] == f"{kit}/startup/.."
+    assert (kit / "transfer").is_dir()
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["alone", "as gRPC listens"])
+def test_a_server_whose_port_is_taken_is_not_started(machine, shares):
+    kit = machine.copy(SERVER, "server")
+    port = int((kit / "startup/fed_server.json").read_text().split(f'"{SERVER}:')[1].split('"')[0])
+    with socket.socket() as other:
+        if shares:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("", port))
+        other.listen()
+        refused = machine.run(kit, "start.sh")
+    assert refused.returncode == 1
+    assert f"port {port}, at which the server is to listen, is taken" in refused.stdout
+    assert str(os.getpid()) in refused.stdout
+    assert find_processes(kit) == []
+    assert machine.run(kit, "start.sh").returncode == 0
+
+
+def test_a_port_at_which_a_connection_has_just_ended_is_free():
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        place = listener.getsockname()
+        with socket.create_connection(place):
+            listener.accept()[0].close()
+    require_free(*place)
+
+
+def test_a_python_without_this_package_is_named(machine):
+    kit = machine.copy("north", "north")
+    machine.install("#!/bin/sh\necho no module >&2\nexit 1\n")
+    refused = machine.run(kit, "start.sh")
+    assert refused.returncode == 1
+    assert f"python3 is {machine.programs}/python3" in refused.stdout
+
+
+def test_a_process_that_fails_again_and_again_fails_its_script(kits):
+    for name in (SERVER, "north"):
+        script = (kits / name / "startup/sub_start.sh").read_text()
+        _, _, after = script.partition("System is in trouble")
+        assert after.splitlines()[2].strip() == "exit 1"
+
+
+def test_a_file_system_without_locks_is_said_and_keeps_nobody_from_working(tmp_path, monkeypatch):
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / LOCK_FILE).touch()
+    assert check_start(tmp_path) is None
+    monkeypatch.setattr(workspace_lock.fcntl, "flock", refuse)
+    assert "file system without locks" in check_start(tmp_path)
+
+
+def test_a_lock_of_another_account_is_refused_with_words(tmp_path, monkeypatch):
+    (tmp_path / LOCK_FILE).touch()
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ConfigurationError, match="the account that owns it"):
+        check_start(tmp_path)
+
+
+@pytest.mark.parametrize(("path", "whole"), [("/opt/north", True), ("/a\tb", False), ("/ä/é", True)])
+def test_paths_that_flares_launcher_leaves_whole(path, whole):
+    assert is_one_word(path) is whole
+
+
+HOLD = """
+import os, sys, signal
+from types import SimpleNamespace
+sys.modules["__main__"].__spec__ = SimpleNamespace(name=sys.argv[1])
+from consilium.guard.workspace_lock import WorkspaceLock
+WorkspaceLock.hold()
+WorkspaceLock.hold()
+print("held", flush=True)
+signal.pause()
+"""
+SITE = "nvflare.private.fed.app.client.client_train"
+
+
+def hold(stack: ExitStack, folder: Path, module: str) -> SimpleNamespace:
+    process = stack.enter_context(
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD, module], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+    )
+    stack.callback(process.kill)
+    said = process.stdout.readline().strip()
+    return SimpleNamespace(process=process, held=said == b"held")
+
+
+def test_a_lasting_process_without_a_script_takes_the_lock_and_a_jobs_does_not(tmp_path):
+    with ExitStack() as stack:
+        assert hold(stack, tmp_path, SITE).held
+        second = hold(stack, tmp_path, SITE)
+        assert not second.held
+        assert b"this kit runs already" in second.process.stderr.read()
+        assert hold(stack, tmp_path, "nvflare.private.fed.app.client.worker_process").held
+    with ExitStack() as stack:
+        assert hold(stack, tmp_path, SITE).held
