@@ -167,9 +167,9 @@ def _parse_sites(assignments: list[str]) -> dict[str, Path]:
     sites: dict[str, Path] = {}
     for assignment in assignments:
         name, equals, folder = assignment.partition("=")
-        if not equals or not folder or not name.replace("-", "").replace("_", "").isalnum():
+        if not equals or not folder:
             raise ConfigurationError(
-                f"--site {assignment!r} is not of the form NAME=DIR; a NAME has letters, digits, '-' and '_'"
+                f"--site {assignment!r} is not of the form NAME=DIR, such as north=data/a"
             )
         if name in sites:
             raise ConfigurationError(f"--site {name} is given twice: {sites[name]} and {folder}")

@@ -41,7 +41,7 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.federation.transport.message_threads import serve_at_once
-from consilium.federation.transport.senders import BROKEN_ANSWER
+from consilium.federation.transport.senders import BROKEN_ANSWER, is_of_participant
 from consilium.federation.transport.set_up import bound_messages, set_up_server
 from consilium.federation.transport.turns import Turns
 from consilium.federation.versions import component_versions
@@ -62,7 +62,12 @@ class EnduringTasks(WFCommServer):  # type: ignore[misc]
         self._heard: dict[str, float] = {}
 
     def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
-        """Take note of a sign of life: a request, an answer, or a heartbeat every ten seconds."""
+        """Take note of a sign of life: a request, an answer, or a heartbeat every ten seconds.
+
+        What a session sends whose requests are refused is none.
+        """
+        if not is_of_participant():
+            return
         self._heard[client_name] = time.monotonic()
         super().client_is_active(client_name, reason, fl_ctx)
 

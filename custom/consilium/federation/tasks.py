@@ -46,5 +46,8 @@ INTERRUPTION_META: Final = "interruption"
 OUTCOME_META: Final = "outcome"
 """Key of a job's meta data (`nvflare job meta JOB_ID --format json`): `kind`, `reasons` and `time`."""
 
+SECOND_STARTS_META: Final = "second_starts"
+"""Key of a running job's meta data: the sites that were started in two places, each with a `SecondStart`."""
+
 STATS_GROUP: Final = "consilium"
 """Name under which a job's progress stands in its stats, as `show_stats JOB_ID server` shows them."""

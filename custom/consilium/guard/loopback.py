@@ -28,6 +28,7 @@ from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.guard.parties import parse_party
 from consilium.guard.refusals import record_refused_connection
+from consilium.guard.second_starts import START, Start, must_wait
 
 KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"
 """Environment variable that hands the secret of a lasting process to the jobs that it starts."""
@@ -104,15 +105,19 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
 
     Attributes:
         used_nonces: The numbers of processes that have connected to this one.
+        own_start: Which start of a site this process is; None if it is no site's lasting process.
+        other_start: Which one the process at the other end is.
     """
 
     used_nonces: ClassVar[UsedNonces] = UsedNonces()
+    own_start: ClassVar[Start | None] = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.is_proven_by_certificate = is_mtls_connection(self.conn.connector.params)
         self._nonce = secrets.token_hex(16)
         self._has_handshake = False
+        self.other_start: Start | None = None
 
     def take_handshake(self, frame_type: int) -> bool:
         """Note that the other end says who it is; returns whether it is its turn to.
@@ -138,6 +143,8 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
         data = {HandshakeKeys.ENDPOINT_NAME: name, **(self.local_endpoint.properties or {})}
         if not self.is_proven_by_certificate:
             data |= {_NONCE: self._nonce, _PROOF: self._proof(frame_type, name)}
+        elif self.own_start is not None:
+            data[START] = self.own_start.as_dict()
         self.send_dict(frame_type, 1, data)
 
     def believes(self, frame_type: int, data: Any) -> bool:
@@ -186,6 +193,11 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
             if fault is not None:
                 self._refuse(sfm_conn, name, fault)
                 return
+            if sfm_conn.is_proven_by_certificate:
+                endpoint = self.sfm_endpoints.get(name)
+                present = [] if endpoint is None else list(endpoint.connections)
+                if must_wait(sfm_conn, name, self.get_dict_payload(prefix, frame), present):
+                    return
         super().process_frame_task(sfm_conn, frame)
 
     def _handshake_fault(

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic
+from nvflare.fuel.f3.message import Message
 from nvflare.private.fed.client.admin import FedAdminAgent
 from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
@@ -12,7 +17,8 @@ from nvflare.private.fed.client.training_cmds import DeployProcessor
 from consilium.federation.replacement import replace, require_all_known
 from consilium.guard.deployment import process_deployment, process_start
 from consilium.guard.guarded_cell import guard_messages
-from consilium.guard.loopback import guard_connections
+from consilium.guard.loopback import ProvenConnection, guard_connections
+from consilium.guard.second_starts import WAIT, Start, notices
 from consilium.guard.site_commands import GuardedAdminAgent
 from consilium.guard.workspace_lock import WorkspaceLock
 
@@ -32,6 +38,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         super().__init__()
         require_all_known()
         WorkspaceLock.hold()
+        self._site = ""
         guard_connections()
         guard_messages()
         replace(DeployProcessor, "process", process_deployment)
@@ -41,3 +48,19 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         main = sys.modules["__main__"]
         if hasattr(main, FedAdminAgent.__name__):
             replace(main, FedAdminAgent.__name__, GuardedAdminAgent)
+            ProvenConnection.own_start = Start.own(Path.cwd())
+
+    def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
+        """Listen, from the site's start on, whether the server knows of a second start of its kit."""
+        if event_type == EventType.SYSTEM_START:
+            engine = fl_ctx.get_engine()
+            self._site = str(fl_ctx.get_identity_name())
+            engine.client.cell.core_cell.add_incoming_reply_filter(
+                channel=CellChannel.SERVER_MAIN, topic=CellChannelTopic.HEART_BEAT, cb=self._listen
+            )
+
+    def _listen(self, reply: Message) -> None:
+        """Pass on to the site's log what the server answers to a heartbeat; the answer stays as it is."""
+        said = reply.get_header(WAIT)
+        if said is not None:
+            notices.write(self._site, said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -21,6 +22,7 @@ from consilium.federation.server.user_session import (
     read_all_jobs,
     read_job,
 )
+from consilium.guard.start_check import is_one_word
 from consilium.learning.site_settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.project import Project
@@ -88,8 +90,14 @@ class Poc:
 
         Raises:
             ConfigurationError: If a site has no folder.
-            PocError: If it runs already, or does not start; nothing runs on then.
+            PocError: If it runs already, can't run in this folder, or does not start; nothing runs on then.
         """
+        for path in (str(self.folder), sys.executable):
+            if not is_one_word(path):
+                raise PocError(
+                    f"{path!r} has a space in it, or a quote, a backslash or '#', at which FLARE splits the "
+                    "command lines of its jobs; choose another --out, or install Consilium elsewhere"
+                )
         if self._project_file.exists() and self._processes():
             raise PocError(
                 f"the POC in {self.folder} runs already: {self.command('status')} shows it, "

@@ -15,6 +15,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import PROPERTY
 from consilium.learning.cores import available_cores
 from consilium.learning.site_settings import SiteSettings
+from consilium.provisioning.project_file import read_project_file
 
 _PORTS = {"fed_learn_port": 8002, "admin_port": 8003}
 """FLARE's defaults."""
@@ -47,22 +48,11 @@ class Project:
         Raises:
             ConfigurationError: If it is missing or can't be used.
         """
-        try:
-            content = yaml.safe_load(path.read_text())
-        except FileNotFoundError:
-            raise ConfigurationError(
-                f"{path} is not there; start `consilium poc` in a checkout of Consilium, or name the file: "
-                "--project FILE"
-            ) from None
-        except OSError as error:
-            raise ConfigurationError(
-                f"{path} can't be read: {error.strerror}; --project names a file"
-            ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} is not YAML: {error}") from error
-        participants = content.get("participants") if isinstance(content, dict) else None
-        if not isinstance(participants, list) or not all(isinstance(one, dict) for one in participants):
-            raise ConfigurationError(f"{path} is not a FLARE project file: it has no list of participants")
+        content = read_project_file(
+            path,
+            missing="start `consilium poc` in a checkout of Consilium, or name the file: --project FILE",
+        )
+        participants = content["participants"]
         return cls(
             name=str(content.get("name", "")),
             server=_only(path, participants, "server", type="server"),

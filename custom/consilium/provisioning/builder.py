@@ -17,6 +17,7 @@ from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
+from consilium.federation.names import check_site_names
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.site_settings import SiteSettings
@@ -91,10 +92,13 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         """Check what the project file says about every hospital, before anything is written.
 
         Raises:
-            ConfigurationError: If a client has no settings, or some that can't be used, or what an earlier
+            ConfigurationError: If a client has a name, or settings, that can't be used, or what an earlier
                 provisioning left can't be closed to others.
         """
         keep_new_files_private()
+        sites = [client.name for client in project.get_clients()]
+        others = [one.name for one in project.get_all_participants() if one.name not in sites]
+        check_site_names(sites, others=others, where="project file")
         _close(Path(ctx.get_workspace()), Path(ctx.get_state_dir()))
         self._sites = {client.name: _site_settings(client, self._default) for client in project.get_clients()}
 

@@ -15,6 +15,7 @@ from consilium.records.bounds import Label, Reason
 from consilium.records.texts import clean_text
 from consilium.report.progress import Ended, JobProgress, SiteState
 from consilium.report.remedies import remedy_for
+from consilium.report.second_start import SecondStart, describe_second_start
 
 _STYLES = {"success": "green", "partial": "yellow", "failure": "red"}
 _TASKS = {
@@ -49,6 +50,9 @@ class JobStatus(BaseModel):
     progress: JobProgress | None = Field(default=None, description="While it runs.")
     ended: Ended | None = Field(default=None, description="How it ended.")
     interruption: Interruption | None = None
+    second_starts: dict[Label, SecondStart] = Field(
+        default_factory=dict, description="The sites that were started in two places, while it runs."
+    )
     resumes: Label | None = Field(default=None, description="Id of the job that it goes on from.")
 
     @property
@@ -95,6 +99,7 @@ def _lines(job: JobStatus) -> list[str]:
         lines += _interruption_lines(job.interruption)
     if job.resumes is not None:
         lines.append(f"goes on from job {job.resumes}")
+    lines += [describe_second_start(site, one) for site, one in sorted(job.second_starts.items())]
     if job.progress is not None:
         lines += _progress_lines(job.progress)
     elif job.status == "RUNNING":

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from nvflare.fuel.f3.cellnet.fqcn import FQCN
-
 from consilium.data.files import output_folder, readable
 from consilium.errors import ConfigurationError
-from consilium.federation.names import is_site_name
+from consilium.federation.names import check_site_names
+from consilium.guard.start_check import is_one_word
 
 
 def check_folders(sites: Mapping[str, Path], out: Path) -> None:
@@ -25,8 +24,8 @@ def check_folders(sites: Mapping[str, Path], out: Path) -> None:
     Raises:
         ConfigurationError: If one of them can't be used, with what to do.
     """
+    check_site_names(list(sites))
     for name, folder in sites.items():
-        _check_name(name)
         _check_dataset(name, folder, out)
     seen: dict[Path, str] = {}
     for name, folder in sites.items():
@@ -52,16 +51,16 @@ def without_spaces(folder: Path) -> Iterator[Path]:
     Raises:
         ConfigurationError: If that can't be done.
     """
-    if _is_splittable(sys.executable):
+    if not is_one_word(sys.executable):
         raise ConfigurationError(
             f"this Python lies in a folder with a space in its name, {sys.executable}, which FLARE's "
             "simulator can't start; make the virtual environment elsewhere"
         )
-    if not _is_splittable(folder):
+    if is_one_word(str(folder)):
         yield folder
         return
     with tempfile.TemporaryDirectory(prefix="consilium-") as place:
-        if _is_splittable(place):
+        if not is_one_word(place):
             raise ConfigurationError(
                 f"{folder} has a space in its name, which FLARE's simulator can't take, and so has the "
                 f"temporary folder {place}; set TMPDIR to one without, or choose another --out"
@@ -69,18 +68,6 @@ def without_spaces(folder: Path) -> Iterator[Path]:
         link = Path(place) / "parent"  # FLARE removes the folder itself, which it can't where that is a link
         link.symlink_to(folder.resolve().parent, target_is_directory=True)
         yield link / folder.name
-
-
-def _is_splittable(path: str | Path) -> bool:
-    return any(character in str(path) for character in " \t\n'\"\\")
-
-
-def _check_name(name: str) -> None:
-    if not is_site_name(name) or name.lower() == FQCN.ROOT_SERVER:
-        raise ConfigurationError(
-            f"{name!r} can't be a site's name: it has letters, digits, '-' and '_', 64 at most, and is not "
-            f"{FQCN.ROOT_SERVER!r}, which is the server's"
-        )
 
 
 def _check_dataset(name: str, folder: Path, out: Path) -> None:

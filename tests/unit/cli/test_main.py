@@ -203,8 +203,8 @@ def test_no_command_loads_what_takes_seconds_before_it_says_so(command):
     [
         (["north", "south={south}"], ["'north'", "NAME=DIR"]),
         (["north=", "south={south}"], ["'north='", "NAME=DIR"]),
-        (["no/rth={north}", "south={south}"], ["no/rth", "letters, digits"]),
-        (["../north={north}", "south={south}"], ["letters, digits"]),
+        (["no/rth={north}", "south={south}"], ["no/rth", "letters from A to Z, digits"]),
+        (["../north={north}", "south={south}"], ["letters from A to Z, digits"]),
         (["north={north}", "north={south}"], ["--site north is given twice", "{north}", "{south}"]),
         (["north={north}", "south={north}/gone"], ["site south", "{north}/gone is not a folder"]),
         (["north={north}"], ["two sites or more", "1 is given", "--site NAME=FOLDER"]),

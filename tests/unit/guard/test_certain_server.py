@@ -1,5 +1,7 @@
 """What FLARE's server answers, and whom it believes, before it has started."""
 
+import json
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +16,11 @@ from nvflare.private.fed.server.fed_server import BaseServer, FederatedServer
 from nvflare.private.fed.server.run_manager import RunManager
 from nvflare.private.fed.utils.identity_utils import TokenVerifier, load_cert_file
 
+from consilium.errors import ConfigurationError
+from consilium.federation.server.second_starts import second_starts
+from consilium.guard import certain_server
 from consilium.guard.certain_server import CertainServer
+from consilium.guard.second_starts import WAIT
 
 OWN_HEADERS = (
     CellMessageHeaderKeys.CLIENT_NAME,
@@ -118,3 +124,73 @@ def test_flares_own_still_needs_this(monkeypatch, tmp_path, entry):
     server._add_auth_headers(Message())
     assert server.my_own_token_signature == "NA"
     assert CellMessageHeaderKeys.TOKEN in register(server).payload
+
+
+def beat(server, token, name="north"):
+    request = Shareable()
+    request.set_peer_context(FLContext())
+    headers = {
+        CellMessageHeaderKeys.CLIENT_NAME: name,
+        CellMessageHeaderKeys.TOKEN: token,
+        CellMessageHeaderKeys.PROJECT_NAME: server.project_name,
+        MessageHeaderKey.ORIGIN: name,
+    }
+    return server.client_heartbeat(Message(headers, request))
+
+
+@pytest.fixture
+def started(server, monkeypatch):
+    """A server that takes heartbeats, and of which no job is to be told."""
+    server.engine.set_run_manager(
+        RunManager("server", server.engine, job_id="", workspace=None, components={}, handlers=[])
+    )
+    server.engine.job_runner = SimpleNamespace(get_client_outcome_jobs=lambda *_: set())
+    monkeypatch.setattr(second_starts, "_seen", {})
+    return server
+
+
+def test_a_site_goes_on_with_its_session_when_another_start_of_it_has_ended(started):
+    """It was cut off, another took its place and was killed: FLARE would refuse it for ten minutes."""
+    beat(started, "of the other")
+    answer = beat(started, "its own")
+    assert answer.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.OK
+    assert list(started.client_manager.clients) == ["its own"]
+    beat(started, "of the south", name="south")
+    assert sorted(started.client_manager.clients) == ["its own", "of the south"]
+
+
+def test_a_disabled_site_ends_nobodys_session(started):
+    beat(started, "its own")
+    started.client_manager.disabled_clients.add("north")
+    answer = beat(started, "another")
+    assert answer.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.UNAUTHENTICATED
+    assert list(started.client_manager.clients) == ["its own"]
+
+
+def test_a_heartbeat_is_answered_with_the_second_start_of_its_site(started):
+    second_starts.note("north", "process 1 at x", "process 2 at y")
+    assert beat(started, "token").get_header(WAIT)["second"] == "process 2 at y"
+    assert beat(started, "another", name="south").get_header(WAIT) is None
+
+
+def write_port(folder, port):
+    (folder / "startup").mkdir()
+    entry = {"service": {"target": f"flare.consortium.example:{port}"}, "admin_port": port}
+    (folder / "startup/fed_server.json").write_text(json.dumps({"servers": [entry]}))
+
+
+def test_a_server_waits_for_its_port_and_gives_up_with_words(monkeypatch, tmp_path, entry):
+    monkeypatch.setattr(certain_server, "_SECONDS_TO_FREE", 0.2)
+    with socket.create_server(("", 0)) as other:
+        write_port(tmp_path, other.getsockname()[1])
+        with pytest.raises(ConfigurationError, match="is taken by another program"):
+            deploy(monkeypatch, tmp_path, entry, CertainServer)
+
+
+def test_a_server_that_does_not_come_to_listen_has_not_started(monkeypatch, tmp_path, entry):
+    monkeypatch.setattr(certain_server, "_SECONDS_TO_LISTEN", 0.2)
+    with socket.create_server(("", 0)) as probe:
+        port = probe.getsockname()[1]
+    write_port(tmp_path, port)
+    with pytest.raises(ConfigurationError, match=f"does not listen at port {port}"):
+        deploy(monkeypatch, tmp_path, entry, CertainServer)

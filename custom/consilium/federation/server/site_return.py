@@ -20,6 +20,7 @@ from nvflare.private.fed.app.deployer import server_deployer
 
 from consilium.federation.replacement import replace
 from consilium.federation.server.job_runner import EnduringJobRunner, SiteNotStarted
+from consilium.federation.server.second_starts import second_starts
 from consilium.report.progress import read_progress
 
 _SECONDS_BETWEEN_LOOKS = 1.0
@@ -67,6 +68,8 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
     A process that dies again and again is started after ever longer pauses, and no more than six times in one
     session of the site; then its log is for its IT department to read.
+
+    It also writes into the running jobs' meta data which sites were started in two places.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the server doesn't start then.
@@ -116,6 +119,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         connected = {client.token for client in self._engine.get_clients()}
         self._heard = {token: heard for token, heard in list(self._heard.items()) if token in connected}
         self._attempts = {key: one for key, one in self._attempts.items() if key[0] in running}
+        second_starts.publish(list(running), fl_ctx)
         for job_id, job in running.items():
             if job_id not in self._engine.run_processes or not self._is_at_work(job_id):
                 continue

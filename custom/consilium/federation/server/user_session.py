@@ -27,7 +27,13 @@ from pydantic import ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError, ConsiliumError
-from consilium.federation.tasks import INTERRUPTION_META, OUTCOME_META, RESUME_META, STATS_GROUP
+from consilium.federation.tasks import (
+    INTERRUPTION_META,
+    OUTCOME_META,
+    RESUME_META,
+    SECOND_STARTS_META,
+    STATS_GROUP,
+)
 from consilium.report.job_status import JobStatus
 from consilium.report.progress import JobProgress
 
@@ -175,11 +181,14 @@ def _status(session: Session, listed: dict[str, Any]) -> JobStatus:
         status=str(meta.get("status", listed.get("status", ""))),
         resumes=meta.get(RESUME_META),
     )
+    said = {"ended": meta.get(OUTCOME_META), "interruption": meta.get(INTERRUPTION_META)}
+    if not job.status.startswith(_ENDED):
+        said |= {
+            "progress": _progress(session, job_id),
+            "second_starts": meta.get(SECOND_STARTS_META) or {},
+        }
     try:
-        return JobStatus.model_validate(
-            {**job.model_dump(), "ended": meta.get(OUTCOME_META), "interruption": meta.get(INTERRUPTION_META)}
-            | {"progress": None if job.status.startswith(_ENDED) else _progress(session, job_id)}
-        )
+        return JobStatus.model_validate({**job.model_dump(), **said})
     except ValidationError:
         return job  # the server has another version of Consilium: what FLARE says about the job still holds
 

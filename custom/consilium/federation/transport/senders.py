@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import ContextVar
 from threading import Lock
 from typing import Any, Final
 
@@ -47,6 +48,18 @@ _log = logging.getLogger(__name__)
 
 _execute_of_flare = ServerCommandAgent._execute_command
 _communicate_of_flare = ServerCommandAgent._aux_communicate
+
+
+_is_of_participant: ContextVar[bool] = ContextVar("consilium_is_of_participant", default=True)
+
+
+def is_of_participant() -> bool:
+    """Return whether the message that this thread works on is of a session that takes part in the job.
+
+    FLARE refuses tasks and answers of other sessions of a site, and takes their heartbeats and progress all
+    the same: a process that is refused whatever it asks for would look alive for ever.
+    """
+    return _is_of_participant.get()
 
 
 def check_senders() -> None:
@@ -170,7 +183,15 @@ def _communicate_checked(agent: ServerCommandAgent, request: Message) -> Any:
     """Take a message beside answers; called by FLARE as its `_aux_communicate` is."""
     topic, sender = request.get_header(MessageHeaderKey.TOPIC), _sender(request)
     fault = aux_fault(topic, request.payload, sender)
-    return _communicate_of_flare(agent, request) if fault is None else _turn_away(sender, topic, fault)
+    if fault is not None:
+        return _turn_away(sender, topic, fault)
+    token = request.get_header(CellMessageHeaderKeys.TOKEN)
+    is_known = isinstance(token, str) and agent._get_client(token) is not None
+    before = _is_of_participant.set(is_known)
+    try:
+        return _communicate_of_flare(agent, request)
+    finally:
+        _is_of_participant.reset(before)
 
 
 def _turn_away(sender: str, topic: Any, fault: str) -> Message:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from nvflare.apis.fl_constant import ConnectionSecurity
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.kit import Endpoint, Kit
+from consilium.provisioning.check.proxy import Proxy, proxy_for
 
 TIMEOUT = 5.0
 """Longest wait for each step, in s."""
@@ -25,8 +25,6 @@ _REFUSAL_WAIT = 1.0
 # Connection preface and an empty SETTINGS frame of HTTP/2 (RFC 9113, section 3.4), to which a gRPC server
 # answers.
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-# What gRPC obeys and a plain connection does not.
-_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
 def check_network(kit: Kit, *, offline: bool) -> Iterator[Finding]:
@@ -37,13 +35,18 @@ def check_network(kit: Kit, *, offline: bool) -> Iterator[Finding]:
             yield subject.skipped(reason)
         return
     server = kit.endpoint
-    named = _check_name(server)
-    yield named
-    if named.remedy:
-        yield TCP.skipped("the server's name is not known")
-        yield TLS.skipped("the server's name is not known")
-        return
-    reached = _check_port(server)
+    proxy = proxy_for(server.host) if server.scheme == "grpc" else None
+    if proxy is not None:
+        yield DNS.skipped(f"gRPC connects through the proxy of {proxy.variable}, which has to know the name")
+        reached = _check_proxy(server, proxy)
+    else:
+        named = _check_name(server)
+        yield named
+        if named.remedy:
+            yield TCP.skipped("the server's name is not known")
+            yield TLS.skipped("the server's name is not known")
+            return
+        reached = _check_port(server)
     yield reached
     if reached.status == "failed":
         yield TLS.skipped("the server can't be reached")
@@ -91,14 +94,31 @@ def _check_port(server: Endpoint) -> Finding:
             f"{place} can't be reached: {error.strerror or error}",
             f"check this machine's network and routes; try: ip route get {server.host}",
         )
-    proxies = [name for name in _PROXY_VARIABLES if os.environ.get(name) or os.environ.get(name.upper())]
-    if proxies and server.scheme == "grpc":
-        return TCP.warning(
-            f"{place} is open for a direct connection, but {', '.join(proxies)} is set, and FLARE's gRPC "
-            "connects through that proxy",
-            f"export no_proxy={server.host} in the shell that runs startup/start.sh",
-        )
     return TCP.ok(f"{place} is open")
+
+
+def _check_proxy(server: Endpoint, proxy: Proxy) -> Finding:
+    """Check the way through a proxy: whatever a direct connection can do, gRPC doesn't try it."""
+    place = f"{server.host}:{server.port}"
+    try:
+        proxy.open(server.host, server.port, TIMEOUT).close()
+    except OSError as error:
+        reason = "no answer" if isinstance(error, TimeoutError) else error.strerror or str(error)
+        return TCP.failed(
+            f"{proxy.variable} names the proxy {proxy.place}, through which gRPC connects; it does not lead "
+            f"to {place}: {reason}",
+            f"without the proxy: export no_proxy={server.host} in the shell that runs startup/start.sh; with "
+            f"it: let it tunnel (CONNECT) to {place}",
+        )
+    return TCP.ok(f"{place} is open through the proxy {proxy.place} of {proxy.variable}")
+
+
+def _open(server: Endpoint) -> socket.socket:
+    """Connect to the server as FLARE does."""
+    proxy = proxy_for(server.host) if server.scheme == "grpc" else None
+    if proxy is not None:
+        return proxy.open(server.host, server.port, TIMEOUT)
+    return socket.create_connection((server.host, server.port), timeout=TIMEOUT)
 
 
 def _check_handshake(kit: Kit) -> Finding:
@@ -115,7 +135,7 @@ def _check_handshake(kit: Kit) -> Finding:
         return TLS.skipped(f"the kit's certificate and key can't be loaded ({type(error).__name__})")
     try:
         with (
-            socket.create_connection((server.host, server.port), timeout=TIMEOUT) as connection,
+            _open(server) as connection,
             context.wrap_socket(connection, server_hostname=server.host) as secure,
         ):
             version = secure.version()
@@ -206,8 +226,11 @@ def _explain_broken(place: str, error: OSError) -> Finding:
 
 def _issuer_seen(server: Endpoint) -> str:
     """Who issued the certificate that the server shows; asked without trusting it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        shown = ssl.get_server_certificate((server.host, server.port), timeout=TIMEOUT)
-        return x509.load_pem_x509_certificate(shown.encode()).issuer.rfc4514_string()
+        with _open(server) as connection, context.wrap_socket(connection) as secure:
+            shown = secure.getpeercert(binary_form=True) or b""
+        return x509.load_der_x509_certificate(shown).issuer.rfc4514_string()
     except (OSError, ValueError):
         return "an unknown authority"

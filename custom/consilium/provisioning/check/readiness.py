@@ -26,6 +26,7 @@ from consilium.provisioning.check.network import check_network
 from consilium.provisioning.check.rights import check_byoc, check_rights
 from consilium.provisioning.check.site_policy import check_resources, check_scope
 from consilium.provisioning.check.software import check_software
+from consilium.provisioning.check.start import check_kit_start
 
 FORMAT = 1
 """Raised when the meaning of a key in `Readiness.as_json` changes."""
@@ -105,6 +106,7 @@ def check_site(
 
 def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) -> Iterator[Finding]:
     yield from check_credentials(kit)
+    yield check_kit_start(kit)
     yield from check_resources(kit, job)
     yield check_byoc(kit)
     yield check_rights(kit)

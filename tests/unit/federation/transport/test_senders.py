@@ -1,5 +1,6 @@
 """What sites send reaches FLARE only as a message of the site that sent it, and in the form that it has."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FedEventHeader, FLContextKey, ReservedKey, ReturnCode, ServerCommandNames
 from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.wf_comm_server import WFCommServer
 from nvflare.apis.shareable import ReservedHeaderKey, Shareable
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.cellnet.defs import ReturnCode as CellReturnCode
@@ -20,6 +22,7 @@ from nvflare.private.fed.server.server_command_agent import ServerCommandAgent
 from nvflare.private.fed.server.server_runner import ServerRunner
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
+from consilium.federation.site_controller import EnduringTasks
 from consilium.federation.tasks import REASON_HEADER
 from consilium.federation.transport import senders
 from consilium.federation.transport.senders import (
@@ -29,6 +32,7 @@ from consilium.federation.transport.senders import (
     aux_fault,
     bound_return_code,
     check_senders,
+    is_of_participant,
     submission_fault,
 )
 from federation.flare import Engine
@@ -184,6 +188,27 @@ def test_what_is_not_is_turned_away_and_a_broken_answer_announced(agent):
     assert codes == {CellReturnCode.INVALID_REQUEST}
     reason = "its answer can't be read: it is no message of FLARE's"
     assert agent.engine.events == [(BROKEN_ANSWER, {"site": "north", "reason": reason})]
+
+
+def test_what_a_session_sends_whose_tasks_are_refused_is_no_sign_of_life(agent, monkeypatch):
+    """The site has registered again, in another process; this one still sends its heartbeats."""
+    monkeypatch.setattr(agent, "_get_client", {"present": "north"}.get)
+    tasks, heard = EnduringTasks(), []
+    monkeypatch.setattr(WFCommServer, "client_is_active", lambda *_: heard.append("reconnected"))
+
+    def serve(agent, request):
+        tasks.client_is_active("north", "jobHeartbeat", agent.engine.context)
+
+    monkeypatch.setattr(senders, "_communicate_of_flare", serve)
+    asked = time.monotonic()
+    for token, alive in (("former", False), (None, False), ("present", True)):
+        beat = request(event(), FED_EVENT_TOPIC)
+        beat.set_header(CellMessageHeaderKeys.TOKEN, token)
+        agent._aux_communicate(beat)
+        absence = tasks.absence("north", asked - 61, 60)
+        assert (absence is None) is alive
+        assert heard == (["reconnected"] if alive else [])
+    assert is_of_participant()
 
 
 def test_the_checks_take_the_place_of_flare_s_own(monkeypatch):

@@ -1,5 +1,11 @@
+import base64
 import json
+import os
 import socket
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, suppress
 
 import pytest
 from nvflare.lighter.utils import (
@@ -15,6 +21,7 @@ from consilium.provisioning.check import network
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.check.network import check_network
+from consilium.provisioning.check.proxy import proxy_for
 
 from .federation import SERVER, SITE, aim, free_port, grpc_server, listener
 
@@ -22,9 +29,8 @@ from .federation import SERVER, SITE, aim, free_port, grpc_server, listener
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     monkeypatch.setattr(network, "TIMEOUT", 1.0)
-    for name in ("grpc_proxy", "https_proxy", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+    for name in [name for name in os.environ if "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
 
 
 def steps(kit, *, offline=False):
@@ -127,13 +133,103 @@ def test_a_kit_without_encryption_is_refused(root, kits, refused):
         refused(steps(kit)[2], "unencrypted", "connection_security mtls")
 
 
-def test_a_proxy_that_grpc_would_use_is_told_without_its_password(root, kits, monkeypatch, refused):
-    monkeypatch.setenv("https_proxy", "http://user:secret@proxy:3128")
+@pytest.fixture
+def through():
+    """A proxy that tunnels, or answers something else; yields its port and what it was asked."""
+    with ExitStack() as stack:
+
+        def start(answer=b"HTTP/1.1 200 Connection established\r\n\r\n"):
+            listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            asked = []
+            threading.Thread(target=_tunnel, args=(listening, answer, asked), daemon=True).start()
+            return listening.getsockname()[1], asked
+
+        yield start
+
+
+def _tunnel(listening, answer, asked):
+    with suppress(OSError):
+        while True:
+            client, _ = listening.accept()
+            asked.append(client.recv(4096))
+            client.sendall(answer)
+            if b" 200 " not in answer:
+                client.close()
+                continue
+            place = asked[-1].split()[1].decode().rsplit(":", 1)
+            server = socket.create_connection((place[0], int(place[1])))
+            for here, there in ((client, server), (server, client)):
+                threading.Thread(target=_pump, args=(here, there), daemon=True).start()
+
+
+def _pump(here, there):
+    with suppress(OSError):
+        while piece := here.recv(4096):
+            there.sendall(piece)
+        there.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("variable", ["grpc_proxy", "https_proxy", "http_proxy"])
+def test_a_dead_proxy_keeps_grpc_from_a_server_that_is_reached_without_it(
+    root, kits, monkeypatch, refused, variable
+):
+    monkeypatch.setenv(variable, f"http://user:secret@127.0.0.1:{free_port()}")
     with grpc_server(kits, ca=kits / SITE / "startup" / "rootCA.pem") as port:
         findings = steps(aim(root, port))
-    refused(findings[1], "https_proxy is set", f"export no_proxy={SERVER}", Status.WARNING)
-    assert findings[2].status is Status.OK
-    assert "secret" not in str(findings)
+        refused(findings[1], f"{variable} names the proxy", f"export no_proxy={SERVER}")
+        assert "secret" not in str(findings)
+        monkeypatch.setenv("no_proxy", SERVER)
+        assert [finding.status for finding in steps(aim(root, port))] == [Status.OK] * 3
+
+
+def test_a_proxy_that_tunnels_leads_to_the_server(root, kits, monkeypatch, through):
+    proxy, asked = through()
+    monkeypatch.setenv("https_proxy", f"http://user:se%20cret@127.0.0.1:{proxy}")
+    with grpc_server(kits, ca=kits / SITE / "startup" / "rootCA.pem") as port:
+        findings = steps(aim(root, port))
+    assert [finding.status for finding in findings] == [Status.SKIPPED, Status.OK, Status.OK]
+    assert base64.b64encode(b"user:se cret") in asked[0]
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"what?\r\n\r\n"])
+def test_a_proxy_that_refuses_is_quoted(root, monkeypatch, refused, through, answer):
+    proxy, _ = through(answer)
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy}")
+    said = answer.partition(b"\r\n")[0].decode()
+    refused(steps(aim(root, 8102))[1], said, "let it tunnel (CONNECT)")
+
+
+CONNECT = """
+import grpc, sys
+try:
+    grpc.channel_ready_future(grpc.insecure_channel(sys.argv[1])).result(timeout=2)
+except grpc.FutureTimeoutError:
+    pass
+"""
+P = "http://127.0.0.1:{port}"
+RULES = [
+    ({"grpc_proxy": P}, "h.example"),
+    ({"HTTPS_PROXY": P, "all_proxy": P, "ALL_PROXY": P, "HTTP_PROXY": P}, "h.example"),
+    ({"grpc_proxy": "", "https_proxy": P}, "h.example"),
+    ({"https_proxy": "socks5://127.0.0.1:{port}", "http_proxy": P}, "h.example"),
+    ({"https_proxy": P, "no_proxy": "*"}, "h.example"),
+    ({"https_proxy": P, "no_proxy": "x, Example"}, "h.example"),
+    ({"https_proxy": P, "no_proxy": "ample"}, "h.example"),
+    ({"https_proxy": P, "NO_PROXY": "h.example"}, "h.example"),
+    ({"https_proxy": P, "no_grpc_proxy": "x", "no_proxy": "h.example"}, "h.example"),
+    ({"https_proxy": P, "no_proxy": "10.0.0.0/8"}, "10.1.2.3"),
+    ({"https_proxy": P}, "127.0.0.1"),
+]
+"""Environments, and the server asked for; at most of them the rules of other programs say otherwise."""
+
+
+@pytest.mark.parametrize(("environment", "host"), RULES)
+def test_the_rules_are_those_of_grpc_itself(monkeypatch, through, environment, host):
+    port, asked = through(b"HTTP/1.1 503 Unavailable\r\n\r\n")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value.format(port=port))
+    subprocess.run([sys.executable, "-c", CONNECT, f"{host}:1"], check=True, capture_output=True, timeout=60)
+    assert (proxy_for(host) is not None) == bool(asked)
 
 
 @pytest.mark.parametrize(

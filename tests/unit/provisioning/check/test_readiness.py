@@ -17,6 +17,7 @@ IDS = [
     "kit.key",
     "kit.key_permissions",
     "kit.signature",
+    "kit.start",
     "policy.classes",
     "policy.jobs",
     "policy.log_streaming",
