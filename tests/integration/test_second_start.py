@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -9,11 +10,15 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.provisioning.check.finding import Status
+from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.check.network import check_network
 from consilium.provisioning.kit_processes import find_processes
 
 from .security.federation import (
@@ -31,6 +36,7 @@ from .security.network import Network
 
 pytestmark = pytest.mark.integration
 
+OTHER_ADDRESS = "127.0.0.2"
 SERVER_MODULE = "nvflare.private.fed.app.server.server_train"
 
 
@@ -42,7 +48,7 @@ def federation(hospitals: dict[str, Path], tmp_path: Path) -> Iterator[Federatio
     federation = Federation({}, network, tmp_path)
     datasets = {site: hospitals[site] for site in SITES}
     try:
-        kits, _ = provision(tmp_path / "project", datasets, network.address["server"], port)
+        kits, _ = provision(tmp_path / "project", datasets, network.address["server"], port, edit=_rename)
         copies = {
             name: Path(shutil.copytree(kits[kit], tmp_path / "elsewhere" / kit))
             for name, kit in (("second", "north"), ("second server", SERVER_NAME))
@@ -55,6 +61,14 @@ def federation(hospitals: dict[str, Path], tmp_path: Path) -> Iterator[Federatio
     finally:
         federation.stop()
         network.close()
+
+
+def _rename(project: dict[str, Any]) -> None:
+    """Let hospitals reach the server by names of their own: one in its certificate, one that is not."""
+    by_name = {one["name"]: one for one in project["participants"]}
+    by_name[SERVER_NAME]["host_names"].append("localhost")
+    by_name["north"]["connect_to"] = {"host": "localhost"}
+    by_name["south"]["connect_to"] = {"host": OTHER_ADDRESS}
 
 
 def _is_said(federation: Federation, participant: str) -> bool:
@@ -78,6 +92,22 @@ def test_a_second_start_of_a_site_waits_and_takes_over_when_the_first_has_ended(
             psutil.Process(process.pid).send_signal(signal.SIGKILL)
         wait_until(lambda: "Successfully registered" in federation.log_of("second"), "the second joined")
         assert federation.connected(session) == {"north"}
+
+
+def test_a_server_is_reached_by_a_name_that_its_certificate_does_not_have(federation: Federation) -> None:
+    """Of a name in the certificate the other tests make use: `north` connects to localhost."""
+    kit = federation.kits["south"]
+    _, _, trust = check_network(Kit(kit), offline=False)
+    assert trust.status is Status.FAILED
+    assert "bears another name" in trust.seen
+    config = kit / "local/comm_config.json"
+    content = json.loads(config.read_text())
+    content["grpc"] = {"options": [["grpc.ssl_target_name_override", "localhost"]]}
+    config.write_text(json.dumps(content))
+    assert [one.status for one in check_network(Kit(kit), offline=False)] == [Status.OK] * 3
+    federation.start("south")
+    with federation.session(LEAD) as session:
+        wait_until(lambda: federation.connected(session) == {"north", "south"}, "both joined")
 
 
 def test_a_server_whose_port_is_taken_says_so_and_ends(federation: Federation) -> None:

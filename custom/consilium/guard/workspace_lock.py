@@ -113,8 +113,8 @@ def describe_holder(workspace: Path) -> str:
             f"process {process} of {place}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"
         )
     return (
-        f"this kit runs already, from {workspace}: {who}. A kit runs once. To start it anew, stop it first "
-        f"where it runs: {workspace}/startup/stop_fl.sh, and answer y; it takes up to a minute"
+        f"this kit runs already, from {workspace}: {who}. A kit runs once. To start it again, stop it first "
+        f"where it runs: consilium site stop {workspace}"
     )
 
 

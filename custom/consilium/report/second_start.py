@@ -19,6 +19,6 @@ def describe_second_start(site: str, one: SecondStart) -> str:
     """Say that a site was started in two places, and what to do about it."""
     return (
         f"site {site} was started twice: {one.first} works, and {one.second} waits for its end. A kit runs "
-        "once: stop one of the two there (KIT/startup/stop_fl.sh, and answer y). If that is the first, the "
-        "second joins by itself within a minute; if neither is yours, the kit is stolen"
+        "once: stop one of the two there (consilium site stop KIT). If that is the first, the second joins "
+        "by itself within a minute; if one of them isn't yours, the kit is stolen"
     )

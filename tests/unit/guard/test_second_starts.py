@@ -125,7 +125,7 @@ def test_a_site_that_is_told_to_wait_says_so_and_tries_again(key, monkeypatch, c
     assert [wire.closed for wire in wires] == [True, True]
     assert site.sfm_endpoints == {}
     assert caplog.text.count("site north was started twice: process 11 at 10.0.0.5 works") == 1
-    assert "stop one of the two there (KIT/startup/stop_fl.sh" in caplog.text
+    assert "stop one of the two there (consilium site stop KIT)" in caplog.text
 
 
 @given(ANYTHING)

@@ -101,7 +101,7 @@ def test_a_kit_is_started_once_and_again_when_nothing_of_it_is_left(machine):
     second = machine.run(kit, "start.sh")
     assert second.returncode == 1
     assert "this kit runs already" in second.stdout
-    assert "stop_fl.sh" in second.stdout
+    assert f"consilium site stop {kit}" in second.stdout
     assert machine.run(kit, "sub_start.sh").returncode == 1
 
     (script,) = [one for one in find_processes(kit) if not one.is_parent]

@@ -13,6 +13,7 @@ from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.kit import Endpoint, Kit
 from consilium.provisioning.check.proxy import Proxy, proxy_for
+from consilium.provisioning.communication import COMM_CONFIG
 
 TIMEOUT = 5.0
 """Longest wait for each step, in s."""
@@ -21,6 +22,7 @@ DNS = Subject("network.dns", "Server's name is known")
 TCP = Subject("network.tcp", "Server's port is open")
 TLS = Subject("network.tls", "Server and site trust each other")
 
+_NAME_OVERRIDE = "grpc.ssl_target_name_override"
 _REFUSAL_WAIT = 1.0
 # Connection preface and an empty SETTINGS frame of HTTP/2 (RFC 9113, section 3.4), to which a gRPC server
 # answers.
@@ -136,7 +138,7 @@ def _check_handshake(kit: Kit) -> Finding:
     try:
         with (
             _open(server) as connection,
-            context.wrap_socket(connection, server_hostname=server.host) as secure,
+            context.wrap_socket(connection, server_hostname=_name_in_certificate(kit)) as secure,
         ):
             version = secure.version()
             accepted = _is_accepted(secure)
@@ -151,6 +153,15 @@ def _check_handshake(kit: Kit) -> Finding:
         )
     mutual = "both certificates" if server.security == ConnectionSecurity.MTLS else "the server's certificate"
     return TLS.ok(f"{version}, {mutual} verified", data={"protocol": version})
+
+
+def _name_in_certificate(kit: Kit) -> str:
+    """Return the name that gRPC looks for in the server's certificate: the server's, or one set instead."""
+    try:
+        options = dict(kit.read_json(f"local/{COMM_CONFIG}")["grpc"]["options"])
+    except (ConfigurationError, LookupError, TypeError, ValueError):
+        options = {}
+    return str(options.get(_NAME_OVERRIDE, kit.endpoint.host))
 
 
 def _client_context(kit: Kit) -> ssl.SSLContext:
@@ -192,7 +203,8 @@ def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) ->
     if "mismatch" in reason.lower() or "not valid for" in reason:
         return TLS.failed(
             f"the certificate of {place} is of the federation's CA but bears another name: {reason}",
-            "ask the project admin under which name the server is to be reached, and for a kit with it",
+            "ask the project admin under which name the server is to be reached, and for a kit with it "
+            "(host_names and connect_to in docs/provisioning.md)",
         )
     issuer = _issuer_seen(server)
     return TLS.failed(
