@@ -14,6 +14,7 @@ from consilium.provisioning.project_file import read_project_file
 
 from .test_builder import PROJECT, provision, shipped_project
 
+HOSPITAL = PROJECT.with_name("hospital.yml")
 CONSILIUM = Path(sys.executable).with_name("consilium")
 
 
@@ -55,15 +56,17 @@ def test_another_participant_without_a_name_is_refused(tmp_path):
 
 def test_the_command_refuses_and_makes_kits(tmp_path):
     def run(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
-        line = [CONSILIUM, "provision", "--project", file, "--to", "made", *words]
+        line = [CONSILIUM, "provision", "--project", file, *words]
         return subprocess.run(
             line, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True
         )
 
-    refused = run(renamed(tmp_path, "01"))
+    looked = run(HOSPITAL)
+    assert (looked.returncode, "can be used" in looked.stdout) == (0, True)
+    refused = run(renamed(tmp_path, "01"), "--to", "made")
     assert refused.returncode == 2
     assert "1 can't be a site's name: without quotes YAML reads it as a number" in refused.stderr
     assert not (tmp_path / "made").exists()
-    done = run(renamed(tmp_path, "'01'"))
+    done = run(renamed(tmp_path, "'01'"), "--to", "made")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "made/brain_tumor_consortium/prod_00/01/startup/start.sh").is_file()
