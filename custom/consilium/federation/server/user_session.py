@@ -182,12 +182,12 @@ def _status(session: Session, listed: dict[str, Any]) -> JobStatus:
         resumes=meta.get(RESUME_META),
     )
     said = {"ended": meta.get(OUTCOME_META), "interruption": meta.get(INTERRUPTION_META)}
-    if not job.status.startswith(_ENDED):
-        said |= {
-            "progress": _progress(session, job_id),
-            "second_starts": meta.get(SECOND_STARTS_META) or {},
-        }
     try:
+        if not job.status.startswith(_ENDED):
+            said |= {
+                "progress": _progress(session, job_id),
+                "second_starts": meta.get(SECOND_STARTS_META) or {},
+            }
         return JobStatus.model_validate({**job.model_dump(), **said})
     except ValidationError:
         return job  # the server has another version of Consilium: what FLARE says about the job still holds
