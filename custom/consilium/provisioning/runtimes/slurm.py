@@ -10,7 +10,7 @@ from nvflare.tool.deploy.deploy_common import SLURM_PARENT_SH, SLURM_START_SH
 from pydantic import Field, model_validator
 
 from consilium.federation.site.slurm_jobs import SiteSlurmLauncher
-from consilium.provisioning.builder import UMASK_LINE
+from consilium.provisioning.start_scripts import UMASK_LINE
 from consilium.settings import Settings
 
 LAUNCHER = "slurm_launcher"

@@ -20,9 +20,9 @@ from nvflare.fuel.utils.class_utils import instantiate_class
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.slurm_jobs import SiteSlurmLauncher
-from consilium.provisioning.builder import UMASK_LINE
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.runtimes.prepare import prepare_kit
+from consilium.provisioning.start_scripts import UMASK_LINE
 
 from ..check.federation import SERVER, read
 
