@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.fuel.utils.class_loader import get_class_name
-from nvflare.lighter.constants import PropKey, ProvFileName
+from nvflare.lighter.constants import CtxKey, PropKey, ProvFileName
 from nvflare.lighter.entity import Participant
 from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
@@ -23,6 +23,7 @@ from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.site_settings import SiteSettings
 from consilium.processes import keep_new_files_private
 from consilium.provisioning.communication import COMM_CONFIG, communication
+from consilium.provisioning.compose import write_compose_files
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (
     MetricsTarget,
@@ -167,6 +168,14 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
                 "Consilium's settings for thin and long lines; merge the two by hand (docs/provisioning.md)"
             )
         write_expected_versions(Path(ctx.get_ws_dir(site)))
+        write_compose_files(
+            Path(ctx.get_ws_dir(site)),
+            site.name,
+            kind=kind,
+            ports=sorted({ctx.get(CtxKey.FED_LEARN_PORT), ctx.get(CtxKey.ADMIN_PORT)}),
+            settings=self._sites.get(site.name),
+            gpus=(site.get_prop(PropKey.CAPACITY) or {}).get("num_of_gpus", 0),
+        )
         (local / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
 
 

@@ -1,0 +1,71 @@
+"""Health check of a site's container: a hospital is connected to the server, a server listens.
+
+It needs nothing but Python's own library and opens no connection, so it leaves no line in the server's log.
+A process that is gone needs no check: the container ends with it, and is started again.
+
+    python3 healthcheck.py KIT
+
+Exit code: 0 healthy, 1 not, with the reason on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_ESTABLISHED, _LISTEN = "01", "0A"
+_TABLES = ("tcp", "tcp6")
+
+
+class Socket(NamedTuple):
+    """A TCP socket as the kernel lists it."""
+
+    local_port: int
+    remote_port: int
+    state: str
+
+
+def sockets(tables: Path) -> Iterator[Socket]:
+    """Yield every TCP socket of this network namespace."""
+    for name in _TABLES:
+        table = tables / name
+        if not table.exists():
+            continue
+        for line in table.read_text().splitlines()[1:]:
+            _, local, remote, state, *_ = line.split()
+            yield Socket(_port(local), _port(remote), state)
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2], 16)
+
+
+def check(kit: Path, tables: Path = Path("/proc/net")) -> str | None:
+    """Return what is wrong with the site of a kit; None if it is healthy."""
+    for name, is_well, problem in (
+        ("fed_server.json", _listens, "no process listens on port {port}"),
+        ("fed_client.json", _is_connected, "no connection to the server's port {port}"),
+    ):
+        settings = kit / "startup" / name
+        if settings.exists():
+            target = json.loads(settings.read_text())["servers"][0]["service"]["target"]
+            port = int(target.rpartition(":")[2])
+            return None if any(is_well(one, port) for one in sockets(tables)) else problem.format(port=port)
+    return f"{kit} is no kit of a server or a hospital: mount one there"
+
+
+def _listens(socket: Socket, port: int) -> bool:
+    return socket.state == _LISTEN and socket.local_port == port
+
+
+def _is_connected(socket: Socket, port: int) -> bool:
+    return socket.state == _ESTABLISHED and socket.remote_port == port
+
+
+if __name__ == "__main__":
+    problem = check(Path(sys.argv[1] if len(sys.argv) > 1 else "/kit"))
+    sys.stdout.write(f"{problem or 'healthy'}\n")
+    sys.exit(problem is not None)
