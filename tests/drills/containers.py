@@ -40,9 +40,9 @@ runtime = "crun"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
-_WITHOUT_UNIFIED = (
+_MOUNTS = (
     "if mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi; "
-    'cd "$1"; shift; exec "$@"'
+    "echo ready; exec sleep infinity"
 )
 """crun refuses a machine with control groups of both versions; in a mount namespace there is one."""
 
@@ -181,14 +181,17 @@ class Podman:
     that and nothing else.
     """
 
-    needs = (*Chroot.needs, "podman", "podman-compose", "crun", "catatonit", "unshare", "ip")
+    needs = (*Chroot.needs, "podman", "podman-compose", "crun", "catatonit", "unshare", "nsenter", "ip")
 
     def __init__(self, root: Path) -> None:
         self.address = f"10.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}.1"
-        self._link = f"consilium{os.getpid()}"
-        run("ip", "link", "add", self._link, "type", "dummy")
+        self._link = f"kit{os.getpid()}"
+        run("ip", "link", "add", self._link, "type", "bridge")
         run("ip", "address", "add", f"{self.address}/32", "dev", self._link)
         run("ip", "link", "set", self._link, "up")
+        self._mounts = subprocess.Popen(["unshare", "-m", "sh", "-c", _MOUNTS], stdout=subprocess.PIPE)
+        assert self._mounts.stdout is not None
+        assert self._mounts.stdout.readline() == b"ready\n"
         conf = root / "containers.conf"
         conf.write_text(_CONTAINERS_CONF.format(files=os.sysconf("SC_OPEN_MAX")))
         self._environment = {**os.environ, "CONTAINERS_CONF": str(conf)}
@@ -218,6 +221,10 @@ class Podman:
         for kit in self._kits:
             with suppress(AssertionError):
                 self._do(kit, "podman-compose", "down", "--volumes")
+                mine = f"label=com.docker.compose.project={kit.name.replace('.', '')}"
+                self._do(kit, "podman", "network", "prune", "--force", "--filter", mine)
+        self._mounts.kill()
+        self._mounts.wait()
         run("ip", "link", "del", self._link, check=False)
 
     def _name(self, kit: Path) -> str:
@@ -230,6 +237,7 @@ class Podman:
 
     def _do(self, kit: Path, *words: str, check: bool = True) -> str:
         return run(
-            "unshare", "-m", "sh", "-c", _WITHOUT_UNIFIED, "sh", str(kit), *words,
+            "nsenter", f"--mount=/proc/{self._mounts.pid}/ns/mnt",
+            "sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", str(kit), *words,
             environment=self._environment, check=check,
         )  # fmt: skip

@@ -22,6 +22,7 @@ from integration.security.federation import (
     LEAD,
     REPOSITORY,
     SERVER_NAME,
+    SITES,
     Federation,
     free_port,
     provision,
@@ -70,11 +71,7 @@ def kits(engine: Chroot | Podman, tmp_path: Path) -> dict[str, Path]:
     datasets = make_cohort(_COHORT, tmp_path / "archives").hospitals
     port = free_port()
 
-    def edit(project: dict[str, Any]) -> None:
-        project["participants"] = [one for one in project["participants"] if "clinic" not in one["name"]]
-        project.pop("studies")
-
-    made, _ = provision(tmp_path / "project", dict.fromkeys(_HOSPITALS, _DATASET), engine.address, port, edit)
+    made, _ = provision(tmp_path / "project", dict.fromkeys(SITES, _DATASET), engine.address, port)
     for name in _HOSPITALS:
         with (made[name] / ENV_FILE).open("a") as file:
             file.write(f"CONSILIUM_DATA={datasets[name]}\n")
@@ -168,7 +165,7 @@ def _capabilities(process: psutil.Process) -> int:
 def _has_memory_settings(processes: list[psutil.Process]) -> None:
     for process in processes:
         variables = Path(f"/proc/{process.pid}/environ").read_text()
-        assert "GLIBC_TUNABLES=glibc.malloc.arena_max=1:" in variables
+        assert "GLIBC_TUNABLES=glibc.malloc.arena_max=1" in variables
 
 
 def _limits_hold(engine: Podman, kit: Path) -> None:
