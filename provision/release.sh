@@ -26,8 +26,9 @@ trap 'rm -rf "$unfinished"' EXIT
 step "building the wheel"
 PYTHON="$python" provision/wheel.sh "$unfinished/release" > "$unfinished/build.log" 2>&1 ||
     { cat "$unfinished/build.log" >&2; stop "the wheel could not be built"; }
-cp constraints.txt provision/Dockerfile CHANGELOG.md LICENSE "$unfinished/release"
-(cd "$unfinished/release" && sha256sum ./* | sed 's|  \./|  |' > SHA256SUMS)
+cp -R constraints.txt provision/image CHANGELOG.md LICENSE "$unfinished/release"
+git rev-parse HEAD > "$unfinished/release/image/REVISION"
+(cd "$unfinished/release" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum > SHA256SUMS)
 
 step "installing it into an empty environment, some minutes"
 "$python" -m venv "$unfinished/venv"
@@ -48,4 +49,4 @@ diff -r jobs "$unfinished/elsewhere/jobs" >&2 || stop "it writes other jobs than
 mv "$unfinished/release" "$to"
 step "released to $to:"
 cat "$to/SHA256SUMS"
-echo "next: git tag -a v$version -m 'Consilium $version'; hand out $to; image: docker build -t consilium-site:$version $to" >&2
+echo "next: git tag -a v$version -m 'Consilium $version'; hand out $to; image: $to/image/build.sh" >&2

@@ -4,10 +4,10 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-provision/image/build.sh [OPTION ...]    builds consilium-site:VERSION from this checkout
+image/build.sh [OPTION ...]    builds consilium-site:VERSION from the release or the checkout that it lies in
 
   --cuda               PyTorch with CUDA (some GB more); default: PyTorch for CPUs
-  --wheel FILE         a wheel of Consilium; default: it is built from the checkout
+  --wheel FILE         a wheel of Consilium; default: the release's, or one built of the checkout (make install first)
   --tag NAME:TAG       default: consilium-site:VERSION, with -cuda appended for CUDA
   --base IMAGE         base with Python 3.11; default: the public python:3.11-slim-bookworm
   --debian-base        a base made from Debian's packages instead, where no image registry is reachable (root)
@@ -24,7 +24,11 @@ TEXT
 }
 
 here="$(cd "$(dirname "$0")" && pwd)"
-repository="$(cd "$here/../.." && pwd)"
+if [ -f "$here/../constraints.txt" ]; then # a release: the wheel lies there too
+    from="$(cd "$here/.." && pwd)"
+else
+    from="$(cd "$here/../.." && pwd)"
+fi
 accelerator=cpu wheel="" tag="" base="" engine="" pip_conf="" ca="" extras=""
 torch_index=() volumes=()
 while [ $# -gt 0 ]; do
@@ -54,19 +58,16 @@ command -v "$engine" >/dev/null || { echo "$engine is not installed: apt-get ins
 context="$(mktemp -d)"
 trap 'rm -rf "$context"' EXIT
 mkdir "$context/wheel" "$context/packages"
-if [ -z "$wheel" ]; then
+if [ -z "$wheel" ] && [ -f "$from/provision/wheel.sh" ]; then
     echo "Building the wheel ..."
-    # A copy: setuptools leaves build/ and *.egg-info where it works, and packs what an earlier one left there.
-    mkdir "$context/source"
-    (cd "$repository" && cp -Rp pyproject.toml README.md LICENSE custom "$context/source/")
-    python3 -m pip wheel --quiet --disable-pip-version-check --no-deps -w "$context/wheel" "$context/source"
-    rm -rf "$context/source"
+    "$from/provision/wheel.sh" "$context/wheel" >"$context/log" 2>&1 || { tail -n 20 "$context/log" >&2; exit 1; }
     wheel="$(echo "$context"/wheel/consilium-*.whl)"
 else
+    wheel="${wheel:-$(echo "$from"/consilium-*.whl)}"
     cp "$wheel" "$context/wheel/"
 fi
 cp "$here/healthcheck.py" "$context/"
-cp "$repository/constraints.txt" "$context/packages/"
+cp "$from/constraints.txt" "$context/packages/"
 python3 - "$wheel" "${extras:-monitoring}" >"$context/packages/requirements.txt" <<'PYTHON'
 """Print what a wheel requires, with some of its extras, and what FLARE needs in Kubernetes."""
 import re
@@ -82,9 +83,13 @@ for line in re.findall(r"^Requires-Dist: (.*)$", wheel.read(metadata).decode(), 
         print(requirement)
 PYTHON
 version="$(basename "$wheel" | cut -d- -f2)"
-revision="$(git -C "$repository" rev-parse HEAD 2>/dev/null || echo unknown)"
-if [ "$revision" != unknown ] && [ -n "$(git -C "$repository" status --porcelain)" ]; then
-    revision="$revision-dirty"
+if [ -f "$here/REVISION" ]; then
+    revision="$(cat "$here/REVISION")"
+else
+    revision="$(git -C "$from" rev-parse HEAD 2>/dev/null || echo unknown)"
+    if [ "$revision" != unknown ] && [ -n "$(git -C "$from" status --porcelain)" ]; then
+        revision="$revision-dirty"
+    fi
 fi
 if [ -z "$tag" ]; then
     tag="consilium-site:$version"

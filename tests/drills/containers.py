@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +31,7 @@ HEALTH = ("python3", "/opt/consilium/healthcheck.py", "/kit")
 _BUILD = REPOSITORY / "provision/image/build.sh"
 _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 _PATH = f"{os.environ['PATH']}:/usr/sbin:/usr/libexec/podman"
-_CHROOT = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+_CHROOT = {**os.environ, "BUILDAH_ISOLATION": "chroot", "PYTHON": sys.executable}
 
 _CONTAINERS_CONF = """\
 [containers]
