@@ -104,8 +104,11 @@ def test_a_job_trains_in_containers(engine: Chroot | Podman, kits: dict[str, Pat
         assert [
             file for file in kits[name].rglob("*") if file.is_file() and file.stat().st_mode & 0o077
         ] == []
+    engine.run(kits["north"], "consilium", "check", str(_DATASET))
     checked = json.loads(engine.run(kits["north"], "consilium", "check-site", "/kit", "--json"))
     assert [one for one in checked["checks"] if one["status"] == "failed"] == []
+    assert "images NOT checked" not in json.dumps(checked)
+    assert "north" in engine.run(kits["north"], "consilium", "status", "--site", "/kit")
     _has_memory_settings(engine.processes(kits[SERVER_NAME]))
 
     with federation.session(LEAD) as session:

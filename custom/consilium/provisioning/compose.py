@@ -70,6 +70,8 @@ def write_compose_files(
         service["volumes"].append(_volume("storage", PurePosixPath(_STORAGE)))
         volumes = {"storage": {}}
     elif settings is not None:
+        # Where `consilium check` keeps what it has found: it has to outlive its container.
+        service["environment"] = {"XDG_CACHE_HOME": str(KIT / ".cache")}
         service["volumes"] += _folders(settings)
         if settings.cache_dir == _CACHE:
             service["volumes"].append(_volume("cache", KIT / _CACHE))
