@@ -13,6 +13,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.guard.start_check import REFUSED
 from consilium.guard.workspace_lock import DESCRIPTOR_VARIABLE, LOCK_FILE
+from consilium.provisioning.memory import memory_environment
 
 UMASK_LINE: Final = (
     "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"
@@ -26,11 +27,6 @@ _SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
     ParticipantType.ADMIN: (ProvFileName.FL_ADMIN_SH,),
 }
 """The scripts that FLARE writes into every kit of a kind; some builders add others."""
-
-_MEMORY: Final = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536"
-"""What the C library is told. By itself it keeps what is freed for each of the server's hundreds of threads,
-and pieces of models among it; so all of them share it, and what is longer than 64 KiB goes back at once.
-FLARE's script sets `MALLOC_ARENA_MAX=4` besides, over which this wins. Another C library takes no notice."""
 
 _LOCK_DESCRIPTOR: Final = 9
 
@@ -98,7 +94,7 @@ def _server_exports() -> str:
 
     Nobody knows at provisioning where the workspace will be.
     """
-    settings = ((SERVER_STORAGE, "$WORKSPACE"), ("GLIBC_TUNABLES", _MEMORY))
+    settings = ((SERVER_STORAGE, "$WORKSPACE"), *memory_environment("server").items())
     return "".join(f'export {name}="${{{name}:-{value}}}"\n' for name, value in settings)
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE, write_compose_files
+from consilium.provisioning.memory import memory_environment
 
 from .test_builder import PROJECT, SERVER, provision
 
@@ -99,7 +100,8 @@ def test_memory_and_umask_are_set_by_the_kits_script(kits: Path) -> None:
     assert service(kits / SERVER)["command"] == ["/kit/startup/sub_start.sh", "--once"]
     script = (kits / SERVER / "startup/sub_start.sh").read_text()
     assert "umask 077" in script
-    assert "glibc.malloc.arena_max=1" in script
+    for name, value in memory_environment("server").items():
+        assert f'export {name}="${{{name}:-{value}}}"' in script
 
 
 def test_the_server_keeps_its_jobs_in_a_volume_and_opens_one_port(kits: Path) -> None:

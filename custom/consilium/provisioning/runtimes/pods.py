@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from nvflare.tool.deploy.deploy_common import WORKSPACE_MOUNT_PATH
 
+from consilium.provisioning.memory import memory_environment
 from consilium.provisioning.runtimes.cluster import Cluster, Resources
 
 Document = dict[str, Any]
@@ -172,11 +173,13 @@ def _closed_container() -> Document:
 
 
 def _environment() -> list[Document]:
-    """Where programs write that look for a home: the root file system is read-only."""
-    return [
-        {"name": name, "value": "/tmp"}  # noqa: S108
-        for name in ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR")
-    ]
+    """Where programs write that look for a home, as the root file system is read-only, and how memory is kept.
+
+    The server's start script adds its own settings for memory.
+    """
+    homes = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR"), "/tmp")  # noqa: S108
+    settings = {**homes, **memory_environment("client")}
+    return [{"name": name, "value": value} for name, value in settings.items()]
 
 
 def _sockets(pattern: str) -> list[str]:

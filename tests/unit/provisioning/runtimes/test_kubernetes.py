@@ -15,6 +15,7 @@ from consilium.federation.site.pod_jobs import JOB_POD
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.job import load_site_job
 from consilium.provisioning.check.readiness import check_site
+from consilium.provisioning.memory import memory_environment
 
 from ..check.federation import SERVER, read
 
@@ -106,7 +107,9 @@ def test_every_pod_can_write_where_programs_write(kit):
         (container,) = pod["containers"]
         mounts = {mount["mountPath"]: mount for mount in container["volumeMounts"]}
         assert "/tmp" in mounts
-        assert {one["value"] for one in container["env"]} == {"/tmp"}
+        variables = {one["name"]: one["value"] for one in container["env"]}
+        assert {variables[name] for name in ("HOME", "TMPDIR", "MPLCONFIGDIR")} == {"/tmp"}
+        assert memory_environment("client").items() <= variables.items()
         assert {mount["name"] for mount in mounts.values()} == {volume["name"] for volume in pod["volumes"]}
 
 
