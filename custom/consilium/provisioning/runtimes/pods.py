@@ -173,7 +173,7 @@ def _closed_container() -> Document:
 
 
 def _environment() -> list[Document]:
-    """Where programs write that look for a home, as the root file system is read-only, and how memory is kept.
+    """Where programs write that look for a home, as the root is read-only, and how memory is kept.
 
     The server's start script adds its own settings for memory.
     """
