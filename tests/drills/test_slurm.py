@@ -216,8 +216,17 @@ def test_an_aborted_job_ends_in_slurm(consortium: Consortium, cluster: SlurmClus
     assert job_processes(consortium) == []
 
 
-def test_a_site_is_stopped_as_its_guide_says(consortium: Consortium, cluster: SlurmCluster) -> None:
-    process = site_process(consortium)
-    process.terminate()
-    process.wait(timeout=60)
+def test_a_site_is_stopped_as_its_guide_says(
+    consortium: Consortium, cluster: SlurmCluster, job: Path
+) -> None:
+    stop = [Path(sys.executable).with_name("consilium"), "site", "stop", consortium.kits["north"]]
+    job_id = consortium.submit(job)
+    consortium.wait_for_round(job_id, 1, at="north")
+    refused = subprocess.run(stop, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert job_id in refused.stdout + refused.stderr
+    consortium.abort(job_id)
+    consortium.wait_for_end(job_id)
+    subprocess.run([*stop, "--when-idle"], check=True)
+    assert _running(consortium, "nvflare.private.fed.app.client.client_train") == []
     _start(consortium, cluster)

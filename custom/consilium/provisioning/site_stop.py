@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,6 +20,9 @@ GRACE_SECONDS: Final = 20.0
 """How long a process may take to end by itself before it is killed."""
 
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
+
+_SUBMITTED: Final = ".nvflare_slurm/jobs/*"
+"""Where FLARE's launcher keeps what belongs to the jobs that it has in Slurm."""
 
 _STATE_FILES: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
 """FLARE's notes of what runs, in the workspace. One left behind can stop or prevent the next start."""
@@ -48,8 +52,18 @@ class Ended:
 
 
 def running_jobs(kit: Kit) -> list[str]:
-    """Return the ids of the jobs whose processes run from a kit on this machine."""
-    return sorted({job for one in find_processes(kit.root) if (job := _job(one)) is not None})
+    """Return the ids of the jobs whose processes run from a kit, on this machine or in Slurm."""
+    processes = find_processes(kit.root)
+    here = {job for one in processes if (job := _job(one)) is not None}
+    return sorted(here | (_submitted(kit) if processes else set()))
+
+
+def _submitted(kit: Kit) -> set[str]:
+    """Return the jobs that a running site has in Slurm: each has a folder named by the hash of its id."""
+    keys = {path.name for path in kit.root.glob(_SUBMITTED)}
+    return {
+        path.name for path in kit.root.iterdir() if hashlib.sha256(path.name.encode()).hexdigest() in keys
+    }
 
 
 def wait_until_idle(kit: Kit, show: Callable[[str], None]) -> None:

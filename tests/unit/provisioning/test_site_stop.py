@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -76,6 +77,16 @@ def test_while_a_job_runs_nothing_is_stopped_unless_it_is_asked_for(root, start)
     done = stop("--now", root)
     assert done.exit_code == 0
     assert "continues without north" in done.stdout
+
+
+def test_a_job_that_slurm_runs_elsewhere_is_a_job(root, start):
+    (root / JOB).mkdir()
+    (root / ".nvflare_slurm/jobs" / hashlib.sha256(JOB.encode()).hexdigest()).mkdir(parents=True)
+    assert running_jobs(Kit(root)) == []  # left by a site that was killed; the next start ends it
+    start(PARENT, "-m", root)
+    assert running_jobs(Kit(root)) == [JOB]
+    with pytest.raises(JobRuns, match=JOB):
+        stop_site(Kit(root))
 
 
 def test_what_ignores_the_signal_is_killed_with_all_that_it_started(root, start):

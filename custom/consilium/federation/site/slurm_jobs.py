@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sys
@@ -18,7 +19,7 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.job_launcher_spec import JobHandleSpec
 from nvflare.app_opt.job_launcher.slurm.config import SlurmConfig, SlurmLauncherError
 from nvflare.app_opt.job_launcher.slurm.launcher import ClientSlurmJobLauncher, SlurmJobLauncher
-from nvflare.app_opt.job_launcher.slurm.manager import SlurmJobManager, _job_key, _job_name
+from nvflare.app_opt.job_launcher.slurm.manager import SlurmJobManager, _job_key
 from nvflare.app_opt.job_launcher.slurm.scheduler_client import _SlurmCliAdapter
 
 from consilium.federation.replacement import require_known
@@ -27,6 +28,9 @@ PYTHON_OF_IMAGE: Final = "/usr/local/bin/python3"
 
 _SECONDS_TO_END: Final = 120.0
 """Slurm's `KillWait` is 30 s by default."""
+
+_JOB_NAME: Final = re.compile(r"nvfl-.+-[0-9a-f]{8}")
+"""As FLARE names a job: its site, and the first digits of a hash of its id."""
 
 _UNKNOWN_YET: Final = "/nowhere"
 """FLARE wants absolute paths when the component is built, which is before the workspace is known."""
@@ -67,7 +71,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
         parent_host: str | None = None,
         **settings: Any,
     ) -> None:
-        require_known(SlurmJobLauncher, SlurmJobManager, _SlurmCliAdapter, _job_key, _job_name)
+        require_known(SlurmJobLauncher, SlurmJobManager, _SlurmCliAdapter, _job_key)
         in_container = sandbox != "none"
         self._image = image
         super().__init__(
@@ -93,6 +97,8 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
             )
             self.config = self.manager.config = found
         super().handle_event(event_type, fl_ctx)
+        if event_type == EventType.SYSTEM_BOOTSTRAP and self.manager is not None:
+            self._remove_orphans()
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
         """Submit a job, after what an earlier process of this site has left of it is gone.
@@ -102,43 +108,50 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
         """
         if self.manager is not None:
             job_id = str(job_meta.get(JobConstants.JOB_ID))
-            self._remove_orphan(job_id, str(fl_ctx.get_identity_name()))
+            if job_id not in self.manager._handles:
+                self._remove_orphan(Path(self.manager.jobs_dir) / _job_key(job_id))
         return super().launch_job(job_meta, fl_ctx)
 
-    def _remove_orphan(self, job_id: str, site_name: str) -> None:
-        manager = self.manager
-        folder = Path(manager.jobs_dir) / _job_key(job_id)
-        if job_id in manager._handles or not folder.is_dir():
+    def _remove_orphans(self) -> None:
+        """End what an earlier process of this site has left in Slurm; this one has started nothing yet."""
+        for folder in Path(self.manager.jobs_dir).iterdir():
+            try:
+                self._remove_orphan(folder)
+            except SlurmLauncherError as error:  # tried again when the job is started
+                self.logger.warning("%s", error)
+
+    def _remove_orphan(self, folder: Path) -> None:
+        """End Slurm's job of a folder of FLARE's launcher, wait until it is gone, and remove the folder."""
+        if not folder.is_dir():
             return
-        self.logger.warning("ending what an earlier process of this site left of job %s", job_id)
-        name = _job_name(site_name, _job_key(job_id))
         deadline = time.monotonic() + _SECONDS_TO_END
-        while orphans := self._queued(name, manager._marker(job_id)):
+        while orphans := self._queued(folder.name):
             if time.monotonic() > deadline:
                 raise SlurmLauncherError(
                     f"Slurm's job {', '.join(orphans)} of an earlier process of this site does not end; "
                     "end it with scancel, then the job is started again"
                 )
+            self.logger.warning("ending Slurm's job %s of an earlier process of this site", orphans[0])
             for orphan in orphans:
-                manager.adapter.cancel(orphan, timeout=self.config.cancel_timeout)
+                self.manager.adapter.cancel(orphan, timeout=self.config.cancel_timeout)
             time.sleep(self.config.poll_interval)
         shutil.rmtree(folder)
 
-    def _queued(self, name: str, marker: str) -> list[str]:
-        """Return the ids of this site's jobs of a name that are not over."""
-        command = [
-            str(self.manager.config.executables["squeue"]),
-            "-h",
-            f"--user={os.getuid()}",
-            f"--name={name}",
-        ]
-        answer = self.manager.adapter._run([*command, "--format=%i|%k"], self.config.query_timeout)
+    def _queued(self, key: str) -> list[str]:
+        """Return the ids of this account's jobs that were submitted for one job and are not over."""
+        squeue = str(self.manager.config.executables["squeue"])
+        answer = self.manager.adapter._run(
+            [squeue, "-h", f"--user={os.getuid()}", "--format=%i|%k|%j"], self.config.query_timeout
+        )
         if not answer.available:
             raise SlurmLauncherError(
                 "squeue does not answer, so it is not known whether the job runs already"
             )
-        rows = [line.split("|", 1) for line in answer.stdout.splitlines() if line.strip()]
-        return [row[0].strip() for row in rows if row[-1].strip() == marker]
+        rows = [line.strip().split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2]
+        return [
+            number for number, marker, name in rows
+            if _JOB_NAME.fullmatch(name) and name.endswith(f"-{key[:8]}") and marker.startswith("nvfl:")
+        ]  # fmt: skip
 
 
 def _own_name() -> str | None:

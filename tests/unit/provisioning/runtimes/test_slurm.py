@@ -42,6 +42,9 @@ def launcher_of(kit):
 def boot(launcher, kit, monkeypatch):
     """Let a launcher hear that the site starts, without a scheduler."""
     monkeypatch.setattr(launcher.manager, "initialize", lambda: None)
+    if launcher.manager.jobs_dir is None:
+        launcher.manager.jobs_dir = kit / "jobs"
+        launcher.manager.jobs_dir.mkdir(exist_ok=True)
     context = FLContext()
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(str(kit), "north", "config"))
     launcher.handle_event(EventType.SYSTEM_BOOTSTRAP, context)
@@ -205,14 +208,15 @@ def test_others_can_t_open_a_prepared_kit(prepare, runtime):
 class Scheduler:
     """Stands for Slurm's commands, with one job of an earlier process of the site."""
 
+    name = f"nvfl-north-{hashlib.sha256(b'a job').hexdigest()[:8]}"
+
     def __init__(self, marker, polls, available=True):
         self.marker, self.polls, self.available, self.cancelled = marker, polls, available, []
 
     def _run(self, argv, timeout):
-        assert any(word.startswith("--name=nvfl-north-") for word in argv)
         self.polls -= 1
-        rows = f"7|{self.marker}\n" if self.polls >= 0 else ""
-        return CommandResult(0 if self.available else 1, f"{rows}8|of somebody else\n", "")
+        rows = f"7|{self.marker}|{self.name}\n" if self.polls >= 0 else ""
+        return CommandResult(0 if self.available else 1, f"{rows}8||wrap\n9|nvfl:x|nvfl-north-00000000\n", "")
 
     def cancel(self, job_id, timeout):
         self.cancelled.append(job_id)
@@ -222,14 +226,15 @@ class Scheduler:
 def orphaned(prepare, monkeypatch):
     """A site that was killed while Slurm ran its job `a job`, and started again."""
 
-    def make(scheduler):
+    def make(scheduler, boots=False):
         kit = prepare("slurm", job_launcher={**PLAIN, "poll_interval": 0.01})
         launcher = launcher_of(kit)
-        boot(launcher, kit, monkeypatch)
         manager = launcher.manager
         manager.config = replace(manager.config, executables={"squeue": "squeue"})
         manager.adapter, manager.jobs_dir = scheduler, kit / "jobs"
         (manager.jobs_dir / hashlib.sha256(b"a job").hexdigest()).mkdir(parents=True)
+        if boots:
+            boot(launcher, kit, monkeypatch)
         return launcher
 
     return make
@@ -251,7 +256,7 @@ def test_a_job_that_runs_for_a_dead_site_is_cancelled_and_may_start_again(orphan
 
 
 def test_a_job_of_somebody_else_is_left_alone(orphaned):
-    launcher = orphaned(Scheduler("nvfl:another", polls=1))
+    launcher = orphaned(Scheduler("not of FLARE", polls=1))
     launch(launcher)
     assert launcher.manager.adapter.cancelled == []
 
@@ -273,4 +278,15 @@ def test_a_job_that_this_process_started_is_flare_s_to_refuse(orphaned):
     launcher = orphaned(Scheduler("nvfl:a job", polls=1))
     launcher.manager._handles["a job"] = object()
     launch(launcher)
+    assert list(launcher.manager.jobs_dir.iterdir())
+
+
+def test_what_an_earlier_process_left_ends_when_the_site_starts(orphaned):
+    launcher = orphaned(Scheduler("nvfl:a job", polls=1), boots=True)
+    assert launcher.manager.adapter.cancelled == ["7"]
+    assert list(launcher.manager.jobs_dir.iterdir()) == []
+
+
+def test_a_site_starts_although_slurm_does_not_answer(orphaned):
+    launcher = orphaned(Scheduler("nvfl:a job", polls=1, available=False), boots=True)
     assert list(launcher.manager.jobs_dir.iterdir())
