@@ -26,6 +26,7 @@ from consilium.report.pictures import PatientPicture
 from consilium.report.records import FederationRecord
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
+from consilium.simulation.eligibility import require_enough_sites
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,8 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
         PocError: If the POC does not run, the job is refused, or leaves no result.
     """
     training = _read_training(job)
+    if training is not None:
+        require_enough_sites(poc.sites(), training, display.show, keep=False)
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")

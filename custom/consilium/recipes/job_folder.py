@@ -27,11 +27,15 @@ class JobFolder:
         path: The folder.
         rounds: Rounds of training.
         learning: What every site trains.
+        min_sites: Fewest sites that have to train.
+        mandatory_sites: Sites that have to be among them.
     """
 
     path: Path
     rounds: int
     learning: LearningSettings
+    min_sites: int
+    mandatory_sites: tuple[str, ...]
 
 
 def read_job_folder(path: Path) -> JobFolder:
@@ -46,7 +50,10 @@ def read_job_folder(path: Path) -> JobFolder:
         raise ConfigurationError(
             f"{path} is a {recipe.kind} job, not one that trains; `consilium jobs list` names those that do"
         )
-    return JobFolder(path, recipe.settings.rounds, recipe.settings.learning)
+    settings = recipe.settings
+    return JobFolder(
+        path, settings.rounds, settings.learning, settings.min_sites, settings.quorum.mandatory_sites
+    )
 
 
 def job_kind(path: Path) -> JobKind:

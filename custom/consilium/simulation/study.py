@@ -27,6 +27,7 @@ from consilium.report.records import FEDERATION_FILE, BaselineRecord, Federation
 from consilium.report.write import write_report
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
+from consilium.simulation.eligibility import require_enough_sites
 from consilium.simulation.environment import SimulationError, with_split_salts
 from consilium.simulation.folders import check_folders
 from consilium.simulation.process import SimulatedJob
@@ -132,6 +133,7 @@ class Study:
         if stages.is_done("federated"):
             self._display.say("the federation of the interrupted run is complete: not done again")
             return FederationRecord.load(result)
+        require_enough_sites(self._sites, self._job, self._display.show, keep=True)
         self._display.say(
             f"federation: {counted(self._job.rounds, 'round')} at {', '.join(self._sites)} in FLARE's "
             "simulator"

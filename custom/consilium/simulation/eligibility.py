@@ -1,0 +1,95 @@
+"""Whether enough sites on this machine can train, as far as names, labels and numbers of patients tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from consilium.counts import counted
+from consilium.data.checks import CheckedCohort, recall_cohort
+from consilium.data.cohort import read_cohort
+from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
+from consilium.errors import ConfigurationError, DataError
+from consilium.federation.site.assessment import judge_ability
+from consilium.learning.patient_register import read_register
+from consilium.learning.site_settings import SiteSettings
+from consilium.learning.small_counts import count_patients
+from consilium.recipes.job_folder import JobFolder
+from consilium.tasks import get_task
+
+
+@dataclass(frozen=True)
+class _Site:
+    """What one site can do, and the sentence that says so."""
+
+    trains: bool
+    seen: str
+
+
+def require_enough_sites(
+    sites: Mapping[str, SiteSettings], job: JobFolder, show: Callable[[str], None], *, keep: bool
+) -> None:
+    """Refuse a job for which too few sites have patients to train on, before anything starts.
+
+    Images are not looked at, so a site may have fewer usable patients in the end than counted here, never
+    more.
+
+    Args:
+        sites: Site name to what the hospital decides.
+        job: The job.
+        show: Shown which site is looked at, and how far that is.
+        keep: Whether what is read of labels is kept in the sites' caches, where the job finds it.
+
+    Raises:
+        ConfigurationError: With what every site can do, and what to change.
+    """
+    found = {}
+    for name, site in sites.items():
+        show(f"{name}: looking for its cases")
+        found[name] = _look_at(site, job, partial(_show_count, show, name), keep=keep)
+    able = [name for name, site in found.items() if site.trains]
+    absent = [name for name in job.mandatory_sites if name in found and name not in able]
+    if len(able) >= job.min_sites and not absent:
+        return
+    lack = f"without mandatory {', '.join(absent)}" if absent else f"and min_sites is {job.min_sites}"
+    lines = "".join(f"\n  {name}: {site.seen}" for name, site in found.items())
+    raise ConfigurationError(
+        f"{counted(len(able), 'site')} can train, {lack}; nothing was started{lines}\n"
+        "Give the sites more labeled patients, or, to try things out on one machine, lower what the sites "
+        "ask for (`--min-patients 1`; at a hospital min_training_patients in local/privacy.json) or what the "
+        "job asks for (`consilium jobs export NAME --set min_sites=N`, "
+        "`--set quorum.mandatory_sites=[]`)"
+    )
+
+
+def _show_count(show: Callable[[str], None], name: str, done: int, total: int, what: str) -> None:
+    show(f"{name}: {what}, {done} of {total}")
+
+
+def _look_at(site: SiteSettings, job: JobFolder, progress: Progress, *, keep: bool) -> _Site:
+    modalities = get_task(job.learning.task).modalities
+    index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=(site.cache_dir,))
+    try:
+        index.begin()
+        cohort = read_cohort(
+            site.dataset,
+            modalities=modalities,
+            convention=site.label_convention,
+            patients_file=site.patients_file,
+            index=index,
+            file_endings=site.file_endings,
+            progress=progress,
+        )
+        known = recall_cohort(cohort, modalities=modalities, folders=(site.cache_dir,), index=index)
+        checked = known or CheckedCohort(cohort, ())
+        register = read_register(site, cohort.patients.examinations)
+        can, reason = judge_ability(checked, site, job.learning, register)
+    except (DataError, OSError) as error:
+        return _Site(trains=False, seen=f"{error}")
+    labeled = [case for case in checked.cohort.cases if case.label is not None]
+    cases = f"{counted(len(labeled), 'labeled case')} of {counted(count_patients(labeled), 'patient')}"
+    if can == "train":
+        return _Site(trains=True, seen=f"it can train, with {cases}")
+    return _Site(trains=False, seen=f"{reason} ({cases}, a share of them to validate on)")

@@ -1,0 +1,89 @@
+"""What is known of the sites' patients is said before anything starts."""
+
+import pytest
+
+from consilium.data.synthetic import DEMO_COHORT, CohortSpec, make_cohort
+from consilium.errors import ConfigurationError
+from consilium.learning.site_settings import SiteSettings
+from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.job_folder import read_job_folder
+from consilium.simulation.eligibility import require_enough_sites
+
+
+@pytest.fixture(scope="module")
+def hospitals(tmp_path_factory):
+    scanner = DEMO_COHORT.hospitals[0].scanner
+    spec = CohortSpec.model_validate(
+        {
+            "hospitals": [
+                {"name": name, "layout": "brats2021", "cases": cases, "scanner": scanner}
+                for name, cases in (("large", 6), ("small", 3), ("single", 1))
+            ],
+            "grid": {"shape": (38, 48, 38), "spacing_mm": 4.0},
+        }
+    )
+    return make_cohort(spec, tmp_path_factory.mktemp("cohort")).hospitals
+
+
+@pytest.fixture
+def refusal(hospitals, tmp_path):
+    """Ask for a job at sites; returns why it is refused, None if it isn't."""
+
+    def refusal(*names, folders=None, minimum=3, **settings):
+        job = read_job_folder(export_job(build_recipe("brain_tumor_fedavg", settings), tmp_path / "jobs"))
+        sites = {
+            name: SiteSettings(
+                dataset=(folders or hospitals)[name],
+                cache_dir=tmp_path / "cache" / name,
+                state_dir=tmp_path / "state" / name,
+                split_salt="1",
+                min_training_patients=minimum,
+            )
+            for name in names
+        }
+        try:
+            require_enough_sites(sites, job, lambda line: None, keep=True)
+        except ConfigurationError as error:
+            return str(error)
+        return None
+
+    return refusal
+
+
+def test_sites_with_enough_patients_may_start(refusal):
+    assert refusal("large", "large", min_sites=1) is None
+
+
+def test_two_sites_of_which_one_has_three_patients_are_refused_with_what_to_do(refusal):
+    said = refusal("large", "small", min_sites=2)
+    assert said.startswith("1 site can train, and min_sites is 2; nothing was started")
+    assert "large: it can train, with 6 labeled cases of 6 patients" in said
+    assert "small: its update would be of fewer than 3 patients" in said
+    assert "3 labeled cases of 3 patients" in said
+    assert "--min-patients 1" in said
+    assert "--set min_sites=N" in said
+
+
+def test_lower_limits_let_them_start(refusal):
+    assert refusal("large", "small", minimum=1, min_sites=2) is None
+    assert refusal("large", "small", min_sites=1) is None
+
+
+def test_a_single_patient_trains_nobody(refusal):
+    assert "single: one usable labeled patient" in refusal("large", "single", minimum=1, min_sites=2)
+
+
+def test_a_mandatory_site_has_to_be_able_to_train(refusal):
+    said = refusal("large", "small", min_sites=1, **{"quorum.mandatory_sites": ["small"]})
+    assert said.startswith("1 site can train, without mandatory small")
+
+
+def test_a_folder_that_can_t_be_used_is_named_with_the_reason(refusal, hospitals, tmp_path):
+    (tmp_path / "empty").mkdir()
+    said = refusal("large", "empty", folders={**hospitals, "empty": tmp_path / "empty"}, min_sites=2)
+    assert f"empty: The dataset folder {tmp_path / 'empty'} is empty" in said
+
+
+def test_what_was_read_of_labels_is_kept_for_the_job(refusal, tmp_path):
+    refusal("small", min_sites=1)
+    assert any(path.is_file() for path in (tmp_path / "cache/small").rglob("*"))
