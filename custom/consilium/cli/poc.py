@@ -185,8 +185,7 @@ def _finish(ended: Ended) -> None:
 
 
 def _print_status(state: PocStatus, poc: Poc) -> None:
-    from consilium.report.job_status import render_job
-    from consilium.report.terminal import Terminal
+    from consilium.report.job_status import print_job
 
     if not any(state.processes.values()):
         say(f"nothing runs; {poc.command('up')} starts it")
@@ -200,8 +199,7 @@ def _print_status(state: PocStatus, poc: Poc) -> None:
         say("jobs: the server does not answer")
         return
     say(f"server's port: {', '.join(map(str, state.ports))}")
-    console = Terminal()
     for job in state.jobs:
-        console.print(render_job(job))
+        print_job(job)
     if not state.jobs:
         say(f"jobs: none yet; {poc.command('submit')} submits one")

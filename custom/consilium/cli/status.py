@@ -32,8 +32,8 @@ The hospital, at the machine that runs the site, with or without a network, also
 
   $ consilium status --site /opt/consilium/north
 
-Exit code: 0 the jobs run, or ended with success; 1 one of those shown ended partially or failed; 2 what the
-message says.
+Exit code: 0 the jobs run, or ended with success; 1 one of those shown ended partially, failed, was aborted or
+stopped at this site; 2 what the message says.
 """
 
 
@@ -89,16 +89,14 @@ def _show_jobs(kit: Path, job_id: str | None, study: str, *, as_json: bool) -> N
 
 
 def _print_jobs(jobs: list[JobStatus], *, asked: bool) -> None:
-    from consilium.report.job_status import render_job
-    from consilium.report.terminal import Terminal
+    from consilium.report.job_status import print_job
 
     if not jobs:
         say("no job runs, and none has; `nvflare job submit -j JOB --startup-kit KIT` submits one", err=True)
     elif not asked and jobs[0].status.startswith("FINISHED"):
         say("no job runs; the last one:", err=True)
-    console = Terminal()
     for job in jobs:
-        console.print(render_job(job))
+        print_job(job)
 
 
 def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
@@ -120,5 +118,7 @@ def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
         for line in (line for one in shown for line in describe_site(one)):
             say(line)
     raise typer.Exit(
-        NOT_SUCCESSFUL if any(one.outcome in ("partial", "failure") or one.lost for one in shown) else 0
+        NOT_SUCCESSFUL
+        if any(one.outcome in ("partial", "failure") or one.lost or one.stopped for one in shown)
+        else 0
     )

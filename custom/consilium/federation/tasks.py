@@ -49,5 +49,8 @@ OUTCOME_META: Final = "outcome"
 SECOND_STARTS_META: Final = "second_starts"
 """Key of a running job's meta data: the sites that were started in two places, each with a `SecondStart`."""
 
+ABORT_META: Final = "aborted"
+"""Key of a job's meta data: `by`, the user who aborted it, and `time`."""
+
 STATS_GROUP: Final = "consilium"
 """Name under which a job's progress stands in its stats, as `show_stats JOB_ID server` shows them."""

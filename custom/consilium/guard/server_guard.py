@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.job_def import JobMetaKey
 from nvflare.fuel.hci.conn import Connection
 from nvflare.fuel.hci.server.authz import AuthzFilter
 from nvflare.fuel.hci.server.constants import ConnProps
@@ -17,6 +19,7 @@ from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace, require_all_known
+from consilium.federation.tasks import ABORT_META
 from consilium.federation.transport.set_up import set_up_from_the_start
 from consilium.guard.archive import read_archive
 from consilium.guard.certain_server import CertainServer
@@ -64,11 +67,13 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]
-    """FLARE's authorization of commands, with an audit entry for each that it refuses."""
+    """FLARE's authorization of commands: refused ones are audited, an abort is noted in the job's meta."""
 
     def pre_command(self, conn: Connection, args: list[str]) -> bool:
         """Authorize a command."""
         authorized: bool = super().pre_command(conn, args)
+        if authorized and args[:1] == ["abort_job"]:
+            _note_abort(conn)
         if not authorized:
             _record(conn.get_prop(ConnProps.USER_NAME, "?"), "command refused", str(conn.command))
             _discard(conn.get_prop(ConnProps.FILE_LOCATION))
@@ -106,6 +111,17 @@ def _read_job(job_name: str, archive: Path) -> dict[str, bytes]:
     if "/" in job_name or stranger is not None:
         raise ConfigurationError("its archive is not one folder of the job's name")
     return {name.removeprefix(f"{job_name}/"): content for name, content in entries.items()}
+
+
+def _note_abort(conn: Connection) -> None:
+    """Write into a job's meta data who aborts it: FLARE says so in the server's audit log only."""
+    job_id, jobs = conn.get_prop(job_cmds.JobCommandModule.JOB_ID), conn.app_ctx.job_def_manager
+    with conn.app_ctx.new_context() as fl_ctx:
+        job = jobs.get_job(job_id, fl_ctx)
+        if job is None or str(job.meta.get(JobMetaKey.STATUS.value)).startswith("FINISHED"):
+            return
+        aborted = {"by": conn.get_prop(ConnProps.USER_NAME, "?"), "time": time.time()}
+        jobs.update_meta(job_id, {ABORT_META: aborted}, fl_ctx)
 
 
 def _record(user: str, action: str, what: str) -> None:

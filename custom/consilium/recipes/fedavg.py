@@ -38,6 +38,7 @@ from consilium.recipes.base import (
     Place,
     new_job,
 )
+from consilium.settings import MINUTES_PER_YEAR
 
 _TRAINING: Final[Place] = ("server", "workflows", 0, "args")
 
@@ -62,6 +63,12 @@ class FedAvgSettings(JobSettings):
         default=False,
         description="At the end every site trains a model alone as well, with the same steps; only scores of "
         "it travel, so that the report can say what each hospital gains.",
+    )
+    deadline_hours: float | None = Field(
+        default=168.0,
+        gt=0,
+        le=MINUTES_PER_YEAR / 60,
+        description="How long the whole job may take; then it ends, and can be resumed. Null: without end.",
     )
     gpus_per_site: int = Field(
         default=0,
@@ -103,6 +110,7 @@ class FedAvgRecipe(JobRecipe):
             "screening": (*_TRAINING, "screening"),
             "rollback_margin": (*_TRAINING, "rollback_margin"),
             "local_only": (*_TRAINING, "local_only"),
+            "deadline_hours": (*_TRAINING, "deadline_hours"),
             "gpus_per_site": ("meta", "resource_spec", PORTABLE_RESOURCE_DEFAULT_KEY, "num_of_gpus"),
             "resume": ("meta", RESUME_META),
             "learning": LEARNING_PLACE,
@@ -127,6 +135,7 @@ class FedAvgRecipe(JobRecipe):
             screening=settings.screening.model_dump(mode="json"),
             rollback_margin=settings.rollback_margin,
             local_only=settings.local_only,
+            deadline_hours=settings.deadline_hours,
         )
         job.to_server(training, id="training")
         job.to_server(WeightsPersistor(learning=learning), id="persistor")

@@ -11,11 +11,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from consilium.records.bounds import Label, Reason
-from consilium.records.texts import clean_text
-from consilium.report.progress import Ended, JobProgress, SiteState
+from consilium.counts import counted
+from consilium.records.bounds import Label, Moment, Reason
+from consilium.records.texts import clean_line, clean_text
+from consilium.report.progress import Ended, JobProgress, Problem, SiteState
 from consilium.report.remedies import remedy_for
 from consilium.report.second_start import SecondStart, describe_second_start
+from consilium.report.terminal import Terminal
 
 _STYLES = {"success": "green", "partial": "yellow", "failure": "red"}
 _TASKS = {
@@ -28,6 +30,7 @@ _TASKS = {
 
 
 _LONGEST_LINE = 1000
+_ABORTED = "FINISHED:ABORTED"
 
 NOBODY = "nobody"
 """What stands under `continued_by` of an interrupted job that is left to a person."""
@@ -39,6 +42,13 @@ class Interruption(BaseModel):
     reason: Reason
     durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
     continued_by: Label | None = Field(description="Id of the job that goes on from there; null if none yet.")
+
+
+class Abort(BaseModel):
+    """Who aborted a job, and when."""
+
+    by: Label = Field(description="The user's name.")
+    time: Moment = Field(description="Unix time in seconds.")
 
 
 class JobStatus(BaseModel):
@@ -53,6 +63,7 @@ class JobStatus(BaseModel):
     second_starts: dict[Label, SecondStart] = Field(
         default_factory=dict, description="The sites that were started in two places, while it runs."
     )
+    aborted: Abort | None = None
     resumes: Label | None = Field(default=None, description="Id of the job that it goes on from.")
 
     @property
@@ -93,8 +104,50 @@ def render_job(job: JobStatus) -> RenderableType:
     return Group(*parts)
 
 
+def print_job(job: JobStatus) -> None:
+    """Print a job to standard output: as tables on a terminal, as lines elsewhere."""
+    console = Terminal()
+    if console.is_terminal:
+        console.print(render_job(job))
+        return
+    for line in describe_job(job):
+        console.print(Text(line), soft_wrap=True)
+
+
+def describe_job(job: JobStatus) -> list[str]:
+    """Return the same for what is no terminal: each site on a line of its own, with its whole name."""
+    ended = f"{job.ended.kind} ({job.status})" if job.ended else job.status
+    lines = [f"{job.name} {job.job_id}: {ended}", *(f"  {line}" for line in _lines(job))]
+    if job.progress is not None:
+        lines += [
+            f"  {_describe_state(name, site, job.progress.now)}"
+            for name, site in sorted(job.progress.sites.items())
+        ]
+    return [clean_line(line, _LONGEST_LINE) for line in lines]
+
+
+def _describe_state(name: str, site: SiteState, now: float) -> str:
+    parts = [f"{name}: {_state(site, now)}", f"since {clock(site.since)}"]
+    if _cases(site):
+        parts.append(f"cases {_cases(site)}")
+    parts.append(counted(site.rounds_used, "round"))
+    line = ", ".join(parts)
+    if site.problem is None:
+        return line
+    return f"{line}; last problem: {_problem(site.problem)} -> {remedy_for(site.problem.code)}"
+
+
+def _problem(problem: Problem) -> str:
+    where = f"round {problem.round}" if problem.round else problem.task
+    return f"{where}, {clock(problem.time)}: {problem.reason}"
+
+
 def _lines(job: JobStatus) -> list[str]:
     lines = [] if job.ended is None else [f"{reason}" for reason in job.ended.reasons]
+    if job.aborted is not None:
+        lines.insert(0, f"aborted by {job.aborted.by}, {clock(job.aborted.time)}")
+    elif job.status == _ABORTED:
+        lines.insert(0, "aborted; by whom, only the server's audit.log says")
     if job.interruption is not None:
         lines += _interruption_lines(job.interruption)
     if job.resumes is not None:
@@ -126,15 +179,18 @@ def _progress_lines(progress: JobProgress) -> list[str]:
         parts.append(f"round {progress.round} of {progress.rounds}{attempt}")
     if progress.task and not progress.ended:
         parts.append(_TASKS.get(progress.task, progress.task))
-    left = progress.seconds_left
-    if left is not None:
-        parts.append(f"about {duration(left)} left")
+    expected = progress.seconds_left
+    if expected is not None:
+        parts.append(f"about {duration(expected)} left")
     lines = [", ".join(parts)] if parts else ["waiting for the first task"]
     if progress.awaited:
-        until = "however long it takes"
+        until = "as long as they give signs of life"
         if progress.until is not None:
             until = f"until {clock(progress.until)}, in {duration(max(progress.until - progress.now, 0))}"
         lines.append(f"waiting for {', '.join(progress.awaited)} {until}")
+    if progress.deadline is not None and not progress.ended:
+        left = duration(max(progress.deadline - progress.now, 0))
+        lines.append(f"the job's deadline: {clock(progress.deadline)}, in {left}")
     if progress.checkpoint is not None:
         lines.append(
             f"last checkpoint: after round {progress.checkpoint.round}, {clock(progress.checkpoint.time)}"
@@ -150,8 +206,7 @@ def _site_table(progress: JobProgress) -> Table:
     for name, site in sorted(progress.sites.items()):
         problem = Text()
         if site.problem is not None:
-            where = f"round {site.problem.round}" if site.problem.round else site.problem.task
-            problem.append(f"{where}, {clock(site.problem.time)}: {site.problem.reason}")
+            problem.append(_problem(site.problem))
             problem.append(f"\n-> {remedy_for(site.problem.code)}", style="bold")
         table.add_row(
             Text(clean_text(name, 80)), Text(_state(site, progress.now)), clock(site.since), _cases(site),

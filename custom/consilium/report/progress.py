@@ -120,6 +120,9 @@ class JobProgress(_Part):
     until: Moment | None = Field(
         default=None, description="When the task is closed at the latest, Unix time in seconds; null: never."
     )
+    deadline: Moment | None = Field(
+        default=None, description="When the job ends at the latest, Unix time in seconds; null: never."
+    )
     sites: dict[SiteLabel, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(

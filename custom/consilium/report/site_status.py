@@ -22,6 +22,8 @@ STATUS_FOLDER = Path("consilium/jobs")
 """In the site's workspace: one file for each of the last jobs."""
 
 _KEPT_JOBS = 50
+_CHECK = "check"
+"""The task of a readiness check; statistics have no rounds either."""
 _WAITING = {
     "sent": "sent its answer; waiting for the server",
     "ready": "ready; waiting for the server",
@@ -75,6 +77,11 @@ class SiteStatus(BaseModel):
     outcome: OutcomeKind | None = Field(default=None, description="Of the whole job, as the server said it.")
 
     @property
+    def stopped(self) -> bool:
+        """Whether this site's part ended before the server said how the job ended."""
+        return self.ended is not None and self.outcome is None
+
+    @property
     def lost(self) -> bool:
         """Whether the job's process is gone without having ended; known on the machine that it ran on."""
         if self.ended is not None or self.host != socket.gethostname():
@@ -95,7 +102,7 @@ class SiteStatus(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `json.dumps`."""
-        return {**self.model_dump(mode="json"), "lost": self.lost}
+        return {**self.model_dump(mode="json"), "lost": self.lost, "stopped": self.stopped}
 
 
 def read_site_status(workspace: Path) -> list[SiteStatus]:
@@ -122,16 +129,25 @@ def describe_site(status: SiteStatus) -> list[str]:
 
 def _where(status: SiteStatus) -> str:
     place = f"round {status.round} of {status.rounds}; " if status.round else ""
+    state = _WAITING.get(status.state, status.state)
+    count = f" {status.done} of {status.total}" if status.total else ""
     if status.ended is not None:
         told = {
             "success": "the job ended with success",
             "partial": "the job ended partially: a hospital was missing somewhere",
             "failure": "the job failed",
-            None: "the job ended; how, the server did not say: ask the lead data scientist",
+            None: (
+                f"{place}this site's part was stopped while {state}{count}, before the server said how "
+                "the job ended"
+            ),
         }[status.outcome]
-        return f"{told}, {clock(status.ended)}; {_rounds_trained(status)}"
-    state = _WAITING.get(status.state, status.state)
-    count = f" {status.done} of {status.total}" if status.total else ""
+        then = ""
+        if status.stopped:
+            then = (
+                "; if the job still runs, the site takes part again once it is started (startup/start.sh); "
+                "the lead data scientist sees how the job stands"
+            )
+        return f"{told}, {clock(status.ended)}; {_part(status)}{then}"
     if status.lost:
         return (
             f"{place}its process is gone, last seen {clock(status.updated)} ({state}{count}); the server "
@@ -140,9 +156,13 @@ def _where(status: SiteStatus) -> str:
     return f"{place}{state}{count}, since {clock(status.since)}"
 
 
-def _rounds_trained(status: SiteStatus) -> str:
+def _part(status: SiteStatus) -> str:
+    if status.task == _CHECK:
+        return "this site answered the readiness check" if status.state == "checked" else "it did not answer"
     if status.role == "evaluates":
-        return "this site judged the models and trained none"
+        return "this site evaluated the models and trained none"
+    if not status.rounds_trained:
+        return "this site trained in no round"
     return f"this site trained in {counted(status.rounds_trained, 'round')}"
 
 

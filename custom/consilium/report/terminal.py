@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from consilium.records.texts import printable
+
+_UNBROKEN: Final = 10_000
+"""Columns of what is no terminal; rich would take it for one of 80."""
 
 
 class Terminal(Console):
@@ -18,11 +22,15 @@ class Terminal(Console):
     is interpreted, and every character that is not printable is dropped last of all, whatever it stood in:
     what rich itself sends to move the cursor and to color is kept apart from texts.
 
+    Lines break, and columns narrow, only on a terminal: a pipe or a file gets names and sentences whole.
+
     The arguments are those of rich's console.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "markup": False, "emoji": False, **options})
+        if not self.is_terminal and "width" not in options and "COLUMNS" not in os.environ:
+            self.width = _UNBROKEN
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Render something into segments; rich calls this for all that it prints."""

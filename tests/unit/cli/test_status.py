@@ -25,7 +25,7 @@ def test_the_hospital_s_running_job_is_shown(run, tmp_path):  # noqa: F811
     assert (code, json.loads(out)[0]["outcome"]) == (0, "success")
 
 
-@pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("partial", 1), ("failure", 1), (None, 0)])
+@pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("partial", 1), ("failure", 1), (None, 1)])
 def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):  # noqa: F811
     keep(tmp_path, 1, ended=1.0, outcome=outcome)
     assert run("status", "--site", tmp_path)[0] == code

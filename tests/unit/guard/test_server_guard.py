@@ -1,5 +1,7 @@
 import json
 import zipfile
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 from federation.job_files import JOBS, files_of
@@ -108,6 +110,38 @@ def test_a_refused_command_is_recorded_and_its_upload_removed(tmp_path, audited,
     assert upload.exists() is authorized
     refusal = {"user": "it@north.example", "action": "command refused", "msg": "submit_job somewhere"}
     assert audited == ([] if authorized else [refusal])
+
+
+class Jobs:
+    """FLARE's store of jobs, as far as an abort looks at it."""
+
+    def __init__(self, status):
+        self.job = SimpleNamespace(meta={"status": status})
+
+    def get_job(self, job_id, fl_ctx):
+        return self.job if job_id == "job-1" else None
+
+    def update_meta(self, job_id, meta, fl_ctx):
+        self.job.meta |= meta
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "authorized", "noted"),
+    [
+        ("abort_job", "RUNNING", True, True),
+        ("abort_job", "SUBMITTED", True, True),
+        ("abort_job", "FINISHED:COMPLETED", True, False),
+        ("abort_job", "RUNNING", False, False),
+        ("show_stats", "RUNNING", True, False),
+    ],
+)
+def test_who_aborts_a_job_is_noted(tmp_path, audited, monkeypatch, command, status, authorized, noted):
+    monkeypatch.setattr(AuthzFilter, "pre_command", lambda self, conn, args: authorized)
+    connection, jobs = Connection(tmp_path / "none"), Jobs(status)
+    connection.properties["job_id"] = "job-1"
+    connection.app_ctx = SimpleNamespace(job_def_manager=jobs, new_context=nullcontext)
+    RecordedAuthorization().pre_command(connection, [command, "job-1"])
+    assert (jobs.job.meta.get("aborted", {}).get("by") == "it@north.example") is noted
 
 
 def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):

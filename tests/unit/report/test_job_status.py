@@ -1,7 +1,7 @@
 import pytest
 from rich.console import Console
 
-from consilium.report.job_status import Interruption, JobStatus, render_job
+from consilium.report.job_status import Interruption, JobStatus, print_job, render_job
 from consilium.report.progress import Ended, JobProgress, LastCheckpoint, Problem, SiteState
 from consilium.report.records import Resumption
 
@@ -47,6 +47,40 @@ def shown(job):
     return capture.get()
 
 
+def test_in_a_pipe_each_site_has_a_line_of_its_own_with_its_whole_name(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = f"hospital-of-the-{'very-' * 9}long-name"
+    sites = {**running().progress.sites, name: running().progress.sites["dahlia"]}
+    print_job(running(sites=sites))
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in lines if name in line]
+    assert line.startswith(f"  {name}: its answer does not count, since ")
+    assert "versions do not fit: nvflare 2.8 -> install the federation's versions" in line
+    assert sum(line.startswith("  aster: ") for line in lines) == 1
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_an_aborted_job_names_who_aborted_it_and_when():
+    job = JobStatus(
+        job_id=JOB,
+        name="brain_tumor_fedavg",
+        status="FINISHED:ABORTED",
+        aborted={"by": "it@north.example", "time": NOW},
+        ended=Ended(kind="failure", reasons=["aborted in round 2"], time=NOW),
+    )
+    assert "aborted by it@north.example, 2027-01-15" in shown(job)
+    assert "aborted in round 2" in shown(job)
+    assert job.as_json()["aborted"] == {"by": "it@north.example", "time": NOW}
+    unknown = job.model_copy(update={"aborted": None})
+    assert "aborted; by whom, only the server's audit.log says" in shown(unknown)
+
+
+def test_the_deadline_of_a_job_is_shown_and_nobody_is_waited_for_without_end():
+    assert "the job's deadline: 2027-01-15" in shown(running(deadline=NOW + 3 * 3600))
+    assert ", in 3 h 0 min" in shown(running(deadline=NOW + 3 * 3600))
+    assert "waiting for birch as long as they give signs of life" in shown(running(until=None))
+
+
 def test_a_running_job_in_words():
     told = shown(running())
     assert "round 3 of 6, training, about 6 min left" in told
@@ -58,10 +92,6 @@ def test_a_running_job_in_words():
     assert "38 of 41" in told
     assert "versions do not fit: nvflare 2.8" in told
     assert "-> install the federation's versions" in told
-
-
-def test_without_a_deadline_it_says_so():
-    assert "waiting for birch however long it takes" in shown(running(until=None))
 
 
 def test_a_site_that_has_fallen_silent_is_told_as_such():

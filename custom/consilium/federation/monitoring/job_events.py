@@ -12,6 +12,9 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
+JOB_BEGUN: Final = "consilium_job_begun"
+"""A training job has begun; data: `seconds` until it ends at the latest, infinite without a deadline."""
+
 TASK_ASKED: Final = "consilium_task_asked"
 """Sites were asked for something; data: `task`, `sites`, `seconds` (until the task is closed at the latest;
 infinite without a deadline)."""

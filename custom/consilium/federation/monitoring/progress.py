@@ -23,6 +23,7 @@ from consilium.errors import AbsenceCode, ConfigurationError
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
+    JOB_BEGUN,
     TASK_ASKED,
     TASK_CLOSED,
     TASK_CLOSING,
@@ -62,6 +63,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._rounds_timed = 0
         self._trained: set[str] = set()
         self._handlers: dict[str, Callable[[FLContext], None]] = {
+            JOB_BEGUN: self._note_begin,
             TASK_ASKED: self._note_task,
             TASK_CLOSING: self._note_deadline,
             TASK_CLOSED: self._note_absent,
@@ -125,6 +127,9 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
 
     def _site(self, name: str) -> SiteState:
         return self._progress.sites.setdefault(name, SiteState(since=time.time()))
+
+    def _note_begin(self, fl_ctx: FLContext) -> None:
+        self._progress.deadline = _clock(event_data(fl_ctx)["seconds"])
 
     def _note_task(self, fl_ctx: FLContext) -> None:
         data = event_data(fl_ctx)

@@ -22,6 +22,7 @@ from consilium.counts import counted
 from consilium.errors import AbsenceCode, ConfigurationError, ConsiliumError
 from consilium.federation.algorithm_state import Remembering
 from consilium.federation.answer_form import Absence, RefusedAnswer
+from consilium.federation.monitoring.job_events import JOB_BEGUN, announce
 from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.federation.rounds.answers import Answers
@@ -99,6 +100,8 @@ class FederatedTraining(SiteController):
         screening: The fields of `ScreeningSettings`.
         rollback_margin: By how much the mean Dice may fall in a round that is kept; None: by any amount.
         local_only: Whether every site trains a model alone as well, to compare with.
+        deadline_hours: How long the whole job may take: then it ends, and can be resumed after its last
+            round; None: as long as it takes.
         persistor_id: Component that builds, loads and saves the weights.
     """
 
@@ -112,6 +115,7 @@ class FederatedTraining(SiteController):
         screening: dict[str, Any] | None = None,
         rollback_margin: float | None = None,
         local_only: bool = False,
+        deadline_hours: float | None = None,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
         super().__init__(persistor_id)
@@ -129,6 +133,8 @@ class FederatedTraining(SiteController):
         self.rollback_margin = rollback_margin
         self._rollback = Rollback(rollback_margin)
         self.local_only = local_only
+        self.deadline_hours = deadline_hours
+        self._end = math.inf
         self.persistor_id = persistor_id
         self._answers = Answers()
         self._announcements = ModelAnnouncements(self)
@@ -143,6 +149,9 @@ class FederatedTraining(SiteController):
     def run(self) -> None:
         """Carry out the whole training; see the class."""
         folder = Path(self.get_run_dir())
+        seconds = math.inf if self.deadline_hours is None else self.deadline_hours * 3600
+        self._end = time.monotonic() + seconds
+        announce(self, JOB_BEGUN, seconds=seconds)
         self._record = self._new_record()
         self._record.save(folder)
         try:
@@ -183,6 +192,7 @@ class FederatedTraining(SiteController):
         record.save(folder)
         for index in range(rounds_done, self.rounds):
             self._stop_if_aborted(f"before round {index + 1}")
+            self._stop_if_late(f"before round {index + 1}")
             weights = self._repeat_round(index, weights)
             record.save(folder)
             self.persistor.save(self._announcements.publish(weights, index + 1), self.fl_ctx)
@@ -205,6 +215,7 @@ class FederatedTraining(SiteController):
                 "screening": self._limits.model_dump(mode="json"),
                 "rollback_margin": self.rollback_margin,
                 "local_only": self.local_only,
+                "deadline_hours": self.deadline_hours,
                 "learning": self.persistor.learning,
             },
             versions=component_versions(),
@@ -308,6 +319,7 @@ class FederatedTraining(SiteController):
         able = self._answers.able
         lack = self._quorum.lack(able, self._answers.cases)
         if lack is not None:
+            self._stop_if_late("before all sites had prepared their data")
             raise _FailedJob(
                 f"{counted(len(able), 'site')} can train, {lack}; {self._answers.explain_others(able)}"
             )
@@ -325,6 +337,7 @@ class FederatedTraining(SiteController):
             try:
                 return self._train_round(index, weights, attempt)
             except _FailedRound as error:
+                self._stop_if_late(f"in round {index + 1}: {error}")
                 reason = str(error)
                 if error.lasts:
                     break
@@ -471,6 +484,7 @@ class FederatedTraining(SiteController):
         record.final_sites = self._answers.sites
         self._select_best(kept_round(record, self.rounds), weights)
         if not any(one.outcome == "evaluated" for one in record.final_sites.values()):
+            self._stop_if_late("before a site had evaluated the final model")
             raise _FailedJob(f"no site evaluated the final model; {self._answers.explain_others([])}")
         return weights
 
@@ -526,7 +540,7 @@ class FederatedTraining(SiteController):
             task,
             question,
             sites,
-            deadline_seconds=deadline,
+            deadline_seconds=max(min(deadline, self._end - time.monotonic()), 0.0),
             grace_seconds=_seconds(rules.grace_minutes),
             silence_seconds=_seconds(rules.silence_minutes),
             enough=lambda: self._quorum.lack(self._answers.trained, self._answers.cases) is None,
@@ -542,6 +556,18 @@ class FederatedTraining(SiteController):
         """
         if self.abort_signal.triggered:
             raise _AbortedJob(f"aborted {when}")
+
+    def _stop_if_late(self, when: str) -> None:
+        """Stop the job if its deadline has passed.
+
+        Raises:
+            _FailedJob: If it has.
+        """
+        if time.monotonic() >= self._end:
+            raise _FailedJob(
+                f"its deadline, deadline_hours of {self.deadline_hours:g}, passed {when}. The rounds done "
+                f"are kept: submit it again with resume={self.fl_ctx.get_job_id()}, and more hours if needed"
+            )
 
     def take(self, site: str, answer: FLModel) -> bool:
         """Take one site's report, its scores of the weights that it received, and its update."""

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from consilium.counts import counted
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.tasks import (
+    ABORT_META,
     INTERRUPTION_META,
     OUTCOME_META,
     RESUME_META,
@@ -181,7 +182,11 @@ def _status(session: Session, listed: dict[str, Any]) -> JobStatus:
         status=str(meta.get("status", listed.get("status", ""))),
         resumes=meta.get(RESUME_META),
     )
-    said = {"ended": meta.get(OUTCOME_META), "interruption": meta.get(INTERRUPTION_META)}
+    said = {
+        "ended": meta.get(OUTCOME_META),
+        "interruption": meta.get(INTERRUPTION_META),
+        "aborted": meta.get(ABORT_META),
+    }
     try:
         if not job.status.startswith(_ENDED):
             said |= {

@@ -27,7 +27,7 @@ from consilium.federation.tasks import (
 from consilium.learning.model_file import load_model
 from consilium.report.outcome import judge_outcome
 from consilium.report.records import FederationRecord, SiteReport
-from federation.flare import JOB_NAME, Engine
+from federation.flare import JOB_ID, JOB_NAME, Engine
 from federation.readiness import readiness
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 
@@ -388,6 +388,22 @@ def test_a_round_does_not_wait_for_a_slow_site_for_ever(tmp_path, rule):
     assert "when the round was closed" in record.rounds[0].sites["slow"].reason
     assert record.final_sites["slow"].outcome == "evaluated"  # it is asked again
     assert saved(engine)[0] == 1
+
+
+def test_a_job_ends_at_its_deadline_and_says_how_to_go_on(tmp_path):
+    sites = {"north": Site(), "south": Site(), "slow": Site(step=100.0)}
+    engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
+    controller = SlowRehearsal(rounds=3, min_sites=2, quorum=ONE_ATTEMPT, deadline_hours=0.3 / 3600)
+    controller.sites, controller.late = sites, ("slow",)
+    controller.start_controller(engine.context)
+    controller.control_flow(Signal(), engine.context)
+    record = FederationRecord.load(engine.run_folder)
+    assert record.status == "failed"
+    assert record.reason.startswith("its deadline, deadline_hours of ")
+    assert "passed before round 2" in record.reason
+    assert f"submit it again with resume={JOB_ID}" in record.reason
+    assert len(record.rounds) == 1
+    assert saved(engine)[0] == 1  # the round that was done is kept
 
 
 def test_an_answer_that_comes_too_late_changes_nothing(tmp_path):

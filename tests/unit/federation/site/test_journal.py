@@ -82,8 +82,25 @@ def test_the_server_s_word_on_the_outcome_is_kept(engine, journal, kind, words):
 
 
 def test_an_end_of_which_the_server_said_nothing_is_told_as_such(engine, journal):
+    journal.start_task("train", task(1, 10))
+    journal.tell("training", 12, 40)
     journal.end()
-    assert "the server did not say" in text(engine)
+    assert kept(engine).stopped
+    told = text(engine)
+    assert "round 2 of 10; this site's part was stopped while training 12 of 40" in told
+    assert "before the server said how the job ended" in told
+    assert "this site trained in no round" in told
+    assert "takes part again once it is started" in told
+
+
+def test_a_readiness_check_is_no_training(engine, journal):
+    journal.start_task("check", task(None, None))
+    journal.tell("checked", 0, 0)
+    tell_sites(engine.context, "success")
+    journal.end()
+    assert "the job ended with success" in text(engine)
+    assert "this site answered the readiness check" in text(engine)
+    assert "round" not in text(engine)
 
 
 def test_a_process_that_is_started_anew_goes_on_with_the_record(engine, journal):
