@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -73,6 +74,17 @@ def _check_files(kit: Kit) -> Finding:
     ]
     if missing:
         return FILES.failed(f"missing: {', '.join(missing)}", _NEW_KIT, data={"missing": missing})
+    idle = [
+        f"startup/{name}"
+        for name in kit.start_scripts
+        if not (kit.root / f"startup/{name}").stat().st_mode & stat.S_IXUSR
+    ]
+    if idle:
+        return FILES.failed(
+            f"{', '.join(idle)} can't be executed: FLARE would not start",
+            f"chmod u+x {' '.join(idle)} (in the kit's folder); an archive unpacked without modes does this",
+            data={"not_executable": idle},
+        )
     whose = "hospital" if kit.kind == "client" else "server"
     return FILES.ok(f"kit of the {whose} {kit.site_name}, federation {kit.project}")
 

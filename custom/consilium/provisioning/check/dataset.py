@@ -57,7 +57,7 @@ def check_dataset(
             progress=progress,
         )
     except DataError as error:
-        why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see below"
+        why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "its patients file, or what else belongs to it"
         failure = CASES.failed(
             f"the dataset folder as a whole can't be used: {why}",
             "correct dataset, file_endings, label_convention or patients_file in local/privacy.json; "
@@ -69,7 +69,7 @@ def check_dataset(
         accepted = AcceptedFindings.find(site.accepted_findings, site.state_dir)
     except ConfigurationError as error:
         failure = CASES.failed(
-            "the file of accepted findings can't be used; see below",
+            "the file of accepted findings can't be used",
             "correct the file, or accepted_findings in local/privacy.json",
             details=[str(error)],
         )
@@ -90,7 +90,7 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
         can, reason = judge_ability(checked, site, learning, register)
     except DataError as error:
         return CASES.failed(
-            f"{seen}. The site's register of patients can't be used; see below",
+            f"{seen}. The site's register of patients can't be used",
             "restore state_dir of local/privacy.json; docs/site.md says what is in it",
             details=[str(error)],
             data=data,

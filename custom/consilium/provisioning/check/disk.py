@@ -55,12 +55,20 @@ def _judge_disk(subject: Subject, folder: Path, what: str, needed: int) -> Findi
         )
     free = shutil.disk_usage(present).free
     data = {"needed_gib_estimate": round(needed / GIB, 2), "free_gib": round(free / GIB, 2)}
-    seen = f"{free / GIB:.1f} GiB free, up to {needed / GIB:.1f} GiB needed (estimate)"
+    seen = f"{free / GIB:.1f} GiB free, {_need(needed)}"
     if free < needed:
         return subject.failed(
             seen, f"make room, or choose a larger disk for {what}", data=data, details=[f"disk of {present}"]
         )
     return subject.ok(seen, data=data)
+
+
+def _need(needed: int) -> str:
+    if needed == 0:
+        return "and nothing more is needed"
+    if needed < 0.05 * GIB:
+        return "less than 0.1 GiB needed (estimate)"
+    return f"up to {needed / GIB:.1f} GiB needed (estimate)"
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -14,7 +14,7 @@ from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.check.kit import Kit, editable
 
 CAPACITY = Subject("machine.gpus", "GPUs as declared")
 GPU_MEMORY = Subject("machine.gpu_memory", "GPU memory for the job")
@@ -32,13 +32,14 @@ def check_capacity(kit: Kit, job: SiteJob) -> Finding:
         return CAPACITY.skipped(f"{name} does not say how many: {error}")
     if kit.runtime != "process":
         return CAPACITY.skipped(f"this kit is for {kit.runtime}, which counts its GPUs itself")
+    edited = editable(name)
     present = [mib / 1024 for mib in get_host_gpu_memory_total()] if get_host_gpu_ids() else []
     data = {"declared": declared, "present": len(present), "asked_for": job.gpus_at(kit.site_name)}
     seen = f"{declared} declared in {name}, {len(present)} seen by nvidia-smi"
     if declared > len(present):
         return CAPACITY.failed(
             f"{seen}: FLARE would not start",
-            f"try: nvidia-smi; then mend the driver, or set num_of_gpus of the {_MANAGER} in {name} to "
+            f"try: nvidia-smi; then mend the driver, or set num_of_gpus of the {_MANAGER} in {edited} to "
             f"{len(present)}",
             data=data,
         )
@@ -46,14 +47,14 @@ def check_capacity(kit: Kit, job: SiteJob) -> Finding:
         return CAPACITY.failed(
             f"{seen}; {memory:g} GiB a GPU declared, the smallest has {min(present[:declared]):.1f}: FLARE "
             "would not start",
-            f"set mem_per_gpu_in_GiB of the {_MANAGER} in {name} to {int(min(present[:declared]))}",
+            f"set mem_per_gpu_in_GiB of the {_MANAGER} in {edited} to {int(min(present[:declared]))}",
             data=data,
         )
     wanted = job.gpus_at(kit.site_name)
     if wanted > declared:
         return CAPACITY.failed(
             f"{seen}; job {job.name} asks for {wanted}: it would never be scheduled here",
-            f"if this machine has them, set num_of_gpus of the {_MANAGER} in {name} to {wanted}; else ask "
+            f"if this machine has them, set num_of_gpus of the {_MANAGER} in {edited} to {wanted}; else ask "
             "the lead data scientist for a job that needs fewer",
             data=data,
         )
@@ -62,7 +63,7 @@ def check_capacity(kit: Kit, job: SiteJob) -> Finding:
         return CAPACITY.failed(
             f"{seen}; job {job.name} asks for {wanted_memory:g} GiB a GPU and {memory:g} are declared: it "
             "would never be scheduled here",
-            f"set mem_per_gpu_in_GiB of the {_MANAGER} in {name} to what nvidia-smi shows, in GiB",
+            f"set mem_per_gpu_in_GiB of the {_MANAGER} in {edited} to what nvidia-smi shows, in GiB",
             data=data,
         )
     return CAPACITY.ok(f"{seen}; job {job.name} asks for {wanted}", data=data)

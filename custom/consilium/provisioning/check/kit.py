@@ -199,6 +199,16 @@ class Kit:
             raise ConfigurationError(f"{name} holds no certificate in PEM form") from None
 
 
+def editable(name: str) -> str:
+    """Return how a remedy names a file of `local/` to edit: a copy of a default, which FLARE reads first.
+
+    Args:
+        name: The file that is read now, relative to the kit.
+    """
+    copy = name.removesuffix(".default")
+    return name if copy == name else f"{copy} (first: cp -p {name} {copy})"
+
+
 def _find_kind(root: Path) -> Kind:
     if not root.is_dir():
         hint = "unpack it first" if root.is_file() else "name the folder that the project admin sent"

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 from cryptography import x509
-from nvflare.apis.fl_constant import ConnectionSecurity
+from nvflare.apis.fl_constant import ConnectionSecurity, WorkspaceConstants
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
@@ -24,6 +24,8 @@ TLS = Subject("network.tls", "Server and site trust each other")
 
 _NAME_OVERRIDE = "grpc.ssl_target_name_override"
 _REFUSAL_WAIT = 1.0
+_LOG_BYTES = 1 << 16
+_REGISTERED = "Successfully registered"
 # Connection preface and an empty SETTINGS frame of HTTP/2 (RFC 9113, section 3.4), to which a gRPC server
 # answers.
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -151,8 +153,28 @@ def _check_handshake(kit: Kit) -> Finding:
             f"{place} closed the connection after this kit's certificate was shown",
             "ask the project admin whether this site's certificate is of the present federation, or revoked",
         )
+    if _is_shut_out(kit):
+        return TLS.failed(
+            f"{place} answers, but by log.txt it let this site in no more: it was disabled or removed there",
+            "ask the project admin whether the site is disabled; `nvflare system enable-client` undoes it",
+        )
     mutual = "both certificates" if server.security == ConnectionSecurity.MTLS else "the server's certificate"
-    return TLS.ok(f"{version}, {mutual} verified", data={"protocol": version})
+    return TLS.ok(
+        f"{version}, {mutual} verified; whether the server has disabled this site shows only when it starts, "
+        "in log.txt",
+        data={"protocol": version},
+    )
+
+
+def _is_shut_out(kit: Kit) -> bool:
+    """Whether the site's own log ends with the server's refusal; nothing else here knows of one."""
+    try:
+        with (kit.root / str(WorkspaceConstants.LOG_FILE_NAME)).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
+            text = log.read().decode(errors="replace")
+    except OSError:
+        return False  # it has never run
+    return text.rfind(f"'{kit.site_name}' is disabled") > text.rfind(_REGISTERED)
 
 
 def _name_in_certificate(kit: Kit) -> str:

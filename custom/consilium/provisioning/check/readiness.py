@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from consilium.data.progress import Progress
@@ -98,7 +98,13 @@ def check_site(
         progress: Told about each label that was read.
     """
     findings: list[Finding] = []
-    for finding in _run(kit, job, offline=offline, progress=progress):
+    said: dict[str, str] = {}
+    for found in _run(kit, job, offline=offline, progress=progress):
+        finding = found
+        if found.remedy is not None:
+            first = said.setdefault(found.remedy, found.title)
+            if first != found.title:
+                finding = replace(found, remedy=f"as for: {first}")
         findings.append(finding)
         on_finding(finding)
     return Readiness(kit.site_name, kit.project, job.name, tuple(findings))

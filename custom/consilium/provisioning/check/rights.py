@@ -11,7 +11,7 @@ from nvflare.security.security import COMMAND_CATEGORIES
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.finding import Finding, Subject
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.check.kit import Kit, editable
 from consilium.provisioning.policy import authorization_policy
 
 BYOC = Subject("policy.byoc", "No job brings its own code")
@@ -41,11 +41,12 @@ def check_byoc(kit: Kit) -> Finding:
         return BYOC.failed(
             f"{name}: {problem}", "correct it, or ask the project admin for the site's policy files"
         )
+    edited = editable(name)
     granted = [role for role in policy.get_roles() if not _denies_code(policy.role_rights[role])]
     if granted:
         return BYOC.failed(
             f"{name} lets these roles run code of their own on this machine: {', '.join(granted)}",
-            f'set "{_BYOC_RIGHT}": "none" for {", ".join(granted)} in {name}; a role that is written as '
+            f'set "{_BYOC_RIGHT}": "none" for {", ".join(granted)} in {edited}; a role that is written as '
             '"any" has every right, so list its rights instead',
             data={"granted": granted},
         )
@@ -82,11 +83,12 @@ def check_rights(kit: Kit) -> Finding:
         permissions = None
     if not isinstance(permissions, Mapping):
         return RIGHTS.skipped(f"local/{_AUTHORIZATION} can't be read")
+    edited = editable(name or f"local/{_AUTHORIZATION}")
     wider = sorted(_wider(permissions, authorization_policy(kit.kind)[_PERMISSIONS]))
     if wider:
         return RIGHTS.failed(
             f"{name} differs from what was provisioned, and not only by denying more: {', '.join(wider)}",
-            f'set these to "none" in {name}, or take the file that was provisioned',
+            f'set these to "none" in {edited}, or take the file that was provisioned',
             data={"wider": wider},
         )
     return RIGHTS.ok(f"{name} is as provisioned, or tighter")

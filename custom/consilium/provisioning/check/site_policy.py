@@ -23,7 +23,7 @@ from consilium.federation.site.settings import parse_site_settings, scope_proper
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.finding import Finding, Subject
 from consilium.provisioning.check.job import SiteJob
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.check.kit import Kit, editable
 from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
 
 CLASSES = Subject("policy.classes", "Classes that a job may name")
@@ -46,6 +46,7 @@ def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
         yield LOGS.skipped("local/resources.json can't be read")
         return
     assert name is not None
+    edited = editable(name)
     yield _check_classes(resources, name, kit.kind, job if kit.kind == "client" else None)
     yield _check_guards(resources, name, kit.kind)
     if kit.kind == "server":
@@ -53,32 +54,33 @@ def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
     elif resources.get(ALLOW_LOG_STREAMING_VAR, True) is not False:
         yield LOGS.failed(
             f"{name} lets jobs stream this site's log files, which name patients and folders, to the server",
-            f'set "{ALLOW_LOG_STREAMING_VAR}": false in {name}',
+            f'set "{ALLOW_LOG_STREAMING_VAR}": false in {edited}',
         )
     else:
         yield LOGS.ok(f"{name} forbids streaming of log files")
 
 
 def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: SiteJob | None) -> Finding:
+    edited = editable(name)
     mode = resources.get(CLASS_LIST_ENFORCEMENT_MODE, ClassListEnforcementMode.ENFORCE.value)
     if mode != ClassListEnforcementMode.ENFORCE.value:
         return CLASSES.failed(
             f"{name} has {CLASS_LIST_ENFORCEMENT_MODE} {mode!r}: other classes are let through",
-            f'set "{CLASS_LIST_ENFORCEMENT_MODE}": "{ClassListEnforcementMode.ENFORCE.value}" in {name}',
+            f'set "{CLASS_LIST_ENFORCEMENT_MODE}": "{ClassListEnforcementMode.ENFORCE.value}" in {edited}',
         )
     listed = resources.get(CLASS_ALLOW_LIST)
     if not isinstance(listed, list) or not all(isinstance(entry, str) for entry in listed):
         seen = "has none" if listed is None else "is not a list of names"
         return CLASSES.failed(
             f"{CLASS_ALLOW_LIST} of {name} {seen}, so no job of consilium can run here",
-            f'set "{CLASS_ALLOW_LIST}": {json.dumps(allowed_classes(kind))} in {name}, or ask the project '
+            f'set "{CLASS_ALLOW_LIST}": {json.dumps(allowed_classes(kind))} in {edited}, or ask the project '
             "admin for the site's policy files",
         )
     wider = [entry for entry in listed if not _covered(entry, allowed_classes(kind))]
     if wider:
         return CLASSES.failed(
             f"{CLASS_ALLOW_LIST} of {name} lets a job name more than was provisioned: {', '.join(wider)}",
-            f"delete {', '.join(repr(entry) for entry in wider)} from {CLASS_ALLOW_LIST} in {name}",
+            f"delete {', '.join(repr(entry) for entry in wider)} from {CLASS_ALLOW_LIST} in {edited}",
             data={"wider": wider},
         )
     refused = [path for path in (job.classes if job else ()) if not _covered(path, listed)]
@@ -86,18 +88,19 @@ def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: Si
         return CLASSES.warning(
             f"{CLASS_ALLOW_LIST} of {name} is tighter than provisioned and refuses job {job.name}, "
             f"which names {', '.join(refused)}",
-            f"if this job shall run here, add these to {CLASS_ALLOW_LIST} in {name}",
+            f"if this job shall run here, add these to {CLASS_ALLOW_LIST} in {edited}",
             data={"refused": refused},
         )
     return CLASSES.ok(f"{counted(len(listed), 'entry', 'entries')}, none wider than provisioned")
 
 
 def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> Finding:
+    edited = editable(name)
     validator, component = job_validator(kind), guard(kind)
     if resources.get(APP_VALIDATOR) != validator:
         return JOBS.failed(
             f"{name} has no {APP_VALIDATOR} as provisioned: a job could be more than a recipe writes",
-            f'set "{APP_VALIDATOR}": {json.dumps(validator)} in {name}',
+            f'set "{APP_VALIDATOR}": {json.dumps(validator)} in {edited}',
         )
     components = resources.get("components")
     listed = [_identity(one) for one in components] if isinstance(components, list) else []
@@ -105,13 +108,13 @@ def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> Findi
         return JOBS.failed(
             f"{name} has no component {component['id']!r} as provisioned: other hospitals, accounts of this "
             "machine and the server could reach what FLARE leaves open",
-            f'add {json.dumps(component)} to "components" in {name}, as the first',
+            f'add {json.dumps(component)} to "components" in {edited}, as the first',
         )
     if any("Launcher" in str(path) for _, path in listed[: listed.index(_identity(component))]):
         return JOBS.failed(
             f"{name} has the component {component['id']!r} behind the one that starts jobs, which then get "
             "no secret from it",
-            f'move {json.dumps(component)} to the front of "components" in {name}',
+            f'move {json.dumps(component)} to the front of "components" in {edited}',
         )
     return JOBS.ok(f"{name} has {APP_VALIDATOR} and the component {component['id']!r} as provisioned")
 
@@ -143,7 +146,7 @@ def check_scope(kit: Kit, job: SiteJob) -> tuple[Finding, SiteSettings | None]:
     except ConfigurationError as error:
         return (
             SCOPE.failed(
-                f"{_PRIVACY} can't be used{f' for scope {job.scope!r}' if job.scope else ''}; see below",
+                f"{_PRIVACY} can't be used{f' for scope {job.scope!r}' if job.scope else ''}",
                 f'in {_PRIVACY}, give the scope "properties": '
                 '{"consilium": {"dataset": "/folder/with/cases"}}; docs/site.md lists what else can be set',
                 details=[str(error)],

@@ -57,6 +57,13 @@ def test_a_missing_file_is_named(root, refused, name):
     refused(found(root)["kit.files"], f"missing: {name}", "ask the project admin for the kit again")
 
 
+def test_scripts_that_can_t_be_executed_are_named_with_the_command(root, refused):
+    for name in ("start.sh", "sub_start.sh"):
+        (root / "startup" / name).chmod(0o600)
+    seen = "startup/start.sh, startup/sub_start.sh can't be executed"
+    refused(found(root)["kit.files"], seen, "chmod u+x startup/start.sh startup/sub_start.sh")
+
+
 def test_a_certificate_of_another_federation_is_refused(root, other_kits, refused):
     for name in ("client.crt", "client.key"):
         shutil.copy(other_kits / SITE / "startup" / name, root / "startup" / name)

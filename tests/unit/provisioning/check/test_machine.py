@@ -12,7 +12,7 @@ from consilium.provisioning.check.disk import check_disk
 from consilium.provisioning.check.finding import Status
 from consilium.provisioning.check.gpu import check_capacity, check_gpu_memory
 from consilium.provisioning.check.job import SiteJob, load_site_job
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.check.kit import Kit, editable
 from consilium.provisioning.check.machine import check_account, check_clock, check_shared_memory
 
 from .federation import read, write
@@ -145,6 +145,20 @@ def test_room_enough_is_well(kit, site, cohort, job, monkeypatch):
     assert (cache.status, workspace.status) == (Status.OK, Status.OK)
     assert workspace.data["free_gib"] == 99
     assert not site.cache_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("needed", "said"),
+    [(0, "and nothing more is needed"), (GIB // 100, "less than 0.1 GiB"), (2 * GIB, "up to 2.0 GiB needed")],
+)
+def test_the_room_that_is_needed_is_never_said_to_be_none_of_a_gibibyte(needed, said):
+    assert said in disk._need(needed)
+
+
+def test_a_default_is_copied_before_it_is_edited():
+    assert editable("local/resources.json") == "local/resources.json"
+    first = "cp -p local/resources.json.default local/resources.json"
+    assert editable("local/resources.json.default") == f"local/resources.json (first: {first})"
 
 
 def test_a_small_disk_is_refused(kit, site, cohort, job, monkeypatch, refused):

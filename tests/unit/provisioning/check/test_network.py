@@ -41,7 +41,23 @@ def test_a_grpc_server_of_the_federation_is_reached(root, kits):
     with grpc_server(kits, ca=kits / SITE / "startup" / "rootCA.pem") as port:
         findings = steps(aim(root, port))
     assert [finding.status for finding in findings] == [Status.OK] * 3
-    assert findings[2].seen == "TLSv1.3, both certificates verified"
+    assert findings[2].seen.startswith("TLSv1.3, both certificates verified; whether the server has disabled")
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("error:client_quit Client 'north' is disabled", Status.FAILED),
+        ("Client 'north' is disabled\nSuccessfully registered client:north for project x", Status.OK),
+        ("Successfully registered client:north for project x", Status.OK),
+    ],
+)
+def test_a_site_whose_log_says_that_it_was_disabled_is_told(root, kits, words, status):
+    (root / "log.txt").write_text(f"... {words}\n")
+    with grpc_server(kits, ca=kits / SITE / "startup" / "rootCA.pem") as port:
+        finding = steps(aim(root, port))[2]
+    assert finding.status is status
+    assert status is Status.OK or "enable-client" in finding.remedy
 
 
 def test_a_tls_server_that_waits_for_us_is_reached_too(root, kits):

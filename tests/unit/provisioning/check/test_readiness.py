@@ -54,6 +54,22 @@ def test_a_kit_as_provisioned_lacks_its_dataset_only(kits, job):
     assert failed == ["dataset.cases"]
 
 
+def test_no_remedy_stands_twice_and_json_points_nowhere(root, job):
+    (root / "startup/rootCA.pem").unlink()  # which several checks need
+    (root / "startup/start.sh").unlink()
+    (root / "local/privacy.json").write_text("{")
+    readiness = check_site(Kit(root), job, offline=True)
+    remedies = [
+        one.remedy for one in readiness.findings if one.remedy and not one.remedy.startswith("as for")
+    ]
+    assert len(remedies) == len(set(remedies))
+    titles = {one.title for one in readiness.findings}
+    again = [one.remedy for one in readiness.findings if one.remedy and one.remedy.startswith("as for: ")]
+    assert again
+    assert {remedy.removeprefix("as for: ") for remedy in again} <= titles
+    assert "see below" not in json.dumps(readiness.as_json())
+
+
 def spoil_nothing(root):
     pass
 
