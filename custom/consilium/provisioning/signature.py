@@ -6,6 +6,7 @@ from nvflare.lighter.constants import CtxKey, ProvFileName
 from nvflare.lighter.impl.signature import SignatureBuilder
 from nvflare.lighter.spec import Project, ProvisionContext
 from nvflare.lighter.utils import sign_folders
+from nvflare.tool.cert.fingerprint import cert_fingerprint_sha256
 
 
 class StartupSignatureBuilder(SignatureBuilder):  # type: ignore[misc]
@@ -30,3 +31,11 @@ class StartupSignatureBuilder(SignatureBuilder):  # type: ignore[misc]
             )
         for participant in project.get_all_participants():
             sign_folders(ctx.get_kit_dir(participant), root_key, signature_file=ProvFileName.SIGNATURE_JSON)
+
+    def finalize(self, project: Project, ctx: ProvisionContext) -> None:
+        """Print the fingerprint of the federation's CA, which hospitals compare before they trust a kit."""
+        fingerprint = cert_fingerprint_sha256(ctx[CtxKey.ROOT_CERT])
+        ctx.info(
+            f"fingerprint of the federation's CA: {fingerprint}; tell it every hospital by telephone, "
+            "and the hospital compares it with that of startup/rootCA.pem"
+        )

@@ -17,6 +17,8 @@ from unittest.mock import Mock
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.f3.comm_config import CommConfigurator
 from nvflare.fuel.f3.drivers.aio_http_driver import AioHttpDriver
@@ -571,3 +573,10 @@ def test_each_process_of_a_site_sets_the_umask_before_other_components_are_built
     with umask(0o022):
         PrivateFiles()
         assert os.umask(0) == OTHERS
+
+
+def test_the_fingerprint_of_the_ca_is_printed_as_openssl_shows_it(tmp_path, capsys):
+    kits = provision(tmp_path, shipped_project())
+    root = x509.load_pem_x509_certificate((kits / "north" / "startup" / "rootCA.pem").read_bytes())
+    digest = root.fingerprint(hashes.SHA256()).hex(":").upper()
+    assert f"fingerprint of the federation's CA: SHA256:{digest}; tell it" in capsys.readouterr().out

@@ -15,6 +15,7 @@ from cryptography.x509.verification import VerificationError
 from nvflare.fuel.sec.security_content_service import LoadResult, SecurityContentManager
 from nvflare.lighter.constants import ProvFileName
 from nvflare.lighter.utils import verify_cert_chain
+from nvflare.tool.cert.fingerprint import cert_fingerprint_sha256
 
 from consilium.counts import counted
 from consilium.data.files import OTHERS
@@ -99,7 +100,12 @@ def _check_chain(chain: list[x509.Certificate], root: x509.Certificate) -> Findi
             f"{_name(chain[0].subject)} was not issued by this kit's root {_name(root.subject)} ({error})",
             f"do not start this kit: its files come from different federations or were changed; {_NEW_KIT}",
         )
-    return CHAIN.ok(f"{_name(chain[0].subject)}, issued by {_name(chain[0].issuer)}")
+    fingerprint = cert_fingerprint_sha256(root)
+    return CHAIN.ok(
+        f"{_name(chain[0].subject)}, issued by {_name(chain[0].issuer)}; the CA's fingerprint, to compare by "
+        f"telephone: {fingerprint}",
+        data={"ca_fingerprint": fingerprint},
+    )
 
 
 def _check_expiry(chain: list[x509.Certificate], root: x509.Certificate) -> Finding:

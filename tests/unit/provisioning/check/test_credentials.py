@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from nvflare.lighter.utils import Identity, generate_cert, load_private_key, serialize_cert
 
@@ -43,7 +44,10 @@ def issue(root, authority, *, begins, ends, name=SITE, org="north_hospital"):
 
 def test_a_kit_as_provisioned_is_well(kits):
     findings = found(kits / SITE)
-    assert findings["kit.certificate"].seen == "north, issued by consilium"
+    root = x509.load_pem_x509_certificate((kits / SITE / "startup/rootCA.pem").read_bytes())
+    digest = root.fingerprint(hashes.SHA256()).hex(":").upper()
+    seen = f"north, issued by consilium; the CA's fingerprint, to compare by telephone: SHA256:{digest}"
+    assert findings["kit.certificate"].seen == seen
     assert {finding.status for finding in findings.values()} == {Status.OK}
 
 
