@@ -11,8 +11,9 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 		{ echo "Consilium needs Python 3.10 or later; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "making a virtual environment, .venv, with $$($(PYTHON) -V): some seconds"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python tools/install.py
 	@touch $@
 
 demo: $(STAMP)

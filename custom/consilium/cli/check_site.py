@@ -89,6 +89,7 @@ def check_site(
 def _print_report(readiness: Readiness, *, show_cases: bool) -> None:
     from collections import Counter
 
+    from consilium.counts import counted
     from consilium.records.texts import clean_text
     from consilium.report.terminal import Terminal
 
@@ -97,7 +98,8 @@ def _print_report(readiness: Readiness, *, show_cases: bool) -> None:
     counts = Counter(finding.status.value for finding in readiness.findings)
     summary = (
         f"{readiness.site}: {'ready' if readiness.ready else 'not ready'} for job {readiness.job}; "
-        + ", ".join(f"{counts[status]} {status}" for status in _MARKS)
+        + f"{counts['ok']} ok, {counted(counts['warning'], 'warning')}, {counts['failed']} failed, "
+        f"{counts['skipped']} skipped"
     )
     console.print(clean_text(summary))
 

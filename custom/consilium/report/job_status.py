@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ _TASKS = {
 
 
 _LONGEST_LINE = 1000
+_SAME_MOMENT = 60.0
 _ABORTED = "FINISHED:ABORTED"
 
 NOBODY = "nobody"
@@ -185,7 +187,7 @@ def _progress_lines(progress: JobProgress) -> list[str]:
     lines = [", ".join(parts)] if parts else ["waiting for the first task"]
     if progress.awaited:
         until = "as long as they give signs of life"
-        if progress.until is not None:
+        if progress.until is not None and progress.until < (progress.deadline or math.inf) - _SAME_MOMENT:
             until = f"until {clock(progress.until)}, in {duration(max(progress.until - progress.now, 0))}"
         lines.append(f"waiting for {', '.join(progress.awaited)} {until}")
     if progress.deadline is not None and not progress.ended:

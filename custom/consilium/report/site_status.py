@@ -137,8 +137,8 @@ def _where(status: SiteStatus) -> str:
             "partial": "the job ended partially: a hospital was missing somewhere",
             "failure": "the job failed",
             None: (
-                f"{place}this site's part was stopped while {state}{count}, before the server said how "
-                "the job ended"
+                f"{place}this site's part ended while {state}{count}: the site was stopped, or the job was "
+                "aborted, before the server said how it ended"
             ),
         }[status.outcome]
         then = ""

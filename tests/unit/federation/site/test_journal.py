@@ -87,8 +87,8 @@ def test_an_end_of_which_the_server_said_nothing_is_told_as_such(engine, journal
     journal.end()
     assert kept(engine).stopped
     told = text(engine)
-    assert "round 2 of 10; this site's part was stopped while training 12 of 40" in told
-    assert "before the server said how the job ended" in told
+    assert "round 2 of 10; this site's part ended while training 12 of 40: the site was stopped" in told
+    assert "before the server said how it ended" in told
     assert "this site trained in no round" in told
     assert "takes part again once it is started" in told
 
