@@ -273,7 +273,8 @@ def _columns(
         if width is not None and any(row[width:]):
             raise _unusable(
                 path,
-                f"has more than {width} columns in line {line}; put an id with a comma in quotation marks",
+                f"has more than {counted(width, 'column')} in line {line}; put an id with a comma in "
+                "quotation marks",
             )
         yield line, cells
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from consilium.counts import counted
 from consilium.learning.small_counts import Count, count_text, total_text
 from consilium.report.gains import sites_that
 from consilium.report.study import StudyReport
@@ -43,12 +44,17 @@ def _patients(report: StudyReport) -> str:
         return "No model was evaluated."
     counts: dict[str, Count] = dict(evaluated)
     each = ", ".join(f"{site} {count_text(count)}" for site, count in counts.items())
-    where = each if len(counts) <= _MOST_NAMES else f"of {len(counts)} hospitals"
+    where = each if len(counts) <= _MOST_NAMES else f"of {counted(len(counts), 'hospital')}"
     trained_on = sum(one.train_cases or 0 for one in report.sites.values())
     return (
-        f"Scores are of {total_text(counts)} validation cases that no model was trained on ({where}). "
+        f"Scores are of {_total(counts)} that no model was trained on ({where}). "
         f"Training was on {trained_on} others."
     )
+
+
+def _total(counts: Mapping[str, Count]) -> str:
+    total = total_text(counts)
+    return counted(int(total), "validation case") if total.isdigit() else f"{total} validation cases"
 
 
 def _left_out(report: StudyReport) -> str:
@@ -56,7 +62,7 @@ def _left_out(report: StudyReport) -> str:
     if not by_site:
         return "No case."
     each = ", ".join(f"{site} {total_text(counts)}" for site, counts in by_site.items())
-    where = each if len(by_site) <= _MOST_NAMES else f"cases of {len(by_site)} hospitals"
+    where = each if len(by_site) <= _MOST_NAMES else f"cases of {counted(len(by_site), 'hospital')}"
     return f"{where}; the reasons are listed under “Cases”."
 
 
@@ -71,5 +77,5 @@ def _participation(report: StudyReport) -> str:
 
 def _names(sites: Sequence[str]) -> str:
     if len(sites) > _MOST_NAMES:
-        return f"{len(sites)} hospitals"
+        return counted(len(sites), "hospital")
     return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)

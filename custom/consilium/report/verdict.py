@@ -104,7 +104,8 @@ def _weakness(report: StudyReport) -> str:
 def _patient_span(report: StudyReport, sites: Sequence[str]) -> str:
     """`1 patient`, `3 patients each` or `3 to 4 patients each`."""
     counts = sorted({gain.patients for site in sites if (gain := report.sites[site].gain) and gain.patients})
-    span = counted(counts[0], "patient") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} patients"
+    most = counted(counts[-1], "patient")
+    span = most if len(counts) == 1 else f"{counts[0]} to {most}"
     return f"{span} each" if len(sites) > 1 else span
 
 
@@ -120,15 +121,16 @@ def _who(sites: Sequence[str], compared: int, one: str, several: str) -> str:
     if not sites:
         return ""
     if len(sites) == compared > 1:
-        return f"{'both' if compared == 2 else f'all {compared}'} hospitals {several}"
+        every = "both" if compared == 2 else f"all {compared}"
+        return f"{every} hospitals {several}"
     if len(sites) > _MOST_NAMES:
-        return f"{len(sites)} of {compared} hospitals {several}"
+        return f"{len(sites)} of {counted(compared, 'hospital')} {several}"
     return f"{_names(sites)} {one if len(sites) == 1 else several}"
 
 
 def _names(sites: Sequence[str]) -> str:
     if len(sites) > _MOST_NAMES:
-        return f"{len(sites)} hospitals"
+        return counted(len(sites), "hospital")
     return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)
 
 

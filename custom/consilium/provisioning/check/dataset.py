@@ -57,7 +57,11 @@ def check_dataset(
             progress=progress,
         )
     except DataError as error:
-        why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "its patients file, or what else belongs to it"
+        why = (
+            f"{error.code.summary} ({error.code.value})"
+            if isinstance(error, FolderError)
+            else "its patients file, or what else belongs to it"
+        )
         failure = CASES.failed(
             f"the dataset folder as a whole can't be used: {why}",
             "correct dataset, file_endings, label_convention or patients_file in local/privacy.json; "
