@@ -108,7 +108,6 @@ def test_a_job_trains_in_containers(engine: Chroot | Podman, kits: dict[str, Pat
     checked = json.loads(engine.run(kits["north"], "consilium", "check-site", "/kit", "--json"))
     assert [one for one in checked["checks"] if one["status"] == "failed"] == []
     assert "images NOT checked" not in json.dumps(checked)
-    assert "north" in engine.run(kits["north"], "consilium", "status", "--site", "/kit")
     _has_memory_settings(engine.processes(kits[SERVER_NAME]))
 
     with federation.session(LEAD) as session:
@@ -117,6 +116,7 @@ def test_a_job_trains_in_containers(engine: Chroot | Podman, kits: dict[str, Pat
         wait_until(lambda: _status(session, job_id).startswith("FINISHED"), "the job ended", pause=1)
         assert _status(session, job_id) == "FINISHED:COMPLETED", federation.log_of(SERVER_NAME)[-4000:]
 
+    assert "ended with success" in engine.run(kits["north"], "consilium", "status", "--site", "/kit")
     if isinstance(engine, Podman):
         _limits_hold(engine, kits["north"])
         _is_restarted(engine, kits["north"], federation)
