@@ -173,5 +173,5 @@ def _parse_sites(assignments: list[str]) -> dict[str, Path]:
             )
         if name in sites:
             raise ConfigurationError(f"--site {name} is given twice: {sites[name]} and {folder}")
-        sites[name] = Path(folder)
+        sites[name] = Path(folder).expanduser()  # no shell does it behind the =
     return sites

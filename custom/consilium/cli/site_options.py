@@ -100,7 +100,8 @@ def parse_files(option: str, assignments: Iterable[str], sites: Iterable[str]) -
             )
         if site in files:
             raise ConfigurationError(f"{option} {site} is given twice: {files[site]} and {path}")
-        if not Path(path).is_file():
+        file = Path(path).expanduser()  # no shell does it behind the =
+        if not file.is_file():
             raise ConfigurationError(f"{option} {site}: there is no file {path}")
-        files[site] = Path(path)
+        files[site] = file
     return files

@@ -198,6 +198,14 @@ def test_no_command_loads_what_takes_seconds_before_it_says_so(command):
     assert set(before) <= {"consilium.simulation.display", "consilium.cli.report"}
 
 
+def test_a_home_folder_is_meant_behind_an_equals_sign_too(run, hospitals, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = ("--site", "north=~/north", "--site", "south=~/gone", "--out", hospitals["out"])
+    code, _, err = run("simulate", hospitals["job"], *options)
+    assert code == 2
+    assert f"{tmp_path}/gone is not a folder" in err
+
+
 @pytest.mark.parametrize(
     ("sites", "told"),
     [
