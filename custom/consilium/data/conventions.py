@@ -27,15 +27,16 @@ _STRAY_SHARE: Final = 0.1
 """Up to this share of foreign labels are faulty cases, left out one by one; with more, it is unclear."""
 _ENOUGH_OTHERS: Final = 4
 """Of so many labels a single foreign one is a faulty case, too."""
-_CHANCE: Final = 1e-3
-"""What is less likely than this at a hospital is no chance: its labels mean something else."""
+_CHANCE: Final = 0.05
+"""What is less likely than this at a hospital stops it until it has said what its labels mean: one line for
+the few whom chance brought there, against a model that learns a wrong tissue without any error."""
 _ALONE: Final = 0.05
-"""Share of gliomas that are drawn with one tissue alone: three such labels and no other are no chance."""
+"""Share of gliomas that are drawn with one tissue alone: two such labels and no other are no chance."""
 _LACKING: Final = 0.5
-"""Share of patients without a tissue: more than a third of low-grade gliomas does not enhance. Ten labels
+"""Share of patients without a tissue: more than a third of low-grade gliomas does not enhance. Five labels
 without it and none with it are no chance; a hospital that has no other patients says so once."""
 _LACKING_TREATED: Final = 0.7
-"""The same after surgery, where less is left to draw: 20 labels."""
+"""The same after surgery, where less is left to draw: nine labels."""
 
 _PEDIATRIC = re.compile(r"(?i)BraTS[-_ ]?PEDs?(?![a-z])")
 _SINCE_2023 = re.compile(r"(?i)BraTS[-_](?:GLI|MEN|MET|SSA|GoAT)(?![a-z])")

@@ -211,7 +211,7 @@ def damages() -> Iterator[Damage]:
     )
     yield one(
         "whole-tumor masks at the whole site",
-        "doubtful_convention label_values_swapped",
+        "doubtful_convention ambiguous_convention",
         _whole_tumor,
         severe=True,
         also=True,
