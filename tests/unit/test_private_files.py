@@ -202,9 +202,10 @@ OPEN_BY_DESIGN = {
     "data/synthetic": "no patients; they stand for the hospitals' own folders",
     "federation/site/run_memory.py": "an empty file in a private folder",
     "federation/updates/spool.py": "safetensors makes its own files private, and the folder is",
-    "provisioning/builder.py": "changes a script that is closed with its kit",
+    "provisioning/compose.py": "writes into a kit, which is closed as a whole",
     "provisioning/kit_versions.py": "writes into a kit, which is closed as a whole",
     "provisioning/policy.py": "writes into a kit, which is closed as a whole, or a private simulation",
+    "provisioning/start_scripts.py": "changes scripts that are closed with their kit",
     "provisioning/runtimes": "changes a copy of a kit in a private folder; it is closed as a whole",
 }
 MAKERS = {"mkdir", "makedirs", "write_text", "write_bytes", "touch", "mkfifo", "save_file", "tofile"}

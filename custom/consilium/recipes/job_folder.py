@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
@@ -87,7 +88,7 @@ def changed_job(path: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
         copy = Path(folder) / path.resolve().name
         shutil.copytree(path, copy)
         for name, content in ((SERVER_CONFIG, files.server), (CLIENT_CONFIG, files.client)):
-            (copy / APP / name).write_text(json.dumps(content, indent=2) + "\n")
+            write_atomically(copy / APP / name, f"{json.dumps(content, indent=2)}\n".encode())
         yield copy
 
 
