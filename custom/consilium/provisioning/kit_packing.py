@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 
 from consilium.data.files import flush_folder, private_folder, write_atomically
 from consilium.errors import ConfigurationError
+from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE
 
 SUMS: Final = "SHA256SUMS"
 """In the folder of the archives: their hashes, in the form of `sha256sum`."""
@@ -29,7 +30,7 @@ NUMBERS: Final = "NUMBERS.txt"
 FOLDERS: Final = ("startup", "local", "transfer")
 """In a new kit."""
 
-FILES: Final = ("readme.txt",)
+FILES: Final = ("readme.txt", COMPOSE_FILE, ENV_FILE, GPU_FILE)
 """Beside them."""
 
 CA: Final = "startup/rootCA.pem"
