@@ -3,7 +3,6 @@
 import shutil
 from types import SimpleNamespace
 
-import kubernetes_validate
 import pytest
 import yaml
 from nvflare.apis.fl_constant import FLContextKey, ReservedKey
@@ -16,7 +15,8 @@ from consilium.errors import ConfigurationError
 from consilium.federation.site.pod_jobs import JOB_POD, SitePodLauncher
 
 from ..check.federation import read
-from .test_kubernetes import VERSIONS, documents
+from .schemas import VERSIONS, validate
+from .test_kubernetes import documents
 
 JOB = "bc5d8fae-d087-4254-a4a9-a76dae112ac7"
 DATA = "data-claim"
@@ -58,7 +58,7 @@ class Cluster:
         key = resource, body["metadata"]["name"]
         if key in self.kept:
             raise self.error(409)
-        kubernetes_validate.validate(body, VERSIONS[0], strict=True)
+        validate(body, VERSIONS[0])
         self.kept[key] = body
         return SimpleNamespace(metadata=SimpleNamespace(uid="1", deletion_timestamp=None))
 
@@ -143,7 +143,7 @@ def pod(request, launch, cluster):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_pod_is_valid(pod, version):
-    kubernetes_validate.validate(pod, version, strict=True)
+    validate(pod, version)
 
 
 @pytest.mark.parametrize(
