@@ -24,7 +24,6 @@ Before the first start, as the account that will start it:
 For a job that the lead data scientist announces, and as a file for the project admin:
 
   $ consilium check-site /opt/consilium/north --json \\
-
   --job brain_tumor_fedavg_gpu > north.json
 
 Exit code: 0 ready (warnings included), 1 something failed, 2 KIT is not a site's startup kit.
@@ -62,7 +61,7 @@ def check_site(
     """Say whether a hospital is ready to join: kit, policy, software, network, data, machine.
 
     Nothing is changed: KIT and the dataset folder are only read. Below each failure stands the command or
-    edit that mends it, with paths as seen from KIT. Every label is read: a large dataset takes a while.
+    edit that fixes it, with paths as seen from KIT. Every label is read: a large dataset takes a while.
     """
     from consilium.simulation.display import Display
 

@@ -40,7 +40,8 @@ def cohort(
     hospital: Annotated[
         list[str] | None,
         typer.Option(
-            help="A hospital as NAME=LAYOUT:CASES, with layout brats2020, brats2021, brats2023 or decathlon. "
+            metavar="NAME=LAYOUT:CASES",
+            help="A hospital; its layout is brats2020, brats2021, brats2023 or decathlon. "
             "Repeat it for more; without it, the four of the demo. Scanners are dealt out in turn.",
             show_default=False,
         ),
@@ -49,7 +50,8 @@ def cohort(
     size: Annotated[
         str | None,
         typer.Option(
-            help="Voxels as XxYxZ. Without it, what a head needs: 96x112x88 at 2 mm, 240x240x155 at 1 mm.",
+            metavar="XxYxZ",
+            help="Voxels. Without it, what a head needs: 96x112x88 at 2 mm, 240x240x155 at 1 mm.",
             show_default=False,
         ),
     ] = None,
@@ -57,6 +59,7 @@ def cohort(
     tumor_mix: Annotated[
         str | None,
         typer.Option(
+            metavar="SIZE=WEIGHT,...",
             help="Weights of small (20-45 ml), medium (45-90 ml) and large (90-150 ml) tumors, "
             "such as small=2,medium=1,large=0.",
             show_default=False,

@@ -19,13 +19,11 @@ Every job, as in this repository:
 One job with other settings; an unknown setting is an error that names the nearest known one:
 
   $ consilium jobs export brain_tumor_fedavg --to runs/jobs \\
-
   --set rounds=20 --set learning.seed=1
 
 One job for what the hospitals' data and machines are like:
 
   $ consilium jobs export brain_tumor_fedavg --to runs/jobs \\
-
   --fingerprint runs/stats/result/statistics.json
 """
 
@@ -42,7 +40,9 @@ def list_jobs() -> None:
 
 @app.command("export", epilog=_EXPORT_EPILOG)
 def export_jobs(
-    name: Annotated[str | None, typer.Argument(help="A job; without it, all.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A job; default: all.", show_default=False)
+    ] = None,
     to: Annotated[Path, typer.Option(help="Folder in which the job's folder is written.")] = Path("jobs"),
     fingerprint: Annotated[
         list[Path] | None,

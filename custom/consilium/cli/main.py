@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -19,6 +19,7 @@ from consilium.cli.check_site import check_site
 from consilium.cli.cohort import EPILOG as COHORT_EPILOG
 from consilium.cli.cohort import cohort
 from consilium.cli.demo import demo
+from consilium.cli.help import tidy_help
 from consilium.cli.jobs import app as jobs
 from consilium.cli.kits import app as kits
 from consilium.cli.poc import app as poc
@@ -101,7 +102,7 @@ def main() -> None:
     logging.basicConfig(level=os.environ.get("CONSILIUM_LOG", "WARNING"), handlers=[handler])
     try:
         command = typer.main.get_command(app)
-        _join_lines(command)
+        tidy_help(command)
         command()
     except Cancelled as error:
         _end_interrupted(str(error))
@@ -129,14 +130,6 @@ def _end_with_traceback(error: Exception) -> NoReturn:
         "lines above, without the ids and paths in them"
     )
     sys.exit(PROGRAM_ERROR)
-
-
-def _join_lines(command: Any) -> None:
-    """Make one line of each paragraph of a command's help, and of those below it: a terminal breaks lines."""
-    if command.help is not None:
-        command.help = "\n\n".join(" ".join(one.split()) for one in command.help.split("\n\n"))
-    for below in getattr(command, "commands", {}).values():
-        _join_lines(below)
 
 
 class _CleanLines(logging.Formatter):

@@ -15,7 +15,6 @@ EPILOG = """
 Two hospitals' folders, in any of the layouts that docs/data.md lists:
 
   $ consilium simulate jobs/brain_tumor_fedavg --out runs/first \\
-
   --site a=/data/a --site b=/data/b
 
 A job with other settings:
@@ -23,13 +22,11 @@ A job with other settings:
   $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2
 
   $ consilium simulate runs/jobs/brain_tumor_fedavg --out runs/short \\
-
   --site a=/data/a --site b=/data/b
 
-Before training: who is ready, and who must mend what?
+Before training: who is ready, and who must fix what?
 
   $ consilium simulate jobs/brain_tumor_check --out runs/check \\
-
   --site a=/data/a --site b=/data/b
 """
 

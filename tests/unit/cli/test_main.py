@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+import typer
 
 from consilium.cli import main as module
 from consilium.cli.main import main
@@ -22,9 +23,9 @@ JOB = "brain_tumor_fedavg"
 def run(monkeypatch, capsys):
     """Type a command; returns exit code, standard output and standard error."""
 
-    def run(*arguments):
+    def run(*arguments, columns=200):
         monkeypatch.setattr(sys, "argv", ["consilium", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(columns))
         monkeypatch.setenv("NO_COLOR", "1")
         with pytest.raises(SystemExit) as ended:
             main()
@@ -65,6 +66,28 @@ def test_a_shell_can_complete_commands(run, monkeypatch, shell):
     monkeypatch.setenv("COMP_CWORD", "1")
     _, out, _ = run("che")
     assert "check-site" in out
+
+
+def every_command(command=None, path=()):
+    command = command or typer.main.get_command(module.app)
+    yield path
+    for name, below in getattr(command, "commands", {}).items():
+        yield from every_command(below, (*path, name))
+
+
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
+def test_examples_can_be_pasted_from_a_terminal_of_80_columns(run, command):
+    code, out, _ = run(*command, "--help", columns=80)
+    assert code == 0
+    lines = [line.strip() for line in out[out.rindex("╯") + 1 :].splitlines()]
+    for paragraph in "\n".join(lines).strip().split("\n\n"):
+        *others, last = paragraph.splitlines() or [""]
+        if paragraph.startswith("$ "):
+            assert all(line.endswith("\\") for line in others)
+            assert not last.endswith("\\")
+        else:  # the terminal broke it, not we: no line has room for the next word
+            following = [*others, last][1:]
+            assert all(len(f"{a} {b.split()[0]}") > 78 for a, b in zip(others, following, strict=True))
 
 
 @pytest.mark.parametrize("command", [("demo",), ("simulate",), ("poc", "run"), ("jobs", "export")])
@@ -289,7 +312,7 @@ def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatc
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    target, name = (module, "_join_lines") if where == "around" else (demo, "run_demo")
+    target, name = (module, "tidy_help") if where == "around" else (demo, "run_demo")
     monkeypatch.setattr(target, name, interrupted)
     code, _, err = run("demo")
     assert code == 130
