@@ -27,8 +27,8 @@ SUMS: Final = "SHA256SUMS"
 NUMBERS: Final = "NUMBERS.txt"
 """Beside it: what is compared by telephone."""
 
-FOLDERS: Final = ("startup", "local", "transfer")
-"""In a new kit."""
+FOLDERS: Final = ("startup", "local", "transfer", "kubernetes")
+"""In a new kit; the last in one that is prepared for Kubernetes."""
 
 FILES: Final = ("readme.txt", COMPOSE_FILE, ENV_FILE, GPU_FILE)
 """Beside them."""
@@ -140,6 +140,7 @@ def _choose(kits: Path, names: Sequence[str]) -> list[Path]:
 def _kit_files(kit: Path) -> list[Path]:
     """Return a kit's files and folders, in the order of their names."""
     strange = sorted(one.name for one in kit.iterdir() if one.name not in (*FOLDERS, *FILES))
+    strange += sorted(f"{one.parent.name}/{one.name}" for one in kit.glob("transfer/*"))
     if strange:
         raise ConfigurationError(
             f"{kit} holds {', '.join(strange)}, which a new kit doesn't: a site has run from it; its logs "

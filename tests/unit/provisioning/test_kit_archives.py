@@ -13,15 +13,18 @@ from consilium.errors import ConfigurationError
 from consilium.provisioning import kit_packing
 from consilium.provisioning.kit_packing import NUMBERS, SUMS, ca_fingerprint, file_sha256, pack_kits
 from consilium.provisioning.kit_unpacking import unpack_kit
+from consilium.provisioning.runtimes.prepare import prepare_kit
 
-from .check.federation import provision
+from .test_builder import PROJECT, provision, shipped_project
 
+RUNTIMES = PROJECT.parent / "runtime"
 LINK, DEVICE = stat.S_IFLNK | 0o777, stat.S_IFCHR | 0o600
 
 
 @pytest.fixture(scope="session")
 def provisioned(tmp_path_factory):
-    return provision(tmp_path_factory.mktemp("provisioned"), project="consilium")
+    """The kits of the shipped project, with all that our builders write."""
+    return provision(tmp_path_factory.mktemp("provisioned"), shipped_project())
 
 
 @pytest.fixture
@@ -117,6 +120,15 @@ def test_nothing_is_ever_replaced(provisioned, handover, tmp_path):
     assert list((tmp_path / "north").iterdir()) == []
 
 
+@pytest.mark.parametrize("runtime", ["k8s", "slurm", "docker"])
+def test_a_kit_that_was_prepared_for_a_cluster_arrives_as_well(provisioned, tmp_path, runtime):
+    prepare_kit(provisioned / "north", RUNTIMES / f"{runtime}.yaml", tmp_path / "prepared/north")
+    pack_kits(tmp_path / "prepared", tmp_path / "handover")
+    archive = tmp_path / "handover/north.zip"
+    kit = unpack_kit(archive, tmp_path / "received", sha256=file_sha256(archive))
+    assert tree(kit) == tree(tmp_path / "prepared/north")
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_half_an_archive_is_never_left(provisioned, tmp_path, monkeypatch, error):
     def fail(path, content, **options):
@@ -136,6 +148,11 @@ def test_a_kit_that_has_run_is_not_handed_over(provisioned, tmp_path):
     with pytest.raises(ConfigurationError, match=r"log\.txt"):
         pack_kits(tmp_path / "prod_00", tmp_path / "handover")
     (tmp_path / "prod_00/north/log.txt").unlink()
+    result = tmp_path / "prod_00/scientist@consortium.example/transfer/result"
+    result.mkdir()
+    with pytest.raises(ConfigurationError, match="transfer/result"):
+        pack_kits(tmp_path / "prod_00", tmp_path / "handover")
+    result.rmdir()
     (tmp_path / "prod_00/north/local/data").symlink_to("/etc")
     with pytest.raises(ConfigurationError, match="link"):
         pack_kits(tmp_path / "prod_00", tmp_path / "handover")
