@@ -25,6 +25,12 @@ _NAME: Final = re.compile(r"(?:[A-Za-z0-9_.-]+/)*[A-Za-z0-9_.-]+/?")
 _ENCRYPTED: Final = 0x1
 _SHOWN_CHARACTERS: Final = 80
 
+UNREADABLE: Final = (
+    BadZipFile, EOFError, LookupError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError,
+    struct.error, zlib.error,
+)  # fmt: skip
+"""What reading an archive that somebody has made up can raise."""
+
 
 def read_archive(archive: Path | bytes) -> dict[str, bytes]:
     """Return the content of every entry of a zip archive; a folder's name ends in `/`, its content is empty.
@@ -42,10 +48,7 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
     try:
         with ZipFile(io.BytesIO(archive) if isinstance(archive, bytes) else archive) as zipped:
             return dict(_read_entries(zipped))
-    except (
-        BadZipFile, EOFError, LookupError, NotImplementedError, OSError, OverflowError, RuntimeError,
-        ValueError, struct.error, zlib.error,
-    ) as error:  # fmt: skip
+    except UNREADABLE as error:
         raise ConfigurationError(f"its archive can't be read ({type(error).__name__})") from None
 
 
@@ -65,12 +68,31 @@ def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
             raise ConfigurationError(f"its entry {entry.filename[:_SHOWN_CHARACTERS]!a} {fault}")
     left = MAX_BYTES
     for entry in entries:
-        with zipped.open(entry) as file:
-            content = file.read(left + 1)
+        content = read_entry(zipped, entry, left)
         left -= len(content)
         if left < 0:
             raise ConfigurationError(f"it unpacks to more than the {MAX_BYTES} bytes that are allowed")
         yield entry.filename, content
+
+
+def read_entry(zipped: ZipFile, entry: ZipInfo, most: int) -> bytes:
+    """Return what an entry unpacks to, and no more than one byte beyond a limit.
+
+    `ZipFile.read` believes the size that the archive states only after it has unpacked all there is: up to
+    1 GiB of memory for each megabyte that it reads.
+
+    Args:
+        zipped: The archive.
+        entry: One of its entries, of `is_packed_plainly`.
+        most: Bytes that are allowed.
+    """
+    with zipped.open(entry) as file:
+        return file.read(most + 1)
+
+
+def is_packed_plainly(entry: ZipInfo) -> bool:
+    """Return whether an entry is neither encrypted nor packed in a way that unpacks without limits."""
+    return not entry.flag_bits & _ENCRYPTED and entry.compress_type in (ZIP_STORED, ZIP_DEFLATED)
 
 
 def _entry_fault(entry: ZipInfo, names: list[str]) -> str | None:
@@ -82,7 +104,7 @@ def _entry_fault(entry: ZipInfo, names: list[str]) -> str | None:
         return "is there twice"
     if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
         return "is no plain file or folder"
-    if entry.flag_bits & _ENCRYPTED or entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+    if not is_packed_plainly(entry):
         return "is packed in a way that FLARE does not use"
     if entry.is_dir() and entry.file_size:
         return "is a folder with content"

@@ -186,7 +186,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.unfinished-", dir=folder.parent))
     try:
         yield unfinished
-        if folder.exists():  # somebody else was faster
+        if folder.exists() or folder.is_symlink():  # somebody else was faster
             raise ConfigurationError(f"{folder} exists by now, and is not replaced")
         unfinished.rename(folder)
         flush_folder(folder.parent)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import re
 import stat
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
+from consilium.guard.archive import UNREADABLE, is_packed_plainly, read_entry
 from consilium.provisioning.kit_packing import (
     CA,
     CONFIGS,
     FILES,
     FOLDERS,
     ca_fingerprint,
-    file_sha256,
     new_folder,
 )
 
@@ -26,6 +26,8 @@ _MOST_ENTRIES, _MOST_BYTES, _MOST_RATIO = 1000, 64 << 20, 200
 """What a kit can have: some 20 files of together 100 KB, or a few MB with an encryption context."""
 
 _SCRIPT_SUFFIX: Final = ".sh"
+_NAME: Final = re.compile(r"[A-Za-z0-9_.@%+-]{1,128}")
+"""Of a file or folder; that of a kit is its participant's, and starts as no option or hidden folder does."""
 
 
 def unpack_kit(archive: Path, folder: Path, *, sha256: str, fingerprint: str | None = None) -> Path:
@@ -43,42 +45,85 @@ def unpack_kit(archive: Path, folder: Path, *, sha256: str, fingerprint: str | N
         ConfigurationError: If the hash or the fingerprint is another one, or the archive holds anything that
             isn't a kit's, or the kit's folder exists.
     """
-    found = file_sha256(archive)
+    content = _read(archive)
+    found = hashlib.sha256(content).hexdigest()
     if found != _digits(sha256, 64, "SHA-256 hash"):
         raise ConfigurationError(
             f"{archive.name} has the SHA-256 hash {found}, not {sha256}: it isn't the file that was sent. "
             "Don't use it; ask the project admin for it again, over another channel"
         )
-    with _opened(archive) as file:
-        entries = _check_entries(file, archive.name)
-        target = folder / entries[0].filename.split("/")[0]
-        if target.exists() or target.is_symlink():
-            raise ConfigurationError(f"{target} exists, and is not replaced; name another folder: --to DIR")
-        with new_folder(target) as unfinished:
-            for entry in entries:
-                _extract(file, entry, unfinished)
-            if not any((unfinished / name).is_file() for name in CONFIGS):
-                raise ConfigurationError(
-                    f"{archive.name} is no startup kit: it has none of {', '.join(CONFIGS)}"
-                )
-            seen = ca_fingerprint(unfinished / CA)
-            if fingerprint is not None and _plain(seen) != _digits(fingerprint, 64, "fingerprint"):
-                raise ConfigurationError(
-                    f"{archive.name} is of the CA with the fingerprint {seen}, not {fingerprint}: it is "
-                    "another federation's. Don't use it; telephone the project admin"
-                )
+    root, files = _read_files(content, archive.name)
+    if not any(name in files for name in CONFIGS):
+        raise ConfigurationError(f"{archive.name} is no startup kit: it has none of {', '.join(CONFIGS)}")
+    target = folder / root
+    if target.exists() or target.is_symlink():
+        raise ConfigurationError(f"{target} exists, and is not replaced; name another folder: --to DIR")
+    with new_folder(target) as unfinished:
+        for name, (file, runs) in files.items():
+            _write(unfinished / name, file, runs=runs)
+        seen = ca_fingerprint(unfinished / CA)
+        if fingerprint is not None and _plain(seen) != _digits(fingerprint, 64, "fingerprint"):
+            raise ConfigurationError(
+                f"{archive.name} is of the CA with the fingerprint {seen}, not {fingerprint}: it is "
+                "another federation's. Don't use it; telephone the project admin"
+            )
     return target
 
 
-@contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _read(archive: Path) -> bytes:
+    """Return the file's content, read once: what is hashed is what is unpacked, whoever replaces the file."""
     try:
-        with zipfile.ZipFile(archive) as file:
-            yield file
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        with archive.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{archive} can't be read: {error.strerror}") from None
+    if len(content) > _MOST_BYTES:
+        raise ConfigurationError(f"{archive.name} is larger than a startup kit; it was not unpacked")
+    return content
+
+
+def _read_files(content: bytes, name: str) -> tuple[str, dict[str, tuple[bytes | None, bool]]]:
+    """Return the kit's name, and what its files and folders hold, by their places in it.
+
+    A folder holds None; of a file stands beside whether it runs.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as zipped:
+            entries = _check_entries(zipped, name)
+            files = {
+                "/".join(entry.filename.rstrip("/").split("/")[1:]): (
+                    _content(zipped, entry, name),
+                    _runs(entry),
+                )
+                for entry in entries
+            }
+    except UNREADABLE as error:
         raise ConfigurationError(
-            f"{archive.name} is no zip archive, or damaged ({error}); ask the project admin for it again"
+            f"{name} is no zip archive, or damaged ({type(error).__name__}); ask the project admin for it "
+            "again"
         ) from None
+    return entries[0].filename.split("/")[0], files
+
+
+def _place(entry: zipfile.ZipInfo) -> str:
+    """Return where an entry lies in its kit."""
+    return entry.filename.rstrip("/").partition("/")[2]
+
+
+def _content(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> bytes | None:
+    if entry.is_dir():
+        return None
+    content = read_entry(zipped, entry, entry.file_size)
+    if len(content) != entry.file_size:
+        raise ConfigurationError(
+            f"{name} holds {entry.filename!r} with more in it than it states. Nothing was unpacked; tell the "
+            "project admin"
+        )
+    return content
+
+
+def _runs(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith(_SCRIPT_SUFFIX) or bool((entry.external_attr >> 16) & stat.S_IXUSR)
 
 
 def _check_entries(file: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
@@ -87,12 +132,15 @@ def _check_entries(file: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
     if not 0 < len(entries) <= _MOST_ENTRIES or sum(one.file_size for one in entries) > _MOST_BYTES:
         raise ConfigurationError(f"{name} holds nothing, or more than a startup kit; it was not unpacked")
     root = entries[0].filename.split("/")[0]
-    seen = set()
+    seen: set[str] = set()
+    plain_files = {one.filename.casefold() for one in entries if not one.is_dir()}
     for entry in entries:
         fault = _entry_fault(entry, root)
         plain = entry.filename.rstrip("/").casefold()
         if fault is None and plain in seen:
             fault = "it is there twice"
+        if fault is None and any(str(parent) in plain_files for parent in PurePosixPath(plain).parents):
+            fault = "it lies in a file"
         if fault is not None:
             raise ConfigurationError(
                 f"{name} holds {entry.filename!r}, which no kit does: {fault}. Nothing was unpacked; tell "
@@ -105,10 +153,10 @@ def _check_entries(file: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
 def _entry_fault(entry: zipfile.ZipInfo, root: str) -> str | None:
     parts = entry.filename.rstrip("/").split("/")
     kind = stat.S_IFMT(entry.external_attr >> 16)
-    if any(part in ("", ".", "..") for part in parts) or "\\" in entry.filename:
-        return "its name leads elsewhere"
-    if not entry.filename.isprintable():
-        return "its name can't be printed"
+    if any(part in ("", ".", "..") or not _NAME.fullmatch(part) for part in parts) or not root[0].isalnum():
+        return "no file of a kit has such a name"
+    if entry.filename != entry.orig_filename or not is_packed_plainly(entry):
+        return "it is packed otherwise than a kit is"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > entry.is_dir():
         return "it is a link or no plain file"
     if parts[0] != root:
@@ -122,15 +170,12 @@ def _entry_fault(entry: zipfile.ZipInfo, root: str) -> str | None:
     return None
 
 
-def _extract(file: zipfile.ZipFile, entry: zipfile.ZipInfo, kit: Path) -> None:
-    path = kit.joinpath(*entry.filename.rstrip("/").split("/")[1:])
-    if entry.is_dir():
+def _write(path: Path, content: bytes | None, *, runs: bool) -> None:
+    if content is None:
         private_folder(path)
         return
     private_folder(path.parent)
-    content = file.read(entry)  # its length and checksum are compared with the directory's
     write_atomically(path, content, durable=False)
-    runs = path.suffix == _SCRIPT_SUFFIX or (entry.external_attr >> 16) & stat.S_IXUSR
     path.chmod(0o700 if runs else 0o600)
 
 
