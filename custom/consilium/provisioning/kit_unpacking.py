@@ -7,6 +7,8 @@ import io
 import re
 import stat
 import zipfile
+from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -25,6 +27,7 @@ from consilium.provisioning.kit_packing import (
 _MOST_ENTRIES, _MOST_BYTES, _MOST_RATIO = 1000, 64 << 20, 200
 """What a kit can have: some 20 files of together 100 KB, or a few MB with an encryption context."""
 
+_PIECE: Final = 1 << 20
 _SCRIPT_SUFFIX: Final = ".sh"
 _NAME: Final = re.compile(r"[A-Za-z0-9_.@%+-]{1,128}")
 """Of a file or folder; that of a kit is its participant's, and starts as no option or hidden folder does."""
@@ -74,7 +77,8 @@ def _read(archive: Path) -> bytes:
     """Return the file's content, read once: what is hashed is what is unpacked, whoever replaces the file."""
     try:
         with archive.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
+            pieces = islice(iter(partial(file.read, _PIECE), b""), _MOST_BYTES // _PIECE + 1)
+            content = b"".join(pieces)
     except OSError as error:
         raise ConfigurationError(f"{archive} can't be read: {error.strerror}") from None
     if len(content) > _MOST_BYTES:

@@ -1,10 +1,12 @@
 """What a hospital gains: the numbers of an honest one, and what no other can claim."""
 
+from random import Random
+
 import pytest
 from pydantic import ValidationError
 
 from consilium.learning.paired_scores import PairedScores
-from consilium.records.gain import SiteGain, check_gain, measure_gain, patient_gains
+from consilium.records.gain import FEW_AT_A_BOUND, SiteGain, check_gain, measure_gain, patient_gains
 from consilium.tasks import get_task
 
 REGIONS = get_task("brain_tumor").regions
@@ -41,10 +43,29 @@ def test_a_hospital_that_loses_has_a_gain_below_zero():
 
 
 def test_the_interval_of_fewer_patients_than_min_count_stays_at_the_hospital():
-    withheld = measure_gain(pairs(GAINS), min_count=len(GAINS) + 1)
+    enough = len(GAINS) - FEW_AT_A_BOUND
+    withheld = measure_gain(pairs(GAINS), min_count=enough + 1)
     assert all(gain.low is None and gain.high is None for gain in withheld.gains.values())
     assert withheld.gains["dice"].mean == measure_gain(pairs(GAINS)).gains["dice"].mean
-    assert measure_gain(pairs(GAINS), min_count=len(GAINS)).gains["dice"].low is not None
+    assert measure_gain(pairs(GAINS), min_count=enough).gains["dice"].low is not None
+
+
+@pytest.mark.parametrize("min_count", [3, 5, 8])
+def test_no_bound_that_leaves_is_one_patient_s_value(min_count):
+    """The worst patient's part in it: 0.85 at five patients, which is this patient's value."""
+    fewest = next(count for count in range(1, 99) if leaves(count, min_count))
+    for seed in range(5):
+        gains = Random(seed).sample([index / 1000 for index in range(-200, 200)], fewest)
+        worse = [gain - 0.02 if gain == min(gains) else gain for gain in gains]
+        low, lower = (
+            measure_gain(pairs(one), min_count=min_count).gains["dice"].low for one in (gains, worse)
+        )
+        assert low - lower < 0.6 * 0.02 + 0.001
+
+
+def leaves(count, min_count):
+    gains = [index / 100 for index in range(count)]
+    return measure_gain(pairs(gains), min_count=min_count).gains["dice"].low is not None
 
 
 def test_no_case_is_no_gain():
