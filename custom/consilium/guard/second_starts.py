@@ -11,11 +11,12 @@ import logging
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Timer
+from threading import Lock, Timer
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -29,7 +30,7 @@ from pydantic import ValidationError
 
 from consilium.federation.server.second_starts import second_starts
 from consilium.guard.refusals import record_refused_connection
-from consilium.report.second_start import SecondStart, describe_second_start
+from consilium.report.second_start import ADDRESS, SecondStart, describe_second_start
 
 START: Final = "consilium_start"
 """Key of a site's handshake with the server: its `Start`."""
@@ -46,6 +47,9 @@ _LONGEST_PLACE = 64
 _SECONDS_BETWEEN_NOTICES = 60.0
 _SECONDS_TO_READ = 5.0
 """How long a connection stays open whose other end is told to wait."""
+
+_MOST_TOLD: Final = 4
+"""Connections of one site that are told so at a time; each takes a thread. An honest second start has one."""
 
 _log = logging.getLogger(__name__)
 
@@ -155,23 +159,60 @@ def must_wait(connection: Any, name: str, said: Mapping[str, Any], present: Sequ
     for first in present:
         earlier = first.other_start
         if earlier is not None and start.must_wait_for(earlier, time.time() - first.last_activity):
-            _let_wait(connection, name, first)
+            waiting.add(connection, name, first)
             return True
     return False
 
 
-def _let_wait(second: Any, site: str, first: Any) -> None:
-    places = [
-        _describe(one.other_start, get_param(one.conn.get_conn_properties(), DriverParams.PEER_ADDR))
-        for one in (first, second)
-    ]
-    told = second_starts.note(site, *places)
-    record_refused_connection(site, describe_second_start(site, told))
-    answer = {HandshakeKeys.ENDPOINT_NAME: second.local_endpoint.name, WAIT: told.model_dump(mode="json")}
-    second.send_dict(Types.READY, 1, answer)
-    closing = Timer(_SECONDS_TO_READ, second.conn.close)
-    closing.daemon = True
-    closing.start()
+class Waiting:
+    """The second starts that the server tells to wait: few of a site at a time, on record once a minute.
+
+    A site says of itself what it likes, as often as it likes.
+    """
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+        self._recorded: dict[str, float] = {}
+        self._lock = Lock()
+
+    def add(self, second: Any, site: str, first: Any) -> None:
+        """Tell a second start to wait, or close its connection at once.
+
+        Args:
+            second: Its connection.
+            site: Whose it is, by the certificate.
+            first: The connection of the first.
+        """
+        places = [
+            _describe(one.other_start, get_param(one.conn.get_conn_properties(), DriverParams.PEER_ADDR))
+            for one in (first, second)
+        ]
+        told = second_starts.note(site, *places)
+        now = time.monotonic()
+        with self._lock:
+            is_due = now - self._recorded.get(site, -_SECONDS_BETWEEN_NOTICES) >= _SECONDS_BETWEEN_NOTICES
+            has_room = self._told[site] < _MOST_TOLD
+            self._recorded[site] = now if is_due else self._recorded[site]
+            self._told[site] += has_room
+        if is_due:
+            record_refused_connection(site, describe_second_start(site, told))
+        if not has_room:
+            second.conn.close()
+            return
+        closing = Timer(_SECONDS_TO_READ, self._close, (second, site))
+        closing.daemon = True
+        closing.start()
+        answer = {HandshakeKeys.ENDPOINT_NAME: second.local_endpoint.name, WAIT: told.model_dump(mode="json")}
+        second.send_dict(Types.READY, 1, answer)
+
+    def _close(self, second: Any, site: str) -> None:
+        with self._lock:
+            self._told[site] -= 1
+        second.conn.close()
+
+
+waiting: Final = Waiting()
+"""Of the server's process."""
 
 
 def _describe(start: Start, address: Any) -> str:
@@ -183,4 +224,4 @@ def _describe(start: Start, address: Any) -> str:
     """
     text = unquote(str(address))[:_LONGEST_PLACE]
     host = text.partition(":")[2] if text.startswith(("ipv4:", "ipv6:")) else text
-    return f"process {start.process} at {host.rpartition(':')[0] or host or 'an unknown address'}"
+    return f"process {start.process}{ADDRESS}{host.rpartition(':')[0] or host or 'an unknown address'}"

@@ -50,11 +50,13 @@ class SecondStarts:
     def publish(self, jobs: list[str], fl_ctx: FLContext) -> None:
         """Write them into the meta data of jobs, for every user who may list jobs, where they have changed.
 
+        Users of other hospitals are among them, so no address is: the server's log and the site's have those.
+
         Args:
             jobs: The ids of the jobs that run.
             fl_ctx: FLARE's context.
         """
-        now = {site: one.model_dump(mode="json") for site, one in self.current().items()}
+        now = {site: one.without_addresses().model_dump(mode="json") for site, one in self.current().items()}
         self._published = {job: told for job, told in self._published.items() if job in jobs}
         for job in jobs:
             if self._published.get(job, {}) != now:
