@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,8 +33,8 @@ The hospital, at the machine that runs the site, with or without a network, also
 
   $ consilium status --site /opt/consilium/north
 
-Exit code: 0 the jobs run, or ended with success; 1 one of those shown ended partially, failed, was aborted or
-stopped at this site; 2 what the message says.
+Exit code: 0 the jobs run, or ended with success, or there was none; 1 one of those shown ended partially,
+failed, was aborted or stopped at this site; 2 what the message says.
 """
 
 
@@ -62,7 +63,8 @@ def status(
     """Show where jobs stand: round, sites, whom the job waits for and until when, problems and remedies.
 
     With --kit the server is asked, with the rights that the user has; what it tells are words, counts and
-    times. With --site a file of this machine is read, which also says which cases were left out, and why.
+    times. With --site a file of this machine is read, which also says which cases were left out, and why,
+    and whether the site runs here at all.
     """
     if (kit is None) == (site is None):
         raise ConfigurationError(
@@ -105,16 +107,23 @@ def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
     if not site.is_dir():
         raise ConfigurationError(f"{site} is not a folder; name the site's startup kit, from which it runs")
     found = [one for one in read_site_status(site) if one.job_id.startswith(job_id or "")]
+    running = _running(site)
+    if not found and running is not None and job_id is None:
+        say(f"{running}; no job has run", err=True)
+        if as_json:
+            say_json([])
+        return
     if not found:
         which = f"job {job_id} has not run" if job_id else "no job of Consilium has run"
         raise ConfigurationError(
-            f"{which} at the site of {site}; with the site's kit, `consilium check-site {site}` says whether "
-            "it is ready for one"
+            f"{which} at the site of {site}; {running or _nothing_runs(site)}. With the site's kit, "
+            f"`consilium check-site {site}` says whether it is ready for one"
         )
     shown = found if job_id else [one for one in found if one.ended is None and not one.lost] or found[:1]
     if as_json:
         say_json([one.as_json() for one in shown])
     else:
+        say(running or _nothing_runs(site))
         for line in (line for one in shown for line in describe_site(one)):
             say(line)
     raise typer.Exit(
@@ -122,3 +131,17 @@ def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
         if any(one.outcome in ("partial", "failure") or one.lost or one.stopped for one in shown)
         else 0
     )
+
+
+def _running(site: Path) -> str | None:
+    from consilium.provisioning.kit_processes import find_processes
+
+    parents = [one for one in find_processes(site) if one.is_parent]
+    if not parents:
+        return None
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(parents[0].since))
+    return f"{site.resolve().name} runs: process {parents[0].pid}, since {since}"
+
+
+def _nothing_runs(site: Path) -> str:
+    return f"nothing runs from {site} on this machine, containers aside"

@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from consilium.provisioning import kit_processes
+from consilium.provisioning.kit_processes import KitProcess
 from consilium.report.site_status import SiteStatus
 
 from .test_main import run  # noqa: F401
@@ -25,6 +27,21 @@ def test_the_hospital_s_running_job_is_shown(run, tmp_path):  # noqa: F811
     assert (code, json.loads(out)[0]["outcome"]) == (0, "success")
 
 
+def test_whether_the_site_runs_is_said_with_and_without_a_job(run, tmp_path, monkeypatch):  # noqa: F811
+    process = KitProcess(tmp_path, 4711, is_parent=True, since=0.0)
+    monkeypatch.setattr(kit_processes, "find_processes", lambda site: [process])
+    code, _, err = run("status", "--site", tmp_path)
+    assert code == 0
+    assert "runs: process 4711, since " in err
+    assert "no job has run" in err
+    code, out, _ = run("status", "--site", tmp_path, "--json")
+    assert (code, json.loads(out)) == (0, [])
+    keep(tmp_path, 1, ended=1.0, outcome="success")
+    assert "runs: process 4711" in run("status", "--site", tmp_path)[1]
+    monkeypatch.setattr(kit_processes, "find_processes", lambda site: [])
+    assert "nothing runs from" in run("status", "--site", tmp_path)[1]
+
+
 @pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("partial", 1), ("failure", 1), (None, 1)])
 def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):  # noqa: F811
     keep(tmp_path, 1, ended=1.0, outcome=outcome)
@@ -38,7 +55,10 @@ def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):  #
         (("--kit", ".", "--site", "."), "either --kit DIR"),
         (("--kit", "."), "not the startup kit of a user"),
         (("--site", "nowhere"), "nowhere is not a folder"),
-        (("--site", "."), "no job of Consilium has run"),
+        (
+            ("--site", "."),
+            "no job of Consilium has run at the site of .; nothing runs from . on this machine",
+        ),
         (("--site", ".", "abc"), "job abc has not run"),
     ],
 )
