@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.policy import SiteKind
@@ -60,6 +61,9 @@ def write_compose_files(
         ports: On which the server listens; not for a hospital, to which nobody connects.
         settings: A hospital's, with the folders that the container sees.
         gpus: How many a hospital offers to jobs; with any, `.env` switches them on.
+
+    Raises:
+        ConfigurationError: If a path of the settings can't stand in these files.
     """
     image = f"consilium-site:{version('consilium')}"
     service = _service(image, kind)
@@ -157,7 +161,16 @@ def _volume(name: str, target: PurePosixPath) -> dict[str, Any]:
 
 
 def _literal(path: PurePosixPath) -> str:
-    """A path in which Compose replaces no variable."""
+    """A path in which Compose replaces no variable, and that ends no line and no default value.
+
+    Raises:
+        ConfigurationError: If it can't stand in these files.
+    """
+    if not str(path).isprintable() or "}" in str(path):
+        raise ConfigurationError(
+            f"{str(path)!r} can't stand in {COMPOSE_FILE} and {ENV_FILE}: a path with a line break, another "
+            "character that can't be printed, or '}'; name one without"
+        )
     return str(path).replace("$", "$$")
 
 

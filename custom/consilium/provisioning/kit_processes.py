@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from consilium.guard.workspace_lock import LOCK_FILE
 from consilium.processes import stop_process_tree
 
 _PARENT_MODULES = ("server_train", "client_train")
-_SCRIPTS = ("startup/start.sh", "startup/sub_start.sh")
+_STARTUP = "startup"
+_SCRIPTS = (f"{_STARTUP}/start.sh", f"{_STARTUP}/sub_start.sh")
+_INTERPRETERS = ("python", "bash", "sh")
+_FLARE = "nvflare.private.fed.app."
+_WORKSPACE_OPTION = "-m"
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,19 @@ def find_processes(*kits: Path) -> list[KitProcess]:
     for process in psutil.process_iter():
         try:
             line = process.cmdline()
-            if not _may_be_flare(line) or process.status() == psutil.STATUS_ZOMBIE:
+            place = _started_from(line)
+            if place is None or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            kit = _kit(line, Path(process.cwd()), folders)
+            # A kit may be reached by a link, or a script from its folder.
+            folder = (Path(process.cwd()) / place).resolve()
+            kit = folders.get(folder)
+            if kit is None or process.uids().real not in _owners(folder):
+                continue
             since = process.create_time()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        if kit is not None:
-            is_parent = any(module in " ".join(line) for module in _PARENT_MODULES)
-            found.append(KitProcess(kit, process.pid, is_parent, since))
+        is_parent = any(word.startswith(_FLARE) and word.endswith(_PARENT_MODULES) for word in line)
+        found.append(KitProcess(kit, process.pid, is_parent, since))
     return found
 
 
@@ -68,17 +79,27 @@ def stop_processes(processes: Iterable[KitProcess]) -> None:
     stop_process_tree(*(one.pid for one in sorted(processes, key=lambda one: one.is_parent)))
 
 
-def _may_be_flare(line: list[str]) -> bool:
-    """Return whether a command line is FLARE's, and not that of somebody who reads a log."""
-    return any(word.startswith("nvflare.") or word.endswith(_SCRIPTS) for word in line)
+def _started_from(line: list[str]) -> Path | None:
+    """Return the kit's folder by a command line; None if it is not FLARE's nor a kit's script.
 
-
-def _kit(line: list[str], started_in: Path, folders: dict[Path, Path]) -> Path | None:
-    for word in line:
-        if "/" not in word:
-            continue
-        path = (started_in / word).resolve()  # a kit may be reached by a link, or a script from its folder
-        for folder, kit in folders.items():
-            if path.is_relative_to(folder):
-                return kit
+    An editor of a script, and whoever searches a log for FLARE's names, have the same words on theirs.
+    """
+    if not line or not Path(line[0]).name.startswith(_INTERPRETERS):
+        return None
+    for place, word in enumerate(line):
+        rest = line[place + 1 :]
+        if word.startswith(_FLARE) and _WORKSPACE_OPTION in rest[:-1]:
+            return Path(rest[rest.index(_WORKSPACE_OPTION) + 1])
+        script = Path(word)
+        if word.endswith(_SCRIPTS) and script.parent.name == _STARTUP:
+            return script.parent.parent
     return None
+
+
+def _owners(kit: Path) -> set[int]:
+    """Return whose processes may be a kit's: root sees all accounts', whatever they call themselves."""
+    found = {0, os.geteuid()}
+    for path in (kit, kit / LOCK_FILE):
+        with suppress(OSError):
+            found.add(path.stat().st_uid)
+    return found

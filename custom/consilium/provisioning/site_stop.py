@@ -116,6 +116,8 @@ def _end(found: Iterable[KitProcess], grace: float) -> list[Ended]:
     for one in found:
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(one.pid)
+            if process.create_time() != one.since:
+                continue  # another one has the number by now
             stages[_stage(one)].append(process)
             names[process] = _describe(one)
             # A script has FLARE's process, which is found by itself, and a `sleep` of seconds.

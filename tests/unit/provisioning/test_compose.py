@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
+from consilium.errors import ConfigurationError
 from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE, write_compose_files
 from consilium.provisioning.memory import memory_environment
@@ -170,3 +171,11 @@ def test_a_kits_name_becomes_a_projects(tmp_path: Path, name: str) -> None:
     write_compose_files(tmp_path, name, kind="server", ports=[8002])
 
     assert re.fullmatch(r"[a-z0-9][a-z0-9_-]*", load(tmp_path / COMPOSE_FILE)["name"])
+
+
+@pytest.mark.parametrize("name", ["dataset", "cache_dir", "state_dir", "patients_file", "accepted_findings"])
+@pytest.mark.parametrize("end", ["\nCOMPOSE_FILE=/evil.yaml", "}/../../etc", "\u2028#"])
+def test_no_path_is_another_setting(tmp_path: Path, name: str, end: str) -> None:
+    with pytest.raises(ConfigurationError, match="can't stand in"):
+        write(tmp_path / "north", **{name: f"/srv/cases{end}"})
+    assert not list((tmp_path / "north").iterdir())

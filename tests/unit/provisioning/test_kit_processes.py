@@ -1,6 +1,10 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -59,3 +63,43 @@ def test_a_kit_is_known_by_a_link_and_by_its_own_folder(tmp_path, start):
 def test_other_processes_are_left_alone(tmp_path, start, words):
     start(*(word.format(kits=tmp_path) for word in words))
     assert find_processes(tmp_path / "aster") == []
+
+
+def test_an_editor_of_a_script_and_a_search_in_a_log_are_no_processes_of_a_kit(tmp_path):
+    kit = tmp_path / "aster"
+    (kit / "startup").mkdir(parents=True)
+    for name in ("startup/start.sh", "startup/sub_start.sh", "log.txt"):
+        (kit / name).write_text("")
+    with ExitStack() as stack:
+        for words in (
+            ["tail", "-f", kit / "startup/start.sh"],
+            ["tail", "-f", "startup/sub_start.sh"],
+            ["sh", "-c", "true; tail -f startup/start.sh"],
+            ["sh", "-c", "tail -f startup/start.sh & wait; startup/start.sh"],
+            ["sh", "-c", "sleep 60; true", PARENT, kit / "log.txt"],
+            ["sh", "-c", "sleep 60; true", "nvflare.tool.job", "-m", kit],
+        ):
+            run = partial(subprocess.Popen, cwd=kit, start_new_session=True, stdout=subprocess.DEVNULL)
+            process = stack.enter_context(run(words))
+            stack.callback(os.killpg, process.pid, signal.SIGKILL)
+        time.sleep(0.5)  # their command lines are there
+        assert find_processes(kit) == []
+
+
+def test_a_kit_in_another_s_folder_is_another_kit(tmp_path, start):
+    inner = tmp_path / "aster" / "birch"
+    process = start(PARENT, "-m", inner)
+    assert find_processes(tmp_path / "aster") == []
+    assert [one.pid for one in find_processes(inner)] == [process.pid]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has processes of other accounts")
+@pytest.mark.parametrize(("account", "count"), [(0, 1), (65534, 0)])
+def test_another_account_has_no_process_of_a_kit(tmp_path, account, count):
+    (tmp_path / "aster").mkdir()
+    words = ["/bin/sh", "-c", "sleep 60; true", PARENT, "-m", tmp_path / "aster", "-n", "a job"]
+    with subprocess.Popen(words, user=account, cwd="/", start_new_session=True) as process:
+        try:
+            assert len(find_processes(tmp_path / "aster")) == count
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)

@@ -2,14 +2,17 @@ import hashlib
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 
 import psutil
 import pytest
 from typer.testing import CliRunner
 
 from consilium.cli.main import app
+from consilium.provisioning import site_stop
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.site_stop import JobRuns, running_jobs, stop_site
+from consilium.provisioning.kit_processes import find_processes
+from consilium.provisioning.site_stop import JobRuns, StopError, running_jobs, stop_site
 
 from .kit_folder import make_kit
 
@@ -126,3 +129,13 @@ def test_other_kits_are_left_alone(root, start, tmp_path):
 
 def test_a_folder_that_is_no_kit_is_an_error(tmp_path):
     assert "is not a site's startup kit" in str(stop(tmp_path).exception)
+
+
+def test_a_number_that_is_another_process_by_now_is_left_alone(root, start, monkeypatch):
+    process = start(PARENT, "-m", root)
+    (found,) = find_processes(root)
+    answers = iter([[replace(found, since=found.since - 60)]])
+    monkeypatch.setattr(site_stop, "find_processes", lambda *kits: next(answers, []))
+    with pytest.raises(StopError):
+        stop_site(Kit(root), jobs_too=True, grace=0.1)
+    assert process.poll() is None
