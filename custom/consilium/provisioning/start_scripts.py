@@ -1,4 +1,4 @@
-"""What a kit's own scripts do beyond FLARE's: they are private, look before they start, and bear a space."""
+"""What a kit's own scripts do beyond FLARE's: private, a look before the start, spaces, how to stop."""
 
 from __future__ import annotations
 
@@ -39,6 +39,19 @@ _GIVING_UP: Final = (
 _AFTER_SLEEP: Final = ("  if [[ ! -f ", "  kill -0 ")
 """What comes after the script's pauses, which would otherwise outlive a killed script with its lock."""
 
+_STOP_ADVICE: Final = (
+    'echo "Please use FL admin console to issue shutdown client command to properly stop this client."\n'
+    'echo "This stop_fl.sh script can only be used as the last resort to stop this client."\n'
+    'echo "It will not properly deregister the client to the server."\n'
+    'echo "The client status on the server after this shell script will be incorrect."\n'
+)
+"""FLARE's, of a command of the console that a hospital's policy denies; in the server's kit as well."""
+
+_OUR_STOP_ADVICE: Final = (
+    'echo "To stop this site in order, answer N and type: consilium site stop $WORKSPACE"\n'
+    'echo "This script is the last resort. It does not log out of the federation, and leaves jobs running."\n'
+)
+
 _CONSOLE: Final = (
     ("mkdir -p $DIR/../transfer\n", 'mkdir -p "$DIR/../transfer"\n'),
     ("-m $DIR/.. -s", '-m "$DIR/.." -s'),
@@ -61,6 +74,7 @@ def correct_scripts(startup: Path, participant: Participant) -> None:
     elif participant.type in (ParticipantType.SERVER, ParticipantType.CLIENT):
         looked = _look("${NVFL_WORKSPACE:-$DIR/..}")
         _edit(startup / ProvFileName.START_SH, [(_BACKGROUND, f'{looked}"$DIR/sub_start.sh" &\n')])
+        _edit(startup / ProvFileName.STOP_FL_SH, [(_STOP_ADVICE, _OUR_STOP_ADVICE)])
         exports = _server_exports() if participant.type == ParticipantType.SERVER else ""
         edits = [
             (_KNOWN_WORKSPACE, f"{_take_lock()}{exports}{_KNOWN_WORKSPACE}"),
@@ -119,8 +133,8 @@ def _edit(script: Path, edits: Sequence[tuple[str, str]]) -> None:
         if text.count(before) != 1:
             raise ConfigurationError(
                 f"{script.name} of {script.parents[1].name} is not as nvflare 2.9 writes it "
-                f"({before.strip()!r} stands there {text.count(before)} times), so it can't be made to start "
-                "a kit once only; provision with nvflare 2.9"
+                f"({before.strip()!r} stands there {text.count(before)} times), so it can't be corrected; "
+                "provision with nvflare 2.9"
             )
         text = text.replace(before, after)
     script.write_text(text)

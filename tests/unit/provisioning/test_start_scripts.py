@@ -175,6 +175,16 @@ def test_a_port_at_which_a_connection_has_just_ended_is_free():
     require_free(*place)
 
 
+def test_the_last_resort_names_the_command_that_stops_in_order(kits):
+    scripts = list(kits.glob("*/startup/stop_fl.sh"))
+    assert len(scripts) > 1
+    for script in scripts:
+        asked = subprocess.run(["bash", script], input="n", capture_output=True, text=True, check=True)
+        assert f"consilium site stop {script.parents[1]}" in asked.stdout
+        assert "admin console" not in asked.stdout
+        assert not (script.parents[1] / "shutdown.fl").exists()
+
+
 def test_a_python_without_this_package_is_named(machine):
     kit = machine.copy("north", "north")
     machine.install("#!/bin/sh\necho no module >&2\nexit 1\n")
