@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from consilium.errors import ConfigurationError
-from consilium.guard.workspace_lock import LOCK_FILE, take
+from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, take
 
 REFUSED: Final = 3
 """Exit code, so that a script can tell it from a Python without this package."""
-
-_REMAINS: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
-"""Files of FLARE's scripts. Left by a start that was killed, they name processes that are others' by now."""
 
 SPLIT: Final = (
     "FLARE splits the command lines of its jobs at spaces, and at quotes, backslashes and '#' as well. Move "
@@ -69,7 +66,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
     else:
         is_lockable = take(hold, workspace, holder=os.getppid())
         if is_lockable:
-            for name in _REMAINS:
+            for name in STATE_FILES:
                 (workspace / name).unlink(missing_ok=True)
     for host, port in server_ports(workspace):
         require_free(host, port)

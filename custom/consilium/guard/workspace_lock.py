@@ -26,10 +26,16 @@ LOCK_FILE: Final = "consilium.lock"
 DESCRIPTOR_VARIABLE: Final = "CONSILIUM_LOCK_DESCRIPTOR"
 """Environment variable by which the start script says under which number the process inherits the lock."""
 
-_LASTING: Final = (
+LASTING_MODULES: Final = (
     "nvflare.private.fed.app.server.server_train",
     "nvflare.private.fed.app.client.client_train",
 )
+"""What Python runs in the lasting process of the server or of a site."""
+
+STATE_FILES: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
+"""What FLARE's scripts note in the workspace of what runs. Left by a start that was killed, these files name
+processes that are others' by now, and can stop or prevent the next start."""
+
 _TAKEN: Final = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
@@ -120,7 +126,7 @@ def describe_holder(workspace: Path) -> str:
 
 def _is_lasting() -> bool:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec is not None and spec.name in _LASTING
+    return spec is not None and spec.name in LASTING_MODULES
 
 
 def _is_open_on(descriptor: int, file: Path) -> bool:

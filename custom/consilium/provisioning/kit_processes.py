@@ -10,10 +10,9 @@ from pathlib import Path
 
 import psutil
 
-from consilium.guard.workspace_lock import LOCK_FILE
+from consilium.guard.workspace_lock import LASTING_MODULES, LOCK_FILE
 from consilium.processes import stop_process_tree
 
-_PARENT_MODULES = ("server_train", "client_train")
 _STARTUP = "startup"
 _SCRIPTS = (f"{_STARTUP}/start.sh", f"{_STARTUP}/sub_start.sh")
 _INTERPRETERS = ("python", "bash", "sh")
@@ -68,7 +67,7 @@ def find_processes(*kits: Path) -> list[KitProcess]:
             since = process.create_time()
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-        is_parent = any(word.startswith(_FLARE) and word.endswith(_PARENT_MODULES) for word in line)
+        is_parent = any(word in LASTING_MODULES for word in line)
         found.append(KitProcess(kit, process.pid, is_parent, since))
     return found
 

@@ -19,7 +19,6 @@ from consilium.learning.site_settings import SiteSettings
 from consilium.provisioning.check.kit import Kit
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
-_UNIT_NAME: Final = re.compile(r"[^\w.-]")
 
 _SECONDS_TO_STOP: Final = 90
 """More than `consilium site stop` takes at worst."""
@@ -70,11 +69,6 @@ SystemCallArchitectures=native
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def unit_name(kit: Kit) -> str:
-    """Return the file name of a kit's unit."""
-    return f"consilium-{_UNIT_NAME.sub('_', kit.site_name)}.service"
 
 
 def service_unit(kit: Kit, *, user: str | None = None) -> str:

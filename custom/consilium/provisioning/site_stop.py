@@ -12,6 +12,7 @@ from typing import Final
 import psutil
 
 from consilium.errors import ConsiliumError
+from consilium.guard.workspace_lock import STATE_FILES
 from consilium.processes import uninterrupted
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.kit_processes import KitProcess, find_processes
@@ -23,9 +24,6 @@ _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 _SUBMITTED: Final = ".nvflare_slurm/jobs/*"
 """Where FLARE's launcher keeps what belongs to the jobs that it has in Slurm."""
-
-_STATE_FILES: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
-"""FLARE's notes of what runs, in the workspace. One left behind can stop or prevent the next start."""
 
 
 class StopError(ConsiliumError):
@@ -105,7 +103,7 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
             ended += _end(found, grace)
             if len(ended) == before:
                 raise StopError(f"process {', '.join(str(one.pid) for one in found)} does not end")
-    for name in _STATE_FILES:
+    for name in STATE_FILES:
         (kit.root / name).unlink(missing_ok=True)
     return ended
 

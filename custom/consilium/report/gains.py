@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from consilium.counts import counted
 from consilium.report.model_comparison import KEY_METRIC
 from consilium.report.records import BaselineRecord, FederationRecord, SiteReport
 from consilium.report.study import GainSummary, Standing, StudyReport
@@ -80,6 +81,18 @@ def sites_that(report: StudyReport, standing: Standing) -> list[str]:
         site: one.gain for site, one in report.sites.items() if one.gain and one.gain.standing == standing
     }
     return sorted(found, key=lambda site: (-(found[site].mean or 0.0), site))
+
+
+def list_sites(sites: Sequence[str], *, most: int) -> str:
+    """Return hospitals by name, or their number where there are more than `most`.
+
+    Example:
+        >>> list_sites(["aster", "birch", "cedar"], most=3), list_sites(["aster", "birch"], most=1)
+        ('aster, birch and cedar', '2 hospitals')
+    """
+    if len(sites) > most:
+        return counted(len(sites), "hospital")
+    return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)
 
 
 def _standing(patients: int, ends: tuple[float, float] | None) -> Standing:

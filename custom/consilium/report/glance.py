@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 from consilium.counts import counted
 from consilium.learning.small_counts import Count, count_text, total_text
-from consilium.report.gains import sites_that
+from consilium.report.gains import list_sites, sites_that
 from consilium.report.study import StudyReport
 
-_MOST_NAMES = 6
+_MOST_NAMES: Final = 6
 """Hospitals that are named; of more there is their number, and the tables below have each."""
+
+_names: Final = partial(list_sites, most=_MOST_NAMES)
 
 
 def list_basics(report: StudyReport) -> list[tuple[str, str]]:
@@ -73,9 +77,3 @@ def _participation(report: StudyReport) -> str:
     if missing:
         return f"Not all of them: {_names(missing)} had no part in the last task; see the warnings."
     return "Not all of them in every round; see the warnings."
-
-
-def _names(sites: Sequence[str]) -> str:
-    if len(sites) > _MOST_NAMES:
-        return counted(len(sites), "hospital")
-    return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Final
 
 from consilium.counts import counted
-from consilium.report.gains import FEW_PATIENTS, few_patients, sites_that
+from consilium.report.gains import FEW_PATIENTS, few_patients, list_sites, sites_that
 from consilium.report.study import StudyReport
 
 _SAME = 0.005
 """Differences in mean Dice below this are called level: they round away in the second digit."""
 
-_MOST_NAMES = 3
+_MOST_NAMES: Final = 3
 """Names in one group of the headline; of more, it has their number: the figure below it has the names."""
+
+_names: Final = partial(list_sites, most=_MOST_NAMES)
 
 
 def state_headline(report: StudyReport) -> str:
@@ -126,12 +130,6 @@ def _who(sites: Sequence[str], compared: int, one: str, several: str) -> str:
     if len(sites) > _MOST_NAMES:
         return f"{len(sites)} of {counted(compared, 'hospital')} {several}"
     return f"{_names(sites)} {one if len(sites) == 1 else several}"
-
-
-def _names(sites: Sequence[str]) -> str:
-    if len(sites) > _MOST_NAMES:
-        return counted(len(sites), "hospital")
-    return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)
 
 
 def _difference(value: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.service import service_unit, unit_name
+from consilium.provisioning.service import service_unit
 
 from .kit_folder import make_kit
 
@@ -91,7 +91,3 @@ def test_a_path_with_a_line_break_is_refused(tmp_path):
     root = make_kit(tmp_path / "north\nExecStartPre=evil")
     with pytest.raises(ConfigurationError, match="can't stand in a systemd unit"):
         service_unit(Kit(root), user="consilium")
-
-
-def test_the_unit_is_named_after_the_site(tmp_path):
-    assert unit_name(Kit(make_kit(tmp_path / "north west"))) == "consilium-north_west.service"
