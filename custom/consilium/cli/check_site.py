@@ -45,7 +45,7 @@ def check_site(
         ),
     ],
     job: Annotated[
-        str, typer.Option(help="Job folder, or a name of `consilium jobs list`, to judge the machine by.")
+        str, typer.Option(help="Job folder, or a name of `consilium jobs list`, to check the machine for.")
     ] = "brain_tumor_fedavg",
     offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
     as_json: Annotated[

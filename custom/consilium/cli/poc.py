@@ -85,8 +85,8 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
         from consilium.poc.trial import find_hospitals, start
 
         poc, wanted = Poc(out), Project.read(project)
-        anew = f"stopped; nothing runs on. {poc.command('up')} starts it again."
-        with _said_after_ctrl_c(anew):
+        again = f"stopped; nothing runs on. {poc.command('up')} starts it again."
+        with _said_after_ctrl_c(again):
             folders = find_hospitals(wanted, hospitals, poc.folder, display)
             with ended_with_this_process(poc.folder):
                 start(poc, wanted, folders, display)

@@ -93,7 +93,7 @@ class CertainServer(FederatedServer):  # type: ignore[misc]
         if token not in sessions.clients and not sessions.is_client_disabled(site):
             for other, client in list(sessions.clients.items()):
                 if client.name == site:
-                    self.logger.warning(f"{site}: another start of its kit has ended; this one goes on")
+                    self.logger.warning(f"{site}: another start of its kit has ended; this one continues")
                     self.logout_client(other)
         reply = super().client_heartbeat(request)
         second = second_starts.current().get(str(site))

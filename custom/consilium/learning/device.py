@@ -68,7 +68,7 @@ def open_device(settings: ComputeSettings) -> Device:
         raise ConfigurationError(
             f"device {settings.device!r} is not on this machine, which has "
             f"{counted(torch.cuda.device_count(), 'CUDA device')}; set `device` in the site's privacy.json "
-            "to 'auto' or 'cpu', or mend the driver "
+            "to 'auto' or 'cpu', or fix the driver "
             "(see `nvidia-smi`)"
         )
     torch.backends.cudnn.benchmark = True  # every patch of a job has one size

@@ -40,7 +40,7 @@ FEDERATION_FILE = "federation.json"
 
 
 OutcomeKind = Literal["success", "partial", "failure"]
-"""How a job ended; `consilium.report.outcome` judges it."""
+"""How a job ended; see `consilium.report.outcome`."""
 
 
 class SiteReport(Record):
@@ -182,10 +182,10 @@ class BaselineRecord(Record):
         ge=1, description="Steps of the pooled model, each on as many patches as all sites'."
     )
     local: dict[str, dict[str, dict[str, float]]] = Field(
-        description="Site that the model was trained at alone -> site that judged it -> scores."
+        description="Site that the model was trained at alone -> site that evaluated it -> scores."
     )
     pooled: dict[str, dict[str, float]] = Field(
-        description="Site that judged the model of all data -> scores."
+        description="Site that evaluated the model of all data -> scores."
     )
     gains: dict[SiteLabel, SiteGain] = Field(
         default_factory=dict,

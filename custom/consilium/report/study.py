@@ -18,7 +18,7 @@ class _Part(BaseModel):
 
 
 class Comparison(_Part):
-    """The federation's model and those to compare it with, on the same patients; null where not judged."""
+    """The federation's model and those to compare it with, on the same patients; null where not evaluated."""
 
     global_: Scores | None = Field(default=None, alias="global", description="The federation's final model.")
     local: Scores | None = Field(
@@ -163,7 +163,7 @@ class StudyReport(_Part):
     summary: Summary
     sites: dict[str, SiteSummary]
     local_models: dict[str, dict[str, Scores]] = Field(
-        description="Hospital that a model was trained at alone -> hospital that judged it -> scores."
+        description="Hospital that a model was trained at alone -> hospital that evaluated it -> scores."
     )
     compared_sites: list[str] = Field(
         description="Hospitals whose means are compared from round to round: those that evaluated the last "

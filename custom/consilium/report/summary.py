@@ -42,7 +42,7 @@ def summarize_study(
     """Work out the numbers of a study's report.
 
     Every hospital counts the same in a mean over hospitals, whatever its number of patients. The models to
-    compare with are averaged only over hospitals that judged the global model: the means are of the same
+    compare with are averaged only over hospitals that evaluated the global model: the means are of the same
     patients.
 
     Args:
@@ -117,11 +117,11 @@ def _summarize(
         summary.worst_site = min(final_scores, key=lambda site: final_scores[site]["dice"])
         summary.global_["worst_site_dice"] = final_scores[summary.worst_site]["dice"]
     if baselines is not None:
-        judged = set(final_scores) or set(baselines.pooled)
+        evaluated = set(final_scores) or set(baselines.pooled)
         summary.local = mean_scores(
-            judges[site] for judges in baselines.local.values() for site in judges if site in judged
+            scores[site] for scores in baselines.local.values() for site in scores if site in evaluated
         )
-        summary.pooled = mean_scores(baselines.pooled[site] for site in baselines.pooled if site in judged)
+        summary.pooled = mean_scores(baselines.pooled[site] for site in baselines.pooled if site in evaluated)
     compared = [one for one in sites.values() if one.gain and one.gain.mean is not None]
     summary.own = mean_scores(one.own for one in compared if one.own)
     gains = [one.gain.mean for one in compared if one.gain and one.gain.mean is not None]
@@ -152,7 +152,7 @@ def _summarize_site(
         update_norm=trained[-1].update_norm if trained else None,
         train_seconds=sum(one.report.train_seconds for one in trained if one.report),
         global_=federation.final_scores.get(site),
-        local=mean_scores(judges[site] for judges in local.values() if site in judges),
+        local=mean_scores(scores[site] for scores in local.values() if site in scores),
         own=local.get(site, {}).get(site) or (own.local if own else None),
         gain=(
             summarize_gain(site, last, federation, baselines)

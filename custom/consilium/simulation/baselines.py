@@ -32,7 +32,7 @@ OnStep = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class _Plan:
-    """One model to train and judge."""
+    """One model to train and evaluate."""
 
     name: str
     data: SiteData
@@ -76,7 +76,7 @@ def train_baselines(
     workers: int,
     on_step: OnStep = lambda name, done, total: None,
 ) -> BaselineRecord:
-    """Train a model at each training hospital alone and one on all their data; judge each at every hospital.
+    """Train a model at each training hospital alone and one on all their data, and evaluate each everywhere.
 
     Every model starts from the weights that the federation starts from and makes as many steps as a site
     makes in the federation. A local model's steps are on the patches of its site; the pooled model's are each
@@ -100,7 +100,7 @@ def train_baselines(
     with worker_pool(workers, _connect, (steps,)) as pool:
         try:
             with interrupts_held_back():  # the workers start now and inherit it
-                futures = [pool.submit(_train_and_judge, plan, validation, federation) for plan in plans]
+                futures = [pool.submit(_train_and_evaluate, plan, validation, federation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:
             for process in list(getattr(pool, "_processes", {}).values()):
@@ -162,7 +162,7 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def _train_and_judge(
+def _train_and_evaluate(
     plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
 ) -> _Outcome:
     started = time.monotonic()

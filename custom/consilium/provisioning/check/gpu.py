@@ -39,7 +39,7 @@ def check_capacity(kit: Kit, job: SiteJob) -> Finding:
     if declared > len(present):
         return CAPACITY.failed(
             f"{seen}: FLARE would not start",
-            f"try: nvidia-smi; then mend the driver, or set num_of_gpus of the {_MANAGER} in {edited} to "
+            f"try: nvidia-smi; then fix the driver, or set num_of_gpus of the {_MANAGER} in {edited} to "
             f"{len(present)}",
             data=data,
         )
@@ -95,7 +95,7 @@ def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     if first >= count:
         return GPU_MEMORY.failed(
             f"torch sees {counted(count, 'CUDA device')}; device {site.device!r} needs {first + 1}",
-            "try: nvidia-smi; then mend the driver, or install the build of torch that fits it",
+            "try: nvidia-smi; then fix the driver, or install the build of torch that fits it",
         )
     try:
         processes = job.processes_at(kit.site_name, site)
