@@ -177,18 +177,20 @@ class SiteController(ModelController):  # type: ignore[misc]
         began = time.monotonic()
         end = began + deadline_seconds
         graced = False
+        lost: dict[str, str] = {}
         while self.get_num_standing_tasks() and not self.abort_signal.triggered:
             if not graced and grace_seconds < math.inf and enough():
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
                 announce(self, TASK_CLOSING, seconds=end - time.monotonic())
             absences = {site: self._absence(site, began, silence_seconds) for site in set(self._waiting)}
             if time.monotonic() >= end or all(absences.values()):  # or nobody is waited for
-                self.note_absences({site: reason for site, reason in absences.items() if reason})
+                lost = {site: reason for site, reason in absences.items() if reason}
+                self.note_absences(lost)
                 self.cancel_all_tasks()
             self._let_time_pass()
         with self._asking:
             self._open = False
-        announce(self, TASK_CLOSED)
+        announce(self, TASK_CLOSED, lost=lost)
 
     def pause(self, seconds: float) -> None:
         """Wait, but no longer than the job runs."""

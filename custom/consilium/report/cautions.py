@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from consilium.counts import counted
+from consilium.errors import AbsenceCode
 from consilium.learning.model_file import BEST_MODEL
 from consilium.learning.shares import largest_share, weighted_shares
 from consilium.learning.small_counts import total_text
@@ -85,7 +86,7 @@ def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
 
 
 def _about_absences(federation: FederationRecord) -> Iterator[str]:
-    missed: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    missed: dict[tuple[str, str, AbsenceCode | None], list[str]] = defaultdict(list)
     asked = [(str(record.number), record.sites) for record in federation.rounds]
     for stage, sites in [
         (_PREPARATION, federation.preparation),
@@ -94,9 +95,10 @@ def _about_absences(federation: FederationRecord) -> Iterator[str]:
     ]:
         for site, one in sites.items():
             if is_absent(one):
-                missed[site, absence_reason(one), remedy_for(one.code)].append(stage)
-    for (site, reason, remedy), stages in sorted(missed.items()):
+                missed[site, absence_reason(one), one.code].append(stage)
+    for (site, reason, code), stages in sorted(missed.items(), key=lambda one: one[0][:2]):
         where = _join_stages(stages, len(federation.rounds))
+        remedy = remedy_for(code, "validate" if stages[-1] == _FINAL else "train")
         yield f"{site} is missing from {where}: {reason}. What to do: {remedy}."
 
 
@@ -105,7 +107,7 @@ def _about_local_only(federation: FederationRecord) -> Iterator[str]:
         if is_absent(one):
             yield (
                 f"{site} has no model of its own to compare with: {absence_reason(one)}. What to do: "
-                f"{remedy_for(one.code)}."
+                f"{remedy_for(one.code, 'local_only')}."
             )
 
 

@@ -32,6 +32,8 @@ _TASKS = {
 
 _LONGEST_LINE = 1000
 _SAME_MOMENT = 60.0
+_NARROWEST_TABLE = 80
+"""Columns of a terminal; in fewer, a table breaks words and times."""
 _ABORTED = "FINISHED:ABORTED"
 
 NOBODY = "nobody"
@@ -85,7 +87,9 @@ class JobStatus(BaseModel):
             }
             for name, site in self.progress.sites.items():
                 if site.problem is not None:
-                    content["progress"]["sites"][name]["problem"]["remedy"] = remedy_for(site.problem.code)
+                    content["progress"]["sites"][name]["problem"]["remedy"] = remedy_for(
+                        site.problem.code, site.problem.task
+                    )
         return content
 
 
@@ -107,9 +111,9 @@ def render_job(job: JobStatus) -> RenderableType:
 
 
 def print_job(job: JobStatus) -> None:
-    """Print a job to standard output: as tables on a terminal, as lines elsewhere."""
+    """Print a job to standard output: as tables on a terminal that is wide enough, as lines elsewhere."""
     console = Terminal()
-    if console.is_terminal:
+    if console.is_terminal and console.width >= _NARROWEST_TABLE:
         console.print(render_job(job))
         return
     for line in describe_job(job):
@@ -136,12 +140,16 @@ def _describe_state(name: str, site: SiteState, now: float) -> str:
     line = ", ".join(parts)
     if site.problem is None:
         return line
-    return f"{line}; last problem: {_problem(site.problem)} -> {remedy_for(site.problem.code)}"
+    return f"{line}; last problem: {_problem(site.problem)} -> {_remedy(site.problem)}"
 
 
 def _problem(problem: Problem) -> str:
     where = f"round {problem.round}" if problem.round else problem.task
     return f"{where}, {clock(problem.time)}: {problem.reason}"
+
+
+def _remedy(problem: Problem) -> str:
+    return remedy_for(problem.code, problem.task)
 
 
 def _lines(job: JobStatus) -> list[str]:
@@ -178,7 +186,8 @@ def _progress_lines(progress: JobProgress) -> list[str]:
     parts = []
     if progress.round:
         attempt = f", attempt {progress.attempt}" if progress.attempt > 1 else ""
-        parts.append(f"round {progress.round} of {progress.rounds}{attempt}")
+        after = "after " if progress.rounds_are_done else ""
+        parts.append(f"{after}round {progress.round} of {progress.rounds}{attempt}")
     if progress.task and not progress.ended:
         parts.append(_TASKS.get(progress.task, progress.task))
     expected = progress.seconds_left
@@ -203,16 +212,17 @@ def _progress_lines(progress: JobProgress) -> list[str]:
 
 def _site_table(progress: JobProgress) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for title in ("site", "state", "since", "cases", "rounds", "last problem"):
+    with_problems = any(site.problem is not None for site in progress.sites.values())
+    for title in ("site", "state", "since", "cases", "rounds", *(["last problem"] if with_problems else [])):
         table.add_column(title, overflow="fold")
     for name, site in sorted(progress.sites.items()):
         problem = Text()
         if site.problem is not None:
             problem.append(_problem(site.problem))
-            problem.append(f"\n-> {remedy_for(site.problem.code)}", style="bold")
+            problem.append(f"\n-> {_remedy(site.problem)}", style="bold")
         table.add_row(
             Text(clean_text(name, 80)), Text(_state(site, progress.now)), clock(site.since), _cases(site),
-            str(site.rounds_used), problem,
+            str(site.rounds_used), *([problem] if with_problems else []),
         )  # fmt: skip
     return table
 

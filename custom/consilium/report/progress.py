@@ -25,6 +25,7 @@ from consilium.records.bounds import (
     StepCount,
 )
 from consilium.report.records import OutcomeKind, Resumption
+from consilium.report.remedies import TASKS_AFTER_ROUNDS
 
 MOST_SITES: Final = 10_000
 MOST_REASONS: Final = 10_000
@@ -137,9 +138,14 @@ class JobProgress(_Part):
         return sorted(name for name, site in self.sites.items() if site.answer == "awaited")
 
     @property
+    def rounds_are_done(self) -> bool:
+        """Whether the job is in a task that comes after its last round."""
+        return self.task in TASKS_AFTER_ROUNDS
+
+    @property
     def seconds_left(self) -> float | None:
         """How long the remaining rounds will take if they take as long as those before; None if unknown."""
-        if self.round_seconds is None or self.round_started is None or self.ended:
+        if self.round_seconds is None or self.round_started is None or self.ended or self.rounds_are_done:
             return None
         this_round = max(self.round_seconds - (self.now - self.round_started), 0.0)
         return (self.rounds - self.round) * self.round_seconds + this_round
@@ -161,4 +167,5 @@ def describe_progress(progress: JobProgress) -> str:
         return sites
     seconds = progress.seconds_left
     left = "" if seconds is None else f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
-    return f"round {progress.round} of {progress.rounds}{left} | {sites}"
+    after = "after " if progress.rounds_are_done else ""
+    return f"{after}round {progress.round} of {progress.rounds}{left} | {sites}"

@@ -16,6 +16,8 @@ _COMES_BACK: Final = (
 _ASKED_AGAIN: Final = (
     "it is asked again in the next round; if it goes on, have the site look at its loss and its data"
 )
+TASKS_AFTER_ROUNDS: Final = frozenset({"validate", "local_only"})
+"""What a site misses in these, the job doesn't ask for again."""
 
 _REMEDIES: Final[dict[AbsenceCode, str]] = {
     AbsenceCode.VERSIONS: "install the federation's versions of consilium and nvflare at the site; "
@@ -51,11 +53,24 @@ _REMEDIES: Final[dict[AbsenceCode, str]] = {
     AbsenceCode.SERVER_DISK: "make room on the server's disk; the site is asked again in the next round",
 }
 
+_REMEDIES_AFTER_ROUNDS: Final[dict[AbsenceCode, str]] = {
+    AbsenceCode.UPDATE: "have the site look at its loss and its data",
+    AbsenceCode.SCORES: "have the site look at its loss and its data",
+    AbsenceCode.LATE: "this job doesn't ask for it again; the next job waits longer with a longer "
+    "quorum.deadline_minutes or grace_minutes",
+    AbsenceCode.LOST: "this job doesn't ask for it again; if the site stays away, its IT department starts "
+    "it (startup/start.sh)",
+    AbsenceCode.SERVER_DISK: "make room on the server's disk; this job doesn't ask for it again",
+}
 
-def remedy_for(code: AbsenceCode | None) -> str:
+
+def remedy_for(code: AbsenceCode | None, task: str = "train") -> str:
     """Return what to do about a site's absence.
 
     Args:
         code: What kind of absence it is; None where nobody said so.
+        task: What the site was asked for, such as `train`, `validate` or `local_only`.
     """
+    if task in TASKS_AFTER_ROUNDS and code in _REMEDIES_AFTER_ROUNDS:
+        return _REMEDIES_AFTER_ROUNDS[code]
     return _ASK_THE_SITE if code is None else _REMEDIES[code]

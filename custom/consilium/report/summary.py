@@ -144,7 +144,9 @@ def _summarize_site(
         train_cases=last.train_cases if last else None,
         validation_cases=last.validation_cases if last else None,
         reason=absence_reason(absent) if absent else None,
-        remedy=remedy_for(absent.code) if absent else None,
+        remedy=remedy_for(absent.code, "validate" if site in federation.final_sites else "train")
+        if absent
+        else None,
         left_out=_left_out(asked),
         rounds_trained=len(trained),
         steps=sum(one.report.steps for one in trained if one.report),

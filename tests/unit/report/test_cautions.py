@@ -225,3 +225,13 @@ def test_a_run_that_did_not_finish_says_so_first(status: str, expected: str) -> 
 def _replace(record: FederationRecord, site: str, **changes: object) -> None:
     for sites in [*(one.sites for one in record.rounds), record.final_sites]:
         sites[site] = site_round(site, **changes)
+
+
+def test_a_site_that_was_late_at_the_end_is_not_asked_again() -> None:
+    record = federation()
+    late = SiteRound(outcome="no answer", reason="it had not answered", code=AbsenceCode.LATE)
+    record.local_only["birch"] = late
+    record.final_sites["birch"] = late
+    cautions = [one for one in list_cautions(record) if one.startswith("birch ")]
+    assert len(cautions) == 2
+    assert all("this job doesn't ask for it again" in one for one in cautions)

@@ -60,6 +60,23 @@ def test_in_a_pipe_each_site_has_a_line_of_its_own_with_its_whole_name(capsys, m
     assert all(line == line.rstrip() for line in lines)
 
 
+def test_a_table_without_a_problem_has_no_column_for_it_and_a_narrow_terminal_has_no_table(
+    capsys, monkeypatch
+):
+    sites = {"aster": running().progress.sites["aster"]}
+    assert "last problem" in shown(running())
+    assert "last problem" not in shown(running(sites=sites))
+    monkeypatch.setattr(Console, "is_terminal", property(lambda console: True))
+    monkeypatch.setattr(Console, "width", property(lambda console: 60))
+    print_job(running(sites=sites))
+    assert "  aster: answered, since " in capsys.readouterr().out
+
+
+def test_after_the_last_round_no_time_left_is_reckoned():
+    told = shown(running(task="local_only", round=6))
+    assert "after round 6 of 6, every site trains a model alone, to compare with\n" in told
+
+
 def test_an_aborted_job_names_who_aborted_it_and_when():
     job = JobStatus(
         job_id=JOB,

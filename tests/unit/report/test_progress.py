@@ -34,3 +34,11 @@ def test_what_is_left_is_reckoned_from_the_rounds_that_this_process_did():
     assert describe_progress(timed) == "round 4 of 5, about 2:50 left | north sent"
     late = timed.model_copy(update={"round_started": timed.now - 500.0})
     assert late.seconds_left == pytest.approx(100)
+
+
+@pytest.mark.parametrize("task", ["validate", "local_only"])
+def test_nothing_is_reckoned_once_the_rounds_are_done(task):
+    done = progress(5, [("north", "training alone")])
+    done = done.model_copy(update={"round_seconds": 100.0, "round_started": done.now - 30.0, "task": task})
+    assert done.seconds_left is None
+    assert describe_progress(done) == "after round 5 of 5 | north training alone"

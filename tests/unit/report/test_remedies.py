@@ -3,7 +3,7 @@
 import pytest
 
 from consilium.errors import AbsenceCode
-from consilium.report.remedies import remedy_for
+from consilium.report.remedies import TASKS_AFTER_ROUNDS, remedy_for
 
 
 @pytest.mark.parametrize("code", AbsenceCode)
@@ -29,6 +29,14 @@ def test_each_kind_has_a_next_step_that_fits_into_a_sentence(code: AbsenceCode) 
 )
 def test_it_is_the_one_that_helps(code: AbsenceCode | None, remedy: str) -> None:
     assert remedy in remedy_for(code)
+
+
+@pytest.mark.parametrize("task", sorted(TASKS_AFTER_ROUNDS))
+@pytest.mark.parametrize("code", AbsenceCode)
+def test_after_the_last_round_none_promises_another_one(code: AbsenceCode, task: str) -> None:
+    remedy = remedy_for(code, task)
+    assert "next round" not in remedy
+    assert "is taken in again" not in remedy
 
 
 def test_an_absence_that_the_same_task_meets_again_is_known() -> None:

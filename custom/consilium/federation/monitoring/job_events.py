@@ -23,7 +23,7 @@ TASK_CLOSING: Final = "consilium_task_closing"
 """There are enough answers, and the others are waited for a little longer; data: `seconds`."""
 
 TASK_CLOSED: Final = "consilium_task_closed"
-"""Nobody is waited for any more."""
+"""Nobody is waited for any more; data: `lost`, with the reason of each site that was lost before."""
 
 ANSWER_TAKEN: Final = "consilium_answer_taken"
 """A site's answer counts; data: `site`, `report`, what it says about its own part, `scores` of what it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +146,11 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
 
     def _note_absent(self, fl_ctx: FLContext) -> None:
         self._progress.until = None
-        for site in self._progress.sites.values():
+        lost: Mapping[str, str] = event_data(fl_ctx).get("lost", {})
+        for name, site in self._progress.sites.items():
             if site.answer == "awaited":
-                site.answer, site.problem = "none", self._problem(_NOT_IN_TIME, AbsenceCode.LATE)
+                code = AbsenceCode.LOST if name in lost else AbsenceCode.LATE
+                site.answer, site.problem = "none", self._problem(lost.get(name, _NOT_IN_TIME), code)
 
     def _note_answer(self, fl_ctx: FLContext) -> None:
         data = event_data(fl_ctx)

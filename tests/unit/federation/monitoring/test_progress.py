@@ -122,6 +122,16 @@ def test_who_is_waited_for_and_until_when(engine):
     assert (progress.awaited, progress.until) == ([], None)
     assert progress.sites["south"].answer == "none"
     assert "had not answered" in progress.sites["south"].problem.reason
+    assert progress.sites["south"].problem.code == "late"
+
+
+def test_a_site_that_was_lost_is_no_late_one(engine):
+    start_round(engine, 0, 5)
+    ask(engine, "north", "south")
+    announce(engine, TASK_CLOSED, lost={"south": "its process or its connection was lost"})
+    sites = read_progress(engine.run_folder).sites
+    assert [sites[name].problem.code for name in ("north", "south")] == ["late", "lost"]
+    assert sites["south"].problem.reason == "its process or its connection was lost"
 
 
 def test_a_deadline_is_a_time_of_the_server_s_clock(engine):
