@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from consilium.errors import ConfigurationError
-from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, take
+from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, open_lock, take
 
 REFUSED: Final = 3
 """Exit code, so that a script can tell it from a Python without this package."""
@@ -79,14 +79,10 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
 
 def _look_at_lock(workspace: Path) -> bool:
     try:
-        descriptor = os.open(workspace / LOCK_FILE, os.O_RDWR | os.O_CLOEXEC)
+        (workspace / LOCK_FILE).lstat()
+        descriptor = open_lock(workspace)
     except FileNotFoundError:
         return True
-    except OSError as error:
-        raise ConfigurationError(
-            f"{workspace / LOCK_FILE} can't be opened ({error.strerror}): start a kit with the account that "
-            "owns it, from a folder that it can write to"
-        ) from None
     try:
         return take(descriptor, workspace, says_who=False)
     finally:

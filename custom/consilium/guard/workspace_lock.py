@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from consilium.errors import ConfigurationError
+from consilium.records.texts import clean_text
 
 LOCK_FILE: Final = "consilium.lock"
 """In the workspace; says who took it last, for people."""
@@ -72,8 +74,19 @@ class WorkspaceLock:
 
 
 def open_lock(workspace: Path) -> int:
-    """Return a descriptor of a workspace's lock file, which is made where it is missing."""
-    return os.open(workspace / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Return a descriptor of a workspace's lock file, which is made where it is missing.
+
+    Raises:
+        ConfigurationError: If it can't be opened, or is a link: what it leads to would be overwritten.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return os.open(workspace / LOCK_FILE, flags, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{workspace / LOCK_FILE} can't be opened ({error.strerror}): start a kit with the account that "
+            "owns it, from a folder that it can write to, and remove a link of that name"
+        ) from None
 
 
 def take(descriptor: int, workspace: Path, *, holder: int | None = None, says_who: bool = True) -> bool:
@@ -90,7 +103,12 @@ def take(descriptor: int, workspace: Path, *, holder: int | None = None, says_wh
 
     Raises:
         WorkspaceIsTaken: If another start holds it.
+        ConfigurationError: If the descriptor is not of the workspace's own plain file.
     """
+    if not _is_plain_file(descriptor, workspace / LOCK_FILE):
+        raise ConfigurationError(
+            f"{workspace / LOCK_FILE} is a link or no plain file; remove it, and start the kit again"
+        )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -110,14 +128,13 @@ def describe_holder(workspace: Path) -> str:
     """Say that a kit runs already, where, since when, and what to do about it."""
     try:
         said = json.loads((workspace / LOCK_FILE).read_text())
-        host, process, since = str(said["host"]), int(said["process"]), float(said["since"])
-    except (OSError, ValueError, KeyError, TypeError):
+        host, process = clean_text(str(said["host"])), int(said["process"])
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(said["since"])))
+    except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError):
         who = "another process"
     else:
         place = "this machine" if host == socket.gethostname() else f"the machine or container {host}"
-        who = (
-            f"process {process} of {place}, since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))}"
-        )
+        who = f"process {process} of {place}, since {since}"
     return (
         f"this kit runs already, from {workspace}: {who}. A kit runs once. To start it again, stop it first "
         f"where it runs: consilium site stop {workspace}"
@@ -134,3 +151,12 @@ def _is_open_on(descriptor: int, file: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), file.stat())
     except (OSError, OverflowError):
         return False
+
+
+def _is_plain_file(descriptor: int, file: Path) -> bool:
+    """Return whether a descriptor is of a file itself, and of no link to another: it is written to."""
+    try:
+        opened, there = os.fstat(descriptor), file.lstat()
+    except (OSError, OverflowError):
+        return False
+    return stat.S_ISREG(there.st_mode) and there.st_nlink <= 1 and os.path.samestat(opened, there)

@@ -160,11 +160,12 @@ def _owner(root: Path) -> str:
 
 def _word(text: str, *, command: bool = False) -> str:
     """Return a text as one quoted word of a unit."""
-    text = _escape(text).replace("\\", "\\\\").replace('"', '\\"')
+    text = _escape(text).replace('"', '\\"')
     return f'"{text.replace("$", "$$") if command else text}"'
 
 
 def _escape(text: str) -> str:
-    if not text.isprintable():
+    # A backslash at the end of a line would make the next one a part of it.
+    if not text.isprintable() or "\\" in text or text != text.strip():
         raise ConfigurationError(f"{text!r} can't stand in a systemd unit; move the kit to a plain path")
     return text.replace("%", "%%")
