@@ -241,3 +241,27 @@ def test_a_server_that_describes_another_job_than_it_sends_is_refused():
 @given(st.binary(max_size=200), st.sampled_from([META, SERVER, CLIENT]))
 def test_whatever_bytes_come_instead_of_a_file_are_refused_with_a_reason(content, name):
     assert name in fault({**TRAINING, name: content})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"launcher_spec": {"north": {"k8s": {"image": "evil.example/x:1"}}}},
+        {"launcher_spec": {"default": {"slurm": {"sbatch_options": ["--wrap=evil"]}}}},
+        {"resource_spec": {"north": {"k8s": {"image": "evil.example/x:1"}}}},
+        {"resource_spec": {"north": {"slurm": {"partition": "x --wrap=evil"}}}},
+        {"resource_spec": {"north": {"docker": {"image": "evil.example/x:1"}}}},
+        {"resource_spec": {"@default": {"num_of_gpus": "1; evil"}}},
+        {"resource_spec": {"@default": {"num_of_gpus": 1, "memory": "1Gi"}}},
+        {"resource_spec": {"default": {"num_of_gpus": 1, "slurm": {}}}},
+        {"study": "x; evil"}, {"study": "../x"}, {"study": "--wrap=evil"},
+        {"study": "x\n#SBATCH --wrap=evil"},
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_no_job_says_how_a_cluster_runs_it(job, more):
+    """Image, options of sbatch, fields of the pod: FLARE's launchers take all of them from a job."""
+    files = {name: path.read_bytes() for name, path in files_of(job).items()}
+    assert fault(files) is None
+    assert fault({**files, META: json.dumps(json.loads(files[META]) | more).encode()})
