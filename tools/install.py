@@ -69,7 +69,7 @@ class Progress:
         if word == "Downloading" and size:
             self._megabytes += float(size[1]) * _MEGABYTES[size[2]]
         if word == "Installing" and rest.startswith("collected"):
-            self._show(f"unpacking {len(self._found)} packages, a minute or two", now=True)
+            self._show(f"unpacking {rest.count(',') + 1} packages, some minutes", now=True)
         elif word in ("Collecting", "Downloading"):
             self._show(f"{len(self._found)} packages found, {self._megabytes:.0f} MB downloaded")
 
@@ -92,5 +92,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on with what was downloaded", flush=True)
+        print("\nstopped; the same command continues with what was downloaded", flush=True)
         sys.exit(130)

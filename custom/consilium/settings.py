@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -71,10 +71,23 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            lines = [_explain(cls, problem) for problem in error.errors(include_url=False)]
+            problems = _without_consequences(error.errors(include_url=False))
+            lines = [_explain(cls, problem) for problem in problems]
             raise ConfigurationError(
                 f"{source}: {counted(len(lines), 'setting')} can't be used\n" + "\n".join(lines)
             ) from None
+
+
+def _without_consequences(problems: Iterable[Any]) -> list[Any]:
+    """Leave out lists that pydantic calls too short because it dropped a wrong value from them."""
+    problems = list(problems)
+    places = [problem["loc"] for problem in problems]
+    return [
+        problem
+        for problem, place in zip(problems, places, strict=True)
+        if problem["type"] != "too_short"
+        or not any(len(other) > len(place) and other[: len(place)] == place for other in places)
+    ]
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
@@ -85,8 +98,8 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
         return f"  {name}: {_allowed(problem)} (seen: {_shorten(repr(problem['input']))})"
     known = sorted(_fields(model, problem["loc"][:-1]))
     nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-    return f"  {name}: no such setting; {hint}"
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}" if known else ""
+    return f"  {name}: no such setting{hint}"
 
 
 def _allowed(problem: Mapping[str, Any]) -> str:

@@ -121,9 +121,7 @@ def _specification(
     tumor_mix: str | None,
     missing_et: float | None,
 ) -> CohortSpec:
-    """Turn the options into a specification; pydantic judges the values."""
-    from pydantic import ValidationError
-
+    """Turn the options into a specification."""
     from consilium.data.synthetic import DEMO_COHORT, CohortSpec
 
     demo = [hospital.model_dump(mode="json") for hospital in DEMO_COHORT.hospitals]
@@ -140,15 +138,10 @@ def _specification(
         if missing_et is not None:
             one["missing_et"] = missing_et
     grid = {"shape": _size(size) if size else _size_for(spacing), "spacing_mm": spacing}
-    try:
-        return CohortSpec.model_validate({"hospitals": chosen, "grid": grid, "seed": seed})
-    except ValidationError as error:
-        first = error.errors()[0]
-        place, reason = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(
-            f"These options make no cohort: {place}: {reason} (got {first['input']!r}). "
-            "See: consilium cohort --help"
-        ) from error
+    return CohortSpec.parse(
+        {"hospitals": chosen, "grid": grid, "seed": seed},
+        source="these options (see consilium cohort --help)",
+    )
 
 
 def _hospital(text: str) -> dict[str, Any]:
@@ -168,12 +161,14 @@ def _tumor_mix(text: str) -> dict[str, float]:
     for part in text.split(","):
         name, _, weight = part.strip().partition("=")
         try:
+            if name not in mix:
+                raise ValueError(name)
             mix[name] = float(weight)
-        except ValueError as error:
+        except ValueError:
             raise ConfigurationError(
-                f"--tumor-mix {text!r}: {part!r} is not SIZE=WEIGHT. "
+                f"--tumor-mix {text!r}: {part!r} is not SIZE=WEIGHT, with size small, medium or large. "
                 "Write for example: --tumor-mix small=1,medium=2,large=1"
-            ) from error
+            ) from None
     return mix
 
 

@@ -143,7 +143,14 @@ def test_an_exported_job_s_folder_is_the_only_thing_on_standard_output(run, tmp_
         (("jobs", "export", "--set", "rounds=3"), ["--set", "consilium jobs export brain_tumor_fedavg"]),
         (("cohort", "x", "--hospital", "north"), ["'north'", "NAME=LAYOUT:CASES", "--hospital north="]),
         (("cohort", "x", "--size", "96"), ["'96'", "XxYxZ", "--size 96x112x88"]),
-        (("cohort", "x", "--hospital", "a=dicom:3"), ["dicom", "consilium cohort --help"]),
+        (
+            ("cohort", "x", "--hospital", "a=dicom:3"),
+            ["1 setting can't", "allowed: 'brats2020'", "cohort --help"],
+        ),
+        (("cohort", "x", "--hospital", "a=brats2021:0"), ["cases: allowed: 1 or more (seen: 0)"]),
+        (("cohort", "x", "--hospital", "a b=brats2021:3"), ["name: allowed: what matches", "'a b'"]),
+        (("cohort", "x", "--spacing", "9"), ["grid.spacing_mm: allowed: 4.0 or less (seen: 9.0)"]),
+        (("cohort", "x", "--tumor-mix", "tiny=1"), ["'tiny=1'", "small, medium or large"]),
         (("cohort", "x", "--tumor-mix", "small"), ["small=1,medium=2,large=1"]),
     ],
 )

@@ -6,6 +6,7 @@ from consilium.data.synthetic.grid import Grid
 from consilium.data.synthetic.scanner import Scanner
 from consilium.data.synthetic.tumor import TumorMix
 from consilium.data.synthetic.writers import Layout
+from consilium.settings import Settings
 
 
 class HospitalSpec(BaseModel):
@@ -32,7 +33,7 @@ class HospitalSpec(BaseModel):
     tumor_mix: TumorMix = TumorMix()
 
 
-class CohortSpec(BaseModel):
+class CohortSpec(Settings):
     """What a cohort holds; the same specification makes the same arrays with any number of workers.
 
     Args:
@@ -40,8 +41,6 @@ class CohortSpec(BaseModel):
         grid: The voxels that every image is stored on.
         seed: Another seed makes other patients.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hospitals: tuple[HospitalSpec, ...] = Field(min_length=1)
     grid: Grid = Grid()
