@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,7 @@ def stop(
     started again.
     """
     from consilium.provisioning.check.kit import Kit
-    from consilium.provisioning.site_stop import running_jobs, stop_site, wait_until_idle
+    from consilium.provisioning.site_stop import JobRuns, running_jobs, stop_site, wait_until_idle
     from consilium.simulation.display import Display
 
     site = Kit(kit)
@@ -73,11 +74,12 @@ def stop(
         if when_idle and not now:
             wait_until_idle(site, display.show)
         jobs = running_jobs(site)
-        if jobs and not now:
-            say_error(_running(site, jobs))
-            raise typer.Exit(JOB_RUNS)
         display.show(f"stopping {site.site_name}")
-        ended = stop_site(site, jobs_too=now)
+        try:
+            ended = stop_site(site, jobs_too=now)
+        except JobRuns as error:
+            say_error(_running(site, error.jobs))
+            raise typer.Exit(JOB_RUNS) from None
     for one in ended:
         say(f"{'killed' if one.killed else 'ended'}: {one.what}, process {one.pid}")
     if not ended:
@@ -108,14 +110,14 @@ def service(
         say_result(line)
 
 
-def _running(site: Kit, jobs: list[str]) -> str:
+def _running(site: Kit, jobs: Sequence[str]) -> str:
     return (
         f"{site.site_name} is in a job, and nothing was stopped: --when-idle waits for the job's end; with "
         f"--now, {_continuation(site, jobs)}"
     )
 
 
-def _continuation(site: Kit, jobs: list[str]) -> str:
+def _continuation(site: Kit, jobs: Sequence[str]) -> str:
     what = f"job{'s' if len(jobs) > 1 else ''} {', '.join(jobs)}"
     if site.kind == "server":
         return f"{what} continues after the last complete round when the server is started again"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -31,7 +31,15 @@ class StopError(ConsiliumError):
 
 
 class JobRuns(ConsiliumError):
-    """Nothing was stopped, as a job runs."""
+    """Nothing was stopped, as a job runs.
+
+    Attributes:
+        jobs: The ids of those that run.
+    """
+
+    def __init__(self, jobs: Sequence[str]) -> None:
+        super().__init__(f"{', '.join(jobs)} runs, and nothing was stopped; --when-idle waits for the end")
+        self.jobs = tuple(jobs)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
         StopError: If a process belongs to another account, or survives.
     """
     if not jobs_too and (jobs := running_jobs(kit)):
-        raise JobRuns(", ".join(jobs))
+        raise JobRuns(jobs)
     ended: list[Ended] = []
     with uninterrupted():  # half a stop would leave a site that starts again, or a job without a parent
         while found := find_processes(kit.root):  # a script may have started another one in between

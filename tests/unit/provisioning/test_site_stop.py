@@ -82,6 +82,15 @@ def test_while_a_job_runs_nothing_is_stopped_unless_it_is_asked_for(root, start)
     assert "continues without north" in done.stdout
 
 
+def test_a_job_that_starts_meanwhile_is_not_stopped(root, start, monkeypatch):
+    parent, seen = start(PARENT, "-m", root), iter([[], [JOB]])
+    monkeypatch.setattr(site_stop, "running_jobs", lambda kit: next(seen))
+    refused = stop(root)
+    assert (refused.exit_code, parent.poll()) == (1, None)
+    assert JOB in refused.stderr
+    assert "--when-idle" in refused.stderr
+
+
 def test_a_job_that_slurm_runs_elsewhere_is_a_job(root, start):
     (root / JOB).mkdir()
     (root / ".nvflare_slurm/jobs" / hashlib.sha256(JOB.encode()).hexdigest()).mkdir(parents=True)
