@@ -55,6 +55,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.app_opt.job_launcher.slurm.manager._job_key": (
         "acfe247600fb0e64dd399ee66e46cf832a10b3b4dc67a2651ac56b4ebc333be4"
     ),
+    "nvflare.app_opt.job_launcher.slurm.manager._job_name": (
+        "568461f39bba943b32e834a21101889e5b96a0f4b4633085b4eb9e3585638298"
+    ),
     "nvflare.app_opt.job_launcher.slurm.scheduler_client._SlurmCliAdapter": (
         "2342e90f08120760306642ff99071cc879bb6314620d378dfe036c31fb4d4376"
     ),

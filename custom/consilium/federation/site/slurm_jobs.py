@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import sys
@@ -19,7 +18,7 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.job_launcher_spec import JobHandleSpec
 from nvflare.app_opt.job_launcher.slurm.config import SlurmConfig, SlurmLauncherError
 from nvflare.app_opt.job_launcher.slurm.launcher import ClientSlurmJobLauncher, SlurmJobLauncher
-from nvflare.app_opt.job_launcher.slurm.manager import SlurmJobManager, _job_key
+from nvflare.app_opt.job_launcher.slurm.manager import SlurmJobManager, _job_key, _job_name
 from nvflare.app_opt.job_launcher.slurm.scheduler_client import _SlurmCliAdapter
 
 from consilium.federation.replacement import require_known
@@ -28,9 +27,6 @@ PYTHON_OF_IMAGE: Final = "/usr/local/bin/python3"
 
 _SECONDS_TO_END: Final = 120.0
 """Slurm's `KillWait` is 30 s by default."""
-
-_JOB_NAME: Final = re.compile(r"nvfl-.+-[0-9a-f]{8}")
-"""As FLARE names a job: its site, and the first digits of a hash of its id."""
 
 _UNKNOWN_YET: Final = "/nowhere"
 """FLARE wants absolute paths when the component is built, which is before the workspace is known."""
@@ -71,7 +67,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
         parent_host: str | None = None,
         **settings: Any,
     ) -> None:
-        require_known(SlurmJobLauncher, SlurmJobManager, _SlurmCliAdapter, _job_key)
+        require_known(SlurmJobLauncher, SlurmJobManager, _SlurmCliAdapter, _job_key, _job_name)
         in_container = sandbox != "none"
         self._image = image
         super().__init__(
@@ -98,7 +94,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
             self.config = self.manager.config = found
         super().handle_event(event_type, fl_ctx)
         if event_type == EventType.SYSTEM_BOOTSTRAP and self.manager is not None:
-            self._remove_orphans()
+            self._remove_orphans(str(fl_ctx.get_identity_name()))
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
         """Submit a job, after what an earlier process of this site has left of it is gone.
@@ -109,23 +105,24 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
         if self.manager is not None:
             job_id = str(job_meta.get(JobConstants.JOB_ID))
             if job_id not in self.manager._handles:
-                self._remove_orphan(Path(self.manager.jobs_dir) / _job_key(job_id))
+                folder = Path(self.manager.jobs_dir) / _job_key(job_id)
+                self._remove_orphan(folder, str(fl_ctx.get_identity_name()))
         return super().launch_job(job_meta, fl_ctx)
 
-    def _remove_orphans(self) -> None:
+    def _remove_orphans(self, site: str) -> None:
         """End what an earlier process of this site has left in Slurm; this one has started nothing yet."""
         for folder in Path(self.manager.jobs_dir).iterdir():
             try:
-                self._remove_orphan(folder)
+                self._remove_orphan(folder, site)
             except SlurmLauncherError as error:  # tried again when the job is started
                 self.logger.warning("%s", error)
 
-    def _remove_orphan(self, folder: Path) -> None:
+    def _remove_orphan(self, folder: Path, site: str) -> None:
         """End Slurm's job of a folder of FLARE's launcher, wait until it is gone, and remove the folder."""
         if not folder.is_dir():
             return
         deadline = time.monotonic() + _SECONDS_TO_END
-        while orphans := self._queued(folder.name):
+        while orphans := self._queued(_job_name(site, folder.name)):
             if time.monotonic() > deadline:
                 raise SlurmLauncherError(
                     f"Slurm's job {', '.join(orphans)} of an earlier process of this site does not end; "
@@ -137,8 +134,11 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
             time.sleep(self.config.poll_interval)
         shutil.rmtree(folder)
 
-    def _queued(self, key: str) -> list[str]:
-        """Return the ids of this account's jobs that were submitted for one job and are not over."""
+    def _queued(self, job_name: str) -> list[str]:
+        """Return the ids of this account's jobs that this site submitted for one job and that are not over.
+
+        The account may run other sites, with the same job of the federation under another name.
+        """
         squeue = str(self.manager.config.executables["squeue"])
         answer = self.manager.adapter._run(
             [squeue, "-h", f"--user={os.getuid()}", "--format=%i|%k|%j"], self.config.query_timeout
@@ -150,7 +150,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
         rows = [line.strip().split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2]
         return [
             number for number, marker, name in rows
-            if _JOB_NAME.fullmatch(name) and name.endswith(f"-{key[:8]}") and marker.startswith("nvfl:")
+            if name == job_name and marker.startswith("nvfl:")
         ]  # fmt: skip
 
 

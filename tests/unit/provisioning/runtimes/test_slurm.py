@@ -47,6 +47,7 @@ def boot(launcher, kit, monkeypatch):
         launcher.manager.jobs_dir.mkdir(exist_ok=True)
     context = FLContext()
     context.set_prop(FLContextKey.WORKSPACE_OBJECT, Workspace(str(kit), "north", "config"))
+    context.set_prop(ReservedKey.IDENTITY_NAME, "north", private=True, sticky=False)
     launcher.handle_event(EventType.SYSTEM_BOOTSTRAP, context)
     return launcher.manager.config
 
@@ -259,6 +260,13 @@ def test_a_job_of_somebody_else_is_left_alone(orphaned):
     launcher = orphaned(Scheduler("not of FLARE", polls=1))
     launch(launcher)
     assert launcher.manager.adapter.cancelled == []
+
+
+def test_the_same_job_of_another_site_of_this_account_is_left_alone(orphaned):
+    scheduler = Scheduler("nvfl:a job", polls=1)
+    scheduler.name = scheduler.name.replace("north", "south")
+    launch(orphaned(scheduler))
+    assert scheduler.cancelled == []
 
 
 def test_what_is_left_stays_while_slurm_does_not_answer(orphaned):
