@@ -22,15 +22,16 @@ def tidy_help(command: Any) -> None:
     Args:
         command: Of typer's.
     """
-    for attribute in ("help", "epilog"):
-        text = getattr(command, attribute, None)
-        if text is not None:
-            setattr(command, attribute, "\n\n".join(_tidy(one) for one in text.strip("\n").split("\n\n")))
+    command.help, command.epilog = _paragraphs(command.help), _paragraphs(getattr(command, "epilog", None))
     for parameter in (*command.params, command.get_help_option(typer.Context(command))):
         if getattr(parameter, "is_flag", False):
             parameter.metavar = ""
     for below in getattr(command, "commands", {}).values():
         tidy_help(below)
+
+
+def _paragraphs(text: str | None) -> str | None:
+    return None if text is None else "\n\n".join(_tidy(one) for one in text.strip("\n").split("\n\n"))
 
 
 def fold(example: str) -> str:

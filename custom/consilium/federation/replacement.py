@@ -85,6 +85,9 @@ SOURCES: Final[Mapping[str, str]] = {
     "nvflare.fuel.f3.streaming.byte_streamer.TxTask": (
         "ba54491358d7f3fd2cdc8be167b2d6b6137a4f15a499ba6f42ba5a535df917c7"
     ),
+    "nvflare.fuel.f3.streaming.file_downloader.FileDownloadable": (
+        "763faabe7da3c3b98b3cc9f539db12ae95a5d77b10662e6b8af4da0de0cb46f5"
+    ),
     "nvflare.fuel.f3.streaming.stream_utils.CheckedExecutor": (
         "db5a726856ed226fb2dc05d4f82065ed10d007cb7a86455ab601a14b0b885096"
     ),

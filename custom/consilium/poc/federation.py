@@ -170,7 +170,7 @@ class Poc:
             try:
                 while process.poll() is None:
                     progress = self._progress(job_id)
-                    show(describe_progress(progress) if progress else "the job waits for its processes")
+                    show(describe_progress(progress) if progress else "the job's processes are starting, or have just ended")
                     self.require_server(may_restart=True)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_SECONDS_BETWEEN_LOOKS)

@@ -125,6 +125,7 @@ SiteGuard()
 
 
 ALLOWED = {
+    "federation/transport/file_pieces.py": "file_downloader.DEFAULT_CHUNK_SIZE",
     "federation/transport/message_threads.py": "callback_thread_pool._max_workers",
 }
 """Attributes of what FLARE defines that are set, each after its source was checked."""

@@ -14,6 +14,7 @@ from consilium.federation.transport.array_pieces import (
 )
 from consilium.federation.transport.broken_uploads import survive_broken_uploads
 from consilium.federation.transport.ended_streams import remember_little_of_ended_streams
+from consilium.federation.transport.file_pieces import send_files_in_pieces
 from consilium.federation.transport.message_size import limit_messages
 from consilium.federation.transport.outgoing_streams import hold_little_of_what_is_sent
 from consilium.federation.transport.senders import check_senders
@@ -48,6 +49,7 @@ def set_up_from_the_start() -> None:
     """
     check_senders()
     survive_broken_uploads()
+    send_files_in_pieces()
     remember_little_of_ended_streams()
 
 
