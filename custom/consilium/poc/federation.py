@@ -36,6 +36,7 @@ _READY_SECONDS = 150
 _START_SECONDS = 180.0
 _STOP_SECONDS = 90.0
 _ANSWER_SECONDS = 180.0
+_NO_PROGRESS = "the job's processes are starting, or have just ended"
 _SECONDS_BETWEEN_LOOKS = 1.0
 _COMPLETED = "FINISHED:COMPLETED"
 
@@ -170,7 +171,7 @@ class Poc:
             try:
                 while process.poll() is None:
                     progress = self._progress(job_id)
-                    show(describe_progress(progress) if progress else "the job's processes are starting, or have just ended")
+                    show(describe_progress(progress) if progress else _NO_PROGRESS)
                     self.require_server(may_restart=True)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_SECONDS_BETWEEN_LOOKS)
