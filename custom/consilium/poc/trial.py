@@ -117,7 +117,8 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     """
     training = _read_training(job)
     if training is not None:
-        require_enough_sites(poc.sites(), training, display.show, keep=False)
+        for note in require_enough_sites(poc.sites(), training, display.show, keep=False):
+            display.say(f"  {note}")
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")

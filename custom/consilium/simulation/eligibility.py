@@ -30,7 +30,7 @@ class _Site:
 
 def require_enough_sites(
     sites: Mapping[str, SiteSettings], job: JobFolder, show: Callable[[str], None], *, keep: bool
-) -> None:
+) -> tuple[str, ...]:
     """Refuse a job for which too few sites have patients to train on, before anything starts.
 
     Images are not looked at, so a site may have fewer usable patients in the end than counted here, never
@@ -42,6 +42,9 @@ def require_enough_sites(
         show: Shown which site is looked at, and how far that is.
         keep: Whether what is read of labels is kept in the sites' caches, where the job finds it.
 
+    Returns:
+        A sentence for each site that will not train though nobody chose so.
+
     Raises:
         ConfigurationError: With what every site can do, and what to change.
     """
@@ -52,7 +55,11 @@ def require_enough_sites(
     able = [name for name, site in found.items() if site.trains]
     absent = [name for name in job.mandatory_sites if name in found and name not in able]
     if len(able) >= job.min_sites and not absent:
-        return
+        return tuple(
+            f"{name} will not train: {site.seen}"
+            for name, site in found.items()
+            if not site.trains and sites[name].role != "evaluates"
+        )
     lack = f"without mandatory {', '.join(absent)}" if absent else f"and min_sites is {job.min_sites}"
     lines = "".join(f"\n  {name}: {site.seen}" for name, site in found.items())
     raise ConfigurationError(

@@ -133,7 +133,8 @@ class Study:
         if stages.is_done("federated"):
             self._display.say("the federation of the interrupted run is complete: not done again")
             return FederationRecord.load(result)
-        require_enough_sites(self._sites, self._job, self._display.show, keep=True)
+        for note in require_enough_sites(self._sites, self._job, self._display.show, keep=True):
+            self._display.say(f"  {note}")
         self._display.say(
             f"federation: {counted(self._job.rounds, 'round')} at {', '.join(self._sites)} in FLARE's "
             "simulator"

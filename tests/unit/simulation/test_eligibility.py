@@ -28,7 +28,7 @@ def hospitals(tmp_path_factory):
 
 @pytest.fixture
 def refusal(hospitals, tmp_path):
-    """Ask for a job at sites; returns why it is refused, None if it isn't."""
+    """Ask for a job at sites; returns why it is refused, else the notes on sites that don't train."""
 
     def refusal(*names, folders=None, minimum=3, **settings):
         job = read_job_folder(export_job(build_recipe("brain_tumor_fedavg", settings), tmp_path / "jobs"))
@@ -43,16 +43,15 @@ def refusal(hospitals, tmp_path):
             for name in names
         }
         try:
-            require_enough_sites(sites, job, lambda line: None, keep=True)
+            return require_enough_sites(sites, job, lambda line: None, keep=True)
         except ConfigurationError as error:
             return str(error)
-        return None
 
     return refusal
 
 
 def test_sites_with_enough_patients_may_start(refusal):
-    assert refusal("large", "large", min_sites=1) is None
+    assert refusal("large", "large", min_sites=1) == ()
 
 
 def test_two_sites_of_which_one_has_three_patients_are_refused_with_what_to_do(refusal):
@@ -66,8 +65,9 @@ def test_two_sites_of_which_one_has_three_patients_are_refused_with_what_to_do(r
 
 
 def test_lower_limits_let_them_start(refusal):
-    assert refusal("large", "small", minimum=1, min_sites=2) is None
-    assert refusal("large", "small", min_sites=1) is None
+    assert refusal("large", "small", minimum=1, min_sites=2) == ()
+    (note,) = refusal("large", "small", min_sites=1)
+    assert note.startswith("small will not train: its update would be of fewer than 3 patients")
 
 
 def test_a_single_patient_trains_nobody(refusal):
