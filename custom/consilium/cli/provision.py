@@ -10,7 +10,7 @@ import typer
 from consilium.cli.terminal import say
 
 EPILOG = """
-The kits of a federation, once the names in the file are yours:
+The kits of a federation, once the file is yours:
 
   $ consilium provision --project provision/project.yml --to provisioned
 
@@ -36,20 +36,23 @@ def provision(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Add to what is there, without a question.")] = False,
 ) -> None:
-    """Make the startup kits of a federation: look at the names in the file, then run `nvflare provision`.
+    """Make the startup kits of a federation: check the project file, then run `nvflare provision`.
 
-    FLARE takes a site named `server`, and says "likely a bug" to a name such as 01 or yes without quotes, or
-    of more than 64 characters. Nothing is written where a name can't be used.
+    FLARE takes a site named `server`, a port 80020, a misspelled property, and a file without our builders;
+    to a name such as 01 or yes without quotes it says "likely a bug". Nothing is written where something in
+    the file can't be used.
     """
     import os
     import subprocess
     import sys
 
+    from consilium.provisioning.project_check import check_project
     from consilium.provisioning.project_file import read_project_file
 
-    read_project_file(project, missing="copy provision/project.yml of Consilium, and edit it")
+    content = read_project_file(project, missing="copy provision/project.yml of Consilium, and edit it")
+    check_project(content, str(project), kits=to is not None)
     if to is None:
-        say(f"the names in {project} can be used")
+        say(f"{project} can be used")
         return
     command = [sys.executable, "-m", "nvflare.cli", "provision"]
     place = ["-p", os.path.relpath(project), "-w", os.path.relpath(to)]

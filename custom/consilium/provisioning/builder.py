@@ -17,7 +17,6 @@ from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
-from consilium.federation.names import check_site_names
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.site_settings import SiteSettings
@@ -34,6 +33,7 @@ from consilium.provisioning.policy import (
     write_json,
     write_site_policy,
 )
+from consilium.provisioning.project_file import check_participants
 from consilium.provisioning.start_scripts import correct_scripts
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -97,11 +97,28 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
                 provisioning left can't be closed to others.
         """
         keep_new_files_private()
-        sites = [client.name for client in project.get_clients()]
-        others = [one.name for one in project.get_all_participants() if one.name not in sites]
-        check_site_names(sites, others=others, where="project file")
+        check_participants(
+            [
+                {**one.props, "name": one.name, "type": one.type, "org": one.org}
+                for one in project.get_all_participants()
+            ],
+            "project file",
+        )
         _close(Path(ctx.get_workspace()), Path(ctx.get_state_dir()))
-        self._sites = {client.name: _site_settings(client, self._default) for client in project.get_clients()}
+        self.read_sites({client.name: client.props for client in project.get_clients()})
+
+    def read_sites(self, clients: Mapping[str, Mapping[str, Any]]) -> None:
+        """Read the settings of every hospital.
+
+        Args:
+            clients: The properties of each by its name.
+
+        Raises:
+            ConfigurationError: If one has none, or some that can't be used.
+        """
+        self._sites = {
+            name: _site_settings(name, properties, self._default) for name, properties in clients.items()
+        }
 
     def build(self, project: Project, ctx: ProvisionContext) -> None:
         """Write the policies.
@@ -197,10 +214,20 @@ def _refuse_driver_that_can_be_blocked(startup_config: Path) -> None:
             f"the server's kit has no {startup_config.name} as nvflare 2.9 writes it "
             f"({type(error).__name__}); SitePolicyBuilder stands after StaticFileBuilder in the project file"
         ) from error
-    if scheme == "tcp":
+    check_scheme(scheme)
+
+
+def check_scheme(scheme: Any) -> None:
+    """Refuse a scheme that FLARE has no driver for, or one that a stranger can block.
+
+    Raises:
+        ConfigurationError: If it is neither grpc nor http.
+    """
+    if scheme not in ("grpc", "http"):
         raise ConfigurationError(
-            "StaticFileBuilder's scheme is 'tcp'; allowed: grpc, http. With tcp anybody who connects to the "
-            "server and says nothing keeps all hospitals out. Change it in the project file, provision again"
+            f"StaticFileBuilder's scheme is {scheme!r}; allowed: grpc, http. With tcp anybody who connects "
+            "to the server and says nothing keeps all hospitals out. Change it in the project file, and "
+            "provision again"
         )
 
 
@@ -211,19 +238,18 @@ def _parse_filters(filters: Sequence[Mapping[str, Any]], name: str) -> tuple[Sit
     )
 
 
-def _site_settings(client: Participant, default: SiteSettings | None) -> SiteSettings:
-    properties = client.props
+def _site_settings(name: str, properties: Mapping[str, Any], default: SiteSettings | None) -> SiteSettings:
     if PROPERTY not in properties and default:
         return default
     if not isinstance(properties.get(PROPERTY), Mapping):
         near = difflib.get_close_matches(PROPERTY, list(properties), n=1)
         hint = f"did you mean {PROPERTY!r} by {near[0]!r}?" if near else "for example"
         raise ConfigurationError(
-            f"client {client.name!r} has no settings under {PROPERTY!r}; {hint}\n"
+            f"client {name!r} has no settings under {PROPERTY!r}; {hint}\n"
             f"  {PROPERTY}:\n    dataset: /data/brats"
         )
     settings: SiteSettings = SiteSettings.parse(
-        properties[PROPERTY], source=f"client {client.name!r}, property {PROPERTY!r}"
+        properties[PROPERTY], source=f"client {name!r}, property {PROPERTY!r}"
     )
     return settings
 

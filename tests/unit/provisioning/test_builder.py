@@ -288,7 +288,7 @@ def test_a_project_without_the_settings_of_a_hospital_is_refused(tmp_path):
     project = shipped_project()
     north = next(entry for entry in project["participants"] if entry["name"] == "north")
     north["consiliom"] = north.pop("consilium")
-    with pytest.raises(ConfigurationError, match=r"client 'north' .*did you mean 'consilium' by 'consiliom'"):
+    with pytest.raises(ConfigurationError, match=r"'north' has no .*'consiliom'; did you mean 'consilium'"):
         provision(tmp_path, project)
 
 

@@ -1,16 +1,19 @@
 """Names in a project file, at every door through which one comes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nvflare.lighter
 import pytest
 import yaml
 
 from consilium.errors import ConfigurationError
 from consilium.poc.project import Project
-from consilium.provisioning.project_file import read_project_file
+from consilium.provisioning.project_check import check_project
+from consilium.provisioning.project_file import check_participants, read_project_file
 
 from .test_builder import PROJECT, provision, shipped_project
 
@@ -52,6 +55,93 @@ def test_another_participant_without_a_name_is_refused(tmp_path):
     (tmp_path / "project.yml").write_text(yaml.safe_dump(project))
     with pytest.raises(ConfigurationError, match=r"type 'server' has the name 8002"):
         read_project_file(tmp_path / "project.yml", missing="")
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    """The shipped project with something else in it."""
+    text = PROJECT.read_text()
+    assert old in text
+    file = folder / "project.yml"
+    file.write_text(text.replace(old, new))
+    return file
+
+
+SECOND_SERVER = """  - {name: b.example, type: server, org: consortium}
+  - name: north
+"""
+
+WRONG = [
+    ("  - name: north\n", SECOND_SERVER, "allowed: one"),
+    ("type: client", "type: clients", "has the type 'clients'; allowed: server, client"),
+    ("    org: north_hospital\n", "", "'north': org is None"),
+    ("org: north_hospital", "org: north hospital", "'north': org is 'north hospital'"),
+    ("learn_port: 8002", "learn_port: 80020", "fed_learn_port is 80020; allowed: a number from 1 to 65535"),
+    ("learn_port: 8002", "learn_port: -1", "fed_learn_port is -1"),
+    ("learn_port: 8002", "learn_port: '8002'", "fed_learn_port is '8002'"),
+    ("admin_port: 8002", "admin_port: true", "admin_port is True"),
+    ("role: lead", "role: leader", "role is 'leader'; allowed: project_admin"),
+    (", role: lead", "", "role is None"),
+    ("it@south.example", "IT@north.example", "is there already, as 'it@north.example'"),
+    ("it@south.example", f"{'i' * 70}@south.example", "has 84 characters, and a certificate holds 64"),
+    ("admin@consortium.example, type", "admin, type", "can't be the name of a admin"),
+    ("num_of_gpus: 4", "num_of_gpus: -4", "num_of_gpus: "),
+    ("num_of_gpus: 4", "num_of_gpus: four", "num_of_gpus: "),
+    ("num_of_gpus: 4", "gpus: 4", "gpus: no such setting"),
+    ("capacity: {num_of_gpus: 4, mem_per_gpu_in_GiB: 40}", "capacity: 4", "capacity is 4"),
+    ("org: north_hospital\n", "org: n\n    allow_log_streaming: 'no'\n", "allowed: true, false"),
+    ("org: north_hospital\n", "org: n\n    conect_to: a\n", "did you mean 'connect_to'"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), WRONG, ids=[said for _, _, said in WRONG])
+def test_a_participant_that_can_not_take_part_is_refused_by_command_and_builder(tmp_path, old, new, said):
+    file = changed(tmp_path, old, new)
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        read_project_file(file, missing="")
+    participants = yaml.safe_load(file.read_text())["participants"]
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        check_participants(participants, "project file")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: brain_tumor_consortium", "name: ../elsewhere", "the project's name is '../elsewhere'"),
+        ("name: brain_tumor_consortium", f"name: {'a' * 65}", "at most 64"),
+        ("scheme: grpc", "scheme: gprc", "scheme is 'gprc'; allowed: grpc, http"),
+        ("scheme: grpc", "scheme: tcp", "keeps all hospitals out"),
+        ("consilium.provisioning.builder.SitePolicyBuilder", "a.B", "no policy of its site"),
+        (
+            "consilium.provisioning.signature.StartupSignatureBuilder",
+            "a.B",
+            "StartupSignatureBuilder",
+        ),
+        ("log_level: INFO", "log_level: info", "log_level is 'info'"),
+        ("log_level: INFO", "level: INFO", "SitePolicyBuilder has no such setting"),
+        ("{dataset: /data/brain_tumor/brats, role: evaluates}", "{datset: /data}", "did you mean 'dataset'"),
+    ],
+)
+def test_a_project_whose_kits_would_be_wrong_is_refused(tmp_path, old, new, said):
+    file = changed(tmp_path, old, new)
+    with pytest.raises(ConfigurationError, match=re.escape(said)):
+        check_project(read_project_file(file, missing=""), str(file), kits=True)
+
+
+def test_flares_own_example_makes_no_kits_without_a_policy():
+    example = Path(nvflare.lighter.__file__).with_name("dummy_project.yml")
+    with pytest.raises(ConfigurationError, match="Copy the list from provision/project"):
+        check_project(read_project_file(example, missing=""), str(example), kits=True)
+
+
+def test_no_kits_are_made_without_a_server():
+    with pytest.raises(ConfigurationError, match="no participant of type server"):
+        check_project(read_project_file(HOSPITAL, missing=""), "hospital.yml", kits=True)
+
+
+@pytest.mark.parametrize("name", ["project.yml", "hospital.yml", "server.yml"])
+def test_every_file_that_is_shipped_can_be_used(name):
+    content = read_project_file(PROJECT.with_name(name), missing="")
+    check_project(content, name, kits=name == "project.yml")
 
 
 def test_the_command_refuses_and_makes_kits(tmp_path):
