@@ -76,7 +76,8 @@ def state_verdict(report: StudyReport) -> list[str]:
         where, models = ("At the one compared hospital", "its own model")
         if compared > 1:
             where, models = (f"In the mean over the {compared} compared hospitals", "their own models")
-        sentences.append(f"{where}, it is {_difference(gain)} {models} ({own['dice']:.3f}).")
+        there = own["dice"] + gain  # not the mean over all hospitals, of the sentence before
+        sentences.append(f"{where}, its {there:.3f} is {_difference(gain)} {models} ({own['dice']:.3f}).")
     if pooled is not None:
         sentences.append(
             f"It is {_difference(scores['dice'] - pooled['dice'])} one model trained on all data in one "

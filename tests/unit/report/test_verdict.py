@@ -135,7 +135,7 @@ def test_the_sentences_have_the_numbers_of_every_comparison() -> None:
     assert state_verdict(compared(aster=0.05, birch=0.04, cedar=-0.03)) == [
         "On 14 patient cases of 4 hospitals that no model was trained on, the federation's model reaches a "
         "mean Dice of 0.780 (tumor core 0.780, whole tumor 0.840, enhancing tumor 0.720).",
-        "In the mean over the 3 compared hospitals, it is 0.020 above their own models (0.780).",
+        "In the mean over the 3 compared hospitals, its 0.800 is 0.020 above their own models (0.780).",
         "It is 0.010 below one model trained on all data in one place (0.790).",
         "Its lowest mean is at dahlia: 0.720.",
     ]
