@@ -9,6 +9,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from cryptography import x509
 from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.fuel.utils.class_loader import get_class_name
 from nvflare.lighter.constants import CtxKey, PropKey, ProvFileName
@@ -149,6 +150,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             ConfigurationError: If they can't be closed.
         """
         _close(Path(ctx.get_workspace()), Path(ctx.get_wip_dir()))
+        _warn_of_names_without_certificate(project, ctx)
 
     def _write_policy(
         self,
@@ -194,6 +196,24 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
             gpus=(site.get_prop(PropKey.CAPACITY) or {}).get("num_of_gpus", 0),
         )
         (local / ProvFileName.PRIVACY_JSON_SAMPLE).unlink(missing_ok=True)
+
+
+def _warn_of_names_without_certificate(project: Project, ctx: ProvisionContext) -> None:
+    """Say which names of the server its certificate doesn't hold: FLARE keeps one that exists as it is."""
+    server = project.get_server()
+    path = Path(ctx.get_kit_dir(server)) / "server.crt"
+    if not path.is_file():
+        return  # a hospital makes its own kit
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = {str(name.value).lower() for name in held}
+    wanted = {server.get_default_host(), *(server.get_prop(PropKey.HOST_NAMES) or [])}
+    missing = sorted(name for name in wanted if str(name).lower() not in names)
+    if missing:
+        ctx.warning(
+            f"{server.name}: its certificate holds {', '.join(sorted(names))}, and not {', '.join(missing)}: "
+            "who connects to that name is turned away. Renew it: docs/provisioning.md, Renew a certificate"
+        )
 
 
 def _streams_logs(client: Participant) -> bool:

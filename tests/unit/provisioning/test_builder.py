@@ -580,3 +580,13 @@ def test_the_fingerprint_of_the_ca_is_printed_as_openssl_shows_it(tmp_path, caps
     root = x509.load_pem_x509_certificate((kits / "north" / "startup" / "rootCA.pem").read_bytes())
     digest = root.fingerprint(hashes.SHA256()).hex(":").upper()
     assert f"fingerprint of the federation's CA: SHA256:{digest}; tell it" in capsys.readouterr().out
+
+
+def test_a_new_name_of_the_server_that_its_certificate_lacks_is_said(tmp_path, capfd):
+    project = shipped_project()
+    provision(tmp_path, project)
+    assert "its certificate holds" not in capfd.readouterr().err
+    project["participants"][0]["host_names"] = ["public.example"]
+    provision(tmp_path, project)
+    said = "".join(capfd.readouterr())
+    assert "its certificate holds flare.consortium.example, and not public.example" in said
