@@ -122,6 +122,8 @@ def service(site: Site, cluster: Cluster, ports: Mapping[str, int], kind: str) -
         **_head("v1", "Service", site.name, cluster),
         "spec": {
             "type": kind,
+            # Otherwise a node replaces the address of the client, which the network policy looks at.
+            **({} if kind == "ClusterIP" else {"externalTrafficPolicy": "Local"}),
             "selector": {APP: site.name},
             "ports": [
                 {"name": name, "port": port, "targetPort": name, "protocol": "TCP"}

@@ -62,6 +62,11 @@ def test_the_schemas_find_a_wrong_key(server):
         validate(deployment, VERSIONS[0])
 
 
+def test_the_network_policy_sees_the_addresses_of_the_servers_clients(server):
+    (service,) = (one for (kind, _), one in documents(server).items() if kind == "Service")
+    assert service["spec"]["externalTrafficPolicy"] == "Local"
+
+
 def test_the_files_are_plain(kit):
     """Anchors of YAML are for no person to edit."""
     for path in (kit.root / "kubernetes").iterdir():
