@@ -134,7 +134,7 @@ def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
 
 
 def _running(site: Path) -> str | None:
-    from consilium.provisioning.kit_processes import find_processes
+    from consilium.guard.kit_processes import find_processes
 
     parents = [one for one in find_processes(site) if one.is_parent]
     if not parents:

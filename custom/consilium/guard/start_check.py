@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from consilium.errors import ConfigurationError
+from consilium.guard.kit_processes import find_processes
 from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, open_lock, take
+from consilium.processes import stop_process_tree
 
 REFUSED: Final = 3
 """Exit code, so that a script can tell it from a Python without this package."""
@@ -68,6 +70,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
         if is_lockable:
             for name in STATE_FILES:
                 (workspace / name).unlink(missing_ok=True)
+            _end_orphans(workspace)
     for host, port in server_ports(workspace):
         require_free(host, port)
     if is_lockable:
@@ -75,6 +78,19 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
     return (
         f"{workspace} is on a file system without locks: nothing but you sees to it that it is started once"
     )
+
+
+def _end_orphans(workspace: Path) -> None:
+    """End processes of jobs that a killed start of this kit has left.
+
+    FLARE's look for their parent only once they have loaded everything, and one whose parent had ended by
+    then stays forever: it and the job's new process take the connection to the server from each other.
+    Whoever has just taken the kit's lock has no job yet, so each that is found is such a one.
+    """
+    left = [one for one in find_processes(workspace) if one.is_job]
+    stop_process_tree(*(one.pid for one in left))
+    for one in left:
+        sys.stderr.write(f"Ended process {one.pid} of a job, which an earlier start had left.\n")
 
 
 def _look_at_lock(workspace: Path) -> bool:

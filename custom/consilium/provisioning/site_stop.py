@@ -12,10 +12,10 @@ from typing import Final
 import psutil
 
 from consilium.errors import ConsiliumError
+from consilium.guard.kit_processes import KitProcess, find_processes
 from consilium.guard.workspace_lock import STATE_FILES
 from consilium.processes import uninterrupted
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.kit_processes import KitProcess, find_processes
 
 GRACE_SECONDS: Final = 20.0
 """How long a process may take to end by itself before it is killed."""

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from consilium.provisioning import kit_processes
-from consilium.provisioning.kit_processes import KitProcess
+from consilium.guard import kit_processes
+from consilium.guard.kit_processes import KitProcess
 from consilium.report.site_status import SiteStatus
 
 from .test_main import run  # noqa: F401

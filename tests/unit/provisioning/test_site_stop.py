@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from consilium.cli.main import app
+from consilium.guard.kit_processes import find_processes
 from consilium.provisioning import site_stop
 from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.kit_processes import find_processes
 from consilium.provisioning.site_stop import JobRuns, StopError, running_jobs, stop_site
 
 from .kit_folder import make_kit

@@ -16,9 +16,9 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.guard import workspace_lock
+from consilium.guard.kit_processes import find_processes, stop_processes
 from consilium.guard.start_check import check_start, is_one_word, require_free
 from consilium.guard.workspace_lock import LOCK_FILE
-from consilium.provisioning.kit_processes import find_processes, stop_processes
 
 from .test_builder import SERVER, provision, shipped_project
 
@@ -116,6 +116,28 @@ def test_a_kit_is_started_once_and_again_when_nothing_of_it_is_left(machine):
         (kit / name).write_text(str(os.getpid()))
     assert machine.run(kit, "start.sh").returncode == 0
     assert wait_for(lambda: lasting(kit))
+
+
+def test_what_a_killed_start_left_of_its_jobs_ends_with_the_next_one(machine):
+    kit, other = machine.copy("north", "north"), machine.copy("north", "other")
+    line = [
+        sys.executable,
+        "-c",
+        "import signal; signal.pause()",
+        "nvflare.private.fed.app.client.worker_process",
+    ]
+    with ExitStack() as stack:
+        left, others = (
+            stack.enter_context(subprocess.Popen([*line, "-m", str(one)], start_new_session=True))
+            for one in (kit, other)
+        )
+        stack.callback(others.kill)
+        stack.callback(left.kill)
+        wait_for(lambda: [one for one in find_processes(kit) if one.is_job])
+        assert machine.run(kit, "start.sh").returncode == 0
+        assert left.wait(timeout=DEADLINE_SECONDS) < 0
+        assert others.poll() is None
+        assert wait_for(lambda: lasting(kit))
 
 
 def test_a_process_that_dies_is_restarted_and_the_kit_stays_taken_meanwhile(machine):

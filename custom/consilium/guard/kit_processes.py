@@ -14,6 +14,7 @@ from consilium.guard.workspace_lock import LASTING_MODULES, LOCK_FILE
 from consilium.processes import stop_process_tree
 
 _STARTUP = "startup"
+_JOB_MODULES = (".worker_process", ".runner_process")
 _SCRIPTS = (f"{_STARTUP}/start.sh", f"{_STARTUP}/sub_start.sh")
 _INTERPRETERS = ("python", "bash", "sh")
 _FLARE = "nvflare.private.fed.app."
@@ -29,12 +30,14 @@ class KitProcess:
         pid: Process id.
         is_parent: Whether it is the lasting process, not that of a job or the script around.
         since: When it started; Unix time in seconds.
+        is_job: Whether it is a job's.
     """
 
     kit: Path
     pid: int
     is_parent: bool
     since: float
+    is_job: bool = False
 
     @property
     def participant(self) -> str:
@@ -68,7 +71,8 @@ def find_processes(*kits: Path) -> list[KitProcess]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
         is_parent = any(word in LASTING_MODULES for word in line)
-        found.append(KitProcess(kit, process.pid, is_parent, since))
+        is_job = any(word.startswith(_FLARE) and word.endswith(_JOB_MODULES) for word in line)
+        found.append(KitProcess(kit, process.pid, is_parent, since, is_job))
     return found
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from consilium.provisioning.kit_processes import find_processes, stop_processes
+from consilium.guard.kit_processes import find_processes, stop_processes
 
 SLEEP = "import signal; print('ready', flush=True); signal.pause()"
 PARENT = "nvflare.private.fed.app.client.client_train"
