@@ -17,3 +17,13 @@ def counted(number: float | None, noun: str, plural: str | None = None) -> str:
     """
     amount = "few" if number is None else f"{number}" if isinstance(number, int) else f"{number:g}"
     return f"{amount} {noun if amount == '1' else plural or f'{noun}s'}"
+
+
+def agree(number: float, singular: str, plural: str) -> str:
+    """Return the verb that agrees with a count.
+
+    Example:
+        >>> agree(1, "is", "are"), agree(3, "lies", "lie")
+        ('is', 'lie')
+    """
+    return singular if number == 1 else plural

@@ -89,7 +89,7 @@ def test_a_site_trains_with_a_process_for_each_gpu_unless_it_says_otherwise(
 
 def test_more_processes_than_gpus_are_an_error_with_a_remedy(gpus):
     gpus(2)
-    with pytest.raises(ConfigurationError, match=r"processes: 3.*2 GPU\(s\).*'auto'"):
+    with pytest.raises(ConfigurationError, match=r"processes: 3.*2 GPUs.*'auto'"):
         process_count(ComputeSettings(device="cuda", processes=3))
 
 

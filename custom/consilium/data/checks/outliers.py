@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.counts import counted
+from consilium.counts import agree, counted
 from consilium.data.checks.extent import filled_background
 from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import Subject
@@ -63,7 +63,8 @@ def check_stray_voxels(subject: Subject) -> Iterator[Finding]:
     """Nonzero voxels apart from the head, which the crop leaves out."""
     for name, values in subject.native.outside.items():
         if values.size:
-            detail = f"{counted(values.size, 'nonzero voxel')} lie apart from the head and are left out."
+            voxels = f"{counted(values.size, 'nonzero voxel')} apart from the head"
+            detail = f"{voxels} {agree(values.size, 'is', 'are')} left out."
             yield subject.finding(ProblemCode.STRAY_VOXELS, detail, modality=name)
 
 
@@ -82,9 +83,9 @@ def check_slices(subject: Subject) -> Iterator[Finding]:
             level = image.sum(axis=others, dtype=np.float64)[full] / area[full]
             odd = np.flatnonzero(np.abs(level - _beside(level)) > _ODD_SLICE * scale.std)
             if odd.size:
+                slices = f"{counted(odd.size, 'slice')} {agree(odd.size, 'differs', 'differ')}"
                 detail = (
-                    f"{counted(odd.size, 'slice')} differ from those beside them in brightness, the first "
-                    "is number "
+                    f"{slices} in brightness from those on either side, the first is number "
                     f"{subject.native.crop_start[axis] + full[odd[0]]} from {direction}."
                 )
                 yield subject.finding(ProblemCode.ODD_SLICE, detail, modality=name)

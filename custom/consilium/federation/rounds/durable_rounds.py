@@ -209,9 +209,8 @@ class DurableRounds:
         except ValidationError as error:
             raise ConfigurationError(
                 f"the rounds of job {job} were kept by another version of Consilium "
-                f"({counted(error.error_count(), 'field')} differ); resume it with that version, or submit "
-                "the job "
-                "without resume"
+                f"({counted(error.error_count(), 'field')} of another form); resume it with that version, or "
+                "submit the job without resume"
             ) from None
         if (state.submitter, state.study) != (self._submitter, self._study):
             raise ConfigurationError(

@@ -89,7 +89,7 @@ def test_a_slice_that_is_blank_or_brighter_is_found(axis, factor, two_patients, 
     change(two_patients, "flair", scaled(axis, factor))
     (finding,) = findings_of(check(two_patients), "odd_slice")
     assert finding.modality == "flair"
-    assert "1 slices differ" in finding.detail
+    assert "1 slice differs in brightness" in finding.detail
 
 
 def test_strays_are_found_in_images_of_any_number_type(two_patients, check):
