@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import sysconfig
+import threading
 import time
 from pathlib import Path
 
@@ -59,6 +61,7 @@ class Progress:
         self._began = self._last = time.monotonic()
         self._megabytes = 0.0
         self._found: set[str] = set()
+        self._ended = threading.Event()
 
     def take(self, said: str) -> None:
         """Read one of pip's lines."""
@@ -69,12 +72,23 @@ class Progress:
         if word == "Downloading" and size:
             self._megabytes += float(size[1]) * _MEGABYTES[size[2]]
         if word == "Installing" and rest.startswith("collected"):
-            self._show(f"unpacking {rest.count(',') + 1} packages, some minutes", now=True)
+            packages = rest.count(",") + 1
+            self._show(f"unpacking {packages} packages, some minutes", now=True)
+            threading.Thread(target=self._watch_unpacking, args=(packages,), daemon=True).start()
         elif word in ("Collecting", "Downloading"):
             self._show(f"{len(self._found)} packages found, {self._megabytes:.0f} MB downloaded")
 
+    def _watch_unpacking(self, packages: int) -> None:
+        """Count what lies there, as pip says nothing until it is through."""
+        folder = Path(sysconfig.get_path("purelib"))
+        at_first = sum(1 for _ in folder.glob("*.dist-info"))
+        while not self._ended.wait(SECONDS_BETWEEN_LINES):
+            unpacked = sum(1 for _ in folder.glob("*.dist-info")) - at_first
+            self._show(f"unpacked {max(unpacked, 0)} of {packages} packages", now=True)
+
     def end(self, word: str) -> None:
         """Say how it ended."""
+        self._ended.set()
         minutes, seconds = divmod(round(time.monotonic() - self._began), 60)
         self._print(f"{word} after {minutes}:{seconds:02d}", stays=True)
 

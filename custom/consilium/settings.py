@@ -46,7 +46,7 @@ _ALLOWED: Final[Mapping[str, str]] = {
 }
 """pydantic's kind of error -> what is allowed, in the words of this project."""
 
-_LONGEST_SEEN: Final = 120
+_LONGEST_SEEN, _LONGEST_SENTENCE = 120, 400
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -95,7 +95,7 @@ def _explain(model: type[BaseModel], problem: Any) -> str:
     if problem["type"] == "missing":
         return f"  {name}: it is missing"
     if problem["type"] != "extra_forbidden":
-        return f"  {name}: {_allowed(problem)} (seen: {_shorten(repr(problem['input']))})"
+        return f"  {name}: {_allowed(problem)} (seen: {_shorten(repr(problem['input']), _LONGEST_SEEN)})"
     known = sorted(_fields(model, problem["loc"][:-1]))
     nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}" if known else ""
@@ -106,12 +106,12 @@ def _allowed(problem: Mapping[str, Any]) -> str:
     """Return what is allowed where a value is not."""
     words = _ALLOWED.get(problem["type"])
     if words is None:  # a sentence of our own, or an error that no setting has so far
-        return str(problem["msg"]).removeprefix("Value error, ")
+        return _shorten(str(problem["msg"]).removeprefix("Value error, "), _LONGEST_SENTENCE)
     return f"allowed: {words.format(**problem.get('ctx', {}))}"
 
 
-def _shorten(text: str) -> str:
-    return text if len(text) <= _LONGEST_SEEN else f"{text[:_LONGEST_SEEN]}..."
+def _shorten(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."
 
 
 def _fields(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:

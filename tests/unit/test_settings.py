@@ -1,8 +1,10 @@
+import importlib
+import pkgutil
 import typing
 
 import pytest
 
-import consilium.recipes.catalog  # noqa: F401  # all jobs' settings are defined then
+import consilium
 from consilium.errors import ConfigurationError
 from consilium.learning.messages import _Message
 from consilium.learning.site_settings import SiteSettings
@@ -50,6 +52,10 @@ def test_every_wrong_setting_has_a_line_with_the_value_seen_and_where_it_came_fr
 def test_settings_can_not_change_after_they_were_checked() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Outer().rounds = 5  # type: ignore[misc]
+
+
+for module in pkgutil.walk_packages(consilium.__path__, "consilium."):
+    importlib.import_module(module.name)  # so that the settings of all of them are known here
 
 
 def every_kind_of_settings(of: type[Settings] = Settings) -> list[type[Settings]]:

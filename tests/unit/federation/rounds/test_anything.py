@@ -222,7 +222,7 @@ def test_whatever_a_site_answers_from_the_start(tmp_path_factory, place, value):
     check(tmp_path_factory.getbasetemp() / "anything", place, value, (PREPARE, TRAIN, VALIDATE))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(place=st.sampled_from(list(PLACES)), value=ANYTHING | NUMBERS | TEXTS)
 def test_whatever_a_site_says_of_its_own_model(tmp_path_factory, place, value):
     record, _ = check(tmp_path_factory.getbasetemp() / "anything", place, value, (LOCAL_ONLY,))
