@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -16,6 +18,7 @@ from consilium.guard.kit_processes import KitProcess, find_processes
 from consilium.guard.workspace_lock import STATE_FILES
 from consilium.processes import uninterrupted
 from consilium.provisioning.check.kit import Kit
+from consilium.report.site_status import STATUS_FOLDER, read_site_status
 
 GRACE_SECONDS: Final = 20.0
 """How long a process may take to end by itself before it is killed."""
@@ -104,6 +107,7 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
     """
     if not jobs_too and (jobs := running_jobs(kit)):
         raise JobRuns(jobs)
+    running = {one.job_id for one in read_site_status(kit.root) if one.ended is None and not one.lost}
     ended: list[Ended] = []
     with uninterrupted():  # half a stop would leave a site that starts again, or a job without a parent
         while found := find_processes(kit.root):  # a script may have started another one in between
@@ -113,7 +117,34 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
                 raise StopError(f"process {', '.join(str(one.pid) for one in found)} does not end")
     for name in STATE_FILES:
         (kit.root / name).unlink(missing_ok=True)
+    _close_records(kit.root, running)
     return ended
+
+
+def _close_records(workspace: Path, jobs: set[str]) -> None:
+    """Note in the site's records of jobs that its part has ended: FLARE kills their processes."""
+    for status in read_site_status(workspace):
+        if status.job_id in jobs and status.lost:
+            with suppress(OSError), _as_owner(workspace / STATUS_FOLDER):
+                status.model_copy(update={"ended": time.time()}).save(workspace)
+
+
+@contextmanager
+def _as_owner(folder: Path) -> Iterator[None]:
+    """Write as a folder's owner where root does it: in what is root's, the site could not write any more."""
+    if os.geteuid() != 0:
+        yield
+        return
+    found, user, group, groups = folder.stat(), os.geteuid(), os.getegid(), os.getgroups()
+    try:
+        os.setgroups([])
+        os.setegid(found.st_gid)
+        os.seteuid(found.st_uid)
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def _end(found: Iterable[KitProcess], grace: float) -> list[Ended]:

@@ -87,7 +87,9 @@ class SiteStatus(BaseModel):
         if self.ended is not None or self.host != socket.gethostname():
             return False
         try:
-            return abs(psutil.Process(self.process).create_time() - self.process_started) > 1
+            process = psutil.Process(self.process)
+            is_another = abs(process.create_time() - self.process_started) > 1
+            return is_another or bool(process.status() == psutil.STATUS_ZOMBIE)  # ended, not collected yet
         except psutil.NoSuchProcess:
             return True
 

@@ -1,8 +1,11 @@
 import hashlib
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -13,6 +16,7 @@ from consilium.guard.kit_processes import find_processes
 from consilium.provisioning import site_stop
 from consilium.provisioning.check.kit import Kit
 from consilium.provisioning.site_stop import JobRuns, StopError, running_jobs, stop_site
+from consilium.report.site_status import SiteStatus, describe_site, read_site_status
 
 from .kit_folder import make_kit
 
@@ -80,6 +84,46 @@ def test_while_a_job_runs_nothing_is_stopped_unless_it_is_asked_for(root, start)
     done = stop("--now", root)
     assert done.exit_code == 0
     assert "continues without north" in done.stdout
+
+
+def keep_record(root, job_id, process, **changes):
+    started = psutil.Process(process.pid).create_time()
+    SiteStatus(
+        job_id=job_id, job="tumor", log="log.txt", since=1, updated=2, state="training", process=process.pid,
+        process_started=started, **changes,
+    ).save(root)  # fmt: skip
+
+
+def test_the_record_of_a_job_that_a_stop_has_ended_says_so(root, start):
+    job, parent = start(WORKER, "-m", root, "-n", JOB), start(PARENT, "-m", root)
+    keep_record(root, JOB, job)
+    keep_record(root, "done", parent, ended=1.0, outcome="success")
+    crashed = start()
+    keep_record(root, "crashed", crashed)
+    crashed.kill()
+    crashed.wait()
+    stop_site(Kit(root), jobs_too=True)
+    kept = {one.job_id: one for one in read_site_status(root)}
+    assert kept[JOB].stopped
+    assert "this site's part ended while training: the site was stopped" in describe_site(kept[JOB])[0]
+    assert (kept["done"].ended, kept["done"].outcome) == (1.0, "success")
+    assert kept["crashed"].lost, "that one was not ended by the stop"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root stops another account's site")
+def test_root_leaves_the_records_of_jobs_to_the_account_of_the_site(start):
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        root = make_kit(Path(folder) / "north")
+        job = start(WORKER, "-m", root, "-n", JOB)
+        keep_record(root, JOB, job)
+        for path in (root, *root.rglob("*")):
+            os.chown(path, 65534, 65534)
+        before, rights = set(root.rglob("*")), (os.geteuid(), os.getegid(), os.getgroups())
+        stop_site(Kit(root), jobs_too=True)
+        assert [one.stopped for one in read_site_status(root)] == [True]
+        assert {(path.stat().st_uid, path.stat().st_gid) for path in before} == {(65534, 65534)}
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == rights
 
 
 def test_a_job_that_starts_meanwhile_is_not_stopped(root, start, monkeypatch):
