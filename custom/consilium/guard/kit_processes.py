@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,6 +14,7 @@ import psutil
 from consilium.guard.workspace_lock import LASTING_MODULES, LOCK_FILE
 from consilium.processes import stop_process_tree
 
+_LOGGER = logging.getLogger(__name__)
 _STARTUP = "startup"
 _JOB_MODULES = (".worker_process", ".runner_process")
 _SCRIPTS = (f"{_STARTUP}/start.sh", f"{_STARTUP}/sub_start.sh")
@@ -80,6 +82,29 @@ def stop_processes(processes: Iterable[KitProcess]) -> None:
     """End processes and all that they started."""
     # The scripts restart a parent that ends, so they are signaled first.
     stop_process_tree(*(one.pid for one in sorted(processes, key=lambda one: one.is_parent)))
+
+
+def end_orphans(workspace: Path) -> None:
+    """End processes of jobs that an earlier lasting process of a kit has left.
+
+    FLARE's look for their parent only once they have loaded everything, and one whose parent had ended by
+    then stays forever: it and the job's new process take the connection to the server from each other.
+
+    Args:
+        workspace: Of the kit, whose lock the caller has just taken: it has no job yet, so each process of a
+            job that is found is such a one.
+    """
+    for one in find_processes(workspace):
+        if not one.is_job:
+            continue
+        try:
+            stop_process_tree(one.pid)
+        except psutil.AccessDenied:
+            _LOGGER.warning(
+                "Process %d of a job, which an earlier start has left, is another account's: end it", one.pid
+            )
+        else:
+            _LOGGER.warning("Ended process %d of a job, which an earlier start had left.", one.pid)
 
 
 def _started_from(line: list[str]) -> Path | None:

@@ -10,6 +10,7 @@ import argparse
 import errno
 import json
 import os
+import shutil
 import socket
 import sys
 from contextlib import suppress
@@ -17,9 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from consilium.errors import ConfigurationError
-from consilium.guard.kit_processes import find_processes
+from consilium.guard.kit_processes import end_orphans
 from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, open_lock, take
-from consilium.processes import stop_process_tree
 
 REFUSED: Final = 3
 """Exit code, so that a script can tell it from a Python without this package."""
@@ -28,6 +28,9 @@ SPLIT: Final = (
     "FLARE splits the command lines of its jobs at spaces, and at quotes, backslashes and '#' as well. Move "
     "it to a folder without them, and start it there"
 )
+
+_LEAST_FREE_MIB: Final = 64
+"""Enough for the logs of a start; what a job needs, `consilium check-site` estimates."""
 
 _SERVER: Final = Path("startup/fed_server.json")
 
@@ -63,6 +66,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
     for path, what in ((str(workspace), "this kit lies in"), (sys.executable, "this Python is")):
         if not is_one_word(path):
             raise ConfigurationError(f"{what} {path!r}. {SPLIT}")
+    _require_room(workspace)
     if hold is None:
         is_lockable = _look_at_lock(workspace)
     else:
@@ -70,7 +74,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
         if is_lockable:
             for name in STATE_FILES:
                 (workspace / name).unlink(missing_ok=True)
-            _end_orphans(workspace)
+            end_orphans(workspace)
     for host, port in server_ports(workspace):
         require_free(host, port)
     if is_lockable:
@@ -80,17 +84,17 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
     )
 
 
-def _end_orphans(workspace: Path) -> None:
-    """End processes of jobs that a killed start of this kit has left.
-
-    FLARE's look for their parent only once they have loaded everything, and one whose parent had ended by
-    then stays forever: it and the job's new process take the connection to the server from each other.
-    Whoever has just taken the kit's lock has no job yet, so each that is found is such a one.
-    """
-    left = [one for one in find_processes(workspace) if one.is_job]
-    stop_process_tree(*(one.pid for one in left))
-    for one in left:
-        sys.stderr.write(f"Ended process {one.pid} of a job, which an earlier start had left.\n")
+def _require_room(workspace: Path) -> None:
+    """Check that the disk isn't full: what FLARE's processes can't write, they fail at without such words."""
+    present = workspace
+    while not present.exists() and present != present.parent:
+        present = present.parent
+    free = shutil.disk_usage(present).free >> 20
+    if free < _LEAST_FREE_MIB:
+        raise ConfigurationError(
+            f"the disk of {workspace} is full: {free} MiB are free, and a start needs {_LEAST_FREE_MIB} MiB. "
+            f"Make room (`df -h {present}` names the disk), and start the kit again"
+        )
 
 
 def _look_at_lock(workspace: Path) -> bool:

@@ -58,6 +58,8 @@ class WorkspaceLock:
     def hold(cls) -> None:
         """Take the lock in the lasting process of a site or of the server; a job's process has no part in it.
 
+        What an earlier lasting process has left of its jobs is ended.
+
         Raises:
             WorkspaceIsTaken: If another start works here.
         """
@@ -69,8 +71,12 @@ class WorkspaceLock:
         if not _is_open_on(descriptor, workspace / LOCK_FILE):
             descriptor = open_lock(workspace)
         os.set_inheritable(descriptor, False)
-        take(descriptor, workspace)
+        is_locked = take(descriptor, workspace)
         cls._held = descriptor
+        if is_locked:
+            from consilium.guard.kit_processes import end_orphans  # it finds kits by their lock
+
+            end_orphans(workspace)
 
 
 def open_lock(workspace: Path) -> int:

@@ -36,6 +36,19 @@ _GIVING_UP: Final = (
     'rm -f "$WORKSPACE/pid.fl" "$WORKSPACE/shutdown.fl" "$WORKSPACE/restart.fl" "$WORKSPACE/daemon_pid.fl"\n'
     "    exit\n"
 )
+_NO_PID_FILE: Final = 'if [[ ! -f "$WORKSPACE/pid.fl" ]]; then\n    echo '
+_READ_PID: Final = '  pid=`cat "$WORKSPACE/pid.fl"`\n'
+_PID_FROM_FILE: Final = (
+    ("lst=-400\n", "lst=-400\npid=\n"),
+    *(
+        (f'{_NO_PID_FILE}"{then}', f'if [[ -z "$pid" ]]; then\n    echo "{then}')
+        for then in ("No pid", "start")
+    ),
+    *((f"{_READ_PID}  {then}", f"  {then}") for then in ("sleep ", "kill ")),
+)
+"""Where the script reads which process it has started: a full disk keeps that file empty, and it would start
+another process beside the one that runs. It has the number in a variable as well."""
+
 _AFTER_SLEEP: Final = ("  if [[ ! -f ", "  kill -0 ")
 """What comes after the script's pauses, which would otherwise outlive a killed script with its lock."""
 
@@ -80,6 +93,7 @@ def correct_scripts(startup: Path, participant: Participant) -> None:
             (_KNOWN_WORKSPACE, f"{_take_lock()}{exports}{_KNOWN_WORKSPACE}"),
             (_GIVING_UP, _GIVING_UP.replace("exit\n", "exit 1\n")),
             *((f"sleep 5\n{then}", f"sleep 5 {_LOCK_DESCRIPTOR}>&-\n{then}") for then in _AFTER_SLEEP),
+            *_PID_FROM_FILE,
         ]
         _edit(startup / ProvFileName.SUB_START_SH, edits)
 

@@ -149,6 +149,59 @@ def test_a_process_that_dies_is_restarted_and_the_kit_stays_taken_meanwhile(mach
     assert wait_for(lambda: [one for one in lasting(kit) if one.pid != process.pid])
 
 
+def test_a_process_whose_number_could_not_be_written_is_not_started_beside_itself(machine):
+    kit, rounds = machine.copy("north", "north"), machine.folder / "rounds.txt"
+    rounds.touch()
+    (machine.programs / "sleep").write_text(f'#!/bin/sh\necho >> "{rounds}"\nexec /bin/sleep 0.2\n')
+    (machine.programs / "sleep").chmod(0o755)
+    assert machine.run(kit, "start.sh").returncode == 0
+    (process,) = wait_for(lambda: lasting(kit))
+
+    def go_round_with_a_full_disk():
+        (kit / "pid.fl").write_text("")
+        seen = len(rounds.read_text())
+        wait_for(lambda: len(rounds.read_text()) > seen + 3)
+
+    go_round_with_a_full_disk()
+    assert [one.pid for one in lasting(kit)] == [process.pid]
+    psutil.Process(process.pid).kill()
+    (restarted,) = wait_for(lambda: [one for one in lasting(kit) if one.pid != process.pid])
+    go_round_with_a_full_disk()
+    assert [one.pid for one in lasting(kit)] == [restarted.pid]
+    (kit / "restart.fl").touch()
+    wait_for(lambda: [one for one in lasting(kit) if one.pid != restarted.pid])
+    go_round_with_a_full_disk()
+    assert len(lasting(kit)) == 1
+    (kit / "shutdown.fl").touch()
+    wait_for(lambda: not find_processes(kit))
+
+
+def test_a_kit_on_a_full_disk_is_not_started_and_the_disk_is_named(tmp_path, monkeypatch):
+    asked = []
+
+    def usage(folder):
+        asked.append(folder)
+        return SimpleNamespace(free=3 << 20)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    for folder in (tmp_path, tmp_path / "not/made/yet"):
+        with pytest.raises(ConfigurationError, match=f"the disk of {folder} is full: 3 MiB are free"):
+            check_start(folder)
+    assert asked == [tmp_path, tmp_path]
+
+
+@pytest.mark.parametrize("script", ["start.sh", "sub_start.sh"])
+def test_a_start_on_a_full_disk_fails_with_words(machine, script):
+    kit = machine.copy("north", "north")
+    full = "import shutil, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=0)"
+    check = "from consilium.guard.start_check import main; sys.exit(main())"
+    machine.install(f"#!/bin/sh\nshift 2\nexec {sys.executable} -c 'import sys; {full}; {check}' \"$@\"\n")
+    refused = machine.run(kit, script)
+    assert refused.returncode == 1
+    assert f"the disk of {kit} is full: 0 MiB are free" in refused.stdout
+    assert find_processes(kit) == []
+
+
 @pytest.mark.parametrize("folder", ["my kits/north", "it's/north", 'a"b/north', "a#b/north", "a\\b/north"])
 def test_a_kit_whose_path_flare_would_split_is_refused_with_words_and_works_by_a_link(machine, folder):
     kit = machine.copy("north", folder)
@@ -259,6 +312,7 @@ print("held", flush=True)
 signal.pause()
 """
 SITE = "nvflare.private.fed.app.client.client_train"
+JOB = "nvflare.private.fed.app.client.worker"
 
 
 def hold(stack: ExitStack, folder: Path, module: str) -> SimpleNamespace:
@@ -270,6 +324,30 @@ def hold(stack: ExitStack, folder: Path, module: str) -> SimpleNamespace:
     stack.callback(process.kill)
     said = process.stdout.readline().strip()
     return SimpleNamespace(process=process, held=said == b"held")
+
+
+def test_a_lasting_process_that_starts_again_ends_what_the_one_before_left_of_its_jobs(tmp_path):
+    line = [sys.executable, "-c", "import signal; print(1, flush=True); signal.pause()", f"{JOB}_process"]
+    with ExitStack() as stack:
+        left, others = (
+            stack.enter_context(
+                subprocess.Popen([*line, "-m", folder], stdout=subprocess.PIPE, start_new_session=True)
+            )
+            for folder in (tmp_path, tmp_path / "other")
+        )
+        for process in (left, others):
+            stack.callback(process.kill)
+            assert process.stdout.readline()
+        assert hold(stack, tmp_path, f"{JOB}_process").held
+        assert left.poll() is None, "a job's process has no part in it"
+        assert hold(stack, tmp_path, SITE).held
+        assert left.wait(timeout=DEADLINE_SECONDS) < 0
+        assert others.poll() is None
+        job = stack.enter_context(subprocess.Popen([*line, "-m", tmp_path], stdout=subprocess.PIPE))
+        stack.callback(job.kill)
+        assert job.stdout.readline()
+        assert not hold(stack, tmp_path, SITE).held
+        assert job.poll() is None, "the start that holds the lock has this job"
 
 
 def test_a_lasting_process_without_a_script_takes_the_lock_and_a_jobs_does_not(tmp_path):
