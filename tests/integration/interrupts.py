@@ -24,14 +24,19 @@ def started(words: Sequence[str], log: Path) -> Iterator[subprocess.Popen]:
             stderr=stderr,
             env=ENVIRONMENT,
             start_new_session=True,
-            # Tests that run in a shell's background inherit that interrupts are ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            preexec_fn=_hear_signals,
         )
     try:
         yield process
     finally:
         stop_process_tree(process.pid)
         process.wait(DEADLINE_SECONDS)
+
+
+def _hear_signals() -> None:
+    """Tests inherit that interrupts are ignored in a shell's background, and hang-ups below `nohup`."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def press_ctrl_c(process: subprocess.Popen) -> tuple[int, list[psutil.Process]]:
