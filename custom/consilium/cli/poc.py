@@ -111,7 +111,7 @@ def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> N
         from consilium.recipes.job_folder import changed_job
 
         goes_on = (
-            f"a submitted job goes on: {poc.command('status')} shows it, {poc.command('down')} stops "
+            f"a submitted job continues: {poc.command('status')} shows it, {poc.command('down')} stops "
             "everything."
         )
         shaped = changed_job(job, {"local_only": True} if local_only else {})

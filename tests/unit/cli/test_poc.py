@@ -50,7 +50,7 @@ def test_where_nothing_runs_the_next_command_is_named(run, stopped, command, end
     ("command", "place", "said"),
     [
         ("up", "find_hospitals", "nothing runs on"),
-        ("submit", "run_job", "a submitted job goes on"),
+        ("submit", "run_job", "a submitted job continues"),
         ("status", "Poc.status", "the POC is as it was"),
         ("run", "run_all", "nothing runs on"),
     ],
