@@ -34,19 +34,19 @@ sys.path.insert(0, str(REPOSITORY))
 from tests.unit.federation.flare import Engine  # noqa: E402
 from tests.unit.federation.rehearsal import Rehearsal  # noqa: E402
 
-from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Grid, make_cohort  # noqa: E402
 from consilium.federation.rounds.persistor import WeightsPersistor  # noqa: E402
 from consilium.federation.site.executor import SiteExecutor  # noqa: E402
 from consilium.federation.updates.rules import euclidean_norm  # noqa: E402
 from consilium.learning.network_weights import initial_weights  # noqa: E402
-from consilium.learning.participant import Participant, prepare_site  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
 from consilium.learning.settings import LearningSettings  # noqa: E402
-from consilium.learning.site_settings import SiteSettings  # noqa: E402
 from consilium.learning.weights import Weights, difference  # noqa: E402
+from consilium.participant.participant import Participant, prepare_site  # noqa: E402
+from consilium.participant.settings import SiteSettings  # noqa: E402
 from consilium.provisioning.policy import PROPERTY  # noqa: E402
-from consilium.report.records import FederationRecord  # noqa: E402
+from consilium.records.federation import FederationRecord  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, make_cohort  # noqa: E402
 
 SITES, CASES, ROUNDS, FACTOR = 10, 7, 8, -10
 ATTACKER = "site_03"

@@ -38,7 +38,7 @@ from consilium.data.case import Case, FolderError  # noqa: E402
 from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
 from consilium.data.checks.case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
-from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
 
 
 class Job(NamedTuple):

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import psutil
 
-from consilium.data.synthetic import DEMO_COHORT, make_cohort
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
 from consilium.simulation.process import SimulatedJob
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 
 SECONDS_BETWEEN_LOOKS = 0.5
 

@@ -36,7 +36,7 @@ from consilium.data.cohort import read_cohort
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.learning.patches import PatchRecipe
 from consilium.tasks import get_task
-from consilium.tasks.regions import to_regions
+from consilium.tasks.segmentation.regions import to_regions
 
 PATCH = (128, 128, 128)
 TURNS = 5

@@ -19,12 +19,12 @@ from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over
 from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.data.sources import SourceIndex
-from consilium.data.synthetic import DEMO_COHORT, make_cohort
-from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.data.synthetic.writers import Layout
 from consilium.report.statistics.distances import Bins, wasserstein
 from consilium.report.statistics.drift import SCANNER_LIMIT
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
 
 PATIENTS, OTHERS = 24, 12
 GROUPS = (4, 8, 12)

@@ -69,13 +69,13 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
     """Start everything twice, and count how often files of the hospital are opened."""
     import torch
 
-    from consilium.learning.participant import prepare_site
-    from consilium.learning.quarantine import examine_cases
     from consilium.learning.settings import LearningSettings
-    from consilium.learning.site_settings import SiteSettings
-    from consilium.learning.statistics import gather_statistics
-    from consilium.provisioning.check.folder import check_folder
-    from consilium.provisioning.check.job import SiteJob
+    from consilium.participant.admission import examine_cases
+    from consilium.participant.participant import prepare_site
+    from consilium.participant.settings import SiteSettings
+    from consilium.participant.statistics import gather_statistics
+    from consilium.site_check.folder import check_folder
+    from consilium.site_check.job import SiteJob
     from consilium.tasks import get_task
 
     torch.set_num_threads(1)

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 import pytest
 
-from consilium.data.synthetic import make_cohort
-from consilium.data.synthetic.grid import Grid
-from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.data.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic import make_cohort
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
 from integration.security.conftest import NO_NAMESPACES
 from integration.security.federation import (
     LEAD,

@@ -19,8 +19,8 @@ from nvflare.fuel.flare_api.flare_api import Session
 from consilium.guard.kit_processes import find_processes
 from consilium.learning.model_file import LAST_MODEL, load_model
 from consilium.learning.weights import Weights
-from consilium.report.progress import JobProgress, read_progress
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.progress import JobProgress, read_progress
 from integration.security.federation import LEAD, SERVER_NAME, SITES, Federation, wait_until
 from integration.studies import export
 

@@ -13,11 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
-from consilium.data.synthetic import make_cohort
-from consilium.data.synthetic.grid import Grid
-from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.data.synthetic.writers import Layout
 from consilium.provisioning.compose import ENV_FILE, USER_ID
+from consilium.tasks.brain_tumor.synthetic import make_cohort
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
 from integration.security.federation import (
     LEAD,
     REPOSITORY,

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
 from consilium.provisioning.site_stop import stop_site
 from integration.security.federation import SITES, wait_until
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 import yaml
 
-from consilium.data.synthetic import make_cohort
-from consilium.data.synthetic.grid import Grid
-from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.data.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic import make_cohort
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
 from integration.security.federation import (
     REPOSITORY,
     SERVER_NAME,

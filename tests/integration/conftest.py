@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from consilium.data.synthetic import make_cohort
-from consilium.data.synthetic.grid import Grid
-from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.data.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic import make_cohort
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
 
 from .studies import Study, export, simulate
 

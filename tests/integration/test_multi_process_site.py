@@ -16,16 +16,16 @@ import pytest
 import torch
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
-from consilium.learning import launcher, worker_group
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.participant import Participant, prepare_site
+from consilium.learning.processes import launcher, worker_group
+from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.site_settings import SiteSettings
-from consilium.learning.worker_group import WorkerGroup
+from consilium.participant.participant import Participant, prepare_site
+from consilium.participant.settings import SiteSettings
 from consilium.tasks import get_task
-from consilium.tasks.metrics import summarize
+from consilium.tasks.segmentation.metrics import summarize
 
 from .studies import ANY_NUMBER, wait_until
 

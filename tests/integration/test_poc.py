@@ -26,9 +26,9 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.processes import stop_process_tree
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.report.download import load_record
-from consilium.report.records import FederationRecord
-from consilium.report.site_status import SiteStatus, read_site_status
+from consilium.records.federation import FederationRecord
+from consilium.records.job_record import load_record
+from consilium.records.site_status import SiteStatus, read_site_status
 
 from .accounts import everything_in, open_to_others
 from .interrupts import press_ctrl_c, processes_of, started

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.report.readiness import ReadinessRecord
+from consilium.records.readiness import ReadinessRecord
 
 from .studies import Study, read_json, simulate
 

@@ -17,9 +17,9 @@ import pytest
 
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.guard.kit_processes import find_processes
-from consilium.provisioning.check.finding import Status
-from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.check.network import check_network
+from consilium.provisioning.kit import Kit
+from consilium.site_check.finding import Status
+from consilium.site_check.network import check_network
 
 from .security.federation import (
     LEAD,

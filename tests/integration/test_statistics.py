@@ -8,7 +8,7 @@ import pytest
 from consilium.cli.jobs import export_jobs
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.recipes.job_folder import read_job_folder
-from consilium.report.statistics.record import StatisticsRecord
+from consilium.records.statistics import StatisticsRecord
 
 from .studies import Study, simulate
 

@@ -15,7 +15,7 @@ from federation.readiness import readiness
 from learning.tiny import site
 from nvflare.apis.job_def import new_job_id
 from report.study import SECONDS, federation
-from report.test_pictures import phantom
+from report.training.test_pictures import phantom
 
 from consilium.data.cache import CaseCache
 from consilium.data.case_statistics import KeptStatistics
@@ -31,17 +31,17 @@ from consilium.federation.transport.arrival import DiskArrival
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.checkpoints import CheckpointStore
-from consilium.learning.participant import prepare_site
 from consilium.learning.settings import LearningSettings
+from consilium.participant.participant import prepare_site
 from consilium.poc.project import Project
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.report.build import build_report
-from consilium.report.pictures import render_patient
-from consilium.report.progress import Ended, JobProgress
-from consilium.report.site_status import SiteStatus
+from consilium.records.progress import Ended, JobProgress
+from consilium.records.site_status import SiteStatus
+from consilium.report.training.build import build_report
+from consilium.report.training.pictures import render_patient
 from consilium.report.write import write_report
-from consilium.tasks.brain_tumor import BrainTumor
-from consilium.tasks.regions import to_regions
+from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.segmentation.regions import to_regions
 
 SOURCES = Path(__file__).parents[2] / "custom" / "consilium"
 PREPROCESSING = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
@@ -199,7 +199,7 @@ def test_a_folder_that_a_person_names_for_a_report_or_a_job_keeps_its_mode(umask
 
 OPEN_BY_DESIGN = {
     "data/files.py": "makes private folders",
-    "data/synthetic": "no patients; they stand for the hospitals' own folders",
+    "tasks/brain_tumor/synthetic": "no patients; they stand for the hospitals' own folders",
     "federation/site/run_memory.py": "an empty file in a private folder",
     "federation/updates/spool.py": "safetensors makes its own files private, and the folder is",
     "provisioning/compose.py": "writes into a kit, which is closed as a whole",

@@ -12,12 +12,12 @@ from openings import count_openings
 
 from consilium.data.sources.file import _CLOCK_MARGIN_NS as MARGIN_NS
 from consilium.federation.site.assessment import assess
-from consilium.learning.participant import prepare_site
-from consilium.learning.quarantine import examine_cases
-from consilium.learning.statistics import gather_statistics
-from consilium.provisioning.check.dataset import check_dataset
-from consilium.provisioning.check.folder import check_folder
-from consilium.provisioning.check.job import SiteJob
+from consilium.participant.admission import examine_cases
+from consilium.participant.participant import prepare_site
+from consilium.participant.statistics import gather_statistics
+from consilium.site_check.dataset import check_dataset
+from consilium.site_check.folder import check_folder
+from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
 
 PATIENTS = ("P1", "P2", "P3")

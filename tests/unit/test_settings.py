@@ -6,8 +6,8 @@ import pytest
 
 import consilium
 from consilium.errors import ConfigurationError
-from consilium.learning.messages import _Message
-from consilium.learning.site_settings import SiteSettings
+from consilium.learning.processes.messages import _Message
+from consilium.participant.settings import SiteSettings
 from consilium.settings import Settings
 
 

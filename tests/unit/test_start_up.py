@@ -74,7 +74,8 @@ def test_statistics_are_gathered_without_torch_and_monai(side):
         "consilium.poc.federation",  # `poc status`, `poc stop`
         "consilium.poc.project",
         "consilium.provisioning.builder",  # `nvflare provision`
-        "consilium.report.site_status",  # `status --site`
+        "consilium.records.site_status",
+        "consilium.report.status.site",  # `status --site`
     ],
 )
 def test_commands_that_only_ask_load_nothing_that_only_training_needs(module):

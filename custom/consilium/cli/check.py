@@ -14,7 +14,7 @@ from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
 
 if TYPE_CHECKING:
-    from consilium.report.data_check import DataCheck
+    from consilium.report.data_check.page import DataCheck
 
 EPILOG = """
 A hospital's folder, with a page that lists every case:
@@ -141,9 +141,9 @@ def check(
         from consilium.data.checks.acceptance import format_acceptances
         from consilium.data.patients import format_patients_file
         from consilium.errors import ConfigurationError
-        from consilium.provisioning.check.folder import check_folder, default_state, refuse_output
-        from consilium.provisioning.check.job import load_site_job
-        from consilium.report.data_check import render_data_check
+        from consilium.report.data_check.page import render_data_check
+        from consilium.site_check.folder import check_folder, default_state, refuse_output
+        from consilium.site_check.job import load_site_job
 
         for option, path in (
             ("--html", html),
@@ -193,7 +193,7 @@ def _failures_as_json(wanted: bool, *, show_cases: bool) -> Iterator[None]:
         if wanted:
             from consilium.data.files import readable
             from consilium.errors import ConsiliumError
-            from consilium.report.data_check import FORMAT
+            from consilium.report.data_check.page import FORMAT
 
             kind = "not_checked" if isinstance(error, ConsiliumError) else "program_error"
             content = {"format": FORMAT, "verdict": kind, "error": type(error).__name__}

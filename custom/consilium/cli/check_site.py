@@ -12,7 +12,7 @@ from consilium.cli.terminal import LOADING, say_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from consilium.provisioning.check.readiness import Readiness
+    from consilium.site_check.readiness import Readiness
 
 NOT_READY = 1
 
@@ -67,9 +67,9 @@ def check_site(
 
     with Display() as display:
         display.show(LOADING)
-        from consilium.provisioning.check.job import load_site_job
-        from consilium.provisioning.check.kit import Kit
-        from consilium.provisioning.check.readiness import check_site as run_checks
+        from consilium.provisioning.kit import Kit
+        from consilium.site_check.job import load_site_job
+        from consilium.site_check.readiness import check_site as run_checks
 
         readiness = run_checks(
             Kit(kit),

@@ -11,7 +11,7 @@ from consilium.cli.terminal import loading, say, say_result
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from consilium.data.synthetic import CohortSpec
+    from consilium.tasks.brain_tumor.synthetic import CohortSpec
 
 EPILOG = """
 Four hospitals of 14, 12, 12 and 4 patients at 2 mm, in four layouts, from four scanners:
@@ -82,7 +82,7 @@ def cohort(
     """
     with loading("nibabel and the anatomy"):
         from consilium.data.files import output_folder
-        from consilium.data.synthetic import make_cohort
+        from consilium.tasks.brain_tumor.synthetic import make_cohort
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from consilium.report.terminal import Terminal
@@ -122,7 +122,7 @@ def _specification(
     missing_et: float | None,
 ) -> CohortSpec:
     """Turn the options into a specification."""
-    from consilium.data.synthetic import DEMO_COHORT, CohortSpec
+    from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec
 
     demo = [hospital.model_dump(mode="json") for hospital in DEMO_COHORT.hospitals]
     chosen = demo

@@ -185,7 +185,7 @@ def _finish(ended: Ended) -> None:
 
 
 def _print_status(state: PocStatus, poc: Poc) -> None:
-    from consilium.report.job_status import print_job
+    from consilium.report.status.job import print_job
 
     if not any(state.processes.values()):
         say(f"nothing runs; {poc.command('up')} starts it")

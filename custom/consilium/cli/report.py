@@ -10,8 +10,8 @@ import typer
 from consilium.cli.terminal import loading, say, say_result
 
 if TYPE_CHECKING:
-    from consilium.report.download import JobRecord
-    from consilium.report.outcome import Outcome
+    from consilium.records.job_record import JobRecord
+    from consilium.records.outcome import Outcome
 
 NOT_COMPLETE = 1
 
@@ -39,8 +39,8 @@ def report(
     """
     with loading("the result, torch and matplotlib"):
         from consilium.data.files import output_folder
-        from consilium.report.download import load_record
-        from consilium.report.outcome import judge_outcome
+        from consilium.records.job_record import load_record
+        from consilium.records.outcome import judge_outcome
         from consilium.report.write import write_report
 
         record = load_record(result)
@@ -54,8 +54,8 @@ def report(
 
 def print_result(record: JobRecord, outcome: Outcome) -> None:
     """Tell a person on standard error what a readiness check found, and how a job of any kind ended."""
-    from consilium.report.readiness import ReadinessRecord
-    from consilium.report.readiness_table import terminal_tables
+    from consilium.records.readiness import ReadinessRecord
+    from consilium.report.readiness.table import terminal_tables
     from consilium.report.terminal import Terminal
 
     if isinstance(record, ReadinessRecord):

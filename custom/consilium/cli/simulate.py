@@ -116,7 +116,7 @@ def simulate(
     with Display() as display:
         display.show(LOADING)
         from consilium.recipes.job_folder import changed_job, job_kind
-        from consilium.report.outcome import judge_outcome
+        from consilium.records.outcome import judge_outcome
         from consilium.simulation.inquiry import Inquiry
         from consilium.simulation.study import NamesAndLabels, Study
 

@@ -11,7 +11,7 @@ import typer
 from consilium.cli.terminal import say, say_error, say_result
 
 if TYPE_CHECKING:
-    from consilium.provisioning.check.kit import Kit
+    from consilium.provisioning.kit import Kit
 
 JOB_RUNS = 1
 
@@ -65,7 +65,7 @@ def stop(
     within 20 seconds is killed. A site that systemd runs is stopped with `systemctl stop`, or it is
     started again.
     """
-    from consilium.provisioning.check.kit import Kit
+    from consilium.provisioning.kit import Kit
     from consilium.provisioning.site_stop import JobRuns, running_jobs, stop_site, wait_until_idle
     from consilium.simulation.display import Display
 
@@ -103,7 +103,7 @@ def service(
     It holds the paths of this machine and of the Python environment that this command runs in. The site
     may write to its kit, and to `cache_dir` and `state_dir` of its privacy.json, and nowhere else.
     """
-    from consilium.provisioning.check.kit import Kit
+    from consilium.provisioning.kit import Kit
     from consilium.provisioning.service import service_unit
 
     for line in service_unit(Kit(kit), user=user).splitlines():

@@ -12,7 +12,7 @@ from consilium.cli.terminal import loading, say, say_json
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from consilium.report.job_status import JobStatus
+    from consilium.records.job_status import JobStatus
 
 NOT_SUCCESSFUL = 1
 
@@ -91,7 +91,7 @@ def _show_jobs(kit: Path, job_id: str | None, study: str, *, as_json: bool) -> N
 
 
 def _print_jobs(jobs: list[JobStatus], *, asked: bool) -> None:
-    from consilium.report.job_status import print_job
+    from consilium.report.status.job import print_job
 
     if not jobs:
         say("no job runs, and none has; `nvflare job submit -j JOB --startup-kit KIT` submits one", err=True)
@@ -102,7 +102,8 @@ def _print_jobs(jobs: list[JobStatus], *, asked: bool) -> None:
 
 
 def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
-    from consilium.report.site_status import describe_site, read_site_status
+    from consilium.records.site_status import read_site_status
+    from consilium.report.status.site import describe_site
 
     if not site.is_dir():
         raise ConfigurationError(f"{site} is not a folder; name the site's startup kit, from which it runs")

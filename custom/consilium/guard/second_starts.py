@@ -30,7 +30,7 @@ from pydantic import ValidationError
 
 from consilium.federation.server.second_starts import second_starts
 from consilium.guard.refusals import record_refused_connection
-from consilium.report.second_start import ADDRESS, SecondStart, describe_second_start
+from consilium.records.second_start import ADDRESS, SecondStart, describe_second_start
 
 START: Final = "consilium_start"
 """Key of a site's handshake with the server: its `Start`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from consilium.learning.ranks import BatchShare
+from consilium.learning.processes.ranks import BatchShare
 
 
 class BatchDropout(nn.Module):

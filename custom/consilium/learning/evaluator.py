@@ -13,9 +13,9 @@ from consilium.learning.predictor import Predictor
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
-from consilium.tasks.metrics import Scores
-from consilium.tasks.regions import to_regions
-from consilium.tasks.scoring import score_case
+from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.segmentation.regions import to_regions
+from consilium.tasks.segmentation.scoring import score_case
 
 
 def evaluate(

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import TrainingError
-from consilium.learning.ranks import BatchShare
+from consilium.learning.processes.ranks import BatchShare
+from consilium.learning.processes.socket_folder import socket_folder
 from consilium.learning.settings import LearningSettings
-from consilium.learning.socket_folder import socket_folder
 
 NONE_READABLE: Final = "none of the training cases can be read any more"
 

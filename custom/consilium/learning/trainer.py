@@ -17,14 +17,14 @@ from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
 from consilium.learning.optimizer_state import get_moments, set_moments
 from consilium.learning.patches import NONE_READABLE, change_contrast, patch_loader
-from consilium.learning.ranks import Ranks
+from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_loss import RoundLoss
 from consilium.learning.round_memory import MODEL, RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
-from consilium.tasks.regions import to_regions
+from consilium.tasks.segmentation.regions import to_regions
 
 MAX_GRADIENT_NORM = 12.0
 """Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi

@@ -24,12 +24,12 @@ from consilium.federation.server.user_session import (
 )
 from consilium.guard.kit_processes import KitProcess, find_processes, stop_processes
 from consilium.guard.start_check import is_one_word
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.project import Project
 from consilium.processes import uninterrupted
-from consilium.report.job_status import NOBODY, JobStatus
-from consilium.report.progress import JobProgress, describe_progress, read_progress
+from consilium.records.job_status import NOBODY, JobStatus
+from consilium.records.progress import JobProgress, describe_progress, read_progress
 
 _PREPARE_SECONDS = 180.0
 _READY_SECONDS = 150

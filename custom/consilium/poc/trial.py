@@ -9,7 +9,6 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.files import output_folder
-from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import LAST_MODEL
@@ -18,15 +17,16 @@ from consilium.poc.federation import Poc, is_completed
 from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
 from consilium.recipes.job_folder import JobFolder, job_kind, read_job_folder
-from consilium.report.build import build_report
-from consilium.report.download import JobRecord, find_record, load_record
-from consilium.report.outcome import Outcome, judge_outcome
-from consilium.report.patients import draw_patients, prepare_sites
-from consilium.report.pictures import PatientPicture
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.job_record import JobRecord, find_record, load_record
+from consilium.records.outcome import Outcome, judge_outcome
+from consilium.report.training.build import build_report
+from consilium.report.training.patients import draw_patients, prepare_sites
+from consilium.report.training.pictures import PatientPicture
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.eligibility import require_enough_sites
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 
 
 @dataclass(frozen=True)

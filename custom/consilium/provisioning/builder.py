@@ -20,7 +20,7 @@ from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.private_files import PrivateLogHandler
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.processes import keep_new_files_private
 from consilium.provisioning.communication import COMM_CONFIG, communication
 from consilium.provisioning.compose import write_compose_files

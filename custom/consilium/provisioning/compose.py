@@ -12,7 +12,7 @@ import yaml
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.provisioning.policy import SiteKind
 
 COMPOSE_FILE: Final = "compose.yaml"

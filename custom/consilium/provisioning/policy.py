@@ -25,7 +25,7 @@ from consilium.guard.job_validator import JobValidator
 from consilium.guard.private_files import PrivateFiles
 from consilium.guard.server_guard import ServerGuard
 from consilium.guard.site_guard import SiteGuard
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 from consilium.settings import Settings
 

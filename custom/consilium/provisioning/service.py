@@ -15,8 +15,8 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
-from consilium.learning.site_settings import SiteSettings
-from consilium.provisioning.check.kit import Kit
+from consilium.participant.settings import SiteSettings
+from consilium.provisioning.kit import Kit
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")
 

@@ -17,8 +17,8 @@ from consilium.errors import ConsiliumError
 from consilium.guard.kit_processes import KitProcess, find_processes
 from consilium.guard.workspace_lock import STATE_FILES
 from consilium.processes import uninterrupted
-from consilium.provisioning.check.kit import Kit
-from consilium.report.site_status import STATUS_FOLDER, read_site_status
+from consilium.provisioning.kit import Kit
+from consilium.records.site_status import STATUS_FOLDER, read_site_status
 
 GRACE_SECONDS: Final = 20.0
 """How long a process may take to end by itself before it is killed."""

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.features import AXES, Group
-from consilium.report.readiness import READINESS_FILE, ReadinessRecord
-from consilium.report.statistics.record import STATISTICS_FILE, StatisticsRecord
+from consilium.records.readiness import READINESS_FILE, ReadinessRecord
+from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
 
 Box: TypeAlias = tuple[float, float, float]
 

@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from consilium.learning.bootstrap import interval_of_mean
-from consilium.learning.paired_scores import PairedScores
+from consilium.participant.paired_scores import PairedScores
 from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
 from consilium.records.scores import read_scores
 from consilium.tasks.base import Region
-from consilium.tasks.metrics import Scores, score_ranges, summarize
+from consilium.tasks.segmentation.metrics import Scores, score_ranges, summarize
 
 _GAINED: Final = "dice"
 """The kind of score that a gain is of: higher is better."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from consilium.counts import counted
-from consilium.tasks.metrics import ScoreRange, Scores
+from consilium.tasks.segmentation.metrics import ScoreRange, Scores
 
 
 def read_scores(said: Mapping[str, object], ranges: Mapping[str, ScoreRange]) -> Scores:

@@ -9,18 +9,17 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from consilium.counts import counted
-from consilium.learning.small_counts import count_text, total_text
+from consilium.counts import count_text, counted, total_text
+from consilium.records.federation import recorded_learning
 from consilium.report.codes import describe, fate, meaning, remedy
 from consilium.report.curves import DARK, LIGHT
-from consilium.report.gain_figure import arrange_gains
-from consilium.report.gains import FEW_PATIENTS
-from consilium.report.glance import list_basics
-from consilium.report.records import recorded_learning
-from consilium.report.study import StudyReport
-from consilium.report.tables import compare_models, cross_sites
-from consilium.report.verdict import state_headline, state_verdict
-from consilium.tasks.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
+from consilium.report.training.gain_figure import arrange_gains
+from consilium.report.training.gains import FEW_PATIENTS
+from consilium.report.training.glance import list_basics
+from consilium.report.training.study import StudyReport
+from consilium.report.training.tables import compare_models, cross_sites
+from consilium.report.training.verdict import state_headline, state_verdict
+from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 
 _NOTHING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"  # as wide as the plus

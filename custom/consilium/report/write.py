@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.report.build import PAGE_FILE, build_report
-from consilium.report.download import JobRecord
-from consilium.report.readiness import ReadinessRecord
-from consilium.report.readiness_page import render_readiness
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.job_record import JobRecord
+from consilium.records.readiness import ReadinessRecord
+from consilium.report.readiness.page import render_readiness
 from consilium.report.statistics.page import render_statistics
+from consilium.report.training.build import PAGE_FILE, build_report
 
 
 def write_report(folder: Path, record: JobRecord) -> Path:

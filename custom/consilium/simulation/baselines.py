@@ -13,15 +13,15 @@ from pathlib import Path
 from queue import Empty
 
 from consilium.data.cache import CachedCase
-from consilium.learning.local_only import score_both, train_local_only
 from consilium.learning.model_file import load_model
-from consilium.learning.paired_scores import PairedScores
-from consilium.learning.participant import Participant, SiteData
 from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.participant.local_only import score_both, train_local_only
+from consilium.participant.paired_scores import PairedScores
+from consilium.participant.participant import Participant, SiteData
 from consilium.processes import interrupts_held_back, worker_pool
+from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
-from consilium.report.records import BaselineRecord
-from consilium.tasks.metrics import Scores, summarize
+from consilium.tasks.segmentation.metrics import Scores, summarize
 
 POOLED = "pooled"
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.files import output_folder
-from consilium.data.synthetic import DEMO_COHORT, make_cohort
 from consilium.learning.cores import available_cores
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.simulation.display import Display
 from consilium.simulation.study import Study
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 
 DEMO_JOB = "brain_tumor_fedavg"
 CLINIC = "dahlia"

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from consilium.counts import counted
+from consilium.counts import count_patients, counted
 from consilium.data.checks import CheckedCohort, recall_cohort
 from consilium.data.cohort import read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import judge_ability
-from consilium.learning.patient_register import read_register
-from consilium.learning.site_settings import SiteSettings
-from consilium.learning.small_counts import count_patients
+from consilium.participant.patient_register import read_register
+from consilium.participant.settings import SiteSettings
 from consilium.recipes.job_folder import JobFolder
 from consilium.tasks import get_task
 

@@ -18,12 +18,12 @@ from nvflare.recipe.sim_env import SimEnv
 from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError, ConsiliumError
 from consilium.federation.replacement import require_known
-from consilium.learning.site_settings import SiteSettings
-from consilium.learning.socket_folder import socket_folder
+from consilium.learning.processes.socket_folder import socket_folder
+from consilium.participant.settings import SiteSettings
 from consilium.processes import end_with, keep_new_files_private
 from consilium.provisioning.policy import write_class_policy, write_site_policy
-from consilium.report.download import load_record
-from consilium.report.readiness import ReadinessRecord
+from consilium.records.job_record import load_record
+from consilium.records.readiness import ReadinessRecord
 from consilium.simulation.folders import without_spaces
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
-from consilium.report.download import JobRecord, find_record, load_record
+from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.environment import SimulationError

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing_extensions import Self
 
 from consilium.data.files import private_folder, private_opener
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.processes import stop_process_tree
-from consilium.report.download import RECORD_FILES
-from consilium.report.progress import PROGRESS_FILE, describe_progress, read_progress
+from consilium.records.job_record import RECORD_FILES
+from consilium.records.progress import PROGRESS_FILE, describe_progress, read_progress
 from consilium.simulation.environment import SimulationError, failure_of, server_folder
 
 _SECONDS_BETWEEN_LOOKS = 0.5

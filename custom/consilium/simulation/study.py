@@ -17,13 +17,13 @@ from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
-from consilium.learning.participant import SiteData
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.participant import SiteData
+from consilium.participant.settings import SiteSettings
 from consilium.recipes.job_folder import JobFolder, read_job_folder
-from consilium.report.build import build_report
-from consilium.report.download import load_record
-from consilium.report.patients import draw_patients, prepare_sites
-from consilium.report.records import FEDERATION_FILE, BaselineRecord, FederationRecord
+from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
+from consilium.records.job_record import load_record
+from consilium.report.training.build import build_report
+from consilium.report.training.patients import draw_patients, prepare_sites
 from consilium.report.write import write_report
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display

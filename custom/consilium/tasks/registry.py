@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from consilium.errors import ConfigurationError
 from consilium.tasks.base import Task
-from consilium.tasks.brain_tumor import BrainTumor
+from consilium.tasks.brain_tumor.task import BrainTumor
 
 TASKS: Mapping[str, Task] = {task.name: task for task in (BrainTumor(),)}
 

@@ -11,11 +11,11 @@ from statistics import median
 
 import pytest
 
-from consilium.data.synthetic import make_cohort
-from consilium.data.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.data.synthetic.writers import Layout
 from consilium.federation.tasks import REPORT_META
 from consilium.recipes.catalog import build_recipe, export_job
+from consilium.tasks.brain_tumor.synthetic import make_cohort
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
 
 from ..conftest import COHORT
 from ..studies import export, read_json, run

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from consilium.provisioning.check.finding import Status
-from consilium.provisioning.check.kit import Kit
-from consilium.provisioning.check.modes import check_modes
+from consilium.provisioning.kit import Kit
+from consilium.site_check.finding import Status
+from consilium.site_check.modes import check_modes
 
 from ..accounts import NO_OTHER_ACCOUNT, everything_in, open_to_others, opened_by_nobody
 from .federation import SERVER_NAME, SITES

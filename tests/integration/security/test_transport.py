@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from consilium.provisioning.check.credentials import check_credentials
-from consilium.provisioning.check.finding import Status
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
+from consilium.site_check.credentials import check_credentials
+from consilium.site_check.finding import Status
 
 from .conftest import NO_NAMESPACES
 from .federation import LEAD, SERVER_NAME, SITES, read, wait_until

@@ -305,7 +305,7 @@ def test_an_error_of_our_own_has_an_exit_code_of_its_own_and_json_stays_json(
     def fails(*args, **kwargs):
         raise RuntimeError("rossi-1961 confuses us")
 
-    monkeypatch.setattr("consilium.provisioning.check.folder.read_cohort", fails)
+    monkeypatch.setattr("consilium.site_check.folder.read_cohort", fails)
     code, out, err = run(hospital.folder, *options)
     assert code == 70
     assert "Traceback" in err

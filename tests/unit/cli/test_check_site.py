@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from data.hospital import Hospital
-from provisioning.check.federation import aim, hospital_kit, provision
+from site_check.federation import aim, hospital_kit, provision
 
 from consilium.cli.main import main
 

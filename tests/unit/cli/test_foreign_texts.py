@@ -11,10 +11,10 @@ from report.study import federation
 from consilium.errors import ConfigurationError
 from consilium.federation.server import user_session
 from consilium.federation.tasks import INTERRUPTION_META, OUTCOME_META, RESUME_META, STATS_GROUP
-from consilium.report import site_status
-from consilium.report.readiness import READINESS_FILE
-from consilium.report.records import FEDERATION_FILE
-from consilium.report.site_status import STATUS_FOLDER
+from consilium.records import site_status
+from consilium.records.federation import FEDERATION_FILE
+from consilium.records.readiness import READINESS_FILE
+from consilium.records.site_status import STATUS_FOLDER
 from consilium.simulation.display import Display
 
 from .test_main import run  # noqa: F401

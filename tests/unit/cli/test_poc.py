@@ -6,7 +6,7 @@ from federation.readiness import readiness, site
 from report.statistics.records import record as statistics
 
 from consilium.cli.main import main
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from consilium.guard import kit_processes
 from consilium.guard.kit_processes import KitProcess
-from consilium.report.site_status import SiteStatus
+from consilium.records.site_status import SiteStatus
 
 from .test_main import run  # noqa: F401
 

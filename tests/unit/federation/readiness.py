@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consilium.report.readiness import ReadinessRecord, SiteReadiness
+from consilium.records.readiness import ReadinessRecord, SiteReadiness
 
 HARDWARE = {"cores": 2, "memory_gib": 8.0, "free_disk_gib": 50.0}
 

@@ -11,11 +11,11 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.tasks import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
-from consilium.learning.paired_scores import PairedScores
 from consilium.learning.settings import LearningSettings
+from consilium.participant.paired_scores import PairedScores
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
-from consilium.tasks.metrics import score_ranges
+from consilium.tasks.segmentation.metrics import score_ranges
 
 _MARKS = itertools.count(1)
 

@@ -8,8 +8,8 @@ from consilium.errors import Cancelled
 from consilium.learning.evaluator import evaluate
 from consilium.learning.network_weights import get_weights
 from consilium.learning.predictor import Predictor
-from consilium.tasks.brain_tumor import BrainTumor
-from consilium.tasks.regions import to_regions
+from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.segmentation.regions import to_regions
 
 from .tiny import CPU, LEARNING, cached_case
 

@@ -8,7 +8,7 @@ from torch import nn
 from consilium.errors import ConfigurationError
 from consilium.learning.dropout import BatchDropout, share_dropout
 from consilium.learning.patches import change_contrast, patch_loader
-from consilium.learning.ranks import BatchShare, Ranks
+from consilium.learning.processes.ranks import BatchShare, Ranks
 from consilium.tasks import TASKS, get_task
 
 from .tiny import LEARNING, cached_case

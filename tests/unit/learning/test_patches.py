@@ -8,7 +8,7 @@ import torch
 from consilium.data.labels import Tissue
 from consilium.errors import TrainingError
 from consilium.learning.patches import PatchRecipe, PatchStream, change_contrast, patch_loader
-from consilium.learning.ranks import BatchShare
+from consilium.learning.processes.ranks import BatchShare
 
 from .tiny import LEARNING, cached_case
 

@@ -8,11 +8,11 @@ from torch import nn
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.patient_register import PatientRegister
-from consilium.learning.ranks import Ranks
+from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
+from consilium.participant.patient_register import PatientRegister
 
 from .tiny import CPU, LEARNING, TinyTask, cached_case
 

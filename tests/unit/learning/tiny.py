@@ -17,8 +17,8 @@ from consilium.data.geometry import Geometry
 from consilium.data.preprocessing import PreprocessedCase
 from consilium.learning.device import Device
 from consilium.learning.settings import LearningSettings
-from consilium.learning.site_settings import SiteSettings
-from consilium.tasks.brain_tumor import BrainTumor
+from consilium.participant.settings import SiteSettings
+from consilium.tasks.brain_tumor.task import BrainTumor
 
 CPU = Device(torch.device("cpu"), None)
 LEARNING = LearningSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)

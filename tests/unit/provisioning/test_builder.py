@@ -35,6 +35,7 @@ from nvflare.lighter.provision import prepare_project
 from nvflare.lighter.provisioner import Provisioner
 from nvflare.lighter.spec import Builder
 from nvflare.security.security import FLAuthorizer
+from site_check.federation import free_port, umask
 
 from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
@@ -44,8 +45,6 @@ from consilium.federation.transport.message_size import LARGEST_MESSAGE
 from consilium.guard.private_files import PrivateFiles
 from consilium.provisioning.builder import SitePolicyBuilder, _log_config
 from consilium.provisioning.policy import allowed_classes, guard
-
-from .check.federation import free_port, umask
 
 PROJECT = Path(__file__).parents[3] / "provision" / "project.yml"
 SERVER = "flare.consortium.example"

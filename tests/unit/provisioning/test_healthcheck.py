@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from site_check.federation import free_port
 
-from .check.federation import free_port
 from .test_builder import PROJECT, SERVER, provision
 
 CHECK = PROJECT.parent / "image/healthcheck.py"

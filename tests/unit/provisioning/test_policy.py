@@ -12,7 +12,7 @@ from nvflare.private.fed.app.fl_conf import create_privacy_manager
 from consilium.data.labels import LabelConvention
 from consilium.federation.site.settings import read_site_settings
 from consilium.guard.job_validator import why_forbidden
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.provisioning.policy import (
     SiteFilter,
     allowed_classes,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
 from consilium.provisioning.service import service_unit
 
 from .kit_folder import make_kit

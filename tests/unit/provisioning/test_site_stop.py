@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 from consilium.cli.main import app
 from consilium.guard.kit_processes import find_processes
 from consilium.provisioning import site_stop
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
 from consilium.provisioning.site_stop import JobRuns, StopError, running_jobs, stop_site
-from consilium.report.site_status import SiteStatus, describe_site, read_site_status
+from consilium.records.site_status import SiteStatus, read_site_status
+from consilium.report.status.site import describe_site
 
 from .kit_folder import make_kit
 

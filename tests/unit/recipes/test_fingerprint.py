@@ -3,7 +3,7 @@ from report.statistics.records import record
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.fingerprint import read_fingerprint
-from consilium.report.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
+from consilium.records.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 
 
 def readiness(gpus, can="train", patients=40, grid=((240, 240, 155), (1.0, 1.0, 1.0))):

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from consilium.data.codes import ProblemCode
 from consilium.records.bounds import MOST_CASES, OTHER_CODE, VERSIONED, name_faults
-from consilium.report.progress import StateMessage
-from consilium.report.readiness import SiteReadiness
-from consilium.report.records import FederationRecord, SiteReport
-from consilium.report.statistics.record import SiteAnswer, SiteHistogram
+from consilium.records.federation import FederationRecord, SiteReport
+from consilium.records.progress import StateMessage
+from consilium.records.readiness import SiteReadiness
+from consilium.records.statistics import SiteAnswer, SiteHistogram
 
 HONEST = {
     SiteReport: {"role": "trains", "train_cases": 3, "validation_cases": 1},

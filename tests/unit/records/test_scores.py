@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consilium.records.scores import read_scores
 from consilium.tasks import get_task
-from consilium.tasks.metrics import score_ranges, summarize
+from consilium.tasks.segmentation.metrics import score_ranges, summarize
 
 REGIONS = get_task("brain_tumor").regions
 RANGES = score_ranges(REGIONS, distances=True)

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from consilium.learning.settings import LearningSettings
+from consilium.records.federation import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 from consilium.records.gain import Gain, SiteGain
-from consilium.report.records import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 
 VERSIONS = {"python": "3.11.9", "consilium": "0.1.0", "nvflare": "2.9.0", "monai": "1.5.1", "torch": "2.8.0"}
 CASES = {"aster": (10, 4), "birch": (9, 3), "cedar": (7, 3), "dahlia": (0, 4)}

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from consilium.records.federation import FederationRecord
 from consilium.report.curves import LIGHT, draw_curves, mean_by_round
-from consilium.report.records import FederationRecord
-from consilium.report.summary import summarize_study
+from consilium.report.training.summary import summarize_study
 
 from .study import federation, scores, site_round
 

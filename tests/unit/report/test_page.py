@@ -7,10 +7,10 @@ import pytest
 
 from consilium.data.codes import ProblemCode
 from consilium.errors import AbsenceCode
+from consilium.records.federation import BaselineRecord, FederationRecord, SiteRound
 from consilium.report import page as report_page
 from consilium.report.page import PatientView, page_environment, render_page
-from consilium.report.records import BaselineRecord, FederationRecord, SiteRound
-from consilium.report.summary import summarize_study
+from consilium.report.training.summary import summarize_study
 
 from .study import baselines, federation, scores, site_gain, site_report, site_round
 

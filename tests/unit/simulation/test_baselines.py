@@ -13,12 +13,12 @@ from consilium.federation.tasks import LOCAL_ONLY, REPORT_META
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import save_model
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.participant import SiteData, prepare_site
-from consilium.report.patients import prepare_sites
-from consilium.report.records import BaselineRecord, SiteReport
+from consilium.participant.participant import SiteData, prepare_site
+from consilium.records.federation import BaselineRecord, SiteReport
+from consilium.report.training.patients import prepare_sites
 from consilium.simulation.baselines import train_baselines
 from consilium.tasks import get_task
-from consilium.tasks.metrics import summarize
+from consilium.tasks.segmentation.metrics import summarize
 
 TASK = get_task(LEARNING.task)
 

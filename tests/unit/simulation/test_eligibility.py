@@ -3,12 +3,12 @@
 import pytest
 
 from consilium.data.sources import file as sources
-from consilium.data.synthetic import DEMO_COHORT, CohortSpec, make_cohort
 from consilium.errors import ConfigurationError
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.recipes.job_folder import read_job_folder
 from consilium.simulation.eligibility import require_enough_sites
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, make_cohort
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from consilium.data.labels import LabelConvention
-from consilium.learning.patient_register import open_register
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.patient_register import open_register
+from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.report.readiness import READINESS_FILE, ReadinessRecord
-from consilium.report.records import FederationRecord
-from consilium.report.statistics.record import StatisticsRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.readiness import READINESS_FILE, ReadinessRecord
+from consilium.records.statistics import StatisticsRecord
 from consilium.simulation import environment
 from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
 from consilium.simulation.study import NamesAndLabels, site_settings

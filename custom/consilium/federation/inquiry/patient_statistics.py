@@ -24,8 +24,8 @@ from consilium.federation.replacement import require_known
 from consilium.federation.transport.senders import BROKEN_ANSWER
 from consilium.federation.transport.set_up import bound_messages
 from consilium.records.bounds import MOST_CASES, name_faults
+from consilium.records.statistics import SiteAnswer, SiteHistogram
 from consilium.records.texts import clean_text
-from consilium.report.statistics.record import SiteAnswer, SiteHistogram
 
 DATASET: Final = "cases"
 """Name under which FLARE files the features: a site has one data set."""

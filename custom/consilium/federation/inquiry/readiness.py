@@ -15,7 +15,7 @@ from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import CHECK, REPORT_META
 from consilium.records.bounds import name_faults
-from consilium.report.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
+from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 
 
 class ReadinessCheck(SiteController):

@@ -31,11 +31,11 @@ from consilium.federation.site.state import SiteState
 from consilium.federation.versions import component_versions
 from consilium.learning.features import Feature, task_features
 from consilium.records.bounds import name_faults
-from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
+from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 
 if TYPE_CHECKING:
-    from consilium.learning.statistics import SiteStatistics
+    from consilium.participant.statistics import SiteStatistics
 
 
 def histogram_config(task: str) -> dict[str, dict[str, Any]]:
@@ -154,7 +154,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
 
     def _gather(self, fl_ctx: FLContext) -> SiteStatistics:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
-        from consilium.learning.statistics import gather_statistics
+        from consilium.participant.statistics import gather_statistics
 
         abort = fl_ctx.get_run_abort_signal()
         site = read_site_settings(fl_ctx)

@@ -14,7 +14,7 @@ from nvflare.app_opt.tracking.tb.tb_event_writer import TensorBoardEventWriter
 from pydantic import ValidationError
 
 from consilium.federation.monitoring.job_events import ANSWER_TAKEN, event_data
-from consilium.report.records import SiteReport
+from consilium.records.federation import SiteReport
 
 EVENTS_FOLDER: Final = "tb_events"
 """In the job's run folder, with a folder for each site."""

@@ -29,7 +29,7 @@ from consilium.federation.monitoring.job_events import (
 )
 from consilium.federation.site.traffic import measure_traffic
 from consilium.federation.tasks import CHECKPOINT_EVENT
-from consilium.report.records import SiteReport
+from consilium.records.federation import SiteReport
 
 PREFIX: Final = "consilium"
 

@@ -31,9 +31,10 @@ from consilium.federation.monitoring.job_events import (
 )
 from consilium.federation.server.job_outcomes import leave_outcome, tell_sites
 from consilium.federation.tasks import CHECKPOINT_EVENT, SITE_STATE_EVENT, STATS_GROUP, TRAIN
-from consilium.report.download import load_record
-from consilium.report.outcome import judge_outcome
-from consilium.report.progress import (
+from consilium.records.federation import FederationRecord, SiteReport
+from consilium.records.job_record import load_record
+from consilium.records.outcome import judge_outcome
+from consilium.records.progress import (
     PROGRESS_FILE,
     Ended,
     JobProgress,
@@ -42,7 +43,6 @@ from consilium.report.progress import (
     SiteState,
     StateMessage,
 )
-from consilium.report.records import FederationRecord, SiteReport
 
 _NOT_IN_TIME = "it had not answered when the task was closed"
 

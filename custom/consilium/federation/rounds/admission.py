@@ -9,7 +9,7 @@ from nvflare.apis.workspace import Workspace
 from pydantic import Field, ValidationError
 
 from consilium.counts import counted
-from consilium.report.readiness import ReadinessRecord, explain
+from consilium.records.readiness import ReadinessRecord, explain
 from consilium.settings import MAX_SITES, Settings
 
 _FOLDER = "consilium"

@@ -15,7 +15,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.counts import counted
 from consilium.learning.weights import Weights
-from consilium.report.model_comparison import KEY_METRIC
+from consilium.records.model_comparison import KEY_METRIC
 
 
 class ModelAnnouncements:

@@ -11,11 +11,11 @@ from consilium.errors import AbsenceCode
 from consilium.federation.answer_form import Absence, RefusedAnswer
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import name_faults
+from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.scores import read_scores
-from consilium.report.records import SiteReport, SiteRound
 from consilium.tasks.base import Region
-from consilium.tasks.metrics import score_ranges
+from consilium.tasks.segmentation.metrics import score_ranges
 
 _NOT_A_SCORE = "validation_cases"
 """Stands among the scores, as FLARE sends no answer without any; the report has the same number."""

@@ -47,8 +47,8 @@ from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
-from consilium.report.model_comparison import kept_round, key_scores, model_scores
-from consilium.report.records import FederationRecord, RoundRecord, SiteRound
+from consilium.records.federation import FederationRecord, RoundRecord, SiteRound
+from consilium.records.model_comparison import kept_round, key_scores, model_scores
 from consilium.tasks import get_task
 
 _UPDATES = "updates"

@@ -23,7 +23,7 @@ from consilium.federation.tasks import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import Weights
 from consilium.records.bounds import Record
-from consilium.report.records import FederationRecord, Resumption
+from consilium.records.federation import FederationRecord, Resumption
 from consilium.settings import Settings
 
 SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"

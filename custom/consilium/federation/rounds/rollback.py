@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from consilium.federation.algorithm_state import AlgorithmState
 from consilium.learning.weights import Weights
-from consilium.report.model_comparison import kept_round, paired_difference
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.model_comparison import kept_round, paired_difference
 
 
 class Rollback:

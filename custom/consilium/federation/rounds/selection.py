@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.learning.weights import Weights
-from consilium.report.model_comparison import key_scores, paired_difference, scoring_sites
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.model_comparison import key_scores, paired_difference, scoring_sites
 
 
 class BestModel:

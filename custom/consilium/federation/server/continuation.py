@@ -22,7 +22,7 @@ from consilium.counts import counted
 from consilium.federation.rounds.durable_rounds import CheckpointPlace
 from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import Checkpoint
-from consilium.report.job_status import NOBODY
+from consilium.records.job_status import NOBODY
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _RETURN_SECONDS = 60.0

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.federation.tasks import OUTCOME_META
-from consilium.report.progress import Ended, JobProgress
-from consilium.report.records import OutcomeKind
+from consilium.records.federation import OutcomeKind
+from consilium.records.progress import Ended, JobProgress
 
 JOB_ENDED_TOPIC: Final = "consilium.job_ended"
 """Message from the server to a job's sites; it holds `outcome`."""

@@ -21,7 +21,7 @@ from nvflare.private.fed.app.deployer import server_deployer
 from consilium.federation.replacement import replace
 from consilium.federation.server.job_runner import EnduringJobRunner, SiteNotStarted
 from consilium.federation.server.second_starts import second_starts
-from consilium.report.progress import read_progress
+from consilium.records.progress import read_progress
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SETTLING_SECONDS = 3.0

@@ -35,8 +35,8 @@ from consilium.federation.tasks import (
     SECOND_STARTS_META,
     STATS_GROUP,
 )
-from consilium.report.job_status import JobStatus
-from consilium.report.progress import JobProgress
+from consilium.records.job_status import JobStatus
+from consilium.records.progress import JobProgress
 
 _ADMIN_FILE = "fed_admin.json"
 _CERTIFICATE = "client.crt"

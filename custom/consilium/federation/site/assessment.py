@@ -8,17 +8,17 @@ from collections.abc import Sequence
 import numpy as np
 import psutil
 
+from consilium.counts import count_patients
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import SiteRefusal
 from consilium.learning.cores import available_cores
-from consilium.learning.patient_register import PatientRegister, open_register
-from consilium.learning.patient_selection import check_patients, check_round, select_cases
-from consilium.learning.quarantine import count_left_out, excess, identify
 from consilium.learning.settings import LearningSettings
-from consilium.learning.site_settings import SiteSettings
-from consilium.learning.small_counts import count_patients
-from consilium.report.readiness import Ability, Grid, Hardware, SiteReadiness
+from consilium.participant.admission import count_left_out, excess, identify
+from consilium.participant.patient_register import PatientRegister, open_register
+from consilium.participant.patient_selection import check_patients, check_round, select_cases
+from consilium.participant.settings import SiteSettings
+from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
 
 _GIB = 2**30
 

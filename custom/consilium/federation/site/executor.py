@@ -47,13 +47,13 @@ from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, difference
 from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
+from consilium.records.readiness import SiteReadiness
 from consilium.records.texts import clean_text
-from consilium.report.readiness import SiteReadiness
 from consilium.tasks import get_task
-from consilium.tasks.metrics import Scores, summarize
+from consilium.tasks.segmentation.metrics import Scores, summarize
 
 if TYPE_CHECKING:
-    from consilium.learning.participant import Participant
+    from consilium.participant.participant import Participant
 
 _STATE_AFTER = {CHECK: "checked", PREPARE: "ready"}
 
@@ -98,7 +98,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             # Torch and MONAI take seconds to load. Here the server loads them at the same time, to draw the
             # first weights; in the first task it would wait for this site. They don't load with this module,
             # which commands that write and describe jobs import as well.
-            import consilium.learning.participant  # noqa: F401
+            import consilium.participant.participant  # noqa: F401
         elif event_type == EventType.END_RUN:
             self._journal.end()
             if self._participant is not None:
@@ -167,7 +167,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
         from consilium.federation.site.assessment import assess, hardware
-        from consilium.learning.quarantine import examine_cases
+        from consilium.participant.admission import examine_cases
 
         request = read_request(shareable)
         site = read_site_settings(fl_ctx)
@@ -268,7 +268,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
         """Prepare the site's data at the first task of the job; every later one finds it ready."""
         if self._participant is None:
-            from consilium.learning.participant import Participant, prepare_site
+            from consilium.participant.participant import Participant, prepare_site
 
             site = read_site_settings(fl_ctx)
             run = request.meta.get(RUN_META)

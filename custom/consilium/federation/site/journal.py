@@ -18,12 +18,12 @@ from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublish
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
 from consilium.federation.tasks import TRAIN
-from consilium.learning.site_settings import SiteSettings
+from consilium.participant.settings import SiteSettings
 from consilium.records.gain import SiteGain
-from consilium.report.site_status import Refusal, SiteStatus, read_site_status
+from consilium.records.site_status import Refusal, SiteStatus, read_site_status
 
 if TYPE_CHECKING:
-    from consilium.learning.participant import SiteData
+    from consilium.participant.participant import SiteData
 
 _KEPT_REFUSALS = 20
 
@@ -97,7 +97,7 @@ class SiteJournal:
         self._status.held_back = data.held_back
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
-        from consilium.learning.quarantine import QUARANTINE_FILE  # it reads images: see SiteExecutor
+        from consilium.participant.admission import QUARANTINE_FILE  # it reads images: see SiteExecutor
 
         self._status.left_out_file = str(site.cache_dir / QUARANTINE_FILE)
         self._publish("own_cases_used", len(data.train) + len(data.validation))

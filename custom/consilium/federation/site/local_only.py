@@ -16,13 +16,13 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import AbsenceCode, SiteRefusal
 from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
 from consilium.federation.site.state import SiteState
-from consilium.learning.paired_scores import PairedScores
 from consilium.learning.settings import LearningSettings
-from consilium.learning.site_settings import SiteSettings
 from consilium.learning.weights import Weights
+from consilium.participant.paired_scores import PairedScores
+from consilium.participant.settings import SiteSettings
 
 if TYPE_CHECKING:
-    from consilium.learning.participant import Participant
+    from consilium.participant.participant import Participant
 
 PATIENTS_FILE: Final = "patients.json"
 """In the same folder: what both models score on each case. It names patients."""
@@ -72,8 +72,8 @@ def compare_with_local_only(
         )
     if participant.data.role == "evaluates":
         raise SiteRefusal("this site only evaluates, so it has no model of its own to compare with")
-    from consilium.learning.local_only import score_both, train_local_only
-    from consilium.learning.participant import Participant
+    from consilium.participant.local_only import score_both, train_local_only
+    from consilium.participant.participant import Participant
 
     participant.close()
     folder = None if memory is None else private_folder(memory / LOCAL_ONLY_FOLDER)

@@ -20,11 +20,11 @@ from consilium.federation.tasks import (
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.weights import Weights
-from consilium.report.records import SiteReport
-from consilium.tasks.metrics import Scores
+from consilium.records.federation import SiteReport
+from consilium.tasks.segmentation.metrics import Scores
 
 if TYPE_CHECKING:
-    from consilium.learning.participant import Participant
+    from consilium.participant.participant import Participant
 
 
 def read_request(shareable: Shareable) -> FLModel:

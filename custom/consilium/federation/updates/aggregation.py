@@ -17,7 +17,7 @@ from consilium.federation.updates.rules import AggregationSettings, Rule, euclid
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.learning.weights import Weights
-from consilium.report.records import SiteReport
+from consilium.records.federation import SiteReport
 
 
 class Aggregator(Protocol):

@@ -17,7 +17,7 @@ from consilium.federation.updates.refused import RefusedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
-from consilium.report.records import SiteReport
+from consilium.records.federation import SiteReport
 from consilium.settings import Settings
 
 _OUTLIER_SCORE = 3.5

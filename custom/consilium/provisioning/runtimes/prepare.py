@@ -17,7 +17,7 @@ from nvflare.tool.deploy import deploy_common, docker_deploy, k8s_deploy, slurm_
 
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
 from consilium.provisioning.policy import write_json
 from consilium.provisioning.runtimes import kubernetes, slurm
 from consilium.provisioning.runtimes.cluster import Cluster

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.report.statistics.record import FeatureRecord
+from consilium.records.statistics import FeatureRecord
 
 Bins = NDArray[np.float64]
 

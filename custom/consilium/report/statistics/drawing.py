@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from consilium.records.statistics import FeatureRecord
 from consilium.report.curves import Palette, label_text, line_style
-from consilium.report.statistics.record import FeatureRecord
 
 
 def draw_intensities(features: Mapping[str, FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from consilium.records.statistics import StatisticsRecord
 from consilium.report.statistics.distances import Distance, site_distances
-from consilium.report.statistics.record import StatisticsRecord
 from consilium.tasks import get_task
 
 SCANNER_LIMIT = 0.07

@@ -6,7 +6,7 @@ import pytest
 
 from consilium.data.case import FolderError
 from consilium.data.checks import Severity
-from consilium.data.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort
 
 from .damage import IMAGES, combined, damages
 

@@ -21,8 +21,8 @@ from consilium.federation.answer_form import RefusedAnswer
 from consilium.federation.inquiry.patient_statistics import DATASET, PatientStatistics, read_statistics
 from consilium.federation.inquiry.statistics import StatisticsRecorder, histogram_config
 from consilium.federation.tasks import REASON_HEADER
+from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.report.statistics.page import render_statistics
-from consilium.report.statistics.record import SiteAnswer, StatisticsRecord
 from federation.flare import Engine
 
 fobs_registration()

@@ -14,7 +14,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.tasks import CHECK, REASON_HEADER, REPORT_META
-from consilium.report.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
+from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 from federation.flare import JOB_NAME, Engine
 from federation.readiness import site
 

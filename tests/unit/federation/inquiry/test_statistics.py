@@ -24,8 +24,8 @@ from consilium.federation.inquiry.statistics import (
     histogram_config,
 )
 from consilium.learning.features import task_features
-from consilium.report.outcome import judge_outcome
-from consilium.report.statistics.record import SiteAnswer, StatisticsRecord
+from consilium.records.outcome import judge_outcome
+from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.tasks import get_task
 from federation.flare import Engine
 

@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from consilium.federation.monitoring.curves import EVENTS_FOLDER, ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_TAKEN
-from consilium.report.readiness import SiteReadiness
+from consilium.records.readiness import SiteReadiness
 from federation.flare import Engine
 from federation.monitoring.test_progress import announce
 

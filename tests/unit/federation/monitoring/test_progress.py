@@ -24,8 +24,8 @@ from consilium.federation.monitoring.job_events import (
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.tasks import CHECKPOINT_EVENT
-from consilium.report.progress import JobProgress, describe_progress, read_progress
-from consilium.report.records import Resumption, SiteReport, SiteRound
+from consilium.records.federation import Resumption, SiteReport, SiteRound
+from consilium.records.progress import JobProgress, describe_progress, read_progress
 from federation.flare import Engine
 
 

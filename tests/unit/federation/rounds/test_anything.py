@@ -24,15 +24,16 @@ from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.transport.senders import BROKEN_ANSWER
 from consilium.learning.model_file import load_model
+from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.gain import SiteGain
-from consilium.report.download import load_record
-from consilium.report.job_status import JobStatus, render_job
-from consilium.report.outcome import judge_outcome
+from consilium.records.job_record import load_record
+from consilium.records.job_status import JobStatus
+from consilium.records.outcome import judge_outcome
+from consilium.records.progress import read_progress
 from consilium.report.page import render_page
-from consilium.report.progress import read_progress
-from consilium.report.records import FederationRecord, SiteReport
-from consilium.report.summary import summarize_study
+from consilium.report.status.job import render_job
 from consilium.report.terminal import Terminal
+from consilium.report.training.summary import summarize_study
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 

@@ -13,7 +13,7 @@ from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REFUSAL_HEADER, TRAIN, VALIDATE
 from consilium.federation.updates import spool
 from consilium.learning.model_file import load_model
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 

@@ -25,8 +25,8 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.learning.model_file import load_model
-from consilium.report.outcome import judge_outcome
-from consilium.report.records import FederationRecord, SiteReport
+from consilium.records.federation import FederationRecord, SiteReport
+from consilium.records.outcome import judge_outcome
 from federation.flare import JOB_ID, JOB_NAME, Engine
 from federation.readiness import readiness
 from federation.rehearsal import Rehearsal, Site, TwoWeights

@@ -7,8 +7,8 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
-from consilium.report.outcome import judge_outcome
-from consilium.report.records import FederationRecord
+from consilium.records.federation import FederationRecord
+from consilium.records.outcome import judge_outcome
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 

@@ -19,8 +19,8 @@ from consilium.federation.rounds.durable_rounds import CHECKPOINTS, CheckpointPl
 from consilium.federation.tasks import CHECKPOINT_EVENT, LOCAL_ONLY, PREPARE, RESUME_META, TRAIN, VALIDATE
 from consilium.learning import checkpoints
 from consilium.learning.model_file import load_model
-from consilium.report.model_comparison import kept_round
-from consilium.report.records import FederationRecord, Resumption
+from consilium.records.federation import FederationRecord, Resumption
+from consilium.records.model_comparison import kept_round
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 

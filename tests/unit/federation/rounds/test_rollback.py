@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.federation.rounds.rollback import Rollback
-from consilium.report.records import FederationRecord, RoundRecord
+from consilium.records.federation import FederationRecord, RoundRecord
 
 GOOD, BAD = {"w": np.zeros(1)}, {"w": np.ones(1)}
 BEFORE = {"north": 0.8, "south": 0.7, "east": 0.6}

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from consilium.federation.rounds.selection import BestModel
-from consilium.report.records import FederationRecord, RoundRecord
+from consilium.records.federation import FederationRecord, RoundRecord
 
 SITES = ["north", "south", "east", "west", "clinic"]
 GRID = 64  # scores are multiples of 1/64, so that differences are exact

@@ -6,7 +6,7 @@ from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 
 from consilium.federation.server.job_outcomes import JobOutcomes, leave_outcome
 from consilium.federation.tasks import OUTCOME_META
-from consilium.report.progress import Ended, JobProgress
+from consilium.records.progress import Ended, JobProgress
 from federation.flare import JOB_ID, Engine
 
 

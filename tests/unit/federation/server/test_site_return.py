@@ -15,7 +15,7 @@ from nvflare.private.fed.app.deployer import server_deployer
 from consilium.federation.server import site_return
 from consilium.federation.server.job_runner import EnduringJobRunner
 from consilium.federation.server.site_return import SiteReturn
-from consilium.report.progress import PROGRESS_FILE, Ended, JobProgress
+from consilium.records.progress import PROGRESS_FILE, Ended, JobProgress
 from federation.flare import Engine
 
 DEADLINE_SECONDS = 20

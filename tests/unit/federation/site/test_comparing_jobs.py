@@ -11,11 +11,11 @@ from learning.tiny import LEARNING, site
 from consilium.data.checks import CheckedCohort
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.federation.site.assessment import assess
-from consilium.learning.participant import prepare_site
-from consilium.learning.patient_register import REGISTER_FILE
-from consilium.learning.quarantine import examine_cases
 from consilium.learning.settings import LearningSettings
-from consilium.learning.statistics import gather_statistics
+from consilium.participant.admission import examine_cases
+from consilium.participant.participant import prepare_site
+from consilium.participant.patient_register import REGISTER_FILE
+from consilium.participant.statistics import gather_statistics
 from consilium.tasks import get_task
 
 MINIMUM = 3

@@ -35,11 +35,12 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.federation.versions import component_versions
-from consilium.learning import participant
 from consilium.learning.network_weights import initial_weights
-from consilium.report.readiness import SiteReadiness
-from consilium.report.records import SiteReport
-from consilium.report.site_status import describe_site, read_site_status
+from consilium.participant import participant
+from consilium.records.federation import SiteReport
+from consilium.records.readiness import SiteReadiness
+from consilium.records.site_status import read_site_status
+from consilium.report.status.site import describe_site
 from consilium.tasks import get_task
 from federation.flare import Engine
 

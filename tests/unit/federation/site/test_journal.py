@@ -9,9 +9,10 @@ from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
 from consilium.federation.server.job_outcomes import tell_sites
 from consilium.federation.site.journal import SiteJournal
-from consilium.learning.participant import SiteData
-from consilium.learning.site_settings import SiteSettings
-from consilium.report.site_status import describe_site, read_site_status
+from consilium.participant.participant import SiteData
+from consilium.participant.settings import SiteSettings
+from consilium.records.site_status import read_site_status
+from consilium.report.status.site import describe_site
 from federation.flare import JOB_ID, JOB_NAME, Engine
 
 

@@ -28,8 +28,9 @@ from consilium.federation.tasks import (
 from consilium.learning import trainer
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.round_memory import RoundMemory
-from consilium.report.records import SiteReport
-from consilium.report.site_status import describe_site, read_site_status
+from consilium.records.federation import SiteReport
+from consilium.records.site_status import read_site_status
+from consilium.report.status.site import describe_site
 from consilium.tasks import get_task
 from federation.flare import Engine
 

@@ -6,7 +6,7 @@ from consilium.federation.updates.refused import RefusedUpdate
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.settings import LearningSettings
-from consilium.report.records import SiteReport
+from consilium.records.federation import SiteReport
 
 REFERENCE = {"a": np.zeros(2), "b": np.zeros((1, 2))}
 

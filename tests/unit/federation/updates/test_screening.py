@@ -7,7 +7,7 @@ from consilium.federation.algorithm_state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.settings import LearningSettings
-from consilium.report.records import SiteReport
+from consilium.records.federation import SiteReport
 
 STEPS = LearningSettings(local_steps=16)
 EPOCHS = LearningSettings(local_steps=None, local_epochs=2, batch_size=2)

@@ -4,11 +4,10 @@ from types import ModuleType
 
 import pytest
 import yaml
+from site_check.federation import SERVER, SITE, provision
 
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
 from consilium.provisioning.runtimes.prepare import prepare_kit
-
-from ..check.federation import SERVER, SITE, provision
 
 SHIPPED = Path(__file__).parents[4] / "provision" / "runtime"
 

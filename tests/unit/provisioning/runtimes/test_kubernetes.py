@@ -9,15 +9,15 @@ import subprocess
 import jsonschema
 import pytest
 import yaml
+from site_check.federation import SERVER, read
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.pod_jobs import JOB_POD
-from consilium.provisioning.check.finding import Status
-from consilium.provisioning.check.job import load_site_job
-from consilium.provisioning.check.readiness import check_site
 from consilium.provisioning.memory import memory_environment
+from consilium.site_check.finding import Status
+from consilium.site_check.job import load_site_job
+from consilium.site_check.readiness import check_site
 
-from ..check.federation import SERVER, read
 from .schemas import VERSIONS, validate
 
 WORKSPACE = "/var/tmp/nvflare/workspace"

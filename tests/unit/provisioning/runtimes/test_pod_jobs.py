@@ -10,11 +10,11 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.job_launcher_spec import JobProcessArgs
 from nvflare.apis.workspace import Workspace
 from nvflare.fuel.utils.class_utils import instantiate_class
+from site_check.federation import read
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.pod_jobs import JOB_POD, SitePodLauncher
 
-from ..check.federation import read
 from .schemas import VERSIONS, validate
 from .test_kubernetes import documents
 

@@ -17,14 +17,13 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.apis.workspace import Workspace
 from nvflare.app_opt.job_launcher.slurm.config import CommandResult, SlurmLauncherError
 from nvflare.fuel.utils.class_utils import instantiate_class
+from site_check.federation import SERVER, read
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.slurm_jobs import SiteSlurmLauncher
-from consilium.provisioning.check.kit import Kit
+from consilium.provisioning.kit import Kit
 from consilium.provisioning.runtimes.prepare import prepare_kit
 from consilium.provisioning.start_scripts import UMASK_LINE
-
-from ..check.federation import SERVER, read
 
 CONTAINER = {"sandbox": "apptainer", "image": "consilium-site.sif"}
 PLAIN = {"sandbox": "none"}

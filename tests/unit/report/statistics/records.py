@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from consilium.learning.features import task_features
-from consilium.report.statistics.record import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
+from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 
 TASK = get_task("brain_tumor")

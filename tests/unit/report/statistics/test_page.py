@@ -4,8 +4,8 @@ from base64 import b64decode
 import pytest
 
 from consilium.errors import ConfigurationError
+from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.report.statistics.page import render_statistics
-from consilium.report.statistics.record import SiteAnswer, StatisticsRecord
 from consilium.report.write import write_report
 
 from ..html import read_text

@@ -1,0 +1,176 @@
+"""What a site's process and its training processes say to each other: JSON, checked on arrival.
+
+Weights and lists of cases travel as files in the group's folder, so that no message is ever larger than a
+socket's buffer and nobody waits for a process that has stopped listening.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from consilium.data.cache import CachedCase
+from consilium.errors import AbsenceCode
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.settings import Settings
+from consilium.tasks.segmentation.metrics import Scores
+
+StopKind = Literal["cancelled", "failed", "refused"]
+"""Why a process stopped."""
+
+CASES: TypeAdapter[tuple[CachedCase, ...]] = TypeAdapter(tuple[CachedCase, ...])
+"""JSON of cases. It names patients: it stays in the group's folder."""
+
+
+class GroupFolder(Settings):
+    """The files that a site's process and its training processes share; readable by the site's account only.
+
+    Attributes:
+        path: The folder.
+        socket: Where the site's process listens while the others start; see `socket_folder`.
+    """
+
+    path: Path
+    socket: Path
+
+    @property
+    def setup(self) -> Path:
+        """`Setup`, there while the processes start."""
+        return self.path / "setup.json"
+
+    @property
+    def cases(self) -> Path:
+        """`CASES` to score, there while they are scored."""
+        return self.path / "cases.json"
+
+    @property
+    def received(self) -> Path:
+        """Weights to train from or to judge next."""
+        return self.path / "received.safetensors"
+
+    @property
+    def trained(self) -> Path:
+        """Weights after the last training."""
+        return self.path / "trained.safetensors"
+
+    @property
+    def store(self) -> Path:
+        """Where `torch.distributed` keeps what its processes need to find each other."""
+        return self.path / "store"
+
+    @property
+    def rendezvous(self) -> Path:
+        """The same for torchrun."""
+        return self.path / "rendezvous"
+
+    @property
+    def log(self) -> Path:
+        """What torchrun and the training processes print."""
+        return self.path / "processes.log"
+
+    def remove_cases_and_weights(self) -> None:
+        """Remove what names patients or is learned from them; torchrun needs the other files to end."""
+        for file in (self.setup, self.cases, self.received, self.trained):
+            file.unlink(missing_ok=True)
+
+
+class _Message(Settings):
+    model_config = ConfigDict(ser_json_inf_nan="constants")
+
+
+class Setup(_Message):
+    """What a training process is to do in this job.
+
+    Attributes:
+        learning: What the job decides.
+        compute: What the site decides.
+        train: The training cases.
+        min_patients: Fewest patients behind an update or a loss.
+        draw_seed: What patches are drawn by; None for the job's seed.
+        memory: Folder in which what a round starts from outlives the processes; None for none.
+    """
+
+    learning: LearningSettings
+    compute: ComputeSettings
+    train: tuple[CachedCase, ...]
+    min_patients: int = 1
+    draw_seed: int | None = None
+    memory: Path | None = None
+
+
+class Train(_Message):
+    """Train one round from the weights in the folder."""
+
+    kind: Literal["train"] = "train"
+    round_index: int
+    rounds: int
+
+
+class Score(_Message):
+    """Judge the weights in the folder on the cases in the folder."""
+
+    kind: Literal["score"] = "score"
+    distances: bool
+
+
+class Cancel(_Message):
+    """Stop what you are doing, and answer that you did."""
+
+    kind: Literal["cancel"] = "cancel"
+
+
+class Joined(_Message):
+    """The first message of every training process."""
+
+    kind: Literal["joined"] = "joined"
+    rank: int
+    pid: int
+
+
+class Ready(_Message):
+    """The process is set up and waits for commands."""
+
+    kind: Literal["ready"] = "ready"
+
+
+class Progress(_Message):
+    """Steps or cases done so far."""
+
+    kind: Literal["progress"] = "progress"
+    done: int
+    total: int
+    loss: float | None = None
+
+
+class Trained(_Message):
+    """The round is done, and the weights are in the folder."""
+
+    kind: Literal["trained"] = "trained"
+    loss: float
+    steps: int
+    seconds: float
+    unreadable: tuple[str, ...]
+
+
+class Scored(_Message):
+    """The scores of this process's cases, in their order; None for one that can no longer be read."""
+
+    kind: Literal["scored"] = "scored"
+    scores: list[Scores | None]
+
+
+class Stopped(_Message):
+    """Every process stopped at the same step; they wait for commands."""
+
+    kind: Literal["stopped"] = "stopped"
+    why: StopKind
+    reason: str
+    code: AbsenceCode = AbsenceCode.DECLINED
+
+
+Command = Annotated[Train | Score | Cancel, Field(discriminator="kind")]
+Event = Annotated[Joined | Ready | Progress | Trained | Scored | Stopped, Field(discriminator="kind")]
+COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)

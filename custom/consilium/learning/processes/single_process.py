@@ -1,0 +1,97 @@
+"""Training and judging in the site's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from consilium.data.cache import CachedCase
+from consilium.errors import TrainingError
+from consilium.learning.device import open_device
+from consilium.learning.evaluator import evaluate
+from consilium.learning.round_memory import RoundMemory
+from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.trainer import Trainer
+from consilium.learning.weights import Weights
+from consilium.tasks import get_task
+from consilium.tasks.segmentation.metrics import Scores
+
+
+class SingleProcess:
+    """Trains and judges in this process; does what `WorkerGroup` does.
+
+    Args:
+        learning: What the job decides.
+        compute: What the site decides.
+        cases: Labeled training cases; none at a site that only judges.
+        min_patients: See `Trainer`.
+        draw_seed: See `Trainer`.
+        memory: Folder in which what a round starts from outlives this process; None for none.
+    """
+
+    def __init__(
+        self,
+        learning: LearningSettings,
+        compute: ComputeSettings,
+        cases: Sequence[CachedCase],
+        *,
+        min_patients: int = 1,
+        draw_seed: int | None = None,
+        memory: Path | None = None,
+    ) -> None:
+        self._learning = learning
+        self._task = get_task(learning.task)
+        self._device = open_device(compute)
+        self._trainer = (
+            Trainer(
+                self._task,
+                learning,
+                cases,
+                self._device,
+                loader_workers=compute.loader_workers,
+                min_patients=min_patients,
+                draw_seed=draw_seed,
+                memory=RoundMemory(memory) if memory else None,
+            )
+            if cases
+            else None
+        )
+
+    def train(
+        self,
+        weights: Weights,
+        schedule: Schedule,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_step: OnStep = lambda step, steps, loss: None,
+    ) -> TrainingResult:
+        """Train one round; see `Trainer.train`."""
+        if self._trainer is None:
+            raise TrainingError("there is no labeled case to train on")
+        return self._trainer.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+
+    def score(
+        self,
+        weights: Weights,
+        cases: Sequence[CachedCase],
+        *,
+        distances: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_case: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Scores | None]:
+        """Score weights on labeled cases; see `evaluator.evaluate`."""
+        return evaluate(
+            self._task,
+            self._learning,
+            weights,
+            cases,
+            self._device,
+            distances=distances,
+            cancelled=cancelled,
+            on_case=on_case,
+        )
+
+    def close(self) -> None:
+        """Let go of the network and the optimizer's moments."""
+        self._trainer = None

@@ -1,0 +1,265 @@
+"""Several processes of one site that train and judge as one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from consilium.counts import counted
+from consilium.data.cache import CachedCase
+from consilium.data.files import write_atomically
+from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
+from consilium.learning.cores import available_cores
+from consilium.learning.device import device_name
+from consilium.learning.model_file import load_model, save_model
+from consilium.learning.processes.launcher import Processes
+from consilium.learning.processes.messages import (
+    CASES,
+    Cancel,
+    Event,
+    GroupFolder,
+    Progress,
+    Score,
+    Scored,
+    Setup,
+    Stopped,
+    Train,
+    Trained,
+)
+from consilium.learning.processes.socket_folder import socket_folder
+from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.weights import Weights
+from consilium.tasks.segmentation.metrics import Scores
+
+SILENCE_S = 600.0
+"""How long no process may report a step or a case before all of them are taken to hang, in seconds: what NCCL
+waits for a collective by default."""
+
+
+class WorkerGroup:
+    """Trains and judges with several processes, each with a GPU of its own where the site has GPUs.
+
+    The processes start at once and live until `close`, with their optimizers' moments. Each takes a share of
+    every batch, and the result is that of one process within rounding. When one dies or hangs, all are ended
+    and the round fails; the next round starts new ones, with new moments where there is no
+    memory.
+
+    Args:
+        learning: What the job decides.
+        compute: What the site decides.
+        cases: Labeled training cases; at least one.
+        size: How many processes; at most the job's batch size.
+        silence_s: See `SILENCE_S`.
+        min_patients: See `Trainer`.
+        draw_seed: See `Trainer`.
+        memory: Folder in which what a round starts from outlives the processes; None for none.
+
+    Raises:
+        TrainingError: If the processes don't start.
+        ConfigurationError: If there is no place for their sockets; see `socket_folder`.
+    """
+
+    def __init__(
+        self,
+        learning: LearningSettings,
+        compute: ComputeSettings,
+        cases: Sequence[CachedCase],
+        *,
+        size: int,
+        silence_s: float = SILENCE_S,
+        min_patients: int = 1,
+        draw_seed: int | None = None,
+        memory: Path | None = None,
+    ) -> None:
+        self._threads = max(1, (compute.cpu_threads or available_cores()) // size)
+        own = {"device": device_name(compute), "cpu_threads": self._threads, "processes": "auto"}
+        compute_fields = {name: getattr(compute, name) for name in ComputeSettings.model_fields}
+        self._setup = Setup(
+            learning=learning,
+            compute=ComputeSettings(**(compute_fields | own)),
+            train=_absolute(cases),
+            min_patients=min_patients,
+            draw_seed=draw_seed,
+            memory=memory.absolute() if memory else None,
+        )
+        self._size = size
+        self._silence_s = silence_s
+        self._processes: Processes | None
+        self._folder, self._processes = self._start()
+
+    @property
+    def folder(self) -> Path:
+        """Where the processes keep what they share; readable by the site's account only."""
+        return self._folder.path
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids, by rank; empty when none are running."""
+        return self._processes.pids if self._processes else []
+
+    def train(
+        self,
+        weights: Weights,
+        schedule: Schedule,
+        *,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_step: OnStep = lambda step, steps, loss: None,
+    ) -> TrainingResult:
+        """Train one round; see `Trainer.train`.
+
+        Raises:
+            Cancelled: Within one step after `cancelled` turned true.
+            SiteRefusal: If the round showed too few patients.
+            TrainingError: If the loss becomes non-finite, the weights do not fit, or a process dies or hangs.
+        """
+
+        def tell(rank: int, progress: Progress) -> None:
+            on_step(progress.done, progress.total, progress.loss)
+
+        with self._running() as processes:
+            save_model(self._folder.received, weights, {})
+            command = Train(round_index=schedule.round_index, rounds=schedule.rounds)
+            answers = self._ask(processes, command, cancelled, tell)
+            results = [answer for answer in answers if isinstance(answer, Trained)]
+            trained, _ = load_model(self._folder.trained)
+            unreadable = sorted({case for result in results for case in result.unreadable})
+            first = results[0]
+            return TrainingResult(trained, first.loss, first.steps, first.seconds, tuple(unreadable))
+
+    def score(
+        self,
+        weights: Weights,
+        cases: Sequence[CachedCase],
+        *,
+        distances: bool = True,
+        cancelled: Callable[[], bool] = lambda: False,
+        on_case: Callable[[int, int], None] = lambda done, total: None,
+    ) -> list[Scores | None]:
+        """Score weights on labeled cases, shared out over the processes; see `evaluator.evaluate`.
+
+        Raises:
+            Cancelled: Within one case after `cancelled` turned true.
+            TrainingError: If the weights do not fit, or a process dies or hangs.
+        """
+        done = [0] * self._size
+
+        def tell(rank: int, progress: Progress) -> None:
+            done[rank] = progress.done
+            on_case(sum(done), len(cases))
+
+        with self._running() as processes:
+            save_model(self._folder.received, weights, {})
+            write_atomically(self._folder.cases, CASES.dump_json(_absolute(cases)), durable=False)
+            try:
+                answers = self._ask(processes, Score(distances=distances), cancelled, tell)
+            finally:
+                self._folder.cases.unlink(missing_ok=True)
+        shares = [iter(answer.scores) for answer in answers if isinstance(answer, Scored)]
+        return [next(shares[index % self._size]) for index in range(len(cases))]
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._processes is not None:
+            self._processes.close()
+            self._processes = None
+
+    def _start(self) -> tuple[GroupFolder, Processes]:
+        sockets = socket_folder()
+        path = Path(tempfile.mkdtemp(prefix="consilium-"))
+        folder = GroupFolder(path=path, socket=sockets / f"{path.name}.socket")
+        try:
+            write_atomically(folder.setup, self._setup.model_dump_json().encode(), durable=False)
+            processes = Processes(folder, self._size, self._threads)
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        try:
+            self._answers(processes, lambda: False, lambda rank, progress: None)  # they are ready
+        except BaseException:
+            processes.kill()
+            raise
+        folder.setup.unlink()  # it names patients, and every process has read it
+        return folder, processes
+
+    @contextmanager
+    def _running(self) -> Iterator[Processes]:
+        """Start the processes where they have ended; end them when they don't wait for the next command."""
+        if self._processes is None:
+            self._folder, self._processes = self._start()
+        processes = self._processes
+        try:
+            yield processes
+        except _Stopped as stopped:
+            raise _error_of(stopped.answer) from None
+        except BaseException:
+            processes.kill()
+            self._processes = None
+            raise
+
+    def _ask(
+        self,
+        processes: Processes,
+        command: Train | Score,
+        cancelled: Callable[[], bool],
+        on_progress: Callable[[int, Progress], None],
+    ) -> list[Event]:
+        """Return what every process answers, by rank."""
+        if cancelled():
+            raise _Stopped(Stopped(why="cancelled", reason="stopped before the first step"))
+        processes.send(command)
+        answers = self._answers(processes, cancelled, on_progress)
+        for answer in answers:
+            if isinstance(answer, Stopped):
+                raise _Stopped(answer)
+        return answers
+
+    def _answers(
+        self,
+        processes: Processes,
+        cancelled: Callable[[], bool],
+        on_progress: Callable[[int, Progress], None],
+    ) -> list[Event]:
+        answers: dict[int, Event] = {}
+        stopping = False
+        heard = time.monotonic()
+        while len(answers) < self._size:
+            if not stopping and cancelled():
+                processes.send(Cancel())
+                stopping = True
+            for rank, event in processes.receive():
+                if not isinstance(event, Progress):
+                    answers[rank] = event
+                elif not stopping:
+                    on_progress(rank, event)
+                heard = time.monotonic()
+            if time.monotonic() - heard > self._silence_s:
+                raise processes.failure(
+                    f"none of the {counted(self._size, 'training process', 'training processes')} did "
+                    f"anything for {self._silence_s:.0f} s; "
+                    "all of them are ended"
+                )
+        return [answers[rank] for rank in range(self._size)]
+
+
+class _Stopped(Exception):
+    """Every process stopped in good order and waits for the next command."""
+
+    def __init__(self, answer: Stopped) -> None:
+        super().__init__(answer.reason)
+        self.answer = answer
+
+
+def _error_of(answer: Stopped) -> ConsiliumError:
+    if answer.why == "refused":
+        return SiteRefusal(answer.reason, code=answer.code)
+    return Cancelled(answer.reason) if answer.why == "cancelled" else TrainingError(answer.reason)
+
+
+def _absolute(cases: Sequence[CachedCase]) -> tuple[CachedCase, ...]:
+    return tuple(replace(case, folder=case.folder.absolute()) for case in cases)

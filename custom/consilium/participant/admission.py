@@ -1,0 +1,214 @@
+"""Which of a site's cases are used: those without an error. A file that stays there names the others."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from consilium.counts import Count, list_counts
+from consilium.data.case import CaseProblem, FolderError
+from consilium.data.case_products import CaseProduct
+from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort
+from consilium.data.cohort import Cohort, read_cohort
+from consilium.data.files import write_atomically, write_failure
+from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
+from consilium.errors import AbsenceCode, ConfigurationError, DataError, SiteRefusal
+from consilium.participant.patient_register import PatientRegister, open_register
+from consilium.participant.settings import SiteSettings
+from consilium.tasks.base import Task
+
+_logger = logging.getLogger(__name__)
+
+QUARANTINE_FILE: Final = "quarantine.json"
+"""In the site's cache_dir: every case that is left out, by id, and why. It never leaves the site."""
+
+
+def admit_cases(
+    site: SiteSettings,
+    task: Task,
+    *,
+    products: Sequence[CaseProduct[Any]] = (),
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CheckedCohort:
+    """Find and check a site's cases, and refuse where more of them are left out than the hospital tolerates.
+
+    Args:
+        site: What the hospital decides.
+        task: What is to be learned.
+        products: What else to make of the cases without an error, from the same reading.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Returns:
+        The cases to use, and everything that was found.
+
+    Raises:
+        SiteRefusal: The folder as a whole can't be used, or see `excess`.
+        DataError: The cache can't be written.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    checked = examine_cases(site, task, products=products, progress=progress, cancelled=cancelled)
+    reason = excess(checked, site)
+    if reason is not None:
+        cohort = checked.cohort
+        with open_register(site, cohort.patients.examinations) as register:
+            counts = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
+        raise SiteRefusal(
+            f"{reason} ({list_counts(counts)})",
+            code=AbsenceCode.LEFT_OUT,
+            left_out=counts,
+            details=[problem.describe() for problem in checked.cohort.problems],
+        )
+    return checked
+
+
+def examine_cases(
+    site: SiteSettings,
+    task: Task,
+    *,
+    products: Sequence[CaseProduct[Any]] = (),
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> CheckedCohort:
+    """Find and check a site's cases; those with an error are left out, and written down in `QUARANTINE_FILE`.
+
+    Args:
+        site: What the hospital decides.
+        task: What is to be learned.
+        products: What else to make of the cases without an error, from the same reading.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Returns:
+        The cases without an error, and everything that was found.
+
+    Raises:
+        SiteRefusal: The folder as a whole, or the file of accepted findings, can't be used.
+        DataError: The cache can't be written.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    accepted = read_accepted(site)
+    index = SourceIndex(site.cache_dir)
+    try:
+        cohort = _find_cases(site, task, index, progress)
+        checked = check_cohort(
+            cohort,
+            modalities=task.modalities,
+            folder=site.cache_dir,
+            index=index,
+            products=products,
+            accepted=accepted,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        _write(checked, site)
+    except OSError as error:
+        raise DataError(f"The cache {write_failure(site.cache_dir, error)}.") from error
+    for finding in checked.findings:
+        if finding.case_id is None:
+            _logger.warning("%s: %s %s", finding.code.value, finding.detail, finding.code.remedy)
+    return checked
+
+
+def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Progress | None) -> Cohort:
+    try:
+        return read_cohort(
+            site.dataset,
+            modalities=task.modalities,
+            convention=site.label_convention,
+            patients_file=site.patients_file,
+            file_endings=site.file_endings,
+            index=index,
+            progress=progress,
+        )
+    except DataError as error:
+        why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see there"
+        raise SiteRefusal(
+            f"the dataset folder as a whole can't be used: {why}; the site's log says more",
+            code=AbsenceCode.DATASET,
+            details=[str(error)],
+        ) from error
+
+
+def read_accepted(site: SiteSettings) -> AcceptedFindings:
+    """Read what the hospital has looked at and accepts.
+
+    Raises:
+        SiteRefusal: The file can't be used.
+    """
+    try:
+        return AcceptedFindings.find(site.accepted_findings, site.state_dir)
+    except ConfigurationError as error:
+        raise SiteRefusal(
+            "its file of accepted findings can't be used; the site's log says why",
+            code=AbsenceCode.DATASET,
+            details=[str(error)],
+        ) from error
+
+
+def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:
+    """Say that more is left out than the hospital tolerates; None if not.
+
+    A site without any labeled case can do nothing, and has its own reason for it.
+    """
+    used, left_out = len(checked.cohort.cases), len(checked.cohort.problems)
+    labeled = any(case.label is not None for case in checked.cohort.cases)
+    if not labeled or left_out <= site.max_left_out * (used + left_out):
+        return None
+    return f"more than {site.max_left_out:.0%} of the cases would be left out, which its max_left_out forbids"
+
+
+def left_out_by_code(problems: Iterable[CaseProblem]) -> dict[str, int]:
+    """Count cases that are left out by the code of the reason, in the order of the codes: for the site."""
+    return dict(sorted(Counter(problem.code.value for problem in problems).items()))
+
+
+def count_left_out(
+    register: PatientRegister,
+    problems: Iterable[CaseProblem],
+    cohort: Cohort,
+    *,
+    minimum: int,
+    job_minimum: int = 1,
+) -> dict[str, Count]:
+    """Count the same for others than the hospital: see `PatientRegister.count_by_code`.
+
+    Args:
+        register: The site's.
+        problems: The cases that are left out.
+        cohort: Knows the patients of cases.
+        minimum: Fewest patients behind a count, as the hospital decided.
+        job_minimum: The same, where a job wants more.
+    """
+    cases = ((problem.code.value, identify(problem.case_id, cohort)) for problem in problems)
+    return register.count_by_code("left out", cases, minimum=minimum, job_minimum=job_minimum)
+
+
+@dataclass(frozen=True)
+class CaseIdentity:
+    """Which case of which patient, of one that may be left out."""
+
+    id: str
+    patient: str
+
+
+def identify(case_id: str, cohort: Cohort) -> CaseIdentity:
+    """Return a case of a cohort with its patient."""
+    return CaseIdentity(case_id, cohort.patients.of(case_id))
+
+
+def _write(checked: CheckedCohort, site: SiteSettings) -> None:
+    left_out = [
+        {"case": problem.case_id, "code": problem.code.value, "detail": problem.detail}
+        for problem in checked.cohort.problems
+    ]
+    accepted = [{"case": one.case_id, "code": one.code.value} for one in checked.accepted]
+    content = {"left_out": left_out, "accepted": accepted, "used": len(checked.cohort.cases)}
+    path = site.cache_dir / QUARANTINE_FILE
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode(), durable=False)

@@ -1,0 +1,104 @@
+"""The local-only model of a hospital: trained as its site trained in the federation, and alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from consilium.learning.network_weights import initial_weights
+from consilium.learning.round_memory import MODEL, RoundMemory
+from consilium.learning.rounds import Schedule
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import Weights
+from consilium.participant.paired_scores import PairedScores
+from consilium.participant.participant import Participant
+from consilium.tasks import get_task
+
+_logger = logging.getLogger(__name__)
+
+OnRoundStep = Callable[[int, int, int], None]
+"""Told the round that is trained, from 0, its steps done and its steps in all."""
+
+
+def train_local_only(
+    participant: Participant,
+    learning: LearningSettings,
+    rounds: int,
+    *,
+    memory: Path | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_step: OnRoundStep = lambda index, step, steps: None,
+) -> Weights:
+    """Train a model on one site's cases only; returns its weights.
+
+    It starts from the weights that the federation starts from and makes the same rounds of the same steps
+    with the same learning rates, on the patches that the site draws in the federation's rounds. The one
+    difference is that no round begins with an average.
+
+    Args:
+        participant: The site, with a new optimizer and the same `memory`.
+        learning: The federation's settings.
+        rounds: The federation's rounds.
+        memory: Folder that keeps the model after each round; training resumes from the last one that is
+            there. None to train in one go.
+        cancelled: Asked before every step.
+        on_step: See `OnRoundStep`.
+
+    Raises:
+        Cancelled: Within one step after `cancelled` turned true; the rounds before are kept.
+        SiteRefusal: As in a round of the federation.
+        TrainingError: As in a round of the federation.
+    """
+    weights: Weights = initial_weights(get_task(learning.task), learning.network, learning.seed)
+    first = 0
+    if (kept := RoundMemory(memory).recall(rounds)) is not None:
+        weights, first = kept.arrays[MODEL], kept.number
+        _logger.info("the local-only model is there after round %d of %d", first, rounds)
+    for index in range(first, rounds):
+
+        def tell(step: int, steps: int, loss: float | None, *, index: int = index) -> None:
+            on_step(index, step, steps)
+
+        weights = participant.train(
+            weights, Schedule(index, rounds), cancelled=cancelled, on_step=tell
+        ).weights
+    return weights
+
+
+def score_both(
+    participant: Participant,
+    local: Weights,
+    federated: Weights,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> list[PairedScores]:
+    """Score both models, with distances, on the cases that the site may answer about.
+
+    Args:
+        participant: The site.
+        local: The local-only model.
+        federated: The federation's final model.
+        cancelled: Asked before every case.
+        on_case: Told cases done and cases in all, over both models.
+
+    Returns:
+        The scores by case; a case that can no longer be read takes its group with it, see `SiteData.without`.
+
+    Raises:
+        Cancelled: Within one case after `cancelled` turned true.
+        SiteRefusal: If too many of the site's cases can no longer be read.
+    """
+    by_case = []
+    for place, weights in enumerate((local, federated)):
+
+        def tell(done: int, total: int, *, place: int = place) -> None:
+            on_case(place * total + done, 2 * total)
+
+        scores = participant.score(weights, distances=True, cancelled=cancelled, on_case=tell)
+        by_case.append(dict(zip((case.id for case in participant.data.validation), scores, strict=True)))
+    return [
+        PairedScores(case.id, case.patient, by_case[0][case.id], by_case[1][case.id])
+        for case in participant.data.validation
+    ]

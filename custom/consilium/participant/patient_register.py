@@ -1,0 +1,368 @@
+"""What a site remembers of its patients from job to job: each one's side, and who is answered about together.
+
+It stays in the site's `state_dir`, with keyed hashes in the place of ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, Literal
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from consilium.counts import Count, counted
+from consilium.data.files import private_folder, write_atomically
+from consilium.data.split import CaseT, Sides, Split
+from consilium.errors import DataError
+from consilium.participant.answer_audit import discloses, extend_basis
+from consilium.participant.answer_groups import Group, regroup, whole_groups
+from consilium.participant.settings import SiteSettings
+
+KEY_FILE: Final = "split.key"
+"""32 random bytes: who has them can tell which patients a site validates on."""
+
+REGISTER_FILE: Final = "patients.json"
+
+_LOCK_FILE = "register.lock"
+_KEY_BYTES = 32
+_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
+_GOLDEN_SECTION = 0x9E3779B97F4A7C15  # of 2**64 (Knuth, The Art of Computer Programming 3, 6.4)
+_PER_DRAW = 2**64
+
+
+@dataclass(frozen=True)
+class Answerable(Generic[CaseT]):
+    """The cases that a site may answer a question about.
+
+    Attributes:
+        cases: In the order in which they were given.
+        groups: Ids of cases that are answered about together or not at all.
+        held_back: How many more cases are there, which nothing is answered about.
+    """
+
+    cases: tuple[CaseT, ...]
+    groups: tuple[frozenset[str], ...]
+    held_back: int
+
+    @property
+    def count(self) -> Count:
+        """How many cases they are; None where there are cases, and none of them may be answered about."""
+        return None if self.held_back and not self.cases else len(self.cases)
+
+
+class _Content(BaseModel):
+    """What is written down."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[3] = 3
+    key: str = Field(description="Which key the pseudonyms were made with.")
+    training: list[str] = []
+    validation: list[str] = []
+    groups: dict[str, list[Group]] = Field(default={}, description="By question.")
+    answers: dict[str, list[list[str]]] = Field(default={}, description="Cases of answers, by question.")
+
+
+class PatientRegister:
+    """Decides sides and groups of a site's patients, and keeps to what it has decided before.
+
+    Args:
+        key: The site's secret.
+        content: What was decided in earlier jobs.
+        source: Where that comes from, for messages.
+        examinations: Case id to patient of all cases that the site knows of, those that are left out or were
+            only declared among them; see `Patients.examinations`.
+        repeats: Whether a patient's side follows from the patient alone, for a site whose key is known: a
+            simulation remembers nothing from run to run.
+
+    Raises:
+        DataError: If it was decided with another key.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        content: str | bytes | None = None,
+        *,
+        source: object = "",
+        examinations: Mapping[str, str] | None = None,
+        repeats: bool = False,
+    ) -> None:
+        self._key = key
+        self._examinations = dict(examinations or {})
+        self._repeats = repeats
+        fingerprint = _digest(key, what=b"key")
+        try:
+            known = _Content(key=fingerprint) if content is None else _Content.model_validate_json(content)
+        except ValidationError:
+            raise DataError(
+                f"{source} is damaged, or of another version of Consilium. {_remedy(REGISTER_FILE)}"
+            ) from None
+        if known.key != fingerprint:
+            raise DataError(
+                f"{source} was written with another key than the {KEY_FILE}, or split_salt, of now. "
+                f"{_remedy(KEY_FILE)}"
+            )
+        self._sides = Sides(frozenset(known.training), frozenset(known.validation))
+        self._groups = dict(known.groups)
+        self._answers = dict(known.answers)
+        self._patients = {
+            self._pseudonym_of_case(case): self.pseudonym(patient)
+            for case, patient in self._examinations.items()
+        }
+
+    def split(self, cases: Sequence[CaseT], *, validation_fraction: float) -> Split[CaseT]:
+        """Divide cases into those to train on and those to validate on; see `Sides`.
+
+        Args:
+            cases: Cases with an `id` and a `patient`.
+            validation_fraction: See `Sides.settle`.
+        """
+        present: dict[str, set[str]] = {}
+        draws: dict[str, float] = {}
+        for case in cases:
+            patient = self.pseudonym(case.patient)
+            present.setdefault(patient, set()).add(self._pseudonym_of_case(case.id))
+            draws[patient] = self._draw(case.patient)
+        known: dict[str, set[str]] = {}
+        for name, patient in self._patients.items():
+            known.setdefault(patient, set()).add(name)
+        self._sides = self._sides.settle(
+            present, validation_fraction, known=known, draws=draws if self._repeats else None
+        )
+        return self._sides.divide(cases, self.pseudonym)
+
+    def answerable(
+        self, question: str, cases: Sequence[CaseT], *, minimum: int, job_minimum: int = 1
+    ) -> Answerable[CaseT]:
+        """Return the cases that may be answered about; see `answer_groups` and `answer_audit`.
+
+        Args:
+            question: What is asked: answers to one question are compared with each other. A job must not be
+                able to choose it.
+            cases: All cases that the question is about.
+            minimum: Fewest patients of a group: the site's, so that no job makes groups large or small.
+            job_minimum: Fewest patients of the whole answer, where the job wants more.
+        """
+        names = {case.id: self._pseudonym_of_case(case.id) for case in cases}
+        present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
+        answers = self._answers.get(question, [])
+        groups = regroup(
+            self._groups.get(question, []), present, minimum, answers=answers, declared=self._patients
+        )
+        self._groups[question] = groups
+        whole = whole_groups(groups, present, minimum, job_minimum)
+        answered = {name for group in whole for name in group}
+        patients = {name: patient for group in groups for name, patient in group.items()}
+        if discloses(answers, answered, patients, minimum):
+            whole, answered = [], set()
+        self._answers[question] = extend_basis(answers, answered)
+        chosen = tuple(case for case in cases if names[case.id] in answered)
+        return Answerable(
+            chosen,
+            tuple(frozenset(case.id for case in chosen if names[case.id] in group) for group in whole),
+            len(cases) - len(chosen),
+        )
+
+    def count(self, question: str, cases: Sequence[CaseT], *, minimum: int, job_minimum: int = 1) -> Count:
+        """Return how many cases may be answered about; None where there are cases and none of them may.
+
+        Args:
+            question: See `answerable`.
+            cases: See `answerable`.
+            minimum: See `answerable`.
+            job_minimum: See `answerable`.
+        """
+        return self.answerable(question, cases, minimum=minimum, job_minimum=job_minimum).count
+
+    def count_by_code(
+        self, question: str, coded: Iterable[tuple[str, CaseT]], *, minimum: int, job_minimum: int = 1
+    ) -> dict[str, Count]:
+        """Return `count` for each code, in the order of the codes.
+
+        Args:
+            question: What is asked, without the code.
+            coded: Codes and the cases that they were found in.
+            minimum: See `answerable`.
+            job_minimum: See `answerable`.
+        """
+        cases: dict[str, list[CaseT]] = {}
+        for code, case in coded:
+            cases.setdefault(code, []).append(case)
+        return {
+            code: self.count(f"{question}/{code}", found, minimum=minimum, job_minimum=job_minimum)
+            for code, found in sorted(cases.items())
+        }
+
+    def draw_seed(self, *parts: str) -> int:
+        """Return a seed of 128 bits that follows from parts and the site's secret.
+
+        It is that long so that nobody finds it by trying all seeds against a job's losses.
+        """
+        return int(_digest(self._key, *parts, what=b"draw"), 16)
+
+    def pseudonym(self, patient: str) -> str:
+        """Return what stands for a patient in the register."""
+        return _digest(self._key, patient)
+
+    def _pseudonym_of_case(self, case_id: str) -> str:
+        """What stands for a case: not for whose it is, which the hospital may declare later."""
+        return _digest(self._key, case_id, what=b"case")
+
+    def _draw(self, patient: str) -> float:
+        """A patient's number from 0 to 1.
+
+        Patients with consecutive numbers get evenly spaced ones, multiples of the golden section, so that a
+        small numbered cohort keeps its share.
+        """
+        numbered = _NUMBERED.fullmatch(patient)
+        before, number, after = numbered.groups() if numbered else (patient, "0", "")
+        start = int(_digest(self._key, before, after, what=b"side"), 16)
+        return (start // _PER_DRAW + int(number) * _GOLDEN_SECTION) % 2**64 / 2**64
+
+    def copy(self) -> PatientRegister:
+        """Return a register to try something with: what it decides is not remembered."""
+        return PatientRegister(
+            self._key, self.to_json(), examinations=self._examinations, repeats=self._repeats
+        )
+
+    def to_json(self) -> str:
+        """Return all that was decided."""
+        return _Content(
+            key=_digest(self._key, what=b"key"),
+            training=sorted(self._sides.training),
+            validation=sorted(self._sides.validation),
+            groups=self._groups,
+            answers=self._answers,
+        ).model_dump_json(indent=1)
+
+
+@contextmanager
+def open_register(
+    site: SiteSettings, examinations: Mapping[str, str] | None = None
+) -> Iterator[PatientRegister]:
+    """Open a site's register; what was decided is on the disk before this returns, whatever is raised.
+
+    One process at a time has it open, so two jobs that start together decide the same.
+
+    Args:
+        site: Says where the register lies.
+        examinations: See `PatientRegister`.
+
+    Raises:
+        DataError: If it can't be read or written, or is damaged. It is never made again by itself: the site
+            would then answer the same question about other patients.
+    """
+    folder = site.state_dir
+    try:
+        private_folder(folder)
+        with FileLock(folder / _LOCK_FILE, mode=0o600):
+            register = _load(site, examinations) or _begin(site, examinations)
+            before = register.to_json()
+            try:
+                yield register
+            finally:
+                if (decided := register.to_json()) != before:
+                    write_atomically(folder / REGISTER_FILE, decided.encode())
+    except OSError as error:
+        raise DataError(
+            f"The site's register of patients in {folder} can't be used ({error}): let the account that runs "
+            "FLARE read and write it, and make room on its disk."
+        ) from error
+
+
+def read_register(site: SiteSettings, examinations: Mapping[str, str] | None = None) -> PatientRegister:
+    """Return a copy of a site's register, to look at what a job would decide; nothing is written.
+
+    Raises:
+        DataError: If it can't be read, or is damaged.
+    """
+    try:
+        return _load(site, examinations) or _new_register(site, secrets.token_bytes(_KEY_BYTES), examinations)
+    except OSError as error:
+        raise DataError(
+            f"The site's register of patients in {site.state_dir} can't be read ({error}): repeat this from "
+            "the account that runs FLARE."
+        ) from error
+
+
+def _load(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister | None:
+    """Return the register that a site has, None if it has none yet."""
+    path = site.state_dir / REGISTER_FILE
+    key, content = _find_key(site), _read(path)
+    if content is None and (key is None or site.split_salt is not None):
+        return None
+    if content is None or key is None:
+        missing, other = (REGISTER_FILE, KEY_FILE) if content is None else (KEY_FILE, REGISTER_FILE)
+        raise DataError(f"{path.with_name(missing)} is missing, and {other} is there. {_remedy(missing)}")
+    return PatientRegister(
+        key, content, source=path, examinations=examinations, repeats=site.split_salt is not None
+    )
+
+
+def _begin(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister:
+    """Make a register, with a key of its own; without both of its files, the next job is refused."""
+    key = _find_key(site) or _make_key(site.state_dir / KEY_FILE)
+    register = _new_register(site, key, examinations)
+    write_atomically(site.state_dir / REGISTER_FILE, register.to_json().encode())
+    return register
+
+
+def _new_register(site: SiteSettings, key: bytes, examinations: Mapping[str, str] | None) -> PatientRegister:
+    return PatientRegister(key, examinations=examinations, repeats=site.split_salt is not None)
+
+
+def _find_key(site: SiteSettings) -> bytes | None:
+    if site.split_salt is not None:
+        return site.split_salt.encode()
+    path = site.state_dir / KEY_FILE
+    key = _read(path)
+    if key is not None and len(key) != _KEY_BYTES:
+        raise DataError(
+            f"{path} holds {counted(len(key), 'byte')} instead of {_KEY_BYTES}. {_remedy(KEY_FILE)}"
+        )
+    return key
+
+
+def _make_key(path: Path) -> bytes:
+    """Draw the secret and write it down, where none is.
+
+    Raises:
+        FileExistsError: If somebody else has just done so.
+    """
+    key = secrets.token_bytes(_KEY_BYTES)
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _remedy(name: str) -> str:
+    return (
+        f"Restore {name} from a backup. Where there is none, remove {KEY_FILE} and {REGISTER_FILE}: the "
+        "site then splits its patients again, and what it answers next can be compared with what it answered "
+        "before."
+    )
+
+
+def _digest(key: bytes, *names: str, what: bytes = b"") -> str:
+    """Return a keyed hash of names of one kind of thing; a name holds no NUL."""
+    content = b"\0".join(os.fsencode(name) for name in names)
+    return hashlib.blake2b(content, key=key, person=what, digest_size=16).hexdigest()

@@ -1,0 +1,79 @@
+"""Which of a site's patients a job trains on and evaluates models on, and whether they are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consilium.counts import OfPatient, count_patients, counted
+from consilium.data.split import CaseT
+from consilium.errors import AbsenceCode, SiteRefusal
+from consilium.learning.settings import LearningSettings
+from consilium.participant.patient_register import Answerable, PatientRegister
+from consilium.participant.settings import SiteSettings
+
+
+def select_cases(
+    register: PatientRegister, site: SiteSettings, labeled: Sequence[CaseT]
+) -> tuple[tuple[CaseT, ...], Answerable[CaseT]]:
+    """Return the cases to train on, and those to evaluate models on.
+
+    Args:
+        register: The site's.
+        site: What the hospital decides; nothing here depends on the job.
+        labeled: The usable labeled cases.
+    """
+    train: tuple[CaseT, ...] = ()
+    validation: Sequence[CaseT] = labeled
+    if site.role == "trains":
+        split = register.split(labeled, validation_fraction=site.validation_fraction)
+        train, validation = split.train, split.validation
+    return train, register.answerable("scores", validation, minimum=site.min_training_patients)
+
+
+def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], minimum: int) -> None:
+    """Check that there are enough patients to take part.
+
+    A site that trains may have too few to send scores of. One that can send neither an update nor scores
+    takes no part.
+
+    Args:
+        train: Cases to train on.
+        validation: Cases to evaluate models on.
+        minimum: The site's `min_training_patients`.
+
+    Raises:
+        SiteRefusal: If there are not enough; the reason has no count in it.
+    """
+    if train and count_patients(train) < minimum:
+        raise SiteRefusal(
+            f"its update would be of fewer than {counted(minimum, 'patient')}, which its "
+            "min_training_patients forbids",
+            code=AbsenceCode.FEW_PATIENTS,
+        )
+    if not train and count_patients(validation) < minimum:
+        raise SiteRefusal(
+            f"its scores would be of fewer than {counted(minimum, 'patient')}, which its "
+            "min_training_patients forbids",
+            code=AbsenceCode.FEW_PATIENTS,
+        )
+
+
+def check_round(train: Sequence[OfPatient], site: SiteSettings, learning: LearningSettings) -> None:
+    """Check that a round of a job can show the network enough of a site's patients.
+
+    Args:
+        train: Cases to train on; none at a site that only evaluates.
+        site: What the hospital decides.
+        learning: What the job decides.
+
+    Raises:
+        SiteRefusal: If not.
+    """
+    patches = learning.steps_per_round(len(train)) * learning.batch_size
+    if train and patches < site.min_training_patients:
+        raise SiteRefusal(
+            "this job trains on too few patients a round for this site's min_training_patients: it takes "
+            f"at least {counted(site.min_training_patients, 'patch', 'patches')}, that is local_steps (or "
+            "local_epochs) times batch_size",
+            code=AbsenceCode.FEW_PATIENTS_A_ROUND,
+        )

@@ -1,0 +1,200 @@
+"""What a federation writes down about itself: counts, scores and codes, nothing about a patient.
+
+A site's part of it is made of the bounded types of `consilium.records.bounds`: what is out of bounds is
+refused when it arrives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from consilium.data.files import write_atomically
+from consilium.learning.settings import LearningSettings
+from consilium.records.bounds import (
+    ByteCount,
+    CaseCount,
+    Code,
+    CodeCounts,
+    Finite,
+    Label,
+    LongReason,
+    Loss,
+    Reason,
+    Record,
+    Seconds,
+    Share,
+    SiteLabel,
+    StepCount,
+    Versions,
+    WithheldCount,
+)
+from consilium.records.gain import SiteGain
+
+FEDERATION_FILE = "federation.json"
+"""Name of the record in the server's run folder; it is part of what `download_job` brings."""
+
+
+OutcomeKind = Literal["success", "partial", "failure"]
+"""How a job ended; see `consilium.records.outcome`."""
+
+
+class SiteReport(Record):
+    """What a site says about its own part in a task, beside weights and scores."""
+
+    role: Literal["trains", "evaluates"]
+    train_cases: CaseCount
+    validation_cases: WithheldCount = Field(
+        description="Cases that scores are means of; null where they are too few, and scores stay there."
+    )
+    left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
+    steps: StepCount = 0
+    loss: Loss | None = None
+    train_seconds: Seconds = 0.0
+    task_seconds: Seconds = 0.0
+    bytes_sent: ByteCount = Field(default=0, description="Since the site's job process started.")
+    bytes_received: ByteCount = Field(default=0, description="Since the site's job process started.")
+    versions: Versions = Field(default_factory=dict)
+    gain: SiteGain | None = Field(
+        default=None,
+        description="Over the model that it trained alone, where the job asks for one; null where it would "
+        "be of too few patients.",
+    )
+
+
+class SiteRound(Record):
+    """One site in one task: a round, the preparation before the first, or the validation after the last."""
+
+    outcome: Literal["ready", "trained", "evaluated", "refused", "excluded", "no answer"]
+    reason: Reason | None = None
+    code: Code = Field(default=None, description="What kind of reason it is.")
+    left_out: CodeCounts = Field(
+        default_factory=dict, description="Of a site that declined: the cases left out, by code."
+    )
+    weight: Share = Field(default=0.0, description="Share in the round's aggregate.")
+    update_norm: Finite | None = Field(default=None, description="Euclidean norm of the weight difference.")
+    report: SiteReport | None = None
+
+
+class RoundRecord(Record):
+    """One round of training."""
+
+    number: int = Field(ge=1)
+    attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
+    seconds: float = Field(ge=0)
+    sites: dict[SiteLabel, SiteRound]
+    scores: dict[SiteLabel, dict[str, float]] = Field(
+        default_factory=dict, description="Scores of the model that this round made, by site."
+    )
+    rolled_back: Reason | None = Field(
+        default=None, description="Why this round's model was dropped, and the one before restored."
+    )
+
+
+class Resumption(Record):
+    """A job that went on where another one had been interrupted."""
+
+    job: Label = Field(description="Id of the interrupted job.")
+    after_round: int = Field(ge=0, description="Its last durable round; the rounds up to it are its own.")
+
+
+class FederationRecord(Record):
+    """A whole run."""
+
+    job: Label
+    status: Literal["running", "finished", "failed"] = "running"
+    reason: LongReason | None = None
+    rounds_planned: int = Field(ge=1)
+    settings: dict[str, Any]
+    initial_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
+    preparation: dict[SiteLabel, SiteRound] = Field(
+        default_factory=dict, description="What each site said before the first round."
+    )
+    preparation_seconds: float | None = None
+    rounds: list[RoundRecord] = Field(default_factory=list)
+    final_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
+    final_sites: dict[SiteLabel, SiteRound] = Field(default_factory=dict)
+    local_only: dict[SiteLabel, SiteRound] = Field(
+        default_factory=dict,
+        description="What each site answered about the model that it trained alone; empty where the job "
+        "asked for none.",
+    )
+    best_round: int | None = Field(
+        default=None, description="Round whose model is kept as the best; never one that was dropped."
+    )
+    excluded: list[SiteLabel] = Field(
+        default_factory=list, description="Sites excluded from training: their scores choose no model."
+    )
+    resumed: list[Resumption] = Field(
+        default_factory=list, description="Jobs that this one goes on from, the first of them first."
+    )
+    versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
+
+    @property
+    def gains(self) -> dict[str, SiteGain]:
+        """What each hospital gains over the model that it trained alone, as far as it said."""
+        return {
+            site: one.report.gain
+            for site, one in sorted(self.local_only.items())
+            if one.outcome == "evaluated" and one.report and one.report.gain
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write the record into a folder; a crash leaves the one before it."""
+        write_atomically(folder / FEDERATION_FILE, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def load(cls, folder: Path) -> FederationRecord:
+        """Read the record of a run folder."""
+        return cls.model_validate(json.loads((folder / FEDERATION_FILE).read_text()))
+
+
+def recorded_learning(settings: Mapping[str, Any]) -> LearningSettings:
+    """Return the learning settings of a recorded run, without those that jobs no longer have.
+
+    Args:
+        settings: Those of a `FederationRecord`, or of a report made of one.
+
+    Raises:
+        ConfigurationError: If what is left can't be used.
+    """
+    recorded = settings.get("learning", {})
+    return LearningSettings.parse(
+        {name: value for name, value in recorded.items() if name in LearningSettings.model_fields},
+        source="the run's learning settings",
+    )
+
+
+class BaselineRecord(Record):
+    """What the federation's model is compared with: the same settings, the same number of steps, other data.
+
+    Scores are those of validation cases of every hospital, with distances, by site.
+    """
+
+    local_steps: int = Field(
+        ge=1, description="Steps that each local-only model was trained, as its site was."
+    )
+    pooled_steps: int = Field(
+        ge=1, description="Steps of the pooled model, each on as many patches as all sites'."
+    )
+    local: dict[str, dict[str, dict[str, float]]] = Field(
+        description="Site that the model was trained at alone -> site that evaluated it -> scores."
+    )
+    pooled: dict[str, dict[str, float]] = Field(
+        description="Site that evaluated the model of all data -> scores."
+    )
+    gains: dict[SiteLabel, SiteGain] = Field(
+        default_factory=dict,
+        description="What each hospital gains over its local-only model, as a real one says it.",
+    )
+    patient_gains: dict[SiteLabel, list[float]] = Field(
+        default_factory=dict,
+        description="The same of single patients: by how much the mean Dice of each is higher, ascending. "
+        "Real hospitals keep them to themselves.",
+    )
+    local_seconds: float = Field(ge=0)
+    pooled_seconds: float = Field(ge=0)

@@ -1,0 +1,68 @@
+"""A job as its users see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from consilium.records.bounds import Label, Moment, Reason
+from consilium.records.progress import Ended, JobProgress
+from consilium.records.remedies import remedy_for
+from consilium.records.second_start import SecondStart
+
+NOBODY = "nobody"
+"""What stands under `continued_by` of an interrupted job that is left to a person."""
+
+
+class Interruption(BaseModel):
+    """A job that ended because the server's processes died."""
+
+    reason: Reason
+    durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
+    continued_by: Label | None = Field(description="Id of the job that goes on from there; null if none yet.")
+
+
+class Abort(BaseModel):
+    """Who aborted a job, and when."""
+
+    by: Label = Field(description="The user's name.")
+    time: Moment = Field(description="Unix time in seconds.")
+
+
+class JobStatus(BaseModel):
+    """A job."""
+
+    job_id: Label
+    name: Label
+    status: Label = Field(description="FLARE's, such as `RUNNING` or `FINISHED:COMPLETED`.")
+    progress: JobProgress | None = Field(default=None, description="While it runs.")
+    ended: Ended | None = Field(default=None, description="How it ended.")
+    interruption: Interruption | None = None
+    second_starts: dict[Label, SecondStart] = Field(
+        default_factory=dict, description="The sites that were started in two places, while it runs."
+    )
+    aborted: Abort | None = None
+    resumes: Label | None = Field(default=None, description="Id of the job that it goes on from.")
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether it ended otherwise than with success."""
+        if self.ended is not None:
+            return self.ended.kind != "success"
+        return self.status.startswith("FINISHED") and self.status != "FINISHED:COMPLETED"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `json.dumps`, with what follows from it."""
+        content = self.model_dump(mode="json")
+        if self.progress is not None:
+            content["progress"] |= {
+                "awaited": self.progress.awaited,
+                "seconds_left": self.progress.seconds_left,
+            }
+            for name, site in self.progress.sites.items():
+                if site.problem is not None:
+                    content["progress"]["sites"][name]["problem"]["remedy"] = remedy_for(
+                        site.problem.code, site.problem.task
+                    )
+        return content

@@ -1,0 +1,102 @@
+"""Paired comparison of two rounds' models over the sites that evaluated both."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from consilium.counts import counted
+from consilium.records.federation import FederationRecord
+
+KEY_METRIC: Final = "dice"
+"""The score by which models are compared: the mean Dice over regions and patients of a site."""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """How much higher one model scores than another, each site compared with itself.
+
+    Every site has one vote, whatever its number of patients, as that number is only what it reports. A site
+    that did not evaluate both models counts as unchanged, so a missing site can neither cause a change nor
+    make it easier for the others to cause one.
+
+    The median is what limits a site that reports false scores: while fewer than half of the sites do, the
+    result lies within the range of the honest ones (and "unchanged"). A mean would move by up to 1/n with
+    one score of 1.0. For three or four sites the median is the mean without the highest and the lowest. The
+    price is that a large change at a minority of sites, true or not, does not count.
+
+    Attributes:
+        by_site: Difference of the key score at each site that evaluated both models.
+        sites: Number of sites that count; see `scoring_sites`.
+    """
+
+    by_site: Mapping[str, float]
+    sites: int
+
+    @property
+    def median(self) -> float:
+        """The median over all sites; for two sites it is the mean, and either can decide."""
+        return statistics.median(self._votes())
+
+    @property
+    def upper_median(self) -> float:
+        """The largest value that more than half of the sites do not exceed; for two sites the larger one."""
+        return statistics.median_high(self._votes())
+
+    @property
+    def basis(self) -> str:
+        """The sites in words: `3 sites, 1 of which did not evaluate both and counts as unchanged`."""
+        absent = self.sites - len(self.by_site)
+        text = counted(self.sites, "site")
+        if not absent:
+            return text
+        return f"{text}, {absent} of which did not evaluate both and count{'s' * (absent == 1)} as unchanged"
+
+    def _votes(self) -> list[float]:
+        return [*self.by_site.values(), *[0.0] * (self.sites - len(self.by_site))]
+
+
+def paired_difference(record: FederationRecord, number: int, other: int) -> PairedDifference | None:
+    """Compare the models of two rounds over the sites that evaluated both.
+
+    Args:
+        record: Of the job; excluded sites do not count.
+        number: The round whose model's scores are reduced by those of the other; 0 is the initial model.
+        other: The round to compare with.
+
+    Returns:
+        The differences; None if no more than half of the sites that count evaluated both models.
+    """
+    scores, others = key_scores(record, number), key_scores(record, other)
+    common = sorted(scores.keys() & others.keys())
+    sites = len(scoring_sites(record))
+    if 2 * len(common) <= sites:
+        return None
+    return PairedDifference({site: scores[site] - others[site] for site in common}, sites)
+
+
+def scoring_sites(record: FederationRecord) -> set[str]:
+    """Return the sites that count in comparisons: all that sent a key score of any model, if not excluded."""
+    return set[str]().union(*(key_scores(record, number) for number in range(len(record.rounds) + 1)))
+
+
+def key_scores(record: FederationRecord, number: int) -> dict[str, float]:
+    """Return the key score of a round's model by site, without excluded sites; 0 is the initial model."""
+    return {
+        site: scores[KEY_METRIC]
+        for site, scores in model_scores(record, number).items()
+        if KEY_METRIC in scores and site not in record.excluded
+    }
+
+
+def model_scores(record: FederationRecord, number: int) -> dict[str, dict[str, float]]:
+    """Return all scores of a round's model, by site; 0 is the initial model."""
+    return record.initial_scores if number == 0 else record.rounds[number - 1].scores
+
+
+def kept_round(record: FederationRecord, number: int) -> int:
+    """Return the last round up to a number whose model was not dropped; 0 is the initial model."""
+    kept = (one.number for one in reversed(record.rounds[:number]) if one.rolled_back is None)
+    return next(kept, 0)

@@ -1,0 +1,113 @@
+"""Whether a job did what it was asked: success, partial, failure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consilium.records.federation import FederationRecord, OutcomeKind, SiteRound
+from consilium.records.job_record import JobRecord
+from consilium.records.readiness import ReadinessRecord, explain
+from consilium.records.statistics import StatisticsRecord
+
+_TOOK_PART = ("ready", "trained", "evaluated")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
+            missing, refused or not connected somewhere; `failure`: no evaluated final model. Of a readiness
+            check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
+            can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
+        reasons: One line for each thing that went wrong.
+    """
+
+    kind: OutcomeKind
+    reasons: tuple[str, ...]
+
+
+def judge_outcome(record: JobRecord) -> Outcome:
+    """Return how a job ended, from its record."""
+    if isinstance(record, FederationRecord):
+        return _judge_training(record)
+    if isinstance(record, ReadinessRecord):
+        return _judge_readiness(record)
+    return _judge_statistics(record)
+
+
+def _judge_training(record: FederationRecord) -> Outcome:
+    stages = {f"round {one.number}": one.sites for one in record.rounds}
+    if record.final_sites:
+        stages["final validation"] = record.final_sites
+    everybody = sorted(set[str]().union(*stages.values()))
+    absences = defaultdict[tuple[str, str], list[str]](list)
+    for site, answer in sorted(record.preparation.items()):
+        if answer.outcome not in _TOOK_PART:
+            absences[site, answer.reason or answer.outcome].append("preparation")
+    for stage, sites in stages.items():
+        for site in everybody:
+            reason = _absence(sites.get(site))
+            if reason is not None:
+                absences[site, reason].append(stage)
+    reasons = [
+        f"{_span(missed)}: {site} is not part of it: {reason}" for (site, reason), missed in absences.items()
+    ]
+    if record.status != "finished":
+        ended = record.reason or f"the record ends with status {record.status}"
+        return Outcome("failure", (ended, *reasons))
+    if not record.final_scores:
+        return Outcome("failure", (_without_scores(record), *reasons))
+    return Outcome("partial" if reasons else "success", tuple(reasons))
+
+
+def _without_scores(record: FederationRecord) -> str:
+    reports = [one.report for one in record.final_sites.values() if one.report]
+    if reports and all(one.validation_cases is None for one in reports):
+        return (
+            "no site sends scores: they would be of fewer patients than its min_training_patients; a site "
+            "that only evaluates, or sets it lower, would send some (docs/privacy.md)"
+        )
+    return "no hospital sent a score of the final model"
+
+
+def _judge_readiness(record: ReadinessRecord) -> Outcome:
+    reasons = tuple(f"{name} is not ready: {explain(name, record)}" for name in record.not_ready)
+    if not record.able_to_train:
+        return Outcome("failure", ("no site can train", *reasons))
+    return Outcome("partial" if reasons else "success", reasons)
+
+
+def _judge_statistics(record: StatisticsRecord) -> Outcome:
+    reasons = tuple(
+        f"{name} is not part of the statistics: {reason}" for name, reason in sorted(record.missing.items())
+    )
+    if record.status != "finished":
+        ended = record.reason or f"the record ends with status {record.status}"
+        return Outcome("failure", (ended, *reasons))
+    return Outcome("partial" if reasons else "success", reasons)
+
+
+def _absence(answer: SiteRound | None) -> str | None:
+    if answer is None:
+        return "it was not connected when the others were asked"
+    return None if answer.outcome in _TOOK_PART else answer.reason or answer.outcome
+
+
+def _span(stages: Sequence[str]) -> str:
+    """Name stages in one breath: `preparation, rounds 1 to 6, final validation`."""
+    rounds = [int(stage.removeprefix("round ")) for stage in stages if stage.startswith("round ")]
+    runs: list[list[int]] = []
+    for number in rounds:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    spans = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+    named = [f"round{'s' if len(rounds) > 1 else ''} {', '.join(spans)}"] if rounds else []
+    before = [stage for stage in stages if stage == "preparation"]
+    after = [stage for stage in stages if stage == "final validation"]
+    return ", ".join([*before, *named, *after])

@@ -1,0 +1,171 @@
+"""Where a job stands: what the server keeps in a file, tells its users, and leaves behind at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+from consilium.records.bounds import (
+    MOST_CASES,
+    Code,
+    Finite,
+    Label,
+    LongReason,
+    Loss,
+    Moment,
+    Reason,
+    Record,
+    RoundNumber,
+    SiteLabel,
+    StepCount,
+)
+from consilium.records.federation import OutcomeKind, Resumption
+from consilium.records.remedies import TASKS_AFTER_ROUNDS
+
+MOST_SITES: Final = 10_000
+MOST_REASONS: Final = 10_000
+
+PROGRESS_FILE = "progress.json"
+"""Name of the file in the server's run folder."""
+
+
+class StateMessage(Record):
+    """What a site says it is doing; anything else is no such message."""
+
+    state: Label = ""
+    done: StepCount = 0
+    total: StepCount = 0
+    loss: Loss | None = None
+
+    @model_validator(mode="after")
+    def _is_within_total(self) -> Self:
+        if self.done > self.total:
+            raise ValueError("more is done than there is to do")
+        return self
+
+
+class _Part(BaseModel):
+    """Base of the parts: a server of another version may say more than this one knows."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class Problem(_Part):
+    """Why a site's answer to a task did not count."""
+
+    reason: Reason
+    code: Code = None
+    task: Label
+    round: RoundNumber = Field(description="From 1; 0 before the first.")
+    time: Moment = Field(description="Unix time in seconds.")
+
+
+class SiteState(_Part):
+    """What one site said last, and what the server makes of its answers."""
+
+    state: Label = Field(default="", description="In the site's own words, a few of them.")
+    done: StepCount = 0
+    total: StepCount = 0
+    loss: Loss | None = None
+    since: Moment = Field(description="Since when it is in this state; Unix time in seconds.")
+    heard: Moment = Field(default=0.0, description="When it last said something; Unix time in seconds.")
+    answer: Literal["awaited", "taken", "refused", "none"] | None = Field(
+        default=None, description="Its answer to the task that runs; null if it was not asked."
+    )
+    used: int | None = Field(
+        default=None,
+        ge=0,
+        le=2 * MOST_CASES,
+        description="Cases that it trains or validates on, as far as it says.",
+    )
+    left_out: int | None = Field(default=None, ge=0, description="Cases that it can't use.")
+    rounds_used: RoundNumber = Field(default=0, description="Rounds that its update is part of.")
+    problem: Problem | None = Field(default=None, description="The last one.")
+
+    def __str__(self) -> str:
+        """Return, for example, `training 12/40`; empty until the site has said something."""
+        return f"{self.state} {self.done}/{self.total}" if self.total else self.state
+
+
+class LastCheckpoint(_Part):
+    """The last round that outlives the server's processes."""
+
+    round: RoundNumber
+    time: Moment = Field(description="Unix time in seconds.")
+    seconds: Finite | None = Field(default=None, description="What it took to write.")
+
+
+class Ended(_Part):
+    """How a job ended."""
+
+    kind: OutcomeKind
+    reasons: list[LongReason] = Field(default_factory=list, max_length=MOST_REASONS)
+    time: Moment = Field(description="Unix time in seconds.")
+
+
+class JobProgress(_Part):
+    """Where a job stands."""
+
+    round: RoundNumber = Field(default=0, description="The round that runs, from 1; 0 before the first.")
+    rounds: RoundNumber = 0
+    attempt: RoundNumber = Field(default=1, description="How often the round was begun.")
+    started: Moment = Field(description="Unix time in seconds.")
+    round_started: Moment | None = Field(default=None, description="Unix time in seconds.")
+    round_seconds: Finite | None = Field(default=None, description="Mean of the rounds done by this process.")
+    task: Label = Field(default="", description="What the sites were asked for last.")
+    until: Moment | None = Field(
+        default=None, description="When the task is closed at the latest, Unix time in seconds; null: never."
+    )
+    deadline: Moment | None = Field(
+        default=None, description="When the job ends at the latest, Unix time in seconds; null: never."
+    )
+    sites: dict[SiteLabel, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
+    checkpoint: LastCheckpoint | None = None
+    resumed: list[Resumption] = Field(
+        default_factory=list, description="Jobs that this one goes on from, the first of them first."
+    )
+    ended: Ended | None = None
+    now: Moment = Field(default_factory=time.time, description="The server's clock when this was written.")
+
+    @property
+    def awaited(self) -> list[str]:
+        """The sites whose answer to the task is missing."""
+        return sorted(name for name, site in self.sites.items() if site.answer == "awaited")
+
+    @property
+    def rounds_are_done(self) -> bool:
+        """Whether the job is in a task that comes after its last round."""
+        return self.task in TASKS_AFTER_ROUNDS
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the remaining rounds will take if they take as long as those before; None if unknown."""
+        if self.round_seconds is None or self.round_started is None or self.ended or self.rounds_are_done:
+            return None
+        this_round = max(self.round_seconds - (self.now - self.round_started), 0.0)
+        return (self.rounds - self.round) * self.round_seconds + this_round
+
+
+def read_progress(folder: Path) -> JobProgress | None:
+    """Read the progress file of a run folder; None while there is none yet."""
+    try:
+        return JobProgress.model_validate(json.loads((folder / PROGRESS_FILE).read_text()))
+    except FileNotFoundError:
+        return None
+
+
+def describe_progress(progress: JobProgress) -> str:
+    """Return, for example, `round 2 of 5, about 1:10 left | aster training 12/40, birch sent`."""
+    sites = ", ".join(f"{name} {str(site) or 'starting'}" for name, site in sorted(progress.sites.items()))
+    sites = sites or "waiting for the sites"
+    if progress.round == 0:  # before the first, or in a job without rounds
+        return sites
+    seconds = progress.seconds_left
+    left = "" if seconds is None else f", about {int(seconds) // 60}:{int(seconds) % 60:02d} left"
+    after = "after " if progress.rounds_are_done else ""
+    return f"{after}round {progress.round} of {progress.rounds}{left} | {sites}"

@@ -1,0 +1,126 @@
+"""What the sites of a federation answered to the readiness check: who can train, and who must mend what."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from consilium.counts import list_counts
+from consilium.data.files import private_folder, write_atomically
+from consilium.records.bounds import (
+    CodeCounts,
+    Finite,
+    Label,
+    Moment,
+    Reason,
+    Record,
+    SiteLabel,
+    Versions,
+    WithheldCount,
+    Word,
+)
+
+READINESS_FILE = "readiness.json"
+"""Name of the record in the server's run folder."""
+
+Ability = Literal["train", "evaluate", "nothing"]
+"""What a site can do in a training job."""
+
+
+Voxels = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Millimeters = Annotated[Finite, Field(gt=0, le=1000)]
+Gibibytes = Annotated[Finite, Field(ge=0, le=1e9)]
+
+
+class Grid(Record):
+    """What the site's images look like: medians over its patients with usable cases."""
+
+    shape: tuple[Voxels, Voxels, Voxels] = Field(description="Voxels along each axis of the stored images.")
+    spacing_mm: tuple[Millimeters, Millimeters, Millimeters] = Field(
+        description="Edges of a voxel along the same axes."
+    )
+
+
+class Hardware(Record):
+    """What a job may use of the site's machine."""
+
+    cores: int = Field(strict=True, ge=1, le=100_000)
+    memory_gib: Gibibytes = Field(gt=0)
+    gpus_gib: list[Gibibytes] = Field(default_factory=list, max_length=64, description="Memory of each GPU.")
+    free_disk_gib: Gibibytes = Field(description="Where the site keeps its cache.")
+
+
+class SiteReadiness(Record):
+    """One site's answer: counts and codes, nothing about a patient."""
+
+    can: Ability
+    role: Literal["trains", "evaluates"] = Field(default="trains", description="What the hospital decided.")
+    reason: Reason | None = Field(default=None, description="Why it can't train.")
+    usable_cases: WithheldCount = Field(default=0, description="Labeled cases without an error.")
+    usable_patients: WithheldCount = Field(default=0, description="Patients whom these cases are of.")
+    left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
+    noted: CodeCounts = Field(default_factory=dict, description="Findings of lower severity, by code.")
+    accepted: CodeCounts = Field(
+        default_factory=dict, description="Findings that the hospital looked at and accepted, by code."
+    )
+    layout: Word | None = None
+    label_convention: Word | None = None
+    grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")
+    hardware: Hardware
+    versions: Versions = Field(default_factory=dict)
+
+
+class ReadinessRecord(Record):
+    """All sites' answers to one check."""
+
+    job: Label
+    task: str = Field(description="What is to be learned: `brain_tumor`.")
+    created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
+    sites: dict[SiteLabel, SiteReadiness] = Field(default_factory=dict)
+    missing: dict[SiteLabel, Reason] = Field(
+        default_factory=dict, description="Sites without an answer that counts, and why."
+    )
+
+    @property
+    def able_to_train(self) -> list[str]:
+        """Sites that can train, by name."""
+        return sorted(name for name, site in self.sites.items() if site.can == "train")
+
+    @property
+    def not_ready(self) -> list[str]:
+        """Sites that can't do what their hospitals decided, or did not answer, by name."""
+        able = {
+            name
+            for name, site in self.sites.items()
+            if site.can == "train" or (site.can == "evaluate" and site.role == "evaluates")
+        }
+        return sorted((self.sites.keys() | self.missing.keys()) - able)
+
+    def save(self, path: Path) -> None:
+        """Write the record into a folder, which is made where needed; a crash leaves the one before it."""
+        private_folder(path.parent, ours=False)
+        write_atomically(path, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> ReadinessRecord:
+        """Read a record.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValidationError: If it can't be read.
+        """
+        return cls.model_validate_json(path.read_text())
+
+
+def explain(name: str, record: ReadinessRecord) -> str:
+    """Say in one line why a site can't train, by its codes; `ready` if it can."""
+    if name not in record.sites:
+        return record.missing.get(name, "not in the check")
+    site = record.sites[name]
+    if site.can == "train":
+        return "ready"
+    codes = list_counts(site.left_out)
+    return f"{site.reason or 'it only evaluates'}{f' (left out: {codes})' if codes else ''}"

@@ -1,0 +1,108 @@
+"""What a hospital's machine keeps about the site's part in each job, for the people at the hospital."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pydantic import BaseModel, Field, ValidationError
+
+from consilium.data.files import private_folder, write_atomically
+from consilium.records.bounds import Label, Moment, Reason
+from consilium.records.federation import OutcomeKind
+from consilium.records.gain import SiteGain
+
+STATUS_FOLDER = Path("consilium/jobs")
+"""In the site's workspace: one file for each of the last jobs."""
+
+_KEPT_JOBS = 50
+
+
+class Refusal(BaseModel):
+    """An answer of this site that does not count."""
+
+    by: Label = Field(description="`site` or `server`.")
+    reason: Reason
+    task: Label
+    round: int = Field(description="From 1; 0 where there are none.")
+    time: Moment = Field(description="Unix time in seconds.")
+
+
+class SiteStatus(BaseModel):
+    """This site's part in one job. It stays at the hospital, so it may name folders."""
+
+    job_id: Label
+    job: Label
+    task: Label = ""
+    round: int = Field(default=0, description="From 1; 0 where there are none.")
+    rounds: int = 0
+    state: str = "started"
+    done: int = 0
+    total: int = 0
+    since: Moment = Field(description="Since when it is in this state; Unix time in seconds.")
+    updated: Moment = Field(description="Unix time in seconds.")
+    role: str | None = None
+    train_cases: int | None = None
+    validation_cases: int | None = None
+    held_back: int = Field(default=0, description="Cases to validate on that no model is evaluated on.")
+    left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
+    left_out_file: str | None = Field(default=None, description="The file that names them.")
+    rounds_trained: int = 0
+    gain: SiteGain | None = Field(
+        default=None, description="Over the model that it trained alone; null where nothing was compared."
+    )
+    patient_gains: list[float] = Field(
+        default_factory=list, description="Of the mean Dice of each patient, ascending."
+    )
+    local_only_folder: str | None = Field(default=None, description="With that model and these patients.")
+    refusals: list[Refusal] = Field(default_factory=list)
+    log: str
+    host: str = Field(default_factory=socket.gethostname)
+    process: int = Field(default_factory=os.getpid)
+    process_started: float = Field(default_factory=lambda: psutil.Process().create_time())
+    ended: Moment | None = Field(default=None, description="Unix time in seconds.")
+    outcome: OutcomeKind | None = Field(default=None, description="Of the whole job, as the server said it.")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether this site's part ended before the server said how the job ended."""
+        return self.ended is not None and self.outcome is None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the job's process is gone without having ended; known on the machine that it ran on."""
+        if self.ended is not None or self.host != socket.gethostname():
+            return False
+        try:
+            process = psutil.Process(self.process)
+            is_another = abs(process.create_time() - self.process_started) > 1
+            return is_another or bool(process.status() == psutil.STATUS_ZOMBIE)  # ended, not collected yet
+        except psutil.NoSuchProcess:
+            return True
+
+    def save(self, workspace: Path) -> None:
+        """Write it into a site's workspace, and let go of the oldest ones."""
+        folder = private_folder(workspace / STATUS_FOLDER)
+        write_atomically(folder / f"{self.job_id}.json", self.model_dump_json().encode(), durable=False)
+        if self.ended is not None:
+            files = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+            for path in files[:-_KEPT_JOBS]:
+                path.unlink(missing_ok=True)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `json.dumps`."""
+        return {**self.model_dump(mode="json"), "lost": self.lost, "stopped": self.stopped}
+
+
+def read_site_status(workspace: Path) -> list[SiteStatus]:
+    """Return what a site's workspace says about its jobs, the last one first."""
+    statuses = []
+    for path in (workspace / STATUS_FOLDER).glob("*.json"):
+        try:
+            statuses.append(SiteStatus.model_validate_json(path.read_bytes()))
+        except (ValidationError, OSError):
+            continue  # of another version, or just removed
+    return sorted(statuses, key=lambda one: one.updated, reverse=True)

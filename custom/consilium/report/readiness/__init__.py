@@ -1,0 +1,1 @@
+"""The readiness check, as a page and as tables."""

@@ -1,0 +1,52 @@
+"""The readiness check as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+
+from consilium.counts import counted
+from consilium.records.readiness import ReadinessRecord, explain
+from consilium.report.curves import DARK, LIGHT
+from consilium.report.page import page_environment
+from consilium.report.readiness.table import finding_rows, site_rows
+
+
+def render_readiness(record: ReadinessRecord) -> str:
+    """Render the page; names and reasons come from other machines, and the template escapes them."""
+    return (
+        page_environment()
+        .get_template("readiness.html.j2")
+        .render(
+            record=record,
+            created=datetime.fromtimestamp(record.created, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+            verdict=" ".join(_verdict(record)),
+            not_ready={name: _reason(name, record) for name in record.not_ready},
+            rows=site_rows(record),
+            findings=finding_rows(record),
+            components=sorted({name for site in record.sites.values() for name in site.versions}),
+            light=LIGHT,
+            dark=DARK,
+        )
+    )
+
+
+def _reason(name: str, record: ReadinessRecord) -> str:
+    """Say why a hospital is not ready; what it left out stands in the page's own table."""
+    if name not in record.sites:
+        return explain(name, record)
+    return record.sites[name].reason or "it only evaluates"
+
+
+def _verdict(record: ReadinessRecord) -> Iterator[str]:
+    able, asked = record.able_to_train, record.sites.keys() | record.missing.keys()
+    yield f"{len(able)} of {counted(len(asked), 'hospital')} can train{f': {_listed(able)}' if able else ''}."
+    chosen = sorted(asked - set(able) - set(record.not_ready))
+    if chosen:
+        yield f"By its own choice, {_listed(chosen)} will only evaluate."
+    if record.not_ready:
+        yield f"Something is to be mended at {_listed(record.not_ready)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -1,0 +1,138 @@
+"""The readiness check as tables: their rows, and how they look on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from consilium.counts import count_text, counted
+from consilium.records.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
+from consilium.records.texts import clean_text
+from consilium.report.codes import ACCEPTED, LEFT_OUT, meaning, remedy
+
+_NOTHING = "\N{EN DASH}"
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_SHORT = ("hospital", "cases", "labels", "found")
+
+
+@dataclass(frozen=True)
+class SiteRow:
+    """One hospital.
+
+    Attributes:
+        site: Its name.
+        can: `train`, `evaluate (own choice)`, `evaluate only`, `nothing` or `no answer`.
+        usable_cases: Labeled cases without an error, and of how many patients where that is another number.
+        grid: Voxels of its images and their edges.
+        labels: Their convention.
+        machine: What a job may use there.
+    """
+
+    site: str
+    can: str
+    usable_cases: str = _NOTHING
+    grid: str = _NOTHING
+    labels: str = _NOTHING
+    machine: str = _NOTHING
+
+
+@dataclass(frozen=True)
+class FindingRow:
+    """One kind of finding at one hospital.
+
+    Attributes:
+        site: The hospital.
+        count: Cases; `few` where the number never left the site.
+        code: What was found.
+        meaning: What becomes of the cases.
+        remedy: What somebody at the hospital can do about it.
+    """
+
+    site: str
+    count: str
+    code: str
+    meaning: str
+    remedy: str
+
+
+def site_rows(record: ReadinessRecord) -> list[SiteRow]:
+    """Return a row for every hospital, by name."""
+    return [_site_row(record, site) for site in sorted(record.sites.keys() | record.missing.keys())]
+
+
+def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
+    """Return a row for every finding: by hospital, what cost cases first."""
+    return [
+        FindingRow(name, count_text(count), code, fate or meaning(code), remedy(code))
+        for name, site in sorted(record.sites.items())
+        for counts, fate in ((site.left_out, LEFT_OUT), (site.noted, ""), (site.accepted, ACCEPTED))
+        for code, count in counts.items()
+    ]
+
+
+def terminal_tables(record: ReadinessRecord) -> Group:
+    """Return what `rich` prints: the hospitals, and below them what was found in their cases."""
+    sites = _table(
+        ("hospital", "can", "cases", "labels", "grid", "machine"),
+        [
+            (row.site, row.can, row.usable_cases, row.labels, row.grid, row.machine)
+            for row in site_rows(record)
+        ],
+    )
+    findings = _table(
+        ("hospital", "cases", "found", "they are", "what to do"),
+        [(row.site, row.count, row.code, row.meaning, row.remedy) for row in finding_rows(record)],
+    )
+    return Group(sites, findings) if findings.row_count else Group(sites)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=SIMPLE_HEAD)
+    for title in titles:
+        table.add_column(title, overflow="fold", no_wrap=title in _SHORT)
+    for row in rows:
+        table.add_row(*(Text(clean_text(cell)) for cell in row))  # names and reasons come from elsewhere
+    return table
+
+
+def _site_row(record: ReadinessRecord, name: str) -> SiteRow:
+    if name not in record.sites:
+        return SiteRow(name, "no answer")
+    site = record.sites[name]
+    can = f"evaluate {'(own choice)' if site.role == 'evaluates' else 'only'}"
+    return SiteRow(
+        site=name,
+        can=can if site.can == "evaluate" else site.can,
+        usable_cases=_describe_cases(site),
+        grid=_describe_grid(site.grid),
+        labels=site.label_convention or _NOTHING,
+        machine=_describe_machine(site.hardware),
+    )
+
+
+def _describe_cases(site: SiteReadiness) -> str:
+    if site.usable_patients in (0, None, site.usable_cases):
+        return count_text(site.usable_cases)
+    return f"{count_text(site.usable_cases)} of {counted(site.usable_patients, 'patient')}"
+
+
+def _describe_grid(grid: Grid | None) -> str:
+    if grid is None:
+        return _NOTHING
+    edges = grid.spacing_mm if len(set(grid.spacing_mm)) > 1 else grid.spacing_mm[:1]
+    return f"{_product(grid.shape)} of {_product(edges)} mm"
+
+
+def _product(numbers: Sequence[float]) -> str:
+    return f" {_TIMES} ".join(f"{number:g}" for number in numbers)
+
+
+def _describe_machine(hardware: Hardware) -> str:
+    cores = counted(hardware.cores, "core")
+    gpus = ", ".join(f"GPU {memory:.0f} GiB" for memory in hardware.gpus_gib) or "no GPU"
+    return f"{cores}, {hardware.memory_gib:.0f} GiB, {gpus}, {hardware.free_disk_gib:.0f} GiB of disk free"

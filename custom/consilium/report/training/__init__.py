@@ -1,0 +1,1 @@
+"""The report of a training: numbers, pictures and one page."""

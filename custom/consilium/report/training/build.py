@@ -1,0 +1,79 @@
+"""Write a study's report: numbers for machines, pictures, and one page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consilium.data.files import private_folder, write_atomically
+from consilium.records.federation import BaselineRecord, FederationRecord
+from consilium.report.curves import DARK, LIGHT, draw_curves
+from consilium.report.page import PatientView, render_page
+from consilium.report.training.summary import summarize_study
+from consilium.tasks.segmentation.metrics import summarize
+
+if TYPE_CHECKING:
+    from consilium.report.training.pictures import PatientPicture
+
+REPORT_FILE = "report.json"
+"""Name of the numbers in the report's folder."""
+
+PAGE_FILE = "index.html"
+"""Name of the page in the report's folder."""
+
+
+def build_report(
+    folder: Path,
+    federation: FederationRecord,
+    *,
+    baselines: BaselineRecord | None,
+    seconds: Mapping[str, float],
+    patients: Mapping[str, PatientPicture | None],
+) -> Path:
+    """Write `report.json`, the curves and the page into a folder, which is made where needed.
+
+    They are readable by this account only: pictures show patients. What single patients gain stands in the
+    page alone, and only where `baselines` of a simulation have it: a job's record has nothing of a patient.
+
+    Args:
+        folder: Where to.
+        federation: What the server wrote down.
+        baselines: The models to compare with, if there are any.
+        seconds: See `summarize_study`.
+        patients: A rendered picture for each hospital that shows one; the page embeds it. None where it
+            could not be drawn; the page says so.
+
+    Returns:
+        The page, `index.html`.
+
+    Raises:
+        ValidationError: If a score is not finite or `seconds` has an unknown name.
+        OSError: If a picture can't be read or the folder can't be written.
+    """
+    private_folder(folder, ours=False)
+    report = summarize_study(federation, baselines=baselines, seconds=seconds)
+    write_atomically(folder / REPORT_FILE, report.to_json().encode(), durable=False)
+    curves, dark_curves = folder / "curves.png", folder / "curves_dark.png"
+    draw_curves(report, curves, LIGHT)
+    draw_curves(report, dark_curves, DARK)
+    undrawn = [site for site, picture in sorted(patients.items()) if picture is None]
+    html = render_page(
+        report,
+        curves=curves.read_bytes(),
+        dark_curves=dark_curves.read_bytes(),
+        patients={
+            site: PatientView(
+                screen=picture.path.read_bytes(),
+                printed=picture.printed.read_bytes(),
+                dice=summarize([picture.scores])["dice"],
+            )
+            for site, picture in sorted(patients.items())
+            if picture is not None
+        },
+        undrawn=undrawn,
+        patient_gains={} if baselines is None else baselines.patient_gains,
+    )
+    page = folder / PAGE_FILE
+    write_atomically(page, html.encode(), durable=False)
+    return page

@@ -1,0 +1,194 @@
+"""What a reader has to know before believing a study's numbers."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from consilium.counts import counted, total_text
+from consilium.errors import AbsenceCode
+from consilium.learning.model_file import BEST_MODEL
+from consilium.records.federation import FederationRecord, SiteReport, SiteRound
+from consilium.records.model_comparison import KEY_METRIC, kept_round, paired_difference
+from consilium.records.remedies import remedy_for
+from consilium.records.shares import largest_share, weighted_shares
+
+_PREPARATION, _FINAL = "the preparation", "the final validation"
+_SMALLEST_SHOWN = 0.001
+_NOTHING_LEARNED = 0.01
+"""Mean Dice below which a model finds next to nothing, and two such models are not worth comparing."""
+
+
+def list_cautions(federation: FederationRecord) -> list[str]:
+    """Return one sentence for each thing that went otherwise than planned, the run first."""
+    return [
+        *_about_run(federation),
+        *_about_learning(federation),
+        *_about_best(federation),
+        *_about_rollbacks(federation),
+        *_about_absences(federation),
+        *_about_local_only(federation),
+        *_about_shares(federation),
+        *_about_sites(federation),
+    ]
+
+
+def _about_run(federation: FederationRecord) -> Iterator[str]:
+    done, planned = len(federation.rounds), federation.rounds_planned
+    if federation.status != "finished":
+        reason = f": {federation.reason}" if federation.reason else ""
+        state = "failed" if federation.status == "failed" else "had not ended when this report was made"
+        yield f"The run {state}, after {done} of {counted(planned, 'round')}{reason}."
+
+
+def _learned_nothing(federation: FederationRecord) -> bool:
+    scores = federation.final_scores.values()
+    return bool(scores) and all(one[KEY_METRIC] < _NOTHING_LEARNED for one in scores)
+
+
+def _about_learning(federation: FederationRecord) -> Iterator[str]:
+    if _learned_nothing(federation):
+        yield (
+            f"The final model has learned next to nothing: its mean Dice is below {_NOTHING_LEARNED:g} at "
+            "every hospital that evaluated it. More rounds or local_steps, or another learning_rate, are the "
+            "usual remedy."
+        )
+
+
+def _about_best(federation: FederationRecord) -> Iterator[str]:
+    best, final = federation.best_round, kept_round(federation, len(federation.rounds))
+    if best is None or best == final or not federation.final_scores or _learned_nothing(federation):
+        return
+    difference = paired_difference(federation, best, final)
+    if difference is None:
+        comparison = "too few hospitals evaluated both this and the final model to compare them"
+    else:
+        comparison = f"its Dice is {_higher(difference.median)} in the median over {difference.basis}"
+    yield (
+        f"The model of round {best} is kept as {BEST_MODEL}: {comparison}. "
+        "This report is about the final model."
+    )
+
+
+def _higher(difference: float) -> str:
+    if difference <= 0:
+        return "no higher than the final model's"
+    shown = f"{difference:.3f}" if difference >= _SMALLEST_SHOWN else f"less than {_SMALLEST_SHOWN:g}"
+    return f"{shown} higher than the final model's"
+
+
+def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
+    for record in federation.rounds:
+        if record.rolled_back is not None:
+            yield f"Round {record.number} was dropped: {record.rolled_back}."
+
+
+def _about_absences(federation: FederationRecord) -> Iterator[str]:
+    missed: dict[tuple[str, str, AbsenceCode | None], list[str]] = defaultdict(list)
+    asked = [(str(record.number), record.sites) for record in federation.rounds]
+    for stage, sites in [
+        (_PREPARATION, federation.preparation),
+        *asked,
+        (_FINAL, federation.final_sites),
+    ]:
+        for site, one in sites.items():
+            if is_absent(one):
+                missed[site, absence_reason(one), one.code].append(stage)
+    for (site, reason, code), stages in sorted(missed.items(), key=lambda one: one[0][:2]):
+        where = _join_stages(stages, len(federation.rounds))
+        remedy = remedy_for(code, "validate" if stages[-1] == _FINAL else "train")
+        yield f"{site} is missing from {where}: {reason}. What to do: {remedy}."
+
+
+def _about_local_only(federation: FederationRecord) -> Iterator[str]:
+    for site, one in sorted(federation.local_only.items()):
+        if is_absent(one):
+            yield (
+                f"{site} has no model of its own to compare with: {absence_reason(one)}. What to do: "
+                f"{remedy_for(one.code, 'local_only')}."
+            )
+
+
+def is_absent(one: SiteRound) -> bool:
+    """Return whether a site has no part in a task that it was asked for."""
+    return one.outcome in ("refused", "excluded", "no answer")
+
+
+def absence_reason(one: SiteRound) -> str:
+    """Return why, without a full stop."""
+    return (one.reason or ("no answer came" if one.outcome == "no answer" else "it declined")).rstrip(".")
+
+
+def _join_stages(stages: Sequence[str], rounds: int) -> str:
+    numbers = [stage for stage in stages if stage not in (_PREPARATION, _FINAL)]
+    parts = [_PREPARATION] if _PREPARATION in stages else []
+    if numbers:
+        every = len(numbers) == rounds > 1
+        parts.append("every round" if every else f"round{'s'[: len(numbers) - 1]} {', '.join(numbers)}")
+    parts += [_FINAL] if _FINAL in stages else []
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def _about_shares(federation: FederationRecord) -> Iterator[str]:
+    """Name the sites that the model is made of alone, and those that outweigh the others by what they say."""
+    rule: Mapping[str, Any] = federation.settings.get("aggregation") or {}
+    weighs_cases = rule.get("rule", "mean") in ("mean", "clipped_mean")
+    max_share = rule.get("max_site_share", 1.0)  # records of before the limit have none
+    alone, above = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    largest: dict[str, float] = {}
+    cases: dict[str, int] = {}
+    for record in federation.rounds:
+        counted = {site: one.report for site, one in record.sites.items() if one.weight and one.report}
+        shares = weighted_shares({site: report.train_cases for site, report in counted.items()})
+        for site, share in shares.items():
+            if len(shares) == 1:
+                alone[site].append(str(record.number))
+                cases[site] = counted[site].train_cases
+            elif weighs_cases and share > largest_share(len(shares), max_share):
+                above[site].append(str(record.number))
+                largest[site] = max(share, largest.get(site, 0.0))
+    rounds = len(federation.rounds)
+    for site, stages in sorted(alone.items()):
+        count = f"{cases[site]} training case{'s' * (cases[site] != 1)}"
+        yield (
+            f"Only {site}'s update counted in {_join_stages(stages, rounds)}: its share is 100%, and the "
+            f"model learned from its {count} alone."
+        )
+    for site, stages in sorted(above.items()):
+        yield (
+            f"{site} says that it has up to {largest[site]:.0%} of the training cases in "
+            f"{_join_stages(stages, rounds)}; its share was limited (aggregation.max_site_share)."
+        )
+
+
+def _about_sites(federation: FederationRecord) -> Iterator[str]:
+    for site, report in sorted(_last_reports(federation).items()):
+        if report.left_out:
+            yield f"{site} left out {_how_many(report)}; the reasons are listed under “Cases”."
+        if report.role == "evaluates" and report.validation_cases == 1:
+            yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
+        if report.validation_cases is None:
+            yield f"{site} sends no scores: they would be of fewer patients than it allows."
+        differing = _differing(report.versions, federation.versions)
+        if differing:
+            yield f"{site} ran other versions than the server: {'; '.join(differing)}."
+
+
+def _how_many(report: SiteReport) -> str:
+    known = [count for count in report.left_out.values() if count is not None]
+    if len(known) < len(report.left_out) or report.validation_cases is None:
+        total = total_text(report.left_out)
+        return counted(int(total), "case") if total.isdigit() else f"{total} cases"
+    every = sum(known) + report.train_cases + report.validation_cases
+    return f"{sum(known)} of {counted(every, 'case')}"
+
+
+def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:
+    stages = [federation.preparation, *(record.sites for record in federation.rounds), federation.final_sites]
+    return {site: one.report for sites in stages for site, one in sites.items() if one.report}
+
+
+def _differing(site: Mapping[str, str], server: Mapping[str, str]) -> list[str]:
+    names = sorted(site.keys() & server.keys())
+    return [f"{name} {site[name]} instead of {server[name]}" for name in names if site[name] != server[name]]

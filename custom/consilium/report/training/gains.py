@@ -1,0 +1,126 @@
+"""Who gains by the federation and who loses: each hospital against the model that it trained alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from consilium.counts import counted
+from consilium.records.federation import BaselineRecord, FederationRecord, SiteReport
+from consilium.records.model_comparison import KEY_METRIC
+from consilium.report.training.study import GainSummary, Standing, StudyReport
+
+FEW_PATIENTS: Final = 10
+"""Patients below which an interval means little, and the report says so."""
+
+FEWEST_TO_TELL: Final = 3
+"""Patients below which no hospital is said to gain or lose: two agree by chance half of the time."""
+
+NOT_COMPARED: Final[Standing] = "not compared"
+
+
+def has_own_models(federation: FederationRecord, baselines: BaselineRecord | None) -> bool:
+    """Return whether hospitals were to train a model alone, so that there is something to compare with."""
+    return bool(federation.local_only) or (baselines is not None and bool(baselines.local))
+
+
+def summarize_gain(
+    site: str, report: SiteReport | None, federation: FederationRecord, baselines: BaselineRecord | None
+) -> GainSummary:
+    """Return where the federation leaves one hospital.
+
+    A hospital without a model of its own, and one without a score, is not compared: it is no gain.
+
+    Args:
+        site: The hospital.
+        report: What it reported last.
+        federation: What the server wrote down.
+        baselines: The local-only models of a simulation.
+    """
+    simulated = baselines.gains if baselines is not None else {}
+    gain = simulated.get(site) or federation.gains.get(site)
+    dice = gain.gains.get(KEY_METRIC) if gain else None
+    if gain is None or dice is None or site in federation.excluded:
+        return GainSummary(standing=NOT_COMPARED, why=_why_not(site, report, federation))
+    values = [] if baselines is None else baselines.patient_gains.get(site, [])
+    ends = interval_or_range(dice.low, dice.high, values)
+    return GainSummary(
+        standing=_standing(gain.patients, ends),
+        why=_why_unclear(gain.patients, ends),
+        patients=gain.patients,
+        mean=dice.mean,
+        low=dice.low,
+        high=dice.high,
+    )
+
+
+def interval_or_range(
+    low: float | None, high: float | None, patients: Sequence[float]
+) -> tuple[float, float] | None:
+    """Return the interval; where it is of too few patients, their range, which it would be close to.
+
+    Args:
+        low: Lower end of the interval, if there is one.
+        high: Its upper end.
+        patients: What single patients gain, where the report stays with them; else none.
+    """
+    if low is not None and high is not None:
+        return low, high
+    return (min(patients), max(patients)) if len(patients) > 1 else None
+
+
+def few_patients(report: StudyReport) -> list[str]:
+    """Return the hospitals that are compared on so few patients that it means little."""
+    gains = {site: one.gain for site, one in report.sites.items()}
+    return [site for site, gain in gains.items() if gain and gain.patients and gain.patients < FEW_PATIENTS]
+
+
+def sites_that(report: StudyReport, standing: Standing) -> list[str]:
+    """Return the hospitals with a standing, the largest gain first."""
+    found = {
+        site: one.gain for site, one in report.sites.items() if one.gain and one.gain.standing == standing
+    }
+    return sorted(found, key=lambda site: (-(found[site].mean or 0.0), site))
+
+
+def list_sites(sites: Sequence[str], *, most: int) -> str:
+    """Return hospitals by name, or their number where there are more than `most`.
+
+    Example:
+        >>> list_sites(["aster", "birch", "cedar"], most=3), list_sites(["aster", "birch"], most=1)
+        ('aster, birch and cedar', '2 hospitals')
+    """
+    if len(sites) > most:
+        return counted(len(sites), "hospital")
+    return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)
+
+
+def _standing(patients: int, ends: tuple[float, float] | None) -> Standing:
+    if ends is None or patients < FEWEST_TO_TELL or ends[0] <= 0 <= ends[1]:
+        return "unclear"
+    return "gains" if ends[0] > 0 else "loses"
+
+
+def _why_unclear(patients: int, ends: tuple[float, float] | None) -> str | None:
+    if patients < FEWEST_TO_TELL:
+        return f"fewer than {FEWEST_TO_TELL} tell nothing"
+    return "no interval of so few leaves the hospital" if ends is None else None
+
+
+def _why_not(site: str, report: SiteReport | None, federation: FederationRecord) -> str:
+    if site in federation.excluded:
+        return "it was excluded from training"
+    if report is None:
+        return "it has no part in the job"
+    if report.role == "evaluates":
+        return "it only evaluates, and has no model of its own"
+    if report.validation_cases is None:
+        return "too few validation patients: its scores stay there"
+    if report.validation_cases == 0:
+        return "it has no validation patient"
+    answer = federation.local_only.get(site)
+    if answer is not None and answer.reason:
+        return answer.reason.rstrip(".")
+    if site not in federation.final_scores:
+        return "it did not evaluate the final model"
+    return "it has no model of its own"

@@ -1,0 +1,98 @@
+"""Pictures of one patient of every hospital, where the hospitals' folders are on this machine."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from consilium.data.files import private_folder
+from consilium.errors import DataError, SiteRefusal
+from consilium.learning.device import Device, open_device
+from consilium.learning.evaluator import evaluate
+from consilium.learning.model_file import load_model
+from consilium.learning.predictor import Predictor
+from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.weights import Weights
+from consilium.participant.participant import SiteData, prepare_site
+from consilium.participant.settings import SiteSettings
+from consilium.report.training.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
+from consilium.tasks import Task, get_task
+
+_logger = logging.getLogger(__name__)
+
+
+def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings) -> dict[str, SiteData]:
+    """Open the hospitals' caches here as well; a hospital that refused in the federation is left out.
+
+    Args:
+        sites: Site name to what the hospital decides, with absolute paths.
+        learning: What was trained.
+    """
+    data = {}
+    for name, site in sites.items():
+        try:
+            data[name] = prepare_site(site, learning, name=name)
+        except (SiteRefusal, DataError):
+            continue  # the record says so with the reason, and so does the report
+    return data
+
+
+def draw_patients(
+    data: Mapping[str, SiteData], learning: LearningSettings, model: Path, folder: Path
+) -> dict[str, PatientPicture | None]:
+    """Draw the median validation patient of every hospital that has one.
+
+    Args:
+        data: The hospitals.
+        learning: What was trained.
+        model: The model's file.
+        folder: Where `patient_<site>.png` and `print_patient_<site>.png` go; made where needed.
+
+    Returns:
+        The pictures; None for a hospital whose patient could not be drawn: the log says why.
+
+    Raises:
+        ConsiliumError: If the model can't be used.
+    """
+    task, device = get_task(learning.task), open_device(ComputeSettings())
+    weights, _ = load_model(model)
+    draw = _Artist(task, learning, weights, device)
+    pictures: dict[str, PatientPicture | None] = {}
+    private_folder(folder, ours=False)
+    for name, site in data.items():
+        if not site.validation:
+            continue
+        try:
+            pictures[name] = draw.median_patient(site, folder / f"patient_{name}.png", title=name)
+        except Exception:  # the report of days of training is not lost for a picture
+            _logger.exception("no picture of a patient of %s", name)
+            pictures[name] = None
+    return pictures
+
+
+class _Artist:
+    """Draws patients with what a model finds in them."""
+
+    def __init__(self, task: Task, learning: LearningSettings, weights: Weights, device: Device) -> None:
+        self._task = task
+        self._evaluate = partial(evaluate, task, learning, weights, device=device, distances=False)
+        self._predictor = Predictor(task, learning, weights, device)
+
+    def median_patient(self, site: SiteData, path: Path, *, title: str) -> PatientPicture | None:
+        """Draw one patient of a hospital; None where no case of it can be read any more."""
+        scores = self._evaluate(cases=site.validation)
+        evaluated = [
+            (case, score) for case, score in zip(site.validation, scores, strict=True) if score is not None
+        ]
+        if not evaluated:
+            return None
+        case, its_scores = pick_patient([case for case, _ in evaluated], [score for _, score in evaluated])
+        regions, modalities = self._predictor.regions(case), self._task.modalities
+        picture = PatientPicture(path, path.with_name(f"print_{path.name}"), its_scores)
+        for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
+            render_patient(
+                case, regions, self._task.regions, file, modalities=modalities, title=title, medium=medium
+            )
+        return picture

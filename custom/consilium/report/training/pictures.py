@@ -1,0 +1,281 @@
+"""One patient as a radiologist would look at it: images, the reference and what the model found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+from torch import Tensor
+
+from consilium.data.cached_case import CachedCase
+from consilium.data.files import private_folder, private_opener
+from consilium.data.orientation import Shape3D, Spacing3D
+from consilium.report.colors import REGION_COLORS
+from consilium.tasks import Region
+from consilium.tasks.segmentation.metrics import Scores, summarize
+from consilium.tasks.segmentation.regions import to_regions
+
+_SHOWN = ("flair", "t1ce")
+_TITLES = {"flair": "FLAIR", "t1ce": "T1ce", "t1": "T1", "t2": "T2"}
+_SCALE_BAR_MM = 50
+_MARGIN_MM = 12.0
+"""Left and right of a slice, for the letters of its sides."""
+
+
+@dataclass(frozen=True)
+class Medium:
+    """What a picture is made for: its colors and its resolution.
+
+    Attributes:
+        background: Gray value around the head, 0 (black) or 1 (white).
+        text: Color of titles.
+        faint: Color of side letters and notes.
+        dots_per_inch: Of the PNG, which is 12 inches wide.
+    """
+
+    background: int
+    text: str
+    faint: str
+    dots_per_inch: int
+
+    @property
+    def paper(self) -> str:
+        """The background as a color."""
+        return "#ffffff" if self.background else "#000000"
+
+
+SCREEN: Final = Medium(background=0, text="#f2f2f2", faint="#a8a8a8", dots_per_inch=110)
+PRINT: Final = Medium(background=1, text="#1d2329", faint="#59636e", dots_per_inch=75)
+"""Two of them stand side by side on a page, and black areas would cost ink."""
+
+
+@dataclass(frozen=True)
+class PatientPicture:
+    """A picture of one validation patient, without anything that tells who it is.
+
+    Attributes:
+        path: The PNG for screens.
+        printed: The one for paper.
+        scores: The model's scores for this patient.
+    """
+
+    path: Path
+    printed: Path
+    scores: Scores
+
+
+def pick_patient(cases: Sequence[CachedCase], scores: Sequence[Scores]) -> tuple[CachedCase, Scores]:
+    """Choose the patient with the median mean Dice, of an even number the lower one: not the best.
+
+    Raises:
+        ValueError: If there is no case, or not one row of scores for each.
+    """
+    if not cases:
+        raise ValueError("there is no case to pick from")
+    ranked = sorted(zip(cases, scores, strict=True), key=lambda pair: summarize([pair[1]])["dice"])
+    return ranked[(len(ranked) - 1) // 2]
+
+
+def render_patient(
+    case: CachedCase,
+    prediction: Tensor,
+    regions: Sequence[Region],
+    path: Path,
+    *,
+    modalities: Sequence[str],
+    title: str,
+    medium: Medium = SCREEN,
+) -> None:
+    """Draw FLAIR and T1ce of one patient: alone, with the reference, with the prediction, in other planes.
+
+    Slices are in radiological orientation: the patient's right is on the left. Images are those that the
+    network sees, brought back from its grid; regions are drawn on the original voxels.
+
+    Args:
+        case: The patient.
+        prediction: Booleans on the native crop, `(R, X, Y, Z)`.
+        regions: The R regions; an inner one is drawn over an outer one.
+        path: The PNG to write. It holds no metadata.
+        modalities: Names of the image's channels, in their order.
+        title: Drawn on top; the caller keeps the patient's id out of it.
+        medium: What for.
+
+    Raises:
+        ValueError: If the prediction is not on the case's native crop, or the modalities lack FLAIR or T1ce.
+    """
+    expected = (len(regions), *case.geometry.crop_shape)
+    if tuple(prediction.shape) != expected:
+        raise ValueError(f"prediction has the shape {tuple(prediction.shape)}, not {expected}")
+    images = _windowed(case, modalities, medium.background)
+    found = prediction.numpy()
+    reference = (
+        None
+        if case.reference is None
+        else to_regions(torch.from_numpy(case.reference.copy()), regions).numpy()
+    )
+    center = _center_of_tumor(found if reference is None or not reference.any() else reference)
+    figure = Figure(figsize=(12.0, 7.6), facecolor=medium.paper)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(
+        2, 4, left=0.028, right=0.995, top=0.88, bottom=0.055, wspace=0.03, hspace=0.04
+    )
+    spacing = case.geometry.native_spacing_mm
+    headings = ("Image", "Reference" if reference is not None else "No reference", "Model", "")
+    for row, (name, image) in enumerate(images.items()):
+        overlays = ((None, None), (reference, None), (None, found))
+        for column, (lines, fills) in enumerate(overlays):
+            axes = figure.add_subplot(grid[row, column])
+            _draw(axes, _AXIAL, center, spacing, image, medium, lines=lines, fills=fills)
+            if column == 0:
+                axes.set_ylabel(_TITLES[name], color=medium.text, fontsize=12)
+            if row == 0:
+                axes.set_title(headings[column], color=medium.text, fontsize=12)
+        other = (_CORONAL, _SAGITTAL)[row]
+        axes = figure.add_subplot(grid[row, 3])
+        _draw(axes, other, center, spacing, image, medium, lines=reference, fills=found)
+        axes.set_title(f"{other.name}, {_TITLES[name]}: both", color=medium.text, fontsize=12)
+    _add_scale_bar(figure.axes[0], medium)
+    _add_legend(figure, regions, title, medium)
+    private_folder(path.parent, ours=False)
+    with open(path, "wb", opener=private_opener) as file:
+        figure.savefig(file, dpi=medium.dots_per_inch, facecolor=medium.paper, metadata={"Software": None})
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A way to cut a RAS volume and hang the slice.
+
+    Attributes:
+        name: For people.
+        axis: The axis that is cut.
+        across: The axis from side to side.
+        up: The axis from bottom to top.
+        sides: Letters on the left and on the right.
+    """
+
+    name: str
+    axis: int
+    across: int
+    up: int
+    sides: tuple[str, str]
+
+    def take(self, volume: NDArray[Any], center: Shape3D) -> NDArray[Any]:
+        """The slice through a voxel as it is hung: rows from bottom to top, columns against R or A."""
+        rows: NDArray[Any] = volume.take(center[self.axis], axis=self.axis).T[:, ::-1]
+        return rows
+
+
+_AXIAL = _Plane("Axial", axis=2, across=0, up=1, sides=("R", "L"))
+_CORONAL = _Plane("Coronal", axis=1, across=0, up=2, sides=("R", "L"))
+_SAGITTAL = _Plane("Sagittal", axis=0, across=1, up=2, sides=("A", "P"))
+
+
+def _windowed(
+    case: CachedCase, modalities: Sequence[str], background: int
+) -> Mapping[str, NDArray[np.float32]]:
+    """FLAIR and T1ce on the native crop, gray values 0 to 1, in front of a background."""
+    missing = [name for name in _SHOWN if name not in modalities]
+    if missing:
+        raise ValueError(f"pictures need {' and '.join(missing)}; the modalities are {', '.join(modalities)}")
+    channels = np.asarray(case.image[[modalities.index(name) for name in _SHOWN]], dtype=np.float32)
+    for channel in channels:
+        inside = channel != 0
+        low, high = np.percentile(channel[inside], (1, 99.7))
+        channel[...] = np.where(inside, np.clip((channel - low) / (high - low), 0, 1), background)
+    native: NDArray[np.float32] = case.geometry.to_native_crop(torch.from_numpy(channels)).numpy()
+    return dict(zip(_SHOWN, native, strict=True))
+
+
+def _center_of_tumor(masks: NDArray[np.bool_]) -> Shape3D:
+    """The voxel whose three slices hold the most tumor each; the middle when there is none."""
+    tumor = masks.any(axis=0)
+    if not tumor.any():
+        x, y, z = (size // 2 for size in tumor.shape)
+        return x, y, z
+    z = int(tumor.sum(axis=(0, 1)).argmax())
+    return int(tumor.sum(axis=(1, 2)).argmax()), int(tumor.sum(axis=(0, 2)).argmax()), z
+
+
+def _draw(
+    axes: Any,
+    plane: _Plane,
+    center: Shape3D,
+    spacing: Spacing3D,
+    image: NDArray[np.float32],
+    medium: Medium,
+    *,
+    lines: NDArray[np.bool_] | None,
+    fills: NDArray[np.bool_] | None,
+) -> None:
+    gray = plane.take(image, center)
+    width, height = gray.shape[1] * spacing[plane.across], gray.shape[0] * spacing[plane.up]
+    extent = (0.0, width, 0.0, height)
+    axes.imshow(gray, cmap="gray", vmin=0, vmax=1, origin="lower", extent=extent, interpolation="bilinear")
+    if fills is not None:
+        axes.imshow(_paint(plane, center, fills), origin="lower", extent=extent, interpolation="nearest")
+    if lines is not None:
+        for region, color in _outer_first(lines):
+            # Without this margin a contour that touches the crop's edge would stay open.
+            mask = np.pad(plane.take(region, center).astype(np.float32), 1)
+            if mask.any():
+                x = (np.arange(mask.shape[1]) - 0.5) * spacing[plane.across]
+                y = (np.arange(mask.shape[0]) - 0.5) * spacing[plane.up]
+                axes.contour(x, y, mask, levels=[0.5], colors=[color], linewidths=1.3)
+    axes.set(
+        xlim=(-_MARGIN_MM, width + _MARGIN_MM), ylim=(0, height), xticks=[], yticks=[], facecolor=medium.paper
+    )
+    axes.spines[:].set_visible(False)
+    for x, side in zip((-_MARGIN_MM / 2, width + _MARGIN_MM / 2), plane.sides, strict=True):
+        axes.text(x, height / 2, side, color=medium.faint, fontsize=11, ha="center", va="center")
+
+
+def _paint(plane: _Plane, center: Shape3D, masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The regions as one translucent picture, RGBA, an inner region over an outer one."""
+    slices = [(plane.take(mask, center), color) for mask, color in _outer_first(masks)]
+    painted = np.zeros((*slices[0][0].shape, 4), dtype=np.float32)
+    for mask, color in slices:
+        painted[mask] = (*to_rgb(color), 0.55)
+    return painted
+
+
+def _outer_first(masks: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], str]]:
+    """Regions with their colors, the largest first: nested regions would hide each other otherwise."""
+    colored = [(mask, REGION_COLORS[place % len(REGION_COLORS)]) for place, mask in enumerate(masks)]
+    return sorted(colored, key=lambda pair: -int(pair[0].sum()))
+
+
+def _add_scale_bar(axes: Any, medium: Medium) -> None:
+    left, bottom = 0.0, 4.0
+    ends = [left, left + _SCALE_BAR_MM]
+    axes.plot(ends, [bottom, bottom], color=medium.text, linewidth=2, solid_capstyle="butt")
+    axes.text(left, bottom + 2, f"{_SCALE_BAR_MM // 10} cm", color=medium.text, fontsize=9, va="bottom")
+
+
+def _add_legend(figure: Any, regions: Sequence[Region], title: str, medium: Medium) -> None:
+    figure.text(0.028, 0.96, title, color=medium.text, fontsize=15, va="center")
+    colors = [REGION_COLORS[place % len(REGION_COLORS)] for place in range(len(regions))]
+    handles = [
+        Line2D([], [], color=color, linewidth=6, label=f"{region.title} ({region.name.upper()})")
+        for region, color in zip(regions, colors, strict=True)
+    ]
+    figure.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.018, 0.0),
+        ncols=len(handles),
+        frameon=False,
+        labelcolor=medium.text,
+        fontsize=11,
+        handlelength=1.2,
+    )
+    note = "lines: reference   ·   filled: model   ·   R: the patient's right"
+    figure.text(0.995, 0.027, note, color=medium.faint, fontsize=10, ha="right", va="center")

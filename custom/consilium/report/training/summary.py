@@ -1,0 +1,241 @@
+"""From the records of a run to the numbers of its report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from consilium.counts import Count
+from consilium.records.federation import (
+    BaselineRecord,
+    FederationRecord,
+    RoundRecord,
+    SiteReport,
+    SiteRound,
+    recorded_learning,
+)
+from consilium.records.outcome import judge_outcome
+from consilium.records.remedies import remedy_for
+from consilium.report.training.cautions import absence_reason, is_absent, list_cautions
+from consilium.report.training.gains import has_own_models, summarize_gain
+from consilium.report.training.study import (
+    BaselineSteps,
+    RoundSummary,
+    Scores,
+    Seconds,
+    SiteInRound,
+    SiteSummary,
+    StudyReport,
+    Summary,
+    Traffic,
+    Versions,
+)
+from consilium.tasks import get_task
+
+
+def summarize_study(
+    federation: FederationRecord, *, baselines: BaselineRecord | None, seconds: Mapping[str, float]
+) -> StudyReport:
+    """Work out the numbers of a study's report.
+
+    Every hospital counts the same in a mean over hospitals, whatever its number of patients. The models to
+    compare with are averaged only over hospitals that evaluated the global model: the means are of the same
+    patients.
+
+    Args:
+        federation: What the server wrote down.
+        baselines: The models to compare with; None where nobody trained them.
+        seconds: Wall time of `cohort`, `federated` and `total`, as far as known; `baselines` has the others.
+
+    Raises:
+        ValidationError: If a score is not finite or `seconds` has an unknown name.
+        ConfigurationError: If the record's learning settings can't be used.
+    """
+    learning = recorded_learning(federation.settings)
+    reports = _reports_by_site(federation)
+    compared = _compared_sites(federation)
+    sites = {
+        site: _summarize_site(site, site_reports, federation, baselines)
+        for site, site_reports in reports.items()
+    }
+    measured = (
+        {} if baselines is None else {"local": baselines.local_seconds, "pooled": baselines.pooled_seconds}
+    )
+    return StudyReport(
+        job=federation.job,
+        task=learning.task,
+        regions={region.name: region.title for region in get_task(learning.task).regions},
+        status=federation.status,
+        outcome=judge_outcome(federation).kind,
+        reason=federation.reason,
+        rounds_planned=federation.rounds_planned,
+        best_round=federation.best_round,
+        warnings=list_cautions(federation),
+        summary=_summarize(federation.final_scores, baselines, sites),
+        sites=sites,
+        local_models={} if baselines is None else baselines.local,
+        initial_scores=federation.initial_scores,
+        compared_sites=compared,
+        rounds=[_summarize_round(record, compared) for record in federation.rounds],
+        bytes={site: _total_traffic(site_reports) for site, site_reports in reports.items()},
+        seconds=Seconds.model_validate(measured | dict(seconds)),
+        baseline_steps=(
+            None
+            if baselines is None
+            else BaselineSteps(local=baselines.local_steps, pooled=baselines.pooled_steps)
+        ),
+        versions=Versions(
+            server=federation.versions,
+            sites={site: site_reports[-1].versions for site, site_reports in reports.items() if site_reports},
+        ),
+        settings=federation.settings,
+    )
+
+
+def mean_scores(rows: Iterable[Scores]) -> Scores | None:
+    """Average the scores that all rows have; None when there is no row."""
+    rows = list(rows)
+    if not rows:
+        return None
+    shared = [name for name in rows[0] if all(name in row for row in rows)]
+    return {name: float(np.mean([row[name] for row in rows])) for name in shared}
+
+
+def mean_over(sites: Sequence[str], scores: Mapping[str, Scores]) -> Scores | None:
+    """Average the scores of these sites; None when one of them has none."""
+    return mean_scores(scores[site] for site in sites) if all(site in scores for site in sites) else None
+
+
+def _summarize(
+    final_scores: Mapping[str, Scores], baselines: BaselineRecord | None, sites: Mapping[str, SiteSummary]
+) -> Summary:
+    summary = Summary(global_=mean_scores(final_scores.values()))
+    if summary.global_ is not None:
+        summary.worst_site = min(final_scores, key=lambda site: final_scores[site]["dice"])
+        summary.global_["worst_site_dice"] = final_scores[summary.worst_site]["dice"]
+    if baselines is not None:
+        evaluated = set(final_scores) or set(baselines.pooled)
+        summary.local = mean_scores(
+            scores[site] for scores in baselines.local.values() for site in scores if site in evaluated
+        )
+        summary.pooled = mean_scores(baselines.pooled[site] for site in baselines.pooled if site in evaluated)
+    compared = [one for one in sites.values() if one.gain and one.gain.mean is not None]
+    summary.own = mean_scores(one.own for one in compared if one.own)
+    gains = [one.gain.mean for one in compared if one.gain and one.gain.mean is not None]
+    summary.gain = float(np.mean(gains)) if gains else None
+    return summary
+
+
+def _summarize_site(
+    site: str, reports: Sequence[SiteReport], federation: FederationRecord, baselines: BaselineRecord | None
+) -> SiteSummary:
+    last = reports[-1] if reports else None
+    asked = _asked_by_site(federation)[site]
+    absent = asked[-1] if is_absent(asked[-1]) else None
+    rounds = [record.sites[site] for record in federation.rounds if site in record.sites]
+    trained = [one for one in rounds if one.outcome == "trained"]
+    local = {} if baselines is None else baselines.local
+    own = federation.gains.get(site)
+    return SiteSummary(
+        role=last.role if last else None,
+        train_cases=last.train_cases if last else None,
+        validation_cases=last.validation_cases if last else None,
+        reason=absence_reason(absent) if absent else None,
+        remedy=remedy_for(absent.code, "validate" if site in federation.final_sites else "train")
+        if absent
+        else None,
+        left_out=_left_out(asked),
+        rounds_trained=len(trained),
+        steps=sum(one.report.steps for one in trained if one.report),
+        weight=sum(one.weight for one in rounds) / max(1, len(federation.rounds)),
+        update_norm=trained[-1].update_norm if trained else None,
+        train_seconds=sum(one.report.train_seconds for one in trained if one.report),
+        global_=federation.final_scores.get(site),
+        local=mean_scores(scores[site] for scores in local.values() if site in scores),
+        own=local.get(site, {}).get(site) or (own.local if own else None),
+        gain=(
+            summarize_gain(site, last, federation, baselines)
+            if has_own_models(federation, baselines)
+            else None
+        ),
+        pooled=None if baselines is None else baselines.pooled.get(site),
+    )
+
+
+def _compared_sites(federation: FederationRecord) -> list[str]:
+    """The hospitals over which rounds are compared: means over others would differ with who is missing."""
+    evaluations = [federation.final_scores, *(record.scores for record in reversed(federation.rounds))]
+    last = next((scores for scores in evaluations if scores), federation.initial_scores)
+    return sorted(last.keys() - set(federation.excluded))
+
+
+def _summarize_round(record: RoundRecord, compared: Sequence[str]) -> RoundSummary:
+    tasks = [one.report.task_seconds for one in record.sites.values() if one.report]
+    return RoundSummary(
+        number=record.number,
+        seconds=record.seconds,
+        overhead_seconds=record.seconds - max(tasks) if tasks else None,
+        scores=mean_over(compared, record.scores),
+        rolled_back=record.rolled_back,
+        sites={
+            site: _summarize_part(one, record.scores.get(site)) for site, one in sorted(record.sites.items())
+        },
+    )
+
+
+def _summarize_part(one: SiteRound, scores: Scores | None) -> SiteInRound:
+    return SiteInRound(
+        outcome=one.outcome,
+        reason=one.reason,
+        weight=one.weight,
+        steps=one.report.steps if one.report else 0,
+        loss=one.report.loss if one.report else None,
+        update_norm=one.update_norm,
+        seconds=one.report.task_seconds if one.report else None,
+        scores=scores,
+    )
+
+
+def _left_out(asked: Sequence[SiteRound]) -> dict[str, Count]:
+    """The cases left out as the hospital said last, with a report or as it declined."""
+    said = [
+        one.report.left_out if one.report else one.left_out for one in asked if one.report or one.left_out
+    ]
+    return said[-1] if said else {}
+
+
+def _asked_by_site(federation: FederationRecord) -> dict[str, list[SiteRound]]:
+    """Each site that was ever asked, with what became of each task, in order."""
+    asked: dict[str, list[SiteRound]] = defaultdict(list)
+    for sites in [
+        federation.preparation,
+        *(record.sites for record in federation.rounds),
+        federation.final_sites,
+    ]:
+        for site, one in sites.items():
+            asked[site].append(one)
+    return dict(sorted(asked.items()))
+
+
+def _reports_by_site(federation: FederationRecord) -> dict[str, list[SiteReport]]:
+    """Each site that was ever asked, with its reports in the order they came."""
+    return {
+        site: [one.report for one in asked if one.report]
+        for site, asked in _asked_by_site(federation).items()
+    }
+
+
+def _total_traffic(reports: Sequence[SiteReport]) -> Traffic:
+    return Traffic(
+        sent=_total_count([report.bytes_sent for report in reports]),
+        received=_total_count([report.bytes_received for report in reports]),
+    )
+
+
+def _total_count(counter: Sequence[int]) -> int:
+    """Read a counter that starts again from 0 when the site's process does."""
+    before_restarts = sum(last for last, following in pairwise(counter) if following < last)
+    return before_restarts + (counter[-1] if counter else 0)

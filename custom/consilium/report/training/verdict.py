@@ -1,0 +1,139 @@
+"""The outcome of a study in words: who gains and who loses first, then how good the model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from consilium.counts import counted
+from consilium.report.training.gains import FEW_PATIENTS, few_patients, list_sites, sites_that
+from consilium.report.training.study import StudyReport
+
+_SAME = 0.005
+"""Differences in mean Dice below this are called level: they round away in the second digit."""
+
+_MOST_NAMES: Final = 3
+"""Names in one group of the headline; of more, it has their number: the figure below it has the names."""
+
+_names: Final = partial(list_sites, most=_MOST_NAMES)
+
+
+def state_headline(report: StudyReport) -> str:
+    """Return who gains and who loses against the hospital's own model, in one sentence.
+
+    A hospital that is not compared is neither: it is named as such.
+    """
+    if report.summary.global_ is None:
+        return f"There is no evaluated final model: the run {_STATES[report.status]}."
+    if all(site.gain is None for site in report.sites.values()):
+        return (
+            "No hospital trained a model alone to compare with, so this report cannot say who gains by the "
+            "federation."
+        )
+    gains, loses = sites_that(report, "gains"), sites_that(report, "loses")
+    unclear, out = sites_that(report, "unclear"), sites_that(report, "not compared")
+    compared = len(gains) + len(loses) + len(unclear)
+    if not compared:
+        return "No hospital can be compared with a model of its own, so nobody can say who gains."
+    parts = [_who(gains, compared, "gains", "gain"), _who(loses, compared, "loses", "lose")]
+    clear, untold = _by_evidence(report, unclear)
+    if len(untold) == compared:
+        parts = [f"too few patients to tell who gains ({_patient_span(report, untold)})"]
+    elif not gains and not loses:
+        parts = ["no hospital clearly gains or loses"]
+    elif not loses and len(gains) < compared:
+        parts.append("none loses")
+    elif not gains and len(loses) < compared:
+        parts.append("none gains")
+    if clear and (gains or loses):
+        parts.append(f"no clear difference at {_names(clear)}")
+    if untold and len(untold) < compared:
+        parts.append(f"too few patients to tell at {_names(untold)}")
+    if out:
+        parts.append(f"{_names(out)} cannot be compared")
+    headline = f"Against each hospital's own model: {'; '.join(part for part in parts if part)}."
+    return headline if len(untold) == compared else f"{headline} {_weakness(report)}".rstrip()
+
+
+def state_verdict(report: StudyReport) -> list[str]:
+    """Return the sentences below the headline, each with its numbers."""
+    scores = report.summary.global_
+    if scores is None:
+        return []
+    evaluated = {site: one for site, one in report.sites.items() if one.global_}
+    cases = sum(one.validation_cases or 0 for one in evaluated.values())
+    regions = ", ".join(
+        f"{title.lower()} {scores[f'dice_{name}']:.3f}" for name, title in report.regions.items()
+    )
+    sentences = [
+        f"On {counted(cases, 'patient case')} of {counted(len(evaluated), 'hospital')} that no model was "
+        f"trained on, the federation's model reaches a mean Dice of {scores['dice']:.3f} ({regions})."
+    ]
+    own, gain, pooled = report.summary.own, report.summary.gain, report.summary.pooled
+    if own is not None and gain is not None:
+        compared = sum(one.gain is not None and one.gain.mean is not None for one in evaluated.values())
+        where, models = ("At the one compared hospital", "its own model")
+        if compared > 1:
+            where, models = (f"In the mean over the {compared} compared hospitals", "their own models")
+        there = own["dice"] + gain  # not the mean over all hospitals, of the sentence before
+        sentences.append(f"{where}, its {there:.3f} is {_difference(gain)} {models} ({own['dice']:.3f}).")
+    if pooled is not None:
+        sentences.append(
+            f"It is {_difference(scores['dice'] - pooled['dice'])} one model trained on all data in one "
+            f"place ({pooled['dice']:.3f})."
+        )
+    if len(evaluated) > 1:
+        worst = report.summary.worst_site
+        sentences.append(f"Its lowest mean is at {worst}: {scores['worst_site_dice']:.3f}.")
+    return sentences
+
+
+def _by_evidence(report: StudyReport, unclear: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The hospitals without a clear difference, and those of which nobody can tell."""
+    gains = {site: report.sites[site].gain for site in unclear}
+    untold = [site for site, gain in gains.items() if gain and gain.why]
+    return [site for site in unclear if site not in untold], untold
+
+
+def _weakness(report: StudyReport) -> str:
+    few = few_patients(report)
+    if not few:
+        return ""
+    compared = [one for one in report.sites.values() if one.gain and one.gain.patients]
+    where = "" if len(few) == len(compared) else f" at {_names(few)}"
+    span = _patient_span(report, few)
+    return f"Weak evidence{where}: {span}, and over fewer than {FEW_PATIENTS} an interval means little."
+
+
+def _patient_span(report: StudyReport, sites: Sequence[str]) -> str:
+    """`1 patient`, `3 patients each` or `3 to 4 patients each`."""
+    counts = sorted({gain.patients for site in sites if (gain := report.sites[site].gain) and gain.patients})
+    most = counted(counts[-1], "patient")
+    span = most if len(counts) == 1 else f"{counts[0]} to {most}"
+    return f"{span} each" if len(sites) > 1 else span
+
+
+_STATES = {
+    "running": "had not ended",
+    "failed": "failed",
+    "finished": "ended without a score from any hospital",
+}
+
+
+def _who(sites: Sequence[str], compared: int, one: str, several: str) -> str:
+    """`aster gains`, `aster and birch gain`, `7 of 9 hospitals lose`, `all 9 hospitals gain`."""
+    if not sites:
+        return ""
+    if len(sites) == compared > 1:
+        every = "both" if compared == 2 else f"all {compared}"
+        return f"{every} hospitals {several}"
+    if len(sites) > _MOST_NAMES:
+        return f"{len(sites)} of {counted(compared, 'hospital')} {several}"
+    return f"{_names(sites)} {one if len(sites) == 1 else several}"
+
+
+def _difference(value: float) -> str:
+    if abs(value) < _SAME:
+        return "level with"
+    return f"{abs(value):.3f} {'above' if value > 0 else 'below'}"

@@ -1,0 +1,184 @@
+"""The hospital's dataset folder: can it be read, what is in it, what its labels mean."""
+
+from __future__ import annotations
+
+import shlex
+
+from consilium.counts import counted, list_counts
+from consilium.data.case import FolderError, ProblemCode
+from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
+from consilium.data.cohort import Cohort, read_cohort
+from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
+from consilium.errors import ConfigurationError, DataError
+from consilium.federation.site.assessment import count_held_back, judge_ability
+from consilium.learning.settings import LearningSettings
+from consilium.participant.admission import left_out_by_code
+from consilium.participant.patient_register import read_register
+from consilium.participant.settings import SiteSettings
+from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.folder import default_state
+from consilium.tasks import get_task
+
+CASES = Subject("dataset.cases", "Cases can be used")
+LABELS = Subject("dataset.labels", "What labels mean is known")
+
+_MIN_TO_TRAIN = 2
+_ONE_PATIENT = "One patient can't be split into training and validation: this site will only evaluate"
+_CHECK = (
+    "look at the images first, then repeat this: consilium check DIR with the folder of local/privacy.json, "
+    "from this account.",
+)
+
+
+def check_dataset(
+    site: SiteSettings, learning: LearningSettings, *, progress: Progress | None = None
+) -> tuple[list[Finding], Cohort | None]:
+    """Read the folder's names and labels, and recall what an earlier check of its images found.
+
+    Images are not looked at here. Where `consilium check` or a job has looked at every case as it is now, the
+    counts are those that training would see.
+
+    Returns:
+        The findings, and the cohort if the folder as a whole can be used.
+    """
+    modalities = get_task(learning.task).modalities
+    folders = (default_state(), site.cache_dir)
+    index = SourceIndex(also=folders)
+    try:
+        cohort = read_cohort(
+            site.dataset,
+            modalities=modalities,
+            convention=site.label_convention,
+            patients_file=site.patients_file,
+            index=index,
+            file_endings=site.file_endings,
+            progress=progress,
+        )
+    except DataError as error:
+        why = (
+            f"{error.code.summary} ({error.code.value})"
+            if isinstance(error, FolderError)
+            else "its patients file, or what else belongs to it"
+        )
+        failure = CASES.failed(
+            f"the dataset folder as a whole can't be used: {why}",
+            "correct dataset, file_endings, label_convention or patients_file in local/privacy.json; "
+            "docs/data.md says what a folder may look like",
+            details=[str(error)],
+        )
+        return [failure, LABELS.skipped("the folder can't be used")], None
+    try:
+        accepted = AcceptedFindings.find(site.accepted_findings, site.state_dir)
+    except ConfigurationError as error:
+        failure = CASES.failed(
+            "the file of accepted findings can't be used",
+            "correct the file, or accepted_findings in local/privacy.json",
+            details=[str(error)],
+        )
+        return [failure, _judge_labels(cohort, site)], cohort
+    checked = recall_cohort(cohort, modalities=modalities, folders=folders, index=index, accepted=accepted)
+    if checked is not None:
+        return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
+    return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort
+
+
+def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> Finding:
+    """Judge cases that were looked at: nothing else is left out by a job."""
+    cohort = checked.cohort
+    seen = f"{_describe(cohort)}; every case was checked"
+    data, named = _count(cohort, checked=True), _name(cohort)
+    try:
+        register = read_register(site, cohort.patients.examinations)
+        can, reason = judge_ability(checked, site, learning, register)
+    except DataError as error:
+        return CASES.failed(
+            f"{seen}. The site's register of patients can't be used",
+            "restore state_dir of local/privacy.json; docs/site.md says what is in it",
+            details=[str(error)],
+            data=data,
+        )
+    if held_back := count_held_back(checked, site, register):
+        seen = f"{seen}; {held_back} held back from evaluation (docs/privacy.md)"
+    if can == "nothing":
+        return CASES.failed(
+            f"{seen}. A job would be refused: {reason}", _mend(cohort), data=data, cases=named
+        )
+    if can == "evaluate" and site.role == "trains":
+        return CASES.warning(f"{seen}. {_ONE_PATIENT}", _mend(cohort), data=data, cases=named)
+    if cohort.problems:
+        return CASES.warning(seen, _mend(cohort), data=data, cases=named)
+    return CASES.ok(seen, data=data)
+
+
+def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> Finding:
+    """Judge cases by their names and labels; images may leave more of them out."""
+    seen, remedy = f"{_describe(cohort)}; images NOT checked", _mend(cohort, *_CHECK)
+    data, named = _count(cohort, checked=False), _name(cohort)
+    details = [f"consilium check {shlex.quote(str(site.dataset))}"]
+    if site.label_convention:
+        details[0] += f" --convention {site.label_convention.value}"
+    if site.patients_file:
+        details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
+    for role, endings in site.file_endings.items():
+        details[0] += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
+    patients = _labeled_patients(cohort)
+    if not patients:
+        return CASES.failed(seen, _mend(cohort), data=data, cases=named)
+    if site.role == "trains" and patients < _MIN_TO_TRAIN:
+        seen = f"{seen}. {_ONE_PATIENT}"
+    return CASES.warning(seen, remedy, details=details, data=data, cases=named)
+
+
+def _describe(cohort: Cohort) -> str:
+    labeled = sum(case.label is not None for case in cohort.cases)
+    seen = (
+        f"{counted(labeled, 'labeled case')} of {counted(_labeled_patients(cohort), 'patient')}, "
+        f"{len(cohort.cases) - labeled} "
+        f"unlabeled; layout {cohort.layout}"
+    )
+    by_code = left_out_by_code(cohort.problems)
+    return f"{seen}; left out: {list_counts(by_code)}" if by_code else seen
+
+
+def _count(cohort: Cohort, *, checked: bool) -> dict[str, object]:
+    return {
+        "layout": cohort.layout,
+        "checked": checked,
+        "cases": len(cohort.cases),
+        "labeled": sum(case.label is not None for case in cohort.cases),
+        "labeled_patients": _labeled_patients(cohort),
+        "left_out": left_out_by_code(cohort.problems),
+    }
+
+
+def _labeled_patients(cohort: Cohort) -> int:
+    return len({case.patient for case in cohort.cases if case.label is not None})
+
+
+def _name(cohort: Cohort) -> list[str]:
+    return [problem.describe() for problem in cohort.problems]
+
+
+def _mend(cohort: Cohort, *more: str) -> str:
+    """Say what to do about what is left out; where that is not it, that cases are missing."""
+    found = {problem.code for problem in cohort.problems}
+    lines = [*more, *(f"{code.value}: {code.remedy}" for code in ProblemCode if code in found)]
+    return " ".join(lines) if lines else "add labels, or labeled cases of more patients, to the folder"
+
+
+def _judge_labels(cohort: Cohort, site: SiteSettings) -> Finding:
+    if cohort.convention is None:
+        return LABELS.skipped("there is no label to look at")
+    source = "said in local/privacy.json" if site.label_convention else "found from names and values"
+    doubts = [one for one in cohort.notices if one.code is ProblemCode.DOUBTFUL_CONVENTION]
+    if doubts:
+        return LABELS.warning(
+            f"{cohort.convention.value}, {source}; {doubts[0].code.summary}",
+            doubts[0].code.remedy,
+            details=[one.detail for one in doubts],
+            data={"label_convention": cohort.convention.value},
+        )
+    return LABELS.ok(
+        f"{cohort.convention.value}, {source}", data={"label_convention": cohort.convention.value}
+    )

@@ -1,0 +1,150 @@
+"""Checking a dataset folder by itself, before there is a kit: what `consilium check` does."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from consilium.counts import counted
+from consilium.data.case import FolderError
+from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, ProblemCode, check_cohort
+from consilium.data.cohort import read_cohort
+from consilium.data.labels import LabelConvention
+from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
+from consilium.errors import ConfigurationError
+from consilium.learning.estimate import GIB, disk_need
+from consilium.report.data_check.page import DataCheck
+from consilium.site_check.job import SiteJob
+from consilium.tasks import get_task
+
+_SAME_SPACING = 1e-3
+
+
+def default_state() -> Path:
+    """Where findings are kept between runs: a folder below the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "consilium" / "check"
+
+
+def refuse_inside(path: Path, folder: Path, option: str) -> None:
+    """Refuse to write into the hospital's folder.
+
+    Raises:
+        ConfigurationError: `path` lies in `folder`.
+    """
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"{option} {path} lies in the dataset folder, which is only ever read; "
+            "name a place outside of it."
+        )
+
+
+def refuse_output(path: Path, folder: Path, option: str) -> None:
+    """Refuse a file that can't be written, before hours are spent on what it will say.
+
+    Raises:
+        ConfigurationError: `path` lies in `folder`, is a folder, or its folder is missing or not writable.
+    """
+    refuse_inside(path, folder, option)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigurationError(
+            f"{option} {path} can't be written; name a file in a folder that exists and that this account "
+            "may write to."
+        )
+
+
+def check_folder(
+    folder: Path,
+    job: SiteJob,
+    *,
+    convention: LabelConvention | None = None,
+    patients_file: Path | None = None,
+    file_endings: Mapping[str, Sequence[str]] | None = None,
+    accepted: Path | None = None,
+    state: Path,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> DataCheck:
+    """Check a dataset folder as a site's training would, and judge it by a job.
+
+    Args:
+        folder: The dataset folder; it is only read.
+        job: For the modalities, the grid, and the size of the cache.
+        convention: What label values mean; default: found from names and values.
+        patients_file: Which cases are of one patient; default: see `read_cohort`.
+        file_endings: Endings of file names to read beside the known ones.
+        accepted: A file of findings that the hospital accepts, see `AcceptedFindings`.
+        state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
+        workers: Processes.
+        progress: Told about each case.
+
+    Raises:
+        ConfigurationError: `state` lies in the dataset or can't be written, or `accepted` can't be used.
+    """
+    refuse_inside(state, folder, "--state")
+    accepted_findings = AcceptedFindings.read(accepted)
+    modalities = get_task(job.learning.task).modalities
+    index = SourceIndex(state)
+    try:
+        cohort = read_cohort(
+            folder,
+            modalities=modalities,
+            convention=convention,
+            patients_file=patients_file,
+            index=index,
+            file_endings=file_endings,
+            progress=progress,
+        )
+        checked = check_cohort(
+            cohort,
+            modalities=modalities,
+            folder=state,
+            accepted=accepted_findings,
+            index=index,
+            workers=workers,
+            progress=progress,
+        )
+    except FolderError as error:
+        finding = Finding(code=error.code, case_id=None, detail=str(error))
+        return DataCheck(folder, job.name, (finding,), None)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Findings can't be kept in {state} ({error}). Name another folder with --state."
+        ) from error
+    findings = (*_whole_folder(checked, job, state), *checked.findings, *_grid(checked, job))
+    return DataCheck(folder, job.name, findings, checked)
+
+
+def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:
+    cases = checked.cohort.cases
+    if not cases:
+        yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail="No case can be used as it is.")
+    elif not any(case.label is not None for case in cases):
+        detail = f"{counted(len(cases), 'case')} can be used, none of them has a label."
+        if checked.cohort.labels:
+            detail += f" {checked.cohort.labels} that are left out have one."
+        yield Finding(code=ProblemCode.NO_LABELED_CASE, case_id=None, detail=detail)
+    needed, free = disk_need(cases, job.learning, checked=checked).cache, shutil.disk_usage(state).free
+    if free < needed:
+        detail = f"{free / GIB:.1f} GiB are free, up to {math.ceil(needed / GIB)} GiB are needed (estimate)."
+        yield Finding(code=ProblemCode.DISK_TOO_SMALL, case_id=None, detail=detail)
+
+
+def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
+    """Cases that are resampled, because their voxels are not of the job's size."""
+    for case_id, by_image in sorted(checked.image_spacing_mm.items()):
+        alike = len(set(by_image.values())) == 1
+        for modality, spacing in by_image.items():
+            if any(abs(size - job.learning.spacing_mm) > _SAME_SPACING for size in spacing):
+                seen = " x ".join(f"{size:.2f}" for size in spacing)
+                yield Finding(
+                    code=ProblemCode.OTHER_SPACING,
+                    case_id=case_id,
+                    modality=None if alike else modality,
+                    detail=f"Voxels are {seen} mm; the job's are {job.learning.spacing_mm:g} mm.",
+                )
+            if alike:
+                break

@@ -1,0 +1,98 @@
+"""What a job asks of a hospital's machine."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nvflare.apis.job_def import JobMetaKey
+from nvflare.utils.job_launcher_utils import get_resource_manager_spec
+
+from consilium.errors import ConfigurationError
+from consilium.guard.job_rules import class_paths
+from consilium.learning.device import process_count
+from consilium.learning.settings import LearningSettings
+from consilium.participant.settings import SiteSettings
+from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.job_folder import job_kind, read_job_folder
+
+
+@dataclass(frozen=True)
+class SiteJob:
+    """A job as a site sees it.
+
+    Attributes:
+        name: The job's name.
+        learning: What it trains.
+        classes: Class paths that it has a site build.
+        meta: Its `meta.json`.
+    """
+
+    name: str
+    learning: LearningSettings
+    classes: tuple[str, ...]
+    meta: Mapping[str, Any]
+
+    @property
+    def scope(self) -> str | None:
+        """The privacy scope that it runs in; None for the site's default."""
+        return self.meta.get(JobMetaKey.SCOPE.value) or None
+
+    def processes_at(self, site_name: str, site: SiteSettings) -> int:
+        """Return how many processes would train at a site: its own setting, within the GPUs and the batch.
+
+        Raises:
+            ConfigurationError: If the site's settings ask for more processes than it has GPUs.
+        """
+        if site.role == "evaluates":
+            return 1
+        granted = process_count(site)
+        return min(granted, self.gpus_at(site_name) or granted, self.learning.batch_size)
+
+    def share_of_process(self, processes: int) -> LearningSettings:
+        """Return the learning settings with the part of a batch that each of so many processes takes."""
+        return self.learning.model_copy(
+            update={"batch_size": math.ceil(self.learning.batch_size / processes)}
+        )
+
+    def gpus_at(self, site_name: str) -> int:
+        """Return how many GPUs it asks of a site."""
+        return int(get_resource_manager_spec(dict(self.meta), site_name).get("num_of_gpus", 0))
+
+    def gpu_memory_at(self, site_name: str) -> float:
+        """Return how much memory it asks of each GPU of a site, in GiB; 0 if it does not say."""
+        return float(get_resource_manager_spec(dict(self.meta), site_name).get("mem_per_gpu_in_GiB", 0))
+
+
+def load_site_job(name_or_folder: str) -> SiteJob:
+    """Read what a job asks of a site.
+
+    Args:
+        name_or_folder: The folder of an exported job, or a name of `consilium jobs list`.
+
+    Raises:
+        ConfigurationError: If it is neither, or the job can't be used or trains nothing.
+    """
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return _read(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        return _read(export_job(build_recipe(name_or_folder), Path(temporary)))
+
+
+def _read(folder: Path) -> SiteJob:
+    if job_kind(folder) != "training":
+        raise ConfigurationError(
+            f"job {folder.name!r} trains nothing, so a machine can't be judged by it; name one that trains, "
+            "for example brain_tumor_fedavg"
+        )
+    job = read_job_folder(folder)
+    meta = json.loads((folder / "meta.json").read_text())
+    client = next(folder.glob("*/config/config_fed_client.json"))
+    classes = dict.fromkeys(class_paths(json.loads(client.read_text())))
+    return SiteJob(str(meta.get("name", folder.name)), job.learning, tuple(classes), meta)

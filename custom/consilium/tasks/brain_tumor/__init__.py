@@ -1,0 +1,1 @@
+"""Brain tumor segmentation on four-contrast MRI."""

@@ -1,0 +1,71 @@
+"""The demo cohort: four hospitals with four layouts and four clearly different scanners."""
+
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.scanner import Scanner
+from consilium.tasks.brain_tumor.synthetic.signal import Sequence
+from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
+
+DEMO_COHORT = CohortSpec(
+    hospitals=(
+        HospitalSpec(
+            name="aster",
+            layout=Layout.BRATS_2021,
+            cases=14,
+            missing_et=0,
+            scanner=Scanner(tesla=3.0, in_plane_mm=1.0, slice_mm=1.0, snr=45, bias=0.08, gain=2600),
+        ),
+        HospitalSpec(
+            name="birch",
+            layout=Layout.BRATS_2020,
+            cases=12,
+            scanner=Scanner(
+                tesla=1.5,
+                t1=Sequence(tr_ms=480, te_ms=15),
+                t2=Sequence(tr_ms=4000, te_ms=85),
+                flair=Sequence(tr_ms=8000, te_ms=95, ti_ms=2300),
+                in_plane_mm=1.2,
+                slice_mm=5.0,
+                snr=18,
+                bias=0.10,
+                gain=900,
+            ),
+        ),
+        HospitalSpec(
+            name="cedar",
+            layout=Layout.DECATHLON,
+            cases=12,
+            missing_et=0,
+            scanner=Scanner(
+                tesla=3.0,
+                t1=Sequence(tr_ms=2000, te_ms=3, ti_ms=900),
+                t2=Sequence(tr_ms=3200, te_ms=120),
+                flair=Sequence(tr_ms=5000, te_ms=140, ti_ms=1750),
+                in_plane_mm=1.0,
+                slice_mm=1.2,
+                snr=30,
+                bias=0.16,
+                gain=5200,
+            ),
+        ),
+        HospitalSpec(
+            name="dahlia",
+            layout=Layout.BRATS_2023,
+            cases=4,
+            missing_et=0,
+            scanner=Scanner(
+                tesla=1.0,
+                t1=Sequence(tr_ms=450, te_ms=14),
+                t2=Sequence(tr_ms=3000, te_ms=110),
+                flair=Sequence(tr_ms=6500, te_ms=120, ti_ms=2000),
+                in_plane_mm=1.8,
+                slice_mm=5.5,
+                snr=15,
+                bias=0.12,
+                gain=420,
+            ),
+        ),
+    ),
+    grid=Grid(shape=(96, 112, 88), spacing_mm=2.0),
+)
+"""Four hospitals on a grid that a laptop trains on; `dahlia` is the small clinic that only evaluates."""

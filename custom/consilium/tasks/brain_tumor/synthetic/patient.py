@@ -1,0 +1,64 @@
+"""Patients: anatomy, tumor and scanner put together."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.head import Head, grow_head
+from consilium.tasks.brain_tumor.synthetic.scanner import Modality, acquire
+from consilium.tasks.brain_tumor.synthetic.signal import make_specimen
+from consilium.tasks.brain_tumor.synthetic.spec import HospitalSpec
+from consilium.tasks.brain_tumor.synthetic.tumor import LabelMap, grow_tumor, plan_tumor
+
+
+@dataclass(frozen=True)
+class Patient:
+    """One finished patient; arrays are `(X, Y, Z)`, axes toward right, anterior and superior.
+
+    Args:
+        images: One image a modality.
+        label: The truth, in the numbering of `Label`.
+    """
+
+    images: dict[Modality, np.ndarray[Any, np.dtype[np.int16]]]
+    label: LabelMap
+
+
+def make_patient(atlas: Atlas, grid: Grid, hospital: HospitalSpec, index: int, seed: int) -> Patient:
+    """Make one patient of a hospital.
+
+    Args:
+        atlas: The average head, loaded for the grid's spacing.
+        grid: The stored grid.
+        hospital: The hospital.
+        index: The patient's number, from 0.
+        seed: The cohort's seed.
+    """
+    entropy = np.random.SeedSequence(seed, spawn_key=(zlib.crc32(hospital.name.encode()), index))
+    plan_rng, head_rng, tumor_rng, scan_rng = (np.random.default_rng(child) for child in entropy.spawn(4))
+    plan = plan_tumor(atlas, hospital.tumor_mix, enhancing=not _is_low_grade(hospital, index), rng=plan_rng)
+    head = grow_head(atlas, grid, plan.mass, head_rng)
+    tumor = grow_tumor(head, plan, tumor_rng)
+    specimen = make_specimen(head, tumor, scan_rng)
+    images = acquire(hospital.scanner, specimen, head.brain, grid.spacing_mm, scan_rng)
+    return Patient(
+        images={modality: _on_grid(image, head, grid) for modality, image in images.items()},
+        label=_on_grid(tumor.label, head, grid),
+    )
+
+
+def _is_low_grade(hospital: HospitalSpec, index: int) -> bool:
+    """Deal out low-grade patients evenly, so that every share is met exactly and none is all bad luck."""
+    before, after = (int(count * hospital.missing_et + 1e-9) for count in (index, index + 1))
+    return after > before
+
+
+def _on_grid(array: np.ndarray[Any, Any], head: Head, grid: Grid) -> np.ndarray[Any, Any]:
+    """Put an array from the head's box back into the stored grid."""
+    whole = np.zeros(grid.shape, array.dtype)
+    whole[head.box] = array
+    return whole

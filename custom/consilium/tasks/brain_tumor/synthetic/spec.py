@@ -1,0 +1,55 @@
+"""What a synthetic cohort holds."""
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from consilium.settings import Settings
+from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.scanner import Scanner
+from consilium.tasks.brain_tumor.synthetic.tumor import TumorMix
+from consilium.tasks.brain_tumor.synthetic.writers import Layout
+
+
+class HospitalSpec(BaseModel):
+    """One synthetic hospital.
+
+    Args:
+        name: Its folder, and what its patients are seeded from: another hospital's presence changes nothing
+            here.
+        layout: How it stores its cases.
+        cases: How many patients it has.
+        scanner: What it images them with.
+        missing_et: Share of patients without enhancing tumor (low-grade gliomas), 0 to 1. Dealt out evenly,
+            so a hospital of 10 with 0.2 has exactly 2.
+        tumor_mix: How often each tumor size occurs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
+    layout: Layout
+    cases: int = Field(ge=1, le=9999)
+    scanner: Scanner = Scanner()
+    missing_et: float = Field(default=0.1, ge=0, le=1)
+    tumor_mix: TumorMix = TumorMix()
+
+
+class CohortSpec(Settings):
+    """What a cohort holds; the same specification makes the same arrays with any number of workers.
+
+    Args:
+        hospitals: The hospitals, of different names.
+        grid: The voxels that every image is stored on.
+        seed: Another seed makes other patients.
+    """
+
+    hospitals: tuple[HospitalSpec, ...] = Field(min_length=1)
+    grid: Grid = Grid()
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("hospitals")
+    @classmethod
+    def _unique_names(cls, hospitals: tuple[HospitalSpec, ...]) -> tuple[HospitalSpec, ...]:
+        names = [hospital.name for hospital in hospitals]
+        if len(set(names)) < len(names):
+            raise ValueError(f"hospital names must differ, got {', '.join(names)}")
+        return hospitals

@@ -1,0 +1,1 @@
+"""What volumetric segmentation problems share."""

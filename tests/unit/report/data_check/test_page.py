@@ -1,0 +1,90 @@
+"""The page of a data check: what a hospital's data manager reads there."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consilium.data.case import Case, Volume
+from consilium.data.checks import CheckedCohort, Finding, ProblemCode
+from consilium.data.cohort import Cohort
+from consilium.data.labels import LabelConvention
+from consilium.report.data_check.page import DataCheck, render_data_check
+from report.html import read_text
+
+FOLDER = Path("/data/brats")
+
+
+def case(name: str, *, patient: str | None = None, labeled: bool = True) -> Case:
+    volume = Volume(FOLDER / f"{name}.nii.gz")
+    return Case(id=name, patient=patient or name, images={"t1": volume}, label=volume if labeled else None)
+
+
+def found(code: str, case_id: str | None, detail: str = "", **more: object) -> Finding:
+    return Finding(code=ProblemCode(code), case_id=case_id, detail=detail, **more)
+
+
+def check(*findings: Finding, cases: tuple[Case, ...] = (case("A"), case("B"))) -> DataCheck:
+    left_out = {one.case_id: one.problem() for one in findings if one.case_id and one.severity == "error"}
+    cohort = Cohort("brats-2018", LabelConvention.BRATS_2018, cases, tuple(left_out.values()))
+    return DataCheck(FOLDER, "brain_tumor_fedavg", findings, CheckedCohort(cohort, findings))
+
+
+def test_a_folder_without_findings_leads_to_the_check_of_the_site() -> None:
+    text = read_text(render_data_check(check()))
+    assert "What is in brats" in text
+    assert str(FOLDER) in text
+    assert "Ready: every case is used, 2 in all." in text
+    assert "consilium check-site KIT" in text
+    assert "Nothing was found in any case." in text
+
+
+def test_cases_are_listed_one_by_one_with_all_that_is_wrong_in_each() -> None:
+    page = render_data_check(
+        check(
+            found("truncated", "Z", "Z_t1.nii.gz ends early.", modality="t1"),
+            found("label_mirrored", "C", "Moved by 8 mm.", confidence=0.97, overwhelming=True),
+            found("shared_label", "C", "Its label is also that of case Z."),
+            found("clipped_intensity", "A", "3% have the largest value.", modality="t2"),
+        )
+    )
+    text = read_text(page)
+    assert "2 of 4 cases are left out of training. Used: 2." in text
+    assert "Run the same command again" in text
+    listed = text[text.index("Cases that are left out") : text.index("Seen in cases")]
+    assert "C label looks mirrored Moved by 8 mm. (97 % sure) label of another case" in listed
+    assert "Z file incomplete or damaged: T1 Z_t1.nii.gz ends early." in listed
+    assert listed.index("C label") < listed.index("Z file")
+    assert "A T2 3% have the largest value." in text[text.index("Seen in cases") :]
+
+
+def test_what_is_wrong_with_the_folder_comes_first() -> None:
+    whole = found("disk_too_small", None, "1 GiB is free.")
+    text = read_text(render_data_check(check(whole, found("truncated", "C"))))
+    assert "This folder can't be used yet." in text
+    assert text.index("1 GiB is free.") < text.index("What to do next") < text.index("What was found")
+    assert "Fix what is said of the folder as a whole" in text
+
+
+def test_a_folder_that_can_t_be_read_has_no_counts() -> None:
+    whole = found("unknown_layout", None, "Found 3 .dcm.")
+    text = read_text(render_data_check(DataCheck(FOLDER, "brain_tumor_fedavg", (whole,), None)))
+    assert "Found 3 .dcm." in text
+    assert "cases used" not in text
+
+
+@pytest.mark.parametrize(
+    ("cases", "told"),
+    [((case("P-000", patient="P"), case("P-001", patient="P")), True), ((case("P"), case("Q")), False)],
+)
+def test_a_single_patient_is_said_not_to_be_enough(cases: tuple[Case, ...], told: bool) -> None:
+    text = read_text(render_data_check(check(cases=cases)))
+    assert ("can evaluate a model, and not train one" in text) is told
+
+
+def test_what_comes_from_files_is_never_markup() -> None:
+    finding = found("truncated", "<b>C</b>", "<script>alert(1)</script>")
+    page = render_data_check(replace(check(finding), folder=Path("/data/<i>")))
+    assert "<script>" not in page
+    assert "<b>" not in page
+    assert "<i>" not in page

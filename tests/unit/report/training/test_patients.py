@@ -1,0 +1,50 @@
+import logging
+
+import pytest
+
+from consilium.learning.model_file import save_model
+from consilium.learning.network_weights import initial_weights
+from consilium.learning.settings import LearningSettings
+from consilium.participant.participant import SiteData
+from consilium.report.training.build import build_report
+from consilium.report.training.patients import draw_patients
+from consilium.tasks import get_task
+from report.study import SECONDS, federation
+from report.training.test_pictures import phantom
+
+LEARNING = LearningSettings(patch_voxels=32)
+
+
+@pytest.fixture
+def model(tmp_path):
+    save_model(tmp_path / "model", initial_weights(get_task(LEARNING.task), LEARNING.network, seed=0), {})
+    return tmp_path / "model"
+
+
+@pytest.mark.parametrize("damage", ["image gone", "drawing fails"])
+def test_a_patient_who_can_not_be_drawn_costs_a_picture_and_no_report(
+    tmp_path, model, monkeypatch, caplog, damage
+):
+    sound, other = phantom(tmp_path / "sound"), phantom(tmp_path / "other")
+    if damage == "image gone":
+        (other.folder / "image.npy").unlink()
+    else:
+        from consilium.report.training import patients
+
+        render = patients.render_patient
+
+        def fails(case, *args, **kwargs):
+            if case is other:
+                raise IndexError("an image of nothing")
+            render(case, *args, **kwargs)
+
+        monkeypatch.setattr(patients, "render_patient", fails)
+    data = {"aster": SiteData((), (sound,)), "birch": SiteData((), (other,))}
+    with caplog.at_level(logging.ERROR):
+        pictures = draw_patients(data, LEARNING, model, tmp_path / "report")
+    assert pictures["aster"].path.is_file()
+    assert pictures["birch"] is None
+    page = build_report(tmp_path / "report", federation(), baselines=None, seconds=SECONDS, patients=pictures)
+    html = page.read_text(encoding="utf-8")
+    assert "aster: mean Dice of this patient" in html
+    assert "No picture of a patient of birch: it could not be drawn." in html
