@@ -21,25 +21,25 @@ from consilium.counts import counted
 from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.provisioning.kit import Kit
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 
 WARN_DAYS = 30
 """A certificate that expires within so many days is a warning."""
 
-FILES = Subject("kit.files", "Kit complete")
-CHAIN = Subject("kit.certificate", "Certificate of this federation")
-EXPIRY = Subject("kit.expiry", "Certificates in force")
-KEY = Subject("kit.key", "Key fits the certificate")
-KEY_PERMISSIONS = Subject("kit.key_permissions", "Keys readable by their owner only")
-NAMES = Subject("kit.names", "Names agree")
-SIGNATURE = Subject("kit.signature", "Startup files as signed")
+FILES = SiteCheck("kit.files", "Kit complete")
+CHAIN = SiteCheck("kit.certificate", "Certificate of this federation")
+EXPIRY = SiteCheck("kit.expiry", "Certificates in force")
+KEY = SiteCheck("kit.key", "Key fits the certificate")
+KEY_PERMISSIONS = SiteCheck("kit.key_permissions", "Keys readable by their owner only")
+NAMES = SiteCheck("kit.names", "Names agree")
+SIGNATURE = SiteCheck("kit.signature", "Startup files as signed")
 
 _SECRETS = ("*.key", "*.tenseal")
 _NEW_KIT = "ask the project admin for the kit again, and compare its checksum before you unpack it"
 _RENEW = "ask the project admin for a kit with a new certificate; keep your local/ folder"
 
 
-def check_credentials(kit: Kit) -> Iterator[Finding]:
+def check_credentials(kit: Kit) -> Iterator[SiteFinding]:
     """Check files, chain, dates, key, names and signature of a kit."""
     yield _check_files(kit)
     try:
@@ -59,7 +59,7 @@ def check_credentials(kit: Kit) -> Iterator[Finding]:
     yield _check_signature(kit)
 
 
-def _check_files(kit: Kit) -> Finding:
+def _check_files(kit: Kit) -> SiteFinding:
     needed = [
         kit.startup_file,
         kit.certificate_file,
@@ -90,7 +90,7 @@ def _check_files(kit: Kit) -> Finding:
     return FILES.ok(f"kit of the {whose} {kit.site_name}, federation {kit.project}")
 
 
-def _check_chain(chain: list[x509.Certificate], root: x509.Certificate) -> Finding:
+def _check_chain(chain: list[x509.Certificate], root: x509.Certificate) -> SiteFinding:
     try:
         # When all of them had begun: whether they are in force today is a question of its own.
         begun = max(certificate.not_valid_before_utc for certificate in [*chain, root])
@@ -108,7 +108,7 @@ def _check_chain(chain: list[x509.Certificate], root: x509.Certificate) -> Findi
     )
 
 
-def _check_expiry(chain: list[x509.Certificate], root: x509.Certificate) -> Finding:
+def _check_expiry(chain: list[x509.Certificate], root: x509.Certificate) -> SiteFinding:
     now = datetime.now(timezone.utc)
     certificates = [*chain, root]
     first = min(certificates, key=lambda certificate: certificate.not_valid_after_utc)
@@ -129,7 +129,7 @@ def _check_expiry(chain: list[x509.Certificate], root: x509.Certificate) -> Find
     return EXPIRY.ok(f"{until}: {counted(days, 'day')} left", data=data)
 
 
-def _check_names(kit: Kit, certificate: x509.Certificate) -> Finding:
+def _check_names(kit: Kit, certificate: x509.Certificate) -> SiteFinding:
     common, organization = (
         _attribute(certificate.subject, oid) for oid in (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
     )
@@ -148,7 +148,7 @@ def _check_names(kit: Kit, certificate: x509.Certificate) -> Finding:
     return NAMES.ok(f"{common}, organization {organization}")
 
 
-def _check_key(kit: Kit, certificate: x509.Certificate) -> Finding:
+def _check_key(kit: Kit, certificate: x509.Certificate) -> SiteFinding:
     try:
         key = serialization.load_pem_private_key(kit.read_text(kit.key_file).encode(), password=None)
     except ConfigurationError as error:
@@ -166,7 +166,7 @@ def _check_key(kit: Kit, certificate: x509.Certificate) -> Finding:
     return KEY.ok(f"{kit.key_file} is the key of {kit.certificate_file}")
 
 
-def _check_permissions(kit: Kit) -> Finding:
+def _check_permissions(kit: Kit) -> SiteFinding:
     """Check all secrets in `startup/`: there may be a listener's key and an encryption context as well."""
     names = {kit.key_file}
     names |= {f"startup/{path.name}" for kind in _SECRETS for path in kit.startup.glob(kind)}
@@ -184,7 +184,7 @@ def _check_permissions(kit: Kit) -> Finding:
     return KEY_PERMISSIONS.ok(", ".join(seen))
 
 
-def _check_signature(kit: Kit) -> Finding:
+def _check_signature(kit: Kit) -> SiteFinding:
     """Verify what is signed, as FLARE does when it starts, and find what was put beside it."""
     if not (kit.startup / ProvFileName.SIGNATURE_JSON).exists():
         return SIGNATURE.skipped(

@@ -16,12 +16,12 @@ from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import left_out_by_code
 from consilium.participant.patient_register import read_register
 from consilium.participant.settings import SiteSettings
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
 
-CASES = Subject("dataset.cases", "Cases can be used")
-LABELS = Subject("dataset.labels", "What labels mean is known")
+CASES = SiteCheck("dataset.cases", "Cases can be used")
+LABELS = SiteCheck("dataset.labels", "What labels mean is known")
 
 _MIN_TO_TRAIN = 2
 _ONE_PATIENT = "One patient can't be split into training and validation: this site will only evaluate"
@@ -33,7 +33,7 @@ _CHECK = (
 
 def check_dataset(
     site: SiteSettings, learning: LearningSettings, *, progress: Progress | None = None
-) -> tuple[list[Finding], Cohort | None]:
+) -> tuple[list[SiteFinding], Cohort | None]:
     """Read the folder's names and labels, and recall what an earlier check of its images found.
 
     Images are not looked at here. Where `consilium check` or a job has looked at every case as it is now, the
@@ -83,7 +83,7 @@ def check_dataset(
     return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort
 
 
-def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> Finding:
+def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
     """Judge cases that were looked at: nothing else is left out by a job."""
     cohort = checked.cohort
     seen = f"{_describe(cohort)}; every case was checked"
@@ -111,7 +111,7 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
     return CASES.ok(seen, data=data)
 
 
-def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> Finding:
+def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     """Judge cases by their names and labels; images may leave more of them out."""
     seen, remedy = f"{_describe(cohort)}; images NOT checked", _mend(cohort, *_CHECK)
     data, named = _count(cohort, checked=False), _name(cohort)
@@ -167,7 +167,7 @@ def _mend(cohort: Cohort, *more: str) -> str:
     return " ".join(lines) if lines else "add labels, or labeled cases of more patients, to the folder"
 
 
-def _judge_labels(cohort: Cohort, site: SiteSettings) -> Finding:
+def _judge_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     if cohort.convention is None:
         return LABELS.skipped("there is no label to look at")
     source = "said in local/privacy.json" if site.label_convention else "found from names and values"

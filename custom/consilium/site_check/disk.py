@@ -12,14 +12,14 @@ from consilium.data.cohort import Cohort
 from consilium.learning.estimate import GIB, disk_need
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
-CACHE_DISK = Subject("machine.cache_disk", "Disk for preprocessed cases")
-WORKSPACE_DISK = Subject("machine.workspace_disk", "Disk for logs and checkpoints")
+CACHE_DISK = SiteCheck("machine.cache_disk", "Disk for preprocessed cases")
+WORKSPACE_DISK = SiteCheck("machine.workspace_disk", "Disk for logs and checkpoints")
 
 
-def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: SiteJob) -> list[Finding]:
+def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: SiteJob) -> list[SiteFinding]:
     """Check that cache and workspace can be written and have room for what the job is estimated to write."""
     need = disk_need(cohort.cases if cohort else (), job.learning)
     workspace = _judge_disk(WORKSPACE_DISK, kit.root, "the kit's folder", need.workspace)
@@ -43,7 +43,7 @@ def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: 
     ]
 
 
-def _judge_disk(subject: Subject, folder: Path, what: str, needed: int) -> Finding:
+def _judge_disk(subject: SiteCheck, folder: Path, what: str, needed: int) -> SiteFinding:
     present = folder
     while not present.exists() and present != present.parent:
         present = present.parent

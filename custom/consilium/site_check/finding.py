@@ -17,7 +17,7 @@ class Status(str, Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class SiteFinding:
     """The outcome of one check.
 
     `seen`, `remedy` and `data` may be mailed around: they hold no patient's id, no path outside the kit, and
@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SiteCheck:
     """What a check is about; makes its findings.
 
     Attributes:
@@ -56,13 +56,13 @@ class Subject:
     id: str
     title: str
 
-    def ok(self, seen: str, *, data: Mapping[str, object] | None = None) -> Finding:
+    def ok(self, seen: str, *, data: Mapping[str, object] | None = None) -> SiteFinding:
         """Return that all is well."""
-        return Finding(self.id, self.title, Status.OK, seen, data=data or {})
+        return SiteFinding(self.id, self.title, Status.OK, seen, data=data or {})
 
-    def skipped(self, reason: str) -> Finding:
+    def skipped(self, reason: str) -> SiteFinding:
         """Return that it was not checked, and why."""
-        return Finding(self.id, self.title, Status.SKIPPED, reason)
+        return SiteFinding(self.id, self.title, Status.SKIPPED, reason)
 
     def warning(
         self,
@@ -72,9 +72,9 @@ class Subject:
         data: Mapping[str, object] | None = None,
         details: Sequence[str] = (),
         cases: Sequence[str] = (),
-    ) -> Finding:
+    ) -> SiteFinding:
         """Return that the site can join, but somebody should look at this."""
-        return Finding(
+        return SiteFinding(
             self.id, self.title, Status.WARNING, seen, remedy, data or {}, tuple(details), tuple(cases)
         )
 
@@ -86,8 +86,8 @@ class Subject:
         data: Mapping[str, object] | None = None,
         details: Sequence[str] = (),
         cases: Sequence[str] = (),
-    ) -> Finding:
+    ) -> SiteFinding:
         """Return that the site can't join until this is mended."""
-        return Finding(
+        return SiteFinding(
             self.id, self.title, Status.FAILED, seen, remedy, data or {}, tuple(details), tuple(cases)
         )

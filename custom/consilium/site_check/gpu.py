@@ -13,17 +13,17 @@ from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
-CAPACITY = Subject("machine.gpus", "GPUs as declared")
-GPU_MEMORY = Subject("machine.gpu_memory", "GPU memory for the job")
+CAPACITY = SiteCheck("machine.gpus", "GPUs as declared")
+GPU_MEMORY = SiteCheck("machine.gpu_memory", "GPU memory for the job")
 
 _RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
 _MANAGER = "resource_manager"
 
 
-def check_capacity(kit: Kit, job: SiteJob) -> Finding:
+def check_capacity(kit: Kit, job: SiteJob) -> SiteFinding:
     """Check the GPUs declared in `local/resources.json` against those there and those that a job asks for."""
     name = kit.policy_file(_RESOURCES) or f"local/{_RESOURCES}"
     try:
@@ -78,7 +78,7 @@ def _declared(resources: dict[str, Any]) -> tuple[int, float]:
     return 0, 0.0
 
 
-def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
+def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> SiteFinding:
     """Check the memory of the GPU that a job would use against an estimate of what a training step takes."""
     gpus_wanted = job.gpus_at(kit.site_name)
     if site.device == "cpu" and gpus_wanted:
@@ -104,7 +104,7 @@ def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     return _judge_memory(job, range(first, first + processes))
 
 
-def _judge_memory(job: SiteJob, devices: range) -> Finding:
+def _judge_memory(job: SiteJob, devices: range) -> SiteFinding:
     """Compare the smallest of the devices, one for each training process, with what a step takes."""
     needed = gpu_bytes(job.share_of_process(len(devices))) / GIB
     total = min(torch.cuda.get_device_properties(index).total_memory for index in devices) / GIB

@@ -12,18 +12,18 @@ from consilium.errors import ConfigurationError
 from consilium.learning.estimate import shared_memory_bytes
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
-SHARED_MEMORY = Subject("machine.shared_memory", "Shared memory")
-CLOCK = Subject("machine.clock", "Clock in step")
-ACCOUNT = Subject("machine.account", "Account is not root")
+SHARED_MEMORY = SiteCheck("machine.shared_memory", "Shared memory")
+CLOCK = SiteCheck("machine.clock", "Clock in step")
+ACCOUNT = SiteCheck("machine.account", "Account is not root")
 
 MIB = 2**20
 _SHM = Path("/dev/shm")  # noqa: S108 - it is measured, nothing is written
 
 
-def check_shared_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
+def check_shared_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> SiteFinding:
     """Check `/dev/shm`, over which processes that cut patches hand their batches to the trainer."""
     try:
         processes = job.processes_at(kit.site_name, site)
@@ -47,7 +47,7 @@ def check_shared_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> Finding:
     return SHARED_MEMORY.ok(seen, data=data)
 
 
-def check_clock() -> Finding:
+def check_clock() -> SiteFinding:
     """Check whether the system says that its clock follows a time server."""
     try:
         answer = subprocess.run(
@@ -71,7 +71,7 @@ def check_clock() -> Finding:
     )
 
 
-def check_account() -> Finding:
+def check_account() -> SiteFinding:
     """Check that the site would not run as root."""
     if os.geteuid() == 0:
         return ACCOUNT.warning(

@@ -22,14 +22,14 @@ from consilium.guard.private_files import PrivateFiles
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.start_scripts import UMASK_LINE
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 
-KIT = Subject("modes.kit", "Kit closed to other accounts")
-POLICY = Subject("modes.policy", "Policy writable by its owner only")
-OWNER = Subject("modes.owner", "Files belong to this account")
-UMASK = Subject("modes.umask", "Processes write for their owner only")
-RECORDS = Subject("modes.records", "Records closed to other accounts")
-PARENTS = Subject("modes.parents", "Folders above not writable by others")
+KIT = SiteCheck("modes.kit", "Kit closed to other accounts")
+POLICY = SiteCheck("modes.policy", "Policy writable by its owner only")
+OWNER = SiteCheck("modes.owner", "Files belong to this account")
+UMASK = SiteCheck("modes.umask", "Processes write for their owner only")
+RECORDS = SiteCheck("modes.records", "Records closed to other accounts")
+PARENTS = SiteCheck("modes.parents", "Folders above not writable by others")
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _KIT_PARTS = ("startup", "local", HELM_CHART_DIR)
@@ -47,7 +47,7 @@ _IN_KIT = "(in the kit's folder)"
 _SHOWN = 10
 
 
-def check_modes(kit: Kit, site: SiteSettings | None) -> Iterator[Finding]:
+def check_modes(kit: Kit, site: SiteSettings | None) -> Iterator[SiteFinding]:
     """Check modes and owners of the kit, of what the site writes, and of the folders above.
 
     Args:
@@ -76,7 +76,7 @@ def _places_of_records(kit: Kit, site: SiteSettings | None) -> dict[str, Path]:
     return {name: path for name, path in named.items() if not path.resolve().is_relative_to(root)}
 
 
-def _check_kit(kit: Kit) -> Finding:
+def _check_kit(kit: Kit) -> SiteFinding:
     mode = stat.S_IMODE(kit.root.stat().st_mode)
     if mode & OTHERS:
         return KIT.failed(
@@ -88,7 +88,7 @@ def _check_kit(kit: Kit) -> Finding:
     return KIT.ok(f"the kit's folder has mode {mode:04o}")
 
 
-def _check_policy(kit: Kit) -> Finding:
+def _check_policy(kit: Kit) -> SiteFinding:
     parts = [part for part in _KIT_PARTS if (kit.root / part).exists()]
     found = [path for path, status in _policy(kit) if status.st_mode & _OTHERS_WRITE]
     if found:
@@ -103,7 +103,7 @@ def _check_policy(kit: Kit) -> Finding:
     return POLICY.ok(f"nobody else can change {' and '.join(parts)}")
 
 
-def _check_owner(kit: Kit, places: Mapping[str, Path]) -> Finding:
+def _check_owner(kit: Kit, places: Mapping[str, Path]) -> SiteFinding:
     """Check owners: the owner of a file can change it, whatever its mode is."""
     present = {path: path.stat() for path in (kit.root, *places.values()) if path.exists()}
     owners = {path: status.st_uid for path, status in (*present.items(), *_policy(kit))}
@@ -123,7 +123,7 @@ def _check_owner(kit: Kit, places: Mapping[str, Path]) -> Finding:
     return OWNER.ok(f"kit and folders belong to user id {os.geteuid()} or to root")
 
 
-def _check_umask(kit: Kit) -> Finding:
+def _check_umask(kit: Kit) -> SiteFinding:
     """Check what sets the umask: the scripts of the kit, or a component where FLARE starts without them."""
     scripts = [f"startup/{name}" for name in kit.start_scripts if name not in kit.runtime_scripts]
     try:
@@ -154,7 +154,7 @@ def _sets_umask(component: Any) -> bool:
     return isinstance(component, dict) and component.get("path") == get_class_name(PrivateFiles)
 
 
-def _check_records(kit: Kit, site: SiteSettings | None, places: Mapping[str, Path]) -> Finding:
+def _check_records(kit: Kit, site: SiteSettings | None, places: Mapping[str, Path]) -> SiteFinding:
     root = kit.root.resolve()
     dataset = site.dataset.resolve() if site else None  # the hospital's own, whatever its modes are
     in_kit = [path.relative_to(root) for path in _open_to_others(root, dataset) if path != root]
@@ -193,7 +193,7 @@ def _check_records(kit: Kit, site: SiteSettings | None, places: Mapping[str, Pat
     )
 
 
-def _check_parents(places: Mapping[str, Path]) -> Finding:
+def _check_parents(places: Mapping[str, Path]) -> SiteFinding:
     """Check the folders above: an account that can write to one can put another folder in place of ours."""
     above = {
         parent: (name, parent.stat())

@@ -13,15 +13,15 @@ from nvflare.apis.fl_constant import ConnectionSecurity, WorkspaceConstants
 from consilium.errors import ConfigurationError
 from consilium.provisioning.communication import COMM_CONFIG
 from consilium.provisioning.kit import Endpoint, Kit
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.proxy import Proxy, proxy_for
 
 TIMEOUT = 5.0
 """Longest wait for each step, in s."""
 
-DNS = Subject("network.dns", "Server's name is known")
-TCP = Subject("network.tcp", "Server's port is open")
-TLS = Subject("network.tls", "Server and site trust each other")
+DNS = SiteCheck("network.dns", "Server's name is known")
+TCP = SiteCheck("network.tcp", "Server's port is open")
+TLS = SiteCheck("network.tls", "Server and site trust each other")
 
 _NAME_OVERRIDE = "grpc.ssl_target_name_override"
 _REFUSAL_WAIT = 1.0
@@ -32,7 +32,7 @@ _REGISTERED = "Successfully registered"
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
 
-def check_network(kit: Kit, *, offline: bool) -> Iterator[Finding]:
+def check_network(kit: Kit, *, offline: bool) -> Iterator[SiteFinding]:
     """Check each step to the server until one fails; the steps after it are skipped."""
     reason = _reason_to_skip(kit, offline)
     if reason:
@@ -67,7 +67,7 @@ def _reason_to_skip(kit: Kit, offline: bool) -> str | None:
     return None
 
 
-def _check_name(server: Endpoint) -> Finding:
+def _check_name(server: Endpoint) -> SiteFinding:
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -79,7 +79,7 @@ def _check_name(server: Endpoint) -> Finding:
     return DNS.ok(f"{server.host} is {', '.join(addresses)}", data={"addresses": addresses})
 
 
-def _check_port(server: Endpoint) -> Finding:
+def _check_port(server: Endpoint) -> SiteFinding:
     place = f"{server.host}:{server.port}"
     try:
         socket.create_connection((server.host, server.port), timeout=TIMEOUT).close()
@@ -102,7 +102,7 @@ def _check_port(server: Endpoint) -> Finding:
     return TCP.ok(f"{place} is open")
 
 
-def _check_proxy(server: Endpoint, proxy: Proxy) -> Finding:
+def _check_proxy(server: Endpoint, proxy: Proxy) -> SiteFinding:
     """Check the way through a proxy: whatever a direct connection can do, gRPC doesn't try it."""
     place = f"{server.host}:{server.port}"
     try:
@@ -126,7 +126,7 @@ def _open(server: Endpoint) -> socket.socket:
     return socket.create_connection((server.host, server.port), timeout=TIMEOUT)
 
 
-def _check_handshake(kit: Kit) -> Finding:
+def _check_handshake(kit: Kit) -> SiteFinding:
     server = kit.endpoint
     place = f"{server.host}:{server.port}"
     if server.security == ConnectionSecurity.CLEAR:
@@ -214,7 +214,7 @@ def _is_accepted(secure: ssl.SSLSocket) -> bool:
         return False
 
 
-def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) -> Finding:
+def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) -> SiteFinding:
     place = f"{server.host}:{server.port}"
     reason = error.verify_message
     if "expired" in reason or "not yet valid" in reason:
@@ -239,7 +239,7 @@ def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) ->
     )
 
 
-def _explain_broken(place: str, error: OSError) -> Finding:
+def _explain_broken(place: str, error: OSError) -> SiteFinding:
     reason = getattr(error, "reason", None) or error.strerror or str(error)
     if isinstance(error, TimeoutError):
         return TLS.failed(

@@ -12,7 +12,7 @@ from consilium.provisioning.kit import Kit
 from consilium.site_check.credentials import check_credentials
 from consilium.site_check.dataset import CASES, LABELS, check_dataset
 from consilium.site_check.disk import check_disk
-from consilium.site_check.finding import Finding, Status
+from consilium.site_check.finding import SiteFinding, Status
 from consilium.site_check.gpu import GPU_MEMORY, check_capacity, check_gpu_memory
 from consilium.site_check.job import SiteJob
 from consilium.site_check.machine import (
@@ -46,7 +46,7 @@ class Readiness:
     site: str
     project: str
     job: str
-    findings: tuple[Finding, ...]
+    findings: tuple[SiteFinding, ...]
 
     @property
     def ready(self) -> bool:
@@ -85,7 +85,7 @@ def check_site(
     job: SiteJob,
     *,
     offline: bool = False,
-    on_finding: Callable[[Finding], None] = lambda finding: None,
+    on_finding: Callable[[SiteFinding], None] = lambda finding: None,
     progress: Progress | None = None,
 ) -> Readiness:
     """Run every check. Nothing is written anywhere, and nothing is started but `python3` and `timedatectl`.
@@ -97,7 +97,7 @@ def check_site(
         on_finding: Told about each finding as it is made.
         progress: Told about each label that was read.
     """
-    findings: list[Finding] = []
+    findings: list[SiteFinding] = []
     said: dict[str, str] = {}
     for found in _run(kit, job, offline=offline, progress=progress):
         finding = found
@@ -110,7 +110,7 @@ def check_site(
     return Readiness(kit.site_name, kit.project, job.name, tuple(findings))
 
 
-def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) -> Iterator[Finding]:
+def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) -> Iterator[SiteFinding]:
     yield from check_credentials(kit)
     yield check_kit_start(kit)
     yield from check_resources(kit, job)
@@ -128,7 +128,7 @@ def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) ->
 
 def _check_machine(
     kit: Kit, site: SiteSettings | None, job: SiteJob, progress: Progress | None
-) -> Iterator[Finding]:
+) -> Iterator[SiteFinding]:
     """What depends on the site's settings: data, GPU, disk, shared memory."""
     cohort = None
     if site is None:

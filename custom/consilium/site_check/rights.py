@@ -12,10 +12,10 @@ from nvflare.security.security import COMMAND_CATEGORIES
 from consilium.errors import ConfigurationError
 from consilium.provisioning.kit import Kit, editable
 from consilium.provisioning.policy import authorization_policy
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 
-BYOC = Subject("policy.byoc", "No job brings its own code")
-RIGHTS = Subject("policy.rights", "Nobody has more rights than provisioned")
+BYOC = SiteCheck("policy.byoc", "No job brings its own code")
+RIGHTS = SiteCheck("policy.rights", "Nobody has more rights than provisioned")
 
 _AUTHORIZATION = WorkspaceConstants.AUTHORIZATION_CONFIG
 _PERMISSIONS = "permissions"
@@ -25,7 +25,7 @@ _NOBODY = {"none", "no"}
 _EVERYBODY = {"any", "all"}
 
 
-def check_byoc(kit: Kit) -> Finding:
+def check_byoc(kit: Kit) -> SiteFinding:
     """Check that `local/authorization.json` lets nobody submit a job with code of its own."""
     name = kit.policy_file(_AUTHORIZATION)
     if name is None:
@@ -70,7 +70,7 @@ def _is_denied(expression: Any) -> bool:
     return bool(permits) and set(permits) <= _NOBODY
 
 
-def check_rights(kit: Kit) -> Finding:
+def check_rights(kit: Kit) -> SiteFinding:
     """Check that `local/authorization.json` gives no role a right, or a wider one, that was not provisioned.
 
     Which jobs and commands a hospital accepts rests on it: the signer of a job needs the right to submit by

@@ -23,19 +23,19 @@ from consilium.federation.site.settings import parse_site_settings, scope_proper
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
 from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 
-CLASSES = Subject("policy.classes", "Classes that a job may name")
-JOBS = Subject("policy.jobs", "Every job, message and connection is checked")
-LOGS = Subject("policy.log_streaming", "Logs stay here")
-SCOPE = Subject("policy.scope", "Where the data lies is said")
+CLASSES = SiteCheck("policy.classes", "Classes that a job may name")
+JOBS = SiteCheck("policy.jobs", "Every job, message and connection is checked")
+LOGS = SiteCheck("policy.log_streaming", "Logs stay here")
+SCOPE = SiteCheck("policy.scope", "Where the data lies is said")
 
 _RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
 _PRIVACY = f"local/{WorkspaceConstants.PRIVACY_CONFIG}"
 
 
-def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
+def check_resources(kit: Kit, job: SiteJob) -> Iterator[SiteFinding]:
     """Check `local/resources.json`: what a job may name and bring, and that logs are not streamed."""
     name = kit.policy_file(_RESOURCES)
     try:
@@ -60,7 +60,7 @@ def check_resources(kit: Kit, job: SiteJob) -> Iterator[Finding]:
         yield LOGS.ok(f"{name} forbids streaming of log files")
 
 
-def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: SiteJob | None) -> Finding:
+def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: SiteJob | None) -> SiteFinding:
     edited = editable(name)
     mode = resources.get(CLASS_LIST_ENFORCEMENT_MODE, ClassListEnforcementMode.ENFORCE.value)
     if mode != ClassListEnforcementMode.ENFORCE.value:
@@ -94,7 +94,7 @@ def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: Si
     return CLASSES.ok(f"{counted(len(listed), 'entry', 'entries')}, none wider than provisioned")
 
 
-def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> Finding:
+def _check_guards(resources: dict[str, Any], name: str, kind: SiteKind) -> SiteFinding:
     edited = editable(name)
     validator, component = job_validator(kind), guard(kind)
     if resources.get(APP_VALIDATOR) != validator:
@@ -130,7 +130,7 @@ def _covered(path: str, allowed: Sequence[str]) -> bool:
     return any(path == entry or path.startswith(f"{entry.rstrip('.')}.") for entry in allowed)
 
 
-def check_scope(kit: Kit, job: SiteJob) -> tuple[Finding, SiteSettings | None]:
+def check_scope(kit: Kit, job: SiteJob) -> tuple[SiteFinding, SiteSettings | None]:
     """Check that the job's privacy scope says where the data lies.
 
     Returns:

@@ -14,17 +14,17 @@ from consilium.errors import ConfigurationError
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.kit_versions import EXPECTED_VERSIONS, read_expected_versions
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 
-PYTHON = Subject("software.python", "The kit starts the right Python")
-FLARE = Subject("software.nvflare", "FLARE fits consilium")
-VERSIONS = Subject("software.versions", "Versions fit the federation")
+PYTHON = SiteCheck("software.python", "The kit starts the right Python")
+FLARE = SiteCheck("software.nvflare", "FLARE fits consilium")
+VERSIONS = SiteCheck("software.versions", "Versions fit the federation")
 
 _SECONDS = 30.0
 _ASK = "import sys; from importlib.metadata import version; print(version('consilium'), sys.prefix)"
 
 
-def check_software(kit: Kit) -> Iterator[Finding]:
+def check_software(kit: Kit) -> Iterator[SiteFinding]:
     """Check the Python that `startup/start.sh` would use and the versions installed there."""
     own = component_versions()
     yield _check_python(kit)
@@ -32,7 +32,7 @@ def check_software(kit: Kit) -> Iterator[Finding]:
     yield _check_versions(kit, own)
 
 
-def _check_python(kit: Kit) -> Finding:
+def _check_python(kit: Kit) -> SiteFinding:
     if kit.runtime in ("docker", "k8s"):
         return PYTHON.skipped(f"this kit is for {kit.runtime}: the image brings its own Python")
     activate = (
@@ -59,7 +59,7 @@ def _check_python(kit: Kit) -> Finding:
     return PYTHON.ok(f"python3 on the PATH has consilium {version}")
 
 
-def _check_flare(installed: str) -> Finding:
+def _check_flare(installed: str) -> SiteFinding:
     needed = next(
         requirement
         for requirement in map(Requirement, requires("consilium") or ())
@@ -77,7 +77,7 @@ def _check_flare(installed: str) -> Finding:
     )
 
 
-def _check_versions(kit: Kit, own: dict[str, str]) -> Finding:
+def _check_versions(kit: Kit, own: dict[str, str]) -> SiteFinding:
     try:
         expected = read_expected_versions(kit.root)
     except ConfigurationError as error:

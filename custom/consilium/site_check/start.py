@@ -9,12 +9,12 @@ from consilium.errors import ConfigurationError
 from consilium.guard.start_check import SPLIT, check_start, is_one_word
 from consilium.guard.workspace_lock import WorkspaceIsTaken
 from consilium.provisioning.kit import Kit
-from consilium.site_check.finding import Finding, Subject
+from consilium.site_check.finding import SiteCheck, SiteFinding
 
-START = Subject("kit.start", "Kit can be started")
+START = SiteCheck("kit.start", "Kit can be started")
 
 
-def check_kit_start(kit: Kit) -> Finding:
+def check_kit_start(kit: Kit) -> SiteFinding:
     """Check path, lock and, of a server, port, as the start script does. Nothing is started or locked."""
     if kit.runtime != "process":
         return START.skipped(f"it is prepared for {kit.runtime}, which starts it elsewhere")

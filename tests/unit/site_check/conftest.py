@@ -7,7 +7,7 @@ import pytest
 from data.hospital import Hospital
 
 from consilium.provisioning.kit import Kit
-from consilium.site_check.finding import Finding, Status
+from consilium.site_check.finding import SiteFinding, Status
 from consilium.site_check.job import SiteJob, load_site_job
 
 from .federation import hospital_kit, provision
@@ -58,7 +58,7 @@ def kit(root: Path) -> Kit:
 def refused() -> Callable[..., None]:
     """Assert that a finding failed, or warns, and what its two texts say."""
 
-    def check(finding: Finding, seen: str, remedy: str, status: Status = Status.FAILED) -> None:
+    def check(finding: SiteFinding, seen: str, remedy: str, status: Status = Status.FAILED) -> None:
         assert finding.status is status, finding
         assert seen in finding.seen
         assert finding.remedy is not None

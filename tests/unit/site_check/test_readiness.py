@@ -4,7 +4,7 @@ import pytest
 
 from consilium.provisioning.kit import Kit
 from consilium.site_check import network
-from consilium.site_check.finding import Status, Subject
+from consilium.site_check.finding import SiteCheck, Status
 from consilium.site_check.readiness import Readiness, check_site
 
 from .federation import SERVER, SITE
@@ -116,7 +116,7 @@ def test_nothing_is_written_and_no_key_is_shown(root, dataset, job, monkeypatch)
 
 
 def test_json_has_stable_keys_and_names_no_case_unless_asked():
-    cases = Subject("dataset.cases", "Cases").failed(
+    cases = SiteCheck("dataset.cases", "Cases").failed(
         "none", "add some", data={"cases": 0}, details=["/data"], cases=["case mueller"]
     )
     readiness = Readiness("north", "consilium", "job", (cases,))
@@ -142,7 +142,7 @@ def test_json_has_stable_keys_and_names_no_case_unless_asked():
 
 
 def test_warnings_do_not_keep_a_site_out():
-    subject = Subject("a.b", "a")
+    subject = SiteCheck("a.b", "a")
     findings = subject.warning("x", "y"), subject.skipped("z"), subject.ok("w")
     assert Readiness("n", "p", "j", findings).ready
     assert not Readiness("n", "p", "j", (*findings, subject.failed("x", "y"))).ready
