@@ -13,11 +13,11 @@ from consilium.data.case import CaseProblem
 from consilium.data.case_statistics import CaseStatistics, KeptStatistics
 from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
-from consilium.learning.features import AXES, Feature, task_features
 from consilium.participant.admission import admit_cases, count_left_out
 from consilium.participant.patient_register import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task
+from consilium.tasks.features import AXES, Feature, task_features
 
 Row = NDArray[np.float64]
 

@@ -12,9 +12,9 @@ from pydantic import ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.learning.features import AXES, Group
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
+from consilium.tasks.features import AXES, Group
 
 Box: TypeAlias = tuple[float, float, float]
 

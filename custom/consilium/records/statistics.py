@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError
 from consilium.counts import counted
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
-from consilium.learning.features import Group
 from consilium.records.bounds import (
     MOST_CASES,
     CaseCount,
@@ -27,6 +26,7 @@ from consilium.records.bounds import (
     WithheldCount,
     Word,
 )
+from consilium.tasks.features import Group
 
 STATISTICS_FILE = "statistics.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""

@@ -10,10 +10,10 @@ from consilium.data.case_statistics import CaseStatistics
 from consilium.data.intensities import INTENSITY_BINS
 from consilium.data.labels import Tissue
 from consilium.errors import SiteRefusal
-from consilium.learning.features import task_features
 from consilium.participant.settings import SiteSettings
 from consilium.participant.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
+from consilium.tasks.features import task_features
 
 TASK = get_task("brain_tumor")
 FEATURES = {feature.name: feature for feature in task_features(TASK)}

@@ -29,10 +29,10 @@ from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_dat
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import SiteState
 from consilium.federation.versions import component_versions
-from consilium.learning.features import Feature, task_features
 from consilium.records.bounds import name_faults
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
+from consilium.tasks.features import Feature, task_features
 
 if TYPE_CHECKING:
     from consilium.participant.statistics import SiteStatistics
@@ -52,7 +52,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
     What FLARE's cleansers count as records are patients. The cases are read in the handshake, where a site
     without usable data says why; its features then count 0 patients, which costs the others nothing, whereas
     FLARE's controller ends the job when a site fails. Only counts and histograms with the ranges of
-    `consilium.learning.features` are answered: no sum, mean, quantile, minimum or maximum.
+    `consilium.tasks.features` are answered: no sum, mean, quantile, minimum or maximum.
 
     Args:
         task: What is to be learned, for example `brain_tumor`.

@@ -23,10 +23,10 @@ from consilium.federation.inquiry.statistics import (
     StatisticsRecorder,
     histogram_config,
 )
-from consilium.learning.features import task_features
 from consilium.records.outcome import judge_outcome
 from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.tasks import get_task
+from consilium.tasks.features import task_features
 from federation.flare import Engine
 
 TASK = "brain_tumor"

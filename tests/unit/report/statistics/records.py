@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from consilium.learning.features import task_features
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
+from consilium.tasks.features import task_features
 
 TASK = get_task("brain_tumor")
 
