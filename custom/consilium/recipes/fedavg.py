@@ -11,12 +11,12 @@ from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from pydantic import Field
 
 from consilium.counts import counted
+from consilium.federation.exchange.quorum import QuorumSettings
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.names import JobId
 from consilium.federation.rounds.admission import AdmissionSettings
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
-from consilium.federation.rounds.quorum import QuorumSettings
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     LOCAL_ONLY,

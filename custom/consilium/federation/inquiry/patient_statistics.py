@@ -18,7 +18,7 @@ from nvflare.fuel.utils import fobs
 from pydantic import ValidationError
 
 from consilium.counts import counted
-from consilium.federation.answer_form import RefusedAnswer, read_refusal
+from consilium.federation.exchange.answer_form import RefusedAnswer, read_refusal
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.replacement import require_known
 from consilium.federation.transport.senders import BROKEN_ANSWER

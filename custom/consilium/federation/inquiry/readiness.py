@@ -10,9 +10,9 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
 from consilium.counts import counted
-from consilium.federation.answer_form import Absence
+from consilium.federation.exchange.answer_form import Absence
+from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.rounds.admission import readiness_path
-from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import CHECK, REPORT_META
 from consilium.records.bounds import name_faults
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain

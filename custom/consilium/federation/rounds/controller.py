@@ -20,17 +20,17 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.counts import counted
 from consilium.errors import AbsenceCode, ConfigurationError, ConsiliumError
-from consilium.federation.algorithm_state import Remembering
-from consilium.federation.answer_form import Absence, RefusedAnswer
+from consilium.federation.algorithms.state import Remembering
+from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
+from consilium.federation.exchange.answers import Answers
+from consilium.federation.exchange.quorum import Quorum, QuorumSettings
+from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.monitoring.job_events import JOB_BEGUN, announce
 from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.announcements import ModelAnnouncements
-from consilium.federation.rounds.answers import Answers
 from consilium.federation.rounds.durable_rounds import DurableRounds
-from consilium.federation.rounds.quorum import Quorum, QuorumSettings
 from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.rounds.selection import BestModel
-from consilium.federation.site_controller import SiteController
 from consilium.federation.tasks import (
     CHECKPOINT_EVENT,
     LOCAL_ONLY,

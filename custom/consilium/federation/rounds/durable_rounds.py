@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.algorithm_state import AlgorithmState
+from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import Weights

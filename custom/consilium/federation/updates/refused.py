@@ -6,7 +6,7 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
 from consilium.errors import AbsenceCode, ConsiliumError
-from consilium.federation.algorithm_state import AlgorithmState
+from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
 from consilium.records.texts import clean_text
 

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from consilium.counts import counted
 from consilium.errors import AbsenceCode
-from consilium.federation.algorithm_state import AlgorithmState
+from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings

@@ -17,7 +17,7 @@ from nvflare.app_common.statistics.numeric_stats import get_global_stats
 from nvflare.app_common.statistics.statisitcs_objects_decomposer import fobs_registration
 from nvflare.fuel.utils import fobs
 
-from consilium.federation.answer_form import RefusedAnswer
+from consilium.federation.exchange.answer_form import RefusedAnswer
 from consilium.federation.inquiry.patient_statistics import DATASET, PatientStatistics, read_statistics
 from consilium.federation.inquiry.statistics import StatisticsRecorder, histogram_config
 from consilium.federation.tasks import REASON_HEADER

@@ -16,7 +16,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 
-from consilium.federation.answer_form import Absence
+from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.metrics import JobMetrics

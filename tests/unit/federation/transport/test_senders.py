@@ -22,7 +22,7 @@ from nvflare.private.fed.server.server_command_agent import ServerCommandAgent
 from nvflare.private.fed.server.server_runner import ServerRunner
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
-from consilium.federation.site_controller import EnduringTasks
+from consilium.federation.exchange.site_controller import EnduringTasks
 from consilium.federation.tasks import REASON_HEADER
 from consilium.federation.transport import senders
 from consilium.federation.transport.senders import (

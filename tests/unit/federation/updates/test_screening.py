@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from consilium.federation.algorithm_state import AlgorithmState
+from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.updates.refused import RefusedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.settings import LearningSettings

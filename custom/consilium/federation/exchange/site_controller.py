@@ -22,7 +22,7 @@ from nvflare.app_common.workflows.base_model_controller import BaseModelControll
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.errors import AbsenceCode
-from consilium.federation.answer_form import Absence, RefusedAnswer, read_answer, read_refusal
+from consilium.federation.exchange.answer_form import Absence, RefusedAnswer, read_answer, read_refusal
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,

@@ -3,8 +3,8 @@
 import pytest
 from nvflare.app_common.abstract.fl_model import FLModel
 
-from consilium.federation.answer_form import RefusedAnswer
-from consilium.federation.rounds.answers import Answers
+from consilium.federation.exchange.answer_form import RefusedAnswer
+from consilium.federation.exchange.answers import Answers
 from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN
 from consilium.tasks import get_task
 

@@ -8,7 +8,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
 from consilium.errors import AbsenceCode
-from consilium.federation.answer_form import Absence, RefusedAnswer
+from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport, SiteRound

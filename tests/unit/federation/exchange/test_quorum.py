@@ -1,6 +1,6 @@
 import pytest
 
-from consilium.federation.rounds.quorum import Quorum, QuorumSettings
+from consilium.federation.exchange.quorum import Quorum, QuorumSettings
 
 CASES = {"north": 10, "south": 10, "large": 80}
 
