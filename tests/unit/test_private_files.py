@@ -38,9 +38,9 @@ from consilium.recipes.catalog import build_recipe, export_job
 from consilium.records.progress import Ended, JobProgress
 from consilium.records.site_status import SiteStatus
 from consilium.report.training.build import build_report
-from consilium.report.training.pictures import render_patient
 from consilium.report.write import write_report
 from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.segmentation.pictures import render_patient
 from consilium.tasks.segmentation.regions import to_regions
 
 SOURCES = Path(__file__).parents[2] / "custom" / "consilium"

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal
 from consilium.counts import counted
 from consilium.data.checks import CheckedCohort, Finding, ProblemCode, Severity
 from consilium.data.files import readable
-from consilium.report.curves import DARK, LIGHT
-from consilium.report.page import page_environment
+from consilium.report.training.curves import DARK, LIGHT
+from consilium.report.training.page import page_environment
 
 FORMAT: Final = 2
 """Raised when the meaning of a key in `DataCheck.as_json` changes."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.federation import BaselineRecord, FederationRecord
-from consilium.report.curves import DARK, LIGHT, draw_curves
-from consilium.report.page import PatientView, render_page
+from consilium.report.training.curves import DARK, LIGHT, draw_curves
+from consilium.report.training.page import PatientView, render_page
 from consilium.report.training.summary import summarize_study
 from consilium.tasks.segmentation.metrics import summarize
 
 if TYPE_CHECKING:
-    from consilium.report.training.pictures import PatientPicture
+    from consilium.tasks.segmentation.pictures import PatientPicture
 
 REPORT_FILE = "report.json"
 """Name of the numbers in the report's folder."""

@@ -17,8 +17,8 @@ from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.weights import Weights
 from consilium.participant.participant import SiteData, prepare_site
 from consilium.participant.settings import SiteSettings
-from consilium.report.training.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
 from consilium.tasks import Task, get_task
+from consilium.tasks.segmentation.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
 
 _logger = logging.getLogger(__name__)
 

@@ -30,9 +30,9 @@ from consilium.records.job_record import load_record
 from consilium.records.job_status import JobStatus
 from consilium.records.outcome import judge_outcome
 from consilium.records.progress import read_progress
-from consilium.report.page import render_page
 from consilium.report.status.job import render_job
 from consilium.report.terminal import Terminal
+from consilium.report.training.page import render_page
 from consilium.report.training.summary import summarize_study
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights

@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+from tasks.segmentation.test_pictures import phantom
 
 from consilium.learning.model_file import save_model
 from consilium.learning.network_weights import initial_weights
@@ -10,7 +11,6 @@ from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients
 from consilium.tasks import get_task
 from report.study import SECONDS, federation
-from report.training.test_pictures import phantom
 
 LEARNING = LearningSettings(patch_voxels=32)
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from consilium.records.federation import FederationRecord, SiteRound
-from consilium.report.page import render_page
+from consilium.report.training.page import render_page
 from consilium.report.training.study import StudyReport
 from consilium.report.training.summary import summarize_study
 from report.study import SECONDS, baselines, federation, scores, site_round

@@ -8,11 +8,11 @@ import pytest
 from consilium.data.codes import ProblemCode
 from consilium.errors import AbsenceCode
 from consilium.records.federation import BaselineRecord, FederationRecord, SiteRound
-from consilium.report import page as report_page
-from consilium.report.page import PatientView, page_environment, render_page
+from consilium.report.training import page as report_page
+from consilium.report.training.page import PatientView, page_environment, render_page
 from consilium.report.training.summary import summarize_study
 
-from .study import baselines, federation, scores, site_gain, site_report, site_round
+from ..study import baselines, federation, scores, site_gain, site_report, site_round
 
 HOSTILE = "<script>alert('aster')</script>"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -281,7 +281,7 @@ def test_a_difference_that_rounds_to_nothing_has_no_sign(value: float | None, te
 
 
 def test_every_class_of_the_pages_has_its_style() -> None:
-    folder = Path(report_page.__file__).parent / "templates"
+    folder = Path(report_page.__file__).parents[1] / "templates"
     style = "".join(file.read_text() for file in folder.iterdir())
     for template in folder.glob("*.j2"):
         for names in re.findall(r'class="([^"{]*)"', template.read_text()):

@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 
 from consilium.records.federation import FederationRecord
-from consilium.report.curves import LIGHT, draw_curves, mean_by_round
+from consilium.report.training.curves import LIGHT, draw_curves, mean_by_round
 from consilium.report.training.summary import summarize_study
 
-from .study import federation, scores, site_round
+from ..study import federation, scores, site_round
 
 
 def drawn(record: FederationRecord, path: Path) -> bytes:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
-from consilium.report.colors import REGION_COLORS
 from consilium.report.training.study import StudyReport
 from consilium.report.training.summary import mean_over
+from consilium.tasks.presentation import REGION_COLORS
 
 _COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from consilium.counts import count_text, counted, total_text
 from consilium.records.federation import recorded_learning
 from consilium.report.codes import describe, fate, meaning, remedy
-from consilium.report.curves import DARK, LIGHT
+from consilium.report.training.curves import DARK, LIGHT
 from consilium.report.training.gain_figure import arrange_gains
 from consilium.report.training.gains import FEW_PATIENTS
 from consilium.report.training.glance import list_basics
