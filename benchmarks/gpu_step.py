@@ -2,7 +2,7 @@
 
 Both train SegResNet with 16 filters on 128x128x128 patches already on the GPU, so that only the step is
 measured: ours in bfloat16 (else float16) with channels_last_3d, tuned convolutions and AdamW;
-the bundle's in float16 with a gradient scaler, the default memory layout and Adam. Same batch size, in turns.
+the bundle's in float16 with a gradient scaler, the default memory layout and Adam. Same batch size, in slots.
 
     python benchmarks/gpu_step.py [BATCH_SIZE]
 """
@@ -27,7 +27,7 @@ TURNS, STEPS = 5, 20
 
 
 def main() -> None:
-    """Measure both, in turns, and print the ratio."""
+    """Measure both, in slots, and print the ratio."""
     if not torch.cuda.is_available():
         sys.exit("no CUDA device here: this benchmark is for a GPU machine (see `nvidia-smi`)")
     batch = int(sys.argv[1]) if len(sys.argv) > 1 else 2

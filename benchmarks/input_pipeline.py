@@ -2,7 +2,7 @@
 
 The usual chain reads, reorients, resamples, crops and normalizes the NIfTI files again at every epoch, with
 the transforms of MONAI's brats_mri_segmentation bundle. Both give 128x128x128 patches of one real case at
-1 mm, images normalized and labels as regions, in one process with one thread, taking turns.
+1 mm, images normalized and labels as regions, in one process with one thread, taking slots.
 
     python benchmarks/input_pipeline.py [CASE_FOLDER]
 """
@@ -44,7 +44,7 @@ OURS_A_TURN = 40
 
 
 def main() -> None:
-    """Measure both, in turns, and print the ratio."""
+    """Measure both, in slots, and print the ratio."""
     torch.set_num_threads(1)
     default = Path(os.environ.get("CONSILIUM_REAL_DATA", "../shared/data/real")) / "tcga_lgg" / "TCGA-FG-6692"
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default

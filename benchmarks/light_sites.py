@@ -37,7 +37,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.f3.mpm import MainProcessMonitor
 from nvflare.utils.job_launcher_utils import generate_client_command, get_credential_env
 
-from consilium.federation.transport.set_up import set_up_both_ends
+from consilium.federation.transport.set_up import set_up_peer
 
 STEPS, CASES = 1, 10
 CLIENT, JOB = "nvflare.private.fed.app.client.client_train", "nvflare.private.fed.app.client.worker_process"
@@ -75,7 +75,7 @@ class LightSite(Executor):
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Send as a site of this package does."""
         if event_type == EventType.START_RUN:
-            set_up_both_ends()
+            set_up_peer()
 
     def execute(
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal

@@ -31,7 +31,7 @@ class Cancelled(ConsiliumError):
     """The caller asked to stop, and the work stopped before it was done."""
 
 
-class AbsenceCode(str, Enum):
+class RefusalCode(str, Enum):
     """Why a site has no part in a task; it travels with the reason, and the remedy is found by it."""
 
     # Said by the site:
@@ -68,12 +68,12 @@ class AbsenceCode(str, Enum):
 
 _LASTING = frozenset(
     {
-        AbsenceCode.VERSIONS,
-        AbsenceCode.LOST_CASES,
-        AbsenceCode.FEW_PATIENTS,
-        AbsenceCode.FEW_PATIENTS_A_ROUND,
-        AbsenceCode.REPEATED_UPDATE,
-        AbsenceCode.EXCLUDED,
+        RefusalCode.VERSIONS,
+        RefusalCode.LOST_CASES,
+        RefusalCode.FEW_PATIENTS,
+        RefusalCode.FEW_PATIENTS_A_ROUND,
+        RefusalCode.REPEATED_UPDATE,
+        RefusalCode.EXCLUDED,
     }
 )
 
@@ -93,7 +93,7 @@ class SiteRefusal(ConsiliumError):
         self,
         public_reason: str,
         *,
-        code: AbsenceCode = AbsenceCode.DECLINED,
+        code: RefusalCode = RefusalCode.DECLINED,
         left_out: Mapping[str, int | None] | None = None,
         details: Sequence[str] = (),
     ) -> None:

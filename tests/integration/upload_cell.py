@@ -25,7 +25,7 @@ from nvflare.fuel.f3.message import Message
 from nvflare.private.fed.utils.fed_utils import fobs_initialize
 
 from consilium.federation.transport.array_pieces import ArrayPieces
-from consilium.federation.transport.set_up import set_up_both_ends, set_up_server
+from consilium.federation.transport.set_up import set_up_peer, set_up_server
 
 JOB_CELL = "server.job"
 UPDATE = {"w": np.arange(3_000_000, dtype=np.float32)}
@@ -92,7 +92,7 @@ def main() -> None:
     if role == "server":
         set_up_server()
         serve(url)
-    set_up_both_ends()
+    set_up_peer()
     if role == "dying-site":
         numpy_decomposers.ArrayDownloadable = Dying
     send(url, *rest)

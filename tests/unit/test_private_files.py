@@ -25,7 +25,7 @@ from consilium.data.cohort_pass import pass_over
 from consilium.data.files import OTHERS
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.sources import SourceIndex
-from consilium.federation.server.job_outcomes import leave_outcome
+from consilium.federation.server.job_outcomes import save_outcome
 from consilium.federation.site.run_memory import memory_of_run
 from consilium.federation.transport.arrival import DiskArrival
 from consilium.federation.updates.spool import UpdateSpool
@@ -108,7 +108,7 @@ def site_status(folder: Path) -> None:
 
 def outcome(folder: Path) -> None:
     engine = Engine(folder.parent / "server")
-    leave_outcome(engine.context, JobProgress(started=0.0, ended=Ended(kind="success", reasons=[], time=0.0)))
+    save_outcome(engine.context, JobProgress(started=0.0, ended=Ended(kind="success", reasons=[], time=0.0)))
     (engine.local.parent / "consilium").rename(folder)
 
 

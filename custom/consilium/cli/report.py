@@ -40,12 +40,12 @@ def report(
     with loading("the result, torch and matplotlib"):
         from consilium.data.files import output_folder
         from consilium.records.job_record import load_record
-        from consilium.records.outcome import judge_outcome
+        from consilium.records.outcome import determine_outcome
         from consilium.report.write import write_report
 
         record = load_record(result)
         output_folder(out, "--out")
-        outcome = judge_outcome(record)
+        outcome = determine_outcome(record)
         page = write_report(out, record)
     print_result(record, outcome)
     say_result(page)

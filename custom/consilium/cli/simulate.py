@@ -116,7 +116,7 @@ def simulate(
     with Display() as display:
         display.show(LOADING)
         from consilium.recipes.job_folder import changed_job, job_kind
-        from consilium.records.outcome import judge_outcome
+        from consilium.records.outcome import determine_outcome
         from consilium.simulation.inquiry import Inquiry
         from consilium.simulation.study import NamesAndLabels, Study
 
@@ -156,7 +156,7 @@ def simulate(
             ).run()
             page = answers.page
     if answers is not None:
-        print_result(answers.record, judge_outcome(answers.record))
+        print_result(answers.record, determine_outcome(answers.record))
     say_result(page)
 
 

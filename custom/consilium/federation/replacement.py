@@ -144,8 +144,8 @@ def replace(module: ModuleType | type[Any], name: str, own: Source) -> None:
 
     Example:
         >>> from nvflare.fuel.f3.streaming import byte_streamer
-        >>> from consilium.federation.transport.outgoing_streams import ThriftyTxTask
-        >>> replace(byte_streamer, "TxTask", ThriftyTxTask)
+        >>> from consilium.federation.transport.outgoing_streams import OutgoingStream
+        >>> replace(byte_streamer, "TxTask", OutgoingStream)
     """
     present = getattr(module, name, None)
     if present is own:

@@ -13,7 +13,7 @@ REASON_HEADER: Final = "consilium.reason"
 """Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""
 
 CODE_HEADER: Final = "consilium.code"
-"""Header of a refusal: an `AbsenceCode`."""
+"""Header of a refusal: an `RefusalCode`."""
 
 LEFT_OUT_HEADER: Final = "consilium.left_out"
 """Header of a refusal: the cases left out, counted by code as in a report."""

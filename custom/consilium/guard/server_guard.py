@@ -20,9 +20,9 @@ from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace, require_all_known
 from consilium.federation.tasks import ABORT_META
-from consilium.federation.transport.set_up import set_up_from_the_start
+from consilium.federation.transport.set_up import set_up_server_process
 from consilium.guard.archive import read_archive
-from consilium.guard.certain_server import CertainServer
+from consilium.guard.authenticated_server import AuthenticatedServer
 from consilium.guard.deployment import CheckedDeployer
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.job_rules import check_job, restore_default_resources
@@ -59,10 +59,10 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
         self.log_streams = log_streams
         guard_connections()
         guard_messages(log_streams=log_streams)
-        set_up_from_the_start()
+        set_up_server_process()
         replace(job_cmds, "JobMetaValidator", SubmittedJobValidator)
         replace(admin, "AuthzFilter", RecordedAuthorization)
-        replace(server_deployer, "FederatedServer", CertainServer)
+        replace(server_deployer, "FederatedServer", AuthenticatedServer)
         replace(job_runner, "AppDeployer", CheckedDeployer)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from consilium.counts import counted
 from consilium.data.cache import CachedCase
-from consilium.errors import AbsenceCode, Cancelled, SiteRefusal, TrainingError
+from consilium.errors import Cancelled, RefusalCode, SiteRefusal, TrainingError
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
@@ -142,7 +142,7 @@ class Trainer:
                 f"the round showed the network fewer than {counted(self._min_patients, 'patient')}, which "
                 "this site's "
                 "min_training_patients forbids to send an update of",
-                code=AbsenceCode.FEW_PATIENTS_A_ROUND,
+                code=RefusalCode.FEW_PATIENTS_A_ROUND,
             )
         trained = get_weights(self._network)
         self._remember(schedule.round_index + 1, trained)

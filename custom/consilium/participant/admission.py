@@ -17,7 +17,7 @@ from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically, write_failure
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
-from consilium.errors import AbsenceCode, ConfigurationError, DataError, SiteRefusal
+from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
 from consilium.participant.patient_register import PatientRegister, open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task
@@ -61,7 +61,7 @@ def admit_cases(
             counts = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         raise SiteRefusal(
             f"{reason} ({list_counts(counts)})",
-            code=AbsenceCode.LEFT_OUT,
+            code=RefusalCode.LEFT_OUT,
             left_out=counts,
             details=[problem.describe() for problem in checked.cohort.problems],
         )
@@ -131,7 +131,7 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
         why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see there"
         raise SiteRefusal(
             f"the dataset folder as a whole can't be used: {why}; the site's log says more",
-            code=AbsenceCode.DATASET,
+            code=RefusalCode.DATASET,
             details=[str(error)],
         ) from error
 
@@ -147,7 +147,7 @@ def read_accepted(site: SiteSettings) -> AcceptedFindings:
     except ConfigurationError as error:
         raise SiteRefusal(
             "its file of accepted findings can't be used; the site's log says why",
-            code=AbsenceCode.DATASET,
+            code=RefusalCode.DATASET,
             details=[str(error)],
         ) from error
 

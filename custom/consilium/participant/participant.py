@@ -13,7 +13,7 @@ from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
 from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
-from consilium.errors import AbsenceCode, SiteRefusal
+from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.device import process_count
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
@@ -99,7 +99,7 @@ class SiteData:
             raise SiteRefusal(
                 f"cases became unreadable during the job, and more than {self.max_left_out:.0%} of the cases "
                 f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})",
-                code=AbsenceCode.LOST_CASES,
+                code=RefusalCode.LOST_CASES,
                 left_out=data.left_out,
             )
         check_patients(data.train, data.validation, self.min_training_patients)
@@ -157,7 +157,7 @@ def prepare_site(
             raise SiteRefusal(
                 f"no usable labeled case: {count_text(unlabeled)} without a label; left out: "
                 f"{list_counts(left_out) or 'none'}",
-                code=AbsenceCode.NO_LABELED_CASE,
+                code=RefusalCode.NO_LABELED_CASE,
                 left_out=left_out,
                 details=[problem.describe() for problem in prepared.problems],
             )

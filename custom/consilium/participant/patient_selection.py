@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT
-from consilium.errors import AbsenceCode, SiteRefusal
+from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.settings import LearningSettings
 from consilium.participant.patient_register import Answerable, PatientRegister
 from consilium.participant.settings import SiteSettings
@@ -48,13 +48,13 @@ def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], 
         raise SiteRefusal(
             f"its update would be of fewer than {counted(minimum, 'patient')}, which its "
             "min_training_patients forbids",
-            code=AbsenceCode.FEW_PATIENTS,
+            code=RefusalCode.FEW_PATIENTS,
         )
     if not train and count_patients(validation) < minimum:
         raise SiteRefusal(
             f"its scores would be of fewer than {counted(minimum, 'patient')}, which its "
             "min_training_patients forbids",
-            code=AbsenceCode.FEW_PATIENTS,
+            code=RefusalCode.FEW_PATIENTS,
         )
 
 
@@ -75,5 +75,5 @@ def check_round(train: Sequence[OfPatient], site: SiteSettings, learning: Learni
             "this job trains on too few patients a round for this site's min_training_patients: it takes "
             f"at least {counted(site.min_training_patients, 'patch', 'patches')}, that is local_steps (or "
             "local_epochs) times batch_size",
-            code=AbsenceCode.FEW_PATIENTS_A_ROUND,
+            code=RefusalCode.FEW_PATIENTS_A_ROUND,
         )

@@ -19,7 +19,7 @@ from consilium.poc.project import Project
 from consilium.recipes.job_folder import JobFolder, job_kind, read_job_folder
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import JobRecord, find_record, load_record
-from consilium.records.outcome import Outcome, judge_outcome
+from consilium.records.outcome import Outcome, determine_outcome
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, prepare_sites
 from consilium.report.write import write_report
@@ -133,7 +133,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
         record = load_record(downloaded)
     except ConfigurationError as error:
         raise PocError(f"job {job_id} ended with {status} and left no record: {error}") from error
-    outcome = judge_outcome(record)
+    outcome = determine_outcome(record)
     if outcome.kind != "failure" and not is_completed(status):
         outcome = Outcome("failure", (f"FLARE ended the job with {status}", *outcome.reasons))
     report, model = downloaded / "report", find_record(downloaded).parent / LAST_MODEL

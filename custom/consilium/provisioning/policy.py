@@ -19,7 +19,7 @@ from consilium.federation.rounds.durable_rounds import CHECKPOINTS, SERVER_STORA
 from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn
-from consilium.federation.site.departure import Departure
+from consilium.federation.site.logout import Logout
 from consilium.federation.site.settings import PROPERTY
 from consilium.guard.job_validator import JobValidator
 from consilium.guard.private_files import PrivateFiles
@@ -146,7 +146,7 @@ def site_resources(
     first = [_component("private_files", PrivateFiles), guard(kind, log_streams=stream_logs)]
     resources["components"] = [*first, *resources["components"]]
     if kind == "client":
-        resources["components"].append(_component("departure", Departure))
+        resources["components"].append(_component("departure", Logout))
         resources[ALLOW_LOG_STREAMING_VAR] = stream_logs
         return resources
     # FLARE's own folder is shared by all servers of the machine and lost at a reboot.

@@ -91,7 +91,7 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
     """End all processes that run from a kit: scripts first, then the lasting process, then those of jobs.
 
     The scripts would start the lasting process again. A hospital's lasting process logs out of the
-    federation (`consilium.federation.site.departure`). What has not ended after the grace period is killed.
+    federation (`consilium.federation.site.logout`). What has not ended after the grace period is killed.
 
     Args:
         kit: The site's.

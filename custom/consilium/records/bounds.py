@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from consilium.counts import counted
 from consilium.data.codes import ProblemCode
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.records.texts import LONGEST_REASON, clean_text
 
 MOST_CASES: Final = 1_000_000
@@ -77,9 +77,9 @@ def _fold_codes(counts: object) -> object:
     return folded
 
 
-def _known_code(code: object) -> AbsenceCode | None:
+def _known_code(code: object) -> RefusalCode | None:
     try:
-        return AbsenceCode(code) if isinstance(code, str) else None
+        return RefusalCode(code) if isinstance(code, str) else None
     except ValueError:
         return None
 
@@ -92,7 +92,7 @@ def _check_packages(versions: dict[str, str]) -> dict[str, str]:
 
 _CODES = frozenset(code.value for code in ProblemCode)
 
-Code = Annotated[AbsenceCode | None, BeforeValidator(_known_code)]
+Code = Annotated[RefusalCode | None, BeforeValidator(_known_code)]
 """Why a site has no part in something; None where nobody says, or in a code of another version's."""
 
 CaseCount = Annotated[int, Field(strict=True, ge=0, le=MOST_CASES)]

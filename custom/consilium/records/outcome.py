@@ -30,16 +30,16 @@ class Outcome:
     reasons: tuple[str, ...]
 
 
-def judge_outcome(record: JobRecord) -> Outcome:
+def determine_outcome(record: JobRecord) -> Outcome:
     """Return how a job ended, from its record."""
     if isinstance(record, FederationRecord):
-        return _judge_training(record)
+        return _training_outcome(record)
     if isinstance(record, ReadinessRecord):
-        return _judge_readiness(record)
-    return _judge_statistics(record)
+        return _readiness_outcome(record)
+    return _statistics_outcome(record)
 
 
-def _judge_training(record: FederationRecord) -> Outcome:
+def _training_outcome(record: FederationRecord) -> Outcome:
     stages = {f"round {one.number}": one.sites for one in record.rounds}
     if record.final_sites:
         stages["final validation"] = record.final_sites
@@ -74,14 +74,14 @@ def _without_scores(record: FederationRecord) -> str:
     return "no hospital sent a score of the final model"
 
 
-def _judge_readiness(record: ReadinessRecord) -> Outcome:
+def _readiness_outcome(record: ReadinessRecord) -> Outcome:
     reasons = tuple(f"{name} is not ready: {explain(name, record)}" for name in record.not_ready)
     if not record.able_to_train:
         return Outcome("failure", ("no site can train", *reasons))
     return Outcome("partial" if reasons else "success", reasons)
 
 
-def _judge_statistics(record: StatisticsRecord) -> Outcome:
+def _statistics_outcome(record: StatisticsRecord) -> Outcome:
     reasons = tuple(
         f"{name} is not part of the statistics: {reason}" for name, reason in sorted(record.missing.items())
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 
 _ASK_THE_SITE: Final = (
     "ask its IT department: `consilium status --site KIT` there shows the reason and names the log"
@@ -19,52 +19,52 @@ _ASKED_AGAIN: Final = (
 TASKS_AFTER_ROUNDS: Final = frozenset({"validate", "local_only"})
 """What a site misses in these, the job doesn't ask for again."""
 
-_REMEDIES: Final[dict[AbsenceCode, str]] = {
-    AbsenceCode.VERSIONS: "install the federation's versions of consilium and nvflare at the site; "
+_REMEDIES: Final[dict[RefusalCode, str]] = {
+    RefusalCode.VERSIONS: "install the federation's versions of consilium and nvflare at the site; "
     "`consilium check-site KIT` there compares them",
-    AbsenceCode.DATASET: "`consilium check-site KIT` at the site says what is wrong with `dataset` in its "
+    RefusalCode.DATASET: "`consilium check-site KIT` at the site says what is wrong with `dataset` in its "
     "local/privacy.json",
-    AbsenceCode.NO_LABELED_CASE: "`consilium check DATASET` at the site names the cases and what fixes each; "
+    RefusalCode.NO_LABELED_CASE: "`consilium check DATASET` at the site names the cases and what fixes each; "
     "it can take part again with labeled ones",
-    AbsenceCode.LEFT_OUT: "`consilium check DATASET` at the site names the cases and what fixes each; or its "
+    RefusalCode.LEFT_OUT: "`consilium check DATASET` at the site names the cases and what fixes each; or its "
     "IT department raises max_left_out",
-    AbsenceCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
+    RefusalCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
     "cache_dir, and the next job prepares them again",
-    AbsenceCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients; more labeled "
+    RefusalCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients; more labeled "
     "patients, or a lower minimum, is for the hospital to decide",
-    AbsenceCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
+    RefusalCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
     "shows the network more patients",
-    AbsenceCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
+    RefusalCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
     "has its part in the federation's model all the same",
-    AbsenceCode.DECLINED: _ASK_THE_SITE,
-    AbsenceCode.FAILED: _ASK_THE_SITE,
-    AbsenceCode.ABORTED: "nothing: the task was called off",
-    AbsenceCode.UPDATE: _ASKED_AGAIN,
-    AbsenceCode.REPEATED_UPDATE: "ask both sites whether they hold the same patients, or one runs a copy of "
+    RefusalCode.DECLINED: _ASK_THE_SITE,
+    RefusalCode.FAILED: _ASK_THE_SITE,
+    RefusalCode.ABORTED: "nothing: the task was called off",
+    RefusalCode.UPDATE: _ASKED_AGAIN,
+    RefusalCode.REPEATED_UPDATE: "ask both sites whether they hold the same patients, or one runs a copy of "
     "the other's kit; patients that two hospitals share stay at one of them",
-    AbsenceCode.ANSWER: "the site may run another version of consilium; `consilium check-site KIT` there "
+    RefusalCode.ANSWER: "the site may run another version of consilium; `consilium check-site KIT` there "
     "says which",
-    AbsenceCode.SCORES: _ASKED_AGAIN,
-    AbsenceCode.EXCLUDED: "have the site find out why its answers were rejected; it is asked again by the "
+    RefusalCode.SCORES: _ASKED_AGAIN,
+    RefusalCode.EXCLUDED: "have the site find out why its answers were rejected; it is asked again by the "
     "next job",
-    AbsenceCode.LATE: "it is asked again in the next round; if it is only slow, a longer "
+    RefusalCode.LATE: "it is asked again in the next round; if it is only slow, a longer "
     "quorum.deadline_minutes or grace_minutes of the job waits for it",
-    AbsenceCode.LOST: _COMES_BACK,
-    AbsenceCode.SERVER_DISK: "make room on the server's disk; the site is asked again in the next round",
+    RefusalCode.LOST: _COMES_BACK,
+    RefusalCode.SERVER_DISK: "make room on the server's disk; the site is asked again in the next round",
 }
 
-_REMEDIES_AFTER_ROUNDS: Final[dict[AbsenceCode, str]] = {
-    AbsenceCode.UPDATE: "have the site look at its loss and its data",
-    AbsenceCode.SCORES: "have the site look at its loss and its data",
-    AbsenceCode.LATE: "this job doesn't ask for it again; the next job waits longer with a longer "
+_REMEDIES_AFTER_ROUNDS: Final[dict[RefusalCode, str]] = {
+    RefusalCode.UPDATE: "have the site look at its loss and its data",
+    RefusalCode.SCORES: "have the site look at its loss and its data",
+    RefusalCode.LATE: "this job doesn't ask for it again; the next job waits longer with a longer "
     "quorum.deadline_minutes or grace_minutes",
-    AbsenceCode.LOST: "this job doesn't ask for it again; if the site stays away, its IT department starts "
+    RefusalCode.LOST: "this job doesn't ask for it again; if the site stays away, its IT department starts "
     "it (startup/start.sh)",
-    AbsenceCode.SERVER_DISK: "make room on the server's disk; this job doesn't ask for it again",
+    RefusalCode.SERVER_DISK: "make room on the server's disk; this job doesn't ask for it again",
 }
 
 
-def remedy_for(code: AbsenceCode | None, task: str = "train") -> str:
+def remedy_for(code: RefusalCode | None, task: str = "train") -> str:
     """Return what to do about a site's absence.
 
     Args:

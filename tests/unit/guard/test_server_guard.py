@@ -13,7 +13,7 @@ from nvflare.private.fed.server import admin, job_cmds, job_runner
 from consilium.errors import ConfigurationError
 from consilium.guard import server_guard
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
-from consilium.guard.certain_server import CertainServer
+from consilium.guard.authenticated_server import AuthenticatedServer
 from consilium.guard.deployment import CheckedDeployer
 from consilium.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
 
@@ -150,12 +150,12 @@ def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
     monkeypatch.setattr(server_deployer, "FederatedServer", server_deployer.FederatedServer)
     monkeypatch.setattr(job_runner, "AppDeployer", job_runner.AppDeployer)
     started = []
-    monkeypatch.setattr(server_guard, "set_up_from_the_start", lambda: started.append(1))
+    monkeypatch.setattr(server_guard, "set_up_server_process", lambda: started.append(1))
     ServerGuard()
     assert started
     assert job_runner.AppDeployer is CheckedDeployer
     assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
-    assert server_deployer.FederatedServer is CertainServer
+    assert server_deployer.FederatedServer is AuthenticatedServer
     ServerGuard()  # in a process that builds its components twice
 
 

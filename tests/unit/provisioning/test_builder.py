@@ -41,7 +41,7 @@ from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
 from consilium.federation.site.settings import scope_properties
-from consilium.federation.transport.message_size import LARGEST_MESSAGE
+from consilium.federation.transport.tuning import LARGEST_MESSAGE
 from consilium.guard.private_files import PrivateFiles
 from consilium.provisioning.builder import SitePolicyBuilder, _log_config
 from consilium.provisioning.policy import allowed_classes, guard

@@ -3,11 +3,11 @@ from report.statistics.records import record as statistics
 from report.study import federation, site_report
 
 from consilium.records.federation import SiteRound
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 
 
 def test_all_sites_in_all_rounds_is_success():
-    outcome = judge_outcome(federation())
+    outcome = determine_outcome(federation())
     assert outcome.kind == "success"
     assert outcome.reasons == ()
 
@@ -15,7 +15,7 @@ def test_all_sites_in_all_rounds_is_success():
 def test_a_site_that_missed_one_round_makes_it_partial():
     record = federation()
     record.rounds[1].sites["birch"] = SiteRound(outcome="refused", reason="no case can be used")
-    outcome = judge_outcome(record)
+    outcome = determine_outcome(record)
     assert outcome.kind == "partial"
     assert outcome.reasons == ("round 2: birch is not part of it: no case can be used",)
 
@@ -27,7 +27,7 @@ def test_one_reason_in_many_rounds_is_told_once():
     for one in (*(round_record.sites for round_record in record.rounds), record.final_sites):
         one["birch"] = gone
     last = len(record.rounds)
-    assert judge_outcome(record).reasons == (
+    assert determine_outcome(record).reasons == (
         f"preparation, rounds 1 to {last}, final validation: birch is not part of it: no case can be used",
     )
 
@@ -35,7 +35,7 @@ def test_one_reason_in_many_rounds_is_told_once():
 def test_a_site_that_joined_late_makes_it_partial():
     record = federation()
     del record.rounds[0].sites["birch"]
-    outcome = judge_outcome(record)
+    outcome = determine_outcome(record)
     assert outcome.kind == "partial"
     assert outcome.reasons == (
         "round 1: birch is not part of it: it was not connected when the others were asked",
@@ -44,12 +44,12 @@ def test_a_site_that_joined_late_makes_it_partial():
 
 def test_a_site_that_refused_before_the_first_round_makes_it_partial():
     record = federation(preparation={"dahlia": SiteRound(outcome="no answer")})
-    assert judge_outcome(record).reasons == ("preparation: dahlia is not part of it: no answer",)
+    assert determine_outcome(record).reasons == ("preparation: dahlia is not part of it: no answer",)
 
 
 def test_a_run_that_did_not_end_is_a_failure():
-    assert judge_outcome(federation(status="running")).kind == "failure"
-    failed = judge_outcome(federation(status="failed", reason="too few sites"))
+    assert determine_outcome(federation(status="running")).kind == "failure"
+    failed = determine_outcome(federation(status="failed", reason="too few sites"))
     assert failed.kind == "failure"
     assert failed.reasons[0] == "too few sites"
 
@@ -58,32 +58,32 @@ def test_a_run_of_sites_with_too_few_patients_to_evaluate_on_says_so():
     record = federation(final_scores={})
     for one in record.final_sites.values():
         one.report = site_report("aster", validation_cases=None)
-    outcome = judge_outcome(record)
+    outcome = determine_outcome(record)
     assert outcome.kind == "failure"
     assert "min_training_patients" in outcome.reasons[0]
 
 
 def test_a_run_that_no_site_judged_is_a_failure():
-    outcome = judge_outcome(federation(final_scores={}))
+    outcome = determine_outcome(federation(final_scores={}))
     assert (outcome.kind, outcome.reasons) == ("failure", ("no hospital sent a score of the final model",))
 
 
 def test_a_run_that_was_aborted_after_its_last_round_is_a_failure():
     record = federation(status="failed", reason="aborted in the final validation")
-    assert judge_outcome(record).kind == "failure"
-    assert judge_outcome(record).reasons == ("aborted in the final validation",)
+    assert determine_outcome(record).kind == "failure"
+    assert determine_outcome(record).reasons == ("aborted in the final validation",)
 
 
 def test_a_check_is_a_success_when_every_site_can_do_what_its_hospital_decided():
     clinic = site("evaluate", role="evaluates", reason="it only evaluates, as the hospital decided")
-    assert judge_outcome(readiness(north="train", clinic=clinic)).kind == "success"
+    assert determine_outcome(readiness(north="train", clinic=clinic)).kind == "success"
 
 
 def test_a_site_that_can_only_evaluate_without_having_decided_so_is_not_ready():
     small = site("evaluate", reason="one usable labeled patient", left_out={"truncated": None, "not_3d": 7})
     record = readiness(north="train", small=small)
     record.missing["west"] = "versions do not fit"
-    outcome = judge_outcome(record)
+    outcome = determine_outcome(record)
     assert outcome.kind == "partial"
     assert outcome.reasons == (
         "small is not ready: one usable labeled patient (left out: few truncated, 7 not_3d)",
@@ -92,19 +92,19 @@ def test_a_site_that_can_only_evaluate_without_having_decided_so_is_not_ready():
 
 
 def test_a_check_after_which_no_site_can_train_is_a_failure():
-    outcome = judge_outcome(readiness(clinic=site("evaluate", role="evaluates")))
+    outcome = determine_outcome(readiness(clinic=site("evaluate", role="evaluates")))
     assert (outcome.kind, outcome.reasons) == ("failure", ("no site can train",))
-    assert judge_outcome(readiness()).kind == "failure"
+    assert determine_outcome(readiness()).kind == "failure"
 
 
 def test_statistics_are_partial_without_a_site_and_a_failure_when_the_job_failed():
     sites = {"north": 3, "south": 4}
-    assert judge_outcome(statistics(sites)).kind == "success"
-    missing = judge_outcome(statistics(sites, missing={"west": "its disk is away"}))
+    assert determine_outcome(statistics(sites)).kind == "success"
+    missing = determine_outcome(statistics(sites, missing={"west": "its disk is away"}))
     assert missing.kind == "partial"
     assert missing.reasons == ("west is not part of the statistics: its disk is away",)
     failed = statistics({}, missing={"west": "its disk is away"})
     failed.status, failed.reason = "failed", "it ended early"
-    outcome = judge_outcome(failed)
+    outcome = determine_outcome(failed)
     assert outcome.kind == "failure"
     assert outcome.reasons[0] == "it ended early"

@@ -18,7 +18,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from pydantic import TypeAdapter, ValidationError
 
 from consilium.counts import counted
-from consilium.errors import AbsenceCode, ConsiliumError
+from consilium.errors import ConsiliumError, RefusalCode
 from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
 from consilium.records.bounds import CodeCounts
 from consilium.records.texts import clean_text
@@ -45,7 +45,7 @@ class RefusedAnswer(ConsiliumError):
         code: What kind of reason it is.
     """
 
-    def __init__(self, reason: str, *, code: AbsenceCode = AbsenceCode.ANSWER) -> None:
+    def __init__(self, reason: str, *, code: RefusalCode = RefusalCode.ANSWER) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -61,7 +61,7 @@ class Absence:
     """
 
     reason: str
-    code: AbsenceCode = AbsenceCode.ANSWER
+    code: RefusalCode = RefusalCode.ANSWER
     left_out: Mapping[str, int | None] = field(default_factory=dict)
 
 
@@ -97,7 +97,7 @@ def read_answer(result: Any, site: str) -> FLModel:
 def read_refusal(result: Any) -> tuple[str, Absence] | None:
     """Return why a site has no answer, with a return code of FLARE's; None if it has one.
 
-    A code of a site of another version may be unknown here; then it is `AbsenceCode.DECLINED`.
+    A code of a site of another version may be unknown here; then it is `RefusalCode.DECLINED`.
 
     Raises:
         RefusedAnswer: If what it sent is no answer and no refusal either.
@@ -117,11 +117,11 @@ def read_refusal(result: Any) -> tuple[str, Absence] | None:
     return return_code, Absence(reason, _read_code(code), _read_counts(left_out))
 
 
-def _read_code(code: Any) -> AbsenceCode:
+def _read_code(code: Any) -> RefusalCode:
     try:
-        return AbsenceCode(code) if isinstance(code, str) else AbsenceCode.DECLINED
+        return RefusalCode(code) if isinstance(code, str) else RefusalCode.DECLINED
     except ValueError:
-        return AbsenceCode.DECLINED
+        return RefusalCode.DECLINED
 
 
 def _read_counts(counts: Any) -> Mapping[str, int | None]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import name_faults
@@ -56,7 +56,7 @@ class Answers:
         self.scores = {}
         self.sites = {site: SiteRound(outcome="no answer") for site in sites}
         self.sites |= {
-            site: SiteRound(outcome="excluded", reason=reason, code=AbsenceCode.EXCLUDED)
+            site: SiteRound(outcome="excluded", reason=reason, code=RefusalCode.EXCLUDED)
             for site, reason in (excluded or {}).items()
         }
 
@@ -81,7 +81,7 @@ class Answers:
         try:
             answer.metrics = read_scores(said, score_ranges(self.regions, distances=self.task == VALIDATE))
         except ValueError as error:
-            raise RefusedAnswer(f"its scores can't be used: {error}", code=AbsenceCode.SCORES) from None
+            raise RefusedAnswer(f"its scores can't be used: {error}", code=RefusalCode.SCORES) from None
         self._check_gain(report)
         return report
 
@@ -124,14 +124,14 @@ class Answers:
 
     def miss(self, site: str, reason: str) -> None:
         """Take note of a site that is no longer waited for."""
-        self.sites[site].reason, self.sites[site].code = reason, AbsenceCode.LOST
+        self.sites[site].reason, self.sites[site].code = reason, RefusalCode.LOST
 
     def close(self) -> None:
         """Say of whoever has not answered that they were too late."""
         for one in self.sites.values():
             if one.outcome == "no answer" and one.reason is None:
                 one.reason = "it had not answered when the round was closed"
-                one.code = AbsenceCode.LATE
+                one.code = RefusalCode.LATE
 
     @property
     def trained(self) -> list[str]:

@@ -21,7 +21,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.base_model_controller import BaseModelController
 from nvflare.app_common.workflows.model_controller import ModelController
 
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RefusedAnswer, read_answer, read_refusal
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
@@ -40,10 +40,10 @@ from consilium.federation.tasks import (
     REPORT_META,
     VERSIONS_META,
 )
-from consilium.federation.transport.message_threads import serve_at_once
-from consilium.federation.transport.senders import BROKEN_ANSWER, is_of_participant
-from consilium.federation.transport.set_up import bound_messages, set_up_server
-from consilium.federation.transport.turns import Turns
+from consilium.federation.transport.message_checks import BROKEN_ANSWER, is_from_participant
+from consilium.federation.transport.set_up import limit_job_messages, set_up_server
+from consilium.federation.transport.transfer_slots import TransferSlots
+from consilium.federation.transport.tuning import grow_callback_pool
 from consilium.federation.versions import component_versions
 from consilium.records.texts import clean_text
 
@@ -66,7 +66,7 @@ class EnduringTasks(WFCommServer):  # type: ignore[misc]
 
         What a session sends whose requests are refused is none.
         """
-        if not is_of_participant():
+        if not is_from_participant():
             return
         self._heard[client_name] = time.monotonic()
         super().client_is_active(client_name, reason, fl_ctx)
@@ -100,7 +100,7 @@ class SiteController(ModelController):  # type: ignore[misc]
 
     def __init__(self, persistor_id: str = "") -> None:
         super().__init__(persistor_id=persistor_id, task_check_period=_SECONDS_BETWEEN_LOOKS)
-        self._turns: Turns | None = None  # taken when the job runs
+        self._slots: TransferSlots | None = None  # taken when the job runs
         self._asking = Lock()  # answers come in threads of FLARE's
         self._open = False
         self._waiting: set[str] = set()
@@ -114,14 +114,14 @@ class SiteController(ModelController):  # type: ignore[misc]
         """
         require_known(BaseModelController, ModelController, WFCommServer)
         engine = fl_ctx.get_engine()
-        self._turns = set_up_server()
-        bound_messages(engine, Path(engine.get_workspace().get_run_dir(fl_ctx.get_job_id())))
+        self._slots = set_up_server()
+        limit_job_messages(engine, Path(engine.get_workspace().get_run_dir(fl_ctx.get_job_id())))
         super().start_controller(fl_ctx)
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
         """End, and let no site wait for its turn any more."""
-        if self._turns is not None:
-            self._turns.let_all_through()
+        if self._slots is not None:
+            self._slots.release_all()
         super().stop_controller(fl_ctx)
 
     def set_communicator(self, communicator: WFCommSpec) -> None:
@@ -137,7 +137,7 @@ class SiteController(ModelController):  # type: ignore[misc]
     def note_refusal(self, site: str, absence: Absence) -> None:
         """Take note that a site's answer doesn't count, and why."""
 
-    def refuse(self, site: str, reason: str, code: AbsenceCode = AbsenceCode.ANSWER) -> bool:
+    def refuse(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
         """Refuse an answer that is wrong; returns False for `take` to return."""
         return self.set_aside(site, Absence(reason, code))
 
@@ -171,7 +171,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             return  # FLARE takes no site for every site
         question.meta = {**(question.meta or {}), VERSIONS_META: component_versions()}
         self._open, self._waiting = True, set(sites)
-        serve_at_once(len(sites))
+        grow_callback_pool(len(sites))
         announce(self, TASK_ASKED, task=task, sites=sites, seconds=deadline_seconds)
         self.send_model(task_name=task, data=question, targets=sites, callback=self._receive)
         began = time.monotonic()
@@ -281,7 +281,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             if not self._open:
                 return self._drop(client_name)
             reason = str(result.get_header(REASON_HEADER))
-            code = AbsenceCode(result.get_header(CODE_HEADER))
+            code = RefusalCode(result.get_header(CODE_HEADER))
             if isinstance(result, _Refused):
                 return self.refuse(client_name, reason, code)
             return self.set_aside(client_name, Absence(reason, code, result.get_header(LEFT_OUT_HEADER)))
@@ -317,7 +317,7 @@ def _checked(result: object, site: str) -> Shareable:
     except RefusedAnswer as error:
         return _refused(str(error), error.code)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        return _refused(f"its answer can't be read ({type(error).__name__})", AbsenceCode.ANSWER)
+        return _refused(f"its answer can't be read ({type(error).__name__})", RefusalCode.ANSWER)
     return_code, absence = refusal
     headers = {
         REASON_HEADER: absence.reason,
@@ -327,7 +327,7 @@ def _checked(result: object, site: str) -> Shareable:
     return make_reply(return_code, headers)
 
 
-def _refused(reason: str, code: AbsenceCode) -> Shareable:
+def _refused(reason: str, code: RefusalCode) -> Shareable:
     refused = _Refused()
     refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
     refused.set_header(REASON_HEADER, reason)

@@ -21,8 +21,8 @@ from consilium.counts import counted
 from consilium.federation.exchange.answer_form import RefusedAnswer, read_refusal
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.replacement import require_known
-from consilium.federation.transport.senders import BROKEN_ANSWER
-from consilium.federation.transport.set_up import bound_messages
+from consilium.federation.transport.message_checks import BROKEN_ANSWER
+from consilium.federation.transport.set_up import limit_job_messages
 from consilium.records.bounds import MOST_CASES, name_faults
 from consilium.records.statistics import SiteAnswer, SiteHistogram
 from consilium.records.texts import clean_text
@@ -72,7 +72,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
             ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
         """
         engine = fl_ctx.get_engine()
-        bound_messages(engine, Path(engine.get_workspace().get_run_dir(fl_ctx.get_job_id())))
+        limit_job_messages(engine, Path(engine.get_workspace().get_run_dir(fl_ctx.get_job_id())))
         super().start_controller(fl_ctx)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

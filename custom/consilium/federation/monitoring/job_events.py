@@ -31,7 +31,7 @@ received, and `round`, from 0. All of it has been checked."""
 
 ANSWER_REFUSED: Final = "consilium_answer_refused"
 """A site declined or failed, or its answer does not count; data: `site`, `reason`, and `code`, an
-`AbsenceCode`, where there is one."""
+`RefusalCode`, where there is one."""
 
 
 def announce(component: FLComponent, event: str, **data: Any) -> None:

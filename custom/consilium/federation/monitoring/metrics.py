@@ -27,7 +27,7 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSED,
     event_data,
 )
-from consilium.federation.site.traffic import measure_traffic
+from consilium.federation.site.process_resources import measure_traffic
 from consilium.federation.tasks import CHECKPOINT_EVENT
 from consilium.records.federation import SiteReport
 

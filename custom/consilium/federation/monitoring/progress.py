@@ -19,7 +19,7 @@ from nvflare.widgets.info_collector import InfoCollector
 from pydantic import ValidationError
 
 from consilium.data.files import write_atomically
-from consilium.errors import AbsenceCode, ConfigurationError
+from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -29,11 +29,11 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSING,
     event_data,
 )
-from consilium.federation.server.job_outcomes import leave_outcome, tell_sites
+from consilium.federation.server.job_outcomes import announce_outcome, save_outcome
 from consilium.federation.tasks import CHECKPOINT_EVENT, SITE_STATE_EVENT, STATS_GROUP, TRAIN
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.job_record import load_record
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 from consilium.records.progress import (
     PROGRESS_FILE,
     Ended,
@@ -88,7 +88,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
                 self._handlers[event_type](fl_ctx)
                 self._write()
             if self._progress.ended:
-                tell_sites(fl_ctx, self._progress.ended.kind)
+                announce_outcome(fl_ctx, self._progress.ended.kind)
         elif event_type == InfoCollector.EVENT_TYPE_GET_STATS:
             collector = fl_ctx.get_prop(InfoCollector.CTX_KEY_STATS_COLLECTOR)
             with self._save_lock:
@@ -123,7 +123,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._judge(fl_ctx)
         self._write()
         if self._progress.ended:
-            leave_outcome(fl_ctx, self._progress)
+            save_outcome(fl_ctx, self._progress)
 
     def _site(self, name: str) -> SiteState:
         return self._progress.sites.setdefault(name, SiteState(since=time.time()))
@@ -149,7 +149,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         lost: Mapping[str, str] = event_data(fl_ctx).get("lost", {})
         for name, site in self._progress.sites.items():
             if site.answer == "awaited":
-                code = AbsenceCode.LOST if name in lost else AbsenceCode.LATE
+                code = RefusalCode.LOST if name in lost else RefusalCode.LATE
                 site.answer, site.problem = "none", self._problem(lost.get(name, _NOT_IN_TIME), code)
 
     def _note_answer(self, fl_ctx: FLContext) -> None:
@@ -199,7 +199,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         if self._folder is None:
             return
         try:
-            outcome = judge_outcome(load_record(self._folder))
+            outcome = determine_outcome(load_record(self._folder))
         except ConfigurationError:
             self._progress.ended = Ended(
                 kind="failure", reasons=["the job left no record: it ended early"], time=time.time()

@@ -19,7 +19,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.counts import counted
-from consilium.errors import AbsenceCode, ConfigurationError, ConsiliumError
+from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.algorithms.state import Remembering
 from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
 from consilium.federation.exchange.answers import Answers
@@ -41,7 +41,7 @@ from consilium.federation.tasks import (
 )
 from consilium.federation.transport.set_up import receive_on_disk
 from consilium.federation.updates.aggregation import Aggregator, ScreenedAggregation
-from consilium.federation.updates.refused import Refusals, RefusedUpdate
+from consilium.federation.updates.rejections import RejectedUpdate, Rejections
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
@@ -129,7 +129,7 @@ class FederatedTraining(SiteController):
         self._rule = AggregationSettings.parse(aggregation or {}, source="the job's aggregation")
         self.screening = screening
         self._limits = ScreeningSettings.parse(screening or {}, source="the job's screening")
-        self._refusals = Refusals(self._limits.max_refusals)
+        self._refusals = Rejections(self._limits.max_refusals)
         self.rollback_margin = rollback_margin
         self._rollback = Rollback(rollback_margin)
         self.local_only = local_only
@@ -365,7 +365,7 @@ class FederatedTraining(SiteController):
             weights = self._gather_updates(index, self._rollback.start(index, weights))
             assert self._aggregator is not None  # every round has its own
             for site, reason in self._aggregator.screen().items():
-                self.refuse(site, f"its update is refused: {reason}", AbsenceCode.UPDATE)
+                self.refuse(site, f"its update is refused: {reason}", RefusalCode.UPDATE)
             round_record = RoundRecord(
                 number=index + 1,
                 attempts=attempt,
@@ -449,7 +449,7 @@ class FederatedTraining(SiteController):
             raise _FailedRound(reason, lasts=self._lacks_for_good())
         try:
             change, shares = aggregator.result()
-        except (RefusedUpdate, OSError) as error:
+        except (RejectedUpdate, OSError) as error:
             raise _FailedRound(f"round {index + 1}: {error}") from error
         for site, share in shares.items():
             self._answers.sites[site].weight = share
@@ -573,12 +573,12 @@ class FederatedTraining(SiteController):
         """Take one site's report, its scores of the weights that it received, and its update."""
         try:
             self._take(site, answer)
-        except (RefusedAnswer, RefusedUpdate) as error:
-            about = "its update is refused: " if isinstance(error, RefusedUpdate) else ""
+        except (RefusedAnswer, RejectedUpdate) as error:
+            about = "its update is refused: " if isinstance(error, RejectedUpdate) else ""
             return self.refuse(site, f"{about}{error}", error.code)
         except OSError as error:
             reason = f"the server could not keep its update: {error.strerror}"
-            return self.set_aside(site, Absence(reason, AbsenceCode.SERVER_DISK))
+            return self.set_aside(site, Absence(reason, RefusalCode.SERVER_DISK))
         return True
 
     def _take(self, site: str, answer: FLModel) -> None:
@@ -586,7 +586,7 @@ class FederatedTraining(SiteController):
 
         Raises:
             RefusedAnswer: If it can't be used.
-            RefusedUpdate: If its update can't be.
+            RejectedUpdate: If its update can't be.
             OSError: If the server can't keep the update.
         """
         task = self._answers.task
@@ -616,7 +616,7 @@ class FederatedTraining(SiteController):
         if event_type == EventType.AFTER_TASK_DATA_FILTER:
             self._refusals.tell(fl_ctx)
 
-    def refuse(self, site: str, reason: str, code: AbsenceCode = AbsenceCode.ANSWER) -> bool:
+    def refuse(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
         """Refuse an answer that is wrong, and count it; returns False for `take` to return."""
         self._refusals.note(site, reason)
         return super().refuse(site, reason, code)

@@ -27,7 +27,7 @@ _MOST_REASONS = 10
 _SECONDS_TO_HEAR = 2.0
 
 
-def leave_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
+def save_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
     """Leave a job's outcome where `JobOutcomes`, in the server's main process, finds it."""
     if progress.ended is None:
         return
@@ -41,7 +41,7 @@ def leave_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
     write_atomically(path, ended.model_dump_json().encode())
 
 
-def tell_sites(fl_ctx: FLContext, kind: OutcomeKind) -> None:
+def announce_outcome(fl_ctx: FLContext, kind: OutcomeKind) -> None:
     """Tell the job's sites how it ended, but not why: reasons are about other hospitals as well."""
     fl_ctx.get_engine().send_aux_request(
         targets=None,

@@ -29,7 +29,7 @@ class SiteNotStarted(ConsiliumError):
     """A site can't take part in a running job now."""
 
 
-class EnduringJobRunner(JobRunner):  # type: ignore[misc]
+class ResilientJobRunner(JobRunner):  # type: ignore[misc]
     """Lets a job live on without a site that died, and takes the site into the running job when it is back.
 
     FLARE's own ends the job for all when one site's process fails, and never starts a process again. Whether

@@ -19,7 +19,7 @@ from nvflare.private.defs import CellMessageHeaderKeys
 from nvflare.private.fed.app.deployer import server_deployer
 
 from consilium.federation.replacement import replace
-from consilium.federation.server.job_runner import EnduringJobRunner, SiteNotStarted
+from consilium.federation.server.job_runner import ResilientJobRunner, SiteNotStarted
 from consilium.federation.server.second_starts import second_starts
 from consilium.records.progress import read_progress
 
@@ -77,7 +77,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        replace(server_deployer, "JobRunner", EnduringJobRunner)
+        replace(server_deployer, "JobRunner", ResilientJobRunner)
         self._engine: Any = None
         self._heard: dict[str, _Heard] = {}
         self._attempts: dict[tuple[str, str], _Attempts] = {}
@@ -113,7 +113,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
 
     def _look(self, fl_ctx: FLContext) -> None:
         runner = self._engine.job_runner
-        if not isinstance(runner, EnduringJobRunner):
+        if not isinstance(runner, ResilientJobRunner):
             return
         running = {job_id: job for job_id, job in list(runner.running_jobs.items()) if not job.run_aborted}
         connected = {client.token for client in self._engine.get_clients()}
@@ -151,7 +151,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
             and attempts.starts < _STARTS
         )
 
-    def _start(self, runner: EnduringJobRunner, job: Job, client: Client, fl_ctx: FLContext) -> None:
+    def _start(self, runner: ResilientJobRunner, job: Job, client: Client, fl_ctx: FLContext) -> None:
         attempts = self._attempts[job.job_id, client.name]
         attempts.postpone()
         try:

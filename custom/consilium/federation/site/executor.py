@@ -20,10 +20,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.counts import counted
 from consilium.data.case import CaseProblem
-from consilium.errors import AbsenceCode, Cancelled, ConsiliumError, SiteRefusal
-from consilium.federation.site.exhaustion import can_start_threads
+from consilium.errors import Cancelled, ConsiliumError, RefusalCode, SiteRefusal
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
+from consilium.federation.site.process_resources import can_start_threads
 from consilium.federation.site.replies import read_request, refuse, report_on, to_reply
 from consilium.federation.site.run_memory import find_memory, memory_of_run
 from consilium.federation.site.settings import read_site_settings
@@ -39,7 +39,7 @@ from consilium.federation.tasks import (
     TRAIN,
     VALIDATE,
 )
-from consilium.federation.transport.set_up import set_up_both_ends
+from consilium.federation.transport.set_up import set_up_peer
 from consilium.federation.versions import component_versions
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule, TrainingResult
@@ -93,7 +93,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Open the site's journal of the job; let go of data and weights when the job ends."""
         if event_type == EventType.START_RUN:
-            set_up_both_ends()
+            set_up_peer()
             self._journal.begin(fl_ctx)
             # Torch and MONAI take seconds to load. Here the server loads them at the same time, to draw the
             # first weights; in the first task it would wait for this site. They don't load with this module,
@@ -127,18 +127,18 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             reply = handler(shareable, fl_ctx, abort_signal)
         except Cancelled as error:
             self.log_info(fl_ctx, f"{task_name}: {error}")
-            return refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=AbsenceCode.ABORTED))
+            return refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=RefusalCode.ABORTED))
         except SiteRefusal as error:
             self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
             return self._decline(fl_ctx, error)
         except ConsiliumError as error:
             self.log_error(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
             reason = f"{type(error).__name__}: the reason is in the site's log"
-            return self._decline(fl_ctx, SiteRefusal(reason, code=AbsenceCode.FAILED))
+            return self._decline(fl_ctx, SiteRefusal(reason, code=RefusalCode.FAILED))
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: whatever it was, the others go on
             self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
             reason = f"unexpected {type(error).__name__}: the traceback is in the site's log"
-            return self._decline(fl_ctx, SiteRefusal(reason, code=AbsenceCode.FAILED))
+            return self._decline(fl_ctx, SiteRefusal(reason, code=RefusalCode.FAILED))
         self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
 

@@ -13,7 +13,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.signal import Signal
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.errors import AbsenceCode, SiteRefusal
+from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
 from consilium.federation.site.state import SiteState
 from consilium.learning.settings import LearningSettings
@@ -68,7 +68,7 @@ def compare_with_local_only(
     if not site.local_only:
         raise SiteRefusal(
             "it trains no model of its own to compare with, as the hospital decided (local_only)",
-            code=AbsenceCode.NO_LOCAL_ONLY,
+            code=RefusalCode.NO_LOCAL_ONLY,
         )
     if participant.data.role == "evaluates":
         raise SiteRefusal("this site only evaluates, so it has no model of its own to compare with")

@@ -8,8 +8,8 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.errors import AbsenceCode, SiteRefusal
-from consilium.federation.site.traffic import measure_traffic
+from consilium.errors import RefusalCode, SiteRefusal
+from consilium.federation.site.process_resources import measure_traffic
 from consilium.federation.tasks import (
     CODE_HEADER,
     LEFT_OUT_HEADER,
@@ -38,7 +38,7 @@ def read_request(shareable: Shareable) -> FLModel:
     if versions is not None:
         reason = incompatibility(component_versions(), versions)
         if reason is not None:
-            raise SiteRefusal(reason, code=AbsenceCode.VERSIONS)
+            raise SiteRefusal(reason, code=RefusalCode.VERSIONS)
     return model
 
 

@@ -29,7 +29,7 @@ from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.federation.transport.array_table import ArrayTable
 from consilium.federation.transport.arrival import Arrival, DiskArrival, MemoryArrival
-from consilium.federation.transport.turns import Turns
+from consilium.federation.transport.transfer_slots import TransferSlots
 
 _NUMBER = "number"
 _FOLDER, _MOST_BYTES = "consilium_arrivals_folder", "consilium_arrivals_most_bytes"
@@ -37,7 +37,7 @@ _FOLDER, _MOST_BYTES = "consilium_arrivals_folder", "consilium_arrivals_most_byt
 _log = logging.getLogger(__name__)
 
 
-def send_arrays_in_pieces() -> None:
+def install_array_transfer() -> None:
     """Let this process send and fetch arrays in pieces of one size; those at the other end have to as well.
 
     Raises:
@@ -47,7 +47,7 @@ def send_arrays_in_pieces() -> None:
     replace(numpy_decomposers, "download_arrays", fetch_arrays)
 
 
-def keep_arrivals_on_disk(cell: Cell, folder: Path, most_bytes: int) -> None:
+def spool_arrivals(cell: Cell, folder: Path, most_bytes: int) -> None:
     """Let a process keep arrays that come in files, and refuse what is larger than an update can be.
 
     Args:
@@ -58,9 +58,9 @@ def keep_arrivals_on_disk(cell: Cell, folder: Path, most_bytes: int) -> None:
     cell.update_fobs_context({_FOLDER: folder, _MOST_BYTES: most_bytes})
 
 
-def take_turns(turns: Turns) -> None:
+def limit_transfers(slots: TransferSlots) -> None:
     """Let this process send and fetch arrays for a few others at a time."""
-    ArrayPieces.turns = turns
+    ArrayPieces.slots = slots
 
 
 class ArrayPieces(Downloadable):  # type: ignore[misc]
@@ -71,13 +71,13 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         max_chunk_size: Bytes of a piece; the last may be shorter.
 
     Attributes:
-        turns: Of all arrays of this process; nobody waits if nothing else is said.
+        slots: Of all arrays of this process; nobody waits if nothing else is said.
 
     Raises:
         ValueError: If one is not of numbers.
     """
 
-    turns: ClassVar[Turns] = Turns(at_once=math.inf, patience_seconds=0.0)
+    slots: ClassVar[TransferSlots] = TransferSlots(at_once=math.inf, patience_seconds=0.0)
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], max_chunk_size: int) -> None:
         super().__init__(arrays)
@@ -109,13 +109,13 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
             return ProduceRC.EOF, None, {}
         head = []
         if number == 0:
-            self.turns.begin((id(self), requester))
+            self.slots.acquire((id(self), requester))
             head = [self._head()]
         return ProduceRC.OK, [*head, self._piece(number)], {_NUMBER: number}
 
     def downloaded_to_one(self, to_receiver: str, status: str) -> None:
         """Let the next site have its turn, when one has got all, or is given up."""
-        self.turns.end((id(self), to_receiver))
+        self.slots.release((id(self), to_receiver))
 
     def release(self) -> None:
         """Let go of the arrays."""
@@ -131,10 +131,10 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         at = number * self._piece_bytes
         last = min(at + self._piece_bytes, self._table.bytes)
         parts: list[bytes | memoryview] = []
-        for slot, stretch in zip(self._table.slots, stretches, strict=True):
-            start, end = max(slot.start, at), min(slot.end, last)
+        for span, stretch in zip(self._table.spans, stretches, strict=True):
+            start, end = max(span.start, at), min(span.end, last)
             if start < end:
-                parts += [bytes(start - at), stretch[start - slot.start : end - slot.start].data]
+                parts += [bytes(start - at), stretch[start - span.start : end - span.start].data]
                 at = end
         parts.append(bytes(last - at))
         return b"".join(parts)
@@ -223,7 +223,7 @@ def fetch_arrays(
     """
     context = cell.get_fobs_context()
     collector = PieceCollector(partial(_make_room, context.get(_FOLDER)), context.get(_MOST_BYTES))
-    with ArrayPieces.turns.turn((ref_id, from_fqcn)):
+    with ArrayPieces.slots.hold((ref_id, from_fqcn)):
         download_object(
             from_fqcn=from_fqcn,
             ref_id=ref_id,

@@ -19,7 +19,7 @@ _KINDS = "biufc"
 
 
 @dataclass(frozen=True)
-class Slot:
+class ArraySpan:
     """One array's place.
 
     Attributes:
@@ -51,16 +51,16 @@ class ArrayTable:
     """
 
     def __init__(self, arrays: list[tuple[str, np.dtype[Any], tuple[int, ...]]]) -> None:
-        self.slots: list[Slot] = []
+        self.spans: list[ArraySpan] = []
         self.bytes = 0
         for name, dtype, shape in arrays:
             if dtype.kind not in _KINDS or dtype.hasobject:
                 raise ValueError(f"arrays of {dtype.str} don't travel, only numbers do")
             if min(shape, default=0) < 0:
                 raise ValueError(f"no array has the shape {shape}")
-            slot = Slot(name, dtype, shape, start=-(-self.bytes // _ALIGNMENT) * _ALIGNMENT)
-            self.slots.append(slot)
-            self.bytes = slot.end
+            span = ArraySpan(name, dtype, shape, start=-(-self.bytes // _ALIGNMENT) * _ALIGNMENT)
+            self.spans.append(span)
+            self.bytes = span.end
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> ArrayTable:
@@ -89,7 +89,7 @@ class ArrayTable:
 
     def describe(self) -> bytes:
         """Return the description from which `parse` makes the same table."""
-        return json.dumps([(slot.name, slot.dtype.str, slot.shape) for slot in self.slots]).encode()
+        return json.dumps([(span.name, span.dtype.str, span.shape) for span in self.spans]).encode()
 
     def arrays_in(self, content: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """Return the arrays that lie in a stretch of bytes, without a copy.
@@ -98,6 +98,6 @@ class ArrayTable:
             content: The bytes, `(self.bytes,)`.
         """
         return {
-            slot.name: content[slot.start : slot.end].view(slot.dtype).reshape(slot.shape)
-            for slot in self.slots
+            span.name: content[span.start : span.end].view(span.dtype).reshape(span.shape)
+            for span in self.spans
         }

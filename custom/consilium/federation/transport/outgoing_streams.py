@@ -10,16 +10,16 @@ from nvflare.fuel.f3.streaming.byte_streamer import TxTask
 from consilium.federation.replacement import replace
 
 
-def hold_little_of_what_is_sent() -> None:
+def release_send_buffers() -> None:
     """Let this process hold only what it may have to send again.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    replace(byte_streamer, "TxTask", ThriftyTxTask)
+    replace(byte_streamer, "TxTask", OutgoingStream)
 
 
-class ThriftyTxTask(TxTask):  # type: ignore[misc]
+class OutgoingStream(TxTask):  # type: ignore[misc]
     """A message that this process sends.
 
     FLARE 2.9 sets a whole buffer aside for each, 1 MiB or what `streaming_chunk_size` says, though most have

@@ -8,17 +8,15 @@ from typing import Any
 from nvflare.fuel.f3.cellnet.cell import Cell
 
 from consilium.federation.transport.array_pieces import (
-    keep_arrivals_on_disk,
-    send_arrays_in_pieces,
-    take_turns,
+    install_array_transfer,
+    limit_transfers,
+    spool_arrivals,
 )
-from consilium.federation.transport.broken_uploads import survive_broken_uploads
-from consilium.federation.transport.ended_streams import remember_little_of_ended_streams
-from consilium.federation.transport.file_pieces import send_files_in_pieces
-from consilium.federation.transport.message_size import limit_messages
-from consilium.federation.transport.outgoing_streams import hold_little_of_what_is_sent
-from consilium.federation.transport.senders import check_senders
-from consilium.federation.transport.turns import Turns
+from consilium.federation.transport.incoming_streams import free_completed_streams
+from consilium.federation.transport.message_checks import install_message_checks
+from consilium.federation.transport.outgoing_streams import release_send_buffers
+from consilium.federation.transport.transfer_slots import TransferSlots
+from consilium.federation.transport.tuning import limit_file_pieces, limit_messages, tolerate_broken_uploads
 
 _ARRIVALS = "arrivals"
 
@@ -30,43 +28,43 @@ _PATIENCE_SECONDS = 30.0
 first request for what they offer 300 s."""
 
 
-def set_up_both_ends() -> None:
+def set_up_peer() -> None:
     """Do what server and sites have to do alike, before the first model is sent.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    send_arrays_in_pieces()
-    hold_little_of_what_is_sent()
-    remember_little_of_ended_streams()
+    install_array_transfer()
+    release_send_buffers()
+    free_completed_streams()
 
 
-def set_up_from_the_start() -> None:
+def set_up_server_process() -> None:
     """Do what each of the server's processes does before it is connected to anything, whatever its work.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    check_senders()
-    survive_broken_uploads()
-    send_files_in_pieces()
-    remember_little_of_ended_streams()
+    install_message_checks()
+    tolerate_broken_uploads()
+    limit_file_pieces()
+    free_completed_streams()
 
 
-def set_up_server() -> Turns:
+def set_up_server() -> TransferSlots:
     """Do what a job's process at the server does; returns the turns that its sites take.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    set_up_both_ends()
-    survive_broken_uploads()
-    turns = Turns(_AT_ONCE, _PATIENCE_SECONDS)
-    take_turns(turns)
-    return turns
+    set_up_peer()
+    tolerate_broken_uploads()
+    slots = TransferSlots(_AT_ONCE, _PATIENCE_SECONDS)
+    limit_transfers(slots)
+    return slots
 
 
-def bound_messages(engine: Any, run_folder: Path) -> None:
+def limit_job_messages(engine: Any, run_folder: Path) -> None:
     """Let a job's process at the server look at messages, and at their size, before FLARE takes them.
 
     No message may bring arrays, unless `receive_on_disk` says later how many bytes of them there may be.
@@ -78,7 +76,7 @@ def bound_messages(engine: Any, run_folder: Path) -> None:
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    set_up_from_the_start()  # in FLARE's simulator no guard has
+    set_up_server_process()  # in FLARE's simulator no guard has
     limit_messages(_job_cell(engine))
     receive_on_disk(engine, run_folder, most_bytes=0)
 
@@ -91,7 +89,7 @@ def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:
         run_folder: The job's.
         most_bytes: That the arrays of one update may have.
     """
-    keep_arrivals_on_disk(_job_cell(engine), run_folder / _ARRIVALS, most_bytes)
+    spool_arrivals(_job_cell(engine), run_folder / _ARRIVALS, most_bytes)
 
 
 def _job_cell(engine: Any) -> Cell:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.federation.updates.refused import RefusedUpdate
+from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.rules import AggregationSettings, Rule, euclidean_norm
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
@@ -39,7 +39,7 @@ class Aggregator(Protocol):
             The update's Euclidean norm; None where it can't be seen.
 
         Raises:
-            RefusedUpdate: If the update can't be used. The aggregate is as if it had never come.
+            RejectedUpdate: If the update can't be used. The aggregate is as if it had never come.
             OSError: If the server can't keep it.
         """
 
@@ -50,7 +50,7 @@ class Aggregator(Protocol):
         """Return the aggregated difference, and each site's share in it (they add up to 1).
 
         Raises:
-            RefusedUpdate: If no update was taken, or the aggregate is not finite.
+            RejectedUpdate: If no update was taken, or the aggregate is not finite.
         """
 
     def close(self) -> None:
@@ -99,21 +99,21 @@ class ScreenedAggregation:
         """Take one site's update and return its Euclidean norm.
 
         Raises:
-            RefusedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm
+            RejectedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm
                 is not finite, nothing changes, it was sent before, the reported counts can't be, or the site
                 was already counted.
             OSError: If the disk is full or gone.
         """
         if site in self._taken:
-            raise RefusedUpdate("it is a second one in the same round")
+            raise RejectedUpdate("it is a second one in the same round")
         self._check_form(update)
         self._screening.check_counts(site, report)
         with np.errstate(over="ignore"):
             norm = euclidean_norm(list(update.values()))
         if not norm:
-            raise RefusedUpdate("it changes nothing")
+            raise RejectedUpdate("it changes nothing")
         if not math.isfinite(norm):
-            raise RefusedUpdate("its values are too large to add up")
+            raise RejectedUpdate("its values are too large to add up")
         self._screening.check_repetition(site, update, self._round_index)
         self._spool.keep(site, update)
         pace = self._screening.pace(norm, report.steps, self._round_index)
@@ -132,10 +132,10 @@ class ScreenedAggregation:
         """Return the aggregated difference, and each site's share in it.
 
         Raises:
-            RefusedUpdate: If no update was taken, or the aggregate is not finite.
+            RejectedUpdate: If no update was taken, or the aggregate is not finite.
         """
         if not self._taken:
-            raise RefusedUpdate("no site sent an update")
+            raise RejectedUpdate("no site sent an update")
         rule = Rule(
             self._settings,
             cases={site: one.cases for site, one in self._taken.items()},
@@ -146,7 +146,7 @@ class ScreenedAggregation:
             with np.errstate(over="ignore"):
                 aggregate[name] = rule.combine(shape, partial(self._read, name))
             if not np.isfinite(aggregate[name]).all():
-                raise RefusedUpdate("the aggregate is not finite, although every update was")
+                raise RejectedUpdate("the aggregate is not finite, although every update was")
         self._screening.accept({site: one.pace for site, one in self._taken.items()})
         return aggregate, rule.shares
 
@@ -160,17 +160,17 @@ class ScreenedAggregation:
     def _check_form(self, update: Weights) -> None:
         if update.keys() != self._shapes.keys():
             missing, unknown = self._shapes.keys() - update.keys(), update.keys() - self._shapes.keys()
-            raise RefusedUpdate(f"missing weights: {len(missing)}, unknown ones: {len(unknown)}")
+            raise RejectedUpdate(f"missing weights: {len(missing)}, unknown ones: {len(unknown)}")
         for name, value in update.items():
             if type(value) is not np.ndarray:
-                raise RefusedUpdate(f"{name} is no array")
+                raise RejectedUpdate(f"{name} is no array")
             # The very type: float64 would turn the global model into float64, and all that follows.
             if value.dtype != self._types[name]:
-                raise RefusedUpdate(f"{name} holds {value.dtype} values, not {self._types[name]}")
+                raise RejectedUpdate(f"{name} holds {value.dtype} values, not {self._types[name]}")
             if value.shape != self._shapes[name]:
-                raise RefusedUpdate(f"{name} has shape {_in_words(value.shape)}, not {self._shapes[name]}")
+                raise RejectedUpdate(f"{name} has shape {_in_words(value.shape)}, not {self._shapes[name]}")
             if not np.isfinite(value).all():
-                raise RefusedUpdate(f"{name} is not finite")
+                raise RejectedUpdate(f"{name} is not finite")
 
 
 def _in_words(shape: tuple[int, ...]) -> str:

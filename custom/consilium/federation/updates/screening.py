@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from consilium.counts import counted
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.updates.refused import RefusedUpdate
+from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
@@ -77,16 +77,16 @@ class Screening:
         """Compare what a site reports of its training with what it was told, and with what it prepared.
 
         Raises:
-            RefusedUpdate: If that can't be.
+            RejectedUpdate: If that can't be.
         """
         if report.role != "trains" or not report.train_cases:
-            raise RefusedUpdate(
+            raise RejectedUpdate(
                 f"it comes from {counted(report.train_cases, 'training case')} of a site that {report.role}"
             )
         before = self._prepared.setdefault(site, report.train_cases)
         allowed = max(1.0, self._settings.max_case_change * before)
         if abs(report.train_cases - before) > allowed:
-            raise RefusedUpdate(
+            raise RejectedUpdate(
                 f"it comes from {counted(report.train_cases, 'training case')}, and the site had prepared "
                 f"{before}; "
                 f"they may differ by {allowed:.0f} (screening.max_case_change)"
@@ -95,7 +95,7 @@ class Screening:
         fewest, most = sorted(self._learning.steps_per_round(cases) for cases in (before, report.train_cases))
         if not fewest <= report.steps <= most:
             told = str(most) if fewest == most else f"{fewest} to {most}"
-            raise RefusedUpdate(
+            raise RejectedUpdate(
                 f"it reports {counted(report.steps, 'step')} of training, and the job asks for {told}"
             )
 
@@ -105,19 +105,19 @@ class Screening:
         In the same round a site may send the same again: a round that is repeated draws the same patches.
 
         Raises:
-            RefusedUpdate: If it is the same as another, bit by bit.
+            RejectedUpdate: If it is the same as another, bit by bit.
         """
         seen = self._seen.setdefault(_digest(update), (round_index, site))
         if seen == (round_index, site):
             return
         if seen[0] == round_index:
-            raise RefusedUpdate(
+            raise RejectedUpdate(
                 "it is the same as another site's of this round, as if from the same data",
-                code=AbsenceCode.REPEATED_UPDATE,
+                code=RefusalCode.REPEATED_UPDATE,
             )
         whose = "its own" if seen[1] == site else "another site's"
-        raise RefusedUpdate(
-            f"it is the same as {whose} of round {seen[0] + 1}", code=AbsenceCode.REPEATED_UPDATE
+        raise RejectedUpdate(
+            f"it is the same as {whose} of round {seen[0] + 1}", code=RefusalCode.REPEATED_UPDATE
         )
 
     def pace(self, norm: float, steps: int, round_index: int) -> float:

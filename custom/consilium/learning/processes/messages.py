@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from consilium.data.cache import CachedCase
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.settings import Settings
 from consilium.tasks.segmentation.metrics import Scores
@@ -167,7 +167,7 @@ class Stopped(_Message):
     kind: Literal["stopped"] = "stopped"
     why: StopKind
     reason: str
-    code: AbsenceCode = AbsenceCode.DECLINED
+    code: RefusalCode = RefusalCode.DECLINED
 
 
 Command = Annotated[Train | Score | Cancel, Field(discriminator="kind")]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from consilium.counts import counted, total_text
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.learning.model_file import BEST_MODEL
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import KEY_METRIC, kept_round, paired_difference
@@ -85,7 +85,7 @@ def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:
 
 
 def _about_absences(federation: FederationRecord) -> Iterator[str]:
-    missed: dict[tuple[str, str, AbsenceCode | None], list[str]] = defaultdict(list)
+    missed: dict[tuple[str, str, RefusalCode | None], list[str]] = defaultdict(list)
     asked = [(str(record.number), record.sites) for record in federation.rounds]
     for stage, sites in [
         (_PREPARATION, federation.preparation),

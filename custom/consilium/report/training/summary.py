@@ -17,7 +17,7 @@ from consilium.records.federation import (
     SiteRound,
     recorded_learning,
 )
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 from consilium.records.remedies import remedy_for
 from consilium.report.training.cautions import absence_reason, is_absent, list_cautions
 from consilium.report.training.gains import has_own_models, summarize_gain
@@ -69,7 +69,7 @@ def summarize_study(
         task=learning.task,
         regions={region.name: region.title for region in get_task(learning.task).regions},
         status=federation.status,
-        outcome=judge_outcome(federation).kind,
+        outcome=determine_outcome(federation).kind,
         reason=federation.reason,
         rounds_planned=federation.rounds_planned,
         best_round=federation.best_round,

@@ -23,7 +23,7 @@ from consilium.federation.inquiry.statistics import (
     StatisticsRecorder,
     histogram_config,
 )
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.tasks import get_task
 from consilium.tasks.features import task_features
@@ -257,7 +257,7 @@ def test_an_aborted_job_is_recorded_as_aborted_though_enough_sites_had_answered(
     recorder.save(combined({"north": (5, (2, 3))}), True, engine.context)
     record = StatisticsRecord.load(engine.run_folder)
     assert (record.status, record.reason) == ("failed", "aborted before all sites had answered")
-    assert judge_outcome(record).kind == "failure"
+    assert determine_outcome(record).kind == "failure"
 
 
 def test_the_record_holds_what_sites_told_and_why_others_are_missing(server):

@@ -22,13 +22,13 @@ from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
-from consilium.federation.transport.senders import BROKEN_ANSWER
+from consilium.federation.transport.message_checks import BROKEN_ANSWER
 from consilium.learning.model_file import load_model
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.gain import SiteGain
 from consilium.records.job_record import load_record
 from consilium.records.job_status import JobStatus
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 from consilium.records.progress import read_progress
 from consilium.report.status.job import render_job
 from consilium.report.terminal import Terminal
@@ -201,7 +201,7 @@ def check(folder, place, value, tasks=(TRAIN,)):
     status, page, numbers = shown(engine, record)
     assert shows_no_control(status)
     assert all(shows_no_control(text) for text in (page.replace("\t", " "), numbers))
-    assert judge_outcome(record).kind in ("success", "partial")
+    assert determine_outcome(record).kind in ("success", "partial")
     outcomes = [one.sites["liar"].outcome for one in record.rounds]
     assert "no answer" not in outcomes
     reasons = [one.sites["liar"].reason or "" for one in record.rounds]

@@ -8,7 +8,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
-from consilium.errors import AbsenceCode, ConfigurationError
+from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REFUSAL_HEADER, TRAIN, VALIDATE
 from consilium.federation.updates import spool
@@ -123,7 +123,7 @@ def test_a_repeated_update_is_not_waited_for_in_vain(run):
     assert "south: its update is refused: it is the same as another site's of this round" in record.reason
     assert record.reason.endswith("another attempt would give the same")
     assert [task for task, _ in north.seen].count(TRAIN) == 1
-    assert record.rounds[0].sites["south"].code is AbsenceCode.REPEATED_UPDATE
+    assert record.rounds[0].sites["south"].code is RefusalCode.REPEATED_UPDATE
 
 
 def test_a_round_goes_on_without_a_repeated_update(run):

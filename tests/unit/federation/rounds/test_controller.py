@@ -12,7 +12,7 @@ from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.errors import AbsenceCode, ConfigurationError
+from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.tasks import (
@@ -26,7 +26,7 @@ from consilium.federation.tasks import (
 )
 from consilium.learning.model_file import load_model
 from consilium.records.federation import FederationRecord, SiteReport
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 from federation.flare import JOB_ID, JOB_NAME, Engine
 from federation.readiness import readiness
 from federation.rehearsal import Rehearsal, Site, TwoWeights
@@ -184,9 +184,9 @@ def test_a_refusal_s_kind_and_counts_are_kept_as_far_as_they_are_within_bounds(r
     west = declining("<b>", {"truncated": -1})
     record, _ = run({"north": Site(), "south": Site(), "east": east, "west": west}, rounds=1)
     for one in (record.preparation, record.rounds[0].sites, record.final_sites):
-        assert one["east"].code is AbsenceCode.LEFT_OUT
+        assert one["east"].code is RefusalCode.LEFT_OUT
         assert one["east"].left_out == {"truncated": 3, "not_3d": None, "other": 2}
-        assert (one["west"].code, one["west"].left_out) == (AbsenceCode.DECLINED, {})
+        assert (one["west"].code, one["west"].left_out) == (RefusalCode.DECLINED, {})
 
 
 def test_every_site_prepares_before_the_first_round(run):
@@ -514,8 +514,8 @@ def test_an_aborted_job_is_recorded_as_aborted_and_when(run, task, index, when, 
     sites = {"north": Site(), "east": aborting} if last else {"east": aborting, "north": Site()}
     record, engine = run(sites, abort=abort)
     assert (record.status, record.reason) == ("failed", f"aborted {when}")
-    assert judge_outcome(record).kind == "failure"
-    assert judge_outcome(record).reasons[0] == f"aborted {when}"
+    assert determine_outcome(record).kind == "failure"
+    assert determine_outcome(record).reasons[0] == f"aborted {when}"
     assert (record.final_scores, record.final_sites) == ({}, {})
     assert not panics(engine)
     assert (saved(engine) if kept else (engine.run_folder / "model.safetensors").exists()) == (kept or False)
@@ -607,13 +607,13 @@ def test_a_final_model_that_no_site_has_evaluated_is_no_success(run):
     )
     assert panics(engine) == [record.reason]  # its checkpoints stay: it can be resumed
     assert saved(engine) == (3, 3)
-    assert judge_outcome(record).kind == "failure"
+    assert determine_outcome(record).kind == "failure"
 
 
 def test_a_final_model_without_any_score_is_no_success(run):
     record, _ = run({"north": Leaving(answers=True), "south": Leaving(answers=True)})
     assert record.status == "finished"
-    outcome = judge_outcome(record)
+    outcome = determine_outcome(record)
     assert (outcome.kind, outcome.reasons) == ("failure", ("no hospital sent a score of the final model",))
 
 

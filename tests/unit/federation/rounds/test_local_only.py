@@ -8,7 +8,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.records.federation import FederationRecord
-from consilium.records.outcome import judge_outcome
+from consilium.records.outcome import determine_outcome
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 
@@ -45,7 +45,7 @@ def test_sites_that_train_are_asked_at_last_and_compare_with_the_final_model(run
     gain = record.gains["north"]
     assert (gain.local["dice"], gain.federated["dice"]) == pytest.approx((0.05, 0.2))
     assert gain.gains["dice"].mean == pytest.approx(0.15)
-    assert judge_outcome(record).kind == "success"
+    assert determine_outcome(record).kind == "success"
 
 
 def test_the_model_before_a_dropped_last_round_is_what_is_compared_with(run):
@@ -72,7 +72,7 @@ def test_a_site_that_declines_costs_its_own_comparison_and_nothing_else(run):
     assert record.gains.keys() == {"north"}
     declined = record.local_only["south"]
     assert (declined.outcome, declined.reason) == ("refused", "the hospital decided so")
-    assert judge_outcome(record).kind == "success"
+    assert determine_outcome(record).kind == "success"
 
 
 class Lying(Site):

@@ -4,7 +4,7 @@ import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 
-from consilium.federation.server.job_outcomes import JobOutcomes, leave_outcome
+from consilium.federation.server.job_outcomes import JobOutcomes, save_outcome
 from consilium.federation.tasks import OUTCOME_META
 from consilium.records.progress import Ended, JobProgress
 from federation.flare import JOB_ID, Engine
@@ -45,7 +45,7 @@ def ended(count):
 
 
 def test_the_outcome_gets_into_the_job_s_meta_data(engine, jobs):
-    leave_outcome(engine.context, ended(2))
+    save_outcome(engine.context, ended(2))
     complete(engine)
     kept = Ended.model_validate(jobs.meta[JOB_ID][OUTCOME_META])
     assert (kept.kind, len(kept.reasons), kept.time) == ("partial", 2, 1000.0)
@@ -55,7 +55,7 @@ def test_the_outcome_gets_into_the_job_s_meta_data(engine, jobs):
 
 
 def test_a_hundred_reasons_are_cut_to_ten_and_a_count(engine, jobs):
-    leave_outcome(engine.context, ended(100))
+    save_outcome(engine.context, ended(100))
     complete(engine)
     reasons = jobs.meta[JOB_ID][OUTCOME_META]["reasons"]
     assert len(reasons) == 11
@@ -68,7 +68,7 @@ def test_a_job_whose_process_was_killed_has_none(engine, jobs):
 
 
 def test_a_torn_file_is_no_outcome(engine, jobs, tmp_path):
-    leave_outcome(engine.context, ended(1))
+    save_outcome(engine.context, ended(1))
     (file,) = (tmp_path / "consilium/outcomes").iterdir()
     file.write_text(file.read_text()[:20])
     complete(engine)

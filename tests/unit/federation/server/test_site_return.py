@@ -13,7 +13,7 @@ from nvflare.private.defs import CellMessageHeaderKeys
 from nvflare.private.fed.app.deployer import server_deployer
 
 from consilium.federation.server import site_return
-from consilium.federation.server.job_runner import EnduringJobRunner
+from consilium.federation.server.job_runner import ResilientJobRunner
 from consilium.federation.server.site_return import SiteReturn
 from consilium.records.progress import PROGRESS_FILE, Ended, JobProgress
 from federation.flare import Engine
@@ -21,7 +21,7 @@ from federation.flare import Engine
 DEADLINE_SECONDS = 20
 
 
-class Runner(EnduringJobRunner):
+class Runner(ResilientJobRunner):
     """Starts nothing, but writes down what it would have started."""
 
     def __init__(self, root):

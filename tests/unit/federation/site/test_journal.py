@@ -7,7 +7,7 @@ from nvflare.app_common.app_constant import AppConstants
 
 from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
-from consilium.federation.server.job_outcomes import tell_sites
+from consilium.federation.server.job_outcomes import announce_outcome
 from consilium.federation.site.journal import SiteJournal
 from consilium.participant.participant import SiteData
 from consilium.participant.settings import SiteSettings
@@ -76,7 +76,7 @@ def test_refusals_of_both_sides_are_kept_with_their_round(engine, journal):
     ("kind", "words"), [("success", "ended with success"), ("partial", "partially"), ("failure", "failed")]
 )
 def test_the_server_s_word_on_the_outcome_is_kept(engine, journal, kind, words):
-    tell_sites(engine.context, kind)
+    announce_outcome(engine.context, kind)
     journal.end()
     assert kept(engine).outcome == kind
     assert words in text(engine)
@@ -97,7 +97,7 @@ def test_an_end_of_which_the_server_said_nothing_is_told_as_such(engine, journal
 def test_a_readiness_check_is_no_training(engine, journal):
     journal.start_task("check", task(None, None))
     journal.tell("checked", 0, 0)
-    tell_sites(engine.context, "success")
+    announce_outcome(engine.context, "success")
     journal.end()
     assert "the job ended with success" in text(engine)
     assert "this site answered the readiness check" in text(engine)

@@ -12,7 +12,7 @@ from nvflare.fuel.f3.streaming.download_service import ProduceRC
 
 from consilium.federation.transport.array_pieces import ArrayPieces, PieceCollector, _make_room
 from consilium.federation.transport.arrival import DiskArrival, MemoryArrival
-from consilium.federation.transport.turns import Turns
+from consilium.federation.transport.transfer_slots import TransferSlots
 
 KINDS = st.sampled_from(["f4", "f8", "f2", "i8", "u1", "?", ">f4", "c8"])
 ARRAYS = st.dictionaries(
@@ -25,7 +25,7 @@ ARRAYS = st.dictionaries(
 @pytest.fixture(autouse=True)
 def nobody_waits(monkeypatch):
     """Leave out the turns that a controller in another test may have set up in this process."""
-    monkeypatch.setattr(ArrayPieces, "turns", Turns(at_once=math.inf, patience_seconds=0.0))
+    monkeypatch.setattr(ArrayPieces, "slots", TransferSlots(at_once=math.inf, patience_seconds=0.0))
 
 
 def fetch(source, collector):

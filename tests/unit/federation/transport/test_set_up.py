@@ -6,7 +6,7 @@ from nvflare.fuel.f3.cellnet import cell
 from nvflare.fuel.f3.streaming import byte_receiver
 from nvflare.private.fed.server.server_command_agent import ServerCommandAgent
 
-from consilium.federation.transport.set_up import set_up_from_the_start
+from consilium.federation.transport.set_up import set_up_server_process
 
 def places():
     agent = ServerCommandAgent
@@ -15,9 +15,9 @@ def places():
     }
 
 before = places()
-set_up_from_the_start()
+set_up_server_process()
 assert not before & places(), before & places()
-set_up_from_the_start()
+set_up_server_process()
 """
 
 

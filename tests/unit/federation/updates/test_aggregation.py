@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from consilium.federation.updates.aggregation import ScreenedAggregation
-from consilium.federation.updates.refused import RefusedUpdate
+from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.settings import LearningSettings
@@ -98,7 +98,7 @@ def changed(how):
 def test_what_is_refused_leaves_no_trace(begin, bad, said, told):
     mean = begin()
     mean.add("north", update(1, 10), report(1))
-    with pytest.raises(RefusedUpdate, match=told):
+    with pytest.raises(RejectedUpdate, match=told):
         mean.add("evil", bad, said)
     mean.add("south", update(5, -2), report(3))
     change, shares = mean.result()
@@ -122,22 +122,22 @@ def test_an_outlier_is_refused_when_all_have_come(begin):
 def test_a_replay_is_refused_in_the_next_round(begin):
     first = begin(0)
     first.add("north", update(1, 2), report())
-    with pytest.raises(RefusedUpdate, match="the same as its own of round 1"):
+    with pytest.raises(RejectedUpdate, match="the same as its own of round 1"):
         begin(1).add("north", update(1, 2), report())
 
 
 def test_a_refused_site_may_send_a_good_update_but_only_one(begin):
     mean = begin()
-    with pytest.raises(RefusedUpdate):
+    with pytest.raises(RejectedUpdate):
         mean.add("north", changed("nan"), report())
     mean.add("north", update(1, 1), report())
-    with pytest.raises(RefusedUpdate, match="a second one in the same round"):
+    with pytest.raises(RejectedUpdate, match="a second one in the same round"):
         mean.add("north", update(2, 2), report())
     assert np.allclose(mean.result()[0]["a"], 1)
 
 
 def test_no_update_is_no_aggregate(begin):
-    with pytest.raises(RefusedUpdate, match="no site sent an update"):
+    with pytest.raises(RejectedUpdate, match="no site sent an update"):
         begin().result()
 
 
@@ -146,7 +146,7 @@ def test_an_aggregate_that_overflows_is_refused(begin):
     median = begin(reference={"a": np.zeros(2, np.float32)}, rule="median")
     median.add("north", {"a": np.array([huge, 1], np.float32)}, report())
     median.add("south", {"a": np.array([huge, 2], np.float32)}, report())
-    with pytest.raises(RefusedUpdate, match="not finite"):
+    with pytest.raises(RejectedUpdate, match="not finite"):
         median.result()
 
 

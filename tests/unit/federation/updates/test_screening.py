@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.updates.refused import RefusedUpdate
+from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.settings import LearningSettings
 from consilium.records.federation import SiteReport
@@ -37,7 +37,7 @@ def report(cases=10, steps=16, **fields):
 def test_counts_that_can_t_be_are_refused(said, told):
     known = screening()
     known.note_prepared("north", 10)
-    with pytest.raises(RefusedUpdate, match=told):
+    with pytest.raises(RejectedUpdate, match=told):
         known.check_counts("north", said)
 
 
@@ -54,14 +54,14 @@ def test_with_epochs_the_steps_are_those_of_the_cases_before_or_after_some_faile
     known.note_prepared("north", 10)
     known.check_counts("north", report(cases=8, steps=steps))
     for wrong in (7, 11):
-        with pytest.raises(RefusedUpdate, match="the job asks for 8 to 10"):
+        with pytest.raises(RejectedUpdate, match="the job asks for 8 to 10"):
             known.check_counts("north", report(cases=8, steps=wrong))
 
 
 def test_a_site_that_joins_late_is_held_to_what_it_said_first():
     known = screening()
     known.check_counts("late", report(cases=40))
-    with pytest.raises(RefusedUpdate, match="the site had prepared 40"):
+    with pytest.raises(RejectedUpdate, match="the site had prepared 40"):
         known.check_counts("late", report(cases=400))
 
 
@@ -80,7 +80,7 @@ def update(value):
 def test_an_update_that_was_sent_before_is_refused(site, round_index, told):
     known = screening()
     known.check_repetition("north", update(1), 0)
-    with pytest.raises(RefusedUpdate, match=told):
+    with pytest.raises(RejectedUpdate, match=told):
         known.check_repetition(site, update(1), round_index)
     known.check_repetition(site, update(2), round_index)
 
@@ -97,9 +97,9 @@ def test_a_replay_is_known_after_the_server_was_restarted():
     known.note_prepared("north", 10)
     known.accept({"north": 5.0})
     restarted.restore(AlgorithmState(json.loads(json.dumps(known.state().values))))
-    with pytest.raises(RefusedUpdate, match="its own of round 1"):
+    with pytest.raises(RejectedUpdate, match="its own of round 1"):
         restarted.check_repetition("north", update(1), 1)
-    with pytest.raises(RefusedUpdate, match="had prepared 10"):
+    with pytest.raises(RejectedUpdate, match="had prepared 10"):
         restarted.check_counts("north", report(cases=100))
     assert restarted.outliers({"north": 50.0}).keys() == {"north"}
 

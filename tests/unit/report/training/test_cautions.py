@@ -1,6 +1,6 @@
 import pytest
 
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.records.federation import FederationRecord, SiteRound
 from consilium.records.remedies import remedy_for
 from consilium.report.training.cautions import list_cautions
@@ -13,11 +13,11 @@ def test_a_run_without_incident_has_no_cautions() -> None:
 
 def test_a_refusal_is_told_once_with_its_rounds_and_its_reason() -> None:
     record = federation()
-    refusal = SiteRound(outcome="refused", reason="no usable case.", code=AbsenceCode.NO_LABELED_CASE)
+    refusal = SiteRound(outcome="refused", reason="no usable case.", code=RefusalCode.NO_LABELED_CASE)
     record.rounds[1].sites["birch"] = refusal
     record.rounds[3].sites["birch"] = refusal
     record.final_sites["birch"] = refusal
-    remedy = remedy_for(AbsenceCode.NO_LABELED_CASE)
+    remedy = remedy_for(RefusalCode.NO_LABELED_CASE)
     assert list_cautions(record) == [
         f"birch is missing from rounds 2, 4 and the final validation: no usable case. What to do: {remedy}."
     ]
@@ -26,7 +26,7 @@ def test_a_refusal_is_told_once_with_its_rounds_and_its_reason() -> None:
 def test_a_site_that_could_not_even_prepare_is_missing_from_all_of_it() -> None:
     """Of a run that ends before its first round, that is all that the report has to say."""
     record = federation(rounds=2)
-    refusal = SiteRound(outcome="refused", reason="it is empty", code=AbsenceCode.DATASET)
+    refusal = SiteRound(outcome="refused", reason="it is empty", code=RefusalCode.DATASET)
     for sites in (record.preparation, *(one.sites for one in record.rounds), record.final_sites):
         sites["birch"] = refusal
     (caution,) = list_cautions(record)
@@ -49,7 +49,7 @@ def test_a_site_that_the_server_excluded_is_missing_from_the_rounds_since() -> N
     record = federation()
     for one in record.rounds[3:]:
         one.sites["birch"] = SiteRound(
-            outcome="excluded", reason="excluded from training after 3 answers", code=AbsenceCode.EXCLUDED
+            outcome="excluded", reason="excluded from training after 3 answers", code=RefusalCode.EXCLUDED
         )
     (caution,) = list_cautions(record)
     assert caution.startswith("birch is missing from rounds 4, 5: excluded from training after 3 answers. ")
@@ -228,7 +228,7 @@ def _replace(record: FederationRecord, site: str, **changes: object) -> None:
 
 def test_a_site_that_was_late_at_the_end_is_not_asked_again() -> None:
     record = federation()
-    late = SiteRound(outcome="no answer", reason="it had not answered", code=AbsenceCode.LATE)
+    late = SiteRound(outcome="no answer", reason="it had not answered", code=RefusalCode.LATE)
     record.local_only["birch"] = late
     record.final_sites["birch"] = late
     cautions = [one for one in list_cautions(record) if one.startswith("birch ")]

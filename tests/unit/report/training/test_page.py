@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consilium.data.codes import ProblemCode
-from consilium.errors import AbsenceCode
+from consilium.errors import RefusalCode
 from consilium.records.federation import BaselineRecord, FederationRecord, SiteRound
 from consilium.report.training import page as report_page
 from consilium.report.training.page import PatientView, page_environment, render_page
@@ -202,7 +202,7 @@ def test_a_refusal_and_its_reason_head_the_page() -> None:
         sites["birch"] = SiteRound(
             outcome="refused",
             reason="no usable labelled case: 3 left out (3 truncated)",
-            code=AbsenceCode.NO_LABELED_CASE,
+            code=RefusalCode.NO_LABELED_CASE,
             left_out={"truncated": 3, "not_3d": None},
         )
     del record.final_scores["birch"]
@@ -222,7 +222,7 @@ def test_the_page_of_a_run_that_ended_for_lack_of_sites() -> None:
     reason = "0 sites can train, and min_sites is 2; birch: too few"
     record = federation(1, status="failed", reason=reason, final_scores={}, final_sites={}, best_round=None)
     record.rounds.clear()
-    for site, code in (("birch", AbsenceCode.FEW_PATIENTS), ("cedar", AbsenceCode.LOST)):
+    for site, code in (("birch", RefusalCode.FEW_PATIENTS), ("cedar", RefusalCode.LOST)):
         record.preparation[site] = SiteRound(outcome="refused", reason=f"reason of {site}", code=code)
     record.preparation["aster"] = site_round("aster")
     text = " ".join(Page(rendered(record)).text.split())

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from nvflare.fuel.f3.streaming.download_service import ProduceRC
 
-from consilium.federation.transport import turns as module
+from consilium.federation.transport import transfer_slots as module
 from consilium.federation.transport.array_pieces import ArrayPieces
-from consilium.federation.transport.turns import Turns
+from consilium.federation.transport.transfer_slots import TransferSlots
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, TwoWeights
 
@@ -32,11 +32,11 @@ def clock(monkeypatch):
 
 
 def test_no_more_than_a_few_travel_at_a_time_and_all_of_them_do(sites):
-    turns, lock, full = Turns(AT_ONCE, LONG), Lock(), Barrier(AT_ONCE)
+    slots, lock, full = TransferSlots(AT_ONCE, LONG), Lock(), Barrier(AT_ONCE)
     now, most = [0], [0]
 
     def travel(site):
-        with turns.turn(site):
+        with slots.hold(site):
             with lock:
                 now[0] += 1
                 most[0] = max(most[0], now[0])
@@ -53,71 +53,71 @@ def test_no_more_than_a_few_travel_at_a_time_and_all_of_them_do(sites):
 
 
 def test_a_turn_ends_with_an_error_as_well(sites):
-    turns = Turns(1, LONG)
-    with pytest.raises(OSError, match="lost"), turns.turn("north"):
+    slots = TransferSlots(1, LONG)
+    with pytest.raises(OSError, match="lost"), slots.hold("north"):
         raise OSError("lost")
-    sites.submit(turns.begin, "south").result(timeout=60)
+    sites.submit(slots.acquire, "south").result(timeout=60)
 
 
 def test_nobody_waits_longer_than_its_patience(sites):
-    turns = Turns(1, 0.05)
-    turns.begin("north, which has died")
-    sites.submit(turns.begin, "south").result(timeout=60)
+    slots = TransferSlots(1, 0.05)
+    slots.acquire("north, which has died")
+    sites.submit(slots.acquire, "south").result(timeout=60)
 
 
 def test_who_takes_longer_than_that_is_not_counted(clock):
-    turns = Turns(1, 30.0)
-    turns.begin("north, which is slow")
+    slots = TransferSlots(1, 30.0)
+    slots.acquire("north, which is slow")
     clock[0] = 31.0
-    turns.begin("south")  # would wait for ever: the clock stands still
-    turns.end("north, which is slow")
-    assert not turns._is_free()  # south's turn is its own
+    slots.acquire("south")  # would wait for ever: the clock stands still
+    slots.release("north, which is slow")
+    assert not slots._is_free()  # south's turn is its own
 
 
 def test_one_who_waits_goes_on_when_a_turn_is_no_longer_counted(clock, monkeypatch):
     def wait(seconds):
         clock[0] += seconds
 
-    turns = Turns(2, 30.0)
-    monkeypatch.setattr(turns._changed, "wait", wait)
-    turns.begin("north, which has died")
+    slots = TransferSlots(2, 30.0)
+    monkeypatch.setattr(slots._changed, "wait", wait)
+    slots.acquire("north, which has died")
     clock[0] = 10.0
-    turns.begin("south, which has died")
+    slots.acquire("south, which has died")
     clock[0] = 20.0
-    turns.begin("east")
+    slots.acquire("east")
     assert clock == [30.0]
-    turns.begin("west")
+    slots.acquire("west")
     assert clock == [40.0]
 
 
 def test_one_who_asks_again_does_not_wait_for_itself():
-    turns = Turns(1, LONG)
-    turns.begin("north")
-    turns.begin("north")
-    turns.end("north")
-    turns.end("north")
-    assert turns._is_free()
+    slots = TransferSlots(1, LONG)
+    slots.acquire("north")
+    slots.acquire("north")
+    slots.release("north")
+    slots.release("north")
+    assert slots._is_free()
 
 
 def test_at_the_end_nobody_waits_any_more(sites):
-    turns = Turns(1, LONG)
-    turns.begin("north")
-    waiting = [sites.submit(turns.begin, site) for site in range(SITES)]
-    turns.let_all_through()
+    slots = TransferSlots(1, LONG)
+    slots.acquire("north")
+    waiting = [sites.submit(slots.acquire, site) for site in range(SITES)]
+    slots.release_all()
     for one in waiting:
         one.result(timeout=60)
 
 
 def test_a_site_gets_the_first_piece_in_its_turn_and_the_others_at_once(monkeypatch):
-    turns, waited = Turns(1, LONG), []
-    monkeypatch.setattr(ArrayPieces, "turns", turns)
+    slots, waited = TransferSlots(1, LONG), []
+    monkeypatch.setattr(ArrayPieces, "slots", slots)
     source = ArrayPieces({"w": np.arange(100.0)}, 64)
 
     def wait(seconds):
         waited.append(seconds)
         source.downloaded_to_one("north", "success")
 
-    monkeypatch.setattr(turns._changed, "wait", wait)
+    monkeypatch.setattr(slots._changed, "wait", wait)
     _, _, state = source.produce(None, "north")
     while state:
         code, _, state = source.produce(state, "north")
@@ -125,17 +125,17 @@ def test_a_site_gets_the_first_piece_in_its_turn_and_the_others_at_once(monkeypa
     assert source.produce(None, "south")[0] == ProduceRC.OK
     assert len(waited) == 1
     source.downloaded_to_one("south", "failed")
-    assert turns._is_free()
+    assert slots._is_free()
 
 
 def test_a_job_that_ends_keeps_nobody_waiting(sites, tmp_path, monkeypatch):
-    monkeypatch.setattr(ArrayPieces, "turns", ArrayPieces.turns)
+    monkeypatch.setattr(ArrayPieces, "slots", ArrayPieces.slots)
     engine = Engine(tmp_path, {"persistor": TwoWeights()}, ["north"])
     controller = Rehearsal(rounds=1, min_sites=1)
     controller.start_controller(engine.context)
-    turns = ArrayPieces.turns
-    while turns._is_free():
-        turns.begin(len(turns._since))
-    waiting = sites.submit(turns.begin, "north")
+    slots = ArrayPieces.slots
+    while slots._is_free():
+        slots.acquire(len(slots._since))
+    waiting = sites.submit(slots.acquire, "north")
     controller.stop_controller(engine.context)
     waiting.result(timeout=20)  # less than its patience

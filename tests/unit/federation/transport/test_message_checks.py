@@ -24,15 +24,15 @@ from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
 from consilium.federation.exchange.site_controller import EnduringTasks
 from consilium.federation.tasks import REASON_HEADER
-from consilium.federation.transport import senders
-from consilium.federation.transport.senders import (
+from consilium.federation.transport import message_checks as senders
+from consilium.federation.transport.message_checks import (
     BROKEN_ANSWER,
-    EventAllowance,
+    EventRateLimit,
     answer_fault,
     aux_fault,
-    bound_return_code,
-    check_senders,
-    is_of_participant,
+    install_message_checks,
+    is_from_participant,
+    limit_return_code,
     submission_fault,
 )
 from federation.flare import Engine
@@ -113,7 +113,7 @@ def test_anything_at_any_place_is_turned_away_or_harmless(place, value):
         }[place]
         said.set_header(key, value)
         fired.set_header(key, value)
-    allowance = EventAllowance(1, 10)
+    allowance = EventRateLimit(1, 10)
     for fault in (answer_fault(said, "north"), aux_fault(FED_EVENT_TOPIC, fired, "north", allowance)):
         assert fault is None or fault.isprintable()
     if place in ("payload", "headers"):
@@ -125,7 +125,7 @@ def test_anything_at_any_place_is_turned_away_or_harmless(place, value):
 def test_no_return_code_of_one_site_ends_the_job(code):
     message = answer()
     message.set_return_code(code)
-    bound_return_code(message)
+    limit_return_code(message)
     assert message.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert message.get_header(REASON_HEADER) == f"the job can't run there ({code})"
 
@@ -135,14 +135,14 @@ def test_a_return_code_is_a_text(code):
     message = answer()
     message.set_return_code(code)
     message.set_header(ReservedHeaderKey.AUDIT_EVENT_ID, code)
-    bound_return_code(message)
+    limit_return_code(message)
     assert isinstance(message.get_return_code(), str)
     assert message.get_return_code() not in ServerRunner.ABORT_RETURN_CODES
     assert message.get_header(ReservedHeaderKey.AUDIT_EVENT_ID).isprintable()
 
 
 def test_a_site_that_floods_the_server_with_events_is_turned_away_and_no_other():
-    allowance = EventAllowance(per_second=0.0, at_once=5)
+    allowance = EventRateLimit(per_second=0.0, at_once=5)
     faults = [aux_fault(FED_EVENT_TOPIC, event(), "north", allowance) for _ in range(8)]
     assert faults == [None] * 5 + ["the site sends too many of them"] * 3
     assert aux_fault(FED_EVENT_TOPIC, event("south"), "south", allowance) is None
@@ -208,7 +208,7 @@ def test_what_a_session_sends_whose_tasks_are_refused_is_no_sign_of_life(agent, 
         absence = tasks.absence("north", asked - 61, 60)
         assert (absence is None) is alive
         assert heard == (["reconnected"] if alive else [])
-    assert is_of_participant()
+    assert is_from_participant()
 
 
 def test_the_checks_take_the_place_of_flare_s_own(monkeypatch):
@@ -221,6 +221,6 @@ def test_the_checks_take_the_place_of_flare_s_own(monkeypatch):
                 {"_execute_command": "_execute_of_flare", "_aux_communicate": "_communicate_of_flare"}[name],
             ),
         )
-    check_senders()
+    install_message_checks()
     assert ServerCommandAgent._execute_command is senders._execute_checked
     assert ServerCommandAgent._aux_communicate is senders._communicate_checked

@@ -2,12 +2,12 @@ import subprocess
 import sys
 import threading
 
-from consilium.federation.site.exhaustion import can_start_threads
+from consilium.federation.site.process_resources import can_start_threads
 
 WITHOUT_MEMORY = """
 import resource
 from pathlib import Path
-from consilium.federation.site.exhaustion import can_start_threads
+from consilium.federation.site.process_resources import can_start_threads
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
 print(can_start_threads())

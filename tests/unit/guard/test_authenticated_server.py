@@ -18,8 +18,8 @@ from nvflare.private.fed.utils.identity_utils import TokenVerifier, load_cert_fi
 
 from consilium.errors import ConfigurationError
 from consilium.federation.server.second_starts import second_starts
-from consilium.guard import certain_server
-from consilium.guard.certain_server import CertainServer
+from consilium.guard import authenticated_server as certain_server
+from consilium.guard.authenticated_server import AuthenticatedServer
 from consilium.guard.second_starts import WAIT
 
 OWN_HEADERS = (
@@ -81,7 +81,7 @@ def register(server):
 
 @pytest.fixture
 def server(monkeypatch, tmp_path, entry):
-    return deploy(monkeypatch, tmp_path, entry, CertainServer)
+    return deploy(monkeypatch, tmp_path, entry, AuthenticatedServer)
 
 
 def test_its_first_answer_is_signed(server, entry):
@@ -115,7 +115,7 @@ def test_a_site_is_challenged_once_it_has_started(server):
 def test_a_server_without_its_key_does_not_open_its_port(monkeypatch, tmp_path, entry):
     without = {**entry, SecureTrainConst.PRIVATE_KEY: str(tmp_path / "none")}
     with pytest.raises(FileNotFoundError):
-        deploy(monkeypatch, tmp_path, without, CertainServer)
+        deploy(monkeypatch, tmp_path, without, AuthenticatedServer)
 
 
 def test_flares_own_still_needs_this(monkeypatch, tmp_path, entry):
@@ -184,7 +184,7 @@ def test_a_server_waits_for_its_port_and_gives_up_with_words(monkeypatch, tmp_pa
     with socket.create_server(("", 0)) as other:
         write_port(tmp_path, other.getsockname()[1])
         with pytest.raises(ConfigurationError, match="is taken by another program"):
-            deploy(monkeypatch, tmp_path, entry, CertainServer)
+            deploy(monkeypatch, tmp_path, entry, AuthenticatedServer)
 
 
 def test_a_server_that_does_not_come_to_listen_has_not_started(monkeypatch, tmp_path, entry):
@@ -193,4 +193,4 @@ def test_a_server_that_does_not_come_to_listen_has_not_started(monkeypatch, tmp_
         port = probe.getsockname()[1]
     write_port(tmp_path, port)
     with pytest.raises(ConfigurationError, match=f"does not listen at port {port}"):
-        deploy(monkeypatch, tmp_path, entry, CertainServer)
+        deploy(monkeypatch, tmp_path, entry, AuthenticatedServer)

@@ -9,12 +9,12 @@ from nvflare.fuel.f3.streaming import byte_receiver
 from nvflare.fuel.f3.streaming.byte_receiver import RxTask
 from nvflare.fuel.f3.streaming.stream_const import STREAM_ERROR_TOPIC, StreamDataType, StreamHeaderKey
 
-from consilium.federation.transport import ended_streams, open_streams
-from consilium.federation.transport.ended_streams import ThriftyRxTask
-from consilium.federation.transport.open_streams import (
+from consilium.federation.transport import incoming_streams
+from consilium.federation.transport.incoming_streams import (
     OUT_OF_ORDER_BYTES,
     STALLED_SECONDS,
     STREAMS_PER_SITE,
+    IncomingStream,
     OpenStreams,
 )
 
@@ -53,15 +53,14 @@ class Process:
 def clock(monkeypatch):
     clock = SimpleNamespace(now=1000.0)
     time = SimpleNamespace(monotonic=lambda: clock.now)
-    monkeypatch.setattr(byte_receiver, "RxTask", ThriftyRxTask)
-    monkeypatch.setattr(ThriftyRxTask, "streams", OpenStreams())
-    monkeypatch.setattr(ended_streams, "time", time)
-    monkeypatch.setattr(open_streams, "time", time)
+    monkeypatch.setattr(byte_receiver, "RxTask", IncomingStream)
+    monkeypatch.setattr(IncomingStream, "streams", OpenStreams())
+    monkeypatch.setattr(incoming_streams, "time", time)
     before = dict(RxTask.rx_task_map)
     yield clock
     RxTask.rx_task_map.clear()
     RxTask.rx_task_map.update(before)
-    ThriftyRxTask._due.clear()
+    IncomingStream._due.clear()
 
 
 def fill(process, origin="north.job", **options):
@@ -100,7 +99,7 @@ def test_a_stream_that_ends_leaves_its_place(clock, end, reliable):
         first.timeout = 0.01
         with pytest.raises(byte_receiver.StreamError, match="timed out"):
             first.read(10)
-    assert ThriftyRxTask.streams.count("north") == STREAMS_PER_SITE - 1
+    assert IncomingStream.streams.count("north") == STREAMS_PER_SITE - 1
     assert not process.take("north.job", 100).failed
 
 
@@ -126,12 +125,12 @@ def test_bytes_out_of_order_are_limited(clock):
     process.take("north", 1, seq=most + 1)
     assert task.failed
     assert not task.out_seq_chunks
-    assert ThriftyRxTask.streams.count("north") == 0
+    assert IncomingStream.streams.count("north") == 0
 
 
 def test_a_message_of_one_frame_has_no_more_chunks(clock, monkeypatch):
     process = Process()
-    monkeypatch.setattr(ThriftyRxTask, "process_chunk", lambda *_: False)
+    monkeypatch.setattr(IncomingStream, "process_chunk", lambda *_: False)
     task = process.take("north", 1, final=True)  # another thread has not come to its only chunk yet
     monkeypatch.undo()
     task._handle_incoming_data(0, Message({StreamHeaderKey.DATA_TYPE: StreamDataType.CHUNK}, b"x"))
@@ -171,7 +170,7 @@ def test_a_reordered_stream_comes_whole(clock):
         task = process.take("north", 1, seq=seq, payload=pieces[seq], final=seq == count - 1)
     assert task.completed
     assert b"".join(task.read(10**9) for _ in range(count)) == b"".join(pieces)
-    assert ThriftyRxTask.streams.count("north") == 0
+    assert IncomingStream.streams.count("north") == 0
 
 
 @pytest.mark.parametrize(

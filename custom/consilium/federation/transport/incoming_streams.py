@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
+from collections.abc import Iterable
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
@@ -18,22 +19,101 @@ from nvflare.fuel.f3.streaming.stream_types import StreamError
 
 from consilium.counts import counted
 from consilium.federation.replacement import replace
-from consilium.federation.transport.open_streams import OUT_OF_ORDER_BYTES, STREAMS_PER_SITE, OpenStreams
+
+STREAMS_PER_SITE: Final = 8
+"""Unfinished streams of one site. Messages of one frame, which nearly all are, never count: a frame of the
+kits has 128 KiB, a piece of a model 120, a site's statistics 40. A submitted job has more."""
+
+OUT_OF_ORDER_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of one stream whose predecessors are missing. The kits have 1.125 MiB under way at most, and a job's
+process takes no message larger than this."""
+
+STALLED_SECONDS: Final = 60.0
+"""After so long without progress, a stream makes room for a new one of its site, if that has the most."""
 
 _REJECTED_SECONDS = 5.0
 """How long a rejected stream is remembered, for its chunks that are already on their way."""
 
 
-def remember_little_of_ended_streams() -> None:
+class Receipt(Protocol):
+    """A stream that is being received."""
+
+    site: str
+    """First part of the sender's name."""
+    one_frame: bool
+    """Whether it came as a single frame, which is not counted."""
+    progress: float
+    """Time of the last chunk that came in order."""
+    timeout: float
+    """Seconds without progress after which FLARE gives a stream up."""
+
+
+T = TypeVar("T", bound=Receipt)
+
+
+class OpenStreams(Generic[T]):
+    """Keeps the unfinished streams of each site.
+
+    FLARE 2.9 gives each stream that has begun a thread of a pool that all sites share, for 300 s if nothing
+    more comes, and keeps one whose first chunk is missing forever. A site could occupy all threads, and
+    memory without end.
+    """
+
+    def __init__(self) -> None:
+        self._sites: dict[str, set[T]] = {}
+        self._lock = Lock()
+
+    def add(self, stream: T) -> tuple[bool, list[T]]:
+        """Add a stream, unless its site has too many.
+
+        Returns:
+            Whether it was added, and the streams removed because they made no progress.
+        """
+        now = time.monotonic()
+        with self._lock:
+            every = [one for streams in self._sites.values() for one in streams]
+            stalled = [one for one in every if now - one.progress >= one.timeout]
+            self._remove_all(stalled)
+            if not stream.one_frame and self._is_full(stream.site):
+                slow = [one for one in self._sites[stream.site] if now - one.progress >= STALLED_SECONDS]
+                self._remove_all(slow)
+                stalled += slow
+            added = stream.one_frame or not self._is_full(stream.site)
+            if added:
+                self._sites.setdefault(stream.site, set()).add(stream)
+        return added, stalled
+
+    def remove(self, stream: T) -> None:
+        """Remove a stream that has ended; without effect if it isn't there."""
+        with self._lock:
+            self._remove_all([stream])
+
+    def count(self, site: str) -> int:
+        """Return how many streams of a site are unfinished, messages of one frame included."""
+        with self._lock:
+            return len(self._sites.get(site, ()))
+
+    def _is_full(self, site: str) -> bool:
+        return sum(not one.one_frame for one in self._sites.get(site, ())) >= STREAMS_PER_SITE
+
+    def _remove_all(self, streams: Iterable[T]) -> None:
+        for stream in streams:
+            open_ = self._sites.get(stream.site, set())
+            open_.discard(stream)
+            if not open_:
+                self._sites.pop(stream.site, None)
+
+
+def free_completed_streams() -> None:
     """Let this process limit what it receives of each site, and keep little of a stream that has ended.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    replace(byte_receiver, "RxTask", ThriftyRxTask)
+    replace(byte_receiver, "RxTask", IncomingStream)
 
 
-class ThriftyRxTask(RxTask):  # type: ignore[misc]
+class IncomingStream(RxTask):  # type: ignore[misc]
     """A stream that this process receives, of which little is left when it has ended.
 
     Each answer to a request is a stream. FLARE 2.9 remembers all of it for as long as the other side may send
@@ -47,9 +127,9 @@ class ThriftyRxTask(RxTask):  # type: ignore[misc]
     Streams of the server and of the site's own processes are not limited.
     """
 
-    streams: ClassVar[OpenStreams[ThriftyRxTask]] = OpenStreams()
+    streams: ClassVar[OpenStreams[IncomingStream]] = OpenStreams()
 
-    _due: ClassVar[list[tuple[float, int, RxTask | _EndedStream]]] = []
+    _due: ClassVar[list[tuple[float, int, RxTask | _CompletedStream]]] = []
     _lock: ClassVar[Lock] = Lock()
     _order: ClassVar[itertools.count[int]] = itertools.count()
 
@@ -65,7 +145,7 @@ class ThriftyRxTask(RxTask):  # type: ignore[misc]
     def find_or_create_task(cls, message: Message, cell: CoreCell) -> RxTask | None:
         """Return the stream to which a message belongs; None if its site has too many for a new one."""
         task = super().find_or_create_task(message, cell)
-        if isinstance(task, ThriftyRxTask) and not task._register(message):
+        if isinstance(task, IncomingStream) and not task._register(message):
             return None
         return task
 
@@ -117,7 +197,7 @@ class ThriftyRxTask(RxTask):  # type: ignore[misc]
         super()._append(seq, buf)
 
     def _schedule_remove_task(self, ttl: float | None = None) -> None:
-        left = self if self.failed else _EndedStream(self)
+        left = self if self.failed else _CompletedStream(self)
         key = self.origin, self.sid
         now = time.monotonic()
         with RxTask.map_lock:
@@ -135,7 +215,7 @@ class ThriftyRxTask(RxTask):  # type: ignore[misc]
                     del RxTask.rx_task_map[one.origin, one.sid]
 
 
-class _EndedStream:
+class _CompletedStream:
     """What is left of a stream that came whole; FLARE's receiver takes it for the stream itself.
 
     Args:

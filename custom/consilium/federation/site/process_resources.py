@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Event, Thread
 
 from nvflare.fuel.f3.stats_pool import StatsPoolManager
 
 _MIB = 2**20
+
+_THREADS = 4
+"""FLARE takes one for each message on its way, and for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,25 @@ def measure_traffic() -> Traffic:
             bins = (one for category in entry["pool"]["cat_data"].values() for one in category if one)
             totals[kind] += sum(one["total"] for one in bins)
     return Traffic(*(round(value * _MIB) for value in totals.values()))
+
+
+def can_start_threads(number: int = _THREADS) -> bool:
+    """Return whether this process can start so many threads at once.
+
+    One without room for a thread's stack can't send any message: FLARE tries again every five seconds, for as
+    long as the task is wanted, and the others wait for it.
+    """
+    done = Event()
+    started: list[Thread] = []
+    try:
+        for _ in range(number):
+            thread = Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):  # "can't start new thread"
+        return False
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+    return True

@@ -18,7 +18,7 @@ _SECONDS_TO_LEAVE: Final = 4.0
 """How long a server that doesn't answer is waited for; less than anybody waits who ends processes."""
 
 
-class Departure(FLComponent):  # type: ignore[misc]
+class Logout(FLComponent):  # type: ignore[misc]
     """Log out of the federation when SIGTERM ends the site's lasting process.
 
     FLARE's client dies without a word, and the server shows it as connected until it has missed heartbeats

@@ -7,13 +7,13 @@ from nvflare.apis.shareable import Shareable
 
 from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
-from consilium.federation.updates.refused import Refusals
+from consilium.federation.updates.rejections import Rejections
 
 EXCLUDED = "excluded from training after 3 refused answers in a row, the last: reason worst"
 
 
 def refused(*sites, limit=3):
-    refusals = Refusals(limit)
+    refusals = Rejections(limit)
     for site in sites:
         refusals.note(site, f"reason {site}")
     return refusals
@@ -41,7 +41,7 @@ def test_without_a_limit_nobody_is_excluded():
 
 
 def test_an_excluded_site_stays_so_after_the_server_was_restarted():
-    restarted = Refusals(3)
+    restarted = Rejections(3)
     kept = refused("evil", "evil", "evil").state()
     restarted.restore(AlgorithmState(json.loads(json.dumps(kept.values))))
     assert "reason evil" in restarted.exclusion("evil")

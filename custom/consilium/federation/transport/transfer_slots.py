@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from threading import Condition
 
 
-class Turns:
+class TransferSlots:
     """Whose model or update travels now, and who waits for that.
 
-    Sites that all fetch and send at once are hardly done earlier than those that take turns, as the server's
+    Sites that all fetch and send at once are hardly done earlier than those that take slots, as the server's
     line and cores are the same, but each takes memory of the server's while it does.
 
     Nobody waits longer than `patience_seconds`, and who takes longer than that is no longer counted: a site
@@ -29,7 +29,7 @@ class Turns:
         self._changed = Condition()
         self._ended = False
 
-    def begin(self, who: Hashable) -> None:
+    def acquire(self, who: Hashable) -> None:
         """Wait for a turn; one who has it already goes on.
 
         Args:
@@ -45,22 +45,22 @@ class Turns:
                 self._changed.wait(min(limit, one_lapses) - now)
             self._since.setdefault(who, time.monotonic())
 
-    def end(self, who: Hashable) -> None:
+    def release(self, who: Hashable) -> None:
         """Leave the turn to the next; without effect for one who has none."""
         with self._changed:
             if self._since.pop(who, None) is not None:
                 self._changed.notify()
 
     @contextmanager
-    def turn(self, who: Hashable) -> Iterator[None]:
+    def hold(self, who: Hashable) -> Iterator[None]:
         """Do something in one's turn."""
-        self.begin(who)
+        self.acquire(who)
         try:
             yield
         finally:
-            self.end(who)
+            self.release(who)
 
-    def let_all_through(self) -> None:
+    def release_all(self) -> None:
         """Let nobody wait any more: the job ends."""
         with self._changed:
             self._ended = True

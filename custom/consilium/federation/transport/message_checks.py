@@ -50,19 +50,19 @@ _execute_of_flare = ServerCommandAgent._execute_command
 _communicate_of_flare = ServerCommandAgent._aux_communicate
 
 
-_is_of_participant: ContextVar[bool] = ContextVar("consilium_is_of_participant", default=True)
+_is_from_participant: ContextVar[bool] = ContextVar("consilium_is_of_participant", default=True)
 
 
-def is_of_participant() -> bool:
+def is_from_participant() -> bool:
     """Return whether the message that this thread works on is of a session that takes part in the job.
 
     FLARE refuses tasks and answers of other sessions of a site, and takes their heartbeats and progress all
     the same: a process that is refused whatever it asks for would look alive for ever.
     """
-    return _is_of_participant.get()
+    return _is_from_participant.get()
 
 
-def check_senders() -> None:
+def install_message_checks() -> None:
     """Let this process look at what sites send before FLARE acts on it.
 
     Raises:
@@ -72,7 +72,7 @@ def check_senders() -> None:
     replace(ServerCommandAgent, "_aux_communicate", _communicate_checked)
 
 
-class EventAllowance:
+class EventRateLimit:
     """How many events each site may still fire: some at once, and so many a second after that.
 
     Args:
@@ -96,7 +96,7 @@ class EventAllowance:
         return left >= 1
 
 
-_allowance = EventAllowance(_EVENTS_A_SECOND, _EVENTS_AT_ONCE)
+_allowance = EventRateLimit(_EVENTS_A_SECOND, _EVENTS_AT_ONCE)
 
 
 def submission_fault(payload: Any, sender: str) -> str | None:
@@ -121,7 +121,7 @@ def answer_fault(payload: Any, sender: str) -> str | None:
     return None
 
 
-def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventAllowance = _allowance) -> str | None:
+def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventRateLimit = _allowance) -> str | None:
     """Say why a message beside answers, such as progress, is not let in; None if it is.
 
     Args:
@@ -146,7 +146,7 @@ def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventAllowance =
     return None if allowance.take(sender) else "the site sends too many of them"
 
 
-def bound_return_code(answer: Shareable) -> None:
+def limit_return_code(answer: Shareable) -> None:
     """Turn what FLARE takes for the end of the job into an answer of one site that failed.
 
     The other texts of an answer that FLARE writes into its logs are cleaned here as well.
@@ -175,7 +175,7 @@ def _execute_checked(agent: ServerCommandAgent, request: Message) -> Any:
                 _announce_broken(agent.engine, sender, f"its answer can't be read: {fault}")
             return _turn_away(sender, command, fault)
         if is_answer:
-            bound_return_code(request.payload)
+            limit_return_code(request.payload)
     return _execute_of_flare(agent, request)
 
 
@@ -187,11 +187,11 @@ def _communicate_checked(agent: ServerCommandAgent, request: Message) -> Any:
         return _turn_away(sender, topic, fault)
     token = request.get_header(CellMessageHeaderKeys.TOKEN)
     is_known = isinstance(token, str) and agent._get_client(token) is not None
-    before = _is_of_participant.set(is_known)
+    before = _is_from_participant.set(is_known)
     try:
         return _communicate_of_flare(agent, request)
     finally:
-        _is_of_participant.reset(before)
+        _is_from_participant.reset(before)
 
 
 def _turn_away(sender: str, topic: Any, fault: str) -> Message:

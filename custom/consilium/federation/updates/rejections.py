@@ -5,13 +5,13 @@ from __future__ import annotations
 from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
-from consilium.errors import AbsenceCode, ConsiliumError
+from consilium.errors import ConsiliumError, RefusalCode
 from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
 from consilium.records.texts import clean_text
 
 
-class RefusedUpdate(ConsiliumError):
+class RejectedUpdate(ConsiliumError):
     """A site's update can't be used.
 
     Args:
@@ -19,12 +19,12 @@ class RefusedUpdate(ConsiliumError):
         code: What kind of reason it is.
     """
 
-    def __init__(self, reason: str, *, code: AbsenceCode = AbsenceCode.UPDATE) -> None:
+    def __init__(self, reason: str, *, code: RefusalCode = RefusalCode.UPDATE) -> None:
         super().__init__(reason)
         self.code = code
 
 
-class Refusals:
+class Rejections:
     """Keeps count of the answers that the server refused, and excludes a site after too many in a row.
 
     A site that declines a task itself, fails or is late is not counted: that is no bad update.

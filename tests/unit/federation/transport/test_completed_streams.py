@@ -14,9 +14,9 @@ from nvflare.fuel.f3.streaming.byte_receiver import RxTask
 from nvflare.fuel.f3.streaming.byte_streamer import TxTask
 from nvflare.fuel.f3.streaming.stream_const import StreamDataType, StreamHeaderKey
 
-from consilium.federation.transport import ended_streams
-from consilium.federation.transport.ended_streams import ThriftyRxTask
-from consilium.federation.transport.outgoing_streams import ThriftyTxTask
+from consilium.federation.transport import incoming_streams
+from consilium.federation.transport.incoming_streams import IncomingStream
+from consilium.federation.transport.outgoing_streams import OutgoingStream
 
 SECONDS = 100.0
 
@@ -37,12 +37,12 @@ class Cell:
 def clock(monkeypatch):
     """The time that streams are remembered by, to be put forward."""
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(byte_receiver, "RxTask", ThriftyRxTask)
-    monkeypatch.setattr(ended_streams, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(byte_receiver, "RxTask", IncomingStream)
+    monkeypatch.setattr(incoming_streams, "time", SimpleNamespace(monotonic=lambda: clock.now))
     yield clock
     for key in [key for key in RxTask.rx_task_map if key[0] == "north"]:
         del RxTask.rx_task_map[key]
-    ThriftyRxTask._due.clear()
+    IncomingStream._due.clear()
 
 
 def only_frame(sid):
@@ -58,7 +58,7 @@ def only_frame(sid):
 
 
 def receive(cell, sid):
-    task = ThriftyRxTask.find_or_create_task(only_frame(sid), cell)
+    task = IncomingStream.find_or_create_task(only_frame(sid), cell)
     task.completed_task_ttl = SECONDS
     assert task.process_chunk(only_frame(sid))
     assert task.read(10) == b"abc"
@@ -86,7 +86,7 @@ def test_the_end_of_a_stream_that_comes_once_more_is_confirmed_once_more(clock):
     cell = Cell()
     receive(cell, 7)
     first = [message.headers for _, _, message in cell.sent]
-    again = ThriftyRxTask.find_or_create_task(only_frame(7), cell)
+    again = IncomingStream.find_or_create_task(only_frame(7), cell)
     assert not again.process_chunk(only_frame(7))
     (_, target, confirmed) = cell.sent[len(first)]
     assert target == "north"
@@ -94,7 +94,7 @@ def test_the_end_of_a_stream_that_comes_once_more_is_confirmed_once_more(clock):
 
 
 def test_a_stream_that_failed_is_kept_as_it_is(clock):
-    task = ThriftyRxTask.find_or_create_task(only_frame(7), Cell())
+    task = IncomingStream.find_or_create_task(only_frame(7), Cell())
     task.stop(RuntimeError("no room"))
     assert RxTask.rx_task_map["north", 7] is task
 
@@ -102,7 +102,7 @@ def test_a_stream_that_failed_is_kept_as_it_is(clock):
 def send(content, chunk=1000):
     cell = Cell()
     stream = BlobStream(content, {})
-    task = ThriftyTxTask(cell, chunk, "channel", "topic", "north", {}, stream, True, False, False)
+    task = OutgoingStream(cell, chunk, "channel", "topic", "north", {}, stream, True, False, False)
     before = len(task.buffer)
     task.send_loop()
     return task, before, [bytes(message.payload) for _, _, message in cell.sent]

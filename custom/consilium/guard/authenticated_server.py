@@ -23,7 +23,7 @@ _SECONDS_TO_FREE, _SECONDS_BETWEEN_TRIES = 30.0, 1.0
 _SECONDS_TO_LISTEN = 60.0
 
 
-class CertainServer(FederatedServer):  # type: ignore[misc]
+class AuthenticatedServer(FederatedServer):  # type: ignore[misc]
     """Know the server's own certificate before the port opens, and register no site before all has started.
 
     FLARE 2.9 opens its port first, and puts certificates and security mode into its context last, when every
