@@ -33,9 +33,9 @@ from monai.transforms import (
 from consilium.data.cache import CaseCache
 from consilium.data.case import Case
 from consilium.data.cohort import read_cohort
-from consilium.data.preprocessing import PreprocessingSettings
 from consilium.learning.patches import PatchRecipe
 from consilium.tasks import get_task
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.regions import to_regions
 
 PATCH = (128, 128, 128)

@@ -30,14 +30,14 @@ from tests.unit.data.checks.damage import hot_damages  # noqa: E402
 from consilium.data import foreground, preprocessing  # noqa: E402
 from consilium.data.cache import CachedCase, CaseCache  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
-from consilium.data.intensities import standardize  # noqa: E402
-from consilium.data.preprocessing import PreprocessingSettings  # noqa: E402
 from consilium.learning.network_weights import initial_weights  # noqa: E402
 from consilium.learning.processes.single_process import SingleProcess  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
 from consilium.learning.settings import ComputeSettings, LearningSettings  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort  # noqa: E402
+from consilium.tasks.segmentation.intensities import standardize  # noqa: E402
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings  # noqa: E402
 
 GRID = Grid(shape=(48, 56, 44), spacing_mm=4.0)
 TRAINED, SCORED = 5, 3

@@ -14,10 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from consilium.data.case_statistics import KeptStatistics
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over
-from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.data.sources import SourceIndex
 from consilium.report.statistics.distances import Bins, wasserstein
 from consilium.report.statistics.drift import SCANNER_LIMIT
@@ -25,6 +23,8 @@ from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.segmentation.case_statistics import KeptStatistics
+from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
 
 PATIENTS, OTHERS = 24, 12
 GROUPS = (4, 8, 12)

@@ -9,13 +9,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from consilium.data.labels import Tissue
 from consilium.learning.settings import LearningSettings
 from consilium.participant.participant import SiteData, prepare_site
 from consilium.recipes.job_folder import read_job_folder
 from consilium.simulation.environment import with_split_salts
 from consilium.simulation.study import site_settings
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.labels import Tissue
 
 from .studies import Study, export, read_json, simulate
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from consilium.data.labels import LabelConvention
+    from consilium.tasks.brain_tumor.labels import LabelConvention
 
 CONVENTIONS_HELP: Final = "brats-2015, brats-2018, brats-2023, brats-2024, brats-ped-2024 or decathlon"
 """The label conventions, as help names them: importing them takes longer than showing it."""
@@ -25,7 +25,7 @@ def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
     Raises:
         ConfigurationError: One has not this form, or is no ending.
     """
-    from consilium.data.layouts.endings import FileEndings
+    from consilium.tasks.segmentation.layouts.endings import FileEndings
 
     endings: dict[str, list[str]] = defaultdict(list)
     for assignment in assignments:
@@ -45,7 +45,7 @@ def parse_convention(name: str) -> LabelConvention:
     Raises:
         ConfigurationError: None has it.
     """
-    from consilium.data.labels import LabelConvention
+    from consilium.tasks.brain_tumor.labels import LabelConvention
 
     if name not in {one.value for one in LabelConvention}:
         raise ConfigurationError(f"--convention: none is named {name!r}; known: {CONVENTIONS_HELP}")

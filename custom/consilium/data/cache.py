@@ -17,12 +17,16 @@ from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.files import private_folder, write_failure
-from consilium.data.labels import LabelConvention
-from consilium.data.native import Examination, NativeCase
-from consilium.data.preprocessing import PreprocessedCase, PreprocessingSettings, preprocess_native
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.native import Examination, NativeCase
+from consilium.tasks.segmentation.preprocessing import (
+    PreprocessedCase,
+    PreprocessingSettings,
+    preprocess_native,
+)
 
 __all__ = ["CachedCase", "CaseCache", "PreparedCohort"]
 

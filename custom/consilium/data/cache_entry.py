@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict
 
 from consilium.data.file_content import SHORTAGES
 from consilium.data.files import flush_folder, private_folder, private_opener
-from consilium.data.geometry import Geometry
-from consilium.data.labels import Tissue
-from consilium.data.preprocessing import PreprocessedCase, PreprocessingSettings
 from consilium.data.sealed import read_sealed, write_sealed
 from consilium.data.sources import FileIdentity, identify
 from consilium.errors import DataError
+from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.segmentation.geometry import Geometry
+from consilium.tasks.segmentation.preprocessing import PreprocessedCase, PreprocessingSettings
 
 ENTRY_VERSION: Final = 2
 """Raised when the files of an entry change their form, so that older ones are built again."""

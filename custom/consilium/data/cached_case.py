@@ -26,12 +26,16 @@ from consilium.data.cache_entry import (
 )
 from consilium.data.case import Case, CaseError, ProblemCode
 from consilium.data.case_boundary import PASSING, case_boundary
-from consilium.data.geometry import Geometry
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import examine
-from consilium.data.preprocessing import PreprocessedCase, PreprocessingSettings, preprocess_native
 from consilium.data.sources import CaseReader, CaseRecord
 from consilium.errors import DataError
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.geometry import Geometry
+from consilium.tasks.segmentation.native import examine
+from consilium.tasks.segmentation.preprocessing import (
+    PreprocessedCase,
+    PreprocessingSettings,
+    preprocess_native,
+)
 
 RETRY_WAITS_S: Final = (0.5, 1.0, 2.0)
 """Before a damaged entry is made again once more, where the machine was short of something or the hospital's

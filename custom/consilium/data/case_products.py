@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.case_boundary import case_boundary
-from consilium.data.labels import LabelConvention
-from consilium.data.native import Examination, examine
 from consilium.data.sources import CaseReader, CaseRecord, SourceContent
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.native import Examination, examine
 
 ValueT = TypeVar("ValueT")
 

@@ -9,9 +9,14 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, Notice, ProblemCode
-from consilium.data.label_reading import read_label
-from consilium.data.labels import LabelConvention, list_values
-from consilium.data.layouts import (
+from consilium.data.patients import Patients, find_patients
+from consilium.data.progress import Progress
+from consilium.data.scan import scan_folder
+from consilium.data.sources import SourceIndex
+from consilium.errors import DataError
+from consilium.tasks.brain_tumor.labels import LabelConvention, list_values
+from consilium.tasks.segmentation.label_reading import read_label
+from consilium.tasks.segmentation.layouts import (
     FoundCases,
     Layout,
     count_endings,
@@ -20,11 +25,6 @@ from consilium.data.layouts import (
     how_to_name,
     unknown_files,
 )
-from consilium.data.patients import Patients, find_patients
-from consilium.data.progress import Progress
-from consilium.data.scan import scan_folder
-from consilium.data.sources import SourceIndex
-from consilium.errors import DataError
 
 # Decompression runs outside Python's lock; more threads than this only fight for the disk.
 _READERS = min(4, os.cpu_count() or 1)

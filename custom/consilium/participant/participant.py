@@ -11,7 +11,6 @@ from consilium.counts import Count, count_text, counted, list_counts
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case import CaseProblem
 from consilium.data.codes import ProblemCode
-from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.device import process_count
@@ -26,6 +25,7 @@ from consilium.participant.patient_selection import check_patients, check_round,
 from consilium.participant.settings import Role, SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 
 _logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from consilium.data.labels import LabelConvention
-from consilium.data.layouts import FileEndings
 from consilium.errors import ConfigurationError
 from consilium.learning.settings import ComputeSettings
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.layouts import FileEndings
 
 Role = Literal["trains", "evaluates"]
 

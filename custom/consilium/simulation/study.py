@@ -13,7 +13,6 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
-from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
@@ -32,6 +31,7 @@ from consilium.simulation.environment import SimulationError, with_split_salts
 from consilium.simulation.folders import check_folders
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 WORKSPACE: Final = "simulation"
 """Folder of a study in which FLARE's simulator works."""

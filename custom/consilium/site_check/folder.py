@@ -12,7 +12,6 @@ from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, ProblemCode, check_cohort
 from consilium.data.cohort import read_cohort
-from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
@@ -20,6 +19,7 @@ from consilium.learning.estimate import GIB, disk_need
 from consilium.report.data_check.page import DataCheck
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 _SAME_SPACING = 1e-3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from consilium.data.labels import Tissue
+from consilium.tasks.brain_tumor.labels import Tissue
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

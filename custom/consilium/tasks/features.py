@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.tasks.base import Task
+from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
 
 Group = Literal["intensity", "scale", "volume", "absence", "spacing", "extent"]
 

@@ -1,8 +1,8 @@
 import pytest
 
 from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
-from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 SITES = ("north", "south")
 

@@ -15,9 +15,9 @@ from consilium.data.cache import CaseCache
 from consilium.data.cached_case import Origin
 from consilium.data.case import ProblemCode
 from consilium.data.cohort import read_cohort
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 from consilium.errors import Cancelled, DataError
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 
 from .hospital import MODALITIES, Hospital, head
 

@@ -18,8 +18,8 @@ from consilium.data.cache import CaseCache
 from consilium.data.cached_case import Origin, UnreadableCase
 from consilium.data.case import CaseError, CaseProblem, ProblemCode
 from consilium.data.cohort import read_cohort
-from consilium.data.preprocessing import PreprocessingSettings
 from consilium.errors import DataError
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 
 from .hospital import MODALITIES
 

@@ -9,10 +9,10 @@ import pytest
 
 from consilium.data.cache import CaseCache
 from consilium.data.cohort import read_cohort
-from consilium.data.intensities import Levels, Scale
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import read_native
-from consilium.data.preprocessing import PreprocessingSettings
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.intensities import Levels, Scale
+from consilium.tasks.segmentation.native import read_native
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 
 from .hospital import MODALITIES
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from consilium.data.case import Case, Volume
-from consilium.data.label_reading import read_label
 from consilium.data.sources import CaseReader, SourceIndex, identify, read_source
 from consilium.data.sources import file as module
+from consilium.tasks.segmentation.label_reading import read_label
 
 from .hospital import label
 

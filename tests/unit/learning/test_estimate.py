@@ -2,11 +2,11 @@ import pytest
 import torch
 from data import hospital
 
-from consilium.data.labels import LabelConvention
-from consilium.data.preprocessing import PreprocessingSettings, preprocess
 from consilium.learning.estimate import GIB, disk_need, gpu_bytes, shared_memory_bytes
 from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
 
 SMALL = LearningSettings(patch_voxels=(16, 16, 16))
 

@@ -3,13 +3,13 @@ import pytest
 import torch
 from torch import nn
 
-from consilium.data.resampling import resample
 from consilium.errors import Cancelled
 from consilium.learning.evaluator import evaluate
 from consilium.learning.network_weights import get_weights
 from consilium.learning.predictor import Predictor
 from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.segmentation.regions import to_regions
+from consilium.tasks.segmentation.resampling import resample
 
 from .tiny import CPU, LEARNING, cached_case
 

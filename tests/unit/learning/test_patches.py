@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from consilium.data.labels import Tissue
 from consilium.errors import TrainingError
 from consilium.learning.patches import PatchRecipe, PatchStream, change_contrast, patch_loader
 from consilium.learning.processes.ranks import BatchShare
+from consilium.tasks.brain_tumor.labels import Tissue
 
 from .tiny import LEARNING, cached_case
 

@@ -13,12 +13,12 @@ from torch import nn
 from consilium.data.cache_entry import write_entry
 from consilium.data.cached_case import CachedCase, open_entry
 from consilium.data.case import Case
-from consilium.data.geometry import Geometry
-from consilium.data.preprocessing import PreprocessedCase
 from consilium.learning.device import Device
 from consilium.learning.settings import LearningSettings
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.segmentation.geometry import Geometry
+from consilium.tasks.segmentation.preprocessing import PreprocessedCase
 
 CPU = Device(torch.device("cpu"), None)
 LEARNING = LearningSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)

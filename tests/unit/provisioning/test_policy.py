@@ -9,7 +9,6 @@ from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
-from consilium.data.labels import LabelConvention
 from consilium.federation.site.settings import read_site_settings
 from consilium.guard.job_validator import why_forbidden
 from consilium.participant.settings import SiteSettings
@@ -21,6 +20,7 @@ from consilium.provisioning.policy import (
     write_site_policy,
 )
 from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("server", SERVER_CLASSES), ("client", CLIENT_CLASSES)])

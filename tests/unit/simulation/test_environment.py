@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from consilium.data.labels import LabelConvention
 from consilium.participant.patient_register import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
@@ -15,6 +14,7 @@ from consilium.records.statistics import StatisticsRecord
 from consilium.simulation import environment
 from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
 from consilium.simulation.study import NamesAndLabels, site_settings
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 
 @pytest.mark.parametrize(

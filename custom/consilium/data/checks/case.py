@@ -20,9 +20,9 @@ from consilium.data.checks.outliers import check_hot_voxels, check_slices, check
 from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
 from consilium.data.checks.registration import check_registration
 from consilium.data.checks.subject import Subject
-from consilium.data.labels import LabelConvention
-from consilium.data.native import Examination, examine
-from consilium.data.orientation import shape_ras
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.native import Examination, examine
+from consilium.tasks.segmentation.orientation import shape_ras
 
 CHECK_VERSION: Final = 9
 """Raised when the same files would give other findings."""

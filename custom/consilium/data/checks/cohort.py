@@ -16,9 +16,9 @@ from consilium.data.checks.patients import check_declaration, check_patients
 from consilium.data.codes import ProblemCode, Severity
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
-from consilium.data.orientation import Shape3D, Spacing3D
 from consilium.data.progress import Progress
 from consilium.data.sources import CaseReader, SourceIndex
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 
 
 @dataclass(frozen=True)

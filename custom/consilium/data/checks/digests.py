@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.subject import BoolMap, Subject
-from consilium.data.foreground import extents
+from consilium.tasks.segmentation.foreground import extents
 
 _MIN_IMAGE_VOXELS = 10_000
 _MIN_LABEL_VOXELS = 200

@@ -16,9 +16,9 @@ from consilium.data.checks.case import CHECK_VERSION, check_examined
 from consilium.data.checks.finding import CaseCheck, mark_of_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
-from consilium.data.labels import LabelConvention
-from consilium.data.native import Examination
 from consilium.data.sealed import read_sealed, write_sealed
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.native import Examination
 
 _FOLDER: Final = "findings"
 _NAME_BYTES: Final = 20

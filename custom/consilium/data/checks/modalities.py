@@ -14,7 +14,7 @@ from consilium.data.checks.extent import describe_slab
 from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import BoolMap, FloatMap, Subject
 from consilium.data.codes import ProblemCode
-from consilium.data.labels import Tissue
+from consilium.tasks.brain_tumor.labels import Tissue
 
 _FOUR = ("t1", "t1ce", "t2", "flair")
 _RIM_VOXELS = 2

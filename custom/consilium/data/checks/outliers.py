@@ -13,7 +13,7 @@ from consilium.data.checks.extent import filled_background
 from consilium.data.checks.finding import Finding
 from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
-from consilium.data.intensities import Levels, Scale
+from consilium.tasks.segmentation.intensities import Levels, Scale
 
 _FAR = 10.0
 """Distances of the 0.5 or 99.5 percentile from the median beyond which no tissue lies: at most 4.4 of them in

@@ -22,7 +22,7 @@ from consilium.data.checks.subject import (
     tumor_contrast,
 )
 from consilium.data.codes import ProblemCode
-from consilium.data.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 
 _OUTSIDE_SHARE = 0.05
 _SURE_OUTSIDE_SHARE = 0.5

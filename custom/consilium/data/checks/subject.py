@@ -15,9 +15,9 @@ from scipy import ndimage
 from consilium.data.case import Case
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
-from consilium.data.intensities import Levels, Scale
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import NativeCase
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.intensities import Levels, Scale
+from consilium.tasks.segmentation.native import NativeCase
 
 FloatMap = NDArray[np.float32]
 BoolMap = NDArray[np.bool_]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
-from consilium.data.labels import LabelConvention
 from consilium.data.sources.file import DIGEST_BYTES, SourceContent, read_source
 from consilium.data.sources.index import CaseRecord, FileRecord
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 
 class CaseReader:

@@ -7,7 +7,7 @@ from monai.losses import DiceLoss
 from monai.networks.nets import SegResNet, UNet
 from torch import Tensor, nn
 
-from consilium.data.labels import Tissue
+from consilium.tasks.brain_tumor.labels import Tissue
 
 
 def build_unet_small(channels: int, regions: int) -> nn.Module:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from consilium.data.labels import Tissue
 from consilium.errors import ConfigurationError
 from consilium.tasks.base import Region
+from consilium.tasks.brain_tumor.labels import Tissue
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -16,7 +16,7 @@ from consilium.data.checks.finding import CaseCheck
 from consilium.data.checks.patients import check_patients
 from consilium.data.checks.subject import Subject
 from consilium.data.cohort import read_cohort
-from consilium.data.native import read_native
+from consilium.tasks.segmentation.native import read_native
 
 from .damage import IMAGES, damages
 

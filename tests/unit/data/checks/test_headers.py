@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from consilium.data.case import Case, Volume
 from consilium.data.checks import Severity
 from consilium.data.checks.case import check_case
-from consilium.data.labels import LabelConvention
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 from ..hospital import LPS, MODALITIES, Hospital, head
 

@@ -6,7 +6,7 @@ import pytest
 
 from consilium.data.checks import Severity
 from consilium.data.cohort import read_cohort
-from consilium.data.preprocessing import PreprocessingSettings, preprocess
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
 
 from .damage import IMAGES, damages, hot_damages
 from .test_corpus import CASE, OTHER, codes_of

@@ -17,7 +17,7 @@ from consilium.data.checks import Finding, Severity
 from consilium.data.checks.case import CHECKS
 from consilium.data.checks.subject import Subject
 from consilium.data.cohort import Cohort, read_cohort
-from consilium.data.native import read_native
+from consilium.tasks.segmentation.native import read_native
 
 from .damage import IMAGES
 

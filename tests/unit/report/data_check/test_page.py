@@ -8,8 +8,8 @@ import pytest
 from consilium.data.case import Case, Volume
 from consilium.data.checks import CheckedCohort, Finding, ProblemCode
 from consilium.data.cohort import Cohort
-from consilium.data.labels import LabelConvention
 from consilium.report.data_check.page import DataCheck, render_data_check
+from consilium.tasks.brain_tumor.labels import LabelConvention
 from report.html import read_text
 
 FOLDER = Path("/data/brats")

@@ -3,9 +3,9 @@ import pytest
 import torch
 from monai.transforms import ConvertToMultiChannelBasedOnBratsClassesd
 
-from consilium.data.labels import Tissue
 from consilium.errors import ConfigurationError
 from consilium.tasks import TASKS, get_task
+from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.segmentation.regions import to_regions
 
 TASK = get_task("brain_tumor")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.case import FolderError, ProblemCode
-from consilium.data.layouts import file_per_image, image_folders
-from consilium.data.layouts.base import FoundCases, Layout
-from consilium.data.layouts.endings import FileEndings, how_to_name
-from consilium.data.layouts.file_per_image import FilePerImageLayout
-from consilium.data.layouts.foreign import count_endings, describe_foreign, unknown_files
-from consilium.data.layouts.image_folders import ImageFoldersLayout
+from consilium.tasks.segmentation.layouts import file_per_image, image_folders
+from consilium.tasks.segmentation.layouts.base import FoundCases, Layout
+from consilium.tasks.segmentation.layouts.endings import FileEndings, how_to_name
+from consilium.tasks.segmentation.layouts.file_per_image import FilePerImageLayout
+from consilium.tasks.segmentation.layouts.foreign import count_endings, describe_foreign, unknown_files
+from consilium.tasks.segmentation.layouts.image_folders import ImageFoldersLayout
 
 __all__ = [
     "FileEndings",

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from consilium.data.labels import LabelConvention, Tissue, label_values, rounding_noise
 from consilium.errors import DataError
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue, label_values, rounding_noise
 
 
 @pytest.mark.parametrize(

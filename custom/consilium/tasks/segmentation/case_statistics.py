@@ -15,10 +15,10 @@ from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_products import CaseProduct
 from consilium.data.files import private_folder
-from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import Examination, NativeCase
 from consilium.data.sealed import read_sealed, write_sealed
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
+from consilium.tasks.segmentation.native import Examination, NativeCase
 
 _VERSION: Final = 4
 """Raised when the same files would give other numbers."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.data.case import FolderError, ProblemCode
-from consilium.data.labels import LabelConvention, Tissue, list_values
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue, list_values
 
 Values = frozenset[float]
 """The values other than 0 of one label."""

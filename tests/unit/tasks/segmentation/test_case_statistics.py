@@ -1,17 +1,16 @@
 import numpy as np
 import pytest
+from data.hospital import MODALITIES, head, label, one_case
 
-from consilium.data import case_statistics as module
-from consilium.data.case_statistics import KeptStatistics, describe_case
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over
-from consilium.data.intensities import INTENSITY_BINS, INTENSITY_RANGE
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import read_native
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled
-
-from .hospital import MODALITIES, head, label, one_case
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation import case_statistics as module
+from consilium.tasks.segmentation.case_statistics import KeptStatistics, describe_case
+from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
+from consilium.tasks.segmentation.native import read_native
 
 AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])  # voxels of 1 x 2 x 3 mm
 

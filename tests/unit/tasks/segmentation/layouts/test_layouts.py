@@ -1,14 +1,13 @@
 import json
 
 import pytest
+from data.hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital, head
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.cohort import read_cohort
-from consilium.data.labels import LabelConvention
 from consilium.data.reading import pick_3d, read_nifti
 from consilium.errors import DataError
-
-from .hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital, head
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 TASK01 = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 BRATS_2023 = {"0": "background", "1": "NCR", "2": "ED", "3": "ET"}

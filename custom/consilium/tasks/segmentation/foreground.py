@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from consilium.data.orientation import Shape3D, Spacing3D, crop_slices
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, crop_slices
 
 BLOCK_MM: Final = 3.0
 """Voxels are joined into blocks of about this edge before connected parts are looked for."""

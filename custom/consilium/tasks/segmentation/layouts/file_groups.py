@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from consilium.data.layouts.base import nifti_stem
-from consilium.data.layouts.endings import LABEL, FileEndings, is_label_of
+from consilium.tasks.segmentation.layouts.base import nifti_stem
+from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings, is_label_of
 
 # BraTS 2020 ships case 355 with its label as W39_1998.09.19_Segm.nii.
 _MISNAMED_LABELS: Final = {"W39_1998.09.19": re.compile(r".*355$")}

@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from data.hospital import MODALITIES, Hospital, head, label
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.cohort import read_cohort
-from consilium.data.labels import LabelConvention
 from consilium.errors import ConfigurationError
-
-from .hospital import MODALITIES, Hospital, head, label
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 COLLECTIONS = {
     "UCSF-PDGM": (

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from consilium.data.case import FolderError, ProblemCode
-from consilium.data.conventions import how_to_state
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.layouts.endings import LABEL, FileEndings
+from consilium.tasks.brain_tumor.conventions import how_to_state
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
 
 FILE: Final = "dataset.json"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from consilium.data.case import Case, CaseProblem, Notice
-from consilium.data.conventions import Reading, Values
-from consilium.data.labels import LabelConvention
+from consilium.tasks.brain_tumor.conventions import Reading, Values
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 _EXTENSIONS: Final = (".nii.gz", ".nii")
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
-from consilium.data.conventions import Reading, Values, read_convention
-from consilium.data.labels import LabelConvention
-from consilium.data.layouts.base import FoundCases, nifti_stem
-from consilium.data.layouts.endings import LABEL, FileEndings
-from consilium.data.layouts.file_groups import (
+from consilium.data.visits import patient_by_name
+from consilium.tasks.brain_tumor.conventions import Reading, Values, read_convention
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.layouts.base import FoundCases, nifti_stem
+from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
+from consilium.tasks.segmentation.layouts.file_groups import (
     CaseFiles,
     NamedFile,
     assign_strays,
@@ -26,7 +27,6 @@ from consilium.data.layouts.file_groups import (
     read_name,
     same_content,
 )
-from consilium.data.visits import patient_by_name
 
 EXPECTS = (
     "brats-2018: <case>_t1 _t1ce _t2 _flair _seg; brats-2023: <case>-t1n -t1c -t2w -t2f -seg; "

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from consilium.data.resampling import resample, resample_label
+from consilium.tasks.segmentation.resampling import resample, resample_label
 
 
 @pytest.mark.parametrize("shape", [(8, 9, 10), (16, 18, 20), (5, 7, 3), (2, 30, 10)])

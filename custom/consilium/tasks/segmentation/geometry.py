@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from consilium.data.orientation import Shape3D, Spacing3D, crop_slices
-from consilium.data.resampling import ResamplingMode, resample
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, crop_slices
+from consilium.tasks.segmentation.resampling import ResamplingMode, resample
 
 _Row = tuple[float, float, float, float]
 _RAS = nib.orientations.axcodes2ornt("RAS")

@@ -1,13 +1,12 @@
 import re
 
 import pytest
+from data.hospital import MODALITIES, NAMES_2018, NAMES_2023
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.cohort import read_cohort
-from consilium.data.labels import LabelConvention
 from consilium.errors import DataError
-
-from .hospital import MODALITIES, NAMES_2018, NAMES_2023
+from consilium.tasks.brain_tumor.labels import LabelConvention
 
 DECIDES = (
     r"consilium check DIR --convention .*consilium simulate .* --convention SITE=.*property label_convention "

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from data.hospital import LPS, MODALITIES, head, label, one_case
 from pydantic import ValidationError
 
 from consilium.data.case import Case, CaseError, ProblemCode, Volume
@@ -12,11 +13,9 @@ from consilium.data.checks.case import check_case
 from consilium.data.codes import Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
-from consilium.data.labels import LabelConvention, Tissue
-from consilium.data.native import examine, read_native
-from consilium.data.preprocessing import PreprocessingSettings, preprocess, preprocess_native
-
-from .hospital import LPS, MODALITIES, head, label, one_case
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.native import examine, read_native
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 
 SETTINGS = PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=1.0)
 

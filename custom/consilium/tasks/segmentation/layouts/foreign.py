@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from consilium.data.layouts.base import nifti_stem
-from consilium.data.layouts.endings import is_plain_ending
 from consilium.data.scan import is_dicom
+from consilium.tasks.segmentation.layouts.base import nifti_stem
+from consilium.tasks.segmentation.layouts.endings import is_plain_ending
 
 _SIMPLEITK: Final = (
     'python -c "import sys, SimpleITK as s; s.WriteImage(s.ReadImage(sys.argv[1]), sys.argv[2])" '

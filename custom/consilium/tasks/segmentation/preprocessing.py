@@ -16,12 +16,12 @@ from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.codes import ProblemCode
 from consilium.data.file_content import UnusableFile
-from consilium.data.geometry import Geometry
-from consilium.data.intensities import standardize
-from consilium.data.labels import LabelConvention
-from consilium.data.native import NativeCase, read_native
-from consilium.data.orientation import Shape3D, Spacing3D
-from consilium.data.resampling import resample, resample_label
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.geometry import Geometry
+from consilium.tasks.segmentation.intensities import standardize
+from consilium.tasks.segmentation.native import NativeCase, read_native
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
+from consilium.tasks.segmentation.resampling import resample, resample_label
 
 PREPROCESSING_VERSION: Final = 3
 """Raised when the same files and settings would give other arrays, so that no cache mixes both."""

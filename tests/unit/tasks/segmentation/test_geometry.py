@@ -2,14 +2,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from data.hospital import head, label, one_case
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.data.geometry import Geometry
-from consilium.data.labels import LabelConvention
-from consilium.data.preprocessing import PreprocessingSettings, preprocess
-
-from .hospital import head, label, one_case
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.geometry import Geometry
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
 
 SHAPE = (12, 14, 10)
 OBLIQUE = np.array([[0.1, -0.97, 0.1, 5], [0.98, 0.1, 0.1, -3], [0.1, -0.1, -1.9, 8], [0, 0, 0, 1]])

@@ -1,11 +1,10 @@
 """Files that nobody understood, and labels that belong to nobody."""
 
 import pytest
+from data.hospital import MODALITIES, head, label
 
 from consilium.data.case import ProblemCode
 from consilium.data.cohort import read_cohort
-
-from .hospital import MODALITIES, head, label
 
 
 def _read(hospital):

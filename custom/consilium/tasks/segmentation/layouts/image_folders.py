@@ -17,12 +17,12 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
-from consilium.data.conventions import Reading, Values, ambiguous, read_convention
-from consilium.data.labels import LabelConvention, list_values
-from consilium.data.layouts.base import FoundCases, nifti_stem
-from consilium.data.layouts.dataset_json import FILE, Description, read_description
-from consilium.data.layouts.endings import FileEndings
 from consilium.data.visits import patient_by_name
+from consilium.tasks.brain_tumor.conventions import Reading, Values, ambiguous, read_convention
+from consilium.tasks.brain_tumor.labels import LabelConvention, list_values
+from consilium.tasks.segmentation.layouts.base import FoundCases, nifti_stem
+from consilium.tasks.segmentation.layouts.dataset_json import FILE, Description, read_description
+from consilium.tasks.segmentation.layouts.endings import FileEndings
 
 DECATHLON: Final = "decathlon"
 NNUNET: Final = "nnunet"

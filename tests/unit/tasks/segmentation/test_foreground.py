@@ -6,7 +6,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consilium.data.foreground import head_box
+from consilium.tasks.segmentation.foreground import head_box
 
 MM = (1.0, 1.0, 1.0)
 

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
-from consilium.data.contrast import check_crop, check_voxels
-from consilium.data.foreground import extents, head_box
-from consilium.data.labels import LabelConvention
-from consilium.data.orientation import (
+from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
+from consilium.errors import DataError
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.contrast import check_crop, check_voxels
+from consilium.tasks.segmentation.foreground import extents, head_box
+from consilium.tasks.segmentation.orientation import (
     Shape3D,
     Spacing3D,
     crop_slices,
@@ -24,8 +26,6 @@ from consilium.data.orientation import (
     spacing_ras,
     to_ras,
 )
-from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
-from consilium.errors import DataError
 
 # Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
 # not.
