@@ -18,12 +18,10 @@ from report.study import SECONDS, federation
 from report.training.test_pictures import phantom
 
 from consilium.data.cache import CaseCache
-from consilium.data.case_statistics import KeptStatistics
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.cohort_pass import pass_over
 from consilium.data.files import OTHERS
-from consilium.data.preprocessing import PreprocessingSettings
 from consilium.data.sources import SourceIndex
 from consilium.federation.server.job_outcomes import save_outcome
 from consilium.federation.site.run_memory import memory_of_run
@@ -40,7 +38,9 @@ from consilium.records.site_status import SiteStatus
 from consilium.report.training.build import build_report
 from consilium.report.write import write_report
 from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.segmentation.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.pictures import render_patient
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.regions import to_regions
 
 SOURCES = Path(__file__).parents[2] / "custom" / "consilium"

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from consilium.counts import Count
 from consilium.data.case import CaseProblem
-from consilium.data.case_statistics import CaseStatistics, KeptStatistics
-from consilium.data.labels import LabelConvention
 from consilium.data.progress import Progress
 from consilium.participant.admission import admit_cases, count_left_out
 from consilium.participant.patient_register import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task
+from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.features import AXES, Feature, task_features
+from consilium.tasks.segmentation.case_statistics import CaseStatistics, KeptStatistics
 
 Row = NDArray[np.float64]
 

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from learning.tiny import folders
 from learning.tiny import site as site_of
 
-from consilium.data.case_statistics import CaseStatistics
-from consilium.data.intensities import INTENSITY_BINS
-from consilium.data.labels import Tissue
 from consilium.errors import SiteRefusal
 from consilium.participant.settings import SiteSettings
 from consilium.participant.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.features import task_features
+from consilium.tasks.segmentation.case_statistics import CaseStatistics
+from consilium.tasks.segmentation.intensities import INTENSITY_BINS
 
 TASK = get_task("brain_tumor")
 FEATURES = {feature.name: feature for feature in task_features(TASK)}

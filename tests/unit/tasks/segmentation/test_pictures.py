@@ -10,11 +10,11 @@ from torch import Tensor
 
 from consilium.data.cache_entry import write_entry
 from consilium.data.cached_case import CachedCase
-from consilium.data.geometry import Geometry
-from consilium.data.labels import Tissue
-from consilium.data.preprocessing import PreprocessedCase
+from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.pictures import PRINT, pick_patient, render_patient
+from consilium.tasks.segmentation.preprocessing import PreprocessedCase
 from consilium.tasks.segmentation.regions import to_regions
 
 SHAPE = (44, 54, 20)  # 40 x 50 x 48 mm of head, and two voxels of air around it
