@@ -1,8 +1,8 @@
 """How much `consilium check` finds, what it finds that is not there, and how fast it is.
 
 Healthy synthetic patients of every scanner of the demo's cohort are checked as they are; then each way to
-damage a case (`tests/unit/data/checks/damage.py`) is applied to patient after patient. Run it from the
-repository's root:
+damage a case (`tests/unit/tasks/brain_tumor/checks/damage.py`) is applied to patient after patient.
+Run it from the repository's root:
 
     python benchmarks/data_check.py --healthy 500 --damaged 500
     python benchmarks/data_check.py --speed ../shared/data/real/tcga_lgg
@@ -32,13 +32,13 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.unit.data.checks.damage import IMAGES, damages  # noqa: E402
+from tests.unit.tasks.brain_tumor.checks.damage import IMAGES, damages  # noqa: E402
 
 from consilium.data.case import Case, FolderError  # noqa: E402
 from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
-from consilium.data.checks.case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
+from consilium.tasks.segmentation.checks.case import check_case  # noqa: E402
 
 
 class Job(NamedTuple):

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.unit.data.checks.damage import hot_damages  # noqa: E402
+from tests.unit.tasks.brain_tumor.checks.damage import hot_damages  # noqa: E402
 
 from consilium.data import foreground, preprocessing  # noqa: E402
 from consilium.data.cache import CachedCase, CaseCache  # noqa: E402

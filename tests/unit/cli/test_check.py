@@ -290,7 +290,7 @@ def test_an_error_in_a_check_is_a_finding_of_that_case_and_is_tried_again(run, h
         return iter(())
 
     with monkeypatch.context() as patched:
-        patched.setattr("consilium.data.checks.case.CHECKS", ((fails,),))
+        patched.setattr("consilium.tasks.segmentation.checks.case.CHECKS", ((fails,),))
         code, out, _ = run(hospital.folder, "--json", "--show-cases")
     (finding,) = (one for one in json.loads(out)["findings"] if one["code"] == "unexpected_error")
     assert code == 1

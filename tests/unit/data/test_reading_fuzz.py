@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilium.data.case import Case, CaseError, ProblemCode, Volume
-from consilium.data.checks.case import check_case
 from consilium.data.reading import read_nifti, read_size
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.checks.case import check_case
 
 from .hospital import LPS, MODALITIES, Hospital, head
 

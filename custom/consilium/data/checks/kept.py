@@ -12,12 +12,12 @@ from consilium.data.case import Case
 from consilium.data.case_boundary import PASSING
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
-from consilium.data.checks.case import CHECK_VERSION, check_examined
 from consilium.data.checks.finding import CaseCheck, mark_of_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.checks.case import CHECK_VERSION, check_examined
 from consilium.tasks.segmentation.native import Examination
 
 _FOLDER: Final = "findings"

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
-from consilium.data.checks.appearance import alike, similarity
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.codes import ProblemCode
 from consilium.data.patients import Patients
+from consilium.tasks.brain_tumor.checks.appearance import alike, similarity
 
 _CLEAR_CONTRAST = 0.5
 _CLEAR_FIT = 0.05

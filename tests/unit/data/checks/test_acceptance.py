@@ -6,15 +6,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from tasks.brain_tumor.checks.damage import IMAGES, damages
+from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 from consilium.data.checks import AcceptedFindings, ProblemCode, Severity, check_cohort
 from consilium.data.checks.acceptance import format_acceptances
 from consilium.data.checks.finding import CaseCheck, Finding, mark_of_files
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError
-
-from .damage import IMAGES, damages
-from .test_corpus import CASE, OTHER, codes_of
 
 HEADER = "case,code,files,by,note\n"
 

@@ -9,11 +9,11 @@ from data.hospital import LPS, MODALITIES, head, label, one_case
 from pydantic import ValidationError
 
 from consilium.data.case import Case, CaseError, ProblemCode, Volume
-from consilium.data.checks.case import check_case
 from consilium.data.codes import Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.checks.case import check_case
 from consilium.tasks.segmentation.native import examine, read_native
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 

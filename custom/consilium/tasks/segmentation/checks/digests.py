@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.checks.subject import BoolMap, Subject
+from consilium.tasks.segmentation.checks.subject import BoolMap, Subject
 from consilium.tasks.segmentation.foreground import extents
 
 _MIN_IMAGE_VOXELS = 10_000

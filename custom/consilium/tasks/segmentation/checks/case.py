@@ -7,20 +7,25 @@ from typing import Final
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
-from consilium.data.checks.appearance import describe_appearance
-from consilium.data.checks.digests import image_digests, label_digest
-from consilium.data.checks.duplicates import check_duplicates
-from consilium.data.checks.extent import check_extent, check_skull_strip
 from consilium.data.checks.finding import CaseCheck, Finding
-from consilium.data.checks.headers import check_headers
-from consilium.data.checks.intensity import check_intensities
-from consilium.data.checks.masks import check_mask
-from consilium.data.checks.modalities import check_order
-from consilium.data.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
-from consilium.data.checks.placement import check_label, check_placement, check_values, label_contrast
-from consilium.data.checks.registration import check_registration
-from consilium.data.checks.subject import Subject
+from consilium.tasks.brain_tumor.checks.appearance import describe_appearance
+from consilium.tasks.brain_tumor.checks.modalities import check_order
+from consilium.tasks.brain_tumor.checks.placement import (
+    check_label,
+    check_placement,
+    check_values,
+    label_contrast,
+)
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
+from consilium.tasks.segmentation.checks.duplicates import check_duplicates
+from consilium.tasks.segmentation.checks.extent import check_extent, check_skull_strip
+from consilium.tasks.segmentation.checks.headers import check_headers
+from consilium.tasks.segmentation.checks.intensity import check_intensities
+from consilium.tasks.segmentation.checks.masks import check_mask
+from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
+from consilium.tasks.segmentation.checks.registration import check_registration
+from consilium.tasks.segmentation.checks.subject import Subject
 from consilium.tasks.segmentation.native import Examination, examine
 from consilium.tasks.segmentation.orientation import shape_ras
 

@@ -6,16 +6,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from data.hospital import LPS, MODALITIES, Hospital, head
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilium.data.case import Case, Volume
 from consilium.data.checks import Severity
-from consilium.data.checks.case import check_case
 from consilium.tasks.brain_tumor.labels import LabelConvention
-
-from ..hospital import LPS, MODALITIES, Hospital, head
+from consilium.tasks.segmentation.checks.case import check_case
 
 QUICK = settings(
     max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

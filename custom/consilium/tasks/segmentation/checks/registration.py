@@ -8,10 +8,10 @@ from typing import cast
 import numpy as np
 from scipy import fft, ndimage
 
-from consilium.data.checks.extent import describe_slab
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import FloatMap, Subject
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.checks.extent import describe_slab
+from consilium.tasks.segmentation.checks.subject import FloatMap, Subject
 
 _MIN_AGREEMENT = 0.75
 """Correlation of edges below which two images may not show one head: 0.86 or more in 80 healthy synthetic and

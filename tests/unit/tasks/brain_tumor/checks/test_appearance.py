@@ -11,17 +11,17 @@ from scipy import ndimage
 
 from consilium.data.case import Case, Volume
 from consilium.data.checks import Severity
-from consilium.data.checks.appearance import ALIKE, alike, describe_appearance, similarity
 from consilium.data.checks.finding import CaseCheck
 from consilium.data.checks.patients import check_patients
-from consilium.data.checks.subject import Subject
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.checks.appearance import ALIKE, alike, describe_appearance, similarity
+from consilium.tasks.segmentation.checks.subject import Subject
 from consilium.tasks.segmentation.native import read_native
 
 from .damage import IMAGES, damages
 
 CASE, OTHER = "BraTS2021_00000", "BraTS2021_00001"
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[5]
 REAL = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.checks.extent import filled_background
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.checks.extent import filled_background
+from consilium.tasks.segmentation.checks.subject import Subject
 
 _NEGATIVE_SHARE = 1e-4
 _CLIPPED_SHARE = 5e-3

@@ -12,7 +12,7 @@ from consilium.data.cohort import read_cohort
 from .damage import IMAGES, damages
 from .test_corpus import codes_of
 
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[5]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
 
 pytestmark = [

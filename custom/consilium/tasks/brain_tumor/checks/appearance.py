@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import rankdata
 
-from consilium.data.checks.subject import FloatMap, Subject
+from consilium.tasks.segmentation.checks.subject import FloatMap, Subject
 
 ALIKE: Final = 0.75
 """Mean correlation over the modalities from which two heads may be one.

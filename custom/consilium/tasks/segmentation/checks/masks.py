@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from consilium.data.checks.extent import describe_slab
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.checks.extent import describe_slab
+from consilium.tasks.segmentation.checks.subject import Subject
 
 _COVERED = 0.5
 """Share of the brain beyond which a label is looked at: the largest gliomas have less than a third of it."""

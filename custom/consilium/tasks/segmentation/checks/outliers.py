@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import agree, counted
-from consilium.data.checks.extent import filled_background
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.checks.extent import filled_background
+from consilium.tasks.segmentation.checks.subject import Subject
 from consilium.tasks.segmentation.intensities import Levels, Scale
 
 _FAR = 10.0

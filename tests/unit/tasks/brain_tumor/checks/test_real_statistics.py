@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from consilium.data.checks import Finding, Severity
-from consilium.data.checks.case import CHECKS
-from consilium.data.checks.subject import Subject
 from consilium.data.cohort import Cohort, read_cohort
+from consilium.tasks.segmentation.checks.case import CHECKS
+from consilium.tasks.segmentation.checks.subject import Subject
 from consilium.tasks.segmentation.native import read_native
 
 from .damage import IMAGES
 
-REPOSITORY = Path(__file__).parents[4]
+REPOSITORY = Path(__file__).parents[5]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
 
 pytestmark = [

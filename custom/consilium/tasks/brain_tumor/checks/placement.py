@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from consilium.data.checks.extent import describe_slab
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import (
+from consilium.data.codes import ProblemCode
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.checks.extent import describe_slab
+from consilium.tasks.segmentation.checks.subject import (
     MIN_TUMOR_VOXELS,
     BoolMap,
     FloatMap,
@@ -21,8 +23,6 @@ from consilium.data.checks.subject import (
     shell_of,
     tumor_contrast,
 )
-from consilium.data.codes import ProblemCode
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 
 _OUTSIDE_SHARE = 0.05
 _SURE_OUTSIDE_SHARE = 0.5

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from consilium.data.checks.extent import describe_slab
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import BoolMap, FloatMap, Subject
 from consilium.data.codes import ProblemCode
 from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.segmentation.checks.extent import describe_slab
+from consilium.tasks.segmentation.checks.subject import BoolMap, FloatMap, Subject
 
 _FOUR = ("t1", "t1ce", "t2", "flair")
 _RIM_VOXELS = 2

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import BoolMap, Subject
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.checks.subject import BoolMap, Subject
 
 _MIN_VOXELS = 100
 _SPARSE = (slice(None, None, 8),) * 3

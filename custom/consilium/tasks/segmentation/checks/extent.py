@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.data.checks.subject import Subject
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.checks.subject import Subject
 
 _BORDER_SHARE = 0.9
 BRAIN_ML: Final = 2200.0

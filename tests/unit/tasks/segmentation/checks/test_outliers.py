@@ -7,9 +7,8 @@ import pytest
 from consilium.data.checks import Severity
 from consilium.data.cohort import read_cohort
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
-
-from .damage import IMAGES, damages, hot_damages
-from .test_corpus import CASE, OTHER, codes_of
+from tasks.brain_tumor.checks.damage import IMAGES, damages, hot_damages
+from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 STRAY = next(damage for damage in damages() if damage.name == "bright voxels in the background")
 SETTINGS = PreprocessingSettings(modalities=IMAGES, spacing_mm=3.0)

@@ -1,0 +1,1 @@
+"""Checks that know a brain and its four MR contrasts."""

@@ -1,0 +1,1 @@
+"""Checks of volumes and of the labels on them."""

@@ -1,0 +1,44 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from consilium.data.checks import CheckedCohort, check_cohort
+from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort
+
+from .damage import IMAGES
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Two healthy patients of one of the demo's scanners and one of each other, at 3 mm."""
+    hospitals = tuple(
+        one.model_copy(
+            update={"cases": 2 if one.name == "aster" else 1, "layout": Layout.BRATS_2021, "missing_et": 0.0}
+        )
+        for one in DEMO_COHORT.hospitals
+    )
+    spec = CohortSpec(hospitals=hospitals, grid=Grid(shape=(72, 84, 64), spacing_mm=3.0), seed=5)
+    return make_cohort(spec, tmp_path_factory.mktemp("archive")).hospitals
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What was found in healthy cases, which every test copies, is kept here."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def two_patients(archive: dict[str, Path], tmp_path: Path) -> Path:
+    """A hospital of its own with two patients: BraTS2021_00000 and BraTS2021_00001."""
+    return Path(shutil.copytree(archive["aster"], tmp_path / "hospital"))
+
+
+@pytest.fixture
+def check(kept: Path) -> Callable[[Path], CheckedCohort]:
+    def run(hospital: Path) -> CheckedCohort:
+        return check_cohort(read_cohort(hospital, modalities=IMAGES), modalities=IMAGES, folder=kept)
+
+    return run
