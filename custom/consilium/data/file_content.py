@@ -16,6 +16,9 @@ from consilium.errors import DataError
 SHORTAGES: Final = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 """What the machine lacks for a while, memory or free file descriptors; a file is not lost by it."""
 
+MAX_FILE_BYTES: Final = 2**32
+"""Bytes of a file's content at most, decompressed."""
+
 GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_FORMAT = 31  # zlib's `wbits`: a gzip header, and its checksum verified
 _CHUNK_BYTES = 1 << 16

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from consilium.data.case import Case, CaseError
 from consilium.data.checks import CheckedCohort
-from consilium.data.reading import VolumeSize, read_size
 from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
+from consilium.tasks.segmentation.reading import VolumeSize, read_size
 
 GIB = 2**30
 

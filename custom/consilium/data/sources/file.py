@@ -10,8 +10,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from consilium.data.codes import ProblemCode
-from consilium.data.file_content import UnusableFile, open_file, require_content, unusable
-from consilium.data.nifti_header import MAX_FILE_BYTES
+from consilium.data.file_content import MAX_FILE_BYTES, UnusableFile, open_file, require_content, unusable
 
 DIGEST_BYTES: Final = 20
 """Of the hash of a file's content; two hexadecimal digits each."""

@@ -5,7 +5,6 @@ from typing import Final
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import PASSING, case_boundary
-from consilium.data.reading import pick_3d, read_nifti
 from consilium.data.sources import (
     FileRecord,
     LabelRecord,
@@ -14,6 +13,7 @@ from consilium.data.sources import (
     read_source,
 )
 from consilium.tasks.brain_tumor.labels import label_values
+from consilium.tasks.segmentation.reading import pick_3d, read_nifti
 
 _MOST_VALUES: Final = 1000
 """An image that was saved as a label holds millions, and the first ones say it."""

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
-from consilium.data.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.contrast import check_crop, check_voxels
@@ -26,6 +25,7 @@ from consilium.tasks.segmentation.orientation import (
     spacing_ras,
     to_ras,
 )
+from consilium.tasks.segmentation.reading import ReadBytes, StoredVolume, pick_3d, read_file, read_nifti
 
 # Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does
 # not.

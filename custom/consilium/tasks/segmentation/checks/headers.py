@@ -17,10 +17,10 @@ from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
-from consilium.data.nifti_header import UNKNOWN_EXTENSION, Extension
-from consilium.data.reading import StoredVolume
 from consilium.tasks.brain_tumor.labels import ROUNDING, rounding_noise
 from consilium.tasks.segmentation.native import Examination
+from consilium.tasks.segmentation.nifti_header import UNKNOWN_EXTENSION, Extension
+from consilium.tasks.segmentation.reading import StoredVolume
 
 _TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
 _DICOM_EXTENSION = 2

@@ -5,9 +5,9 @@ from data.hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital, head
 
 from consilium.data.case import FolderError, ProblemCode
 from consilium.data.cohort import read_cohort
-from consilium.data.reading import pick_3d, read_nifti
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.reading import pick_3d, read_nifti
 
 TASK01 = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 BRATS_2023 = {"0": "background", "1": "NCR", "2": "ED", "3": "ET"}

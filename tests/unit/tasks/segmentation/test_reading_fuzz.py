@@ -8,16 +8,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from data.hospital import LPS, MODALITIES, Hospital, head
 from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilium.data.case import Case, CaseError, ProblemCode, Volume
-from consilium.data.reading import read_nifti, read_size
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.checks.case import check_case
-
-from .hospital import LPS, MODALITIES, Hospital, head
+from consilium.tasks.segmentation.reading import read_nifti, read_size
 
 EXAMPLES = examples(100)
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])

@@ -22,7 +22,8 @@ from consilium.counts import counted
 from consilium.data.case import CaseError, CaseProblem, ProblemCode, Volume
 from consilium.data.case_boundary import case_boundary
 from consilium.data.file_content import FileContent, UnusableFile, read_start
-from consilium.data.nifti_header import (
+from consilium.data.sources import read_source
+from consilium.tasks.segmentation.nifti_header import (
     HEADER_BYTES,
     Extension,
     Flaw,
@@ -33,7 +34,6 @@ from consilium.data.nifti_header import (
     settle_quaternion,
     shape_of,
 )
-from consilium.data.sources import read_source
 
 ReadBytes = Callable[[Path], bytes]
 

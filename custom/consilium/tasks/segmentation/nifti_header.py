@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 
 from consilium.counts import counted
 from consilium.data.codes import ProblemCode
-from consilium.data.file_content import GZIP_MAGIC, UnusableFile
+from consilium.data.file_content import GZIP_MAGIC, MAX_FILE_BYTES, UnusableFile
 
 HEADER_BYTES: Final = 544
 """Enough of a file for its header in either version; extensions follow."""
 
 MAX_VOXELS: Final = 2**29
 """Voxels of a file at most, all channels of it: four of 512 x 512 x 512. Scaled, they are 4 GiB."""
-
-MAX_FILE_BYTES: Final = 2**32
-"""Bytes of a file's header and voxels at most, decompressed."""
 
 UNKNOWN_EXTENSION: Final = -1
 """Code of bytes before the voxels that are no extension."""
