@@ -24,8 +24,9 @@ from consilium.data.cache_entry import (
     map_array,
     read_meta,
 )
-from consilium.data.case import Case, CaseError, ProblemCode
+from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import PASSING, case_boundary
+from consilium.data.codes import DataCode
 from consilium.data.sources import CaseReader, CaseRecord
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
@@ -179,7 +180,7 @@ def _passes(error: Exception) -> bool:
 
 def _passes_soon(error: Exception) -> bool:
     """Whether that may be in a moment; a fault of this program isn't one that passes while it runs."""
-    fault = isinstance(error, CaseError) and error.problem.code is ProblemCode.UNEXPECTED_ERROR
+    fault = isinstance(error, CaseError) and error.problem.code is DataCode.UNEXPECTED_ERROR
     return _passes(error) and not fault
 
 

@@ -7,7 +7,7 @@ from consilium.data.codes import ProblemCode
 from consilium.data.files import JsonPath, readable
 from consilium.errors import DataError
 
-__all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "Notice", "ProblemCode", "Volume"]
+__all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "Notice", "Volume"]
 
 
 @dataclass(frozen=True)

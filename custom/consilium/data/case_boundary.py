@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from consilium.data.case import CaseError, CaseProblem, ProblemCode
+from consilium.data.case import CaseError, CaseProblem
+from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.file_content import SHORTAGES, UnusableFile
 from consilium.data.files import readable
 from consilium.errors import ConsiliumError
 
-PASSING: Final = frozenset(
-    {ProblemCode.OUT_OF_RESOURCES, ProblemCode.PERMISSION_DENIED, ProblemCode.UNEXPECTED_ERROR}
-)
+PASSING: Final = frozenset({DataCode.OUT_OF_RESOURCES, DataCode.PERMISSION_DENIED, DataCode.UNEXPECTED_ERROR})
 """Problems that another machine, account or version doesn't have: they are not kept with what was found."""
 
 _logger = logging.getLogger(__name__)
@@ -44,15 +43,15 @@ def case_boundary(case_id: str, subject: object, doing: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise _case_error(
-            case_id, ProblemCode.OUT_OF_RESOURCES, f"{subject} can't be {doing}: not enough memory."
+            case_id, DataCode.OUT_OF_RESOURCES, f"{subject} can't be {doing}: not enough memory."
         ) from error
     except OSError as error:
-        code = ProblemCode.OUT_OF_RESOURCES if error.errno in SHORTAGES else ProblemCode.UNREADABLE
+        code = DataCode.OUT_OF_RESOURCES if error.errno in SHORTAGES else DataCode.UNREADABLE
         raise _case_error(case_id, code, f"{subject} can't be {doing}: {error.strerror or error}.") from error
     except Exception as error:
         _logger.exception("case %s: %s can't be %s", case_id, readable(subject), doing)
         detail = f"{subject} can't be {doing}: {type(error).__name__}: {error}."
-        raise _case_error(case_id, ProblemCode.UNEXPECTED_ERROR, detail) from error
+        raise _case_error(case_id, DataCode.UNEXPECTED_ERROR, detail) from error
 
 
 def _case_error(case_id: str, code: ProblemCode, detail: str) -> CaseError:

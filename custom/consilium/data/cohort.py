@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, Notice, ProblemCode
+from consilium.data.case import Case, CaseProblem, Notice
+from consilium.data.codes import DataCode
 from consilium.data.patients import Patients, find_patients
 from consilium.data.progress import Progress
 from consilium.data.scan import scan_folder
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention, list_values
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.label_reading import read_label
 from consilium.tasks.segmentation.layouts import (
     FoundCases,
@@ -113,14 +115,14 @@ def read_cohort(
         reading = layout.convention(telling, convention)
         convention = reading.convention
         if reading.doubt:
-            notices.append(Notice(ProblemCode.DOUBTFUL_CONVENTION, reading.doubt))
+            notices.append(Notice(VolumeCode.DOUBTFUL_CONVENTION, reading.doubt))
     faulty = {
         problem.case_id: problem
         for problem in (*unreadable, *_contradictions(values, convention))
         if problem.case_id in complete
     }
     forbidden = [
-        CaseProblem(path.name, ProblemCode.PERMISSION_DENIED, f"{path} may not be listed.")
+        CaseProblem(path.name, DataCode.PERMISSION_DENIED, f"{path} may not be listed.")
         for path in scan.forbidden
     ]
     return Cohort(
@@ -158,7 +160,7 @@ def _describe_unknown(files: Sequence[Path], found: FoundCases) -> Iterator[Noti
     unknown = unknown_files(files, found.understood)
     if not unknown:
         return
-    problems = [problem for problem in found.problems if problem.code is ProblemCode.MISSING_MODALITY]
+    problems = [problem for problem in found.problems if problem.code is DataCode.MISSING_MODALITY]
     unlabeled = sum(case.label is None for case in found.cases)
     lacking = [f"{counted(len(problems), 'case')} without an image of each kind"] if problems else []
     lacking += [f"{counted(unlabeled, 'case')} without a label"] if unlabeled else []
@@ -168,7 +170,7 @@ def _describe_unknown(files: Sequence[Path], found: FoundCases) -> Iterator[Noti
         f"({count_endings(unknown, ids)})"
     )
     sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown), how_to_name()]
-    yield Notice(ProblemCode.UNKNOWN_FILES, ". ".join(sentences))
+    yield Notice(DataCode.UNKNOWN_FILES, ". ".join(sentences))
 
 
 def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[CaseProblem]]:
@@ -178,7 +180,7 @@ def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[CaseProblem]]:
         by_id[case.id].append(case)
     problems = [
         CaseProblem(
-            case_id, ProblemCode.DUPLICATE_CASE, f"{_folder(same[0])} and {_folder(same[1])} both hold it."
+            case_id, DataCode.DUPLICATE_CASE, f"{_folder(same[0])} and {_folder(same[1])} both hold it."
         )
         for case_id, same in by_id.items()
         if len(same) > 1
@@ -218,7 +220,7 @@ def _contradictions(
     for case_id, marked in values.items():
         if unknown := marked - _KNOWN_VALUES:
             detail = f"The label holds {list_values(unknown)}, which no convention knows."
-            yield CaseProblem(case_id, ProblemCode.BAD_LABEL_VALUE, detail)
+            yield CaseProblem(case_id, VolumeCode.BAD_LABEL_VALUE, detail)
         elif convention and (foreign := marked - convention.values.keys()):
             detail = f"The label holds {list_values(foreign)}; the site's labels are {convention.value}."
-            yield CaseProblem(case_id, ProblemCode.OTHER_CONVENTION, detail)
+            yield CaseProblem(case_id, VolumeCode.OTHER_CONVENTION, detail)

@@ -11,8 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from consilium.data.case import CaseProblem, ProblemCode
+from consilium.data.case import CaseProblem
 from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, ValueT, read_case, recall_case
+from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
@@ -195,7 +196,7 @@ def _read_one_by_one(jobs: Iterable[CaseJob], index: SourceIndex) -> Generator[C
 
 def _ended(job: CaseJob) -> CaseResult:
     detail = f"{job.case.place} can't be read: the system ended the process, most likely for want of memory."
-    problem = CaseProblem(job.case.id, ProblemCode.OUT_OF_RESOURCES, detail)
+    problem = CaseProblem(job.case.id, DataCode.OUT_OF_RESOURCES, detail)
     return CaseResult(job.case, (None,) * len(job.products), problem)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from consilium.counts import counted
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.files import readable
 from consilium.errors import DataError
 
@@ -90,7 +90,7 @@ class FileContent:
             skipped += len(piece)
             if skipped > limit:
                 raise UnusableFile(
-                    ProblemCode.TOO_LARGE, f"goes on for more than {counted(limit, 'byte')} behind its voxels"
+                    DataCode.TOO_LARGE, f"goes on for more than {counted(limit, 'byte')} behind its voxels"
                 )
         return skipped
 
@@ -108,13 +108,13 @@ class FileContent:
             try:
                 piece = self._member.decompress(self._pending, limit)
             except zlib.error as error:
-                raise UnusableFile(ProblemCode.TRUNCATED, f"does not decompress: {error}") from error
+                raise UnusableFile(DataCode.TRUNCATED, f"does not decompress: {error}") from error
             self._pending = self._member.unconsumed_tail
             if self._member.eof:
                 self._position -= len(self._member.unused_data)
                 self._start_member()
             elif ends and not piece:
-                raise UnusableFile(ProblemCode.TRUNCATED, "ends within its compressed content")
+                raise UnusableFile(DataCode.TRUNCATED, "ends within its compressed content")
             if piece:
                 return piece
         return b""
@@ -140,7 +140,7 @@ def open_file(path: Path) -> BinaryIO:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UnusableFile(ProblemCode.UNREADABLE, "is no regular file")
+            raise UnusableFile(DataCode.UNREADABLE, "is no regular file")
         return path.open("rb")
     except OSError as error:
         raise unusable(path, error) from error
@@ -168,10 +168,10 @@ def require_content(raw: bytes) -> None:
         UnusableFile: They are none, or the pointer of Git LFS or git-annex.
     """
     if not raw:
-        raise UnusableFile(ProblemCode.EMPTY_FILE, "holds 0 bytes")
+        raise UnusableFile(DataCode.EMPTY_FILE, "holds 0 bytes")
     for name, start in (("Git LFS", _LFS_POINTER), ("git-annex", _ANNEX_POINTER)):
         if len(raw) < _POINTER_BYTES and raw.startswith(start):
-            raise UnusableFile(ProblemCode.POINTER_FILE, f"is a pointer of {name}, not the file itself")
+            raise UnusableFile(DataCode.POINTER_FILE, f"is a pointer of {name}, not the file itself")
 
 
 def unusable(path: Path, error: OSError) -> UnusableFile:
@@ -182,11 +182,11 @@ def unusable(path: Path, error: OSError) -> UnusableFile:
         error: What the system said.
     """
     if error.errno in SHORTAGES:
-        return UnusableFile(ProblemCode.OUT_OF_RESOURCES, f"can't be opened now: {error.strerror}")
+        return UnusableFile(DataCode.OUT_OF_RESOURCES, f"can't be opened now: {error.strerror}")
     if isinstance(error, PermissionError):
-        return UnusableFile(ProblemCode.PERMISSION_DENIED, "may not be read")
+        return UnusableFile(DataCode.PERMISSION_DENIED, "may not be read")
     if isinstance(error, FileNotFoundError) and path.is_symlink():
         target = path.readlink()
         annex = ", where git-annex keeps contents," if "annex" in target.parts else ""
-        return UnusableFile(ProblemCode.DANGLING_LINK, f"is a link to {target}{annex} and nothing is there")
-    return UnusableFile(ProblemCode.UNREADABLE, f"can't be read: {error.strerror or error}")
+        return UnusableFile(DataCode.DANGLING_LINK, f"is a link to {target}{annex} and nothing is there")
+    return UnusableFile(DataCode.UNREADABLE, f"can't be read: {error.strerror or error}")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.data.files import readable
 from consilium.data.mistyped_ids import why_unknown
 from consilium.data.visits import one_spelling, patient_by_name, possible_visits, shared_folders
@@ -295,7 +296,7 @@ def _declare(path: Path, rows: Iterable[tuple[int, list[str]]]) -> PatientsFile:
 
 def _unusable(path: Path, what: str) -> FolderError:
     return FolderError(
-        ProblemCode.PATIENTS_FILE,
+        DataCode.PATIENTS_FILE,
         f"The patients file {path} {what}. Wanted: two columns, case,patient, with a line for each case. "
         "consilium check DIR --write-patients FILE writes one to correct.",
     )

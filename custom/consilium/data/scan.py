@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.data.files import readable
 
 
@@ -93,4 +94,4 @@ def _kind(name: str) -> str:
 
 
 def _unusable(message: str) -> FolderError:
-    return FolderError(ProblemCode.FOLDER_UNUSABLE, message)
+    return FolderError(DataCode.FOLDER_UNUSABLE, message)

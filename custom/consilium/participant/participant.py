@@ -10,7 +10,7 @@ from pathlib import Path
 from consilium.counts import Count, count_text, counted, list_counts
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case import CaseProblem
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.device import process_count
@@ -77,12 +77,12 @@ class SiteData:
         if not lost:
             return self
         detail = "its preprocessed files could no longer be read; they are made again with the next job"
-        problems = [CaseProblem(case, ProblemCode.UNREADABLE, detail) for case in sorted(lost)]
+        problems = [CaseProblem(case, DataCode.UNREADABLE, detail) for case in sorted(lost)]
         for problem in problems:
             _logger.warning("%s", problem.describe())
         groups = tuple(group for group in self.groups if not group & lost)
         validation = tuple(case for case in self.validation if any(case.id in group for group in groups))
-        code = ProblemCode.UNREADABLE.value
+        code = DataCode.UNREADABLE.value
         data = replace(
             self,
             train=tuple(case for case in self.train if case.id not in lost),

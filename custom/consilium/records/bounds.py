@@ -17,9 +17,10 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from consilium.counts import counted
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import find_code
 from consilium.errors import RefusalCode
 from consilium.records.texts import LONGEST_REASON, clean_text
+from consilium.tasks import registry as registry  # so that the codes of its tasks are known
 
 MOST_CASES: Final = 1_000_000
 """Of one site; the largest collections of one modality in the world have some 100,000 patients."""
@@ -69,7 +70,7 @@ def _fold_codes(counts: object) -> object:
     for code, count in counts.items():
         if not (count is None or (type(count) is int and 0 <= count <= MOST_CASES)):
             raise ValueError("a count is no number of cases")
-        known = code if isinstance(code, str) and code in _CODES else OTHER_CODE
+        known = code if isinstance(code, str) and find_code(code) else OTHER_CODE
         if known in folded:  # only `other`: a number that is withheld hides the sum as well
             before = folded[known]
             count = None if before is None or count is None else min(before + count, MOST_CASES)
@@ -89,8 +90,6 @@ def _check_packages(versions: dict[str, str]) -> dict[str, str]:
         raise ValueError(f"only versions of {', '.join(VERSIONED)} are reported")
     return versions
 
-
-_CODES = frozenset(code.value for code in ProblemCode)
 
 Code = Annotated[RefusalCode | None, BeforeValidator(_known_code)]
 """Why a site has no part in something; None where nobody says, or in a code of another version's."""
@@ -134,8 +133,8 @@ Word = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,
 CodeCounts = Annotated[dict[str, WithheldCount], BeforeValidator(_fold_codes)]
 """Cases by `ProblemCode`.
 
-A site of another patch version may know a code that this one doesn't. Its count goes to `other`: the site
-takes part, and no name of its making gets into a record.
+A site of another patch version may know a code that this one doesn't, and so may the task of another package.
+Its count goes to `other`: the site takes part, and no name of its making gets into a record.
 """
 
 Versions = Annotated[

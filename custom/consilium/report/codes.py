@@ -1,10 +1,10 @@
-"""What the codes that sites report mean; a site of another version may have other codes."""
+"""Meanings of the codes that sites report; a site of another version or task may have other codes."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from consilium.data.codes import ProblemCode, Severity
+from consilium.data.codes import Severity, find_code
 from consilium.records.bounds import OTHER_CODE
 
 _MEANING = {
@@ -16,13 +16,13 @@ _MEANING = {
 
 def remedy(code: str) -> str:
     """Say what somebody at the site can do about it."""
-    problem = _known(code)
+    problem = find_code(code)
     return problem.remedy if problem else "See the site's own log."
 
 
 def describe(code: str) -> str:
     """Say what it is, with the code itself, under which the documentation and the site's files have it."""
-    problem = _known(code)
+    problem = find_code(code)
     if problem is None:
         return "Something that this version of consilium has no code for" if code == OTHER_CODE else code
     return f"{problem.summary} ({code})"
@@ -39,12 +39,5 @@ def fate(severity: Severity) -> str:
 
 def meaning(code: str) -> str:
     """Say what becomes of the case, where the evidence of statistics is not overwhelming."""
-    problem = _known(code)
+    problem = find_code(code)
     return _MEANING[problem.severity] if problem else "see the site's own log"
-
-
-def _known(code: str) -> ProblemCode | None:
-    try:
-        return ProblemCode(code)
-    except ValueError:
-        return None

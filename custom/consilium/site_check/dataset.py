@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 
 from consilium.counts import counted, list_counts
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
 from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
+from consilium.data.codes import known_codes
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
@@ -19,6 +20,7 @@ from consilium.participant.settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
+from consilium.tasks.segmentation.codes import VolumeCode
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
 LABELS = SiteCheck("dataset.labels", "What labels mean is known")
@@ -163,7 +165,7 @@ def _name(cohort: Cohort) -> list[str]:
 def _mend(cohort: Cohort, *more: str) -> str:
     """Say what to do about what is left out; where that is not it, that cases are missing."""
     found = {problem.code for problem in cohort.problems}
-    lines = [*more, *(f"{code.value}: {code.remedy}" for code in ProblemCode if code in found)]
+    lines = [*more, *(f"{code.value}: {code.remedy}" for code in known_codes() if code in found)]
     return " ".join(lines) if lines else "add labels, or labeled cases of more patients, to the folder"
 
 
@@ -171,7 +173,7 @@ def _judge_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     if cohort.convention is None:
         return LABELS.skipped("there is no label to look at")
     source = "said in local/privacy.json" if site.label_convention else "found from names and values"
-    doubts = [one for one in cohort.notices if one.code is ProblemCode.DOUBTFUL_CONVENTION]
+    doubts = [one for one in cohort.notices if one.code is VolumeCode.DOUBTFUL_CONVENTION]
     if doubts:
         return LABELS.warning(
             f"{cohort.convention.value}, {source}; {doubts[0].code.summary}",

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.case import FolderError
-from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, ProblemCode, check_cohort
+from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, check_cohort
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
@@ -20,6 +21,7 @@ from consilium.report.data_check.page import DataCheck
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _SAME_SPACING = 1e-3
 
@@ -121,16 +123,16 @@ def check_folder(
 def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:
     cases = checked.cohort.cases
     if not cases:
-        yield Finding(code=ProblemCode.NO_USABLE_CASE, case_id=None, detail="No case can be used as it is.")
+        yield Finding(code=DataCode.NO_USABLE_CASE, case_id=None, detail="No case can be used as it is.")
     elif not any(case.label is not None for case in cases):
         detail = f"{counted(len(cases), 'case')} can be used, none of them has a label."
         if checked.cohort.labels:
             detail += f" {checked.cohort.labels} that are left out have one."
-        yield Finding(code=ProblemCode.NO_LABELED_CASE, case_id=None, detail=detail)
+        yield Finding(code=DataCode.NO_LABELED_CASE, case_id=None, detail=detail)
     needed, free = disk_need(cases, job.learning, checked=checked).cache, shutil.disk_usage(state).free
     if free < needed:
         detail = f"{free / GIB:.1f} GiB are free, up to {math.ceil(needed / GIB)} GiB are needed (estimate)."
-        yield Finding(code=ProblemCode.DISK_TOO_SMALL, case_id=None, detail=detail)
+        yield Finding(code=DataCode.DISK_TOO_SMALL, case_id=None, detail=detail)
 
 
 def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
@@ -141,7 +143,7 @@ def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
             if any(abs(size - job.learning.spacing_mm) > _SAME_SPACING for size in spacing):
                 seen = " x ".join(f"{size:.2f}" for size in spacing)
                 yield Finding(
-                    code=ProblemCode.OTHER_SPACING,
+                    code=VolumeCode.OTHER_SPACING,
                     case_id=case_id,
                     modality=None if alike else modality,
                     detail=f"Voxels are {seen} mm; the job's are {job.learning.spacing_mm:g} mm.",

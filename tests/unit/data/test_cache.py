@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from consilium.data.cache import CaseCache
 from consilium.data.cached_case import Origin
-from consilium.data.case import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import Cancelled, DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
@@ -171,9 +171,9 @@ def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
     prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
     assert [case.id for case in prepared.cases] == ["A"]
     assert [(p.case_id, p.code) for p in prepared.problems] == [
-        ("B", ProblemCode.EMPTY_FILE),
-        ("C", ProblemCode.UNREADABLE),
-        ("D", ProblemCode.MISSING_MODALITY),
+        ("B", DataCode.EMPTY_FILE),
+        ("C", DataCode.UNREADABLE),
+        ("D", DataCode.MISSING_MODALITY),
     ]
 
 

@@ -4,8 +4,9 @@ import os
 import numpy as np
 import pytest
 
-from consilium.data.case import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
+from consilium.tasks.segmentation.codes import VolumeCode
 
 from .hospital import MODALITIES
 
@@ -30,12 +31,12 @@ def _damage(path, how):
 @pytest.mark.parametrize(
     ("how", "code"),
     [
-        ("cut", ProblemCode.TRUNCATED),
-        ("wrong checksum", ProblemCode.TRUNCATED),
-        ("short inside", ProblemCode.TRUNCATED),
-        ("no image", ProblemCode.UNREADABLE),
-        ("empty", ProblemCode.EMPTY_FILE),
-        ("dangling link", ProblemCode.DANGLING_LINK),
+        ("cut", DataCode.TRUNCATED),
+        ("wrong checksum", DataCode.TRUNCATED),
+        ("short inside", DataCode.TRUNCATED),
+        ("no image", DataCode.UNREADABLE),
+        ("empty", DataCode.EMPTY_FILE),
+        ("dangling link", DataCode.DANGLING_LINK),
     ],
 )
 def test_a_damaged_label_costs_one_case(hospital, how, code):
@@ -58,8 +59,8 @@ def test_forbidden_files_and_folders_cost_their_cases(hospital):
         closed.chmod(0o700)
     assert [case.id for case in cohort.cases] == ["A"]
     assert [(p.case_id, p.code) for p in cohort.problems] == [
-        ("B", ProblemCode.PERMISSION_DENIED),
-        ("C", ProblemCode.PERMISSION_DENIED),
+        ("B", DataCode.PERMISSION_DENIED),
+        ("C", DataCode.PERMISSION_DENIED),
     ]
 
 
@@ -67,7 +68,7 @@ def test_a_4d_label_is_a_problem(hospital):
     hospital.brats("A")
     hospital.image("A/A_seg.nii.gz", np.zeros((12, 14, 10, 2), np.uint8))
     (problem,) = read_cohort(hospital.folder, modalities=MODALITIES).problems
-    assert problem.code == ProblemCode.NOT_3D
+    assert problem.code == VolumeCode.NOT_3D
 
 
 def test_progress_counts_labels_and_names_no_patient(hospital):
@@ -76,9 +77,3 @@ def test_progress_counts_labels_and_names_no_patient(hospital):
     told = []
     read_cohort(hospital.folder, modalities=MODALITIES, progress=lambda *step: told.append(step))
     assert told == [(1, 3, "reading labels"), (2, 3, "reading labels"), (3, 3, "reading labels")]
-
-
-def test_every_problem_has_a_remedy_in_one_sentence():
-    for code in ProblemCode:
-        assert code.remedy.endswith(".")
-        assert code.value == code.name.lower()

@@ -5,8 +5,9 @@ import unicodedata
 
 import pytest
 
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
 from consilium.data.checks import check_cohort
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.patients import Patients, find_patients, format_patients_file, read_patients_file
 
@@ -91,7 +92,7 @@ def test_what_may_be_one_patient_is_a_warning_until_it_is_declared(hospital, dec
     kept = tmp_path / "kept"
     asked = {("possible_same_patient", "P1_0"), ("possible_same_patient", "P1_1")}
     checked = check_cohort(read(hospital), modalities=MODALITIES, folder=kept)
-    (first, _) = (one for one in checked.findings if one.code is ProblemCode.POSSIBLE_SAME_PATIENT)
+    (first, _) = (one for one in checked.findings if one.code is DataCode.POSSIBLE_SAME_PATIENT)
     assert "P1_0,P1 / P1_1,P1" in first.detail
     assert "--write-patients" in first.code.remedy
     assert len(checked.cohort.cases) == 3
@@ -184,7 +185,7 @@ def test_zeros_that_a_spreadsheet_removed_are_named(tmp_path, declare):
 def test_a_file_that_can_not_be_used_stops_the_site(hospital, declare, content, says):
     with pytest.raises(FolderError, match=says) as caught:
         read(hospital, declare(content))
-    assert caught.value.code is ProblemCode.PATIENTS_FILE
+    assert caught.value.code is DataCode.PATIENTS_FILE
     assert "case,patient" in str(caught.value)
 
 

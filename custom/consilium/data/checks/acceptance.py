@@ -12,7 +12,7 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode, Severity
+from consilium.data.codes import ProblemCode, Severity, find_code, known_codes
 from consilium.data.visits import one_spelling
 from consilium.errors import ConfigurationError
 
@@ -150,15 +150,14 @@ def _acceptance(finding: Finding) -> Acceptance | None:
 
 
 def _code(name: str, path: Path, number: int) -> ProblemCode:
-    try:
-        code = ProblemCode(name.lower())
-    except ValueError:
+    code = find_code(name.lower())
+    if code is None:
         # The cell may hold a case's id, where columns were exchanged.
-        nearest = difflib.get_close_matches(name.lower(), [one.value for one in ProblemCode], n=1)
+        nearest = difflib.get_close_matches(name.lower(), [one.value for one in known_codes()], n=1)
         hint = f"did you mean {nearest[0]}? docs" if nearest else "docs"
         raise ConfigurationError(
             f"{path}, line {number}: what stands under code is none; {hint}/data.md lists the codes."
-        ) from None
+        )
     if not code.acceptable:
         raise ConfigurationError(
             f"{path}, line {number}: {code.value} can't be accepted, as the case can't be read as it is or "

@@ -13,7 +13,7 @@ from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.kept import KeptFindings
 from consilium.data.checks.patients import check_declaration, check_patients
-from consilium.data.codes import ProblemCode, Severity
+from consilium.data.codes import DataCode, Severity
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.progress import Progress
@@ -148,9 +148,9 @@ def recall_cohort(
 def _useless_acceptances(accepted: AcceptedFindings, found: Sequence[Finding]) -> Iterator[Finding]:
     """Lines of the file of accepted findings that accept nothing of what is found, without ids."""
     for code, lines, why in (
-        (ProblemCode.UNUSED_ACCEPTANCE, accepted.unused(found), "nothing of this is found"),
+        (DataCode.UNUSED_ACCEPTANCE, accepted.unused(found), "nothing of this is found"),
         (
-            ProblemCode.OUTDATED_ACCEPTANCE,
+            DataCode.OUTDATED_ACCEPTANCE,
             accepted.outdated(found),
             "this is found, but the files of the case are not those that were looked at",
         ),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
 from consilium.data.checks.finding import CaseCheck, Finding
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.patients import Patients
 from consilium.tasks.brain_tumor.checks.appearance import alike, similarity
 
@@ -29,13 +29,13 @@ def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> It
     copies = dict(_copies(cases, checks))
     for case_id, original in copies.items():
         detail = f"Its images are those of case {original}, which is used."
-        yield Finding(code=ProblemCode.DUPLICATE_EXAMINATION, case_id=case_id, detail=detail)
+        yield Finding(code=DataCode.DUPLICATE_EXAMINATION, case_id=case_id, detail=detail)
     own = {case.id: checks[case.id] for case in cases if case.id in checks and case.id not in copies}
     changed = dict(_changed_copies(own))
     for case_id, original in changed.items():
         shared = "Its label, or one of its images, is"
         detail = f"{shared} that of case {original}, which is used, and the others look like its images."
-        yield Finding(code=ProblemCode.DUPLICATE_EXAMINATION, case_id=case_id, detail=detail)
+        yield Finding(code=DataCode.DUPLICATE_EXAMINATION, case_id=case_id, detail=detail)
     own = {case_id: check for case_id, check in own.items() if case_id not in changed}
     yield from _shared_images(own)
     yield from _shared_labels(own)
@@ -88,7 +88,7 @@ def _alike(patients: Mapping[str, str], checks: Mapping[str, CaseCheck]) -> Iter
         for case_id, other in ((first, second), (second, first)):
             detail = f"Its images look like those of case {other}, moved or resampled."
             yield Finding(
-                code=ProblemCode.POSSIBLE_SAME_EXAMINATION,
+                code=DataCode.POSSIBLE_SAME_EXAMINATION,
                 case_id=case_id,
                 detail=detail,
                 confidence=min(1.0, agreement),
@@ -111,7 +111,7 @@ def _shared_images(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
                 continue
             others = ", ".join(sorted({other for other, _ in sharing if other != case_id}))
             detail = f"Its {modality} image is also in case {others}."
-            yield Finding(code=ProblemCode.SHARED_IMAGE, case_id=case_id, modality=modality, detail=detail)
+            yield Finding(code=DataCode.SHARED_IMAGE, case_id=case_id, modality=modality, detail=detail)
 
 
 def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
@@ -130,7 +130,7 @@ def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
                 continue
             others = ", ".join(other for other in sharing if other != case_id)
             detail = f"Its label is also that of case {others}."
-            yield Finding(code=ProblemCode.SHARED_LABEL, case_id=case_id, detail=detail)
+            yield Finding(code=DataCode.SHARED_LABEL, case_id=case_id, detail=detail)
 
 
 def check_declaration(patients: Patients) -> Iterator[Finding]:
@@ -145,14 +145,14 @@ def check_declaration(patients: Patients) -> Iterator[Finding]:
         more = " and others" if len(patients.unknown_lines) > _SHOWN else ""
         doubts = "".join(f"; {doubt}" for doubt in patients.line_doubts)
         detail = f"{file.path}: no case of the folder has the id in line {lines}{more}{doubts}."
-        yield Finding(code=ProblemCode.PATIENTS_FILE_INCOMPLETE, case_id=None, detail=detail)
+        yield Finding(code=DataCode.PATIENTS_FILE_INCOMPLETE, case_id=None, detail=detail)
     if file is not None:
         for case_id in patients.undeclared:
             detail = f"{file.path} doesn't name it; it is taken for an examination of {patients.of(case_id)}."
-            yield Finding(code=ProblemCode.PATIENTS_FILE_INCOMPLETE, case_id=case_id, detail=detail)
+            yield Finding(code=DataCode.PATIENTS_FILE_INCOMPLETE, case_id=case_id, detail=detail)
     for patient, group in patients.unclear().items():
         lines = " / ".join(f"{case},{patient}" for case in group)
         for case_id in group:
             others = ", ".join(other for other in group if other != case_id)
             detail = f"By its id or folder it may be of the patient of {others}. If so, declare it: {lines}"
-            yield Finding(code=ProblemCode.POSSIBLE_SAME_PATIENT, case_id=case_id, detail=detail)
+            yield Finding(code=DataCode.POSSIBLE_SAME_PATIENT, case_id=case_id, detail=detail)

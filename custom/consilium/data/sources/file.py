@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.file_content import MAX_FILE_BYTES, UnusableFile, open_file, require_content, unusable
 
 DIGEST_BYTES: Final = 20
@@ -86,7 +86,7 @@ def read_source(path: Path) -> SourceContent:
             started = time.time_ns()
             before = FileIdentity.of(os.fstat(file.fileno()))
             if before.size > MAX_FILE_BYTES:
-                raise UnusableFile(ProblemCode.TOO_LARGE, f"has more than {MAX_FILE_BYTES} bytes")
+                raise UnusableFile(DataCode.TOO_LARGE, f"has more than {MAX_FILE_BYTES} bytes")
             data = file.read()
             after = FileIdentity.of(os.fstat(file.fileno()))
         except OSError as error:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from consilium.counts import counted
-from consilium.data.checks import CheckedCohort, Finding, ProblemCode, Severity
+from consilium.data.checks import CheckedCohort, Finding, Severity
+from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.files import readable
 from consilium.report.training.curves import DARK, LIGHT
 from consilium.report.training.page import page_environment
@@ -86,7 +87,7 @@ class DataCheck:
             return "not_usable"
         if errors:
             return "cases_left_out"
-        unlabeled = any(one.code is ProblemCode.NO_LABELED_CASE for one in self.findings)
+        unlabeled = any(one.code is DataCode.NO_LABELED_CASE for one in self.findings)
         return "good_without_labels" if unlabeled else "ready"
 
     @property

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue, list_values
+from consilium.tasks.segmentation.codes import VolumeCode
 
 Values = frozenset[float]
 """The values other than 0 of one label."""
@@ -132,7 +134,7 @@ def _pediatric(labels: Mapping[str, Values], pediatric: int) -> LabelConvention:
     """Convention of BraTS-PEDs, whose two releases number tissues differently; only that of 2024 has a 4."""
     if pediatric < len(labels):
         raise FolderError(
-            ProblemCode.MIXED_LAYOUTS,
+            DataCode.MIXED_LAYOUTS,
             f"{pediatric} of {counted(len(labels), 'labeled case')} are named BraTS-PED, where 1 may be "
             "enhancing "
             "tumor; the others are not. Give them a dataset folder of their own, or renumber the labels and "
@@ -262,7 +264,7 @@ def ambiguous(evidence: str, *readings: str) -> FolderError:
     """
     either = "; or ".join(readings)
     return FolderError(
-        ProblemCode.AMBIGUOUS_CONVENTION,
+        VolumeCode.AMBIGUOUS_CONVENTION,
         f"The label convention of this site can't be told: {evidence}. Either they are {either}. "
         f"{how_to_state()}",
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from consilium.counts import counted
 from consilium.data.codes import ProblemCode
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _LARGEST_INTENSITY = 1e32  # what a damaged scale in a header makes; float32 statistics end at 3e38
 _SPARSE = (slice(None, None, 8),) * 3
@@ -32,17 +33,17 @@ def check_voxels(path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode,
     """
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         count = array.size - int(np.isfinite(array).sum())
-        yield ProblemCode.NON_FINITE, f"{path} has {counted(count, 'voxel')} that are NaN or infinite."
+        yield VolumeCode.NON_FINITE, f"{path} has {counted(count, 'voxel')} that are NaN or infinite."
         return
     low, high = array.min(initial=0), array.max(initial=0)
     if max(abs(float(low)), abs(float(high))) > _LARGEST_INTENSITY:
-        yield ProblemCode.NON_FINITE, f"{path} has voxels from {low:g} to {high:g}."
+        yield VolumeCode.NON_FINITE, f"{path} has voxels from {low:g} to {high:g}."
         return
     only = high or low
     if not only:
-        yield ProblemCode.CONSTANT_IMAGE, f"In {path} every voxel is 0."
+        yield VolumeCode.CONSTANT_IMAGE, f"In {path} every voxel is 0."
     elif not (low and high) and all(_is_flat(part, only) for part in (array[_SPARSE], array)):
-        yield ProblemCode.CONSTANT_IMAGE, f"In {path} every nonzero voxel is {only}."
+        yield VolumeCode.CONSTANT_IMAGE, f"In {path} every nonzero voxel is {only}."
 
 
 def check_crop(path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, str]]:
@@ -57,7 +58,7 @@ def check_crop(path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, s
     voxels = array.ravel(order="K")
     voxels = voxels[voxels != 0]
     if not voxels.size:
-        yield ProblemCode.CONSTANT_IMAGE, f"In {path} every voxel around the head is 0."
+        yield VolumeCode.CONSTANT_IMAGE, f"In {path} every voxel around the head is 0."
         return
     sample = np.sort(voxels[:: max(1, voxels.size // _SAMPLE)])
     common = float(sample[sample.size // 2])  # the value of most voxels is their median
@@ -66,7 +67,7 @@ def check_crop(path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, s
     if alike >= _FLAT_SHARE * voxels.size:
         around = counted(voxels.size, "nonzero voxel")
         detail = f"In {path} {alike} of the {around} around the head are {common:g}."
-        yield ProblemCode.CONSTANT_IMAGE, detail
+        yield VolumeCode.CONSTANT_IMAGE, detail
 
 
 def _is_flat(array: NDArray[Any], only: float) -> bool:

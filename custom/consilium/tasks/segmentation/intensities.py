@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.codes import ProblemCode
 from consilium.data.file_content import UnusableFile
+from consilium.tasks.segmentation.codes import VolumeCode
 
 INTENSITY_RANGE: Final = (-4.0, 6.0)
 """Standard deviations from the mean of the brain; the first and last bin hold what lies beyond."""
@@ -146,14 +146,14 @@ def standardize(voxels: NDArray[Any]) -> NDArray[np.float64]:
     """
     levels = Levels.of(voxels)
     if levels.values.size < 2:
-        raise UnusableFile(ProblemCode.CONSTANT_IMAGE, "has no nonzero voxels that differ")
+        raise UnusableFile(VolumeCode.CONSTANT_IMAGE, "has no nonzero voxels that differ")
     if not np.isfinite(levels.values[[0, -1]]).all():  # NaN is sorted to the end
-        raise UnusableFile(ProblemCode.NON_FINITE, "has voxels that are NaN or infinite")
+        raise UnusableFile(VolumeCode.NON_FINITE, "has voxels that are NaN or infinite")
     scale = Scale.of(levels)
     if not 0 < scale.std < np.inf:  # NaN is neither
         detail = f"has nonzero voxels with a standard deviation of {scale.std:g}"
-        raise UnusableFile(ProblemCode.NON_FINITE if scale.std else ProblemCode.CONSTANT_IMAGE, detail)
+        raise UnusableFile(VolumeCode.NON_FINITE if scale.std else VolumeCode.CONSTANT_IMAGE, detail)
     standardized = (np.clip(voxels.astype(np.float64), scale.low, scale.high) - scale.mean) / scale.std
     if not np.isfinite(standardized).all():
-        raise UnusableFile(ProblemCode.NON_FINITE, "has nonzero voxels that can't be normalized")
+        raise UnusableFile(VolumeCode.NON_FINITE, "has nonzero voxels that can't be normalized")
     return standardized

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.case import Case, CaseError, CaseProblem, ProblemCode, Volume
+from consilium.data.case import Case, CaseError, CaseProblem, Volume
 from consilium.data.case_boundary import case_boundary
+from consilium.data.codes import DataCode, ProblemCode
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.contrast import check_crop, check_voxels
 from consilium.tasks.segmentation.foreground import extents, head_box
 from consilium.tasks.segmentation.orientation import (
@@ -131,7 +133,7 @@ def examine(
     problems = _Problems(case.id)
     for name in modalities:
         if name not in case.images:
-            problems.add(ProblemCode.MISSING_MODALITY, f"There is no {name} image.", modality=name)
+            problems.add(DataCode.MISSING_MODALITY, f"There is no {name} image.", modality=name)
     volumes = {name: case.images[name] for name in modalities if name in case.images}
     files, placed = _read(case, volumes, problems, read)
     label = _read_label(case, files, problems)
@@ -229,7 +231,7 @@ def _to_tissue(
         try:
             tissues[box] = convention.to_tissue(array[box])
         except DataError as error:
-            problems.add(ProblemCode.BAD_LABEL_VALUE, str(error))
+            problems.add(VolumeCode.BAD_LABEL_VALUE, str(error))
             return None
     return tissues
 
@@ -243,7 +245,7 @@ def _check_grid(
     shape = placed.array.shape
     if shape != first.array.shape:
         yield (
-            ProblemCode.SHAPE_MISMATCH,
+            VolumeCode.SHAPE_MISMATCH,
             f"{path} has the shape {shape}, the first image {first.array.shape}.",
         )
         return
@@ -252,9 +254,9 @@ def _check_grid(
     if not shift > _AFFINE_TOLERANCE_VOXELS * min(spacing_ras(first.affine)):
         return
     if label and _has_no_position(placed):
-        yield ProblemCode.LABEL_WITHOUT_POSITION, f"{path} has the images' shape and no position of its own."
+        yield VolumeCode.LABEL_WITHOUT_POSITION, f"{path} has the images' shape and no position of its own."
     else:
-        yield ProblemCode.AFFINE_MISMATCH, f"{path} lies up to {shift:.2f} mm away from the first image."
+        yield VolumeCode.AFFINE_MISMATCH, f"{path} lies up to {shift:.2f} mm away from the first image."
 
 
 def _has_no_position(placed: StoredVolume) -> bool:

@@ -15,8 +15,9 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.file_content import GZIP_MAGIC, MAX_FILE_BYTES, UnusableFile
+from consilium.tasks.segmentation.codes import VolumeCode
 
 HEADER_BYTES: Final = 544
 """Enough of a file for its header in either version; extensions follow."""
@@ -63,12 +64,12 @@ def parse_header(start: bytes) -> Any:
     kind, endianness = _recognize(start)
     if len(start) < kind.sizeof_hdr:
         raise UnusableFile(
-            ProblemCode.TRUNCATED, f"ends in its header: {len(start)} of {counted(kind.sizeof_hdr, 'byte')}"
+            DataCode.TRUNCATED, f"ends in its header: {len(start)} of {counted(kind.sizeof_hdr, 'byte')}"
         )
     header = kind(bytes(start[: kind.sizeof_hdr]), endianness, check=False)
     if header["magic"].item() == header.pair_magic:
         raise UnusableFile(
-            ProblemCode.UNREADABLE, "is half of a pair of .hdr and .img, which have to be in one .nii"
+            DataCode.UNREADABLE, "is half of a pair of .hdr and .img, which have to be in one .nii"
         )
     _settle_offset(header)
     header.check_fix(logger=_quiet)
@@ -119,9 +120,7 @@ def affine_of(header: Any) -> NDArray[np.float64]:
     try:
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except ValueError as error:  # a quaternion that no rotation has
-        raise UnusableFile(
-            ProblemCode.INVALID_AFFINE, f"has a qform that is no rotation ({error})"
-        ) from error
+        raise UnusableFile(VolumeCode.INVALID_AFFINE, f"has a qform that is no rotation ({error})") from error
     spacing = voxel_sizes(affine)
     low, high = _VOXEL_MM
     if (
@@ -130,7 +129,7 @@ def affine_of(header: Any) -> NDArray[np.float64]:
         or abs(np.linalg.det(affine[:3, :3] / spacing)) < _MIN_DETERMINANT
     ):
         raise UnusableFile(
-            ProblemCode.INVALID_AFFINE,
+            VolumeCode.INVALID_AFFINE,
             f"has the affine {affine[:3].tolist()} (voxels have to be {low:g} to {high:g} mm)",
         )
     return affine
@@ -151,9 +150,7 @@ def settle_quaternion(header: Any) -> Flaw | None:
     parts *= (1.0 - np.finfo(np.float64).eps * 4) / np.linalg.norm(parts)
     for name, part in zip(names, parts, strict=True):
         header[name] = part
-    return (
-        (ProblemCode.INEXACT_QFORM, f"has a quaternion of length 1 + {excess / 2:.1e}") if refused else None
-    )
+    return (VolumeCode.INEXACT_QFORM, f"has a quaternion of length 1 + {excess / 2:.1e}") if refused else None
 
 
 def _recognize(start: bytes) -> tuple[Any, Literal["<", ">"] | None]:
@@ -172,8 +169,8 @@ def _recognize(start: bytes) -> tuple[Any, Literal["<", ">"] | None]:
         if bytes(start[where]).startswith(magic):
             return kind, None
     if start.startswith(GZIP_MAGIC):
-        raise UnusableFile(ProblemCode.UNREADABLE, "is compressed twice: decompress it once (gunzip)")
-    raise UnusableFile(ProblemCode.UNREADABLE, "is no NIfTI file: neither its size nor its magic is right")
+        raise UnusableFile(DataCode.UNREADABLE, "is compressed twice: decompress it once (gunzip)")
+    raise UnusableFile(DataCode.UNREADABLE, "is no NIfTI file: neither its size nor its magic is right")
 
 
 def _settle_offset(header: Any) -> None:
@@ -183,7 +180,7 @@ def _settle_offset(header: Any) -> None:
         header["vox_offset"] = header.single_vox_offset
     elif not offset.is_integer() or not header.single_vox_offset <= offset <= MAX_FILE_BYTES:
         raise UnusableFile(
-            ProblemCode.UNREADABLE,
+            DataCode.UNREADABLE,
             f"states that its voxels start at byte {offset:g}; possible: {header.single_vox_offset} or later",
         )
 
@@ -191,12 +188,12 @@ def _settle_offset(header: Any) -> None:
 def _require_voxels(header: Any) -> None:
     dtype, shape = header.get_data_dtype(), shape_of(header)
     if dtype.kind not in "iuf":
-        raise UnusableFile(ProblemCode.UNREADABLE, f"holds {dtype} voxels, not plain numbers")
+        raise UnusableFile(DataCode.UNREADABLE, f"holds {dtype} voxels, not plain numbers")
     if min(shape, default=0) < 1:
-        raise UnusableFile(ProblemCode.UNREADABLE, f"states the shape {shape}")
+        raise UnusableFile(DataCode.UNREADABLE, f"states the shape {shape}")
     if math.prod(shape) > MAX_VOXELS or needed_bytes(header) > MAX_FILE_BYTES:
         size = " x ".join(map(str, shape))
         raise UnusableFile(
-            ProblemCode.TOO_LARGE,
+            DataCode.TOO_LARGE,
             f"states {size} voxels of {dtype}; at most {MAX_VOXELS} are read",
         )

@@ -7,8 +7,8 @@ import numpy as np
 from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
-from consilium.data.codes import ProblemCode
 from consilium.data.file_content import UnusableFile
+from consilium.tasks.segmentation.codes import VolumeCode
 
 Shape3D = tuple[int, int, int]
 Spacing3D = tuple[float, float, float]
@@ -28,7 +28,7 @@ def require_extent(start: Shape3D, stop: Shape3D, spacing_mm: Spacing3D) -> None
     if max(sides) > LARGEST_MM:
         measures = " x ".join(f"{side:.0f}" for side in sides)
         raise UnusableFile(
-            ProblemCode.INVALID_AFFINE, f"measures {measures} mm, so its voxel size can't be right"
+            VolumeCode.INVALID_AFFINE, f"measures {measures} mm, so its voxel size can't be right"
         )
 
 

@@ -14,9 +14,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.intensities import standardize
 from consilium.tasks.segmentation.native import NativeCase, read_native
@@ -133,7 +134,7 @@ def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3
         for first, last, old, new in zip(start, stop, native, task, strict=True)
     )
     if x * y * z > _MAX_TASK_VOXELS:
-        raise UnusableFile(ProblemCode.TOO_LARGE, f"has {x} x {y} x {z} voxels on the grid of the job")
+        raise UnusableFile(DataCode.TOO_LARGE, f"has {x} x {y} x {z} voxels on the grid of the job")
     return x, y, z
 
 
@@ -144,7 +145,7 @@ def _channel(name: str, array: NDArray[Any], shape: Shape3D) -> torch.Tensor:
     except UnusableFile as error:
         raise UnusableFile(error.code, f"has a {name} image that {error.detail}") from error
     if not torch.isfinite(channel).all():
-        raise UnusableFile(ProblemCode.NON_FINITE, f"has a {name} image that can't be normalized")
+        raise UnusableFile(VolumeCode.NON_FINITE, f"has a {name} image that can't be normalized")
     return channel
 
 

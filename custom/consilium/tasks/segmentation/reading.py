@@ -19,10 +19,12 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.data.case import CaseError, CaseProblem, ProblemCode, Volume
+from consilium.data.case import CaseError, CaseProblem, Volume
 from consilium.data.case_boundary import case_boundary
+from consilium.data.codes import DataCode
 from consilium.data.file_content import FileContent, UnusableFile, read_start
 from consilium.data.sources import read_source
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.nifti_header import (
     HEADER_BYTES,
     Extension,
@@ -101,7 +103,7 @@ def read_nifti(path: Path, *, case_id: str, read: ReadBytes = read_file) -> Stor
         try:
             return _read(content)
         except (HeaderDataError, WrapStructError) as error:
-            raise UnusableFile(ProblemCode.UNREADABLE, f"is no NIfTI file: {error}") from error
+            raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
 
 
 def read_size(path: Path, *, case_id: str) -> VolumeSize:
@@ -119,7 +121,7 @@ def read_size(path: Path, *, case_id: str) -> VolumeSize:
         try:
             header = parse_header(bytes(start))
         except (HeaderDataError, WrapStructError) as error:
-            raise UnusableFile(ProblemCode.UNREADABLE, f"is no NIfTI file: {error}") from error
+            raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
         settle_quaternion(header)
         spacing = voxel_sizes(affine_of(header))
         return VolumeSize(shape_of(header)[:3], tuple(float(size) for size in spacing))
@@ -148,7 +150,7 @@ def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolu
     if array.ndim != 3:
         wanted = "one 3D image" if volume.channel is None else f"a 4D image with channel {volume.channel}"
         detail = f"{volume.path} has the shape {stored.array.shape}, not {wanted}."
-        raise CaseError(CaseProblem(case_id, ProblemCode.NOT_3D, detail))
+        raise CaseError(CaseProblem(case_id, VolumeCode.NOT_3D, detail))
     return replace(stored, array=array)
 
 
@@ -161,14 +163,14 @@ def _read(content: FileContent) -> StoredVolume:
     behind = content.skip_rest(_MOST_BYTES_BEHIND) + max(0, len(start) - needed)
     if len(start) < needed:
         raise UnusableFile(
-            ProblemCode.TRUNCATED, f"holds {counted(len(start), 'byte')} where its header promises {needed}"
+            DataCode.TRUNCATED, f"holds {counted(len(start), 'byte')} where its header promises {needed}"
         )
     flaws = [flaw for flaw in (settle_quaternion(header),) if flaw is not None]
     if behind or content.trailing:
         where = "voxels" if behind else "compressed content"
         flaws.append(
             (
-                ProblemCode.TRAILING_BYTES,
+                DataCode.TRAILING_BYTES,
                 f"has {counted(behind + content.trailing, 'byte')} behind its {where}",
             )
         )

@@ -9,11 +9,14 @@ import pytest
 from tasks.brain_tumor.checks.damage import IMAGES, damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
-from consilium.data.checks import AcceptedFindings, ProblemCode, Severity, check_cohort
+from consilium.data.checks import AcceptedFindings, Severity, check_cohort
 from consilium.data.checks.acceptance import format_acceptances
 from consilium.data.checks.finding import CaseCheck, Finding, mark_of_files
+from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError
+from consilium.tasks.brain_tumor.codes import BrainCode
+from consilium.tasks.segmentation.codes import VolumeCode
 
 HEADER = "case,code,files,by,note\n"
 
@@ -77,17 +80,17 @@ def finding(code, *, overwhelming=False, confidence=0.9):
 
 
 def test_after_a_doubt_only_what_is_overwhelming_is_said_and_as_a_warning():
-    doubt = finding(ProblemCode.NOT_SKULL_STRIPPED)
-    swapped = finding(ProblemCode.SWAPPED_MODALITIES, overwhelming=True)
-    shifted = finding(ProblemCode.LABEL_SHIFTED)
+    doubt = finding(BrainCode.NOT_SKULL_STRIPPED)
+    swapped = finding(BrainCode.SWAPPED_MODALITIES, overwhelming=True)
+    shifted = finding(BrainCode.LABEL_SHIFTED)
     check = CaseCheck(read=(), seen=((doubt,), (swapped, shifted)))
     assert [(one.code, one.severity) for one in check.findings()] == [
-        (ProblemCode.NOT_SKULL_STRIPPED, Severity.WARNING),
-        (ProblemCode.SWAPPED_MODALITIES, Severity.WARNING),
+        (BrainCode.NOT_SKULL_STRIPPED, Severity.WARNING),
+        (BrainCode.SWAPPED_MODALITIES, Severity.WARNING),
     ]
     surely = CaseCheck(read=(), seen=((swapped,), (shifted,)))
     assert [(one.code, one.severity) for one in surely.findings()] == [
-        (ProblemCode.SWAPPED_MODALITIES, Severity.ERROR)
+        (BrainCode.SWAPPED_MODALITIES, Severity.ERROR)
     ]
 
 
@@ -98,14 +101,14 @@ def test_only_the_stated_case_and_code_are_accepted(two_patients, check):
     for line in (f"{OTHER},empty_label,Dr. Rossi,", f"{CASE},label_mirrored,Dr. Rossi,"):
         checked = check(two_patients, line)
         assert [case.id for case in checked.cohort.cases] == [OTHER]
-        (unused,) = (one for one in checked.findings if one.code is ProblemCode.UNUSED_ACCEPTANCE)
+        (unused,) = (one for one in checked.findings if one.code is DataCode.UNUSED_ACCEPTANCE)
         assert (unused.case_id, unused.severity) == (None, Severity.WARNING)
         assert unused.detail.startswith("Line 2 of")
         assert CASE not in unused.detail
         assert OTHER not in unused.detail
 
 
-@pytest.mark.parametrize("code", [code for code in ProblemCode if not code.acceptable], ids=str)
+@pytest.mark.parametrize("code", [code for code in known_codes() if not code.acceptable], ids=str)
 def test_what_makes_reading_impossible_or_mixes_patients_can_not_be_accepted(code, tmp_path):
     with pytest.raises(ConfigurationError, match="can't be accepted") as raised:
         AcceptedFindings.read(written(tmp_path, f"mueller-1950,{code.value},x1,Dr. Rossi,"))
@@ -119,7 +122,7 @@ def test_exchanged_columns_give_no_id_away(tmp_path):
 
 
 def test_errors_can_be_accepted_only_where_that_is_decided():
-    acceptable = {code.value for code in ProblemCode if code.severity is Severity.ERROR and code.acceptable}
+    acceptable = {code.value for code in known_codes() if code.severity is Severity.ERROR and code.acceptable}
     assert acceptable == {"nonzero_background", "duplicate_modality", "empty_label"}
 
 
@@ -159,7 +162,7 @@ def test_a_file_that_can_not_be_meant_is_an_error_that_says_what_is_wanted(conte
 def test_what_spreadsheets_write_is_read(content, tmp_path):
     path = tmp_path / "accepted_findings.csv"
     path.write_text(content, encoding="utf-8", newline="")
-    assert AcceptedFindings.read(path).lines.keys() == {("A", ProblemCode.EMPTY_LABEL, "x1")}
+    assert AcceptedFindings.read(path).lines.keys() == {("A", VolumeCode.EMPTY_LABEL, "x1")}
 
 
 def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path):
@@ -172,7 +175,7 @@ def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path):
 
 def test_an_id_is_one_however_its_marks_are_spelled(tmp_path):
     accepted = AcceptedFindings.read(written(tmp_path, "M\u00fcller,empty_label,x1,me,"))
-    found = Finding(code=ProblemCode.EMPTY_LABEL, case_id="Mu\u0308ller", detail="", files="x1")
+    found = Finding(code=VolumeCode.EMPTY_LABEL, case_id="Mu\u0308ller", detail="", files="x1")
     assert accepted.mark(found).accepted
     assert accepted.unused([found]) == []
 
@@ -192,7 +195,7 @@ def test_other_files_of_a_case_need_another_look(two_patients, check, kept, tmp_
     cohort = read_cohort(two_patients, modalities=IMAGES)
     checked = check_cohort(cohort, modalities=IMAGES, folder=kept, accepted=accepted)
     assert [case.id for case in checked.cohort.cases] == [OTHER]
-    (outdated,) = (one for one in checked.findings if one.code is ProblemCode.OUTDATED_ACCEPTANCE)
+    (outdated,) = (one for one in checked.findings if one.code is DataCode.OUTDATED_ACCEPTANCE)
     assert (outdated.case_id, outdated.severity) == (None, Severity.WARNING)
     assert outdated.detail.startswith("Line 2 of")
     assert "files of the case are not those" in outdated.detail

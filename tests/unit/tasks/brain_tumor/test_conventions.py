@@ -3,10 +3,11 @@ import re
 import pytest
 from data.hospital import MODALITIES, NAMES_2018, NAMES_2023
 
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.codes import VolumeCode
 
 DECIDES = (
     r"consilium check DIR --convention .*consilium simulate .* --convention SITE=.*property label_convention "
@@ -23,7 +24,7 @@ def _read(hospital, names, labels, convention=None, ids="{}"):
 
 
 def _doubts(cohort):
-    return [one.detail for one in cohort.notices if one.code is ProblemCode.DOUBTFUL_CONVENTION]
+    return [one.detail for one in cohort.notices if one.code is VolumeCode.DOUBTFUL_CONVENTION]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_two_readings_are_an_error_that_says_who_decides(hospital, names, labels
 def test_single_cases_of_another_convention_are_left_out(hospital, names, usual, stray, convention):
     cohort = _read(hospital, names, [usual] * 10 + [stray], ids="{:02}")
     assert (cohort.convention, len(cohort.cases)) == (convention, 10)
-    assert [(p.case_id, p.code) for p in cohort.problems] == [("11", ProblemCode.OTHER_CONVENTION)]
+    assert [(p.case_id, p.code) for p in cohort.problems] == [("11", VolumeCode.OTHER_CONVENTION)]
 
 
 @pytest.mark.parametrize("names", [NAMES_2018, NAMES_2023])
@@ -184,7 +185,7 @@ def test_a_single_foreign_label_is_a_faulty_case_at_a_small_site_too(
 ):
     cohort = _read(hospital, names, [usual] * number + [stray])
     assert (cohort.convention, len(cohort.cases)) == (convention, number)
-    assert [one.code for one in cohort.problems] == [ProblemCode.OTHER_CONVENTION]
+    assert [one.code for one in cohort.problems] == [VolumeCode.OTHER_CONVENTION]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_a_value_of_no_convention_does_not_influence_the_others(hospital):
     # With the 4 of the second the site would be ambiguous.
     cohort = _read(hospital, NAMES_2023, [(1, 2, 3), (4, 7)])
     assert cohort.convention == LabelConvention.BRATS_2023
-    assert [(p.case_id, p.code) for p in cohort.problems] == [("2", ProblemCode.BAD_LABEL_VALUE)]
+    assert [(p.case_id, p.code) for p in cohort.problems] == [("2", VolumeCode.BAD_LABEL_VALUE)]
     assert "holds 7" in cohort.problems[0].detail
 
 
@@ -261,7 +262,7 @@ def test_what_the_site_states_is_followed(hospital):
     cohort = _read(hospital, NAMES_2018, [(1, 2, 3), (1, 2), (1, 2, 4)], LabelConvention.BRATS_2023)
     assert cohort.convention == LabelConvention.BRATS_2023
     assert [case.id for case in cohort.cases] == ["1", "2"]
-    assert [(p.case_id, p.code) for p in cohort.problems] == [("3", ProblemCode.OTHER_CONVENTION)]
+    assert [(p.case_id, p.code) for p in cohort.problems] == [("3", VolumeCode.OTHER_CONVENTION)]
 
 
 def test_unlabeled_cases_stay_beside_labeled_ones(hospital):

@@ -8,12 +8,13 @@ import pytest
 from data.hospital import LPS, MODALITIES, head, label, one_case
 from pydantic import ValidationError
 
-from consilium.data.case import Case, CaseError, ProblemCode, Volume
-from consilium.data.codes import Severity
+from consilium.data.case import Case, CaseError, Volume
+from consilium.data.codes import DataCode, Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation.checks.case import check_case
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.native import examine, read_native
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess, preprocess_native
 
@@ -112,7 +113,7 @@ LARGE[:8] = LARGE[-8:] = LARGE[:, :8] = LARGE[:, -8:] = LARGE[:, :, :8] = LARGE[
 def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
     case = one_case(tmp_path, {"t1": LARGE, "flair": FLAT[name]})
     problem = _problem(case)
-    assert (problem.code, problem.modality) == (ProblemCode.CONSTANT_IMAGE, "flair")
+    assert (problem.code, problem.modality) == (VolumeCode.CONSTANT_IMAGE, "flair")
     assert "flair.nii.gz" in problem.detail
     check = check_case(case, None, SETTINGS.modalities)
     assert [one.code for one in check.read if one.code.severity is Severity.ERROR] == [problem.code]
@@ -123,7 +124,7 @@ def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
 def test_each_image_without_contrast_is_named(tmp_path, name):
     case = one_case(tmp_path, {"t1": _stray(value=7, at=(0, 0, 0)), "flair": FLAT[name]})
     examination = examine(case, None, SETTINGS.modalities)
-    assert {one.code for one in examination.problems} == {ProblemCode.CONSTANT_IMAGE}
+    assert {one.code for one in examination.problems} == {VolumeCode.CONSTANT_IMAGE}
     assert {one.modality for one in examination.problems} == {"t1", "flair"} or name.startswith("voxels")
     assert examination.parts == () or name.startswith("voxels")
     check_case(case, None, SETTINGS.modalities)
@@ -134,18 +135,18 @@ def test_one_image_without_contrast_is_refused_where_no_other_is_used(tmp_path):
     case = one_case(tmp_path, {"flair": FLAT["a mask and a stray voxel"]})
     with pytest.raises(CaseError) as caught:
         preprocess(case, None, settings)
-    assert caught.value.problem.code == ProblemCode.CONSTANT_IMAGE
+    assert caught.value.problem.code == VolumeCode.CONSTANT_IMAGE
 
 
 @pytest.mark.parametrize(
     ("voxels", "code"),
     [
-        (np.full((6, 6, 6), 100), ProblemCode.CONSTANT_IMAGE),
-        (np.zeros((6, 6, 6), np.float32), ProblemCode.CONSTANT_IMAGE),
-        (np.full((6, 6, 6), 0.1), ProblemCode.CONSTANT_IMAGE),
-        (np.arange(216).reshape(6, 6, 6) * 1e-180, ProblemCode.CONSTANT_IMAGE),
-        (np.where(np.arange(216).reshape(6, 6, 6) == 100, np.nan, 1.0), ProblemCode.NON_FINITE),
-        (np.where(np.arange(216).reshape(6, 6, 6) % 2, np.inf, 1.0), ProblemCode.NON_FINITE),
+        (np.full((6, 6, 6), 100), VolumeCode.CONSTANT_IMAGE),
+        (np.zeros((6, 6, 6), np.float32), VolumeCode.CONSTANT_IMAGE),
+        (np.full((6, 6, 6), 0.1), VolumeCode.CONSTANT_IMAGE),
+        (np.arange(216).reshape(6, 6, 6) * 1e-180, VolumeCode.CONSTANT_IMAGE),
+        (np.where(np.arange(216).reshape(6, 6, 6) == 100, np.nan, 1.0), VolumeCode.NON_FINITE),
+        (np.where(np.arange(216).reshape(6, 6, 6) % 2, np.inf, 1.0), VolumeCode.NON_FINITE),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -194,13 +195,13 @@ def _with(**changes):
 @pytest.mark.parametrize(
     ("images", "code", "seen"),
     [
-        (_with(flair=head((12, 14, 11))), ProblemCode.SHAPE_MISMATCH, r"\(12, 14, 11\)"),
-        (_with(flair=np.zeros((12, 14, 10), np.int16)), ProblemCode.CONSTANT_IMAGE, "every voxel is 0"),
-        (_with(flair=(head() > 0).astype(np.uint8)), ProblemCode.CONSTANT_IMAGE, "every nonzero voxel is 1"),
-        (_with(flair=np.stack([head()] * 2, axis=3)), ProblemCode.NOT_3D, r"\(12, 14, 10, 2\)"),
-        (_with(flair=head()[:, :, 5]), ProblemCode.NOT_3D, r"\(12, 14\)"),
-        ({"t1": head()}, ProblemCode.MISSING_MODALITY, "flair"),
-        (_with(flair=head().astype(np.complex64)), ProblemCode.UNREADABLE, "complex64"),
+        (_with(flair=head((12, 14, 11))), VolumeCode.SHAPE_MISMATCH, r"\(12, 14, 11\)"),
+        (_with(flair=np.zeros((12, 14, 10), np.int16)), VolumeCode.CONSTANT_IMAGE, "every voxel is 0"),
+        (_with(flair=(head() > 0).astype(np.uint8)), VolumeCode.CONSTANT_IMAGE, "every nonzero voxel is 1"),
+        (_with(flair=np.stack([head()] * 2, axis=3)), VolumeCode.NOT_3D, r"\(12, 14, 10, 2\)"),
+        (_with(flair=head()[:, :, 5]), VolumeCode.NOT_3D, r"\(12, 14\)"),
+        ({"t1": head()}, DataCode.MISSING_MODALITY, "flair"),
+        (_with(flair=head().astype(np.complex64)), DataCode.UNREADABLE, "complex64"),
     ],
 )
 def test_images_that_cannot_be_used_say_why(tmp_path, images, code, seen):
@@ -214,7 +215,7 @@ def test_non_finite_voxels_are_counted(tmp_path, value):
     image = head().astype(np.float32)
     image[5, 5, 4:6] = value
     problem = _problem(one_case(tmp_path, _with(flair=image)))
-    assert problem.code == ProblemCode.NON_FINITE
+    assert problem.code == VolumeCode.NON_FINITE
     assert "2 voxels" in problem.detail
 
 
@@ -234,7 +235,7 @@ def test_images_at_different_places_are_refused(hospital, shift_mm, refused):
     case = Case(id="A", patient="A", images=images, label=None)
     if refused:
         problem = _problem(case)
-        assert problem.code == ProblemCode.AFFINE_MISMATCH
+        assert problem.code == VolumeCode.AFFINE_MISMATCH
         assert "1.00 mm" in problem.detail
     else:
         assert preprocess(case, None, SETTINGS).label is None
@@ -245,19 +246,19 @@ def test_an_affine_without_volume_is_refused(tmp_path):
     case = one_case(tmp_path, _with())
     for volume in case.images.values():
         _overwrite_affine(volume.path, flat)
-    assert _problem(case).code == ProblemCode.INVALID_AFFINE
+    assert _problem(case).code == VolumeCode.INVALID_AFFINE
 
 
 def test_a_head_of_more_than_a_meter_is_refused_before_any_memory_is_taken_for_it(tmp_path):
     giant = one_case(tmp_path, _with(), affine=LPS @ np.diag([100.0, 100, 100, 1]))
     problem = _problem(giant)
-    assert problem.code == ProblemCode.INVALID_AFFINE
+    assert problem.code == VolumeCode.INVALID_AFFINE
     assert "mm, so its voxel size can't be right" in problem.detail
 
 
 def test_intensities_that_a_damaged_scale_makes_are_refused(tmp_path):
     absurd = head().astype(np.float32) * np.float32(1e30)
-    assert _problem(one_case(tmp_path, _with(t1=absurd))).code == ProblemCode.NON_FINITE
+    assert _problem(one_case(tmp_path, _with(t1=absurd))).code == VolumeCode.NON_FINITE
 
 
 def test_a_task_grid_beyond_any_memory_is_refused(tmp_path):
@@ -265,35 +266,35 @@ def test_a_task_grid_beyond_any_memory_is_refused(tmp_path):
     fine = SETTINGS.model_copy(update={"spacing_mm": (0.5, 0.5, 0.5)})
     with pytest.raises(CaseError) as caught:
         preprocess(wide, None, fine)
-    assert caught.value.problem.code == ProblemCode.TOO_LARGE
+    assert caught.value.problem.code == DataCode.TOO_LARGE
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_label_7_is_named(tmp_path, dtype):
     drawn = label((1, 2, 7)).astype(dtype)
     problem = _problem(one_case(tmp_path, _with(), drawn), LabelConvention.BRATS_2018)
-    assert problem.code == ProblemCode.BAD_LABEL_VALUE
+    assert problem.code == VolumeCode.BAD_LABEL_VALUE
     assert "holds 7" in problem.detail
 
 
 def test_a_label_of_another_shape_is_refused(tmp_path):
     drawn = label((1, 2), (12, 14, 11))
     problem = _problem(one_case(tmp_path, _with(), drawn), LabelConvention.BRATS_2018)
-    assert problem.code == ProblemCode.SHAPE_MISMATCH
+    assert problem.code == VolumeCode.SHAPE_MISMATCH
 
 
 def test_an_image_cut_off_in_a_copy_is_refused(tmp_path):
     case = one_case(tmp_path, _with())
     path = case.images["flair"].path
     path.write_bytes(path.read_bytes()[:-200])
-    assert _problem(case).code == ProblemCode.TRUNCATED
+    assert _problem(case).code == DataCode.TRUNCATED
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything: run as another user")
 def test_a_forbidden_image_is_refused(tmp_path):
     case = one_case(tmp_path, _with())
     case.images["flair"].path.chmod(0)
-    assert _problem(case).code == ProblemCode.PERMISSION_DENIED
+    assert _problem(case).code == DataCode.PERMISSION_DENIED
 
 
 def test_a_label_without_a_convention_is_a_mistake_of_the_caller(tmp_path):

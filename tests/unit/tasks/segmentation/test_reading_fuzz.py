@@ -13,14 +13,15 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consilium.data.case import Case, CaseError, ProblemCode, Volume
+from consilium.data.case import Case, CaseError, Volume
+from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.checks.case import check_case
 from consilium.tasks.segmentation.reading import read_nifti, read_size
 
 EXAMPLES = examples(100)
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])
-OURS = ProblemCode.UNEXPECTED_ERROR
+OURS = DataCode.UNEXPECTED_ERROR
 ROOM_BYTES = 6 << 30
 
 KINDS = {1: (nib.Nifti1Image, nib.Nifti1Header), 2: (nib.Nifti2Image, nib.Nifti2Header)}
@@ -129,7 +130,7 @@ def test_no_field_of_a_header_raises_anything_but_a_code(tmp_path, field):
     @given(raw=headers(field))
     def fuzz(raw):
         path.write_bytes(raw)
-        assert outcome(path) not in (OURS, ProblemCode.OUT_OF_RESOURCES)
+        assert outcome(path) not in (OURS, DataCode.OUT_OF_RESOURCES)
 
     fuzz()
 
@@ -139,7 +140,7 @@ def test_no_field_of_a_header_raises_anything_but_a_code(tmp_path, field):
 def test_no_gzip_stream_raises_anything_but_a_code(tmp_path_factory, raw):
     path = tmp_path_factory.getbasetemp() / "fuzz.nii.gz"
     path.write_bytes(raw)
-    assert outcome(path) not in (OURS, ProblemCode.OUT_OF_RESOURCES)
+    assert outcome(path) not in (OURS, DataCode.OUT_OF_RESOURCES)
 
 
 @FUZZ

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
+from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.segmentation.checks.extent import describe_slab
 from consilium.tasks.segmentation.checks.subject import BoolMap, FloatMap, Subject
@@ -59,7 +59,7 @@ def check_order(subject: Subject) -> Iterator[Finding]:
     moved = [f"{name} looks like {actual}" for name, actual in looks.names.items() if name != actual]
     if moved:
         yield subject.finding(
-            ProblemCode.SWAPPED_MODALITIES,
+            BrainCode.SWAPPED_MODALITIES,
             f"{'; '.join(moved)}.",
             confidence=looks.confidence,
             overwhelming=fluid_elsewhere and looks.sure_of_fluid and not slab,

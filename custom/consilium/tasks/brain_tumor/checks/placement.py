@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
+from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation.checks.extent import describe_slab
 from consilium.tasks.segmentation.checks.subject import (
@@ -23,6 +23,7 @@ from consilium.tasks.segmentation.checks.subject import (
     shell_of,
     tumor_contrast,
 )
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _OUTSIDE_SHARE = 0.05
 _SURE_OUTSIDE_SHARE = 0.5
@@ -67,12 +68,12 @@ def check_label(subject: Subject) -> Iterator[Finding]:
     count = np.count_nonzero(marked)
     if count == 0:
         if subject.convention is not LabelConvention.BRATS_2024:  # after treatment nothing may be left
-            yield subject.finding(ProblemCode.EMPTY_LABEL, "Every voxel of the label is 0.")
+            yield subject.finding(VolumeCode.EMPTY_LABEL, "Every voxel of the label is 0.")
         return
     outside = np.count_nonzero(marked & ~subject.head) / count
     if outside > _OUTSIDE_SHARE:
         yield subject.finding(
-            ProblemCode.LABEL_OUTSIDE_BRAIN,
+            BrainCode.LABEL_OUTSIDE_BRAIN,
             f"{outside:.0%} of the label lie where every image is 0.",
             overwhelming=bool(outside > _SURE_OUTSIDE_SHARE),
         )
@@ -92,7 +93,7 @@ def check_placement(subject: Subject) -> Iterator[Finding]:
     if mirrored - own > _MIRROR_GAIN and mirrored > max(_FAIR_CONTRAST, moved - _MIRROR_GAIN):
         axes = " and ".join(_NAMES[axis] for axis in flip)
         yield subject.finding(
-            ProblemCode.LABEL_MIRRORED,
+            BrainCode.LABEL_MIRRORED,
             f"Mirrored {axes} its contrast is {mirrored:.1f} instead of {own:.1f}.",
             confidence=_sure(mirrored - own, _MIRROR_GAIN),
             overwhelming=flip == _LEFT_RIGHT
@@ -102,10 +103,10 @@ def check_placement(subject: Subject) -> Iterator[Finding]:
         )
     elif moved - own > _SHIFT_GAIN and moved > _CLEAR_CONTRAST:
         detail = f"Moved by {shift:.0f} mm its contrast is {best:.1f} instead of {own:.1f}."
-        yield subject.finding(ProblemCode.LABEL_SHIFTED, detail, confidence=_sure(best - own, _SHIFT_GAIN))
+        yield subject.finding(BrainCode.LABEL_SHIFTED, detail, confidence=_sure(best - own, _SHIFT_GAIN))
     elif own < _FAIR_CONTRAST:
         detail = f"What it marks is no brighter in FLAIR and T2 than its surroundings (contrast {own:.1f})."
-        yield subject.finding(ProblemCode.LABEL_MISMATCH, detail, confidence=_sure(_FAIR_CONTRAST - own, 0.5))
+        yield subject.finding(BrainCode.LABEL_MISMATCH, detail, confidence=_sure(_FAIR_CONTRAST - own, 0.5))
 
 
 def check_values(subject: Subject) -> Iterator[Finding]:
@@ -123,7 +124,7 @@ def check_values(subject: Subject) -> Iterator[Finding]:
         if edema - core > _DEPTH_MARGIN_MM:
             detail = f"Edema lies {edema - core:.1f} mm deeper in the tumor than its core."
             yield subject.finding(
-                ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(edema - core, _DEPTH_MARGIN_MM)
+                BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(edema - core, _DEPTH_MARGIN_MM)
             )
             return
     if Tissue.ENHANCING in present and {"t1", "t1ce"} <= set(subject.modalities):
@@ -141,12 +142,12 @@ def check_values(subject: Subject) -> Iterator[Finding]:
         if lack > _ENHANCEMENT_MARGIN:
             detail = f"What is labeled enhancing takes up less contrast agent than the rest, by {lack:.1f}."
             yield subject.finding(
-                ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(lack, _ENHANCEMENT_MARGIN)
+                BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(lack, _ENHANCEMENT_MARGIN)
             )
         elif over < _MIN_UPTAKE:
             detail = f"What is labeled enhancing takes up no more contrast agent than the brain ({over:.1f})."
             yield subject.finding(
-                ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(1 - over, 1 - _MIN_UPTAKE)
+                BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(1 - over, 1 - _MIN_UPTAKE)
             )
     elif not native[Tissue.ENHANCING].any():
         yield from _check_merged(subject, {tissue: masks[tissue] & subject.brain for tissue in present})
@@ -168,7 +169,7 @@ def _check_merged(subject: Subject, masks: Mapping[Tissue, BoolMap]) -> Iterator
                 f"contrast agent as enhancing tumor does ({over:.1f})."
             )
             yield subject.finding(
-                ProblemCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(over, _MERGED_UPTAKE)
+                BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(over, _MERGED_UPTAKE)
             )
             return
 

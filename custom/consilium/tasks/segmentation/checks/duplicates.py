@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
 from consilium.tasks.segmentation.checks.subject import BoolMap, Subject
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _MIN_VOXELS = 100
 _SPARSE = (slice(None, None, 8),) * 3
@@ -32,7 +32,7 @@ def check_duplicates(subject: Subject) -> Iterator[Finding]:
             detail = f"{second} holds the voxels of {first}, multiplied."
         else:
             continue
-        yield subject.finding(ProblemCode.DUPLICATE_MODALITY, detail, modality=second)
+        yield subject.finding(VolumeCode.DUPLICATE_MODALITY, detail, modality=second)
 
 
 def _is_scaled(one: NDArray[Any], other: NDArray[Any], inside: BoolMap) -> bool:

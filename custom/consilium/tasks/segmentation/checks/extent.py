@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
+from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _BORDER_SHARE = 0.9
 BRAIN_ML: Final = 2200.0
@@ -30,14 +31,14 @@ def check_skull_strip(subject: Subject) -> Iterator[Finding]:
     filled = filled_background(subject)
     for name, share in filled.items():
         detail = f"{share:.0%} of the voxels on the border of the volume are nonzero."
-        yield subject.finding(ProblemCode.NONZERO_BACKGROUND, detail, modality=name)
+        yield subject.finding(VolumeCode.NONZERO_BACKGROUND, detail, modality=name)
     voxel_ml = float(np.prod(subject.native.spacing_mm)) / _MM3_PER_ML
     for name, foreground in subject.foreground.items():
         volume_ml = np.count_nonzero(foreground) * voxel_ml
         if name in filled or volume_ml <= BRAIN_ML:
             continue
         yield subject.finding(
-            ProblemCode.NOT_SKULL_STRIPPED,
+            BrainCode.NOT_SKULL_STRIPPED,
             f"What is nonzero measures {volume_ml:.0f} mL; a brain has up to {BRAIN_ML:.0f}.",
             modality=name,
             confidence=1 - 0.5 * float(np.exp(-(volume_ml - BRAIN_ML) / _BRAIN_ML_SPREAD)),
@@ -50,15 +51,15 @@ def check_extent(subject: Subject) -> Iterator[Finding]:
     spacing = subject.native.spacing_mm
     if max(spacing) / min(spacing) > _THICK_RATIO:
         detail = "Voxels are " + " x ".join(f"{size:.2f}" for size in spacing) + " mm."
-        yield subject.finding(ProblemCode.THICK_SLICES, detail, modality=subject.only_image)
+        yield subject.finding(VolumeCode.THICK_SLICES, detail, modality=subject.only_image)
     if filled_background(subject):  # then what is nonzero has no extent
         return
     extent = subject.extent_mm
     if not _EXTENT_MM[0] <= max(extent) <= _EXTENT_MM[1]:
         detail = "What is nonzero measures " + " x ".join(f"{size:.0f}" for size in extent) + " mm."
-        yield subject.finding(ProblemCode.IMPLAUSIBLE_SIZE, detail, modality=subject.only_image)
+        yield subject.finding(VolumeCode.IMPLAUSIBLE_SIZE, detail, modality=subject.only_image)
     elif subject.volume_ml <= BRAIN_ML and (slab := describe_slab(subject)):  # heads reach below the brain
-        yield subject.finding(ProblemCode.PARTIAL_COVERAGE, slab, modality=subject.only_image)
+        yield subject.finding(BrainCode.PARTIAL_COVERAGE, slab, modality=subject.only_image)
 
 
 def describe_slab(subject: Subject) -> str | None:

@@ -16,8 +16,9 @@ from nibabel.spatialimages import HeaderDataError
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
+from consilium.data.codes import DataCode, ProblemCode
 from consilium.tasks.brain_tumor.labels import ROUNDING, rounding_noise
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.native import Examination
 from consilium.tasks.segmentation.nifti_header import UNKNOWN_EXTENSION, Extension
 from consilium.tasks.segmentation.reading import StoredVolume
@@ -55,14 +56,14 @@ def check_headers(case: Case, examination: Examination) -> Iterator[Finding]:
 
 def _check_file(path: Path, stored: StoredVolume, *, label: bool) -> Iterator[tuple[ProblemCode, str]]:
     if path.name.endswith(".gz") != stored.gzipped:
-        yield ProblemCode.MISNAMED_FILE, f"{'is' if stored.gzipped else 'is not'} compressed"
+        yield VolumeCode.MISNAMED_FILE, f"{'is' if stored.gzipped else 'is not'} compressed"
     dtype = stored.header.get_data_dtype()
     if label and dtype.kind == "f":
-        yield ProblemCode.UNUSUAL_DTYPE, f"is a label of {dtype}"
+        yield VolumeCode.UNUSUAL_DTYPE, f"is a label of {dtype}"
     elif dtype.itemsize > 4:
-        yield ProblemCode.UNUSUAL_DTYPE, f"holds {dtype}"
+        yield VolumeCode.UNUSUAL_DTYPE, f"holds {dtype}"
     if label and 0 < (noise := rounding_noise(stored.array)) <= ROUNDING:
-        yield ProblemCode.LABEL_NOT_WHOLE, f"has values up to {noise:.1e} away from whole numbers"
+        yield VolumeCode.LABEL_NOT_WHOLE, f"has values up to {noise:.1e} away from whole numbers"
     yield from stored.flaws
     yield from _check_orientation(stored.header)
     yield from _check_identity(stored.header, stored.extensions)
@@ -71,21 +72,21 @@ def _check_file(path: Path, stored: StoredVolume, *, label: bool) -> Iterator[tu
 def _check_orientation(header: Any) -> Iterator[tuple[ProblemCode, str]]:
     unit = int(header["xyzt_units"]) & _SPACE_UNIT
     if unit not in (_MM, _UNSPECIFIED):
-        yield ProblemCode.UNIT_NOT_MM, f"states the unit {_UNITS.get(unit, f'number {unit}')}"
+        yield VolumeCode.UNIT_NOT_MM, f"states the unit {_UNITS.get(unit, f'number {unit}')}"
     try:
         qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
     except (HeaderDataError, ValueError) as error:
-        yield ProblemCode.CONFLICTING_AFFINES, f"has a qform that is no rotation ({error})"
+        yield VolumeCode.CONFLICTING_AFFINES, f"has a qform that is no rotation ({error})"
         return
     if qform[0] is None and sform[0] is None:
-        yield ProblemCode.NO_ORIENTATION, "has neither qform nor sform"
+        yield VolumeCode.NO_ORIENTATION, "has neither qform nor sform"
     elif qform[0] is not None and sform[0] is not None:
         last = [*(size - 1 for size in header.get_data_shape()[:3]), 0, 0][:3]  # a 2D image has no third
         corners = np.array([[0, 0, 0, 1], [*last, 1]]).T
         shift = np.linalg.norm(((qform[0] - sform[0]) @ corners)[:3], axis=0).max()
         voxel = np.linalg.norm(sform[0][:3, :3], axis=0).min()
         if not shift <= _AFFINE_TOLERANCE_VOXELS * voxel:
-            yield ProblemCode.CONFLICTING_AFFINES, f"has a qform and a sform that are {shift:.1f} mm apart"
+            yield VolumeCode.CONFLICTING_AFFINES, f"has a qform and a sform that are {shift:.1f} mm apart"
 
 
 def _check_identity(header: Any, extensions: Iterable[Extension]) -> Iterator[tuple[ProblemCode, str]]:
@@ -93,19 +94,19 @@ def _check_identity(header: Any, extensions: Iterable[Extension]) -> Iterator[tu
         text = bytes(header[field].item()).decode("latin-1").strip("\0 ") if field in header else ""
         kinds = [kind for kind, pattern in _KINDS.items() if pattern.search(text)]
         if kinds:
-            yield ProblemCode.IDENTIFYING_HEADER, f"has what looks like {' and '.join(kinds)} in {field}"
+            yield DataCode.IDENTIFYING_HEADER, f"has what looks like {' and '.join(kinds)} in {field}"
         elif re.search(r"[A-Za-z]{2}", text) and not _SOFTWARE.search(text):
-            yield ProblemCode.HEADER_TEXT, f"has text in {field}"
+            yield DataCode.HEADER_TEXT, f"has text in {field}"
     for code, content in extensions:
         if code == _DICOM_EXTENSION:
-            yield ProblemCode.IDENTIFYING_HEADER, "carries a DICOM header as an extension"
+            yield DataCode.IDENTIFYING_HEADER, "carries a DICOM header as an extension"
             continue
         text = content.decode("latin-1")
         kinds = [kind for kind, pattern in _KINDS.items() if pattern.search(text)]
         if text.strip("\0 "):
             what = f" with what looks like {' and '.join(kinds)}" if kinds else ""
             name = "bytes before the voxels" if code == UNKNOWN_EXTENSION else f"an extension of code {code}"
-            found = ProblemCode.IDENTIFYING_HEADER if kinds else ProblemCode.HEADER_TEXT
+            found = DataCode.IDENTIFYING_HEADER if kinds else DataCode.HEADER_TEXT
             yield found, f"carries {name}{what}"
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
 from consilium.tasks.segmentation.checks.extent import filled_background
 from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _NEGATIVE_SHARE = 1e-4
 _CLIPPED_SHARE = 5e-3
@@ -34,21 +34,21 @@ def check_intensities(subject: Subject) -> Iterator[Finding]:
         alike = float(levels.counts[common] / levels.counts.sum())
         if alike > _COMMON_SHARE and name not in filled:
             detail = f"{alike:.1%} of the nonzero voxels are {levels.values[common]:g}."
-            yield subject.finding(ProblemCode.LITTLE_CONTRAST, detail, modality=name)
+            yield subject.finding(VolumeCode.LITTLE_CONTRAST, detail, modality=name)
         nonzero, top = np.count_nonzero(subject.foreground[name]), tops[name]
         if top > subject.scales[name].high:  # a hot voxel doesn't hide that the others end at one value
             top = image[image <= subject.scales[name].high].max()
         negative = np.count_nonzero(image < 0) / nonzero
         if negative > _NEGATIVE_SHARE:
             detail = f"{negative:.1%} of the nonzero voxels are negative."
-            yield subject.finding(ProblemCode.NEGATIVE_INTENSITY, detail, modality=name)
+            yield subject.finding(VolumeCode.NEGATIVE_INTENSITY, detail, modality=name)
         clipped = np.count_nonzero(image == top) / nonzero if top else 0.0
         if clipped > _CLIPPED_SHARE and subject.judgeable:
             detail = f"{clipped:.1%} of the nonzero voxels have the largest value, {top:g}."
-            yield subject.finding(ProblemCode.CLIPPED_INTENSITY, detail, modality=name)
+            yield subject.finding(VolumeCode.CLIPPED_INTENSITY, detail, modality=name)
         if subject.judgeable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(image)):
             yield subject.finding(
-                ProblemCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
+                VolumeCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
             )
 
 

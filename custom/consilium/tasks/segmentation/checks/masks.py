@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
+from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.segmentation.checks.extent import describe_slab
 from consilium.tasks.segmentation.checks.subject import Subject
 
@@ -34,7 +34,7 @@ def check_mask(subject: Subject) -> Iterator[Finding]:
         return
     whole = subject.judgeable and describe_slab(subject) is None
     yield subject.finding(
-        ProblemCode.LABEL_COVERS_BRAIN,
+        BrainCode.LABEL_COVERS_BRAIN,
         f"It marks {covered:.0%} of what is nonzero, {volume_ml:.0f} mL.",
         confidence=min(1.0, max(covered, volume_ml / _SURELY_LARGE_ML)),
         overwhelming=volume_ml > _SURELY_LARGE_ML or (whole and covered > _SURELY_COVERED),

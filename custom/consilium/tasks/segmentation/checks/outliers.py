@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from consilium.counts import agree, counted
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
 from consilium.tasks.segmentation.checks.extent import filled_background
 from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.intensities import Levels, Scale
 
 _FAR = 10.0
@@ -56,7 +56,7 @@ def check_hot_voxels(subject: Subject) -> Iterator[Finding]:
             detail += f"; {background} of them are outside the brain"
         if _near_limit(image.dtype, inside, outside):
             detail += f"; {image.dtype} ends there, so numbers may have wrapped around or overflowed"
-        yield subject.finding(ProblemCode.HOT_VOXELS, f"{detail}.", modality=name)
+        yield subject.finding(VolumeCode.HOT_VOXELS, f"{detail}.", modality=name)
 
 
 def check_stray_voxels(subject: Subject) -> Iterator[Finding]:
@@ -65,7 +65,7 @@ def check_stray_voxels(subject: Subject) -> Iterator[Finding]:
         if values.size:
             voxels = f"{counted(values.size, 'nonzero voxel')} apart from the head"
             detail = f"{voxels} {agree(values.size, 'is', 'are')} left out."
-            yield subject.finding(ProblemCode.STRAY_VOXELS, detail, modality=name)
+            yield subject.finding(VolumeCode.STRAY_VOXELS, detail, modality=name)
 
 
 def check_slices(subject: Subject) -> Iterator[Finding]:
@@ -88,7 +88,7 @@ def check_slices(subject: Subject) -> Iterator[Finding]:
                     f"{slices} in brightness from those on either side, the first is number "
                     f"{subject.native.crop_start[axis] + full[odd[0]]} from {direction}."
                 )
-                yield subject.finding(ProblemCode.ODD_SLICE, detail, modality=name)
+                yield subject.finding(VolumeCode.ODD_SLICE, detail, modality=name)
                 break
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from scipy import fft, ndimage
 
 from consilium.data.checks.finding import Finding
-from consilium.data.codes import ProblemCode
 from consilium.tasks.segmentation.checks.extent import describe_slab
 from consilium.tasks.segmentation.checks.subject import FloatMap, Subject
+from consilium.tasks.segmentation.codes import VolumeCode
 
 _MIN_AGREEMENT = 0.75
 """Correlation of edges below which two images may not show one head: 0.86 or more in 80 healthy synthetic and
@@ -41,7 +41,7 @@ def check_registration(subject: Subject) -> Iterator[Finding]:
         how, gain = _better(own, reference, subject.coarse_mm)
         if gain > _GAIN:
             yield subject.finding(
-                ProblemCode.NOT_REGISTERED,
+                VolumeCode.NOT_REGISTERED,
                 f"{name} fits the other images better {how}.",
                 modality=name,
                 confidence=min(1.0, 0.5 + gain / 0.4),
@@ -51,7 +51,7 @@ def check_registration(subject: Subject) -> Iterator[Finding]:
             )
         elif agreement < _MIN_AGREEMENT:
             yield subject.finding(
-                ProblemCode.NOT_REGISTERED,
+                VolumeCode.NOT_REGISTERED,
                 f"Edges of {name} agree with those of the other images by {agreement:.2f} only.",
                 modality=name,
                 confidence=min(1.0, 0.5 + (_MIN_AGREEMENT - agreement) / 0.4),

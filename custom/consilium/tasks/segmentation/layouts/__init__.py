@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from consilium.counts import counted
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.tasks.segmentation.layouts import file_per_image, image_folders
 from consilium.tasks.segmentation.layouts.base import FoundCases, Layout
 from consilium.tasks.segmentation.layouts.endings import FileEndings, how_to_name
@@ -49,7 +50,7 @@ def detect_layout(
     in_folders = ImageFoldersLayout(files, endings, per_image.claimed)
     if per_image.claimed and in_folders.claims:
         raise FolderError(
-            ProblemCode.MIXED_LAYOUTS,
+            DataCode.MIXED_LAYOUTS,
             f"{folder} mixes layouts ({per_image.name}: {counted(len(per_image.claimed), 'file')}, such as "
             f"{min(per_image.claimed)}; {in_folders.name}: {counted(in_folders.claims, 'file')}). Give "
             "each layout a "
@@ -61,7 +62,7 @@ def detect_layout(
         return in_folders
     foreign = "".join(f" {line}." for line in describe_foreign(files))
     raise FolderError(
-        ProblemCode.UNKNOWN_LAYOUT,
+        DataCode.UNKNOWN_LAYOUT,
         f"No known layout under {folder}. Found {count_endings(files, ()) or 'no readable file'}.{foreign} "
         f"Looked for {file_per_image.EXPECTS}; {image_folders.EXPECTS}. {how_to_name()}",
     )

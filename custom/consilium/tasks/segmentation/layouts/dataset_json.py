@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.conventions import how_to_state
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
 
 FILE: Final = "dataset.json"
@@ -67,7 +69,7 @@ class Description:
                 return convention
         said = ", ".join(f"{value} {tissue.name.lower()}" for value, tissue in sorted(self.meanings.items()))
         raise FolderError(
-            ProblemCode.AMBIGUOUS_CONVENTION,
+            VolumeCode.AMBIGUOUS_CONVENTION,
             f"{self.path} gives the labels the meaning {said.replace('_', ' ')}, which is that of no "
             f"convention: renumber the labels, or correct the file. {how_to_state()}",
         )
@@ -93,7 +95,7 @@ def read_description(root: Path, endings: FileEndings) -> Description | None:
         names = tuple(str(stated[str(index)]) for index in range(len(stated)))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise FolderError(
-            ProblemCode.UNKNOWN_LAYOUT,
+            DataCode.UNKNOWN_LAYOUT,
             f"{path} does not name the modalities of the channels ({error!r}). Expected "
             '"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}, or "channel_names" in a folder '
             "of nnU-Net 2; correct or remove the file.",
@@ -101,7 +103,7 @@ def read_description(root: Path, endings: FileEndings) -> Description | None:
     roles = tuple(endings.role_of(name) or "" for name in names)
     if any(roles.count(name) != 1 for name in endings.modalities) or LABEL in roles:
         raise FolderError(
-            ProblemCode.UNKNOWN_LAYOUT,
+            DataCode.UNKNOWN_LAYOUT,
             f"{path} names the modalities {', '.join(names)}; "
             "a brain tumor cohort needs FLAIR, T1w, t1gd and T2w. Is this another dataset?",
         )

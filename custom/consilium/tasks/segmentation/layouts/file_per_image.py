@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
+from consilium.data.case import Case, CaseProblem, FolderError, Notice, Volume
+from consilium.data.codes import DataCode
 from consilium.data.visits import patient_by_name
 from consilium.tasks.brain_tumor.conventions import Reading, Values, read_convention
 from consilium.tasks.brain_tumor.labels import LabelConvention
@@ -60,7 +61,7 @@ class FilePerImageLayout:
         old = [group for group in self._groups if group.since_2023 is False]
         if new and old:
             raise FolderError(
-                ProblemCode.MIXED_LAYOUTS,
+                DataCode.MIXED_LAYOUTS,
                 f"{root} mixes layouts (brats-2018 or the like: {_count(old)}; brats-2023: {_count(new)}). "
                 "Their labels differ. Give each layout a dataset folder of its own.",
             )
@@ -101,7 +102,7 @@ class FilePerImageLayout:
         for case_id, groups in sorted(by_id.items()):
             found += self._one_case(case_id, groups, labels.get(case_id, []), modalities)
         found += [
-            Notice(ProblemCode.STRAY_LABEL, f"{one.path} names no case that lacks a label.", one.case_id)
+            Notice(DataCode.STRAY_LABEL, f"{one.path} names no case that lacks a label.", one.case_id)
             for one in lost
         ]
         cases = [one for one in found if isinstance(one, Case)]
@@ -131,21 +132,21 @@ class FilePerImageLayout:
                 continue  # less of the case, or with its skull: not a second version of it
             if pair := next(differing(first, other), None):
                 detail = f"{first.folder} and {other.folder} both hold it; {pair[0]} and {pair[1]} differ."
-                yield CaseProblem(case_id, ProblemCode.DUPLICATE_CASE, detail)
+                yield CaseProblem(case_id, DataCode.DUPLICATE_CASE, detail)
                 return
             detail = f"{other.folder} holds a copy of what is used from {first.folder}."
-            yield Notice(ProblemCode.REPEATED_CASE, detail, case_id)
+            yield Notice(DataCode.REPEATED_CASE, detail, case_id)
         images = first.images(modalities)
         if label := _best([*first.labels, *labels]):
             images[LABEL] = label
         if twice := next(((role, paths) for role, paths in images.items() if len(paths) > 1), None):
             detail = f"{twice[1][0]} and {twice[1][1]} are both its {twice[0]}."
-            yield CaseProblem(case_id, ProblemCode.DUPLICATE_FILE, detail)
+            yield CaseProblem(case_id, DataCode.DUPLICATE_FILE, detail)
             return
         if missing := [name for name in modalities if name not in images]:
             has = ", ".join(sorted({file.role for file in first.files}))
             detail = f"{first.folder} has no {', '.join(missing)} image (has: {has})."
-            yield CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail)
+            yield CaseProblem(case_id, DataCode.MISSING_MODALITY, detail)
         if len(missing) < len(modalities):
             yield Case(
                 id=case_id,

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, FolderError, Notice, ProblemCode, Volume
+from consilium.data.case import Case, CaseProblem, FolderError, Notice, Volume
+from consilium.data.codes import DataCode
 from consilium.data.visits import patient_by_name
 from consilium.tasks.brain_tumor.conventions import Reading, Values, ambiguous, read_convention
 from consilium.tasks.brain_tumor.labels import LabelConvention, list_values
@@ -101,7 +102,7 @@ class ImageFoldersLayout:
             label = labels.pop((folder.parent, case_id), None)
             if label is None and self._labels and folder.name == _TRAINING:
                 detail = f"{folder.parent / _LABELS[0]} has no label of it."
-                notices.append(Notice(ProblemCode.NO_LABEL, detail, case_id))
+                notices.append(Notice(DataCode.NO_LABEL, detail, case_id))
             missing = [name for name in modalities if name not in images]
             case = Case(
                 id=case_id,
@@ -113,12 +114,12 @@ class ImageFoldersLayout:
                 cases.append(case)
                 continue
             detail = f"{folder} has no {', '.join(missing)} image of it."
-            problems.append(CaseProblem(case_id, ProblemCode.MISSING_MODALITY, detail))
+            problems.append(CaseProblem(case_id, DataCode.MISSING_MODALITY, detail))
             if case.images:
                 incomplete.append(case)
         for (root, case_id), path in labels.items():
             detail = f"{path} has no image in {root / _TRAINING}."
-            notices.append(Notice(ProblemCode.STRAY_LABEL, detail, case_id))
+            notices.append(Notice(DataCode.STRAY_LABEL, detail, case_id))
         known = {root / FILE for root in self._roots}
         return FoundCases(
             tuple(cases),
@@ -208,7 +209,7 @@ class ImageFoldersLayout:
 
 def _undescribed(root: Path, kind: str, example: str) -> FolderError:
     return FolderError(
-        ProblemCode.UNKNOWN_LAYOUT,
+        DataCode.UNKNOWN_LAYOUT,
         f"{root} looks {kind}, but has no {FILE}: nothing says which channel is which image. Write one "
         f"beside {_TRAINING}, in the order and with the numbers of these files, for example {example}.",
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from data.hospital import MODALITIES, Hospital, head, label
 
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.labels import LabelConvention
@@ -171,7 +172,7 @@ def test_two_acquisitions_of_one_kind_are_not_chosen_between(hospital):
     hospital.image("sub-01/anat/sub-01_acq-space_T2w.nii.gz", head(seed=6))
     (hospital.folder / "sub-01/anat/sub-01_T2w.nii.gz").unlink()
     (problem,) = _read(hospital).problems
-    assert problem.code is ProblemCode.DUPLICATE_FILE
+    assert problem.code is DataCode.DUPLICATE_FILE
 
 
 @pytest.mark.parametrize(
@@ -239,9 +240,9 @@ def test_labels_of_brats_in_the_decathlons_folders_are_not_read_as_its_own(hospi
 def test_a_hospital_adds_its_own_endings(hospital):
     files = _write(hospital, "P1/P1_{}.nii.gz", ("T1_nativ", "T1_KM", "T2", "FLAIR", "ROI_final"))
     (problem,) = (cohort := _read(hospital)).problems
-    assert problem.code is ProblemCode.MISSING_MODALITY
+    assert problem.code is DataCode.MISSING_MODALITY
     (notice,) = cohort.notices
-    assert notice.code is ProblemCode.UNKNOWN_FILES
+    assert notice.code is DataCode.UNKNOWN_FILES
     assert "--file-ending" in notice.detail
     assert "file_endings" in notice.detail
     own = {"t1": ["_T1_nativ"], "t1ce": ["T1_KM"], "label": ["ROI_final.nii.gz"]}
@@ -275,7 +276,7 @@ def test_what_is_recognized_and_not_read_names_the_command_that_converts_it(hosp
     path.write_bytes(b"x")
     with pytest.raises(FolderError, match=command) as error:
         _read(hospital)
-    assert error.value.code is ProblemCode.UNKNOWN_LAYOUT
+    assert error.value.code is DataCode.UNKNOWN_LAYOUT
 
 
 def _nnunet(hospital: Hospital, *, channels, labels, key="channel_names"):

@@ -3,7 +3,8 @@ import json
 import pytest
 from data.hospital import MODALITIES, NAMES_2018, NAMES_2023, Hospital, head
 
-from consilium.data.case import FolderError, ProblemCode
+from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.labels import LabelConvention
@@ -63,7 +64,7 @@ def test_a_missing_modality_is_a_problem_that_names_it(hospital):
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
     assert [case.id for case in cohort.cases] == ["A"]
     (problem,) = cohort.problems
-    assert (problem.case_id, problem.code) == ("B", ProblemCode.MISSING_MODALITY)
+    assert (problem.case_id, problem.code) == ("B", DataCode.MISSING_MODALITY)
     assert "no t1ce image" in problem.detail
 
 
@@ -98,7 +99,7 @@ def test_of_two_equal_copies_of_a_case_the_first_is_used(hospital):
     assert [case.images["t1"].path.parent for case in cohort.cases] == [hospital.folder / "A"]
     assert cohort.problems == ()
     (notice,) = cohort.notices
-    assert (notice.code, notice.case_id) == (ProblemCode.REPEATED_CASE, "A")
+    assert (notice.code, notice.case_id) == (DataCode.REPEATED_CASE, "A")
 
 
 def test_a_copy_without_the_label_is_a_copy(hospital):
@@ -121,7 +122,7 @@ def test_of_two_different_cases_of_one_id_none_is_used(hospital, differs):
     cohort = read_cohort(hospital.folder, modalities=MODALITIES)
     assert cohort.cases == ()
     (problem,) = cohort.problems
-    assert (problem.case_id, problem.code) == ("A", ProblemCode.DUPLICATE_CASE)
+    assert (problem.case_id, problem.code) == ("A", DataCode.DUPLICATE_CASE)
     assert "HGG" in problem.detail
     assert "LGG" in problem.detail
 
@@ -248,8 +249,8 @@ def test_decathlon_images_and_labels_without_their_counterpart_are_found(hospita
     assert [(case.id, case.label) for case in cohort.cases] == [("BRATS_001", None)]
     assert cohort.problems == ()
     assert [(one.case_id, one.code) for one in cohort.notices] == [
-        ("BRATS_001", ProblemCode.NO_LABEL),
-        ("BRATS_002", ProblemCode.STRAY_LABEL),
+        ("BRATS_001", DataCode.NO_LABEL),
+        ("BRATS_002", DataCode.STRAY_LABEL),
     ]
 
 

@@ -3,7 +3,7 @@
 import pytest
 from data.hospital import MODALITIES, head, label
 
-from consilium.data.case import ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 
 
@@ -21,7 +21,7 @@ def test_a_label_of_another_name_is_not_lost_without_a_word(hospital):
         hospital.image(f"{case_id}/{case_id}_seg_final.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
     (notice,) = cohort.notices
-    assert (notice.code, notice.case_id) == (ProblemCode.UNKNOWN_FILES, None)
+    assert (notice.code, notice.case_id) == (DataCode.UNKNOWN_FILES, None)
     assert "3 _seg_final.nii.gz" in notice.detail
     assert "3 cases without a label" in notice.detail
     assert [path.name for path in cohort.unknown_files] == [f"{one}_seg_final.nii.gz" for one in "ABC"]
@@ -48,7 +48,7 @@ def test_a_stray_label_is_given_to_nobody(hospital, name):
     hospital.image(f"A/{name}.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
     assert [case.label for case in cohort.cases] == [None]
-    assert _codes(cohort) == [(ProblemCode.STRAY_LABEL, name.rpartition("_")[0])]
+    assert _codes(cohort) == [(DataCode.STRAY_LABEL, name.rpartition("_")[0])]
     assert cohort.problems == ()
 
 
@@ -67,7 +67,7 @@ def test_a_label_in_a_folder_of_two_cases_needs_a_case_in_its_name(hospital):
     hospital.image("seg.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
     assert [case.label for case in cohort.cases] == [None, None]
-    assert [code for code, _ in _codes(cohort)] == [ProblemCode.STRAY_LABEL]
+    assert [code for code, _ in _codes(cohort)] == [DataCode.STRAY_LABEL]
 
 
 def test_labels_in_a_folder_of_their_own_are_paired_by_name(hospital):
@@ -77,7 +77,7 @@ def test_labels_in_a_folder_of_their_own_are_paired_by_name(hospital):
         hospital.image(f"labels/{case_id}_seg.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
     assert [case.label is not None for case in cohort.cases] == [True, False]
-    assert _codes(cohort) == [(ProblemCode.STRAY_LABEL, "C")]
+    assert _codes(cohort) == [(DataCode.STRAY_LABEL, "C")]
 
 
 def test_a_name_that_every_folder_has_pairs_nothing(hospital):
@@ -92,7 +92,7 @@ def test_two_different_labels_of_a_case_are_not_chosen_between(hospital):
     hospital.brats("A")
     hospital.image("labels/A_seg.nii.gz", label((1, 2)))
     (problem,) = _read(hospital).problems
-    assert (problem.case_id, problem.code) == ("A", ProblemCode.DUPLICATE_FILE)
+    assert (problem.case_id, problem.code) == ("A", DataCode.DUPLICATE_FILE)
 
 
 def test_a_copy_of_a_label_is_no_second_label(hospital):
