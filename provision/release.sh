@@ -30,21 +30,8 @@ cp -R constraints.txt provision/image CHANGELOG.md LICENSE "$unfinished/release"
 git rev-parse HEAD > "$unfinished/release/image/REVISION"
 (cd "$unfinished/release" && find . -type f ! -name SHA256SUMS -printf '%P\n' | sort | xargs sha256sum > SHA256SUMS)
 
-step "installing it into an empty environment, some minutes"
-"$python" -m venv "$unfinished/venv"
-"$unfinished/venv/bin/pip" install --quiet --disable-pip-version-check \
-    -c "$unfinished/release/constraints.txt" "$unfinished"/release/consilium-*.whl
-step "trying it there"
-mkdir "$unfinished/elsewhere"
-(
-    cd "$unfinished/elsewhere"
-    unset PYTHONPATH
-    consilium="$unfinished/venv/bin/consilium"
-    "$consilium" --version | grep -Fx "consilium $version" > /dev/null || { "$consilium" --version; exit 1; }
-    "$consilium" jobs list > /dev/null
-    "$consilium" jobs export --to jobs > /dev/null
-) || stop "the wheel does not work where nothing else is installed"
-diff -r jobs "$unfinished/elsewhere/jobs" >&2 || stop "it writes other jobs than those in jobs/; run make jobs"
+PYTHON="$python" provision/smoke.sh "$unfinished"/release/consilium-*.whl ||
+    stop "the wheel does not work where nothing else is installed"
 
 mv "$unfinished/release" "$to"
 step "released to $to:"
