@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install demo poc test test-quick fuzz drills lint jobs wheel release rights clean
+.PHONY: install demo poc test test-quick fuzz drills lint docs jobs wheel smoke release rights clean
 
 install: $(STAMP)
 
@@ -43,12 +43,20 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The site, into build/site; a link that leads nowhere is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 jobs: $(STAMP)
 	$(BIN)/consilium jobs export --to jobs
 
 # For a trial; what is handed out comes from `make release`.
 wheel: $(STAMP)
 	provision/wheel.sh dist
+
+# The wheel in an empty environment, outside of the checkout: commands, and a job that trains.
+smoke: $(STAMP)
+	provision/smoke.sh
 
 release: $(STAMP)
 	provision/release.sh
