@@ -36,6 +36,7 @@ class RefusalCode(str, Enum):
 
     # Said by the site:
     VERSIONS = "versions"
+    TASK = "task"
     DATASET = "dataset"
     NO_LABELED_CASE = "no_labeled_case"
     LEFT_OUT = "left_out"
@@ -69,6 +70,7 @@ class RefusalCode(str, Enum):
 _LASTING = frozenset(
     {
         RefusalCode.VERSIONS,
+        RefusalCode.TASK,
         RefusalCode.LOST_CASES,
         RefusalCode.FEW_PATIENTS,
         RefusalCode.FEW_PATIENTS_A_ROUND,

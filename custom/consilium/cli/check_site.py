@@ -67,13 +67,15 @@ def check_site(
 
     with Display() as display:
         display.show(LOADING)
+        from consilium.federation.site.settings import listed_tasks
         from consilium.provisioning.kit import Kit
         from consilium.site_check.job import load_site_job
         from consilium.site_check.readiness import check_site as run_checks
 
+        startup_kit = Kit(kit)
         readiness = run_checks(
-            Kit(kit),
-            load_site_job(job),
+            startup_kit,
+            load_site_job(job, listed=listed_tasks(startup_kit.local / "privacy.json")),
             offline=offline,
             on_finding=lambda finding: display.show(f"checked: {finding.title}"),
             progress=lambda done, total, what: display.show(f"{what}: {done} of {total}"),

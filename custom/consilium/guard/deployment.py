@@ -25,7 +25,7 @@ from consilium.federation.names import is_job_id
 from consilium.guard.archive import read_archive
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
 from consilium.guard.job_rules import Side, check_app
-from consilium.guard.job_validator import refuse_job, why_forbidden
+from consilium.guard.job_validator import refuse_job, tasks_listed_by, why_forbidden
 from consilium.guard.signatures import SignatureMemory, check_signer, is_signed, verify_app
 from consilium.recipes.base import APP
 
@@ -127,7 +127,8 @@ def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: A
     if not isinstance(app, bytes):
         raise ConfigurationError(f"its app comes as {type(app).__name__}, not as an archive")
     files = read_archive(app)
-    check_app(files, why_forbidden, side, checked)
+    listed = tasks_listed_by(side, Path(workspace.get_root_dir()))
+    check_app(files, why_forbidden, side, checked, listed=listed)
     _check_signature(workspace, side, files, checked)
 
 

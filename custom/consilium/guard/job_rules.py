@@ -9,6 +9,7 @@ same files.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, Final, Literal
 
 from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE
@@ -19,6 +20,7 @@ from consilium.guard.job_meta import DeployedMeta, check_submitted_meta
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles
 from consilium.recipes.recover import recover_app, recover_recipe
 from consilium.recipes.strict_json import parse_json
+from consilium.tasks.registry import only_listed_tasks
 
 Side = Literal["server", "client"]
 
@@ -56,6 +58,8 @@ def check_app(
     forbidden_class: Callable[[str], str | None],
     side: Side,
     meta: DeployedMeta | None = None,
+    *,
+    listed: Collection[str] | None = None,
 ) -> None:
     """Check an app, the part of a job that a site gets.
 
@@ -65,16 +69,19 @@ def check_app(
         side: What the site is. An app holds the configuration of the other side as well, whose classes are
             never built here.
         meta: The job's description; None where it is not at hand.
+        listed: Tasks of other packages that may be imported here, None for whatever is installed: a
+            hospital's policy lists them, the server's operator installs them.
 
     Raises:
         ConfigurationError: If it is not exactly what a recipe writes; says where it differs.
     """
     _check_names(files, _APP_FILES, (f"{_CONFIG}/",))
     configs = [_parse(name, files[name]) for name in _APP_FILES]
-    if meta is None:
-        recover_app(*configs)
-    else:
-        recover_recipe(JobFiles(meta.model_dump(mode="json", exclude_unset=True), *configs))
+    with only_listed_tasks(listed) if listed is not None else nullcontext():
+        if meta is None:
+            recover_app(*configs)
+        else:
+            recover_recipe(JobFiles(meta.model_dump(mode="json", exclude_unset=True), *configs))
     _check_classes(configs[_APP_FILES.index(_CONFIGS[side])], _CONFIGS[side], forbidden_class)
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import get_args
 
 from nvflare.apis.app_validation import AppValidator
+from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAuthorizer
 from nvflare.fuel.sec.audit import AuditService
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
+from consilium.federation.site.settings import listed_tasks
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.guarded_cell import messages_are_guarded
 from consilium.guard.job_rules import Side, check_app
@@ -45,10 +47,28 @@ class JobValidator(AppValidator):  # type: ignore[misc]
             fault = "its resources.json lacks the component `guard`; ask the project admin for a new kit"
             return refuse_job(fault, app.parent.name), {}
         try:
-            check_app(_read_folder(app), why_forbidden, self._side)
+            # FLARE deploys into WORKSPACE/JOB/APP.
+            check_app(
+                _read_folder(app),
+                why_forbidden,
+                self._side,
+                listed=tasks_listed_by(self._side, app.parents[1]),
+            )
         except ConfigurationError as error:
             return refuse_job(str(error), app.parent.name), {}
         return "", {}
+
+
+def tasks_listed_by(side: Side, workspace: Path) -> frozenset[str] | None:
+    """Return the tasks of other packages that may be imported in this process; None for any.
+
+    Args:
+        side: What the site is: a hospital's policy lists them, the server's operator installs them.
+        workspace: The site's.
+    """
+    if side == "server":
+        return None
+    return listed_tasks(workspace / WorkspaceConstants.SITE_FOLDER_NAME / WorkspaceConstants.PRIVACY_CONFIG)
 
 
 def refuse_job(fault: str, job_id: object) -> str:

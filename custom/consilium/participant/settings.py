@@ -5,14 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.settings import ComputeSettings
+from consilium.settings import Name, Settings
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.registry import is_built_in, task_names, unlisted_reason
 from consilium.tasks.segmentation.layouts import FileEndings
 
 Role = Literal["trains", "evaluates"]
+
+
+class TaskData(Settings):
+    """What a hospital decides for one task: where its cases lie, and how they are to be read.
+
+    Without a `dataset` of its own, what is not given here is as for all tasks. With one, it is about other
+    files, and nothing else of the site's settings describes them.
+    """
+
+    dataset: Path | None = Field(
+        default=None, description="Folder with the cases of this task; default: the site's dataset."
+    )
+    label_convention: LabelConvention | None = None
+    patients_file: Path | None = None
+    file_endings: dict[str, tuple[str, ...]] = Field(default={})
+    accepted_findings: Path | None = None
+
+    @field_validator("file_endings")
+    @classmethod
+    def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        return require_endings(value)
 
 
 class SiteSettings(ComputeSettings):
@@ -85,20 +109,97 @@ class SiteSettings(ComputeSettings):
         "model stays here; its mean scores leave, as those of the federation's models do.",
     )
 
+    tasks: dict[Name, TaskData] = Field(
+        default={},
+        description="Task to what differs for it here. A task of another package runs here only if it is "
+        "listed, be it with {}; those that come with Consilium need no entry.",
+    )
+
+    def for_task(self, task: str) -> SiteSettings:
+        """Return the settings as they are for one task; nothing of the task is imported.
+
+        A task with a dataset of its own has a state folder of its own: two datasets may use one id for two
+        patients.
+
+        Args:
+            task: Its name.
+
+        Raises:
+            SiteRefusal: The task is of another package, and not listed here.
+        """
+        self.require_listed(task)
+        own = self.tasks.get(task, TaskData())
+        listed = {task: TaskData()} if task in self.tasks else {}
+        stated = own.model_fields_set - {"dataset"}
+        if own.dataset is None or own.dataset == self.dataset:
+            return self.model_copy(update={"tasks": listed, **{name: getattr(own, name) for name in stated}})
+        return self.model_copy(
+            update={
+                **{name: getattr(own, name) for name in TaskData.model_fields},
+                "tasks": listed,
+                "state_dir": self.state_dir / "tasks" / task,
+            }
+        )
+
+    def require_listed(self, task: str) -> None:
+        """Decline a task of another package that the hospital has not listed.
+
+        Raises:
+            SiteRefusal: It is one.
+        """
+        if task not in self.tasks and not is_built_in(task):
+            raise SiteRefusal(unlisted_reason(task), code=RefusalCode.TASK)
+
     def in_workspace(self, workspace: Path) -> SiteSettings:
         """Return the settings with their relative paths below a workspace, as the site's processes see them.
 
         Args:
             workspace: The site's, which is its kit's folder.
         """
-        stated = {name: value for name, value in self if isinstance(value, Path)}
-        return self.model_copy(update={name: workspace / path for name, path in stated.items()})
+        tasks = {name: own.model_copy(update=_below(workspace, own)) for name, own in self.tasks.items()}
+        return self.model_copy(update={**_below(workspace, self), "tasks": tasks})
 
     @field_validator("file_endings")
     @classmethod
     def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        try:
-            FileEndings(value)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from None
-        return value
+        return require_endings(value)
+
+    @model_validator(mode="after")
+    def _one_task_for_a_dataset(self) -> Self:
+        """Two registers of the same patients would answer one question about different groups of them."""
+        seen: dict[Path, str] = {}
+        for name, own in self.tasks.items():
+            if own.dataset is None or own.dataset == self.dataset:
+                continue
+            if (other := seen.setdefault(own.dataset, name)) != name:
+                raise ValueError(
+                    f"tasks {other} and {name} have one dataset of their own, {own.dataset}: what is "
+                    "answered about its patients for one could be compared with the other; give one of them "
+                    "another folder, or make it the site's dataset"
+                )
+        return self
+
+
+def list_installed() -> dict[str, TaskData]:
+    """Return an entry for every task of another package that is installed here.
+
+    For a federation in which one person decides for all sites: a simulation, or a proof of concept.
+    """
+    return {name: TaskData() for name in task_names() if not is_built_in(name)}
+
+
+def _below(workspace: Path, settings: Settings) -> dict[str, Path]:
+    return {name: workspace / value for name, value in settings if isinstance(value, Path)}
+
+
+def require_endings(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return endings of file names that can be used.
+
+    Raises:
+        ValueError: One of them can't.
+    """
+    try:
+        FileEndings(value)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return value

@@ -14,7 +14,7 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.federation.site.settings import PROPERTY
 from consilium.learning.cores import available_cores
-from consilium.participant.settings import SiteSettings
+from consilium.participant.settings import SiteSettings, list_installed
 from consilium.provisioning.project_file import read_project_file
 
 _PORTS = {"fed_learn_port": 8002, "admin_port": 8003}
@@ -90,6 +90,7 @@ class Project:
                     "dataset": hospitals[name].resolve(),
                     "cache_dir": caches.resolve() / name,
                     "cpu_threads": site.cpu_threads or threads,
+                    "tasks": {**list_installed(), **site.tasks},
                 }
             )
         taken: set[int] = set()

@@ -142,7 +142,10 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
     patients: dict[str, PatientPicture | None] = {}
     if model.exists() and outcome.kind != "failure":
         display.show("drawing one patient of every hospital")
-        data = prepare_sites(poc.sites(), training.learning)
+        task = training.learning.task
+        data = prepare_sites(
+            {name: site.for_task(task) for name, site in poc.sites().items()}, training.learning
+        )
         patients = draw_patients(data, training.learning, model, report)
     page = build_report(report, record, baselines=None, seconds={"federated": seconds}, patients=patients)
     return Ended(job_id, record, outcome, page)

@@ -50,7 +50,9 @@ def require_enough_sites(
     found = {}
     for name, site in sites.items():
         show(f"{name}: looking for its cases")
-        found[name] = _look_at(site, job, partial(_show_count, show, name), keep=keep)
+        found[name] = _look_at(
+            site.for_task(job.learning.task), job, partial(_show_count, show, name), keep=keep
+        )
     able = [name for name, site in found.items() if site.trains]
     absent = [name for name in job.mandatory_sites if name in found and name not in able]
     if len(able) >= job.min_sites and not absent:

@@ -17,7 +17,7 @@ from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.participant.participant import SiteData
-from consilium.participant.settings import SiteSettings
+from consilium.participant.settings import SiteSettings, list_installed
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record
@@ -260,6 +260,7 @@ def site_settings(
             file_endings=dict(said.file_endings),
             patients_file=_absolute(said.patients_files.get(name)),
             accepted_findings=_absolute(said.accepted_files.get(name)),
+            tasks=list_installed(),
             **minimums,
         )
         for name, folder in sites.items()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from consilium.learning.settings import LearningSettings
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.recipes.job_folder import job_kind, read_job_folder
+from consilium.tasks.registry import only_listed_tasks
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,23 @@ class SiteJob:
         return float(get_resource_manager_spec(dict(self.meta), site_name).get("mem_per_gpu_in_GiB", 0))
 
 
-def load_site_job(name_or_folder: str) -> SiteJob:
+def load_site_job(name_or_folder: str, *, listed: Collection[str] | None = None) -> SiteJob:
     """Read what a job asks of a site.
 
     Args:
         name_or_folder: The folder of an exported job, or a name of `consilium jobs list`.
+        listed: Tasks of other packages that the site's policy lists: no other package is imported. None for
+            any that is installed.
 
     Raises:
         ConfigurationError: If it is neither, or the job can't be used or trains nothing.
     """
     folder = Path(name_or_folder)
-    if folder.is_dir():
-        return _read(folder)
-    with tempfile.TemporaryDirectory() as temporary:
-        return _read(export_job(build_recipe(name_or_folder), Path(temporary)))
+    with only_listed_tasks(listed) if listed is not None else nullcontext():
+        if folder.is_dir():
+            return _read(folder)
+        with tempfile.TemporaryDirectory() as temporary:
+            return _read(export_job(build_recipe(name_or_folder), Path(temporary)))
 
 
 def _read(folder: Path) -> SiteJob:

@@ -24,7 +24,7 @@ from consilium.site_check.machine import (
 from consilium.site_check.modes import check_modes
 from consilium.site_check.network import check_network
 from consilium.site_check.rights import check_byoc, check_rights
-from consilium.site_check.site_policy import check_resources, check_scope
+from consilium.site_check.site_policy import check_resources, check_scope, check_tasks
 from consilium.site_check.software import check_software
 from consilium.site_check.start import check_kit_start
 
@@ -118,6 +118,8 @@ def _run(kit: Kit, job: SiteJob, *, offline: bool, progress: Progress | None) ->
     yield check_rights(kit)
     scope, site = check_scope(kit, job)
     yield scope
+    yield check_tasks(site)
+    site = site.for_task(job.learning.task) if site else None
     yield from check_modes(kit, site)
     yield from check_software(kit)
     yield from check_network(kit, offline=offline)

@@ -25,10 +25,12 @@ from consilium.provisioning.kit import Kit, editable
 from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
+from consilium.tasks.registry import is_built_in, task_names
 
 CLASSES = SiteCheck("policy.classes", "Classes that a job may name")
 JOBS = SiteCheck("policy.jobs", "Every job, message and connection is checked")
 LOGS = SiteCheck("policy.log_streaming", "Logs stay here")
+TASKS = SiteCheck("policy.tasks", "Tasks that may run here")
 SCOPE = SiteCheck("policy.scope", "Where the data lies is said")
 
 _RESOURCES = WorkspaceConstants.RESOURCES_CONFIG
@@ -171,6 +173,39 @@ def check_scope(kit: Kit, job: SiteJob) -> tuple[SiteFinding, SiteSettings | Non
             data={"looser": looser},
         ), settings
     return SCOPE.ok(f"{_PRIVACY}: this site {settings.role}", data={"role": settings.role}), settings
+
+
+def check_tasks(site: SiteSettings | None) -> SiteFinding:
+    """Check the tasks that the site's policy lists; nothing of another package is imported.
+
+    Args:
+        site: What the hospital decides; None where that can't be read, or there is no hospital.
+    """
+    if site is None:
+        return TASKS.skipped("no policy of a hospital is at hand")
+    known = task_names()
+    own = [name for name in known if is_built_in(name)]
+    seen = f"of consilium: {', '.join(own)}; of other packages: {', '.join(_of_others(site)) or 'none'}"
+    data = {"built_in": own, "listed": list(site.tasks)}
+    if missing := [name for name in site.tasks if name not in known]:
+        return TASKS.warning(
+            f"{seen}; {_PRIVACY} lists {', '.join(missing)}, which no installed package brings",
+            f"install the package that brings it, or remove it from tasks in {_PRIVACY}",
+            data={**data, "missing": missing},
+        )
+    lost = [name for name, one in site.tasks.items() if one.dataset and not one.dataset.is_dir()]
+    if lost:
+        return TASKS.failed(
+            f"{seen}; the dataset of {', '.join(lost)} is no folder that this account can read",
+            f"correct its dataset under tasks in {_PRIVACY}",
+            details=[f"{name}: {site.tasks[name].dataset}" for name in lost],
+            data={**data, "without_folder": lost},
+        )
+    return TASKS.ok(seen, data=data)
+
+
+def _of_others(site: SiteSettings) -> list[str]:
+    return [name for name in site.tasks if not is_built_in(name)]
 
 
 def _other_scopes(source: Path, kit: Kit) -> Iterator[tuple[str, SiteSettings]]:

@@ -1,6 +1,6 @@
-"""What is learned: one module per imaging problem, found by its name. No nvflare here."""
+"""Imaging problems: one folder each, found by name. No nvflare here."""
 
 from consilium.tasks.base import Region, Task
-from consilium.tasks.registry import TASKS, get_task
+from consilium.tasks.registry import DEFAULT, TASKS, get_task, task_names
 
-__all__ = ["TASKS", "Region", "Task", "get_task"]
+__all__ = ["DEFAULT", "TASKS", "Region", "Task", "get_task", "task_names"]

@@ -1,23 +1,129 @@
-"""The tasks that a job may name: a job carries names, never a class path, so nothing in it is imported."""
+"""The tasks that a job may name: those that come with Consilium, and those of other installed packages.
+
+A job carries a name, never a class path. The name leads to a task of this package, or to an entry point of
+the group `consilium.tasks` of an installed one; nothing else is ever imported for a job.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
 
 from consilium.errors import ConfigurationError
 from consilium.tasks.base import Task
 from consilium.tasks.brain_tumor.task import BrainTumor
 
-TASKS: Mapping[str, Task] = {task.name: task for task in (BrainTumor(),)}
+ENTRY_POINTS: Final = "consilium.tasks"
+"""The group of entry points by which another package brings a task: the entry point's name is the task's."""
+
+TASKS: Final[Mapping[str, Task]] = {task.name: task for task in (BrainTumor(),)}
+"""The tasks that come with Consilium, by name."""
+
+DEFAULT: Final = "brain_tumor"
+"""The task of a command or a job that names none."""
+
+_listed: ContextVar[frozenset[str] | None] = ContextVar("listed", default=None)
 
 
 def get_task(name: str) -> Task:
-    """Return the task of that name.
+    """Return the task of that name; the package that brings it is imported now, not before.
+
+    Example:
+        >>> get_task("brain_tumor").name
+        'brain_tumor'
 
     Raises:
-        ConfigurationError: If no task has it.
+        ConfigurationError: If no installed package has it, two have it, it can't be loaded, or the site's
+            policy does not list it (see `only_listed_tasks`).
     """
-    try:
+    brought = _brought(name)
+    if name in TASKS and not brought:
         return TASKS[name]
-    except KeyError:
-        raise ConfigurationError(f"no task is named {name!r}; known: {', '.join(sorted(TASKS))}") from None
+    if not brought:
+        raise ConfigurationError(
+            f"no task is named {name!r}; known: {', '.join(task_names())}; a task of another package is "
+            "known once the package is installed"
+        )
+    if name in TASKS or len(brought) > 1:
+        raise ConfigurationError(
+            f"task {name!r} is there more than once: in {_sources(name)}; uninstall all but one of them"
+        )
+    listed = _listed.get()
+    if listed is not None and name not in listed:
+        raise ConfigurationError(unlisted_reason(name))
+    return _load(brought[0])
+
+
+def task_names() -> tuple[str, ...]:
+    """Return the names of all tasks, those that come with Consilium first; imports no other package."""
+    return (*TASKS, *sorted({entry.name for entry in _entry_points()} - TASKS.keys()))
+
+
+def is_built_in(name: str) -> bool:
+    """Return whether a task comes with Consilium, so that no policy has to list it."""
+    return name in TASKS
+
+
+def unlisted_reason(name: str) -> str:
+    """Return why a site declines a task that its policy does not list; it holds nothing but the name."""
+    return f"task {name!r} is of another package, and this site's policy does not list it"
+
+
+@contextmanager
+def only_listed_tasks(listed: Collection[str]) -> Iterator[None]:
+    """Limit the tasks of other packages, within this block and thread, to those of a site's policy.
+
+    What a job names is looked at in the site's lasting process: the package of a task that the hospital has
+    not listed must not be imported there.
+
+    Args:
+        listed: Names of tasks.
+    """
+    token = _listed.set(frozenset(listed))
+    try:
+        yield
+    finally:
+        _listed.reset(token)
+
+
+@cache
+def _entry_points() -> tuple[EntryPoint, ...]:
+    """What is installed: read once a process, which takes 50 ms."""
+    return tuple(entry_points(group=ENTRY_POINTS))
+
+
+def _brought(name: str) -> list[EntryPoint]:
+    """The entry points of a name; the same distribution found twice on the path counts once."""
+    found = {_package(entry): entry for entry in reversed(_entry_points()) if entry.name == name}
+    return list(found.values())
+
+
+def _sources(name: str) -> str:
+    own = ["consilium"] if name in TASKS else []
+    return ", ".join([*own, *sorted(_package(entry) for entry in _brought(name))])
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+@cache
+def _load(entry: EntryPoint) -> Task:
+    """Import a task and look at what it is; what fails is not kept, so that a later call tries again."""
+    where = f"task {entry.name!r} of package {_package(entry)} ({entry.value})"
+    try:
+        found = entry.load()
+        task: Task = found() if isinstance(found, type) else found
+        name = task.name
+    except Exception as error:
+        raise ConfigurationError(
+            f"{where} can't be loaded: {type(error).__name__}: {error}; install a version of the package "
+            "that fits this Consilium, or uninstall it"
+        ) from error
+    if name != entry.name:
+        raise ConfigurationError(f"{where} calls itself {name!r}; the entry point and the task have one name")
+    return task

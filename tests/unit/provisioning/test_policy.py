@@ -69,7 +69,7 @@ def test_a_site_reads_back_what_was_written_for_it(tmp_path, settings):
     write_site_policy(engine.local, settings)
     names = ("cache_dir", "state_dir")
     expected = {name: tmp_path / getattr(settings, name) for name in names}  # relative to the workspace
-    assert read_site_settings(engine.context) == settings.model_copy(update=expected)
+    assert read_site_settings(engine.context, "brain_tumor") == settings.model_copy(update=expected)
 
 
 def test_a_hospital_s_own_filter_need_not_be_on_the_list_of_classes(tmp_path):

@@ -24,6 +24,7 @@ IDS = [
     "policy.byoc",
     "policy.rights",
     "policy.scope",
+    "policy.tasks",
     "modes.kit",
     "modes.policy",
     "modes.owner",

@@ -64,8 +64,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         super().__init__()
         self.task = task
         self.min_count = min_count
-        self._task = get_task(task)
-        self._features = {feature.name: feature for feature in task_features(self._task)}
+        self._features: dict[str, Feature] = {}
         self._statistics: SiteStatistics | None = None
         self._state = SiteState(self)
 
@@ -90,7 +89,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         return answer.model_dump()
 
     def features(self) -> dict[str, list[FlareFeature]]:
-        """Return the task's features, whether or not this site has any patient."""
+        """Return the features of a task that may run here, whether or not this site has any patient."""
         return {DATASET: [FlareFeature(name, DataType.FLOAT) for name in self._features]}
 
     def count(self, dataset_name: str, feature_name: str) -> int:
@@ -157,11 +156,13 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         from consilium.participant.statistics import gather_statistics
 
         abort = fl_ctx.get_run_abort_signal()
-        site = read_site_settings(fl_ctx)
+        site = read_site_settings(fl_ctx, self.task)
+        task = get_task(self.task)  # which imports it: only now is it known that the hospital lists it
+        self._features = {feature.name: feature for feature in task_features(task)}
         minimum = max(site.min_count, self.min_count)
         return gather_statistics(
             site,
-            self._task,
+            task,
             min_count=minimum,
             progress=lambda done, total, what: self._state.tell_cases(
                 fl_ctx, what, done, total, minimum=minimum

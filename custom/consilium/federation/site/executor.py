@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,8 @@ from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
 from consilium.records.readiness import SiteReadiness
 from consilium.records.texts import clean_text
-from consilium.tasks import get_task
+from consilium.tasks import DEFAULT, get_task
+from consilium.tasks.registry import is_built_in
 from consilium.tasks.segmentation.metrics import Scores, summarize
 
 if TYPE_CHECKING:
@@ -83,12 +85,19 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     def __init__(self, learning: dict[str, Any]) -> None:
         super().__init__()
         self.learning = learning
-        self._settings = LearningSettings.parse(learning, source="the job's learning settings")
+        self._task = str(learning.get("task", DEFAULT))
+        if is_built_in(self._task):
+            self._settings  # noqa: B018 - what can't be used is said at once
         self._participant: Participant | None = None
         self._local_weights: Weights | None = None
         self._memory: Path | None = None
         self._journal = SiteJournal()
         self._state = SiteState(self, self._journal)
+
+    @cached_property
+    def _settings(self) -> LearningSettings:
+        """What the job decides. Reading it imports the task, which the site's policy has to list before."""
+        return LearningSettings.parse(self.learning, source="the job's learning settings")
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Open the site's journal of the job; let go of data and weights when the job ends."""
@@ -124,6 +133,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._hear_refusal(shareable, fl_ctx)
         self._journal.start_task(task_name, shareable)
         try:
+            read_site_settings(fl_ctx, self._task)  # before anything of the task is imported
             reply = handler(shareable, fl_ctx, abort_signal)
         except Cancelled as error:
             self.log_info(fl_ctx, f"{task_name}: {error}")
@@ -170,7 +180,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         from consilium.participant.admission import examine_cases
 
         request = read_request(shareable)
-        site = read_site_settings(fl_ctx)
+        site = read_site_settings(fl_ctx, self._task)
         try:
             checked = examine_cases(
                 site,
@@ -235,7 +245,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         started = time.monotonic()
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
-        site = read_site_settings(fl_ctx)
+        site = read_site_settings(fl_ctx, self._task)
         steps = model.total_rounds * self._settings.steps_per_round(len(participant.data.train))
         pairs = compare_with_local_only(
             participant,
@@ -262,7 +272,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
 
     def _recall_model(self, fl_ctx: FLContext) -> Weights | None:
         """Return what this site trained before its process was started anew; None if it didn't."""
-        memory = find_memory(read_site_settings(fl_ctx).cache_dir, str(fl_ctx.get_job_id()))
+        memory = find_memory(read_site_settings(fl_ctx, self._task).cache_dir, str(fl_ctx.get_job_id()))
         return None if memory is None else RoundMemory(memory).last_model()
 
     def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
@@ -270,7 +280,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         if self._participant is None:
             from consilium.participant.participant import Participant, prepare_site
 
-            site = read_site_settings(fl_ctx)
+            site = read_site_settings(fl_ctx, self._task)
             run = request.meta.get(RUN_META)
             data = prepare_site(
                 site,

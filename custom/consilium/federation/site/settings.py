@@ -18,21 +18,50 @@ PROPERTY = "consilium"
 """Key under which a privacy scope's `properties` hold the site's settings."""
 
 
-def read_site_settings(fl_ctx: FLContext) -> SiteSettings:
-    """Read this site's settings from the properties of the job's privacy scope.
+def read_site_settings(fl_ctx: FLContext, task: str) -> SiteSettings:
+    """Read this site's settings for a task from the properties of the job's privacy scope.
 
     POC and provisioned sites hand them over in the context. FLARE's simulator starts no privacy service, so
     there the same properties are read from the same file, the site's `local/privacy.json`.
 
+    Args:
+        fl_ctx: A context of the job.
+        task: What the job is about; nothing of it is imported.
+
     Raises:
         ConfigurationError: If the scope is unknown, has no settings for Consilium, or they can't be used.
+        SiteRefusal: If the task is of another package and the hospital has not listed it.
     """
     workspace: Workspace = fl_ctx.get_engine().get_workspace()
     properties = fl_ctx.get_prop(FLContextKey.SCOPE_PROPERTIES)
     source = Path(workspace.get_site_config_dir()) / WorkspaceConstants.PRIVACY_CONFIG
     if properties is None:
         properties = scope_properties(source, fl_ctx.get_prop(FLContextKey.JOB_SCOPE_NAME) or None)
-    return parse_site_settings(properties, source=source, root=Path(workspace.get_root_dir()))
+    site = parse_site_settings(properties, source=source, root=Path(workspace.get_root_dir()))
+    return site.for_task(task)
+
+
+def listed_tasks(path: Path) -> frozenset[str]:
+    """Return the tasks that a site's policy lists, in any of its scopes: their packages may be imported here.
+
+    A policy that can't be read lists none, nor does a scope that can't be used.
+
+    Args:
+        path: The site's `privacy.json`.
+    """
+    try:
+        policy = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return frozenset()
+    scopes = policy.get("scopes") if isinstance(policy, Mapping) else None
+    listed: set[str] = set()
+    for scope in scopes if isinstance(scopes, list) else []:
+        properties = scope.get("properties") if isinstance(scope, Mapping) else None
+        try:
+            listed |= parse_site_settings(properties, source=path, root=path.parent).tasks.keys()
+        except ConfigurationError:
+            continue
+    return frozenset(listed)
 
 
 def parse_site_settings(properties: Any, *, source: Path, root: Path) -> SiteSettings:

@@ -29,14 +29,14 @@ def scope(name, dataset):
 
 def refusal(engine):
     with pytest.raises(ConfigurationError) as caught:
-        read_site_settings(engine.context)
+        read_site_settings(engine.context, "brain_tumor")
     return str(caught.value)
 
 
 def test_a_provisioned_site_hands_its_scope_over_in_the_context(engine):
     in_file(engine, [scope("hospital", "/from/the/file")])
     in_context(engine, {"consilium": {"dataset": "/data/brats", "role": "evaluates", "cpu_threads": 3}})
-    settings = read_site_settings(engine.context)
+    settings = read_site_settings(engine.context, "brain_tumor")
     assert settings.dataset == Path("/data/brats")
     assert settings.role == "evaluates"
     assert settings.cpu_threads == 3
@@ -44,22 +44,22 @@ def test_a_provisioned_site_hands_its_scope_over_in_the_context(engine):
 
 def test_the_simulator_s_site_reads_the_default_scope_of_the_same_file(engine):
     in_file(engine, [scope("other", "/elsewhere"), scope("hospital", "/data/brats")])
-    assert read_site_settings(engine.context).dataset == Path("/data/brats")
+    assert read_site_settings(engine.context, "brain_tumor").dataset == Path("/data/brats")
 
 
 def test_a_job_of_a_named_scope_gets_that_scope(engine):
     in_file(engine, [scope("other", "/elsewhere"), scope("hospital", "/data/brats")])
     engine.context.set_prop(FLContextKey.JOB_SCOPE_NAME, "other", private=True, sticky=False)
-    assert read_site_settings(engine.context).dataset == Path("/elsewhere")
+    assert read_site_settings(engine.context, "brain_tumor").dataset == Path("/elsewhere")
 
 
 def test_relative_folders_start_at_the_workspace(engine, tmp_path):
     in_context(engine, {"consilium": {"dataset": "../cases"}})
-    settings = read_site_settings(engine.context)
+    settings = read_site_settings(engine.context, "brain_tumor")
     assert settings.dataset == tmp_path / "north" / "../cases"
     assert settings.patients_file is None
     in_context(engine, {"consilium": {"dataset": "../cases", "patients_file": "local/patients.csv"}})
-    settings = read_site_settings(engine.context)
+    settings = read_site_settings(engine.context, "brain_tumor")
     assert settings.patients_file == tmp_path / "north" / "local/patients.csv"
     assert settings.cache_dir == tmp_path / "north" / "cache"
 
