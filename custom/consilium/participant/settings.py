@@ -28,15 +28,12 @@ class TaskData(Settings):
     dataset: Path | None = Field(
         default=None, description="Folder with the cases of this task; default: the site's dataset."
     )
-    label_convention: LabelConvention | None = None
+    label_convention: LabelConvention | str | None = Field(
+        default=None, max_length=64, description="One that the task knows."
+    )
     patients_file: Path | None = None
     file_endings: dict[str, tuple[str, ...]] = Field(default={})
     accepted_findings: Path | None = None
-
-    @field_validator("file_endings")
-    @classmethod
-    def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return require_endings(value)
 
 
 class SiteSettings(ComputeSettings):
@@ -162,7 +159,11 @@ class SiteSettings(ComputeSettings):
     @field_validator("file_endings")
     @classmethod
     def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return require_endings(value)
+        try:
+            FileEndings(value)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _one_task_for_a_dataset(self) -> Self:
@@ -190,16 +191,3 @@ def list_installed() -> dict[str, TaskData]:
 
 def _below(workspace: Path, settings: Settings) -> dict[str, Path]:
     return {name: workspace / value for name, value in settings if isinstance(value, Path)}
-
-
-def require_endings(value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """Return endings of file names that can be used.
-
-    Raises:
-        ValueError: One of them can't.
-    """
-    try:
-        FileEndings(value)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-    return value

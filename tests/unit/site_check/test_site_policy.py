@@ -1,11 +1,16 @@
 import json
 
 import pytest
+from tasks.packages import installed, is_imported, toy
 
+from consilium.errors import ConfigurationError
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.policy import allowed_classes, guard
+from consilium.recipes.catalog import export_job
+from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.site_check.finding import Status
-from consilium.site_check.site_policy import check_resources, check_scope
+from consilium.site_check.job import load_site_job
+from consilium.site_check.site_policy import check_resources, check_scope, check_tasks
 
 from .federation import SERVER, read, write
 
@@ -169,3 +174,49 @@ def test_a_second_scope_that_asks_for_as_much_is_well(root, kit, job):
 def test_no_scope_may_have_a_salt(root, kit, job, refused):
     scopes(root, split_salt="a")
     refused(check_scope(kit, job)[0], "has a split_salt", "remove split_salt")
+
+
+@pytest.fixture
+def tasks(kit, job, tmp_path):
+    """List tasks in the site's policy; returns what is found about them."""
+
+    def check(**listed):
+        path = kit.root / "local" / "privacy.json"
+        policy = read(path)
+        policy["scopes"][0]["properties"]["consilium"]["tasks"] = listed
+        write(path, policy)
+        return check_tasks(check_scope(kit, job)[1])
+
+    return check
+
+
+def test_the_tasks_that_may_run_here_are_shown(tasks, tmp_path):
+    (tmp_path / "packages").mkdir()
+    with installed(tmp_path / "packages", toy()):
+        assert tasks().seen == "of consilium: brain_tumor; of other packages: none"
+        finding = tasks(toy_tumor={"dataset": str(tmp_path)}, brain_tumor={})
+        assert finding.status is Status.OK
+        assert finding.seen.endswith("of other packages: toy_tumor")
+        assert not is_imported()
+
+
+def test_a_listed_task_that_nobody_brings_and_a_lost_folder_are_said(tasks, tmp_path, refused):
+    refused(tasks(toy_tumor={}), "no installed package brings", "tasks in local/privacy.json", Status.WARNING)
+    (tmp_path / "packages").mkdir()
+    with installed(tmp_path / "packages", toy()):
+        lost = tasks(toy_tumor={"dataset": str(tmp_path / "nowhere")})
+        refused(lost, "the dataset of toy_tumor is no folder", "correct its dataset under tasks")
+        assert str(tmp_path) not in lost.seen
+
+
+def test_a_job_of_an_unlisted_task_is_not_even_read(tmp_path):
+    (tmp_path / "packages").mkdir()
+    with installed(tmp_path / "packages", toy()):
+        recipe = FedAvgRecipe.from_values({"name": "toy", "learning": {"task": "toy_tumor"}}, source="a test")
+        folder = export_job(recipe, tmp_path / "jobs")
+    (tmp_path / "here").mkdir()
+    with installed(tmp_path / "here", toy()):
+        with pytest.raises(ConfigurationError, match="policy does not list it"):
+            load_site_job(str(folder), listed=frozenset())
+        assert not is_imported()
+        assert load_site_job(str(folder), listed=frozenset({"toy_tumor"})).learning.task == "toy_tumor"

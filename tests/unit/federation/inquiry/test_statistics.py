@@ -15,6 +15,7 @@ from nvflare.app_common.filters.statistics_privacy_filter import StatisticsPriva
 from nvflare.app_common.statistics.histogram_bins_cleanser import HistogramBinsCleanser
 from nvflare.app_common.statistics.min_count_cleanser import MinCountCleanser
 from nvflare.fuel.utils import fobs
+from tasks.packages import installed, is_imported, toy
 
 from consilium.errors import ConfigurationError
 from consilium.federation.inquiry.statistics import (
@@ -311,3 +312,19 @@ def test_a_job_that_ends_early_leaves_a_record_that_says_so(server):
 def test_bins_cross_the_wire_as_flares_own_types(three):
     histogram = three().statistics()["histogram"][DATASET]["intensity_t1"]
     assert isinstance(histogram, Histogram)
+
+
+def test_a_site_that_does_not_list_the_task_says_so_and_imports_nothing_of_it(three, tmp_path):
+    with installed(tmp_path, toy()):
+        site = three(generator=SiteStatisticsGenerator("toy_tumor"))
+        answer = site.answer()
+        assert "policy does not list it" in answer.reason
+        assert answer.patients == 0
+        assert site.generator.features() == {DATASET: []}
+        assert not is_imported()
+
+
+def test_a_site_that_lists_the_task_answers(three, tmp_path):
+    with installed(tmp_path, toy()):
+        generator = SiteStatisticsGenerator("toy_tumor")
+        assert three(generator=generator, tasks={"toy_tumor": {}}).answer().patients == 3

@@ -14,6 +14,7 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from tasks.packages import installed, is_imported, toy
 
 from consilium.errors import ConfigurationError, DataError, SiteRefusal, TrainingError
 from consilium.federation.site import executor as executor_module
@@ -37,6 +38,7 @@ from consilium.federation.tasks import (
 from consilium.federation.versions import component_versions
 from consilium.learning.network_weights import initial_weights
 from consilium.participant import participant
+from consilium.participant.settings import TaskData
 from consilium.records.federation import SiteReport
 from consilium.records.readiness import SiteReadiness
 from consilium.records.site_status import read_site_status
@@ -519,3 +521,20 @@ def test_the_server_hears_what_a_site_is_doing(executor, engine, tmp_path):
 def test_wrong_learning_settings_are_refused_before_anything_starts():
     with pytest.raises(ConfigurationError, match="did you mean 'local_steps'"):
         SiteExecutor({"local_step": 5})
+
+
+def test_a_task_that_the_hospital_has_not_listed_is_declined_before_it_is_imported(engine, tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3"])
+    at_site(engine, settings)
+    with installed(tmp_path, toy()):
+        executor = SiteExecutor({**LEARNING.model_dump(mode="json"), "task": "toy_tumor"})
+        for task in (CHECK, PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL):
+            reply = execute(executor, engine, task)
+            assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
+            assert reply.get_header(CODE_HEADER) == "task"
+            assert "policy does not list it" in reply.get_header(REASON_HEADER)
+        assert not is_imported()
+        at_site(engine, settings.model_copy(update={"tasks": {"toy_tumor": TaskData()}}))
+        _, report = answer_of(execute(executor, engine, PREPARE))
+        assert report.train_cases == 2
+        assert is_imported()
