@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from consilium.learning.settings import LearningSettings
-from consilium.participant.participant import SiteData, prepare_site
+from consilium.participant.site_data import SiteData, prepare_site
 from consilium.recipes.job_folder import read_job_folder
 from consilium.simulation.environment import with_split_salts
 from consilium.simulation.study import site_settings

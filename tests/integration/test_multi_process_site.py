@@ -22,8 +22,9 @@ from consilium.learning.processes import launcher, worker_group
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.participant.participant import Participant, prepare_site
+from consilium.participant.participant import Participant
 from consilium.participant.settings import SiteSettings
+from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.metrics import summarize
 

@@ -30,7 +30,7 @@ from consilium.federation.updates.spool import UpdateSpool
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.checkpoints import CheckpointStore
 from consilium.learning.settings import LearningSettings
-from consilium.participant.participant import prepare_site
+from consilium.participant.site_data import prepare_site
 from consilium.poc.project import Project
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.records.progress import Ended, JobProgress

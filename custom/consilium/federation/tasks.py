@@ -7,7 +7,6 @@ PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 VALIDATE: Final = "validate"
 LOCAL_ONLY: Final = "local_only"
-SUBMIT_MODEL: Final = "submit_model"
 
 REASON_HEADER: Final = "consilium.reason"
 """Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""
@@ -19,23 +18,29 @@ LEFT_OUT_HEADER: Final = "consilium.left_out"
 """Header of a refusal: the cases left out, counted by code as in a report."""
 
 REFUSAL_HEADER: Final = "consilium.refusal"
-"""Header of a task: why the server did not use this site's last answer; absent if it did."""
+"""Header of a task: why the server rejected this site's last answer; absent if it did not."""
 
 REPORT_META: Final = "consilium.report"
 """Key of a reply's meta under which the site's `SiteReport` travels."""
+
+QUESTION_META: Final = "consilium.question"
+"""Key of a task's meta under which the algorithm's plain values for the sites travel."""
+
+ANSWER_META: Final = "consilium.answer"
+"""Key of a reply's meta under which a site's answer to a question of the algorithm travels."""
 
 VERSIONS_META: Final = "consilium.versions"
 """Key of a task's meta under which the server's versions travel."""
 
 SITE_STATE_EVENT: Final = "consilium_site_state"
-"""Event by which a site says what it is doing."""
+"""Event by which a site reports what it is doing."""
 
 RUN_META: Final = "consilium.run"
 """Key of a task's meta under which the id of the job travels that the training began with: it stays the same
 when an interrupted job is continued."""
 
 RESUME_META: Final = "resume"
-"""Key of a job's `meta.json`: the id of the interrupted job that it goes on from."""
+"""Key of a job's `meta.json`: the id of the interrupted job that it resumes."""
 
 CHECKPOINT_EVENT: Final = "consilium_checkpoint"
 """Event after a round was made durable; its data are `round`, `time` (seconds since 1970) and `seconds`."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from consilium.data.files import write_atomically
 from consilium.errors import DataError
-from consilium.learning.weights import Weights
+from consilium.learning.weights import Weights, WeightSets
 
 LAST_MODEL = "model.safetensors"
 """File name of the global model after the last round."""
@@ -25,6 +27,27 @@ def save_model(path: Path, weights: Weights, metadata: Mapping[str, str]) -> Non
     # Not `ascontiguousarray`: it turns a counter such as that of batch normalization, shape (), into (1,).
     arrays = {name: np.asarray(value, order="C") for name, value in weights.items()}
     write_atomically(path, save(arrays, metadata=dict(metadata)))
+
+
+def save_sets(path: Path, sets: WeightSets) -> None:
+    """Write several sets of weights in one step."""
+    save_model(
+        path, {f"{name}/{key}": value for name, of_it in sets.items() for key, value in of_it.items()}, {}
+    )
+
+
+def load_sets(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
+    """Read what `save_sets` has written; a set without weights is not among them.
+
+    Raises:
+        DataError: If the file is missing or is not safetensors.
+    """
+    joined, _ = load_model(path)
+    sets: dict[str, dict[str, NDArray[Any]]] = {}
+    for key, value in joined.items():
+        name, _, weight = key.partition("/")
+        sets.setdefault(name, {})[weight] = value
+    return sets
 
 
 def load_model(path: Path) -> tuple[Weights, dict[str, str]]:

@@ -14,6 +14,7 @@ def get_moments(optimizer: torch.optim.Optimizer) -> Weights:
         f"{parameter}/{key}": np.array(value.detach().cpu().numpy())  # the step writes into its tensors
         for parameter, values in optimizer.state_dict()["state"].items()
         for key, value in values.items()
+        if value is not None  # SGD's momentum before its first step
     }
 
 

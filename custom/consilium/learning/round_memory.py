@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore
-from consilium.learning.weights import Weights
-
-MODEL: Final = "model"
-"""The site's own model: the weights after its last training."""
+from consilium.learning.weights import WeightSets
 
 _ROUNDS = 2
 """The last round, and the one before it: a round that the server has lost is trained once more."""
@@ -26,8 +23,8 @@ class RoundMemory:
     same update. After a round that this site missed, training starts from the last state before it; without
     any, as after a disk failure, from a new one.
 
-    It holds the site's own model under `MODEL`, and whatever else the local step remembers, such as an
-    optimizer's moments, under names of its own.
+    It holds the site's own model under `MODEL`, the optimizer's moments, and what the algorithm remembers,
+    each under a name of its own.
 
     Args:
         folder: Of one federation's training at this site; it is made when it is needed. None to keep the
@@ -52,15 +49,7 @@ class RoundMemory:
         _warn_of(faults)
         return kept
 
-    def last_model(self) -> Weights | None:
-        """Return the site's own model after its last training; None if there is none."""
-        if self._store is None:
-            return self._held[max(self._held)].arrays.get(MODEL) if self._held else None
-        kept, faults = self._store.load_last()
-        _warn_of(faults)
-        return None if kept is None else kept.arrays[MODEL]
-
-    def keep(self, rounds_done: int, arrays: Mapping[str, Weights], values: Mapping[str, Any]) -> None:
+    def keep(self, rounds_done: int, arrays: WeightSets, values: Mapping[str, Any]) -> None:
         """Keep what there is after a number of rounds; a full disk costs no more than that.
 
         Args:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import Weights
+from consilium.learning.weights import Weights, WeightSets
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,9 @@ class TrainingResult:
         steps: Optimizer steps made.
         seconds: Wall time of the steps, with cutting the patches.
         unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.
+        sent: The algorithm's weight sets that are sent beside the difference.
+        numbers: Its plain numbers that are sent.
+        personal: Weights of this site's own, with which it evaluates the next model. They stay at the site.
     """
 
     weights: Weights
@@ -52,3 +55,6 @@ class TrainingResult:
     steps: int
     seconds: float
     unreadable: tuple[str, ...] = ()
+    sent: WeightSets = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    personal: Weights = field(default_factory=dict)

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, RefusalCode, SiteRefusal, TrainingError
+from consilium.learning.algorithms.base import Batch, LocalAlgorithm, LocalRound, LocalState, LocalStep
+from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
+from consilium.learning.checkpoints import Checkpoint
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
@@ -19,18 +22,15 @@ from consilium.learning.optimizer_state import get_moments, set_moments
 from consilium.learning.patches import NONE_READABLE, change_contrast, patch_loader
 from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_loss import RoundLoss
-from consilium.learning.round_memory import MODEL, RoundMemory
+from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import LearningSettings
-from consilium.learning.weights import Weights
+from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
 from consilium.tasks.segmentation.regions import to_regions
 
-MAX_GRADIENT_NORM = 12.0
-"""Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi
-10.1038/s41592-020-01008-z)."""
-
 _MOMENTS, _SCALER = "moments", "scaler"
+_ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."
 
 
 class Trainer:
@@ -52,7 +52,9 @@ class Trainer:
         min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
         draw_seed: What patients, their order, patches, contrast and dropout are drawn by; None for the job's
             seed, with which everybody who has the job knows whose patches each round shows.
-        memory: Where the moments and this site's own model are kept; None for one in this process.
+        memory: Where the moments, this site's own model and what the algorithm remembers are kept; None for
+            one in this process.
+        algorithm: The hooks around training; None for those of federated averaging.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Trainer:
         min_patients: int = 1,
         draw_seed: int | None = None,
         memory: RoundMemory | None = None,
+        algorithm: LocalAlgorithm | None = None,
     ) -> None:
         if not cases:
             raise TrainingError("there is no labeled case to train on")
@@ -83,7 +86,8 @@ class Trainer:
         self._network = device.place(network)
         self._connected = ranks.connect(self._network)
         self._loss = task.build_loss()
-        self._optimizer = torch.optim.AdamW(
+        self._algorithm = algorithm or LocalFedAvg(FedAvgAlgorithmSettings(), settings)
+        self._optimizer = self._algorithm.build_optimizer(self._network) or torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
@@ -100,6 +104,7 @@ class Trainer:
         weights: Weights,
         schedule: Schedule,
         *,
+        sets: WeightSets | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
@@ -108,6 +113,7 @@ class Trainer:
         Args:
             weights: Where to start.
             schedule: Which round this is.
+            sets: The algorithm's weight sets, received with the weights.
             cancelled: Asked before every step.
             on_step: See `OnStep`.
 
@@ -121,20 +127,22 @@ class Trainer:
         self._network.train()
         self._lost.copy_(self._ranks.union(self._lost))
         steps = self._settings.steps_per_round(len(self._cases) - int(self._lost.sum()))
-        self._recall_moments(schedule.round_index)
+        self._recall(schedule.round_index)
+        local = LocalRound(schedule, weights, sets or {}, self._network, self._optimizer, steps, self._ranks)
+        self._algorithm.begin(local)
         mean_loss, started = RoundLoss(self._min_patients), time.monotonic()
-        batches = self._batches(schedule.round_index)
+        batches = self._algorithm.batches(local, self._batches(schedule.round_index))
         for step in range(steps):
-            image, tissues, places = self._next_batch(batches, cancelled, f"step {step} of {steps}")
+            batch = self._next_batch(batches, cancelled, f"step {step} of {steps}")
             for group in self._optimizer.param_groups:
                 group["lr"] = schedule.rate(self._settings, step, steps)
-            loss = self._step(image, tissues)
+            loss = self._step(local, batch)
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"the loss became {loss} at step {step + 1} of {steps} in round "
                     f"{schedule.round_index + 1}; a lower learning_rate is the usual remedy"
                 )
-            mean_loss.add(loss, self._patients(places))
+            mean_loss.add(loss, self._patients(batch[2]))
             on_step(step + 1, steps, mean_loss.mean)
         seconds = time.monotonic() - started
         if mean_loss.mean is None:
@@ -144,14 +152,23 @@ class Trainer:
                 "min_training_patients forbids to send an update of",
                 code=RefusalCode.FEW_PATIENTS_A_ROUND,
             )
-        trained = get_weights(self._network)
+        trained, outgoing = get_weights(self._network), self._algorithm.end(local)
         self._remember(schedule.round_index + 1, trained)
+        stays = self._algorithm.settings.stays
+        own = {name: value for name, value in trained.items() if stays(name)}
         unreadable = tuple(case.id for case, lost in zip(self._cases, self._lost, strict=True) if lost)
-        return TrainingResult(trained, mean_loss.mean, steps, seconds, unreadable)
+        return TrainingResult(
+            trained,
+            mean_loss.mean,
+            steps,
+            seconds,
+            unreadable,
+            sent=outgoing.sets,
+            numbers=outgoing.numbers,
+            personal={**own, **outgoing.personal},
+        )
 
-    def _next_batch(
-        self, batches: Iterator[tuple[Tensor, Tensor, Tensor]], cancelled: Callable[[], bool], place: str
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _next_batch(self, batches: Iterator[Batch], cancelled: Callable[[], bool], place: str) -> Batch:
         """Return this process's share of the next batch, if every process takes the next step.
 
         A process that stopped alone would leave the others waiting for its gradient.
@@ -173,7 +190,7 @@ class Trainer:
         shown[places] = 1
         return {self._cases[place].patient for place in self._ranks.union(shown).nonzero()[:, 0].tolist()}
 
-    def _recall_moments(self, rounds_done: int) -> None:
+    def _recall(self, rounds_done: int) -> None:
         # The scaler's state is empty where it was kept by a device that needs none.
         if self._moments_after != rounds_done:
             kept = self._memory.recall(rounds_done)
@@ -181,19 +198,22 @@ class Trainer:
                 kept = None  # a disk that failed one process: with other moments, their weights would part
             set_moments(self._optimizer, kept.arrays.get(_MOMENTS, {}) if kept else {})
             self._scaler.load_state_dict((kept and kept.state[_SCALER]) or self._new_scaler)
+            self._algorithm.restore(_algorithm_state(kept) if kept else None)
         self._moments_after = None
 
     def _remember(self, rounds_done: int, trained: Weights) -> None:
         self._moments_after = rounds_done
-        if self._memory.in_process:
-            arrays = {_MOMENTS: get_moments(self._optimizer)}
-        elif self._ranks.rank == 0:
-            arrays = {MODEL: trained, _MOMENTS: get_moments(self._optimizer)}
-        else:
+        if not self._memory.in_process and self._ranks.rank:
             return
-        self._memory.keep(rounds_done, arrays, {_SCALER: self._scaler.state_dict()})
+        state = self._algorithm.state()
+        arrays = {f"{_OF_ALGORITHM}{name}": value for name, value in state.arrays.items()}
+        arrays[_MOMENTS] = get_moments(self._optimizer)
+        if not self._memory.in_process:
+            arrays[MODEL] = trained
+        values = {_SCALER: self._scaler.state_dict(), _ALGORITHM: dict(state.values)}
+        self._memory.keep(rounds_done, arrays, values)
 
-    def _batches(self, round_index: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _batches(self, round_index: int) -> Iterator[Batch]:
         # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
         # Patients are drawn by all of its bits; torch takes fewer, for contrast and dropout.
         seed = self._draw_seed * 1_000_003 + round_index
@@ -211,21 +231,42 @@ class Trainer:
         )
         return iter(loader)
 
-    def _step(self, image: Tensor, tissues: Tensor) -> float:
+    def _step(self, local: LocalRound, batch: Batch) -> float:
+        image, tissues, places = batch
         target = to_regions(tissues.to(self._device.torch_device), self._task.regions)
         images = change_contrast(self._device.move(image).float(), self._share, self._random)
         self._optimizer.zero_grad(set_to_none=True)
-        with self._device.autocast():
-            logits = self._connected(images)
-        # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
-        loss: Tensor = self._loss(logits.float(), target.float())
-        part = loss * self._share.weight  # the parts of all processes add up to the batch's mean
-        # The processes' gradients are averaged, not added up.
-        self._scaler.scale(part * self._ranks.world_size).backward()  # type: ignore[no-untyped-call]
+        step = LocalStep(images, target.float(), places, self._mean_loss, self._backward)
+        loss = self._algorithm.compute_gradients(local, step)
         self._scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self._network.parameters(), MAX_GRADIENT_NORM)
+        self._algorithm.after_backward(local)
+        limit = self._algorithm.max_gradient_norm
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), math.inf if limit is None else limit)
         if not self._scaler.is_enabled() and not torch.isfinite(norm):
             return math.nan  # with a scaled loss, an overflow is the scaler's business: it skips the step
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        return self._ranks.sum(part.detach())
+        self._algorithm.after_step(local)
+        # The parts of all processes add up to the batch's mean.
+        return self._ranks.sum(loss.detach() * self._share.weight)
+
+    def _mean_loss(self, images: Tensor, target: Tensor) -> Tensor:
+        with self._device.autocast():
+            logits = self._connected(images)
+        # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
+        loss: Tensor = self._loss(logits.float(), target)
+        return loss
+
+    def _backward(self, loss: Tensor) -> None:
+        # The processes' gradients are averaged, not added up.
+        part = loss * self._share.weight * self._ranks.world_size
+        self._scaler.scale(part).backward()  # type: ignore[no-untyped-call]
+
+
+def _algorithm_state(kept: Checkpoint) -> LocalState:
+    arrays = {
+        name.removeprefix(_OF_ALGORITHM): value
+        for name, value in kept.arrays.items()
+        if name.startswith(_OF_ALGORITHM)
+    }
+    return LocalState(arrays, kept.state[_ALGORITHM])

@@ -23,7 +23,6 @@ from consilium.federation.tasks import (
     PREPARE,
     RESUME_META,
     SITE_STATE_EVENT,
-    SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
 )
@@ -141,7 +140,7 @@ class FedAvgRecipe(JobRecipe):
         job.to_server(WeightsPersistor(learning=learning), id="persistor")
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(ScoreCurves(), id="tensorboard")
-        tasks = [PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL, *([LOCAL_ONLY] if settings.local_only else [])]
+        tasks = [PREPARE, TRAIN, VALIDATE, *([LOCAL_ONLY] if settings.local_only else [])]
         job.to_clients(SiteExecutor(learning=learning), tasks=tasks)
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)

@@ -33,6 +33,9 @@ LONGEST_SECONDS: Final = 30 * 24 * 3600.0
 """Of one task: 30 days."""
 
 LARGEST_LOSS: Final = 1e9
+MOST_NUMBERS: Final = 64
+"""That an algorithm may ask for beside the difference."""
+
 MOST_ENTRIES: Final = 256
 """Of any mapping or list that has no closer limit."""
 
@@ -113,6 +116,12 @@ Moment = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e11)
 """Unix time in seconds; every calendar can show it."""
 
 Loss = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_LOSS, le=LARGEST_LOSS)]
+Numbers = Annotated[
+    dict[Annotated[str, Field(strict=True, pattern=r"^[a-z][a-z0-9_]{0,39}$")], Finite],
+    BeforeValidator(partial(limit_entries, most=MOST_NUMBERS)),
+]
+"""Plain numbers by name; which there may be, and in which range, is for the job's algorithm to say."""
+
 Share = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1)]
 
 Reason = Annotated[str, BeforeValidator(partial(_clean, longest=LONGEST_REASON))]

@@ -24,6 +24,7 @@ from consilium.records.bounds import (
     Label,
     LongReason,
     Loss,
+    Numbers,
     Reason,
     Record,
     Seconds,
@@ -58,6 +59,7 @@ class SiteReport(Record):
     task_seconds: Seconds = 0.0
     bytes_sent: ByteCount = Field(default=0, description="Since the site's job process started.")
     bytes_received: ByteCount = Field(default=0, description="Since the site's job process started.")
+    numbers: Numbers = Field(default_factory=dict, description="What the job's algorithm asks for, by name.")
     versions: Versions = Field(default_factory=dict)
     gain: SiteGain | None = Field(
         default=None,

@@ -17,7 +17,8 @@ from consilium.learning.model_file import load_model
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.participant.local_only import score_both, train_local_only
 from consilium.participant.paired_scores import PairedScores
-from consilium.participant.participant import Participant, SiteData
+from consilium.participant.participant import Participant
+from consilium.participant.site_data import SiteData
 from consilium.processes import interrupts_held_back, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains

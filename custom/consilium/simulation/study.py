@@ -16,8 +16,8 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
-from consilium.participant.participant import SiteData
 from consilium.participant.settings import SiteSettings, list_installed
+from consilium.participant.site_data import SiteData
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record

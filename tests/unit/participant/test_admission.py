@@ -12,7 +12,7 @@ from consilium.data.cohort import read_cohort
 from consilium.errors import SiteRefusal
 from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import admit_cases
-from consilium.participant.participant import prepare_site
+from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
 
 LEARNING = LearningSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)

@@ -7,7 +7,8 @@ from consilium.errors import Cancelled, DataError, SiteRefusal
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.rounds import Schedule
 from consilium.learning.settings import LearningSettings
-from consilium.participant.participant import Participant, prepare_site
+from consilium.participant.participant import Participant
+from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
 
 

@@ -13,7 +13,7 @@ from consilium.federation.tasks import LOCAL_ONLY, REPORT_META
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import save_model
 from consilium.learning.network_weights import initial_weights
-from consilium.participant.participant import SiteData, prepare_site
+from consilium.participant.site_data import SiteData, prepare_site
 from consilium.records.federation import BaselineRecord, SiteReport
 from consilium.report.training.patients import prepare_sites
 from consilium.simulation.baselines import train_baselines

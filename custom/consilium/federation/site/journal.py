@@ -23,7 +23,7 @@ from consilium.records.gain import SiteGain
 from consilium.records.site_status import Refusal, SiteStatus, read_site_status
 
 if TYPE_CHECKING:
-    from consilium.participant.participant import SiteData
+    from consilium.participant.site_data import SiteData
 
 _KEPT_REFUSALS = 20
 

@@ -54,7 +54,7 @@ def compare_with_local_only(
         federated: The federation's final model.
         rounds: Rounds of the job.
         memory: Folder of the training's memory; None where it has none, as in the simulator.
-        state: Tells the server what this site is doing.
+        state: Reports to the server what this site is doing.
         fl_ctx: A context of the job.
         abort: Of the task.
 

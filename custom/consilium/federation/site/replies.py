@@ -8,9 +8,10 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.errors import RefusalCode, SiteRefusal
+from consilium.errors import RefusalCode, SiteRefusal, TrainingError
 from consilium.federation.site.process_resources import measure_traffic
 from consilium.federation.tasks import (
+    ANSWER_META,
     CODE_HEADER,
     LEFT_OUT_HEADER,
     REASON_HEADER,
@@ -18,8 +19,9 @@ from consilium.federation.tasks import (
     VERSIONS_META,
 )
 from consilium.federation.versions import component_versions, incompatibility
+from consilium.learning.algorithms.base import AlgorithmSettings, LocalAnswer
 from consilium.learning.rounds import TrainingResult
-from consilium.learning.weights import Weights
+from consilium.learning.weights import Weights, join_sets, split_sets
 from consilium.records.federation import SiteReport
 from consilium.tasks.segmentation.metrics import Scores
 
@@ -40,6 +42,35 @@ def read_request(shareable: Shareable) -> FLModel:
         if reason is not None:
             raise SiteRefusal(reason, code=RefusalCode.VERSIONS)
     return model
+
+
+def read_sets(request: FLModel, algorithm: AlgorithmSettings) -> dict[str, Weights]:
+    """Return the weight sets of a task; the model is always among them, empty where none came.
+
+    Raises:
+        SiteRefusal: If there are other sets than the job's algorithm declares.
+    """
+    try:
+        return dict(split_sets(request.params or {}, algorithm.declaration.received))
+    except ValueError as error:
+        raise SiteRefusal(f"the task brings {error}", code=RefusalCode.DECLINED) from None
+
+
+def check_outgoing(result: TrainingResult, algorithm: AlgorithmSettings) -> None:
+    """Check that an algorithm sends what it declares, and nothing that stays at the site.
+
+    Raises:
+        TrainingError: If it doesn't.
+    """
+    declared = algorithm.declaration
+    if result.sent.keys() != set(declared.sent) or result.numbers.keys() != declared.numbers.keys():
+        raise TrainingError(
+            f"algorithm {algorithm.name!r} sends sets {sorted(result.sent)} and numbers "
+            f"{sorted(result.numbers)}, and declares {sorted(declared.sent)} and {sorted(declared.numbers)}"
+        )
+    kept = {name for weights in result.sent.values() for name in weights if algorithm.stays(name)}
+    if kept:
+        raise TrainingError(f"algorithm {algorithm.name!r} would send weights that stay: {sorted(kept)[:5]}")
 
 
 def refuse(return_code: str, refusal: SiteRefusal) -> Shareable:
@@ -77,6 +108,7 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
         task_seconds=seconds,
         bytes_sent=traffic.sent,
         bytes_received=traffic.received,
+        numbers=dict(result.numbers) if result else {},
         versions=component_versions(),
     )
 
@@ -85,7 +117,7 @@ def to_reply(params: Weights | None, scores: Scores, report: SiteReport, receive
     """Return the answer to a task.
 
     Args:
-        params: The weight difference; None for none.
+        params: The weight difference, with the algorithm's sets beside it; None for none.
         scores: Of the weights that the site received.
         report: Beside them.
         received: The task.
@@ -97,5 +129,22 @@ def to_reply(params: Weights | None, scores: Scores, report: SiteReport, receive
         metrics={**scores, **({} if cases is None else {"validation_cases": float(cases)})},
         current_round=received.current_round,
         meta={REPORT_META: report.model_dump()},
+    )
+    return FLModelUtils.to_shareable(reply)
+
+
+def to_answer(answer: LocalAnswer, received: FLModel) -> Shareable:
+    """Return the answer to a question of the algorithm's own.
+
+    Args:
+        answer: What is answered.
+        received: The task.
+    """
+    reply = FLModel(
+        params_type=ParamsType.DIFF if answer.sets else None,
+        params=join_sets(answer.sets) or None,
+        metrics={},
+        current_round=received.current_round,
+        meta={ANSWER_META: dict(answer.content)},
     )
     return FLModelUtils.to_shareable(reply)

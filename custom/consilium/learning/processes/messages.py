@@ -7,7 +7,7 @@ socket's buffer and nobody waits for a process that has stopped listening.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -19,6 +19,12 @@ from consilium.tasks.segmentation.metrics import Scores
 
 StopKind = Literal["cancelled", "failed", "refused"]
 """Why a process stopped."""
+
+PERSONAL: Final = "personal"
+"""Name of the set of weights that are the site's own, in `GroupFolder.trained`."""
+
+SENT: Final = "sent."
+"""What the names of the sets to be sent begin with there."""
 
 CASES: TypeAdapter[tuple[CachedCase, ...]] = TypeAdapter(tuple[CachedCase, ...])
 """JSON of cases. It names patients: it stays in the group's folder."""
@@ -47,12 +53,12 @@ class GroupFolder(Settings):
 
     @property
     def received(self) -> Path:
-        """Weights to train from or to judge next."""
+        """Weights to train from or to evaluate next."""
         return self.path / "received.safetensors"
 
     @property
     def trained(self) -> Path:
-        """Weights after the last training."""
+        """What the last training gave: the weights, those of the site's own, and the sets to be sent."""
         return self.path / "trained.safetensors"
 
     @property
@@ -90,6 +96,7 @@ class Setup(_Message):
         min_patients: Fewest patients behind an update or a loss.
         draw_seed: What patches are drawn by; None for the job's seed.
         memory: Folder in which what a round starts from outlives the processes; None for none.
+        algorithm: The settings of the job's algorithm; None for federated averaging.
     """
 
     learning: LearningSettings
@@ -98,10 +105,11 @@ class Setup(_Message):
     min_patients: int = 1
     draw_seed: int | None = None
     memory: Path | None = None
+    algorithm: dict[str, Any] | None = None
 
 
 class Train(_Message):
-    """Train one round from the weights in the folder."""
+    """Train one round from the weights in the folder; the algorithm's sets lie with them."""
 
     kind: Literal["train"] = "train"
     round_index: int
@@ -109,7 +117,7 @@ class Train(_Message):
 
 
 class Score(_Message):
-    """Judge the weights in the folder on the cases in the folder."""
+    """Evaluate the weights in the folder on the cases in the folder."""
 
     kind: Literal["score"] = "score"
     distances: bool
@@ -145,13 +153,14 @@ class Progress(_Message):
 
 
 class Trained(_Message):
-    """The round is done, and the weights are in the folder."""
+    """The round is done, and its weights are in the folder."""
 
     kind: Literal["trained"] = "trained"
     loss: float
     steps: int
     seconds: float
     unreadable: tuple[str, ...]
+    numbers: dict[str, float] = Field(default_factory=dict)
 
 
 class Scored(_Message):

@@ -1,4 +1,4 @@
-"""Training and judging in the site's own process."""
+"""Training and evaluating in the site's own process."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from pathlib import Path
 
 from consilium.data.cache import CachedCase
 from consilium.errors import TrainingError
+from consilium.learning.algorithms import local_algorithm
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.trainer import Trainer
-from consilium.learning.weights import Weights
+from consilium.learning.weights import Weights, WeightSets
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.metrics import Scores
 
 
 class SingleProcess:
-    """Trains and judges in this process; does what `WorkerGroup` does.
+    """Trains and evaluates in this process; does what `WorkerGroup` does.
 
     Args:
         learning: What the job decides.
         compute: What the site decides.
-        cases: Labeled training cases; none at a site that only judges.
+        cases: Labeled training cases; none at a site that only evaluates.
         min_patients: See `Trainer`.
         draw_seed: See `Trainer`.
         memory: Folder in which what a round starts from outlives this process; None for none.
+        algorithm: What the job decides about it; None for federated averaging.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class SingleProcess:
         min_patients: int = 1,
         draw_seed: int | None = None,
         memory: Path | None = None,
+        algorithm: AlgorithmSettings | None = None,
     ) -> None:
         self._learning = learning
         self._task = get_task(learning.task)
@@ -53,6 +57,7 @@ class SingleProcess:
                 min_patients=min_patients,
                 draw_seed=draw_seed,
                 memory=RoundMemory(memory) if memory else None,
+                algorithm=local_algorithm(algorithm, learning) if algorithm else None,
             )
             if cases
             else None
@@ -63,13 +68,14 @@ class SingleProcess:
         weights: Weights,
         schedule: Schedule,
         *,
+        sets: WeightSets | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
         """Train one round; see `Trainer.train`."""
         if self._trainer is None:
             raise TrainingError("there is no labeled case to train on")
-        return self._trainer.train(weights, schedule, cancelled=cancelled, on_step=on_step)
+        return self._trainer.train(weights, schedule, sets=sets, cancelled=cancelled, on_step=on_step)
 
     def score(
         self,

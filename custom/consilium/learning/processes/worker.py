@@ -16,12 +16,15 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
+from consilium.learning.algorithms import local_algorithm, parse_algorithm
 from consilium.learning.device import Device, open_device
 from consilium.learning.evaluator import evaluate
-from consilium.learning.model_file import load_model, save_model
+from consilium.learning.model_file import load_sets, save_sets
 from consilium.learning.processes.messages import (
     CASES,
     COMMAND,
+    PERSONAL,
+    SENT,
     Cancel,
     GroupFolder,
     Joined,
@@ -39,6 +42,7 @@ from consilium.learning.processes.socket_folder import remove_socket_folder
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
+from consilium.learning.weights import MODEL
 from consilium.tasks import get_task
 
 
@@ -107,6 +111,9 @@ class _Worker:
             draw_seed=setup.draw_seed,
             ranks=ranks,
             memory=RoundMemory(setup.memory) if setup.memory else None,
+            algorithm=(
+                local_algorithm(parse_algorithm(setup.algorithm), setup.learning) if setup.algorithm else None
+            ),
         )
 
     def serve(self) -> None:
@@ -125,24 +132,30 @@ class _Worker:
                 self._site.send(answer)
 
     def _train(self, command: Train) -> Trained:
-        weights, _ = load_model(self._folder.received)
+        sets = load_sets(self._folder.received)
         result = self._trainer.train(
-            weights,
+            sets.pop(MODEL),
             Schedule(command.round_index, command.rounds),
+            sets=sets,
             cancelled=self._site.cancelled,
             on_step=self._tell_step if self._ranks.rank == 0 else lambda step, steps, loss: None,
         )
         if self._ranks.rank == 0:
-            save_model(self._folder.trained, result.weights, {})
+            sent = {f"{SENT}{name}": weights for name, weights in result.sent.items()}
+            save_sets(self._folder.trained, {MODEL: result.weights, PERSONAL: result.personal, **sent})
         return Trained(
-            loss=result.loss, steps=result.steps, seconds=result.seconds, unreadable=result.unreadable
+            loss=result.loss,
+            steps=result.steps,
+            seconds=result.seconds,
+            unreadable=result.unreadable,
+            numbers=dict(result.numbers),
         )
 
     def _tell_step(self, step: int, steps: int, loss: float | None) -> None:
         self._site.send(Progress(done=step, total=steps, loss=loss))
 
     def _score(self, command: Score) -> Scored:
-        weights, _ = load_model(self._folder.received)
+        weights = load_sets(self._folder.received)[MODEL]
         cases = CASES.validate_json(self._folder.cases.read_bytes())
         scores = evaluate(
             self._task,

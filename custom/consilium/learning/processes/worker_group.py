@@ -1,4 +1,4 @@
-"""Several processes of one site that train and judge as one."""
+"""Several processes of one site that train and evaluate as one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
+from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.cores import available_cores
 from consilium.learning.device import device_name
-from consilium.learning.model_file import load_model, save_model
+from consilium.learning.model_file import load_sets, save_sets
 from consilium.learning.processes.launcher import Processes
 from consilium.learning.processes.messages import (
     CASES,
+    PERSONAL,
+    SENT,
     Cancel,
     Event,
     GroupFolder,
@@ -34,7 +37,7 @@ from consilium.learning.processes.messages import (
 from consilium.learning.processes.socket_folder import socket_folder
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings, LearningSettings
-from consilium.learning.weights import Weights
+from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks.segmentation.metrics import Scores
 
 SILENCE_S = 600.0
@@ -43,7 +46,7 @@ waits for a collective by default."""
 
 
 class WorkerGroup:
-    """Trains and judges with several processes, each with a GPU of its own where the site has GPUs.
+    """Trains and evaluates with several processes, each with a GPU of its own where the site has GPUs.
 
     The processes start at once and live until `close`, with their optimizers' moments. Each takes a share of
     every batch, and the result is that of one process within rounding. When one dies or hangs, all are ended
@@ -59,6 +62,7 @@ class WorkerGroup:
         min_patients: See `Trainer`.
         draw_seed: See `Trainer`.
         memory: Folder in which what a round starts from outlives the processes; None for none.
+        algorithm: What the job decides about it; None for federated averaging.
 
     Raises:
         TrainingError: If the processes don't start.
@@ -76,6 +80,7 @@ class WorkerGroup:
         min_patients: int = 1,
         draw_seed: int | None = None,
         memory: Path | None = None,
+        algorithm: AlgorithmSettings | None = None,
     ) -> None:
         self._threads = max(1, (compute.cpu_threads or available_cores()) // size)
         own = {"device": device_name(compute), "cpu_threads": self._threads, "processes": "auto"}
@@ -87,6 +92,7 @@ class WorkerGroup:
             min_patients=min_patients,
             draw_seed=draw_seed,
             memory=memory.absolute() if memory else None,
+            algorithm=algorithm.model_dump(mode="json") if algorithm else None,
         )
         self._size = size
         self._silence_s = silence_s
@@ -108,6 +114,7 @@ class WorkerGroup:
         weights: Weights,
         schedule: Schedule,
         *,
+        sets: WeightSets | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         on_step: OnStep = lambda step, steps, loss: None,
     ) -> TrainingResult:
@@ -123,14 +130,27 @@ class WorkerGroup:
             on_step(progress.done, progress.total, progress.loss)
 
         with self._running() as processes:
-            save_model(self._folder.received, weights, {})
+            save_sets(self._folder.received, {**(sets or {}), MODEL: weights})
             command = Train(round_index=schedule.round_index, rounds=schedule.rounds)
             answers = self._ask(processes, command, cancelled, tell)
             results = [answer for answer in answers if isinstance(answer, Trained)]
-            trained, _ = load_model(self._folder.trained)
+            trained = load_sets(self._folder.trained)
             unreadable = sorted({case for result in results for case in result.unreadable})
             first = results[0]
-            return TrainingResult(trained, first.loss, first.steps, first.seconds, tuple(unreadable))
+            return TrainingResult(
+                trained[MODEL],
+                first.loss,
+                first.steps,
+                first.seconds,
+                tuple(unreadable),
+                sent={
+                    name.removeprefix(SENT): weights
+                    for name, weights in trained.items()
+                    if name.startswith(SENT)
+                },
+                numbers=first.numbers,
+                personal=trained.get(PERSONAL, {}),
+            )
 
     def score(
         self,
@@ -154,7 +174,7 @@ class WorkerGroup:
             on_case(sum(done), len(cases))
 
         with self._running() as processes:
-            save_model(self._folder.received, weights, {})
+            save_sets(self._folder.received, {MODEL: weights})
             write_atomically(self._folder.cases, CASES.dump_json(_absolute(cases)), durable=False)
             try:
                 answers = self._ask(processes, Score(distances=distances), cancelled, tell)

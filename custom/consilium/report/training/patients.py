@@ -15,8 +15,8 @@ from consilium.learning.model_file import load_model
 from consilium.learning.predictor import Predictor
 from consilium.learning.settings import ComputeSettings, LearningSettings
 from consilium.learning.weights import Weights
-from consilium.participant.participant import SiteData, prepare_site
 from consilium.participant.settings import SiteSettings
+from consilium.participant.site_data import SiteData, prepare_site
 from consilium.tasks import Task, get_task
 from consilium.tasks.segmentation.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
 

@@ -13,8 +13,8 @@ from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.federation.site.assessment import assess
 from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import examine_cases
-from consilium.participant.participant import prepare_site
 from consilium.participant.patient_register import REGISTER_FILE
+from consilium.participant.site_data import prepare_site
 from consilium.participant.statistics import gather_statistics
 from consilium.tasks import get_task
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from data.hospital import NAMES_2023, Hospital
 from learning.tiny import LEARNING, site
-from nvflare.apis.dxo import DataKind, from_shareable
+from nvflare.apis.dxo import from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
 from nvflare.apis.job_def import new_job_id
-from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -30,14 +29,13 @@ from consilium.federation.tasks import (
     REPORT_META,
     RUN_META,
     SITE_STATE_EVENT,
-    SUBMIT_MODEL,
     TRAIN,
     VALIDATE,
     VERSIONS_META,
 )
 from consilium.federation.versions import component_versions
 from consilium.learning.network_weights import initial_weights
-from consilium.participant import participant
+from consilium.participant import site_data
 from consilium.participant.settings import TaskData
 from consilium.records.federation import SiteReport
 from consilium.records.readiness import SiteReadiness
@@ -243,21 +241,19 @@ def test_two_jobs_that_differ_by_a_step_share_no_patch(tmp_path, monkeypatch):
     assert losses(jobs[1], 3)[0] != first[0]
 
 
-def test_a_round_that_showed_few_patients_leaves_nothing_to_submit(tmp_path):
+def test_a_round_that_showed_few_patients_leaves_nothing_behind(tmp_path):
     engine = Engine(tmp_path / "workspace", job_id=(job := new_job_id()))
     learning = LEARNING.model_copy(update={"local_steps": 4})
     executor = SiteExecutor(learning.model_dump(mode="json"))
     settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3)
     at_site(engine, settings)
     answer_of(execute(executor, engine, PREPARE, request(0, run=job)))
-    lost = participant.prepare_site(settings, learning).train[0]
+    lost = site_data.prepare_site(settings, learning).train[0]
     (lost.folder / "image.npy").unlink()
     lost.origin.case.images["t1"].path.unlink()
     reply = execute(executor, engine, TRAIN, request(0, run=job))
     assert "showed the network fewer than 3 patients" in reply.get_header(REASON_HEADER)
-    for one in (executor, SiteExecutor(LEARNING.model_dump(mode="json"))):
-        refused = execute(one, engine, SUBMIT_MODEL, Shareable())
-        assert refused.get_header(REASON_HEADER) == "this site has not trained a model in this job"
+    assert not list((settings.cache_dir / "runs" / job).glob("round_*"))
 
 
 def test_checking_and_training_say_the_same_of_counts_below_the_hospital_s_minimum(
@@ -335,35 +331,6 @@ def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp
     assert {"python", "consilium", "nvflare", "monai", "torch"} == set(report.versions)
 
 
-def test_a_model_is_submitted_by_a_process_that_has_not_trained_it(executor, tmp_path):
-    engine = Engine(tmp_path / "workspace", job_id=(job := new_job_id()))
-    at_site(engine, site(tmp_path, ["P1", "P2", "P3"]))
-    answer_of(execute(executor, engine, TRAIN, request(0, run=job)))
-    trained = from_shareable(execute(executor, engine, SUBMIT_MODEL, Shareable())).data
-    started_anew = SiteExecutor(LEARNING.model_dump(mode="json"))
-    submitted = from_shareable(execute(started_anew, engine, SUBMIT_MODEL, Shareable()))
-    assert submitted.data_kind == DataKind.WEIGHTS
-    assert submitted.data.keys() == trained.keys()
-    for name, value in submitted.data.items():
-        np.testing.assert_array_equal(value, trained[name])
-
-
-def test_a_model_is_submitted_after_training_only_and_not_after_the_job(executor, engine, tmp_path):
-    at_site(engine, site(tmp_path))
-    early = execute(executor, engine, SUBMIT_MODEL)
-    assert early.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
-    assert "has not trained" in early.get_header(REASON_HEADER)
-
-    change, _ = answer_of(execute(executor, engine, TRAIN))
-    submitted = from_shareable(execute(executor, engine, SUBMIT_MODEL, Shareable()))
-    assert submitted.data_kind == DataKind.WEIGHTS
-    for name, value in submitted.data.items():
-        np.testing.assert_allclose(value, WEIGHTS[name] + change.params[name], atol=1e-6)
-
-    executor.handle_event(EventType.END_RUN, engine.context)
-    assert execute(executor, engine, SUBMIT_MODEL).get_return_code() == ReturnCode.EXECUTION_EXCEPTION
-
-
 def test_a_site_that_only_evaluates_answers_scores_and_no_difference(executor, engine, tmp_path):
     at_site(engine, site(tmp_path, role="evaluates"))
     model, report = answer_of(execute(executor, engine, TRAIN))
@@ -384,9 +351,9 @@ def test_validation_has_distances_and_trains_nothing(executor, engine, tmp_path)
 
 def test_data_is_prepared_once_a_job(executor, engine, tmp_path, monkeypatch):
     calls = []
-    prepare = participant.prepare_site
+    prepare = site_data.prepare_site
     monkeypatch.setattr(
-        participant, "prepare_site", lambda *args, **options: calls.append(1) or prepare(*args, **options)
+        site_data, "prepare_site", lambda *args, **options: calls.append(1) or prepare(*args, **options)
     )
     at_site(engine, site(tmp_path, ["P1"]))
     for task in (TRAIN, VALIDATE, VALIDATE):
@@ -417,7 +384,7 @@ def test_whatever_fails_is_answered_with_a_reason_that_names_nobody(
         raise error
 
     at_site(engine, site(tmp_path, []))
-    monkeypatch.setattr(participant, "prepare_site", fail)
+    monkeypatch.setattr(site_data, "prepare_site", fail)
     with caplog.at_level(logging.INFO):
         reply = execute(executor, engine, task)
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
@@ -445,7 +412,7 @@ def test_a_process_that_can_t_answer_any_more_ends(executor, engine, tmp_path, m
         raise MemoryError
 
     at_site(engine, site(tmp_path, []))
-    monkeypatch.setattr(participant, "prepare_site", fail)
+    monkeypatch.setattr(site_data, "prepare_site", fail)
     monkeypatch.setattr(executor_module, "can_start_threads", lambda: False)
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit, match="1"), caplog.at_level(logging.INFO):
@@ -528,7 +495,7 @@ def test_a_task_that_the_hospital_has_not_listed_is_declined_before_it_is_import
     at_site(engine, settings)
     with installed(tmp_path, toy()):
         executor = SiteExecutor({**LEARNING.model_dump(mode="json"), "task": "toy_tumor"})
-        for task in (CHECK, PREPARE, TRAIN, VALIDATE, SUBMIT_MODEL):
+        for task in (CHECK, PREPARE, TRAIN, VALIDATE):
             reply = execute(executor, engine, task)
             assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
             assert reply.get_header(CODE_HEADER) == "task"

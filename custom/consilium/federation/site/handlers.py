@@ -1,0 +1,287 @@
+"""What a site does in each task: between FLARE's objects and `consilium.participant`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.counts import counted
+from consilium.data.case import CaseProblem
+from consilium.errors import SiteRefusal
+from consilium.federation.site.journal import SiteJournal
+from consilium.federation.site.local_only import compare_with_local_only
+from consilium.federation.site.replies import (
+    check_outgoing,
+    read_request,
+    read_sets,
+    report_on,
+    to_answer,
+    to_reply,
+)
+from consilium.federation.site.run_memory import memory_of_run
+from consilium.federation.site.settings import read_site_settings
+from consilium.federation.site.state import SiteState
+from consilium.federation.tasks import (
+    CHECK,
+    LOCAL_ONLY,
+    PREPARE,
+    QUESTION_META,
+    REPORT_META,
+    RUN_META,
+    TRAIN,
+    VALIDATE,
+)
+from consilium.federation.versions import component_versions
+from consilium.learning.algorithms import site_dialogue
+from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.rounds import Schedule, TrainingResult
+from consilium.learning.settings import LearningSettings
+from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
+from consilium.records.bounds import MOST_STEPS
+from consilium.records.gain import measure_gain, patient_gains
+from consilium.records.readiness import SiteReadiness
+from consilium.tasks import DEFAULT, get_task
+from consilium.tasks.registry import is_built_in
+from consilium.tasks.segmentation.metrics import Scores, summarize
+
+if TYPE_CHECKING:
+    from consilium.participant.participant import Participant
+
+Handler: TypeAlias = Callable[[Shareable, FLContext, Signal], Shareable]
+
+
+class TaskHandlers:
+    """Carries out a job's tasks on this site's cases; the data is prepared in the first that needs it.
+
+    Args:
+        learning: The fields of `LearningSettings`.
+        algorithm: What it decides about its algorithm.
+        component: Writes the site's log.
+        state: Reports what the site is doing.
+        journal: What the site keeps for itself.
+    """
+
+    def __init__(
+        self,
+        learning: Mapping[str, Any],
+        algorithm: AlgorithmSettings,
+        component: FLComponent,
+        state: SiteState,
+        journal: SiteJournal,
+    ) -> None:
+        self._learning = learning
+        self._task = str(learning.get("task", DEFAULT))
+        if is_built_in(self._task):
+            self._settings  # noqa: B018 - what can't be used is said at once
+        self._algorithm = algorithm
+        self._dialogue = site_dialogue(algorithm)
+        self._component = component
+        self._state = state
+        self._journal = journal
+        self._participant: Participant | None = None
+        self._memory: Path | None = None
+
+    @cached_property
+    def _settings(self) -> LearningSettings:
+        """What the job decides. Reading it imports the task, which the site's policy has to list before."""
+        return LearningSettings.parse(self._learning, source="the job's learning settings")
+
+    def find(self, task: str) -> Handler | None:
+        """Return what carries out a task; None for one that this job doesn't have."""
+        handlers: Mapping[str, Handler] = {
+            CHECK: self._check,
+            PREPARE: self._prepare,
+            TRAIN: self._train,
+            VALIDATE: self._validate,
+            LOCAL_ONLY: self._local_only,
+        }
+        if task in self._algorithm.declaration.questions:
+            return lambda shareable, fl_ctx, abort: self._answer(task, shareable)
+        return handlers.get(task)
+
+    def close(self) -> None:
+        """Let go of data and processes."""
+        if self._participant is not None:
+            self._participant.close()
+        self._participant = None
+
+    def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        # What reads images is loaded where they are: the process that checks a job has no use for it.
+        from consilium.federation.site.assessment import assess, hardware
+        from consilium.participant.admission import examine_cases
+
+        request = read_request(shareable)
+        site = read_site_settings(fl_ctx, self._task)
+        try:
+            checked = examine_cases(
+                site,
+                get_task(self._settings.task),
+                progress=lambda done, total, what: self._state.tell_cases(
+                    fl_ctx, what, done, total, minimum=site.min_count
+                ),
+                cancelled=lambda: abort.triggered,
+            )
+        except SiteRefusal as error:
+            self._component.log_error(fl_ctx, f"this site can't take part: {error}", fire_event=False)
+            readiness = SiteReadiness(
+                can="nothing",
+                reason=error.public_reason,
+                hardware=hardware(site),
+                versions=component_versions(),
+            )
+        else:
+            self._log_problems(checked.cohort.problems, fl_ctx)
+            readiness = assess(checked, site, self._settings, component_versions())
+        reply = FLModel(
+            metrics={}, current_round=request.current_round, meta={REPORT_META: readiness.model_dump()}
+        )
+        return FLModelUtils.to_shareable(reply)
+
+    def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        request = read_request(shareable)
+        participant = self._get_participant(request, fl_ctx, abort)
+        return to_reply(None, {}, report_on(participant, None, time.monotonic() - started), request)
+
+    def _train(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        sets = read_sets(model, self._algorithm)
+        weights = sets.pop(MODEL)
+        scores = self._score(participant, weights, model, fl_ctx, abort, distances=False)
+        result: TrainingResult | None = None
+        if participant.data.role == "trains":
+            schedule = Schedule(model.current_round, model.total_rounds)
+            result = participant.train(
+                weights,
+                schedule,
+                sets=sets,
+                cancelled=lambda: abort.triggered,
+                on_step=lambda step, steps, loss: self._state.tell(
+                    fl_ctx, "training", step, steps, loss=loss
+                ),
+            )
+            self._journal.note_training()
+        report = report_on(participant, result, time.monotonic() - started)
+        update = None if result is None else self._to_send(result, weights, model)
+        return to_reply(update, scores, report, model)
+
+    def _to_send(self, result: TrainingResult, received: Weights, model: FLModel) -> Weights:
+        """Return what leaves the site of a round's training: shared and declared weights, and nothing else.
+
+        Raises:
+            TrainingError: If the algorithm would send something else.
+        """
+        check_outgoing(result, self._algorithm)
+        change = difference(result.weights, self._algorithm.shared(received))
+        content = (model.meta or {}).get(QUESTION_META)
+        sets: WeightSets = {MODEL: change, **result.sent}
+        return join_sets(self._dialogue.seal(sets, content if isinstance(content, Mapping) else {}))
+
+    def _answer(self, question: str, shareable: Shareable) -> Shareable:
+        """Answer a question of the algorithm's own; no case is read for it."""
+        request = read_request(shareable)
+        content = request.meta.get(QUESTION_META)
+        answer = self._dialogue.answer(
+            question, content if isinstance(content, Mapping) else {}, read_sets(request, self._algorithm)
+        )
+        return to_answer(answer, request)
+
+    def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        weights = read_sets(model, self._algorithm)[MODEL]
+        scores = self._score(participant, weights, model, fl_ctx, abort, distances=True)
+        return to_reply(None, scores, report_on(participant, None, time.monotonic() - started), model)
+
+    def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        site = read_site_settings(fl_ctx, self._task)
+        steps = model.total_rounds * self._settings.steps_per_round(len(participant.data.train))
+        pairs = compare_with_local_only(
+            participant,
+            self._settings,
+            site,
+            participant.personalize(read_sets(model, self._algorithm)[MODEL], model.total_rounds),
+            model.total_rounds,
+            memory=self._memory,
+            state=self._state,
+            fl_ctx=fl_ctx,
+            abort=abort,
+        )
+        gain = measure_gain(pairs, min_count=site.min_count)
+        self._journal.note_gain(gain, patient_gains(pairs), self._memory)
+        report = report_on(participant, None, time.monotonic() - started)
+        report.steps, report.gain = min(steps, MOST_STEPS), gain
+        return to_reply(None, {}, report, model)
+
+    def _get_participant(self, request: FLModel, fl_ctx: FLContext, abort: Signal) -> Participant:
+        """Prepare the site's data at the first task of the job; every later one finds it ready."""
+        if self._participant is None:
+            from consilium.participant.participant import Participant
+            from consilium.participant.site_data import prepare_site
+
+            site = read_site_settings(fl_ctx, self._task)
+            run = request.meta.get(RUN_META)
+            data = prepare_site(
+                site,
+                self._settings,
+                run=str(run),
+                name=str(fl_ctx.get_identity_name()),
+                progress=lambda done, total, what: self._state.tell_cases(
+                    fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
+                ),
+                cancelled=lambda: abort.triggered,
+            )
+            self._log_problems(data.problems, fl_ctx)
+            self._component.log_info(
+                fl_ctx,
+                f"this site {data.role}: {counted(len(data.train), 'training case')}, "
+                f"{counted(len(data.validation), 'validation case')}, "
+                f"{data.held_back} held back, {len(data.problems)} left out",
+            )
+            self._journal.note_cases(data, site)
+            self._memory = memory_of_run(site.cache_dir, run)
+            self._participant = Participant(
+                data, self._settings, site, memory=self._memory, algorithm=self._algorithm
+            )
+        return self._participant
+
+    def _log_problems(self, problems: Sequence[CaseProblem], fl_ctx: FLContext) -> None:
+        for problem in problems:
+            # The site's own log: the only place that names a patient.
+            self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)
+
+    def _score(
+        self,
+        participant: Participant,
+        weights: Weights,
+        request: FLModel,
+        fl_ctx: FLContext,
+        abort: Signal,
+        *,
+        distances: bool,
+    ) -> Scores:
+        """Return mean scores of a received model; none where they would be of too few patients to leave."""
+        return summarize(
+            participant.score(
+                participant.personalize(weights, request.current_round),
+                distances=distances,
+                cancelled=lambda: abort.triggered,
+                on_case=lambda done, total: self._state.tell(fl_ctx, "validating", done, total),
+            )
+        )

@@ -1,0 +1,70 @@
+"""Federated algorithms, the half at a site; a job names one and carries nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from consilium.errors import ConfigurationError
+from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, SiteDialogue
+from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
+
+if TYPE_CHECKING:
+    from consilium.learning.settings import LearningSettings
+
+
+@dataclass(frozen=True)
+class AlgorithmParts:
+    """An algorithm as a site builds it.
+
+    Attributes:
+        settings: What a job may decide about it.
+        local: Its hooks in the training processes.
+        dialogue: What answers its questions.
+    """
+
+    settings: type[AlgorithmSettings]
+    local: type[LocalAlgorithm]
+    dialogue: type[SiteDialogue] = SiteDialogue
+
+
+_ALGORITHMS: dict[str, AlgorithmParts] = {"fedavg": AlgorithmParts(FedAvgAlgorithmSettings, LocalFedAvg)}
+
+
+def parse_algorithm(values: Mapping[str, Any], *, source: str = "the job's algorithm") -> AlgorithmSettings:
+    """Read a job's algorithm: its name, and the settings that an algorithm of this name has.
+
+    Raises:
+        ConfigurationError: If the name is unknown, or a setting can't be used.
+
+    Example:
+        >>> parse_algorithm({"name": "fedavg"}).name
+        'fedavg'
+    """
+    name = values.get("name")
+    parts = _ALGORITHMS.get(name) if isinstance(name, str) else None
+    if parts is None:
+        raise ConfigurationError(f"{source}: name is {name!r:.80}; known: {', '.join(sorted(_ALGORITHMS))}")
+    return parts.settings.parse(values, source=source)
+
+
+def local_algorithm(settings: AlgorithmSettings, learning: LearningSettings) -> LocalAlgorithm:
+    """Build the hooks of an algorithm."""
+    return _ALGORITHMS[settings.name].local(settings, learning)
+
+
+def site_dialogue(settings: AlgorithmSettings) -> SiteDialogue:
+    """Build what answers the questions of an algorithm."""
+    return _ALGORITHMS[settings.name].dialogue(settings)
+
+
+@contextmanager
+def registered(name: str, parts: AlgorithmParts) -> Iterator[None]:
+    """Know one algorithm more for a while, as tests need."""
+    _ALGORITHMS[name] = parts
+    try:
+        yield
+    finally:
+        del _ALGORITHMS[name]

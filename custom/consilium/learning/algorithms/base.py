@@ -1,0 +1,262 @@
+"""What a federated algorithm is at a site: hooks around local training, and what travels beside the model.
+
+An algorithm has a half here and one at the server, in `consilium.federation.algorithms`. Both are made from
+the same settings, which also declare what the two halves exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
+
+from consilium.errors import SiteRefusal
+from consilium.learning.rounds import Schedule
+from consilium.learning.weights import Weights, WeightSets
+from consilium.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from consilium.learning.processes.ranks import Ranks
+    from consilium.learning.settings import LearningSettings
+
+Batch: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
+"""Of a loader: images, what is to be learned, and the places of the cases that they are cut from."""
+
+MAX_GRADIENT_NORM: Final = 12.0
+"""Larger gradients are scaled down to this norm: nnU-Net's value (Isensee et al. 2021, doi
+10.1038/s41592-020-01008-z)."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What server and sites exchange beside the model and its difference; anything else is rejected.
+
+    Attributes:
+        received: Weight sets that a site receives with the model, by name.
+        sent: Weight sets that a site sends with its difference. The weights of a set have the names, shapes
+            and types of the shared weights of the model, unless the server's aggregator says otherwise.
+        numbers: Plain numbers that a site sends with them, each with its smallest and largest value.
+        questions: Tasks that the server may ask beside training, such as an exchange of keys.
+    """
+
+    received: tuple[str, ...] = ()
+    sent: tuple[str, ...] = ()
+    numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+
+
+class AlgorithmSettings(Settings):
+    """What a job decides about its algorithm, alike for the server and every site.
+
+    A subclass has `name`, a literal by which the job names the algorithm, and the algorithm's own settings,
+    each with limits at both ends.
+    """
+
+    declaration: ClassVar[Declaration] = Declaration()
+
+    name: str
+
+    def stays(self, weight: str) -> bool:
+        """Return whether a weight of the model is each site's own and never leaves it.
+
+        Args:
+            weight: Its name in the network.
+        """
+        return False
+
+    def shared(self, weights: Weights) -> Weights:
+        """Return the weights that sites and server share."""
+        return {name: value for name, value in weights.items() if not self.stays(name)}
+
+
+@dataclass(frozen=True)
+class LocalRound:
+    """A round of one training process, as the hooks see it.
+
+    Attributes:
+        schedule: Which round it is.
+        start: The weights that training starts from: the global model, with this site's own where they stay.
+        sets: The weight sets received with it, by name.
+        network: What is trained, not wrapped for several processes.
+        optimizer: What takes the steps.
+        steps: Optimizer steps of the round.
+        ranks: The processes that share every batch.
+    """
+
+    schedule: Schedule
+    start: Weights
+    sets: WeightSets
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    steps: int
+    ranks: Ranks
+
+
+@dataclass(frozen=True)
+class LocalStep:
+    """One optimizer step of one training process.
+
+    Attributes:
+        images: This process's rows of the batch, on the device.
+        target: What is to be learned from them.
+        places: Places of the cases that the rows are cut from, in the list of training cases.
+        loss: Mean loss of rows: images and target to a scalar, in full precision.
+        backward: Computes the gradients of a loss, added to those that are there; over all processes they
+            are those of the whole batch's mean.
+    """
+
+    images: Tensor
+    target: Tensor
+    places: Tensor
+    loss: Callable[[Tensor, Tensor], Tensor]
+    backward: Callable[[Tensor], None]
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """What a round gave beside the trained weights.
+
+    Attributes:
+        sets: Weight sets to be sent, by name; exactly the declared ones.
+        numbers: Plain numbers to be sent; exactly the declared ones.
+        personal: Weights that this site puts in place of the received ones when it evaluates the next model,
+            such as a whole personal model. Those that stay are added to them.
+    """
+
+    sets: WeightSets = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    personal: Weights = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LocalState:
+    """What an algorithm remembers from round to round at a site.
+
+    Attributes:
+        arrays: Named sets of arrays.
+        values: Plain JSON values.
+    """
+
+    arrays: WeightSets = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class LocalAlgorithm:
+    """The site's half of an algorithm; as it stands here, it changes nothing of plain local training.
+
+    One object lives in each of the processes that train a site's network together. The hooks run in all of
+    them, in the same order and with the same weights, so they have to do the same in each; what is sent comes
+    from rank 0. A hook that draws random numbers takes a generator of its own, seeded by the round.
+
+    A round that is repeated starts from `restore` with the state after the round before it, and has to give
+    the same again.
+
+    Args:
+        settings: What the job decides about the algorithm.
+        learning: What the job decides about training.
+
+    Attributes:
+        max_gradient_norm: Larger gradients are scaled down to this norm after `after_backward`; None: never.
+    """
+
+    max_gradient_norm: float | None = MAX_GRADIENT_NORM
+
+    def __init__(self, settings: AlgorithmSettings, learning: LearningSettings) -> None:
+        self.settings = settings
+        self.learning = learning
+
+    def build_optimizer(self, network: nn.Module) -> torch.optim.Optimizer | None:
+        """Return the optimizer; None for the trainer's own, AdamW with the job's settings.
+
+        The trainer sets its rates at every step, and keeps its state from round to round.
+        """
+        return None
+
+    def begin(self, local: LocalRound) -> None:
+        """Take note of what a round starts from."""
+
+    def batches(self, local: LocalRound, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Return where the round's batches come from; here, from the trainer's own loader."""
+        return batches
+
+    def compute_gradients(self, local: LocalRound, step: LocalStep) -> Tensor:
+        """Compute the gradients of one step; returns the mean loss of this process's rows.
+
+        An algorithm that looks at single patients takes them apart here.
+        """
+        loss = step.loss(step.images, step.target)
+        term = self.loss_term(local)
+        step.backward(loss if term is None else loss + term)
+        return loss
+
+    def loss_term(self, local: LocalRound) -> Tensor | None:
+        """Return what is added to the mean loss of the batch, such as a proximal term; None: nothing."""
+        return None
+
+    def after_backward(self, local: LocalRound) -> None:
+        """Change the gradients, before they are clipped."""
+
+    def after_step(self, local: LocalRound) -> None:
+        """Change the network's weights after an optimizer step."""
+
+    def end(self, local: LocalRound) -> Outgoing:
+        """Return what is sent beside the difference, after the last step."""
+        return Outgoing()
+
+    def state(self) -> LocalState:
+        """Return what has to be remembered after a round."""
+        return LocalState()
+
+    def restore(self, state: LocalState | None) -> None:
+        """Continue from a `state`; None: from the beginning."""
+
+
+@dataclass(frozen=True)
+class LocalAnswer:
+    """What a site answers to one of the algorithm's own questions.
+
+    Attributes:
+        content: Plain JSON values; the server checks them by the question's own model.
+        sets: Weight sets; only declared ones.
+    """
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+    sets: WeightSets = field(default_factory=dict)
+
+
+class SiteDialogue:
+    """The part of an algorithm that needs no training process: it answers questions and seals what is sent.
+
+    It knows neither torch nor FLARE, so it may live in whatever process of the site answers the server.
+
+    Args:
+        settings: What the job decides about the algorithm.
+    """
+
+    def __init__(self, settings: AlgorithmSettings) -> None:
+        self.settings = settings
+
+    def answer(self, question: str, content: Mapping[str, Any], sets: WeightSets) -> LocalAnswer:
+        """Answer one of the declared questions.
+
+        Args:
+            question: Its name.
+            content: Plain JSON values of the server's; whatever they are, they come from a stranger.
+            sets: The weight sets that came with it.
+
+        Raises:
+            SiteRefusal: If this site declines.
+        """
+        raise SiteRefusal(f"this algorithm has no question {question!r}")
+
+    def seal(self, sets: WeightSets, content: Mapping[str, Any]) -> WeightSets:
+        """Return an update as it leaves the site, such as masked.
+
+        Args:
+            sets: The difference under `MODEL`, and the declared sets.
+            content: What the server's training task said to the algorithm.
+        """
+        return sets

@@ -1,0 +1,176 @@
+"""The cases of one site: read, checked, preprocessed, split, and ready to use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from consilium.counts import Count, count_text, list_counts
+from consilium.data.cache import CachedCase, CaseCache
+from consilium.data.case import CaseProblem
+from consilium.data.codes import DataCode
+from consilium.data.progress import Progress
+from consilium.errors import RefusalCode, SiteRefusal
+from consilium.learning.settings import LearningSettings
+from consilium.participant.admission import admit_cases, count_left_out
+from consilium.participant.patient_register import open_register
+from consilium.participant.patient_selection import check_patients, check_round, select_cases
+from consilium.participant.settings import Role, SiteSettings
+from consilium.tasks import get_task
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SiteData:
+    """The cases of one site, ready to use.
+
+    Attributes:
+        train: Labeled cases to train on.
+        validation: Labeled cases to evaluate models on; no job trains on them.
+        problems: Cases left out. They name patients: they stay on the site.
+        left_out: How many they are, by the code of the reason: this may leave the site.
+        groups: Ids of validation cases that are evaluated together or not at all; see `answer_groups`.
+        held_back: How many more cases could be evaluated on, and are not: scores of so few stay here.
+        draw_seed: What patches, contrast and dropout are drawn by; None for the job's seed. No two sites
+            have the same.
+        min_training_patients: Fewest patients behind an update, a loss or scores.
+        max_left_out: Share of the cases that may be left out.
+    """
+
+    train: tuple[CachedCase, ...]
+    validation: tuple[CachedCase, ...]
+    problems: tuple[CaseProblem, ...] = field(default=(), repr=False)
+    left_out: dict[str, Count] = field(default_factory=dict)
+    groups: tuple[frozenset[str], ...] = field(default=(), repr=False)
+    held_back: int = 0
+    draw_seed: int | None = field(default=None, repr=False)
+    min_training_patients: int = 1
+    max_left_out: float = 1.0
+
+    @property
+    def role(self) -> Role:
+        """Whether the site can train: it takes a patient to train on and another to validate on."""
+        return "trains" if self.train else "evaluates"
+
+    def without(self, unreadable: Collection[str]) -> SiteData:
+        """Return the cases without those that could no longer be read.
+
+        A lost validation case takes its group with it, so that the scores of two rounds don't differ by it.
+
+        Args:
+            unreadable: Their ids.
+
+        Raises:
+            SiteRefusal: If more are left out now than the site allows, or too few patients are left.
+        """
+        lost = {case.id for case in (*self.train, *self.validation) if case.id in unreadable}
+        if not lost:
+            return self
+        detail = "its preprocessed files could no longer be read; they are made again with the next job"
+        problems = [CaseProblem(case, DataCode.UNREADABLE, detail) for case in sorted(lost)]
+        for problem in problems:
+            _logger.warning("%s", problem.describe())
+        groups = tuple(group for group in self.groups if not group & lost)
+        validation = tuple(case for case in self.validation if any(case.id in group for group in groups))
+        code = DataCode.UNREADABLE.value
+        data = replace(
+            self,
+            train=tuple(case for case in self.train if case.id not in lost),
+            validation=validation,
+            problems=(*self.problems, *problems),
+            # How many they are now would say that it happened to these few.
+            left_out=dict(sorted({**self.left_out, code: self.left_out.get(code)}.items())),
+            groups=groups,
+            held_back=self.held_back
+            + sum(case not in validation and case.id not in lost for case in self.validation),
+        )
+        left_out = len(data.problems)
+        if left_out > self.max_left_out * (left_out + data.usable):
+            raise SiteRefusal(
+                f"cases became unreadable during the job, and more than {self.max_left_out:.0%} of the cases "
+                f"are left out now, which its max_left_out forbids ({list_counts(data.left_out)})",
+                code=RefusalCode.LOST_CASES,
+                left_out=data.left_out,
+            )
+        check_patients(data.train, data.validation, self.min_training_patients)
+        return data
+
+    @property
+    def evaluated(self) -> Count:
+        """How many cases models are evaluated on; None where there are some, and their scores stay here."""
+        return None if self.held_back and not self.validation else len(self.validation)
+
+    @property
+    def usable(self) -> int:
+        """How many cases are not left out."""
+        return len(self.train) + len(self.validation) + self.held_back
+
+
+def prepare_site(
+    site: SiteSettings,
+    learning: LearningSettings,
+    *,
+    run: str = "",
+    name: str = "",
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> SiteData:
+    """Read, check, preprocess and split a site's cases. What is in the cache already is not even read.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job decides.
+        run: Id of the job that the training began with.
+        name: The site's name: simulated sites, which share a salt, draw their patches by it.
+        progress: Told about each case.
+        cancelled: Asked before every case.
+
+    Raises:
+        SiteRefusal: If the folder as a whole can't be used, no labeled case is left, more of them are left
+            out than the site allows, or what it sent would be about fewer patients than it allows.
+        DataError: If the cache or the site's register can't be written, or the cache is too small.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    task = get_task(learning.task)
+    cache = CaseCache(
+        site.cache_dir,
+        settings=PreprocessingSettings(modalities=task.modalities, spacing_mm=learning.spacing_mm),
+        max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
+    )
+    checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)
+    prepared = cache.collect(checked.cohort, checked.made)
+    labeled = [case for case in prepared.cases if case.labeled]
+    with open_register(site, checked.cohort.patients.examinations) as register:
+        left_out = count_left_out(register, prepared.problems, checked.cohort, minimum=site.min_count)
+        if not labeled:
+            unlabeled = register.count("unlabeled", prepared.cases, minimum=site.min_count)
+            raise SiteRefusal(
+                f"no usable labeled case: {count_text(unlabeled)} without a label; left out: "
+                f"{list_counts(left_out) or 'none'}",
+                code=RefusalCode.NO_LABELED_CASE,
+                left_out=left_out,
+                details=[problem.describe() for problem in prepared.problems],
+            )
+        train, answerable = select_cases(register, site, labeled)
+        if site.split_salt is None:
+            # With the job's seed, the rounds of two jobs that differ by one step would differ by one patch.
+            draw_seed = register.draw_seed(run, learning.model_dump_json(), *(case.id for case in train))
+        else:
+            draw_seed = register.draw_seed(name, str(learning.seed))  # a simulation has to repeat
+    data = SiteData(
+        train,
+        answerable.cases,
+        prepared.problems,
+        left_out,
+        answerable.groups,
+        answerable.held_back,
+        draw_seed,
+        site.min_training_patients,
+        site.max_left_out,
+    )
+    check_patients(train, answerable.cases, site.min_training_patients)
+    check_round(train, site, learning)
+    return data
