@@ -1,10 +1,8 @@
-"""The errors that Consilium raises on purpose.
+"""Errors that Consilium raises on purpose, and the codes of its refusals.
 
-Everything derives from `ConsiliumError`, so that a caller can tell "you can mend this" from a bug. Messages
-say what failed, the value seen, what is allowed, and the next command to type. A message may name a path or a
-patient: it is for the person at the hospital's own machine. What may leave the site is
-    `SiteRefusal.public_reason` and
-nothing else.
+Every error derives from `ConsiliumError`; anything else is a bug. A message says what failed, the value seen,
+what is allowed and the next command to type. It may name a path or a patient, as it is for the person at the
+hospital's own machine; only `SiteRefusal.public_reason` and its code may leave the site.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,13 +26,17 @@ class TrainingError(ConsiliumError):
 
 
 class Cancelled(ConsiliumError):
-    """The caller asked to stop, and the work stopped before it was done."""
+    """Work that stopped early because its caller asked for it."""
 
 
 class RefusalCode(str, Enum):
-    """Why a site has no part in a task; it travels with the reason, and the remedy is found by it."""
+    """Why a site, an answer, a message, a user or a job is refused, or why a job ended.
 
-    # Said by the site:
+    The set is closed: a code travels and is shown beside every reason, `consilium.records.remedies` has a
+    remedy for each, and no program looks at the words of a reason.
+    """
+
+    # A site declines a task:
     VERSIONS = "versions"
     TASK = "task"
     DATASET = "dataset"
@@ -44,10 +46,11 @@ class RefusalCode(str, Enum):
     FEW_PATIENTS = "few_patients"
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"
     NO_LOCAL_ONLY = "no_local_only"
+    ONLY_EVALUATES = "only_evaluates"
     DECLINED = "declined"
     FAILED = "failed"
     ABORTED = "aborted"
-    # Said by the server:
+    # The server rejects an answer, or does without a site:
     UPDATE = "update"
     REPEATED_UPDATE = "repeated_update"
     ANSWER = "answer"
@@ -55,14 +58,43 @@ class RefusalCode(str, Enum):
     EXCLUDED = "excluded"
     LATE = "late"
     LOST = "lost"
+    NOT_CONNECTED = "not_connected"
     SERVER_DISK = "server_disk"
+    # The server or a site rejects a job:
+    JOB_ARCHIVE = "job_archive"
+    JOB_CONTENT = "job_content"
+    JOB_DESCRIPTION = "job_description"
+    JOB_CLASS = "job_class"
+    JOB_UNSIGNED = "job_unsigned"
+    JOB_SIGNATURE = "job_signature"
+    JOB_SIGNER = "job_signer"
+    JOB_REPEATED = "job_repeated"
+    JOB_UNKNOWN = "job_unknown"
+    JOB_MEMORY = "job_memory"
+    JOB_GUARD = "job_guard"
+    # A process rejects what reaches it:
+    MESSAGE = "message_rejected"
+    COMMAND = "command_rejected"
+    COMMAND_RIGHT = "command_right"
+    CONNECTION = "connection_rejected"
+    SECOND_START = "second_start"
+    # A job ended:
+    JOB_ABORTED = "job_aborted"
+    JOB_FAILED = "job_failed"
+    JOB_SETTINGS = "job_settings"
+    JOB_DEADLINE = "job_deadline"
+    NO_QUORUM = "no_quorum"
+    NO_SCORES = "no_scores"
+    SERVER_ERROR = "server_error"
+    INTERRUPTED = "interrupted"
+    NO_PROGRESS = "no_progress"
 
     @property
     def lasts(self) -> bool:
-        """Whether the same task, asked again in the same job, meets the same absence.
+        """Whether the same task, repeated in the same job, meets the same refusal.
 
-        A round is drawn by its seed, so the update that is the same as another's is so again; and a site
-        reads its settings, and counts its patients, once in a job.
+        A round is drawn by its seed, so an update that equals another one does so again; and a site reads its
+        settings, and counts its patients, once in a job.
         """
         return self in _LASTING
 
@@ -80,13 +112,26 @@ _LASTING = frozenset(
 )
 
 
+class JobRejected(ConfigurationError):
+    """A job that the server or a site does not accept.
+
+    Args:
+        reason: What is wrong with it, for its submitter.
+        code: The kind of reason.
+    """
+
+    def __init__(self, reason: str, *, code: RefusalCode = RefusalCode.JOB_CONTENT) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 class SiteRefusal(ConsiliumError):
     """This site declines a task.
 
     Args:
         public_reason: One sentence for the operator at the server. It leaves the hospital, so it holds counts
             and codes only: never a patient's identifier, a path or a file name.
-        code: What kind of reason it is.
+        code: The kind of reason.
         left_out: Cases left out, by code, as far as their number may leave the site.
         details: Lines for the site's own log, which may name patients; they are part of the message only.
     """

@@ -29,7 +29,7 @@ def test_after_an_abort_the_next_job_runs_and_can_go_on_from_it(
     refused = consortium.submit(resuming, OTHER_LEAD)
     ended = wait_until(lambda: consortium.meta(refused).get("outcome"), "the other user's job has ended")
     assert ended["kind"] == "failure"
-    assert "another user" in " ".join(ended["reasons"])
+    assert "another user" in " ".join(one["text"] for one in ended["reasons"])
 
     outcome = consortium.wait_for_end(consortium.submit(resuming))
     assert outcome.status == "FINISHED:COMPLETED"

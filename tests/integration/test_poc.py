@@ -363,7 +363,7 @@ def test_users_and_hospitals_are_told_how_the_last_job_ended(poc: RunningPoc) ->
     told = outcome()
     assert told is not None
     assert told["kind"] == "partial"
-    assert "dahlia is not part of it: versions do not fit" in " ".join(told["reasons"])
+    assert "dahlia is not part of it: versions do not fit" in " ".join(one["text"] for one in told["reasons"])
     for site, line in (
         ("aster", "this site trained in 1 round"),
         ("dahlia", "this site declined: versions"),

@@ -14,7 +14,7 @@ from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
     from consilium.poc.federation import Poc, PocStatus
-    from consilium.poc.trial import Ended
+    from consilium.poc.trial import TrialResult
 
 NOT_COMPLETE = 1
 """Exit code: the job ended partially or failed, or the POC is not up."""
@@ -176,7 +176,7 @@ def _said_after_ctrl_c(message: str) -> Iterator[None]:
         raise Cancelled(message) from None
 
 
-def _finish(ended: Ended) -> None:
+def _finish(ended: TrialResult) -> None:
     from consilium.cli.report import print_result
 
     print_result(ended.record, ended.outcome)

@@ -18,7 +18,10 @@ LEFT_OUT_HEADER: Final = "consilium.left_out"
 """Header of a refusal: the cases left out, counted by code as in a report."""
 
 REFUSAL_HEADER: Final = "consilium.refusal"
-"""Header of a task: why the server rejected this site's last answer; absent if it did not."""
+"""Header of a task: why the server rejected this site's last answer; absent if it didn't."""
+
+REFUSAL_CODE_HEADER: Final = "consilium.refusal_code"
+"""Header of a task: the `RefusalCode` of that reason."""
 
 REPORT_META: Final = "consilium.report"
 """Key of a reply's meta under which the site's `SiteReport` travels."""

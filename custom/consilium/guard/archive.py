@@ -13,7 +13,7 @@ from typing import Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from consilium.counts import counted
-from consilium.errors import ConfigurationError
+from consilium.errors import JobRejected, RefusalCode
 
 MAX_BYTES: Final = 1024 * 1024
 """Of a job's files together, before and after unpacking; the largest job of `jobs/` has 10 KB."""
@@ -39,39 +39,50 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
         archive: The archive, or the file that holds it.
 
     Raises:
-        ConfigurationError: If it is too large, packed or unpacked, can't be read, or has an entry that is no
+        JobRejected: If it is too large, packed or unpacked, can't be read, or has an entry that is no
             plain file or folder, stands there twice, or has a name that leads elsewhere.
     """
     size = len(archive) if isinstance(archive, bytes) else archive.stat().st_size
     if size > MAX_BYTES:
-        raise ConfigurationError(f"its archive has {counted(size, 'byte')}; at most {MAX_BYTES} are allowed")
+        raise JobRejected(
+            f"its archive has {counted(size, 'byte')}; at most {MAX_BYTES} are allowed",
+            code=RefusalCode.JOB_ARCHIVE,
+        )
     try:
         with ZipFile(io.BytesIO(archive) if isinstance(archive, bytes) else archive) as zipped:
             return dict(_read_entries(zipped))
     except UNREADABLE as error:
-        raise ConfigurationError(f"its archive can't be read ({type(error).__name__})") from None
+        raise JobRejected(
+            f"its archive can't be read ({type(error).__name__})", code=RefusalCode.JOB_ARCHIVE
+        ) from None
 
 
 def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
     entries = zipped.infolist()
     size = sum(entry.file_size for entry in entries)
     if size > MAX_BYTES or len(entries) > MAX_ENTRIES:
-        raise ConfigurationError(
+        raise JobRejected(
             f"it unpacks to {counted(size, 'byte')} in "
             f"{counted(len(entries), 'file or folder', 'files and folders')}; at most {MAX_BYTES} bytes in "
-            f"{MAX_ENTRIES} are allowed"
+            f"{MAX_ENTRIES} are allowed",
+            code=RefusalCode.JOB_ARCHIVE,
         )
     names = [entry.filename for entry in entries]
     for entry in entries:
         fault = _entry_fault(entry, names)
         if fault is not None:
-            raise ConfigurationError(f"its entry {entry.filename[:_SHOWN_CHARACTERS]!a} {fault}")
+            raise JobRejected(
+                f"its entry {entry.filename[:_SHOWN_CHARACTERS]!a} {fault}", code=RefusalCode.JOB_ARCHIVE
+            )
     left = MAX_BYTES
     for entry in entries:
         content = read_entry(zipped, entry, left)
         left -= len(content)
         if left < 0:
-            raise ConfigurationError(f"it unpacks to more than the {MAX_BYTES} bytes that are allowed")
+            raise JobRejected(
+                f"it unpacks to more than the {MAX_BYTES} bytes that are allowed",
+                code=RefusalCode.JOB_ARCHIVE,
+            )
         yield entry.filename, content
 
 

@@ -20,13 +20,14 @@ from nvflare.private.fed.client.training_cmds import DeployProcessor
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 from nvflare.private.fed.utils.fed_utils import require_signed_jobs
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.names import is_job_id
 from consilium.guard.archive import read_archive
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
 from consilium.guard.job_rules import Side, check_app
-from consilium.guard.job_validator import refuse_job, tasks_listed_by, why_forbidden
-from consilium.guard.signatures import SignatureMemory, check_signer, is_signed, verify_app
+from consilium.guard.job_validator import reject_job, tasks_listed_by, why_forbidden
+from consilium.guard.signature_memory import SignatureMemory
+from consilium.guard.signatures import check_signer, is_signed, verify_app
 from consilium.recipes.base import APP
 
 _STARTUP_CONFIG: Final[dict[Side, str]] = {
@@ -95,7 +96,7 @@ def process_start(processor: StartJobProcessor, req: Message, app_ctx: Any) -> M
     try:
         _check_start(workspace, job_id, req.get_header(RequestHeader.JOB_META))
     except ConfigurationError as error:
-        reason = refuse_job(str(error), job_id)
+        reason = reject_job(error, job_id)
         return Message(topic=f"reply_{req.topic}", body=f"{ERROR_MSG_PREFIX}: {reason}")
     return FLARES_START(processor, req, app_ctx)
 
@@ -116,16 +117,21 @@ def deployment_fault(
     try:
         _check(workspace, side, job_id, meta, app_name, app)
     except ConfigurationError as error:
-        return refuse_job(str(error), job_id)
+        return reject_job(error, job_id)
     return None
 
 
 def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any) -> None:
     checked = _check_description(job_id, meta)
     if app_name != APP:
-        raise ConfigurationError(f"its app is {str(app_name)[:80]!a}; a job of Consilium has one, {APP!r}")
+        raise JobRejected(
+            f"its app is {str(app_name)[:80]!a}; a job of Consilium has one, {APP!r}",
+            code=RefusalCode.JOB_CONTENT,
+        )
     if not isinstance(app, bytes):
-        raise ConfigurationError(f"its app comes as {type(app).__name__}, not as an archive")
+        raise JobRejected(
+            f"its app comes as {type(app).__name__}, not as an archive", code=RefusalCode.JOB_ARCHIVE
+        )
     files = read_archive(app)
     listed = tasks_listed_by(side, Path(workspace.get_root_dir()))
     check_app(files, why_forbidden, side, checked, listed=listed)
@@ -138,28 +144,36 @@ def _check_start(workspace: Workspace, job_id: Any, meta: Any) -> None:
     try:
         deployed = json.loads(Path(workspace.get_job_meta_path(job_id)).read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"it was not deployed here ({type(error).__name__})") from None
+        raise JobRejected(
+            f"it was not deployed here ({type(error).__name__})", code=RefusalCode.JOB_UNKNOWN
+        ) from None
     before = check_deployed_meta(deployed).model_dump(include=set(DECIDED))
     changed = sorted(key for key in DECIDED if now[key] != before[key])
     if changed:
-        raise ConfigurationError(f"it was deployed with another {' and '.join(changed)}")
+        raise JobRejected(
+            f"it was deployed with another {' and '.join(changed)}", code=RefusalCode.JOB_REPEATED
+        )
     if require_signed_jobs(workspace, _STARTUP_CONFIG["client"]):
         SignatureMemory(Path(workspace.get_root_dir())).check_start(checked)
 
 
 def _check_description(job_id: Any, meta: Any) -> DeployedMeta:
     if not is_job_id(job_id):
-        raise ConfigurationError(f"its id {str(job_id)[:80]!a} is none that FLARE gives a job")
+        raise JobRejected(
+            f"its id {str(job_id)[:80]!a} is none that FLARE gives a job", code=RefusalCode.JOB_DESCRIPTION
+        )
     checked = check_deployed_meta(meta)
     if checked.job_id != job_id:
-        raise ConfigurationError(f"it comes as job {job_id} and calls itself {checked.job_id}")
+        raise JobRejected(
+            f"it comes as job {job_id} and calls itself {checked.job_id}", code=RefusalCode.JOB_DESCRIPTION
+        )
     return checked
 
 
 def _check_signature(workspace: Workspace, side: Side, files: dict[str, bytes], meta: DeployedMeta) -> None:
     if not is_signed(files):
         if require_signed_jobs(workspace, _STARTUP_CONFIG[side]):
-            raise ConfigurationError("it is not signed; submit it with a startup kit's key")
+            raise JobRejected("it is not signed", code=RefusalCode.JOB_UNSIGNED)
         return
     startup = Path(workspace.get_startup_kit_dir())
     signature = verify_app(files, startup / "rootCA.pem")

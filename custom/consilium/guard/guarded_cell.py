@@ -14,11 +14,10 @@ from nvflare.fuel.f3.message import Message
 
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace
-from consilium.guard.message_rules import MessageRules
+from consilium.guard.message_rules import MessageRules, report_fault
 from consilium.guard.message_table import accepted_topics
-from consilium.guard.refusals import record_refusal
+from consilium.guard.refusals import record_rejected_message
 from consilium.guard.site_commands import GuardedAdminAgent
-from consilium.guard.stream_reports import report_fault
 
 _UNUSED: Final = (MessageHeaderKey.CONN_URL, MessageHeaderKey.PASS_THROUGH, MessageHeaderKey.ROUTE)
 """Headers of no use here. The first has its receiver connect to an address, the second keep what is sent
@@ -75,7 +74,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
         neighbor = None if endpoint is None else endpoint.name
         headers = message.headers or {}
         if not isinstance(headers, dict):
-            record_refusal(neighbor, {}, f"its headers are a {type(headers).__name__}")
+            record_rejected_message(neighbor, {}, f"its headers are a {type(headers).__name__}")
             return
         try:
             fault = self._rules.fault(neighbor, headers)
@@ -84,7 +83,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001  # whatever a sender's headers do to the rules
             fault = f"the rules can't be applied to its headers ({type(error).__name__})"
         if fault is not None:
-            record_refusal(neighbor, headers, fault)
+            record_rejected_message(neighbor, headers, fault)
             return
         if self._answers_nothing(headers):
             return

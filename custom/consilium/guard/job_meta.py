@@ -9,7 +9,7 @@ from nvflare.apis.job_def import ALL_SITES, SERVER_SITE_NAME, JobMetaKey
 from pydantic import ConfigDict, Field, field_validator
 
 from consilium.counts import counted
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.names import JobId, SiteName
 from consilium.recipes.base import APP, META
 from consilium.recipes.recover import one_line
@@ -92,11 +92,12 @@ def check_submitted_meta(meta: Any) -> SubmittedMeta:
     """Check the `meta.json` of a job that somebody submits.
 
     Raises:
-        ConfigurationError: If an entry is not allowed.
+        JobRejected: If an entry is not allowed.
     """
     if isinstance(meta, dict) and JobMetaKey.JOB_ID.value in meta:
-        raise ConfigurationError(
-            f"{META}: it names a {JobMetaKey.JOB_ID.value}; only the server gives a job its id"
+        raise JobRejected(
+            f"{META}: it names a {JobMetaKey.JOB_ID.value}; only the server gives a job its id",
+            code=RefusalCode.JOB_DESCRIPTION,
         )
     return _check(SubmittedMeta, meta)
 
@@ -105,23 +106,28 @@ def check_deployed_meta(meta: Any) -> DeployedMeta:
     """Check the description of a job that a server deploys.
 
     Raises:
-        ConfigurationError: If an entry is not allowed.
+        JobRejected: If an entry is not allowed.
     """
     try:
         text = json.dumps(meta, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{META}: it is no JSON ({type(error).__name__})") from None
+        raise JobRejected(
+            f"{META}: it is no JSON ({type(error).__name__})", code=RefusalCode.JOB_DESCRIPTION
+        ) from None
     if len(text) > _MAX_BYTES:
-        raise ConfigurationError(
-            f"{META}: it has {counted(len(text), 'byte')}; at most {_MAX_BYTES} are allowed"
+        raise JobRejected(
+            f"{META}: it has {counted(len(text), 'byte')}; at most {_MAX_BYTES} are allowed",
+            code=RefusalCode.JOB_DESCRIPTION,
         )
     return _check(DeployedMeta, json.loads(text))
 
 
 def _check(kind: type[MetaT], meta: Any) -> MetaT:
     if not isinstance(meta, dict):
-        raise ConfigurationError(f"{META}: it holds a {type(meta).__name__}, not an object")
+        raise JobRejected(
+            f"{META}: it holds a {type(meta).__name__}, not an object", code=RefusalCode.JOB_DESCRIPTION
+        )
     try:
         return kind.parse(meta, source=META)
     except ConfigurationError as error:
-        raise ConfigurationError(one_line(str(error))) from None
+        raise JobRejected(one_line(str(error)), code=RefusalCode.JOB_DESCRIPTION) from None

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.guard.job_meta import DeployedMeta, check_submitted_meta
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles
 from consilium.recipes.recover import recover_app, recover_recipe
@@ -103,31 +103,32 @@ def restore_default_resources(meta: Any) -> Any:
 
 def _check_names(names: Collection[str], files: Collection[str], folders: Collection[str]) -> None:
     if any(_CUSTOM in name.split("/") for name in names):
-        raise ConfigurationError(
-            f"it brings code of its own ({_CUSTOM}), which nobody may; a job is configuration only"
+        raise JobRejected(
+            f"it brings code of its own ({_CUSTOM}), which nobody may; a job is configuration only",
+            code=RefusalCode.JOB_CONTENT,
         )
     signatures = {f"{folder}{name}" for folder in ("", *folders) for name in SIGNATURES}
     allowed = f"allowed are {' and '.join(files)}"
     for name in sorted(names):
         if name not in files and name not in folders and name not in signatures:
-            raise ConfigurationError(f"it holds {name[:80]!a}; {allowed}")
+            raise JobRejected(f"it holds {name[:80]!a}; {allowed}", code=RefusalCode.JOB_CONTENT)
     for name in files:
         if name not in names:
-            raise ConfigurationError(f"it has no {name}; {allowed}")
+            raise JobRejected(f"it has no {name}; {allowed}", code=RefusalCode.JOB_CONTENT)
 
 
 def _parse(name: str, content: bytes) -> Any:
     try:
         return parse_json(content)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error}") from None
+        raise JobRejected(f"{name}: {error}", code=RefusalCode.JOB_CONTENT) from None
 
 
 def _check_classes(config: Any, name: str, forbidden_class: Callable[[str], str | None]) -> None:
     for path in class_paths(config):
         fault = forbidden_class(path)
         if fault is not None:
-            raise ConfigurationError(f"{name}: {path!r}: {fault}")
+            raise JobRejected(f"{name}: {path!r}: {fault}", code=RefusalCode.JOB_CLASS)
 
 
 def class_paths(config: Any) -> Iterator[str]:

@@ -12,12 +12,13 @@ from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAu
 from nvflare.fuel.sec.audit import AuditService
 
 from consilium.counts import counted
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.site.settings import listed_tasks
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.guarded_cell import messages_are_guarded
 from consilium.guard.job_rules import Side, check_app
 from consilium.guard.refusals import audit_text
+from consilium.records.remedies import remedy_for
 
 
 class JobValidator(AppValidator):  # type: ignore[misc]
@@ -44,8 +45,10 @@ class JobValidator(AppValidator):  # type: ignore[misc]
         """Look at a deployed app; returns the reason to refuse it, empty if there is none."""
         app = Path(app_folder).resolve()
         if not messages_are_guarded():
-            fault = "its resources.json lacks the component `guard`; ask the project admin for a new kit"
-            return refuse_job(fault, app.parent.name), {}
+            fault = JobRejected(
+                "this site's resources.json lacks the component `guard`", code=RefusalCode.JOB_GUARD
+            )
+            return reject_job(fault, app.parent.name), {}
         try:
             # FLARE deploys into WORKSPACE/JOB/APP.
             check_app(
@@ -55,7 +58,7 @@ class JobValidator(AppValidator):  # type: ignore[misc]
                 listed=tasks_listed_by(self._side, app.parents[1]),
             )
         except ConfigurationError as error:
-            return refuse_job(str(error), app.parent.name), {}
+            return reject_job(error, app.parent.name), {}
         return "", {}
 
 
@@ -71,30 +74,42 @@ def tasks_listed_by(side: Side, workspace: Path) -> frozenset[str] | None:
     return listed_tasks(workspace / WorkspaceConstants.SITE_FOLDER_NAME / WorkspaceConstants.PRIVACY_CONFIG)
 
 
-def refuse_job(fault: str, job_id: object) -> str:
-    """Put a refused job on record; returns the reason for the server.
+def reject_job(error: ConfigurationError, job_id: object) -> str:
+    """Record a rejected job in the audit log; returns the reason for the server, with code and remedy.
 
     Args:
-        fault: What is wrong with it.
+        error: What is wrong with it; one without a code is about the job's content.
         job_id: Its id, or what came in its place.
     """
-    reason = f"this site refuses the job: {fault}"
+    reason = describe_rejection(error)
     AuditService.add_event(
-        user="site policy", action="job refused", ref=audit_text(str(job_id)), msg=audit_text(reason)
+        user="site policy", action="job_rejected", ref=audit_text(str(job_id)), msg=audit_text(reason)
     )
     return reason
+
+
+def describe_rejection(error: ConfigurationError, who: str = "this site rejects the job") -> str:
+    """Return why a job is rejected, with the code and what its submitter can do.
+
+    Args:
+        error: What is wrong with it.
+        who: The beginning of the sentence.
+    """
+    code = error.code if isinstance(error, JobRejected) else RefusalCode.JOB_CONTENT
+    return f"{who} ({code.value}): {error}. What to do: {remedy_for(code)}"
 
 
 def _read_folder(app: Path) -> dict[str, bytes]:
     paths = sorted(app.rglob("*"))
     if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths):
-        raise ConfigurationError("it holds a link or another special file")
+        raise JobRejected("it holds a link or another special file", code=RefusalCode.JOB_ARCHIVE)
     size = sum(path.stat().st_size for path in paths if path.is_file())
     if size > MAX_BYTES or len(paths) > MAX_ENTRIES:
-        raise ConfigurationError(
+        raise JobRejected(
             f"it has {counted(size, 'byte')} in "
             f"{counted(len(paths), 'file or folder', 'files and folders')}; at most {MAX_BYTES} bytes in "
-            f"{MAX_ENTRIES} are allowed"
+            f"{MAX_ENTRIES} are allowed",
+            code=RefusalCode.JOB_ARCHIVE,
         )
     return {
         f"{path.relative_to(app).as_posix()}{'/' if path.is_dir() else ''}": (

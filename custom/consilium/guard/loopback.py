@@ -27,7 +27,7 @@ from nvflare.utils import job_launcher_utils
 from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.guard.parties import parse_party
-from consilium.guard.refusals import record_refused_connection
+from consilium.guard.refusals import record_rejected_connection
 from consilium.guard.second_starts import START, Start, must_wait
 
 KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"
@@ -230,7 +230,7 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
 
     @staticmethod
     def _refuse(sfm_conn: ProvenConnection, name: str, fault: str) -> None:
-        record_refused_connection(name, fault)
+        record_rejected_connection(name, fault)
         sfm_conn.conn.close()
 
     def update_endpoint(self, sfm_conn: ProvenConnection, data: dict[str, Any]) -> None:
@@ -244,7 +244,7 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
         connects = sfm_conn.is_proven_by_certificate and connection.connector.mode == Mode.ACTIVE
         # FLARE compares name and certificate where its driver shows the certificate, and gRPC's doesn't.
         if connects and is_unseen and name != FQCN.ROOT_SERVER:
-            record_refused_connection(str(name), "this process was to connect to the server")
+            record_rejected_connection(str(name), "this process was to connect to the server")
             connection.close()
             raise CommError(CommError.BAD_DATA, "the process at the server's address is not the server")
         try:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nvflare.apis.fl_constant import CellMessageAuthHeaderKey
 from nvflare.fuel.f3.cellnet.defs import CellChannel, CellChannelTopic, MessageHeaderKey, MessageType
+from nvflare.fuel.f3.streaming.byte_streamer import ByteStreamer
 from nvflare.fuel.f3.streaming.stream_const import (
     STREAM_ACK_TOPIC,
     STREAM_CHANNEL,
@@ -73,7 +74,7 @@ class MessageRules:
         if destination != me and not _may_pass_on(me, origin, destination, is_report=is_report):
             return "it would have to be passed on from one party to another that has no part in its work"
         if is_report and (destination.kind, origin.kind) in NOT_PASSED_ON:
-            return None  # `consilium.guard.stream_reports` looks at which stream it is about
+            return None  # `report_fault` looks at which stream it is about
         return self._content_fault(origin, destination, headers)
 
     def _content_fault(self, origin: Party, destination: Party, headers: Mapping[str, Any]) -> str | None:
@@ -116,6 +117,35 @@ def is_stream_report(headers: Mapping[str, Any]) -> bool:
         and headers.get(MessageHeaderKey.CHANNEL) == STREAM_CHANNEL
         and headers.get(MessageHeaderKey.TOPIC) in _REPORTS
     )
+
+
+def report_fault(headers: Mapping[str, Any]) -> str | None:
+    """Return why a report about a stream of this process is rejected; None if it is accepted.
+
+    The receiver of a stream acknowledges what has arrived, or reports an error, which ends the stream; a
+    process that could not pass it on reports that as well. FLARE 2.9 applies each such message to the stream
+    whose number it names, whoever sent it, and numbers a process's streams consecutively, so a hospital could
+    end the streams to all others.
+
+    Args:
+        headers: Of a message to this process, by FLARE's names.
+    """
+    if not is_stream_report(headers):
+        return None
+    number = headers.get(StreamHeaderKey.STREAM_ID)
+    with ByteStreamer.map_lock:
+        stream = ByteStreamer.tx_task_map.get(number) or ByteStreamer.error_context_map.get(number)
+    if stream is None:
+        return None  # FLARE ignores it, too
+    origin, target = parse_party(headers.get(MessageHeaderKey.ORIGIN)), parse_party(stream.target)
+    if origin is None or target is None:
+        return "it is about a stream to nobody"
+    if origin == target:
+        return None
+    passes_on = origin.kind is Kind.SERVER or (origin.kind is Kind.SITE and origin.root == target.root)
+    if headers.get(MessageHeaderKey.TOPIC) == STREAM_ERROR_TOPIC and passes_on:
+        return None
+    return "it is about a stream that goes to another"
 
 
 def _may_speak_for(me: Party, neighbor: Party, origin: Party, *, is_report: bool) -> bool:

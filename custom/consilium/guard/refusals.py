@@ -1,4 +1,4 @@
-"""The record of refused messages and connections: in the site's audit log, and bounded."""
+"""Bounded audit log of rejected messages, commands and connections."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import Any, Final
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.f3.streaming.stream_const import StreamHeaderKey
 from nvflare.fuel.sec.audit import AuditService
+
+from consilium.errors import RefusalCode
 
 _LONGEST: Final = 400
 _LONGEST_NAME: Final = 80
@@ -33,7 +35,7 @@ def audit_text(text: str, longest: int = _LONGEST) -> str:
 
 
 class RefusalLog:
-    """Writes each kind of refusal once in ten minutes at most, so that who is refused can't fill the disk.
+    """Writes each kind of refusal at most once in ten minutes, so that no sender can fill the disk.
 
     Kinds differ in who was refused and what. Of more than 2000 kinds in ten minutes, the rest counts as one:
     at most 1 MB of audit log.
@@ -48,14 +50,15 @@ class RefusalLog:
         self._more: dict[tuple[str, str], int] = {}
         self._lock = Lock()
 
-    def record(self, who: str, action: str, what: str) -> None:
+    def record(self, who: str, code: RefusalCode, what: str) -> None:
         """Record one refusal.
 
         Args:
-            who: Who was refused, as far as it can be believed.
-            action: `message refused`, `command refused` or `connection refused`.
-            what: What it was, and why it was refused.
+            who: The rejected party, as far as its name can be believed.
+            code: The kind of refusal; the entry's action.
+            what: What it was, and why it was rejected.
         """
+        action = code.value
         key = (audit_text(who, _LONGEST_NAME), f"{action}: {audit_text(what)}")
         now = time.monotonic()
         with self._lock:
@@ -77,13 +80,13 @@ class RefusalLog:
 _refusals = RefusalLog()
 
 
-def record_refusal(neighbor: str | None, headers: Mapping[str, Any], fault: str) -> None:
-    """Record a refused message.
+def record_rejected_message(neighbor: str | None, headers: Mapping[str, Any], fault: str) -> None:
+    """Record a rejected message.
 
     Args:
         neighbor: Name of the process that delivered it.
         headers: The message's, by FLARE's names.
-        fault: Why it was refused.
+        fault: Why it was rejected.
     """
     said = {
         name: _brief(headers[key])
@@ -98,7 +101,7 @@ def record_refusal(neighbor: str | None, headers: Mapping[str, Any], fault: str)
         if headers.get(key) is not None
     }
     what = " ".join(f"{name} {value}" for name, value in said.items())
-    _refusals.record(neighbor or "this process", "message refused", f"{what}: {fault}")
+    _refusals.record(neighbor or "this process", RefusalCode.MESSAGE, f"{what}: {fault}")
 
 
 def _brief(value: Any) -> str:
@@ -106,23 +109,27 @@ def _brief(value: Any) -> str:
     return value[:_LONGEST_NAME] if isinstance(value, str) else f"<{type(value).__name__}>"
 
 
-def record_refused_command(headers: Mapping[str, Any], command: Any, fault: str) -> None:
-    """Record a refused command of the server's to a site.
+def record_rejected_command(
+    headers: Mapping[str, Any], command: Any, fault: str, code: RefusalCode = RefusalCode.COMMAND
+) -> None:
+    """Record a rejected command of the server's to a site.
 
     Args:
         headers: Of the message that brought it.
         command: FLARE's name of the command.
-        fault: Why it was refused.
+        fault: Why it was rejected.
+        code: The kind of refusal.
     """
     who = str(headers.get(MessageHeaderKey.ORIGIN))
-    _refusals.record(who, "command refused", f"{str(command)[:_LONGEST_NAME]}: {fault}")
+    _refusals.record(who, code, f"{str(command)[:_LONGEST_NAME]}: {fault}")
 
 
-def record_refused_connection(peer: str, fault: str) -> None:
-    """Record a refused connection.
+def record_rejected_connection(peer: str, fault: str, code: RefusalCode = RefusalCode.CONNECTION) -> None:
+    """Record a rejected connection.
 
     Args:
         peer: The name that the process at its other end gave.
-        fault: Why it was refused.
+        fault: Why it was rejected.
+        code: The kind of refusal.
     """
-    _refusals.record(peer, "connection refused", fault)
+    _refusals.record(peer, code, fault)

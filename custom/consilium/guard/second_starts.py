@@ -28,8 +28,9 @@ from nvflare.fuel.f3.drivers.driver_params import DriverParams
 from nvflare.fuel.f3.sfm.constants import HandshakeKeys, Types
 from pydantic import ValidationError
 
+from consilium.errors import RefusalCode
 from consilium.federation.server.second_starts import second_starts
-from consilium.guard.refusals import record_refused_connection
+from consilium.guard.refusals import record_rejected_connection
 from consilium.records.second_start import ADDRESS, SecondStart, describe_second_start
 
 START: Final = "consilium_start"
@@ -195,7 +196,7 @@ class Waiting:
             self._recorded[site] = now if is_due else self._recorded[site]
             self._told[site] += has_room
         if is_due:
-            record_refused_connection(site, describe_second_start(site, told))
+            record_rejected_connection(site, describe_second_start(site, told), RefusalCode.SECOND_START)
         if not has_room:
             second.conn.close()
             return

@@ -17,7 +17,7 @@ from nvflare.private.fed.app.deployer import server_deployer
 from nvflare.private.fed.server import admin, job_cmds, job_runner
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.replacement import replace, require_all_known
 from consilium.federation.tasks import ABORT_META
 from consilium.federation.transport.set_up import set_up_server_process
@@ -26,7 +26,7 @@ from consilium.guard.authenticated_server import AuthenticatedServer
 from consilium.guard.deployment import CheckedDeployer
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.job_rules import check_job, restore_default_resources
-from consilium.guard.job_validator import why_forbidden
+from consilium.guard.job_validator import describe_rejection, why_forbidden
 from consilium.guard.loopback import guard_connections
 from consilium.guard.refusals import audit_text
 from consilium.guard.workspace_lock import WorkspaceLock
@@ -75,7 +75,9 @@ class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]
         if authorized and args[:1] == ["abort_job"]:
             _note_abort(conn)
         if not authorized:
-            _record(conn.get_prop(ConnProps.USER_NAME, "?"), "command refused", str(conn.command))
+            _record(
+                conn.get_prop(ConnProps.USER_NAME, "?"), RefusalCode.COMMAND_RIGHT.value, str(conn.command)
+            )
             _discard(conn.get_prop(ConnProps.FILE_LOCATION))
         return authorized
 
@@ -92,14 +94,14 @@ class SubmittedJobValidator(JobMetaValidator):  # type: ignore[misc]
         """
         try:
             if not isinstance(job_data, str):
-                raise ConfigurationError("it is no file")
+                raise JobRejected("it is no file", code=RefusalCode.JOB_ARCHIVE)
             check_job(_read_job(job_name, Path(job_data)), why_forbidden)
         except ConfigurationError as error:
-            reason = f"job {job_name[:80]!a} is refused: {error}"
+            reason = describe_rejection(error, f"the server rejects job {job_name[:80]!a}")
         else:
             valid, reason, meta = super().validate(job_name, job_data)
             return valid, reason, restore_default_resources(meta)
-        _record("server policy", "job refused", reason)
+        _record("server policy", "job_rejected", reason)
         _discard(job_data)
         return False, reason, {}
 
@@ -109,7 +111,7 @@ def _read_job(job_name: str, archive: Path) -> dict[str, bytes]:
     entries = read_archive(archive)
     stranger = next((name for name in entries if not name.startswith(f"{job_name}/")), None)
     if "/" in job_name or stranger is not None:
-        raise ConfigurationError("its archive is not one folder of the job's name")
+        raise JobRejected("its archive is not one folder of the job's name", code=RefusalCode.JOB_ARCHIVE)
     return {name.removeprefix(f"{job_name}/"): content for name, content in entries.items()}
 
 

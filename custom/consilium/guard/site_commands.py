@@ -20,9 +20,11 @@ from nvflare.private.defs import (
 )
 from nvflare.private.fed.client.admin import FedAdminAgent, RequestProcessor
 
+from consilium.errors import RefusalCode
 from consilium.federation.names import is_job_id
 from consilium.guard.parties import Kind, parse_party
-from consilium.guard.refusals import record_refused_command
+from consilium.guard.refusals import record_rejected_command
+from consilium.records.remedies import remedy_for
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,13 @@ class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
 
     def _dispatch_request(self, request: CellMessage) -> CellMessage:
         message = request.payload
-        fault = _fault(request) or _lacking_right(message)
+        fault, code = _fault(request), RefusalCode.COMMAND
+        if fault is None:
+            fault, code = _lacking_right(message), RefusalCode.COMMAND_RIGHT
         if fault is not None:
-            record_refused_command(request.headers or {}, getattr(message, "topic", None), fault)
-            return new_cell_message({}, error_reply(f"this site refuses the command: {fault}"))
+            record_rejected_command(request.headers or {}, getattr(message, "topic", None), fault, code)
+            reason = f"this site rejects the command ({code.value}): {fault}. What to do: {remedy_for(code)}"
+            return new_cell_message({}, error_reply(reason))
         command = COMMANDS[message.topic]
         if command.right is not None:
             message.set_header(RequestHeader.ADMIN_COMMAND, command.right)

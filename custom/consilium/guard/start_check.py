@@ -17,9 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from consilium.errors import ConfigurationError
 from consilium.guard.kit_processes import end_orphans
-from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, open_lock, take
+from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, StartError, open_lock, take
 
 REFUSED: Final = 3
 """Exit code, so that a script can tell it from a Python without this package."""
@@ -45,7 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         warning = check_start(Path(os.path.normpath(arguments.workspace.absolute())), arguments.hold)
-    except ConfigurationError as error:
+    except StartError as error:
         sys.stderr.write(f"Not started: {error}.\n")
         return REFUSED
     if warning:
@@ -61,11 +60,11 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
         hold: Descriptor on which the start script that asks keeps the lock from now on; None to look only.
 
     Raises:
-        ConfigurationError: If it can't, with what to do.
+        StartError: If it can't, with what to do.
     """
     for path, what in ((str(workspace), "this kit lies in"), (sys.executable, "this Python is")):
         if not is_one_word(path):
-            raise ConfigurationError(f"{what} {path!r}. {SPLIT}")
+            raise StartError(f"{what} {path!r}", SPLIT)
     _require_room(workspace)
     if hold is None:
         is_lockable = _look_at_lock(workspace)
@@ -91,9 +90,9 @@ def _require_room(workspace: Path) -> None:
         present = present.parent
     free = shutil.disk_usage(present).free >> 20
     if free < _LEAST_FREE_MIB:
-        raise ConfigurationError(
-            f"the disk of {workspace} is full: {free} MiB are free, and a start needs {_LEAST_FREE_MIB} MiB. "
-            f"Make room (`df -h {present}` names the disk), and start the kit again"
+        raise StartError(
+            f"the disk of {workspace} is full: {free} MiB are free, and a start needs {_LEAST_FREE_MIB} MiB",
+            f"Make room (`df -h {present}` names the disk), and start the kit again",
         )
 
 
@@ -138,7 +137,7 @@ def require_free(host: str, port: int) -> None:
         port: TCP port.
 
     Raises:
-        ConfigurationError: If it is taken, or can't be had by this account.
+        StartError: If it is taken, or can't be had by this account.
     """
     families = [(socket.AF_INET, host)] + ([(socket.AF_INET6, "")] if socket.has_ipv6 and not host else [])
     for family, address in families:
@@ -151,14 +150,16 @@ def require_free(host: str, port: int) -> None:
                 probe.listen()
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise ConfigurationError(
+                raise StartError(
                     f"port {port}, at which the server is to listen, is taken by another program of this "
-                    f"machine{_owner(port)}. Stop it (`ss -ltnp 'sport = :{port}'` names it), or provision "
-                    "with another fed_learn_port and admin_port"
+                    f"machine{_owner(port)}",
+                    f"Stop it (`ss -ltnp 'sport = :{port}'` names it), or provision with another "
+                    "fed_learn_port and admin_port",
                 ) from None
             if error.errno in (errno.EACCES, errno.EPERM):
-                raise ConfigurationError(
-                    f"this account may not listen at port {port} ({error.strerror}); take one from 1024 on"
+                raise StartError(
+                    f"this account may not listen at port {port} ({error.strerror})",
+                    "Take a port from 1024 on",
                 ) from None
 
 

@@ -41,8 +41,22 @@ processes that are others' by now, and can stop or prevent the next start."""
 _TAKEN: Final = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
-class WorkspaceIsTaken(ConfigurationError):
-    """Another start of the kit works in the workspace."""
+class StartError(ConfigurationError):
+    """A kit that can't be started where it lies.
+
+    Args:
+        fault: What is wrong.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, fault: str, remedy: str) -> None:
+        super().__init__(f"{fault}. {remedy}")
+        self.fault = fault
+        self.remedy = remedy
+
+
+class WorkspaceIsTaken(StartError):
+    """A workspace in which another start of the kit works."""
 
 
 class WorkspaceLock:
@@ -83,15 +97,16 @@ def open_lock(workspace: Path) -> int:
     """Return a descriptor of a workspace's lock file, which is made where it is missing.
 
     Raises:
-        ConfigurationError: If it can't be opened, or is a link: what it leads to would be overwritten.
+        StartError: If it can't be opened, or is a link: what it leads to would be overwritten.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(workspace / LOCK_FILE, flags, 0o600)
     except OSError as error:
-        raise ConfigurationError(
-            f"{workspace / LOCK_FILE} can't be opened ({error.strerror}): start a kit with the account that "
-            "owns it, from a folder that it can write to, and remove a link of that name"
+        raise StartError(
+            f"{workspace / LOCK_FILE} can't be opened ({error.strerror})",
+            "Start a kit with the account that owns it, from a folder that it can write to, and remove a "
+            "link of that name",
         ) from None
 
 
@@ -109,18 +124,21 @@ def take(descriptor: int, workspace: Path, *, holder: int | None = None, says_wh
 
     Raises:
         WorkspaceIsTaken: If another start holds it.
-        ConfigurationError: If the descriptor is not of the workspace's own plain file.
+        StartError: If the descriptor is not of the workspace's own plain file.
     """
     if not _is_plain_file(descriptor, workspace / LOCK_FILE):
-        raise ConfigurationError(
-            f"{workspace / LOCK_FILE} is a link or no plain file; remove it, and start the kit again"
+        raise StartError(
+            f"{workspace / LOCK_FILE} is a link or no plain file", "Remove it, and start the kit again"
         )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in _TAKEN:
             return False
-        raise WorkspaceIsTaken(describe_holder(workspace)) from None
+        raise WorkspaceIsTaken(
+            f"this kit runs already, from {workspace}: {describe_holder(workspace)}",
+            f"A kit runs once. To restart it, first stop it where it runs: consilium site stop {workspace}",
+        ) from None
     if not says_who:
         return True
     said = {"host": socket.gethostname(), "process": holder or os.getpid(), "since": time.time()}
@@ -131,7 +149,7 @@ def take(descriptor: int, workspace: Path, *, holder: int | None = None, says_wh
 
 
 def describe_holder(workspace: Path) -> str:
-    """Say that a kit runs already, where, since when, and what to do about it."""
+    """Return which process holds the lock, where, and since when."""
     try:
         said = json.loads((workspace / LOCK_FILE).read_text())
         host, process = clean_text(str(said["host"])), int(said["process"])
@@ -141,10 +159,7 @@ def describe_holder(workspace: Path) -> str:
     else:
         place = "this machine" if host == socket.gethostname() else f"the machine or container {host}"
         who = f"process {process} of {place}, since {since}"
-    return (
-        f"this kit runs already, from {workspace}: {who}. A kit runs once. To start it again, stop it first "
-        f"where it runs: consilium site stop {workspace}"
-    )
+    return who
 
 
 def _is_lasting() -> bool:

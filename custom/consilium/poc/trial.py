@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.files import output_folder
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, RefusalCode
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import LAST_MODEL
 from consilium.poc.command import PocError
@@ -20,6 +20,7 @@ from consilium.recipes.job_folder import JobFolder, job_kind, read_job_folder
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.records.outcome import Outcome, determine_outcome
+from consilium.records.progress import EndReason
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, prepare_sites
 from consilium.report.write import write_report
@@ -30,7 +31,7 @@ from consilium.tasks.segmentation.pictures import PatientPicture
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrialResult:
     """How a job ended.
 
     Attributes:
@@ -108,7 +109,7 @@ def start(poc: Poc, project: Project, hospitals: Mapping[str, Path], display: Di
     display.say(f"up: {local.server} and {', '.join(local.sites)}, in {poc.kits}")
 
 
-def run_job(poc: Poc, job: Path, display: Display) -> Ended:
+def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
     """Submit a job, show how it goes, download its result, write the report.
 
     Raises:
@@ -135,10 +136,11 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
         raise PocError(f"job {job_id} ended with {status} and left no record: {error}") from error
     outcome = determine_outcome(record)
     if outcome.kind != "failure" and not is_completed(status):
-        outcome = Outcome("failure", (f"FLARE ended the job with {status}", *outcome.reasons))
+        ended = EndReason(text=f"FLARE ended the job with {status}", code=RefusalCode.JOB_FAILED)
+        outcome = Outcome("failure", (ended, *outcome.reasons))
     report, model = downloaded / "report", find_record(downloaded).parent / LAST_MODEL
     if training is None or not isinstance(record, FederationRecord):
-        return Ended(job_id, record, outcome, write_report(report, record))
+        return TrialResult(job_id, record, outcome, write_report(report, record))
     patients: dict[str, PatientPicture | None] = {}
     if model.exists() and outcome.kind != "failure":
         display.show("drawing one patient of every hospital")
@@ -148,7 +150,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> Ended:
         )
         patients = draw_patients(data, training.learning, model, report)
     page = build_report(report, record, baselines=None, seconds={"federated": seconds}, patients=patients)
-    return Ended(job_id, record, outcome, page)
+    return TrialResult(job_id, record, outcome, page)
 
 
 def _read_training(job: Path) -> JobFolder | None:
@@ -156,7 +158,7 @@ def _read_training(job: Path) -> JobFolder | None:
     return read_job_folder(job) if job_kind(job) == "training" else None
 
 
-def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, display: Display) -> Ended:
+def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, display: Display) -> TrialResult:
     """Make the cohort, start everything, run a job, stop everything whatever happens.
 
     Raises:

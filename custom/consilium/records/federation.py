@@ -110,6 +110,7 @@ class FederationRecord(Record):
     job: Label
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None
+    code: Code = Field(default=None, description="The kind of reason.")
     rounds_planned: int = Field(ge=1)
     settings: dict[str, Any]
     initial_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)

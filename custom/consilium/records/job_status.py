@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from consilium.records.bounds import Label, Moment, Reason
+from consilium.errors import RefusalCode
+from consilium.records.bounds import Code, Label, Moment, Reason
 from consilium.records.progress import Ended, JobProgress
 from consilium.records.remedies import remedy_for
 from consilium.records.second_start import SecondStart
@@ -19,6 +20,7 @@ class Interruption(BaseModel):
     """A job that ended because the server's processes died."""
 
     reason: Reason
+    code: Code = None
     durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
     continued_by: Label | None = Field(description="Id of the job that goes on from there; null if none yet.")
 
@@ -55,6 +57,14 @@ class JobStatus(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """Return it for `json.dumps`, with what follows from it."""
         content = self.model_dump(mode="json")
+        for reason, shown in zip(
+            self.ended.reasons if self.ended else [], (content["ended"] or {}).get("reasons", []), strict=True
+        ):
+            shown["remedy"] = remedy_for(reason.code)
+        if self.interruption is not None:
+            content["interruption"]["remedy"] = remedy_for(self.interruption.code)
+        for start in content["second_starts"].values():
+            start |= {"code": RefusalCode.SECOND_START.value, "remedy": remedy_for(RefusalCode.SECOND_START)}
         if self.progress is not None:
             content["progress"] |= {
                 "awaited": self.progress.awaited,

@@ -1,4 +1,4 @@
-"""Whether a job did what it was asked: success, partial, failure."""
+"""Outcome of a job: success, partial or failure, with the reasons."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from consilium.errors import RefusalCode
 from consilium.records.federation import FederationRecord, OutcomeKind, SiteRound
 from consilium.records.job_record import JobRecord
+from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord, explain
 from consilium.records.statistics import StatisticsRecord
 
@@ -23,11 +25,11 @@ class Outcome:
             missing, refused or not connected somewhere; `failure`: no evaluated final model. Of a readiness
             check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
             can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
-        reasons: One line for each thing that went wrong.
+        reasons: What went wrong, each with a code.
     """
 
     kind: OutcomeKind
-    reasons: tuple[str, ...]
+    reasons: tuple[EndReason, ...]
 
 
 def determine_outcome(record: JobRecord) -> Outcome:
@@ -44,23 +46,25 @@ def _training_outcome(record: FederationRecord) -> Outcome:
     if record.final_sites:
         stages["final validation"] = record.final_sites
     everybody = sorted(set[str]().union(*stages.values()))
-    absences = defaultdict[tuple[str, str], list[str]](list)
+    absences = defaultdict[tuple[str, str, RefusalCode | None], list[str]](list)
     for site, answer in sorted(record.preparation.items()):
         if answer.outcome not in _TOOK_PART:
-            absences[site, answer.reason or answer.outcome].append("preparation")
+            absences[site, answer.reason or answer.outcome, answer.code].append("preparation")
     for stage, sites in stages.items():
         for site in everybody:
-            reason = _absence(sites.get(site))
-            if reason is not None:
-                absences[site, reason].append(stage)
+            absence = _absence(sites.get(site))
+            if absence is not None:
+                absences[(site, *absence)].append(stage)
     reasons = [
-        f"{_span(missed)}: {site} is not part of it: {reason}" for (site, reason), missed in absences.items()
+        EndReason(text=f"{_span(missed)}: {site} is not part of it: {reason}", code=code)
+        for (site, reason, code), missed in absences.items()
     ]
     if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
-        return Outcome("failure", (ended, *reasons))
+        return Outcome("failure", (EndReason(text=ended, code=record.code), *reasons))
     if not record.final_scores:
-        return Outcome("failure", (_without_scores(record), *reasons))
+        lacking = EndReason(text=_without_scores(record), code=RefusalCode.NO_SCORES)
+        return Outcome("failure", (lacking, *reasons))
     return Outcome("partial" if reasons else "success", tuple(reasons))
 
 
@@ -75,26 +79,35 @@ def _without_scores(record: FederationRecord) -> str:
 
 
 def _readiness_outcome(record: ReadinessRecord) -> Outcome:
-    reasons = tuple(f"{name} is not ready: {explain(name, record)}" for name in record.not_ready)
+    reasons = tuple(
+        EndReason(text=f"{name} is not ready: {explain(name, record)}", code=_readiness_code(name, record))
+        for name in record.not_ready
+    )
     if not record.able_to_train:
-        return Outcome("failure", ("no site can train", *reasons))
+        nobody = EndReason(text="no site can train", code=RefusalCode.NO_QUORUM)
+        return Outcome("failure", (nobody, *reasons))
     return Outcome("partial" if reasons else "success", reasons)
 
 
 def _statistics_outcome(record: StatisticsRecord) -> Outcome:
     reasons = tuple(
-        f"{name} is not part of the statistics: {reason}" for name, reason in sorted(record.missing.items())
+        EndReason(text=f"{name} is not part of the statistics: {reason}", code=RefusalCode.DECLINED)
+        for name, reason in sorted(record.missing.items())
     )
     if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
-        return Outcome("failure", (ended, *reasons))
+        return Outcome("failure", (EndReason(text=ended, code=RefusalCode.JOB_FAILED), *reasons))
     return Outcome("partial" if reasons else "success", reasons)
 
 
-def _absence(answer: SiteRound | None) -> str | None:
+def _readiness_code(name: str, record: ReadinessRecord) -> RefusalCode:
+    return RefusalCode.NO_LABELED_CASE if name in record.sites else RefusalCode.DECLINED
+
+
+def _absence(answer: SiteRound | None) -> tuple[str, RefusalCode | None] | None:
     if answer is None:
-        return "it was not connected when the others were asked"
-    return None if answer.outcome in _TOOK_PART else answer.reason or answer.outcome
+        return "it was not connected when the others were asked", RefusalCode.NOT_CONNECTED
+    return None if answer.outcome in _TOOK_PART else (answer.reason or answer.outcome, answer.code)
 
 
 def _span(stages: Sequence[str]) -> str:

@@ -100,11 +100,22 @@ class LastCheckpoint(_Part):
     seconds: Finite | None = Field(default=None, description="What it took to write.")
 
 
+class EndReason(_Part):
+    """One thing that went wrong in a job."""
+
+    text: LongReason
+    code: Code = None
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return self.text
+
+
 class Ended(_Part):
     """How a job ended."""
 
     kind: OutcomeKind
-    reasons: list[LongReason] = Field(default_factory=list, max_length=MOST_REASONS)
+    reasons: list[EndReason] = Field(default_factory=list, max_length=MOST_REASONS)
     time: Moment = Field(description="Unix time in seconds.")
 
 

@@ -1,4 +1,4 @@
-"""What the operator at the server can do about a site that has no part in a task."""
+"""Remedies: what to do about a refusal or the end of a job, found by its code."""
 
 from __future__ import annotations
 
@@ -53,6 +53,44 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "quorum.deadline_minutes or grace_minutes of the job waits for it",
     RefusalCode.LOST: _COMES_BACK,
     RefusalCode.SERVER_DISK: "make room on the server's disk; the site is asked again in the next round",
+    RefusalCode.NOT_CONNECTED: _COMES_BACK,
+    RefusalCode.ONLY_EVALUATES: "nothing: the hospital only evaluates, as its local/privacy.json says",
+    RefusalCode.JOB_ARCHIVE: "submit the job's folder as `consilium jobs` or `make jobs` writes it",
+    RefusalCode.JOB_CONTENT: "write the job again with `consilium jobs` of the federation's version, and "
+    "change only what docs/jobs.md lists",
+    RefusalCode.JOB_DESCRIPTION: "correct the entry of meta.json that the reason names; docs/jobs.md lists "
+    "what may stand there",
+    RefusalCode.JOB_CLASS: "a job may name the classes of the site's class_allow_list only; its IT "
+    "department sets that list",
+    RefusalCode.JOB_UNSIGNED: "submit it from a console with a startup kit's key",
+    RefusalCode.JOB_SIGNATURE: "submit it again with a valid startup kit of this federation; its certificate "
+    "may have expired",
+    RefusalCode.JOB_SIGNER: "have a user submit it whose role has the right to; each site's "
+    "local/authorization.json says which",
+    RefusalCode.JOB_REPEATED: "submit it again as a new job",
+    RefusalCode.JOB_UNKNOWN: "submit it again; if it persists, the site's audit log says what it rejected",
+    RefusalCode.JOB_MEMORY: "the site's IT department looks at accepted_jobs.json in its workspace, and "
+    "restores it or moves it away",
+    RefusalCode.JOB_GUARD: "ask the project admin for a new kit",
+    RefusalCode.MESSAGE: "nothing, if its sender is a stranger; if it is a process of the federation, "
+    "`consilium check-site KIT` there compares versions",
+    RefusalCode.COMMAND: "nothing at the server: the hospital does this at its own machine",
+    RefusalCode.COMMAND_RIGHT: "ask the project admin for a kit whose role has the right; `consilium "
+    "check-site KIT` shows the rights of each role at a site",
+    RefusalCode.CONNECTION: "nothing, if its sender is a stranger; `consilium check-site KIT` at the site "
+    "checks its kit",
+    RefusalCode.SECOND_START: "stop one of the two there (consilium site stop KIT), as a kit runs once; the "
+    "other one then joins within a minute. If one of them isn't yours, the kit is stolen",
+    RefusalCode.JOB_ABORTED: "nothing: a user aborted it; submit it with resume to continue it",
+    RefusalCode.JOB_FAILED: "the server's log of the job says more",
+    RefusalCode.JOB_SETTINGS: "correct the setting that the reason names, and submit the job again",
+    RefusalCode.JOB_DEADLINE: "submit it with resume, and a longer deadline_hours if needed",
+    RefusalCode.NO_QUORUM: "see to the sites that the reasons name, then submit the job with resume",
+    RefusalCode.NO_SCORES: "see to the sites that the reasons name, then submit the job with resume",
+    RefusalCode.SERVER_ERROR: "the server's log of the job has the error; submit the job with resume once "
+    "that is fixed",
+    RefusalCode.INTERRUPTED: "nothing: it continues once enough sites are connected",
+    RefusalCode.NO_PROGRESS: "look into the server's log, then submit the job with resume",
 }
 
 _REMEDIES_AFTER_ROUNDS: Final[dict[RefusalCode, str]] = {
@@ -60,6 +98,8 @@ _REMEDIES_AFTER_ROUNDS: Final[dict[RefusalCode, str]] = {
     RefusalCode.SCORES: "have the site look at its loss and its data",
     RefusalCode.LATE: "this job doesn't ask for it again; the next job waits longer with a longer "
     "quorum.deadline_minutes or grace_minutes",
+    RefusalCode.NOT_CONNECTED: "this job doesn't ask for it again; if the site stays away, its IT "
+    "department starts it (startup/start.sh)",
     RefusalCode.LOST: "this job doesn't ask for it again; if the site stays away, its IT department starts "
     "it (startup/start.sh)",
     RefusalCode.SERVER_DISK: "make room on the server's disk; this job doesn't ask for it again",
@@ -67,11 +107,11 @@ _REMEDIES_AFTER_ROUNDS: Final[dict[RefusalCode, str]] = {
 
 
 def remedy_for(code: RefusalCode | None, task: str = "train") -> str:
-    """Return what to do about a site's absence.
+    """Return what to do about a refusal.
 
     Args:
-        code: What kind of absence it is; None where nobody said so.
-        task: What the site was asked for, such as `train`, `validate` or `local_only`.
+        code: The kind of refusal; None where it is unknown.
+        task: The task of the site, such as `train`, `validate` or `local_only`.
     """
     if task in TASKS_AFTER_ROUNDS and code in _REMEDIES_AFTER_ROUNDS:
         return _REMEDIES_AFTER_ROUNDS[code]

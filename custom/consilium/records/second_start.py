@@ -1,4 +1,4 @@
-"""A site that was started in two places: what people are told, at the server and at the site."""
+"""Record of a site that was started in two places."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Final
 
 from pydantic import BaseModel, Field
 
+from consilium.errors import RefusalCode
 from consilium.records.bounds import Label, Moment
+from consilium.records.remedies import remedy_for
 
 ADDRESS: Final = " at "
-"""Between a process and where it is."""
+"""Separates a process from its address."""
 
 
 class SecondStart(BaseModel):
@@ -26,9 +28,8 @@ class SecondStart(BaseModel):
 
 
 def describe_second_start(site: str, one: SecondStart) -> str:
-    """Say that a site was started in two places, and what to do about it."""
+    """Return a sentence about the two starts of a site, with the remedy."""
     return (
-        f"site {site} was started twice: {one.first} works, and {one.second} waits for its end. A kit runs "
-        "once: stop one of the two there (consilium site stop KIT). If that is the first, the second joins "
-        "by itself within a minute; if one of them isn't yours, the kit is stolen"
+        f"site {site} was started twice: {one.first} works, and {one.second} waits for it to end. "
+        f"What to do: {remedy_for(RefusalCode.SECOND_START)}"
     )

@@ -11,9 +11,10 @@ import psutil
 from pydantic import BaseModel, Field, ValidationError
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.records.bounds import Label, Moment, Reason
+from consilium.records.bounds import Code, Label, Moment, Reason
 from consilium.records.federation import OutcomeKind
 from consilium.records.gain import SiteGain
+from consilium.records.remedies import remedy_for
 
 STATUS_FOLDER = Path("consilium/jobs")
 """In the site's workspace: one file for each of the last jobs."""
@@ -26,6 +27,7 @@ class Refusal(BaseModel):
 
     by: Label = Field(description="`site` or `server`.")
     reason: Reason
+    code: Code = None
     task: Label
     round: int = Field(description="From 1; 0 where there are none.")
     time: Moment = Field(description="Unix time in seconds.")
@@ -94,7 +96,10 @@ class SiteStatus(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         """Return it for `json.dumps`."""
-        return {**self.model_dump(mode="json"), "lost": self.lost, "stopped": self.stopped}
+        content = {**self.model_dump(mode="json"), "lost": self.lost, "stopped": self.stopped}
+        for refusal, shown in zip(self.refusals, content["refusals"], strict=True):
+            shown["remedy"] = remedy_for(refusal.code, refusal.task)
+        return content
 
 
 def read_site_status(workspace: Path) -> list[SiteStatus]:

@@ -16,13 +16,15 @@ from nvflare.private.fed.simulator.simulator_const import SimulatorConstants
 from nvflare.recipe.sim_env import SimEnv
 
 from consilium.data.files import private_folder
-from consilium.errors import ConfigurationError, ConsiliumError
+from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.replacement import require_known
 from consilium.learning.processes.socket_folder import socket_folder
 from consilium.participant.settings import SiteSettings
 from consilium.processes import end_with, keep_new_files_private
 from consilium.provisioning.policy import write_class_policy, write_site_policy
+from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
+from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord
 from consilium.simulation.folders import without_spaces
 
@@ -113,7 +115,7 @@ def seed_of(job: Path) -> int:
     return read_job_folder(job).learning.seed if job_kind(job) == "training" else 0
 
 
-def failure_of(folder: Path) -> str | None:
+def failure_of(folder: Path) -> EndReason | None:
     """Return why the job of a run folder failed, by its record; None if it did not, or kept no record."""
     try:
         record = load_record(folder)
@@ -121,7 +123,9 @@ def failure_of(folder: Path) -> str | None:
         return None
     if isinstance(record, ReadinessRecord) or record.status == "finished":
         return None
-    return record.reason or "aborted without a reason"
+    code = record.code if isinstance(record, FederationRecord) else None
+    code = code or (RefusalCode.JOB_FAILED if record.reason else RefusalCode.JOB_ABORTED)
+    return EndReason(text=record.reason or "aborted without a reason", code=code)
 
 
 def server_folder(workspace: Path) -> Path:

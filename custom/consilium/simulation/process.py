@@ -13,6 +13,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from consilium.data.files import private_folder, private_opener
+from consilium.errors import RefusalCode
 from consilium.participant.settings import SiteSettings
 from consilium.processes import stop_process_tree
 from consilium.records.job_record import RECORD_FILES
@@ -116,10 +117,10 @@ class SimulatedJob:
             return
 
     def _last_words(self) -> str:
-        """Return the reason in the record, or the last errors in the log where it only says "aborted"."""
-        reason = failure_of(self.folder)
-        if reason and not reason.startswith("aborted"):
-            return f"\n  {reason}"
+        """Return the reason in the record, or the last errors in the log of an aborted job."""
+        failure = failure_of(self.folder)
+        if failure is not None and failure.code is not RefusalCode.JOB_ABORTED:
+            return f"\n  {failure}"
         lines = self.log.read_text(errors="replace").splitlines()
         errors = [line for line in lines if " ERROR " in line and "Traceback (most recent" not in line]
         return "".join(f"\n  {_shorten(line)}" for line in errors[-3:])

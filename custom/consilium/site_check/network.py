@@ -25,6 +25,13 @@ TLS = SiteCheck("network.tls", "Server and site trust each other")
 
 _NAME_OVERRIDE = "grpc.ssl_target_name_override"
 _REFUSAL_WAIT = 1.0
+
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_OTHER_NAME = (62, 64)
+"""OpenSSL's verification codes (x509_vfy.h): the dates, and a host name or address that doesn't match."""
+
+_ALERT = "ALERT"
+"""Part of OpenSSL's symbol for an alert that the other end sent, such as `TLSV1_ALERT_UNKNOWN_CA`."""
 _LOG_BYTES = 1 << 16
 _REGISTERED = "Successfully registered"
 # Connection preface and an empty SETTINGS frame of HTTP/2 (RFC 9113, section 3.4), to which a gRPC server
@@ -217,13 +224,13 @@ def _is_accepted(secure: ssl.SSLSocket) -> bool:
 def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) -> SiteFinding:
     place = f"{server.host}:{server.port}"
     reason = error.verify_message
-    if "expired" in reason or "not yet valid" in reason:
+    if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
         return TLS.failed(
             f"the certificate of {place} is not in force: {reason}",
             "compare this machine's clock (`date -u`) with a clock on the wall; if it is right, tell the "
             "project admin that the server's certificate has to be renewed",
         )
-    if "mismatch" in reason.lower() or "not valid for" in reason:
+    if error.verify_code in _OTHER_NAME:
         return TLS.failed(
             f"the certificate of {place} is of the federation's CA but bears another name: {reason}",
             "ask the project admin under which name the server is to be reached, and for a kit with it "
@@ -247,7 +254,7 @@ def _explain_broken(place: str, error: OSError) -> SiteFinding:
             "firewall holds TLS back",
             f"allow TLS to {place} without inspection, and ask the project admin whether the port is right",
         )
-    if "ALERT" in reason:
+    if _ALERT in reason:
         return TLS.failed(
             f"{place} refuses this kit's certificate ({reason})",
             "ask the project admin whether this site's certificate is of the present federation, or revoked",

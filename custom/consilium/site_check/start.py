@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from consilium.errors import ConfigurationError
 from consilium.guard.start_check import SPLIT, check_start, is_one_word
-from consilium.guard.workspace_lock import WorkspaceIsTaken
+from consilium.guard.workspace_lock import StartError, WorkspaceIsTaken
 from consilium.provisioning.kit import Kit
 from consilium.site_check.finding import SiteCheck, SiteFinding
 
@@ -25,9 +24,8 @@ def check_kit_start(kit: Kit) -> SiteFinding:
         warning = check_start(place)
     except WorkspaceIsTaken:
         return START.ok("it runs; its start script would not start it a second time")
-    except ConfigurationError as error:
-        seen, _, remedy = str(error).partition(". ")
-        return START.failed(seen, remedy or "see docs/hospital-it.md of Consilium")
+    except StartError as error:
+        return START.failed(error.fault, error.remedy)
     if warning:
         return START.warning("its file system has no locks: nothing notices a second start", "start it once")
     return START.ok("its path, and the lock that keeps it from running twice, are as they should be")

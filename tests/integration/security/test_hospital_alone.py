@@ -118,12 +118,12 @@ def test_an_ordinary_job_is_taken(answers, name):
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_a_hostile_job_is_refused_and_on_record_and_changes_nothing(federation, answers, name):
     answer = answers[name]
-    assert answer["reply"].startswith("this site refuses the job: ")
+    assert answer["reply"].startswith("this site rejects the job (")
     assert REFUSED[name].replace("'app/", "'") in answer["reply"].replace("'app/", "'")
     assert answer["changed"] == []
     entries = read(federation.kits["alone"] / "audit.log").splitlines()
     job_id = IDS.get(name, _job_id(name))
-    assert any(f"[R:{job_id}]" in entry and "[A:job refused]" in entry for entry in entries)
+    assert any(f"[R:{job_id}]" in entry and "[A:job_rejected]" in entry for entry in entries)
 
 
 def test_an_unknown_scope_is_refused(answers):

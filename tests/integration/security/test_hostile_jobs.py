@@ -17,7 +17,7 @@ def test_a_hostile_job_is_refused_with_its_reason_and_on_record(federation, atta
     assert answer.startswith("InvalidJobDefinition")
     assert REASONS[name] in answer
     assert any(
-        "[A:job refused]" in entry and audit_text(REASONS[name]) in entry
+        "[A:job_rejected]" in entry and audit_text(REASONS[name]) in entry
         for entry in federation.audit_of(SERVER_NAME).splitlines()
     )
 
@@ -53,7 +53,7 @@ def test_each_hospital_refuses_an_unknown_scope(federation, attacks):
 def test_a_hospitals_files_are_read_by_nobody_from_elsewhere(federation, attacks, command, site):
     """Nor by its own admin: that a user is that admin, is what the server says."""
     assert "this site refuses the command" in attacks.commands[command.format(site)]
-    assert "[U:server][A:command refused]sys.shell" in federation.audit_of(site)
+    assert "[U:server][A:command_rejected]sys.shell" in federation.audit_of(site)
 
 
 @pytest.mark.parametrize("command", SHELL_COMMANDS)
@@ -70,6 +70,6 @@ def test_a_user_who_may_only_look_is_on_record_for_trying_more(federation, attac
 
 def _refused_command(federation, participant, user, command):
     return any(
-        f"[U:{user}][A:command refused]" in entry and command in entry
+        f"[U:{user}][A:command_right]" in entry and command in entry
         for entry in federation.audit_of(participant).splitlines()
     )

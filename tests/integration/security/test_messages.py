@@ -105,7 +105,7 @@ def test_each_refused_message_is_on_record_with_who_sent_it(federation, attacks,
     raid = attacks.raids[attacker]
     me = parse_party(raid["name"])
     entries = [
-        line for line in federation.audit_of(SERVER_NAME).splitlines() if "[A:message refused]" in line
+        line for line in federation.audit_of(SERVER_NAME).splitlines() if "[A:message_rejected]" in line
     ]
     missing = [
         message
@@ -135,7 +135,7 @@ def test_a_stranger_on_the_machine_gets_no_connection(federation, attacks, attac
     assert raid["answers"] == []
     participant = SERVER_NAME if "server" in attacker else "north"
     assert any(
-        "[A:connection refused]" in line and raid["name"] in line
+        "[A:connection_rejected]" in line and raid["name"] in line
         for line in federation.audit_of(participant).splitlines()
     )
 
@@ -150,7 +150,7 @@ def test_neither_a_job_nor_its_stats_nor_its_abort_has_a_message_refused(
         line
         for log in logs
         for line in log.read_text(errors="replace").splitlines()
-        if "message refused" in line or "connection refused" in line
+        if "message_rejected" in line or "connection_rejected" in line
     ]
     attackers = [raid["name"] for raid in attacks.raids.values()]
     assert [line for line in entries if not any(name in line for name in attackers)] == []

@@ -51,7 +51,11 @@ class Server:
             "name": self.text,
             "status": self.text,
             RESUME_META: self.text,
-            OUTCOME_META: {"kind": "failure", "reasons": [self.text] * 3, "time": 1.0},
+            OUTCOME_META: {
+                "kind": "failure",
+                "reasons": [{"text": self.text, "code": self.text}] * 3,
+                "time": 1.0,
+            },
             INTERRUPTION_META: {"reason": self.text, "durable_round": 1, "continued_by": self.text},
         }
 

@@ -1,7 +1,11 @@
 import pytest
 from nvflare.fuel.sec.audit import AuditService
+from nvflare.fuel.sec.authz import AuthorizationService
+from nvflare.security.security import FLAuthorizer
 
-from consilium.provisioning.policy import allowed_classes
+from consilium.provisioning.policy import allowed_classes, authorization_policy
+
+from .kit import LEAD, new_authority, new_user
 
 
 @pytest.fixture
@@ -17,3 +21,26 @@ def audited(monkeypatch):
     events = []
     monkeypatch.setattr(AuditService, "add_event", lambda **event: events.append(event))
     return events
+
+
+@pytest.fixture(scope="module")
+def root():
+    return new_authority()
+
+
+@pytest.fixture
+def root_file(root, tmp_path):
+    path = tmp_path / "rootCA.pem"
+    path.write_bytes(root.certificate)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lead(root, tmp_path_factory):
+    return new_user(tmp_path_factory.mktemp("lead"), root, LEAD, "lead")
+
+
+@pytest.fixture
+def policy(monkeypatch):
+    authorizer = FLAuthorizer("north_hospital", authorization_policy("client"))
+    monkeypatch.setattr(AuthorizationService, "the_authorizer", authorizer)

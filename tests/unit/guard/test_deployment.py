@@ -20,7 +20,7 @@ from nvflare.security.security import FLAuthorizer
 
 from consilium.guard import deployment
 from consilium.guard.deployment import CheckedDeployer, deployment_fault
-from consilium.guard.signatures import ACCEPTED_FILE
+from consilium.guard.signature_memory import ACCEPTED_FILE
 from consilium.guard.site_guard import SiteGuard
 from consilium.provisioning.policy import authorization_policy
 from consilium.recipes.catalog import build_recipe, export_job
@@ -169,11 +169,11 @@ def test_what_is_refused_changes_nothing_at_the_site(site, signed, guarded, audi
             arguments["archive"],
             FLContext(),
         )
-    assert reason.startswith("this site refuses the job: ")
+    assert reason.startswith("this site rejects the job (")
     if "job_id" in attack:
         assert "is none that FLARE gives a job" in reason
     assert snapshot(tmp_path) == before
-    assert [event["action"] for event in audited] == ["job refused"]
+    assert [event["action"] for event in audited] == ["job_rejected"]
 
 
 @pytest.fixture
@@ -218,7 +218,7 @@ def test_a_job_starts_as_it_was_deployed_and_not_otherwise(site, signed, guarded
         assert "is none that FLARE gives a job" in answer or "was not deployed here" in answer
     assert len(started) == 2
     assert snapshot(tmp_path) == before
-    assert {event["action"] for event in audited} == {"job refused"}
+    assert {event["action"] for event in audited} == {"job_rejected"}
 
 
 def test_a_deployed_job_does_not_start_once_the_site_has_forgotten_it(

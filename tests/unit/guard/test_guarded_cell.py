@@ -11,7 +11,7 @@ from nvflare.fuel.f3.stats_pool import StatsPoolManager
 from consilium.errors import ConfigurationError
 from consilium.guard import guarded_cell
 from consilium.guard.guarded_cell import GuardedCell, guard_messages
-from consilium.guard.refusals import record_refusal
+from consilium.guard.refusals import record_rejected_message
 from consilium.guard.site_commands import GuardedAdminAgent
 
 
@@ -23,7 +23,7 @@ def site(monkeypatch):
     cell = GuardedCell("north", "tcp://127.0.0.1:9", secure=False, credentials={})
     cell.taken, cell.refused = [], []
     monkeypatch.setattr(CoreCell, "process_message", lambda self, *row: self.taken.append(row[-1]))
-    monkeypatch.setattr(guarded_cell, "record_refusal", lambda *row: cell.refused.append(row))
+    monkeypatch.setattr(guarded_cell, "record_rejected_message", lambda *row: cell.refused.append(row))
     return cell
 
 
@@ -61,7 +61,7 @@ def test_headers_that_the_rules_can_not_take_are_refused(site, monkeypatch, erro
 
 
 def test_odd_headers_are_refused_on_record(site, monkeypatch, audited):
-    monkeypatch.setattr(guarded_cell, "record_refusal", record_refusal)
+    monkeypatch.setattr(guarded_cell, "record_rejected_message", record_rejected_message)
     deep = []
     for _ in range(5000):
         deep = [deep]
@@ -70,7 +70,7 @@ def test_odd_headers_are_refused_on_record(site, monkeypatch, audited):
         site.process_message(Endpoint("server"), None, 1, message(origin=odd))
         site.process_message(Endpoint("server"), None, 1, message(**{MessageHeaderKey.MSG_TYPE: odd}))
     assert site.taken == []
-    assert {event["action"] for event in audited} == {"message refused"}
+    assert {event["action"] for event in audited} == {"message_rejected"}
 
 
 @pytest.mark.parametrize(

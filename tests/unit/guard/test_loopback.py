@@ -186,7 +186,7 @@ def test_one_connection_says_once_who_it_is(manager, audited, again):
     assert (wire.closed, list(manager.sfm_endpoints), audited) == (False, ["north"], [])
     wire, _ = listened(manager, first, framed(again, {"endpoint_name": NORTH_JOB}))
     assert (wire.closed, list(manager.sfm_endpoints)) == (True, ["north"])
-    assert [event["action"] for event in audited] == ["connection refused"]
+    assert [event["action"] for event in audited] == ["connection_rejected"]
     assert not listened(manager, first)[0].closed  # a site that reconnects has another connection
 
 
@@ -235,12 +235,12 @@ def test_a_bad_handshake_is_refused(manager, audited, said, params):
 @pytest.mark.parametrize("said", BAD.values(), ids=BAD)
 def test_a_refused_handshake_is_on_record(manager, audited, said):
     listened(manager, framed(Types.HELLO, said), params={})
-    assert [event["action"] for event in audited] == ["connection refused"]
+    assert [event["action"] for event in audited] == ["connection_rejected"]
 
 
 def test_a_connection_that_sends_no_frames_is_closed(manager, audited):
     assert listened(manager, b"x")[0].closed
-    assert [event["action"] for event in audited] == ["connection refused"]
+    assert [event["action"] for event in audited] == ["connection_rejected"]
 
 
 def test_only_known_properties_are_kept(manager):

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
+from consilium.errors import RefusalCode
 from consilium.guard import refusals
-from consilium.guard.refusals import RefusalLog, audit_text, record_refusal
+from consilium.guard.refusals import RefusalLog, audit_text, record_rejected_message
 
 
 @pytest.fixture
@@ -17,14 +18,14 @@ def entries(audited, monkeypatch):
 def test_a_kind_of_refusal_is_written_once_and_then_counted(audited, monkeypatch):
     log = RefusalLog()
     for _ in range(1000):
-        log.record("south", "message refused", "x")
-    log.record("south", "message refused", "y")
+        log.record("south", RefusalCode.MESSAGE, "x")
+    log.record("south", RefusalCode.MESSAGE, "y")
     assert [entry["msg"] for entry in audited] == ["x", "y"]
     monkeypatch.setattr("consilium.guard.refusals.time.monotonic", lambda: 1e9)
-    log.record("south", "message refused", "x")
+    log.record("south", RefusalCode.MESSAGE, "x")
     assert audited[-1] == {
         "user": "south",
-        "action": "message refused",
+        "action": "message_rejected",
         "msg": "x (999 more since the last entry)",
     }
 
@@ -32,7 +33,7 @@ def test_a_kind_of_refusal_is_written_once_and_then_counted(audited, monkeypatch
 def test_a_flood_of_kinds_is_bounded(audited):
     log = RefusalLog()
     for number in range(10_000):
-        log.record(f"south{number}", "message refused", "x" * 10_000)
+        log.record(f"south{number}", RefusalCode.MESSAGE, "x" * 10_000)
     assert len(audited) <= 2001
     assert audited[-1]["user"] == "many"
     assert sum(len(str(entry)) for entry in audited) < 1_500_000
@@ -48,7 +49,7 @@ def test_whatever_a_name_holds_an_entry_is_one_line_of_plain_text(who, headers, 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(refusals, "_refusals", RefusalLog())
         patch.setattr(AuditService, "add_event", lambda **entry: entries.append(entry))
-        record_refusal(who, headers, fault)
+        record_rejected_message(who, headers, fault)
     for text in (entries[0]["user"], entries[0]["msg"]):
         assert text.isascii()
         assert text.isprintable() or not text
@@ -57,7 +58,9 @@ def test_whatever_a_name_holds_an_entry_is_one_line_of_plain_text(who, headers, 
 
 
 def test_an_entry_says_who_wanted_what(entries):
-    record_refusal("south", {MessageHeaderKey.ORIGIN: "server", MessageHeaderKey.TOPIC: "x\n[U:admin]"}, "no")
+    record_rejected_message(
+        "south", {MessageHeaderKey.ORIGIN: "server", MessageHeaderKey.TOPIC: "x\n[U:admin]"}, "no"
+    )
     assert entries[0]["user"] == "south"
     assert entries[0]["msg"] == "from server topic x\\n(U:admin): no"
     assert audit_text("é\x1b[0m") == "\\xe9\\x1b(0m"

@@ -59,7 +59,7 @@ def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, 
     valid, reason, _ = SubmittedJobValidator().validate(name, str(upload))
     assert not valid
     assert said in reason
-    assert audited[0]["action"] == "job refused"
+    assert audited[0]["action"] == "job_rejected"
     assert said in audited[0]["msg"]
     assert "\n" not in audited[0]["msg"]
     assert not upload.exists()
@@ -108,7 +108,7 @@ def test_a_refused_command_is_recorded_and_its_upload_removed(tmp_path, audited,
     upload.write_bytes(b"x")
     assert RecordedAuthorization().pre_command(Connection(upload), ["submit_job"]) is authorized
     assert upload.exists() is authorized
-    refusal = {"user": "it@north.example", "action": "command refused", "msg": "submit_job somewhere"}
+    refusal = {"user": "it@north.example", "action": "command_right", "msg": "submit_job somewhere"}
     assert audited == ([] if authorized else [refusal])
 
 

@@ -10,6 +10,7 @@ from nvflare.private.fed.client.admin import RequestProcessor
 from nvflare.private.fed.client.client_req_processors import ClientRequestProcessors
 from nvflare.security.security import FLAuthorizer
 
+from consilium.errors import RefusalCode
 from consilium.guard import site_commands
 from consilium.guard.site_commands import COMMANDS, GuardedAdminAgent
 from consilium.provisioning.policy import authorization_policy
@@ -60,7 +61,7 @@ class Engine:
 @pytest.fixture
 def refusals(monkeypatch):
     found = []
-    monkeypatch.setattr(site_commands, "record_refused_command", lambda *row: found.append(row[1:]))
+    monkeypatch.setattr(site_commands, "record_rejected_command", lambda *row: found.append(row[1:]))
     return found
 
 
@@ -114,7 +115,7 @@ def test_a_command_of_a_user_s_is_authorized_by_the_site_whatever_the_message_sa
     ):
         ask(agent, topic, **stranger, **said)
         assert agent.done.seen == []
-    assert [command for command, _ in refusals] == [topic] * 3
+    assert [(command, code) for command, _, code in refusals] == [(topic, RefusalCode.COMMAND_RIGHT)] * 3
     assert "user x is not authorized for it" in refusals[0][1]
     ask(agent, topic, **{**LEAD, RequestHeader.USER_ROLE: "project_admin"})
     assert [one for one, _ in agent.done.seen] == [topic]

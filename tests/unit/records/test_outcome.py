@@ -2,22 +2,30 @@ from federation.readiness import readiness, site
 from report.statistics.records import record as statistics
 from report.study import federation, site_report
 
+from consilium.errors import RefusalCode
 from consilium.records.federation import SiteRound
 from consilium.records.outcome import determine_outcome
+
+
+def texts(outcome):
+    return tuple(str(one) for one in outcome.reasons)
 
 
 def test_all_sites_in_all_rounds_is_success():
     outcome = determine_outcome(federation())
     assert outcome.kind == "success"
-    assert outcome.reasons == ()
+    assert texts(outcome) == ()
 
 
 def test_a_site_that_missed_one_round_makes_it_partial():
     record = federation()
-    record.rounds[1].sites["birch"] = SiteRound(outcome="refused", reason="no case can be used")
+    record.rounds[1].sites["birch"] = SiteRound(
+        outcome="refused", reason="no case can be used", code="no_labeled_case"
+    )
     outcome = determine_outcome(record)
     assert outcome.kind == "partial"
-    assert outcome.reasons == ("round 2: birch is not part of it: no case can be used",)
+    assert texts(outcome) == ("round 2: birch is not part of it: no case can be used",)
+    assert [one.code for one in outcome.reasons] == [RefusalCode.NO_LABELED_CASE]
 
 
 def test_one_reason_in_many_rounds_is_told_once():
@@ -27,7 +35,7 @@ def test_one_reason_in_many_rounds_is_told_once():
     for one in (*(round_record.sites for round_record in record.rounds), record.final_sites):
         one["birch"] = gone
     last = len(record.rounds)
-    assert determine_outcome(record).reasons == (
+    assert texts(determine_outcome(record)) == (
         f"preparation, rounds 1 to {last}, final validation: birch is not part of it: no case can be used",
     )
 
@@ -37,21 +45,21 @@ def test_a_site_that_joined_late_makes_it_partial():
     del record.rounds[0].sites["birch"]
     outcome = determine_outcome(record)
     assert outcome.kind == "partial"
-    assert outcome.reasons == (
+    assert texts(outcome) == (
         "round 1: birch is not part of it: it was not connected when the others were asked",
     )
 
 
 def test_a_site_that_refused_before_the_first_round_makes_it_partial():
     record = federation(preparation={"dahlia": SiteRound(outcome="no answer")})
-    assert determine_outcome(record).reasons == ("preparation: dahlia is not part of it: no answer",)
+    assert texts(determine_outcome(record)) == ("preparation: dahlia is not part of it: no answer",)
 
 
 def test_a_run_that_did_not_end_is_a_failure():
     assert determine_outcome(federation(status="running")).kind == "failure"
     failed = determine_outcome(federation(status="failed", reason="too few sites"))
     assert failed.kind == "failure"
-    assert failed.reasons[0] == "too few sites"
+    assert texts(failed)[0] == "too few sites"
 
 
 def test_a_run_of_sites_with_too_few_patients_to_evaluate_on_says_so():
@@ -60,18 +68,18 @@ def test_a_run_of_sites_with_too_few_patients_to_evaluate_on_says_so():
         one.report = site_report("aster", validation_cases=None)
     outcome = determine_outcome(record)
     assert outcome.kind == "failure"
-    assert "min_training_patients" in outcome.reasons[0]
+    assert "min_training_patients" in texts(outcome)[0]
 
 
 def test_a_run_that_no_site_judged_is_a_failure():
     outcome = determine_outcome(federation(final_scores={}))
-    assert (outcome.kind, outcome.reasons) == ("failure", ("no hospital sent a score of the final model",))
+    assert (outcome.kind, texts(outcome)) == ("failure", ("no hospital sent a score of the final model",))
 
 
 def test_a_run_that_was_aborted_after_its_last_round_is_a_failure():
     record = federation(status="failed", reason="aborted in the final validation")
     assert determine_outcome(record).kind == "failure"
-    assert determine_outcome(record).reasons == ("aborted in the final validation",)
+    assert texts(determine_outcome(record)) == ("aborted in the final validation",)
 
 
 def test_a_check_is_a_success_when_every_site_can_do_what_its_hospital_decided():
@@ -85,7 +93,7 @@ def test_a_site_that_can_only_evaluate_without_having_decided_so_is_not_ready():
     record.missing["west"] = "versions do not fit"
     outcome = determine_outcome(record)
     assert outcome.kind == "partial"
-    assert outcome.reasons == (
+    assert texts(outcome) == (
         "small is not ready: one usable labeled patient (left out: few truncated, 7 not_3d)",
         "west is not ready: versions do not fit",
     )
@@ -93,7 +101,7 @@ def test_a_site_that_can_only_evaluate_without_having_decided_so_is_not_ready():
 
 def test_a_check_after_which_no_site_can_train_is_a_failure():
     outcome = determine_outcome(readiness(clinic=site("evaluate", role="evaluates")))
-    assert (outcome.kind, outcome.reasons) == ("failure", ("no site can train",))
+    assert (outcome.kind, texts(outcome)) == ("failure", ("no site can train",))
     assert determine_outcome(readiness()).kind == "failure"
 
 
@@ -102,9 +110,9 @@ def test_statistics_are_partial_without_a_site_and_a_failure_when_the_job_failed
     assert determine_outcome(statistics(sites)).kind == "success"
     missing = determine_outcome(statistics(sites, missing={"west": "its disk is away"}))
     assert missing.kind == "partial"
-    assert missing.reasons == ("west is not part of the statistics: its disk is away",)
+    assert texts(missing) == ("west is not part of the statistics: its disk is away",)
     failed = statistics({}, missing={"west": "its disk is away"})
     failed.status, failed.reason = "failed", "it ended early"
     outcome = determine_outcome(failed)
     assert outcome.kind == "failure"
-    assert outcome.reasons[0] == "it ended early"
+    assert texts(outcome)[0] == "it ended early"

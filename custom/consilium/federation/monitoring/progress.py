@@ -37,6 +37,7 @@ from consilium.records.outcome import determine_outcome
 from consilium.records.progress import (
     PROGRESS_FILE,
     Ended,
+    EndReason,
     JobProgress,
     LastCheckpoint,
     Problem,
@@ -201,9 +202,8 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         try:
             outcome = determine_outcome(load_record(self._folder))
         except ConfigurationError:
-            self._progress.ended = Ended(
-                kind="failure", reasons=["the job left no record: it ended early"], time=time.time()
-            )
+            early = EndReason(text="the job left no record: it ended early", code=RefusalCode.JOB_FAILED)
+            self._progress.ended = Ended(kind="failure", reasons=[early], time=time.time())
             return
         self._progress.ended = Ended(kind=outcome.kind, reasons=list(outcome.reasons), time=time.time())
 

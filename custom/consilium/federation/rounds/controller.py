@@ -157,13 +157,16 @@ class FederatedTraining(SiteController):
         try:
             self._train(folder)
         except _AbortedJob as error:
-            self._finish("failed", f"{error}: {self._fault}" if self._fault else str(error))
+            reason = f"{error}: {self._fault}" if self._fault else str(error)
+            self._finish("failed", reason, RefusalCode.JOB_ABORTED)
         except (_FailedJob, ConfigurationError) as error:
-            self._finish("failed", str(error))
+            code = error.code if isinstance(error, _FailedJob) else RefusalCode.JOB_SETTINGS
+            self._finish("failed", str(error), code)
             self.panic(str(error))
         except Exception as error:
             # FLARE ends the job then, and its record must not say that it still runs.
-            self._finish("failed", f"{type(error).__name__} at the server; the reason is in its log")
+            reason = f"{type(error).__name__} at the server; the reason is in its log"
+            self._finish("failed", reason, RefusalCode.SERVER_ERROR)
             raise
         else:
             self._finish("finished", None)
@@ -485,7 +488,10 @@ class FederatedTraining(SiteController):
         self._select_best(kept_round(record, self.rounds), weights)
         if not any(one.outcome == "evaluated" for one in record.final_sites.values()):
             self._stop_if_late("before a site had evaluated the final model")
-            raise _FailedJob(f"no site evaluated the final model; {self._answers.explain_others([])}")
+            raise _FailedJob(
+                f"no site evaluated the final model; {self._answers.explain_others([])}",
+                RefusalCode.NO_SCORES,
+            )
         return weights
 
     def _compare_with_local_only(self, weights: Weights) -> None:
@@ -566,7 +572,8 @@ class FederatedTraining(SiteController):
         if time.monotonic() >= self._end:
             raise _FailedJob(
                 f"its deadline, deadline_hours of {self.deadline_hours:g}, passed {when}. The rounds done "
-                f"are kept: submit it again with resume={self.fl_ctx.get_job_id()}, and more hours if needed"
+                f"are kept: submit it again with resume={self.fl_ctx.get_job_id()}, and more hours if needed",
+                RefusalCode.JOB_DEADLINE,
             )
 
     def take(self, site: str, answer: FLModel) -> bool:
@@ -614,11 +621,11 @@ class FederatedTraining(SiteController):
         if event_type == EventType.FATAL_SYSTEM_ERROR:
             self._fault = self._fault or str(fl_ctx.get_prop(FLContextKey.EVENT_DATA) or "")
         if event_type == EventType.AFTER_TASK_DATA_FILTER:
-            self._refusals.tell(fl_ctx)
+            self._refusals.attach_reason(fl_ctx)
 
     def refuse(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
         """Refuse an answer that is wrong, and count it; returns False for `take` to return."""
-        self._refusals.note(site, reason)
+        self._refusals.note(site, reason, code)
         return super().refuse(site, reason, code)
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
@@ -652,9 +659,9 @@ class FederatedTraining(SiteController):
         record.excluded = self._refusals.excluded
         self._best.consider(record, number, weights)
 
-    def _finish(self, status: str, reason: str | None) -> None:
+    def _finish(self, status: str, reason: str | None, code: RefusalCode | None = None) -> None:
         record = self._running_record()
-        record.status, record.reason = status, reason  # type: ignore[assignment]
+        record.status, record.reason, record.code = status, reason, code  # type: ignore[assignment]
         record.save(Path(self.get_run_dir()))
         if self._answers.skipped:
             skipped = ", ".join(self._answers.skipped)
@@ -692,7 +699,16 @@ class _FailedRound(ConsiliumError):
 
 
 class _FailedJob(ConsiliumError):
-    """A job that can't start or continue, with the reason for the operator."""
+    """A job that can't start or continue.
+
+    Args:
+        reason: For the operator.
+        code: The kind of reason.
+    """
+
+    def __init__(self, reason: str, code: RefusalCode = RefusalCode.NO_QUORUM) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class _AbortedJob(ConsiliumError):

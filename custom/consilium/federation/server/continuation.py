@@ -19,6 +19,7 @@ from nvflare.apis.utils.job_utils import get_event_job_id
 from nvflare.private.fed.server.job_cmds import CLONED_META_KEYS
 
 from consilium.counts import counted
+from consilium.errors import RefusalCode
 from consilium.federation.rounds.durable_rounds import CheckpointPlace
 from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import Checkpoint
@@ -117,11 +118,17 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         self._keep_run_folder(job, fl_ctx)
         checkpoint = self._last_checkpoint(job)
         durable = None if checkpoint is None else checkpoint.number
-        interruption: dict[str, Any] = {"reason": reason, "durable_round": durable, "continued_by": None}
+        interruption: dict[str, Any] = {
+            "reason": reason,
+            "code": RefusalCode.INTERRUPTED.value,
+            "durable_round": durable,
+            "continued_by": None,
+        }
         fruitless = self._fruitless_interruptions(job, durable, fl_ctx)
         if fruitless >= _FRUITLESS:
             interruption |= {
                 "continued_by": NOBODY,
+                "code": RefusalCode.NO_PROGRESS.value,
                 "reason": f"{reason}; {counted(fruitless, 'time')} in a row without a new durable round, "
                 "so it is not "
                 f"continued by itself; look into the server's log, then submit it with resume {job.job_id}",

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from consilium.data.files import private_folder, write_atomically
 from consilium.federation.tasks import OUTCOME_META
 from consilium.records.federation import OutcomeKind
-from consilium.records.progress import Ended, JobProgress
+from consilium.records.progress import Ended, EndReason, JobProgress
 
 JOB_ENDED_TOPIC: Final = "consilium.job_ended"
 """Message from the server to a job's sites; it holds `outcome`."""
@@ -34,7 +34,7 @@ def save_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
     reasons = progress.ended.reasons
     if len(reasons) > _MOST_REASONS:
         more = f"and {len(reasons) - _MOST_REASONS} more; the job's report has them all"
-        reasons = [*reasons[:_MOST_REASONS], more]
+        reasons = [*reasons[:_MOST_REASONS], EndReason(text=more)]
     ended = progress.ended.model_copy(update={"reasons": reasons})
     path = _path(fl_ctx.get_engine().get_workspace(), str(fl_ctx.get_job_id()))
     private_folder(path.parent)

@@ -18,7 +18,7 @@ from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.process_resources import can_start_threads
 from consilium.federation.site.replies import refuse
 from consilium.federation.site.state import SiteState
-from consilium.federation.tasks import CHECK, PREPARE, REFUSAL_HEADER
+from consilium.federation.tasks import CHECK, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
 from consilium.federation.transport.set_up import set_up_peer
 from consilium.learning.algorithms import parse_algorithm
 from consilium.records.texts import clean_text
@@ -105,11 +105,11 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         refusal = clean_text(header) if isinstance(header, str) else ""
         if refusal:
             self.log_error(fl_ctx, f"the server did not use the last answer: {refusal}", fire_event=False)
-            self._journal.note_refusal("server", refusal)
+            self._journal.note_refusal("server", refusal, shareable.get_header(REFUSAL_CODE_HEADER))
 
     def _decline(self, fl_ctx: FLContext, refusal: SiteRefusal) -> Shareable:
-        """Say why this site has no answer; a process that can't even say so ends, and is started again."""
-        self._journal.note_refusal("site", refusal.public_reason)
+        """Return the refusal of a task; a process that can't even send it ends, and is started again."""
+        self._journal.note_refusal("site", refusal.public_reason, refusal.code)
         if not can_start_threads():
             self.log_error(
                 fl_ctx,

@@ -14,6 +14,7 @@ from nvflare.apis.shareable import ReturnCode, Shareable, make_reply
 from nvflare.apis.workspace import Workspace
 from nvflare.app_common.app_constant import AppConstants
 
+from consilium.errors import RefusalCode
 from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
@@ -123,17 +124,23 @@ class SiteJournal:
         self._status.local_only_folder = None if memory is None else str(memory / LOCAL_ONLY_FOLDER)
         self._save()
 
-    def note_refusal(self, by: str, reason: str) -> None:
+    def note_refusal(self, by: str, reason: str, code: RefusalCode | str | None = None) -> None:
         """Take note of an answer that doesn't count.
 
         Args:
             by: `site` where this site declined or failed, `server` where the server refused what it sent.
-            reason: As the other side was told it.
+            reason: As the other side sees it.
+            code: The kind of reason.
         """
         if self._status is None:
             return
         refusal = Refusal(
-            by=by, reason=reason, task=self._status.task, round=self._status.round, time=time.time()
+            by=by,
+            reason=reason,
+            code=code,
+            task=self._status.task,
+            round=self._status.round,
+            time=time.time(),
         )
         self._status.refusals = [*self._status.refusals, refusal][-_KEPT_REFUSALS:]
         self._publish("own_refusals", 1, by=by)

@@ -71,7 +71,10 @@ def compare_with_local_only(
             code=RefusalCode.NO_LOCAL_ONLY,
         )
     if participant.data.role == "evaluates":
-        raise SiteRefusal("this site only evaluates, so it has no model of its own to compare with")
+        raise SiteRefusal(
+            "this site only evaluates, so it has no model of its own to compare with",
+            code=RefusalCode.ONLY_EVALUATES,
+        )
     from consilium.participant.local_only import score_both, train_local_only
     from consilium.participant.participant import Participant
 

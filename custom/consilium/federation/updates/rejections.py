@@ -1,4 +1,4 @@
-"""Updates that the server does not use: why, and what follows for a site that sends them again and again."""
+"""Rejected updates: the reasons, and the exclusion of a site after several in a row."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from nvflare.apis.fl_context import FLContext
 
 from consilium.errors import ConsiliumError, RefusalCode
 from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.tasks import REFUSAL_HEADER
+from consilium.federation.tasks import REFUSAL_CODE_HEADER, REFUSAL_HEADER
 from consilium.records.texts import clean_text
 
 
 class RejectedUpdate(ConsiliumError):
-    """A site's update can't be used.
+    """A site's update that can't be used.
 
     Args:
         reason: For the operator and the site.
-        code: What kind of reason it is.
+        code: The kind of reason.
     """
 
     def __init__(self, reason: str, *, code: RefusalCode = RefusalCode.UPDATE) -> None:
@@ -25,31 +25,31 @@ class RejectedUpdate(ConsiliumError):
 
 
 class Rejections:
-    """Keeps count of the answers that the server refused, and excludes a site after too many in a row.
+    """Counts each site's rejected answers, and excludes a site after too many in a row.
 
-    A site that declines a task itself, fails or is late is not counted: that is no bad update.
+    A site that itself declines a task, fails or is late is not counted: that is no bad update.
 
     Args:
-        limit: Refused answers in a row after which a site is not asked to train any more; None: never.
+        limit: Rejected answers in a row after which a site is no longer asked to train; None: never.
     """
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
         self._in_a_row: dict[str, int] = {}
-        self._last: dict[str, str] = {}
+        self._last: dict[str, tuple[str, RefusalCode]] = {}
 
-    def note(self, site: str, reason: str) -> None:
-        """Count one refused answer."""
+    def note(self, site: str, reason: str, code: RefusalCode = RefusalCode.UPDATE) -> None:
+        """Count one rejected answer."""
         self._in_a_row[site] = self._in_a_row.get(site, 0) + 1
-        self._last[site] = clean_text(reason)
+        self._last[site] = clean_text(reason), code
 
     def clear(self, site: str) -> None:
-        """Take note that a site's answer was used."""
+        """Reset the count of a site whose answer was used."""
         self._in_a_row.pop(site, None)
         self._last.pop(site, None)
 
-    def tell(self, fl_ctx: FLContext) -> None:
-        """Write into a task that is about to be sent why its site's last answer was refused.
+    def attach_reason(self, fl_ctx: FLContext) -> None:
+        """Add to a task that is about to be sent why its site's last answer was rejected.
 
         Args:
             fl_ctx: With the task's data and the context of the site that asked for it.
@@ -58,27 +58,35 @@ class Rejections:
         if peer is None or task is None:
             return
         site = peer.get_identity_name()
-        reason = self.exclusion(site) or self._last.get(site)
-        if reason is not None:
-            task.set_header(REFUSAL_HEADER, reason)
+        exclusion = self.exclusion(site)
+        last = self._last.get(site) if exclusion is None else (exclusion, RefusalCode.EXCLUDED)
+        if last is not None:
+            task.set_header(REFUSAL_HEADER, last[0])
+            task.set_header(REFUSAL_CODE_HEADER, last[1].value)
 
     def exclusion(self, site: str) -> str | None:
-        """Return why a site is not asked to train any more; None if it is."""
+        """Return why a site is no longer asked to train; None if it is asked."""
         if self._limit is None or self._in_a_row.get(site, 0) < self._limit:
             return None
         answers = "answer" if self._limit == 1 else "answers in a row"
-        return f"excluded from training after {self._limit} refused {answers}, the last: {self._last[site]}"
+        return (
+            f"excluded from training after {self._limit} rejected {answers}, the last: {self._last[site][0]}"
+        )
 
     @property
     def excluded(self) -> list[str]:
-        """The sites that are not asked to train any more, by name."""
+        """The sites that are no longer asked to train, by name."""
         return sorted(site for site in self._in_a_row if self.exclusion(site) is not None)
 
     def state(self) -> AlgorithmState:
-        """Return what has to outlive the process."""
-        return AlgorithmState({"in_a_row": dict(self._in_a_row), "last": dict(self._last)})
+        """Return the counts, for a checkpoint."""
+        last = {site: [reason, code.value] for site, (reason, code) in self._last.items()}
+        return AlgorithmState({"in_a_row": dict(self._in_a_row), "last": last})
 
     def restore(self, state: AlgorithmState) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         self._in_a_row = {str(site): int(count) for site, count in state.values["in_a_row"].items()}
-        self._last = {str(site): str(reason) for site, reason in state.values["last"].items()}
+        self._last = {
+            str(site): (str(reason), RefusalCode(code))
+            for site, (reason, code) in state.values["last"].items()
+        }

@@ -222,7 +222,7 @@ def test_the_outcome_is_judged_by_the_record_and_told_to_the_sites(engine, chang
     engine.register_aux_message_handler(JOB_ENDED_TOPIC, lambda topic, request, fl_ctx: heard.append(request))
     ended = end(engine, **changes).ended
     assert ended.kind == kind
-    assert reason is None or reason in " ".join(ended.reasons)
+    assert reason is None or reason in " ".join(map(str, ended.reasons))
     assert [request["outcome"] for request in heard] == [kind]
 
 

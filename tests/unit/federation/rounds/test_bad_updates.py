@@ -67,7 +67,7 @@ def test_bad_updates_are_left_out_and_their_site_is_excluded_in_the_end(run, fac
     assert outcomes(record, "evil") == ["refused"] * 3 + ["excluded"] * 2
     assert record.rounds[0].sites["evil"].reason.startswith("its update is refused: ")
     last = record.rounds[2].sites["evil"].reason
-    told = f"excluded from training after 3 refused answers in a row, the last: {last}"
+    told = f"excluded from training after 3 rejected answers in a row, the last: {last}"
     assert record.rounds[4].sites["evil"].reason == told
     # It still learns how good the final model is at its place; what it says has no part in choosing a model.
     assert [task for task, _ in evil.seen] == [PREPARE, TRAIN, TRAIN, TRAIN, VALIDATE]

@@ -120,6 +120,7 @@ def test_a_job_that_ran_when_the_server_died_is_continued(server, store, tmp_pat
     assert store.status(old) == RunStatus.FINISHED_ABNORMAL.value
     assert store.metas[old][INTERRUPTION_META] == {
         "reason": "the server stopped while the job ran",
+        "code": "interrupted",
         "durable_round": 2,
         "continued_by": new,
     }

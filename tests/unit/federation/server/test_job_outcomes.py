@@ -6,7 +6,7 @@ from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 
 from consilium.federation.server.job_outcomes import JobOutcomes, save_outcome
 from consilium.federation.tasks import OUTCOME_META
-from consilium.records.progress import Ended, JobProgress
+from consilium.records.progress import Ended, EndReason, JobProgress
 from federation.flare import JOB_ID, Engine
 
 
@@ -40,7 +40,10 @@ def complete(engine):
 
 
 def ended(count):
-    reasons = [f"round {number}: birch is not part of it: no answer" for number in range(1, count + 1)]
+    reasons = [
+        EndReason(text=f"round {number}: birch is not part of it: no answer")
+        for number in range(1, count + 1)
+    ]
     return JobProgress(started=0.0, ended=Ended(kind="partial", reasons=reasons, time=1000.0))
 
 
@@ -59,7 +62,7 @@ def test_a_hundred_reasons_are_cut_to_ten_and_a_count(engine, jobs):
     complete(engine)
     reasons = jobs.meta[JOB_ID][OUTCOME_META]["reasons"]
     assert len(reasons) == 11
-    assert "90 more" in reasons[-1]
+    assert "90 more" in reasons[-1]["text"]
 
 
 def test_a_job_whose_process_was_killed_has_none(engine, jobs):

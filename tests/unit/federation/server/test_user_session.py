@@ -37,7 +37,11 @@ def session():
         {
             "job_id": ENDED,
             "status": "FINISHED:COMPLETED",
-            "outcome": {"kind": "partial", "reasons": ["round 2: birch is not part of it"], "time": 5.0},
+            "outcome": {
+                "kind": "partial",
+                "reasons": [{"text": "round 2: birch is not part of it", "code": "late"}],
+                "time": 5.0,
+            },
         },
         {
             "job_id": OLDER,

@@ -9,7 +9,7 @@ from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import REFUSAL_HEADER
 from consilium.federation.updates.rejections import Rejections
 
-EXCLUDED = "excluded from training after 3 refused answers in a row, the last: reason worst"
+EXCLUDED = "excluded from training after 3 rejected answers in a row, the last: reason worst"
 
 
 def refused(*sites, limit=3):
@@ -24,7 +24,7 @@ def test_a_site_is_excluded_after_too_many_refusals_in_a_row():
     assert refusals.exclusion("evil") is None
     refusals.note("evil", "too long")
     assert refusals.exclusion("evil") == (
-        "excluded from training after 3 refused answers in a row, the last: too long"
+        "excluded from training after 3 rejected answers in a row, the last: too long"
     )
     assert refusals.exclusion("clumsy") is None
 
@@ -57,5 +57,5 @@ def test_a_site_hears_with_its_next_task_why_its_own_answer_was_refused(site, to
     peer.set_prop(ReservedKey.IDENTITY_NAME, site, private=False, sticky=False)
     context.set_peer_context(peer)
     context.set_prop(FLContextKey.TASK_DATA, task, private=True, sticky=False)
-    refusals.tell(context)
+    refusals.attach_reason(context)
     assert task.get_header(REFUSAL_HEADER) == told

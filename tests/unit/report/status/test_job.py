@@ -3,7 +3,7 @@ from rich.console import Console
 
 from consilium.records.federation import Resumption
 from consilium.records.job_status import Interruption, JobStatus
-from consilium.records.progress import Ended, JobProgress, LastCheckpoint, Problem, SiteState
+from consilium.records.progress import Ended, EndReason, JobProgress, LastCheckpoint, Problem, SiteState
 from consilium.report.status.job import print_job, render_job
 
 NOW = 1_800_000_000.0
@@ -84,7 +84,7 @@ def test_an_aborted_job_names_who_aborted_it_and_when():
         name="brain_tumor_fedavg",
         status="FINISHED:ABORTED",
         aborted={"by": "it@north.example", "time": NOW},
-        ended=Ended(kind="failure", reasons=["aborted in round 2"], time=NOW),
+        ended=Ended(kind="failure", reasons=[EndReason(text="aborted in round 2")], time=NOW),
     )
     assert "aborted by it@north.example, 2027-01-15" in shown(job)
     assert "aborted in round 2" in shown(job)
@@ -137,7 +137,7 @@ def test_json_has_what_follows_from_the_state():
     ],
 )
 def test_whether_a_job_went_wrong(kind, status, wrong):
-    ended = kind and Ended(kind=kind, reasons=["round 2: birch is not part of it"], time=NOW)
+    ended = kind and Ended(kind=kind, reasons=[EndReason(text="round 2: birch is not part of it")], time=NOW)
     job = JobStatus(job_id=JOB, name="brain_tumor_fedavg", status=status, ended=ended)
     assert job.went_wrong == wrong
     if kind:

@@ -32,7 +32,7 @@ def process(monkeypatch):
     cell = GuardedCell(f"server.{JOB}", "tcp://127.0.0.1:9", secure=False, credentials={})
     cell.taken, cell.refused = [], []
     monkeypatch.setattr(CoreCell, "process_message", lambda self, *row: self.taken.append(row[-1]))
-    monkeypatch.setattr(guarded_cell, "record_refusal", lambda *row: cell.refused.append(row[-1]))
+    monkeypatch.setattr(guarded_cell, "record_rejected_message", lambda *row: cell.refused.append(row[-1]))
     return cell
 
 
@@ -92,7 +92,7 @@ def test_a_report_about_no_stream_ends_none(process, stream, number):
 
 
 def test_flare_takes_an_acknowledgment_of_anybody(monkeypatch):
-    """The hole; if this fails, FLARE looks itself, and `stream_reports` may go."""
+    """The hole; if this fails, FLARE looks itself, and `report_fault` may go."""
     heard = []
     task = type("Task", (), {"handle_ack": lambda self, message: heard.append(message)})()
     monkeypatch.setattr(ByteStreamer, "tx_task_map", {Outgoing.sid: task})
