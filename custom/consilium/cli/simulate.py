@@ -111,53 +111,33 @@ def simulate(
     from consilium.cli.report import print_result
     from consilium.simulation.display import Display
 
-    sites, evaluators = _parse_sites(site), frozenset(evaluates or ())
-    answers = None
+    sites = _parse_sites(site)
     with Display() as display:
         display.show(LOADING)
-        from consilium.recipes.job_folder import changed_job, job_kind
+        from consilium.records.federation import FederationRecord
         from consilium.records.outcome import determine_outcome
-        from consilium.simulation.inquiry import Inquiry
-        from consilium.simulation.study import NamesAndLabels, Study
+        from consilium.simulation.run import simulate as run
+        from consilium.simulation.study import NamesAndLabels
 
-        names = NamesAndLabels(
-            conventions=parse_conventions(convention or (), sites),
-            file_endings=parse_endings(file_ending or ()),
-            patients_files=parse_files("--patients", patients or (), sites),
-            accepted_files=parse_files("--accepted", accepted or (), sites),
+        done = run(
+            job,
+            sites,
+            out,
+            evaluators=evaluates or (),
+            min_patients=min_patients,
+            names=NamesAndLabels(
+                conventions=parse_conventions(convention or (), sites),
+                file_endings=parse_endings(file_ending or ()),
+                patients_files=parse_files("--patients", patients or (), sites),
+                accepted_files=parse_files("--accepted", accepted or (), sites),
+            ),
+            local_only=local_only,
+            compare=compare,
+            display=display,
         )
-        kind = job_kind(job)
-        if kind != "training" and (compare or local_only):
-            option = "--compare" if compare else "--local-only"
-            raise ConfigurationError(f"{job} trains nothing: leave {option} out")
-        if kind == "statistics" and evaluators:
-            raise ConfigurationError(f"{job} counts all patients and trains nothing: leave --evaluates out")
-        if kind == "training":
-            with changed_job(job, {"local_only": True} if local_only else {}) as shaped:
-                page = Study(
-                    shaped,
-                    sites,
-                    out,
-                    evaluators=evaluators,
-                    min_patients=min_patients,
-                    names=names,
-                    compare=compare,
-                    display=display,
-                ).run()
-        else:
-            answers = Inquiry(
-                job,
-                sites,
-                out,
-                evaluators=evaluators,
-                min_patients=min_patients,
-                names=names,
-                display=display,
-            ).run()
-            page = answers.page
-    if answers is not None:
-        print_result(answers.record, determine_outcome(answers.record))
-    say_result(page)
+    if not isinstance(done.record, FederationRecord):
+        print_result(done.record, determine_outcome(done.record))
+    say_result(done.page)
 
 
 def _parse_sites(assignments: list[str]) -> dict[str, Path]:

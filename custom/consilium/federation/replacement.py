@@ -143,9 +143,12 @@ def replace(module: ModuleType | type[Any], name: str, own: Source) -> None:
         ConfigurationError: If what stands there is not of the source that ours was written against.
 
     Example:
-        >>> from nvflare.fuel.f3.streaming import byte_streamer
-        >>> from consilium.federation.transport.outgoing_streams import OutgoingStream
-        >>> replace(byte_streamer, "TxTask", OutgoingStream)
+        ```python
+        from nvflare.fuel.f3.streaming import byte_streamer
+        from consilium.federation.transport.outgoing_streams import OutgoingStream
+
+        replace(byte_streamer, "TxTask", OutgoingStream)
+        ```
     """
     present = getattr(module, name, None)
     if present is own:

@@ -142,7 +142,7 @@ def standardize(voxels: NDArray[Any]) -> NDArray[np.float64]:
     Example:
         >>> import numpy as np
         >>> standardize(np.array([1, 2, 3, 4, 65530])).round(1).tolist()
-        [-1.4, -0.5, 0.5, 1.4, 18.5]
+        [-1.4, -0.5, 0.5, 1.4, 27.5]
     """
     levels = Levels.of(voxels)
     if levels.values.size < 2:

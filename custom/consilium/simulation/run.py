@@ -1,0 +1,122 @@
+"""A simulation of any job: from folders of cases to the record and the report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.base import JobRecipe
+from consilium.recipes.catalog import export_job
+from consilium.recipes.job_folder import changed_job, job_kind
+from consilium.records.job_record import JobRecord, load_record
+from consilium.report.terminal import Terminal
+from consilium.simulation.display import Display
+from consilium.simulation.inquiry import Inquiry
+from consilium.simulation.study import NamesAndLabels, Study
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """The result of a simulated job.
+
+    Attributes:
+        record: What the server wrote down; a `FederationRecord` of a training.
+        page: The report, an HTML page. The same numbers lie beside it in `report.json`.
+        folder: What the server would hand out: the record and, of a training, the models
+            (`model.safetensors`, `best_model.safetensors`) and metrics.
+    """
+
+    record: JobRecord
+    page: Path
+    folder: Path
+
+
+def simulate(
+    job: JobRecipe | Path | str,
+    sites: Mapping[str, Path | str],
+    out: Path | str,
+    *,
+    evaluators: Collection[str] = (),
+    min_patients: int | None = None,
+    names: NamesAndLabels | None = None,
+    local_only: bool = False,
+    compare: bool = False,
+    display: Display | None = None,
+) -> SimulationResult:
+    """Run a job on folders of cases in FLARE's simulator, under the policy of real sites, and write a report.
+
+    The folders are only read. The sites run in processes of their own; a study that was interrupted continues
+    where it stopped.
+
+    Example:
+        ```python
+        from consilium import build_recipe, simulate
+
+        recipe = build_recipe("brain_tumor_fedavg", {"rounds": 3})
+        result = simulate(recipe, {"north": "/data/north", "south": "/data/south"}, out="runs/first")
+        print(result.page)
+        ```
+
+    Args:
+        job: A recipe, or the folder of an exported job.
+        sites: Site name to the folder with its cases; two or more.
+        out: Folder for everything: `report/`, `result/`, `cache/`, and each site's log below `simulation/`.
+        evaluators: Names of sites that only evaluate.
+        min_patients: Fewest patients behind whatever a site sends; default: as at a hospital, 3 in training
+            and 5 for counts.
+        names: What the sites state about their files and labels; default: it is found from the files.
+        local_only: Ask for the job's `local_only`: every site trains a model alone as well.
+        compare: Train every hospital alone and all data pooled as well.
+        display: Where progress is shown; default: nowhere.
+
+    Raises:
+        ConfigurationError: If the job or the sites can't be used; nothing was started then.
+        SimulationError: If the job fails. Its message names the report, which is written as far as the server
+            has a record.
+    """
+    out, folders = Path(out), {name: Path(folder) for name, folder in sites.items()}
+    display = display or Display(Terminal(quiet=True, force_terminal=False))
+    with _job_folder(job) as path:
+        kind = job_kind(path)
+        if kind != "training" and (compare or local_only):
+            option = "--compare" if compare else "--local-only"
+            raise ConfigurationError(f"{path} trains nothing: leave {option} out")
+        if kind == "statistics" and evaluators:
+            raise ConfigurationError(f"{path} counts all patients and trains nothing: leave --evaluates out")
+        if kind == "training":
+            with changed_job(path, {"local_only": True} if local_only else {}) as shaped:
+                page = Study(
+                    shaped,
+                    folders,
+                    out,
+                    evaluators=frozenset(evaluators),
+                    min_patients=min_patients,
+                    names=names,
+                    compare=compare,
+                    display=display,
+                ).run()
+            return SimulationResult(load_record(out / "result"), page, out / "result")
+        answers = Inquiry(
+            path,
+            folders,
+            out,
+            evaluators=frozenset(evaluators),
+            min_patients=min_patients,
+            names=names,
+            display=display,
+        ).run()
+        return SimulationResult(answers.record, answers.page, out / "result")
+
+
+@contextmanager
+def _job_folder(job: JobRecipe | Path | str) -> Iterator[Path]:
+    """The folder of a job; that of a recipe is gone after use."""
+    if not isinstance(job, JobRecipe):
+        yield Path(job)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield export_job(job, Path(folder))
