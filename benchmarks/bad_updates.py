@@ -39,7 +39,6 @@ from consilium.federation.site.executor import SiteExecutor  # noqa: E402
 from consilium.federation.updates.rules import euclidean_norm  # noqa: E402
 from consilium.learning.network_weights import initial_weights  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
-from consilium.learning.settings import LearningSettings  # noqa: E402
 from consilium.learning.weights import Weights, difference  # noqa: E402
 from consilium.participant.participant import Participant  # noqa: E402
 from consilium.participant.settings import SiteSettings  # noqa: E402
@@ -48,10 +47,11 @@ from consilium.provisioning.policy import PROPERTY  # noqa: E402
 from consilium.records.federation import FederationRecord  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 
 SITES, CASES, ROUNDS, FACTOR = 10, 7, 8, -10
 ATTACKER = "site_03"
-LEARNING = LearningSettings(spacing_mm=4.0, patch_voxels=(32, 40, 32), local_steps=16)
+LEARNING = BrainTumorSettings(spacing_mm=4.0, patch_voxels=(32, 40, 32), local_steps=16)
 OFF: Mapping[str, Any] = {"screening": {"max_norm_ratio": None}}
 RUNS: Mapping[str, tuple[bool, Mapping[str, Any]]] = {
     "nobody attacks, mean": (False, {}),

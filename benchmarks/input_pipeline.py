@@ -51,17 +51,17 @@ def main() -> None:
     if not folder.is_dir():
         sys.exit(f"{folder} is not a folder; give the folder of a BraTS case: {sys.argv[0]} CASE_FOLDER")
     task = get_task("brain_tumor")
-    cohort = read_cohort(folder, modalities=task.modalities)
+    cohort = read_cohort(folder, modalities=task.inputs)
     with tempfile.TemporaryDirectory() as cache_folder:
-        settings = PreprocessingSettings(modalities=task.modalities, spacing_mm=1.0)
+        settings = PreprocessingSettings(modalities=task.inputs, spacing_mm=1.0)
         started = time.perf_counter()
         (cached,) = CaseCache(Path(cache_folder), settings=settings).prepare(cohort).cases
         once = time.perf_counter() - started
-        recipe, random = PatchRecipe(PATCH, tumor_share=0.5), np.random.default_rng(0)
+        recipe, random = PatchRecipe(PATCH, foreground_share=0.5), np.random.default_rng(0)
 
         def ours() -> None:
             _, tissues = recipe.cut(cached, recipe.place(cached, random))
-            to_regions(tissues, task.regions)
+            to_regions(tissues, task.targets)
 
         usual = usual_chain(cohort.cases[0])
         usual()

@@ -33,9 +33,10 @@ from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.learning.network_weights import initial_weights  # noqa: E402
 from consilium.learning.processes.single_process import SingleProcess  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
-from consilium.learning.settings import ComputeSettings, LearningSettings  # noqa: E402
+from consilium.learning.settings import ComputeSettings  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 from consilium.tasks.segmentation.intensities import standardize  # noqa: E402
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings  # noqa: E402
 
@@ -112,7 +113,7 @@ def train_and_score(
 ) -> NDArray[np.float64]:
     """Return the mean Dice of each region over patients that the model hasn't seen."""
     task = get_task("brain_tumor")
-    learning = LearningSettings(
+    learning = BrainTumorSettings(
         spacing_mm=GRID.spacing_mm, patch_voxels=(32, 40, 32), batch_size=2, local_steps=steps, seed=seed
     )
     train: list[CachedCase] = []
@@ -129,14 +130,14 @@ def train_and_score(
     learner = SingleProcess(learning, ComputeSettings(device="cpu"), train)
     weights = learner.train(initial_weights(task, learning.network, seed), Schedule(0, 1)).weights
     scores = [one for one in learner.score(weights, scored, distances=False) if one is not None]
-    return np.array([np.mean([one[f"dice_{region.name}"] for one in scores]) for region in task.regions])
+    return np.array([np.mean([one[f"dice_{region.name}"] for one in scores]) for region in task.targets])
 
 
 def prepare(hospital: Path, cache: Path) -> list[CachedCase]:
     """Preprocess a hospital's cases."""
     task = get_task("brain_tumor")
-    settings = PreprocessingSettings(modalities=task.modalities, spacing_mm=GRID.spacing_mm)
-    cohort = read_cohort(hospital, modalities=task.modalities)
+    settings = PreprocessingSettings(modalities=task.inputs, spacing_mm=GRID.spacing_mm)
+    cohort = read_cohort(hospital, modalities=task.inputs)
     return list(CaseCache(cache / hospital.name, settings=settings).prepare(cohort).cases)
 
 

@@ -93,10 +93,10 @@ def control(network: str, sites: int, rule: str, folder: Path) -> None:
     from tests.unit.federation.rehearsal import Rehearsal
 
     from consilium.federation.rounds.persistor import WeightsPersistor
-    from consilium.learning.settings import LearningSettings
+    from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
     logging.disable(logging.CRITICAL)
-    learning = LearningSettings(network=network, local_steps=STEPS).model_dump(mode="json")
+    learning = BrainTumorSettings(network=network, local_steps=STEPS).model_dump(mode="json")
     names = [f"site-{index}" for index in range(sites)]
     engine = Engine(folder, {"persistor": WeightsPersistor(learning)}, names)
     controller = Rehearsal(rounds=ROUNDS, min_sites=sites, aggregation={"rule": rule})

@@ -60,7 +60,7 @@ def intensities(folder: Path) -> dict[str, Bins]:
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=7)
-    modalities = get_task("brain_tumor").modalities
+    modalities = get_task("brain_tumor").inputs
     found = {}
     for name, home in make_cohort(spec, folder / "hospitals").hospitals.items():
         kept = KeptStatistics(folder / "cache" / name)

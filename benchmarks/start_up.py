@@ -69,7 +69,6 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
     """Start everything twice, and count how often files of the hospital are opened."""
     import torch
 
-    from consilium.learning.settings import LearningSettings
     from consilium.participant.admission import examine_cases
     from consilium.participant.settings import SiteSettings
     from consilium.participant.site_data import prepare_site
@@ -77,9 +76,10 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
     from consilium.site_check.folder import check_folder
     from consilium.site_check.job import SiteJob
     from consilium.tasks import get_task
+    from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
     torch.set_num_threads(1)
-    learning = LearningSettings(spacing_mm=1.0)
+    learning = BrainTumorSettings(spacing_mm=1.0)
     task, cases = get_task(learning.task), (folder / "cases").resolve()
     openings = {"image": 0, "label": 0}
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, core_schema
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
@@ -72,10 +73,36 @@ class Settings(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             problems = _without_consequences(error.errors(include_url=False))
-            lines = [_explain(cls, problem) for problem in problems]
+            lines = [_explain(cls, values, problem) for problem in problems]
             raise ConfigurationError(
                 f"{source}: {counted(len(lines), 'setting')} can't be used\n" + "\n".join(lines)
             ) from None
+
+
+class TypeByValues:
+    """Annotation of a group of settings of which the values say what class it is.
+
+    What is parsed keeps that class, and is written with all of its fields.
+
+    Example: `learning: Annotated[LearningSettings, TypeByValues(settings_type)]`.
+
+    Args:
+        choose: Returns the class for some values; raises ValueError if there is none.
+    """
+
+    def __init__(self, choose: Callable[[Mapping[str, Any]], type[Settings]]) -> None:
+        self.choose = choose
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic parse values as the class that they name."""
+
+        def parse(value: object) -> object:
+            return self.choose(value).model_validate(dict(value)) if isinstance(value, Mapping) else value
+
+        as_its_class = core_schema.simple_ser_schema("any")
+        return core_schema.no_info_before_validator_function(
+            parse, handler(source), serialization=as_its_class
+        )
 
 
 def _without_consequences(problems: Iterable[Any]) -> list[Any]:
@@ -90,13 +117,13 @@ def _without_consequences(problems: Iterable[Any]) -> list[Any]:
     ]
 
 
-def _explain(model: type[BaseModel], problem: Any) -> str:
+def _explain(model: type[BaseModel], values: Mapping[str, Any], problem: Any) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "(all)"
     if problem["type"] == "missing":
         return f"  {name}: it is missing"
     if problem["type"] != "extra_forbidden":
         return f"  {name}: {_allowed(problem)} (seen: {_shorten(repr(problem['input']), _LONGEST_SEEN)})"
-    known = sorted(_fields(model, problem["loc"][:-1]))
+    known = sorted(_fields(model, values, problem["loc"][:-1]))
     nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}" if known else ""
     return f"  {name}: no such setting{hint}"
@@ -114,12 +141,17 @@ def _shorten(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def _fields(model: type[BaseModel], location: tuple[Any, ...]) -> set[str]:
+def _fields(model: type[BaseModel], values: Any, location: tuple[Any, ...]) -> set[str]:
+    """Names of the settings in a group of values."""
     for part in location:
         field = model.model_fields.get(str(part))
+        values = values.get(part) if isinstance(values, Mapping) else None
         if field is None or not (
             isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
         ):
             return set()
         model = field.annotation
+        for mark in field.metadata:
+            if isinstance(mark, TypeByValues) and isinstance(values, Mapping):
+                model = mark.choose(values)
     return set(model.model_fields)

@@ -9,13 +9,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from consilium.learning.settings import LearningSettings
 from consilium.participant.site_data import SiteData, prepare_site
 from consilium.recipes.job_folder import read_job_folder
 from consilium.simulation.environment import with_split_salts
 from consilium.simulation.study import site_settings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 from .studies import Study, export, read_json, simulate
 
@@ -40,7 +40,7 @@ class Federation:
     study: Study
     sites: dict[str, Path]
     damaged: dict[str, str]
-    learning: LearningSettings
+    learning: BrainTumorSettings
 
     def trained_on(self, site: str) -> SiteData:
         """What the site's training opened: its cache answers, and nothing is prepared anew."""
@@ -143,7 +143,7 @@ def test_the_hospital_itself_keeps_a_list_of_the_three(federation):
 def test_enhancing_tumor_of_another_year_is_trained_on_and_never_the_cavity(federation):
     """The label that is cut into patches, and the one that is scored against, voxel by voxel of the file."""
     data = federation.trained_on("later")
-    (enhancing,) = (region for region in get_task(federation.learning.task).regions if region.name == "et")
+    (enhancing,) = (region for region in get_task(federation.learning.task).targets if region.name == "et")
     assert (len(data.train), len(data.validation)) == (1, 1)
     assert data.problems == ()
     for case in (*data.train, *data.validation):
@@ -153,7 +153,7 @@ def test_enhancing_tumor_of_another_year_is_trained_on_and_never_the_cavity(fede
         assert case.geometry.task_shape == case.geometry.crop_shape
         for label in (case.label, case.reference):
             tissues = case.geometry.to_file_grid(np.asarray(label))
-            in_region = np.isin(tissues, list(enhancing.tissues))
+            in_region = np.isin(tissues, list(enhancing.values))
             assert in_region.any()
             np.testing.assert_array_equal(in_region, stored == ENHANCING)
             np.testing.assert_array_equal(tissues == Tissue.RESECTION_CAVITY, stored == CAVITY)

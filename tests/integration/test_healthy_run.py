@@ -8,8 +8,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from consilium.learning.model_file import load_model
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 from .accounts import NO_OTHER_ACCOUNT, everything_in, open_to_others, opened_by_nobody
 from .studies import SMALL
@@ -104,7 +104,7 @@ def test_only_training_sites_send_a_model(healthy):
 
 def test_the_model_has_learned_something_finite(healthy):
     weights, metadata = load_model(healthy.out / "result/model.safetensors")
-    learning = LearningSettings()
+    learning = BrainTumorSettings()
     initial = initial_weights(get_task(learning.task), learning.network, learning.seed)
     assert weights.keys() == initial.keys()
     assert all(np.isfinite(value).all() for value in weights.values())

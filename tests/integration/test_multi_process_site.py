@@ -21,18 +21,19 @@ from consilium.learning.network_weights import initial_weights
 from consilium.learning.processes import launcher, worker_group
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.participant.participant import Participant
 from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from consilium.tasks.segmentation.metrics import summarize
 
 from .studies import ANY_NUMBER, wait_until
 
 pytestmark = pytest.mark.integration
 
-LEARNING = LearningSettings(
+LEARNING = BrainTumorSettings(
     network="segresnet",  # it has dropout
     spacing_mm=8.0,
     patch_voxels=(16, 16, 16),

@@ -15,7 +15,7 @@ from federation.readiness import readiness
 from learning.tiny import site
 from nvflare.apis.job_def import new_job_id
 from report.study import SECONDS, federation
-from report.training.test_pictures import phantom
+from tasks.segmentation.test_pictures import phantom
 
 from consilium.data.cache import CaseCache
 from consilium.data.checks import check_cohort
@@ -29,7 +29,6 @@ from consilium.federation.transport.arrival import DiskArrival
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.checkpoints import CheckpointStore
-from consilium.learning.settings import LearningSettings
 from consilium.participant.site_data import prepare_site
 from consilium.poc.project import Project
 from consilium.recipes.catalog import build_recipe, export_job
@@ -37,7 +36,7 @@ from consilium.records.progress import Ended, JobProgress
 from consilium.records.site_status import SiteStatus
 from consilium.report.training.build import build_report
 from consilium.report.write import write_report
-from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
 from consilium.tasks.segmentation.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.pictures import render_patient
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
@@ -80,7 +79,7 @@ def statistics(folder: Path) -> None:
 
 def prepared_site(folder: Path) -> None:
     settings = site(folder.parent / "hospital", ["P1", "P2", "P3"])
-    learning = LearningSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
+    learning = BrainTumorSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
     prepare_site(settings.model_copy(update={"cache_dir": folder}), learning)
 
 
@@ -127,10 +126,8 @@ def readiness_report(folder: Path) -> None:
 def patient_picture(folder: Path) -> None:
     case = phantom(folder.parent / "entry")
     assert case.reference is not None
-    found = to_regions(torch.from_numpy(np.array(case.reference)), BrainTumor.regions)
-    render_patient(
-        case, found, BrainTumor.regions, folder / "a.png", modalities=BrainTumor.modalities, title="a"
-    )
+    found = to_regions(torch.from_numpy(np.array(case.reference)), BrainTumor.targets)
+    render_patient(case, found, BrainTumor.targets, folder / "a.png", modalities=BrainTumor.inputs, title="a")
 
 
 def logs(folder: Path) -> None:

@@ -72,7 +72,7 @@ def test_another_kind_of_job_reads_each_file_once(hospital):
     train(hospital)
     assert opened(hospital, statistics) == ONCE
     assert opened(hospital, readiness) == Counter()
-    coarse = LEARNING.model_copy(update={"spacing_mm": 2.0})
+    coarse = LEARNING.model_copy(update={"spacing_mm": (2.0, 2.0, 2.0)})
     assert opened(hospital, lambda settings: train(settings, coarse)) == ONCE
 
 

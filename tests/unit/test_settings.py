@@ -91,7 +91,7 @@ def test_no_words_of_the_library_reach_a_user(kind: type[Settings]) -> None:
 
 
 def test_all_settings_of_a_job_and_a_site_are_tried() -> None:
-    assert {"FedAvgSettings", "StatisticsSettings", "LearningSettings"} <= {
+    assert {"FedAvgSettings", "StatisticsSettings", "LearningSettings", "BrainTumorSettings"} <= {
         kind.__name__ for kind in every_kind_of_settings()
     }
     assert SiteSettings in every_kind_of_settings()

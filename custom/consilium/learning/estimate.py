@@ -14,9 +14,9 @@ from torch import Tensor
 
 from consilium.data.case import Case, CaseError
 from consilium.data.checks import CheckedCohort
-from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.reading import VolumeSize, read_size
+from consilium.tasks.settings import LearningSettings
 
 GIB = 2**30
 
@@ -42,8 +42,8 @@ def gpu_bytes(learning: LearningSettings) -> int:
     task = get_task(learning.task)
     with torch.device("meta"):
         network = task.build_network(learning.network)
-        images = torch.empty(learning.batch_size, len(task.modalities), *learning.patch_voxels)
-        targets = torch.empty(learning.batch_size, len(task.regions), *learning.patch_voxels)
+        images = torch.empty(learning.batch_size, len(task.inputs), *learning.patch_voxels)  # type: ignore[attr-defined]
+        targets = torch.empty(learning.batch_size, len(task.targets), *learning.patch_voxels)  # type: ignore[attr-defined]
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -60,9 +60,9 @@ def gpu_bytes(learning: LearningSettings) -> int:
 
 def shared_memory_bytes(learning: LearningSettings, workers: int) -> int:
     """Bytes of `/dev/shm` that processes which cut patches hand their batches over in; 0 without any."""
-    channels = len(get_task(learning.task).modalities)
+    channels = len(get_task(learning.task).inputs)
     batch = (
-        learning.batch_size * math.prod(learning.patch_voxels) * (2 * channels + 1)
+        learning.batch_size * math.prod(learning.patch_voxels) * (2 * channels + 1)  # type: ignore[attr-defined]
     )  # float16, uint8 label
     return workers * _BATCHES_PER_WORKER * batch
 
@@ -92,13 +92,13 @@ def disk_need(
     task = get_task(learning.task)
     cache = 0
     for case in cases:
-        size = _known_size(case, checked) or _header_size(case, task.modalities[0])
+        size = _known_size(case, checked) or _header_size(case, task.inputs[0])
         if size is None:
             continue
         voxels = math.prod(size.shape)
         volume = voxels * math.prod(size.spacing_mm)
-        on_grid = volume / learning.spacing_mm**3
-        cache += int(on_grid * 2 * len(task.modalities))
+        on_grid = volume / math.prod(learning.spacing_mm)  # type: ignore[attr-defined, operator]
+        cache += int(on_grid * 2 * len(task.inputs))
         if case.label is not None:
             cache += int(on_grid) + voxels
     with torch.device("meta"):

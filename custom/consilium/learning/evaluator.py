@@ -10,12 +10,12 @@ from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import Cancelled
 from consilium.learning.device import Device
 from consilium.learning.predictor import Predictor
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
 from consilium.tasks.segmentation.metrics import Scores
 from consilium.tasks.segmentation.regions import to_regions
 from consilium.tasks.segmentation.scoring import score_case
+from consilium.tasks.settings import LearningSettings
 
 
 def evaluate(
@@ -66,8 +66,8 @@ def _score(predictor: Predictor, case: CachedCase, task: Task, *, distances: boo
         raise ValueError("cases are judged against a reference; this one has none")
     return score_case(
         predictor.regions(case),
-        to_regions(torch.from_numpy(tissues.copy()), task.regions),
-        task.regions,
+        to_regions(torch.from_numpy(tissues.copy()), task.targets),
+        task.targets,
         spacing_mm=case.geometry.native_spacing_mm,
         distances=distances,
     )

@@ -17,7 +17,7 @@ from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import TrainingError
 from consilium.learning.processes.ranks import BatchShare
 from consilium.learning.processes.socket_folder import socket_folder
-from consilium.learning.settings import LearningSettings
+from consilium.tasks.settings import LearningSettings
 
 NONE_READABLE: Final = "none of the training cases can be read any more"
 
@@ -41,11 +41,11 @@ class PatchRecipe:
 
     Attributes:
         size: Voxels along X, Y, Z.
-        tumor_share: Share of patches centered on a tumor voxel; the others are centered anywhere.
+        foreground_share: Share of patches centered on a tumor voxel; the others are centered anywhere.
     """
 
     size: tuple[int, int, int]
-    tumor_share: float
+    foreground_share: float
 
     def place(self, case: CachedCase, random: np.random.Generator) -> Placement:
         """Draw where the next patch lies, and flip each axis half of the time."""
@@ -68,7 +68,7 @@ class PatchRecipe:
     ) -> NDArray[np.int64]:
         size, extent = np.asarray(self.size), np.asarray(shape)
         tissues = case.tissue_voxels
-        if tissues and random.random() < self.tumor_share:
+        if tissues and random.random() < self.foreground_share:
             # First a tissue, then a voxel of it: small enhancing rims are met as often as large edema.
             voxels = tissues[list(tissues)[random.integers(len(tissues))]]
             center = voxels[random.integers(len(voxels))].astype(np.int64)
@@ -156,7 +156,7 @@ def patch_loader(
     Raises:
         ConfigurationError: If workers have no place for their sockets; see `socket_folder`.
     """
-    recipe = PatchRecipe(settings.patch_voxels, settings.tumor_share)
+    recipe = PatchRecipe(settings.patch_voxels, settings.foreground_share)  # type: ignore[attr-defined]
     if workers:
         socket_folder()  # chosen now: a worker that finds none would never hand its patches over
     return DataLoader(

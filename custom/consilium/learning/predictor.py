@@ -10,9 +10,9 @@ from torch import Tensor
 from consilium.data.cache import CachedCase
 from consilium.learning.device import Device
 from consilium.learning.network_weights import set_weights
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
+from consilium.tasks.settings import LearningSettings
 
 
 class Predictor:
@@ -32,7 +32,10 @@ class Predictor:
         # The window is the training patch: normalization layers then see the statistics that they were
         # trained on.
         self._inferer = SlidingWindowInferer(
-            settings.patch_voxels, sw_batch_size=1, overlap=settings.window_overlap, mode="gaussian"
+            settings.patch_voxels,  # type: ignore[attr-defined]
+            sw_batch_size=1,
+            overlap=settings.window_overlap,  # type: ignore[attr-defined]
+            mode="gaussian",
         )
 
     @torch.inference_mode()

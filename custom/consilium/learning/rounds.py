@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights, WeightSets
+from consilium.tasks.settings import LearningSettings
 
 
 @dataclass(frozen=True, slots=True)

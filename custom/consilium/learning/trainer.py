@@ -24,10 +24,10 @@ from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_loss import RoundLoss
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
 from consilium.tasks.segmentation.regions import to_regions
+from consilium.tasks.settings import LearningSettings
 
 _MOMENTS, _SCALER = "moments", "scaler"
 _ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."
@@ -233,7 +233,7 @@ class Trainer:
 
     def _step(self, local: LocalRound, batch: Batch) -> float:
         image, tissues, places = batch
-        target = to_regions(tissues.to(self._device.torch_device), self._task.regions)
+        target = to_regions(tissues.to(self._device.torch_device), self._task.targets)
         images = change_contrast(self._device.move(image).float(), self._share, self._random)
         self._optimizer.zero_grad(set_to_none=True)
         step = LocalStep(images, target.float(), places, self._mean_loss, self._backward)

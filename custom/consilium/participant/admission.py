@@ -99,7 +99,7 @@ def examine_cases(
         cohort = _find_cases(site, task, index, progress)
         checked = check_cohort(
             cohort,
-            modalities=task.modalities,
+            modalities=task.inputs,
             folder=site.cache_dir,
             index=index,
             products=products,
@@ -120,7 +120,7 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
     try:
         return read_cohort(
             site.dataset,
-            modalities=task.modalities,
+            modalities=task.inputs,
             convention=site.label_convention,
             patients_file=site.patients_file,
             file_endings=site.file_endings,

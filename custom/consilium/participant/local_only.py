@@ -9,11 +9,11 @@ from pathlib import Path
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import MODEL, Weights
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.participant import Participant
 from consilium.tasks import get_task
+from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 

@@ -17,10 +17,11 @@ from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.site_data import SiteData
 from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.learning.settings import LearningSettings
 from consilium.participant.patient_register import Answerable, PatientRegister
 from consilium.participant.settings import SiteSettings
+from consilium.tasks.settings import LearningSettings
 
 
 def select_cases(

@@ -12,13 +12,13 @@ from consilium.data.case import CaseProblem
 from consilium.data.codes import DataCode
 from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import admit_cases, count_left_out
 from consilium.participant.patient_register import open_register
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.settings import Role, SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
+from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def prepare_site(
     task = get_task(learning.task)
     cache = CaseCache(
         site.cache_dir,
-        settings=PreprocessingSettings(modalities=task.modalities, spacing_mm=learning.spacing_mm),
+        settings=PreprocessingSettings(modalities=task.inputs, spacing_mm=learning.spacing_mm),  # type: ignore[attr-defined]
         max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
     )
     checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)

@@ -126,8 +126,8 @@ class SiteStatistics:
     def _region_value(self, feature: Feature, case: CaseStatistics) -> Row | None:
         if case.tissue_ml is None:
             return None
-        (region,) = (one for one in self._task.regions if one.name == feature.of)
-        volume = sum(case.tissue_ml[tissue] for tissue in region.tissues)
+        (region,) = (one for one in self._task.targets if one.name == feature.of)
+        volume = sum(case.tissue_ml[tissue] for tissue in region.values)
         return np.asarray(volume if feature.group == "volume" else float(volume == 0))
 
 

@@ -34,7 +34,9 @@ class CatalogEntry:
 
 
 CATALOG: Mapping[str, CatalogEntry] = {
-    "brain_tumor_fedavg": CatalogEntry(FedAvgRecipe, {"rounds": 6, "min_sites": 2, "learning": {}}),
+    "brain_tumor_fedavg": CatalogEntry(
+        FedAvgRecipe, {"rounds": 6, "min_sites": 2, "learning": {"task": "brain_tumor"}}
+    ),
     "brain_tumor_fedavg_gpu": CatalogEntry(
         FedAvgRecipe,
         {
@@ -43,6 +45,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
             "gpus_per_site": 1,
             "task_request_seconds": 15.0,
             "learning": {
+                "task": "brain_tumor",
                 "network": "segresnet",
                 "spacing_mm": 1.0,
                 "patch_voxels": [128, 128, 128],
@@ -54,7 +57,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
             },
         },
     ),
-    "brain_tumor_check": CatalogEntry(ReadinessRecipe, {"min_sites": 2, "learning": {}}),
+    "brain_tumor_check": CatalogEntry(ReadinessRecipe, {"min_sites": 2, "learning": {"task": "brain_tumor"}}),
     "brain_tumor_stats": CatalogEntry(StatisticsRecipe, {"min_sites": 2}),
 }
 """The jobs by name."""

@@ -28,7 +28,6 @@ from consilium.federation.tasks import (
 )
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
-from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import (
     LEARNING_PLACE,
     TASK_REQUEST_PLACE,
@@ -38,6 +37,7 @@ from consilium.recipes.base import (
     new_job,
 )
 from consilium.settings import MINUTES_PER_YEAR
+from consilium.tasks import TaskLearning
 
 _TRAINING: Final[Place] = ("server", "workflows", 0, "args")
 
@@ -79,14 +79,16 @@ class FedAvgSettings(JobSettings):
         default=None,
         description="Id of an interrupted job to go on from, after its last durable round; default: anew.",
     )
-    learning: LearningSettings = LearningSettings()
+    learning: TaskLearning
 
 
 class FedAvgRecipe(JobRecipe):
     """Hospitals train one model; the server combines their updates, by default weighted by training cases.
 
     Example:
-        >>> recipe = FedAvgRecipe(FedAvgSettings(name="my_job", rounds=3))
+        >>> from consilium.tasks import parse_learning
+        >>> learning = parse_learning({"task": "brain_tumor"}, source="my job")
+        >>> recipe = FedAvgRecipe(FedAvgSettings(name="my_job", rounds=3, learning=learning))
         >>> recipe.name
         'my_job'
 
@@ -150,6 +152,6 @@ class FedAvgRecipe(JobRecipe):
         """What the job trains."""
         learning = self.settings.learning
         return (
-            f"{learning.network}, {learning.spacing_mm:g} mm, {counted(self.settings.rounds, 'round')}, "
+            f"{learning.summary}, {counted(self.settings.rounds, 'round')}, "
             f"at least {counted(self.settings.min_sites, 'site')}"
         )

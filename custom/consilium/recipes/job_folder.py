@@ -13,11 +13,11 @@ from typing import Any
 
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
-from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.recover import recover_recipe
 from consilium.recipes.strict_json import parse_json
+from consilium.tasks.settings import LearningSettings
 
 
 @dataclass(frozen=True)

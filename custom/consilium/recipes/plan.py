@@ -15,9 +15,11 @@ from typing import Any, Final
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.learning.settings import MAX_BATCH_VOXELS, LearningSettings
 from consilium.recipes.base import JobSettings
 from consilium.recipes.fingerprint import Fingerprint
+from consilium.tasks import get_task
+from consilium.tasks.segmentation.settings import MAX_BATCH_VOXELS
+from consilium.tasks.settings import LearningSettings
 
 CPU_SPACING_MM: Final = 2.0
 """Finest voxels on which a hospital without a GPU trains: a finer grid has at least eight times as many."""
@@ -168,10 +170,10 @@ def _line(task: str, network: str) -> tuple[float, float]:
     from consilium.learning.estimate import gpu_bytes  # it loads torch: only for who wants a proposal
 
     sizes = [
-        LearningSettings(task=task, network=network, patch_voxels=(edge, edge, edge), batch_size=1)
+        get_task(task).settings_type(network=network, patch_voxels=(edge, edge, edge), batch_size=1)  # type: ignore[call-arg]
         for edge in (32, 64)
     ]
-    (small, first), (large, second) = ((math.prod(one.patch_voxels), gpu_bytes(one)) for one in sizes)
+    (small, first), (large, second) = ((math.prod(one.patch_voxels), gpu_bytes(one)) for one in sizes)  # type: ignore[attr-defined]
     per_voxel = (second - first) / (large - small)
     return first - per_voxel * small, per_voxel
 

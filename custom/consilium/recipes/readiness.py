@@ -10,7 +10,6 @@ from pydantic import Field
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import CHECK, SITE_STATE_EVENT
-from consilium.learning.settings import LearningSettings
 from consilium.recipes.base import (
     LEARNING_PLACE,
     TASK_REQUEST_PLACE,
@@ -19,6 +18,7 @@ from consilium.recipes.base import (
     new_job,
 )
 from consilium.settings import MINUTES_PER_YEAR
+from consilium.tasks import TaskLearning
 
 
 class ReadinessSettings(JobSettings):
@@ -27,14 +27,16 @@ class ReadinessSettings(JobSettings):
     timeout_minutes: float = Field(
         default=240.0, gt=0, le=MINUTES_PER_YEAR, description="How long sites may take."
     )
-    learning: LearningSettings = LearningSettings()
+    learning: TaskLearning
 
 
 class ReadinessRecipe(JobRecipe):
     """Every site checks its data as it would before training, and answers counts and codes.
 
     Example:
-        >>> recipe = ReadinessRecipe(ReadinessSettings(name="my_check"))
+        >>> from consilium.tasks import parse_learning
+        >>> learning = parse_learning({"task": "brain_tumor"}, source="my check")
+        >>> recipe = ReadinessRecipe(ReadinessSettings(name="my_check", learning=learning))
         >>> recipe.name
         'my_check'
 
@@ -68,4 +70,4 @@ class ReadinessRecipe(JobRecipe):
     @property
     def summary(self) -> str:
         """What the job asks."""
-        return f"whether every site is ready to train, at {self.settings.learning.spacing_mm:g} mm"
+        return f"whether every site is ready to train: {self.settings.learning.summary}"

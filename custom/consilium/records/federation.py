@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from consilium.data.files import write_atomically
-from consilium.learning.settings import LearningSettings
+from consilium.errors import ConfigurationError
 from consilium.records.bounds import (
     ByteCount,
     CaseCount,
@@ -35,6 +35,9 @@ from consilium.records.bounds import (
     WithheldCount,
 )
 from consilium.records.gain import SiteGain
+from consilium.tasks import parse_learning
+from consilium.tasks.registry import settings_type
+from consilium.tasks.settings import LearningSettings
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
@@ -163,11 +166,15 @@ def recorded_learning(settings: Mapping[str, Any]) -> LearningSettings:
         settings: Those of a `FederationRecord`, or of a report made of one.
 
     Raises:
-        ConfigurationError: If what is left can't be used.
+        ConfigurationError: If they can't be used.
     """
     recorded = settings.get("learning", {})
-    return LearningSettings.parse(
-        {name: value for name, value in recorded.items() if name in LearningSettings.model_fields},
+    try:
+        known = settings_type(recorded).model_fields
+    except ValueError as error:
+        raise ConfigurationError(f"the run's learning settings: task: {error}") from None
+    return parse_learning(
+        {name: value for name, value in recorded.items() if name in known},
         source="the run's learning settings",
     )
 

@@ -15,8 +15,8 @@ from consilium.learning.bootstrap import interval_of_mean
 from consilium.participant.paired_scores import PairedScores
 from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
 from consilium.records.scores import read_scores
-from consilium.tasks.base import Region
 from consilium.tasks.segmentation.metrics import Scores, score_ranges, summarize
+from consilium.tasks.segmentation.regions import Region
 
 _GAINED: Final = "dice"
 """The kind of score that a gain is of: higher is better."""

@@ -14,7 +14,7 @@ from queue import Empty
 
 from consilium.data.cache import CachedCase
 from consilium.learning.model_file import load_model
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.participant.local_only import score_both, train_local_only
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.participant import Participant
@@ -23,6 +23,7 @@ from consilium.processes import interrupts_held_back, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
 from consilium.tasks.segmentation.metrics import Scores, summarize
+from consilium.tasks.settings import LearningSettings
 
 POOLED = "pooled"
 _SECONDS_BETWEEN_LOOKS = 0.5

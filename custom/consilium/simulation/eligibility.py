@@ -77,7 +77,7 @@ def _show_count(show: Callable[[str], None], name: str, done: int, total: int, w
 
 
 def _look_at(site: SiteSettings, job: JobFolder, progress: Progress, *, keep: bool) -> _Site:
-    modalities = get_task(job.learning.task).modalities
+    modalities = get_task(job.learning.task).inputs
     index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=(site.cache_dir,))
     try:
         index.begin()

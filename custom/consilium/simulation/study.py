@@ -212,7 +212,7 @@ def with_report(error: SimulationError, result: Path, folder: Path) -> Simulatio
 def describe_job(job: JobFolder) -> str:
     """Return one line about a job."""
     learning = job.learning
-    return f"{job.path.name}: {learning.network}, {learning.spacing_mm:g} mm, {counted(job.rounds, 'round')}"
+    return f"{job.path.name}: {learning.summary}, {counted(job.rounds, 'round')}"
 
 
 def site_settings(

@@ -13,7 +13,6 @@ from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import count_held_back, judge_ability
-from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import left_out_by_code
 from consilium.participant.patient_register import read_register
 from consilium.participant.settings import SiteSettings
@@ -21,6 +20,7 @@ from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.settings import LearningSettings
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
 LABELS = SiteCheck("dataset.labels", "What labels mean is known")
@@ -44,7 +44,7 @@ def check_dataset(
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
     """
-    modalities = get_task(learning.task).modalities
+    modalities = get_task(learning.task).inputs
     folders = (default_state(), site.cache_dir)
     index = SourceIndex(also=folders)
     try:

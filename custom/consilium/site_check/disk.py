@@ -31,7 +31,7 @@ def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: 
         return [
             CACHE_DISK.warning(
                 f"cache_gib is {site.cache_gib:g}, and {counted(len(cohort.cases), 'case')} take up to "
-                f"{need.cache / GIB:.1f} GiB (estimate: whole volumes at {job.learning.spacing_mm:g} mm)",
+                f"{need.cache / GIB:.1f} GiB (estimate: whole images for {job.learning.summary})",
                 f"set cache_gib in local/privacy.json to {math.ceil(need.cache / GIB)}",
                 data={"needed_gib_estimate": round(need.cache / GIB, 2), "limit_gib": site.cache_gib},
             ),

@@ -22,6 +22,7 @@ from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.settings import SegmentationSettings
 
 _SAME_SPACING = 1e-3
 
@@ -88,7 +89,7 @@ def check_folder(
     """
     refuse_inside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
-    modalities = get_task(job.learning.task).modalities
+    modalities = get_task(job.learning.task).inputs
     index = SourceIndex(state)
     try:
         cohort = read_cohort(
@@ -137,16 +138,21 @@ def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator
 
 def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
     """Cases that are resampled, because their voxels are not of the job's size."""
+    if not isinstance(job.learning, SegmentationSettings):
+        return
     for case_id, by_image in sorted(checked.image_spacing_mm.items()):
         alike = len(set(by_image.values())) == 1
         for modality, spacing in by_image.items():
-            if any(abs(size - job.learning.spacing_mm) > _SAME_SPACING for size in spacing):
-                seen = " x ".join(f"{size:.2f}" for size in spacing)
+            if any(
+                abs(seen - wanted) > _SAME_SPACING
+                for seen, wanted in zip(spacing, job.learning.spacing_mm, strict=True)
+            ):
+                sizes = " x ".join(f"{size:.2f}" for size in spacing)
                 yield Finding(
                     code=VolumeCode.OTHER_SPACING,
                     case_id=case_id,
                     modality=None if alike else modality,
-                    detail=f"Voxels are {seen} mm; the job's are {job.learning.spacing_mm:g} mm.",
+                    detail=f"Voxels are {sizes} mm; the job's are {job.learning.spacing_text}.",
                 )
             if alike:
                 break

@@ -17,11 +17,11 @@ from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
-from consilium.learning.settings import LearningSettings
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.recipes.job_folder import job_kind, read_job_folder
 from consilium.tasks.registry import only_listed_tasks
+from consilium.tasks.settings import LearningSettings
 
 
 @dataclass(frozen=True)

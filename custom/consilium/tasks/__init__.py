@@ -1,6 +1,17 @@
 """Imaging problems: one folder each, found by name. No nvflare here."""
 
-from consilium.tasks.base import Region, Task
-from consilium.tasks.registry import DEFAULT, TASKS, get_task, task_names
+from consilium.tasks.base import Target, Task
+from consilium.tasks.registry import DEFAULT, TASKS, TaskLearning, get_task, parse_learning, task_names
+from consilium.tasks.settings import LearningSettings
 
-__all__ = ["DEFAULT", "TASKS", "Region", "Task", "get_task", "task_names"]
+__all__ = [
+    "DEFAULT",
+    "TASKS",
+    "LearningSettings",
+    "Target",
+    "Task",
+    "TaskLearning",
+    "get_task",
+    "parse_learning",
+    "task_names",
+]

@@ -1,36 +1,35 @@
-"""What an imaging problem has to say about itself."""
+"""What an imaging problem states about itself."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """A region that the network segments: a union of tissues.
+class Target:
+    """One thing that a model predicts: a region, a grade, a number.
 
     Attributes:
         name: Short name in metrics and settings, for example `wt`.
         title: Name for people.
-        tissues: The canonical label values that belong to it.
     """
 
     name: str
     title: str
-    tissues: frozenset[Tissue]
 
 
 class Task(Protocol):
-    """One imaging problem: what goes in, what comes out, and how it is learned and judged.
+    """One imaging problem: what goes in, what comes out, and how it is learned and evaluated.
 
-    Every process names tasks and reads their modalities and regions, few ever build a network: an
-    implementation loads torch and MONAI in the methods that need them.
+    Every process names tasks and reads their inputs and targets, few ever build a network: an implementation
+    loads torch and MONAI in the methods that need them.
     """
 
     @property
@@ -38,16 +37,20 @@ class Task(Protocol):
         """Name by which a job asks for the task."""
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """The input channels, in the network's order."""
+    def title(self) -> str:
+        """Name for people."""
 
     @property
-    def regions(self) -> tuple[Region, ...]:
-        """The output channels, in the network's order; regions may overlap."""
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the images of a case, in the order in which the network takes them."""
 
     @property
-    def networks(self) -> tuple[str, ...]:
-        """Names of the networks that `build_network` knows."""
+    def targets(self) -> Sequence[Any]:
+        """What is predicted, in the network's order."""
+
+    @property
+    def settings_type(self) -> type[LearningSettings]:
+        """What a job decides about learning the task."""
 
     def build_network(self, name: str) -> nn.Module:
         """Build a network, randomly initialized: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`."""

@@ -65,13 +65,13 @@ def task_features(task: Task) -> tuple[Feature, ...]:
 
 
 def _features(task: Task) -> Iterator[Feature]:
-    for name in task.modalities:
+    for name in task.inputs:
         yield Feature("intensity", name, "SD of the brain", *INTENSITY_RANGE, INTENSITY_BINS, spread=True)
-    for name in task.modalities:
+    for name in task.inputs:
         yield Feature("scale", name, "log10 of the median", 0.0, 5.0, 50)
-    for region in task.regions:
+    for region in task.targets:
         yield Feature("volume", region.name, "mL", 0.0, 300.0, 60)
-    for region in task.regions:
+    for region in task.targets:
         yield Feature("absence", region.name, "1: the patient has none", -0.5, 1.5, 2)
     # Bins lie around tenths of a millimeter, and around centimeters: where spacings and sizes are.
     for axis in AXES:

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from typing import Annotated, Any, Final, TypeAlias
 
 from consilium.errors import ConfigurationError
+from consilium.settings import TypeByValues
 from consilium.tasks.base import Task
 from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.settings import LearningSettings
 
 ENTRY_POINTS: Final = "consilium.tasks"
 """The group of entry points by which another package brings a task: the entry point's name is the task's."""
@@ -71,6 +73,42 @@ def is_built_in(name: str) -> bool:
 def unlisted_reason(name: str) -> str:
     """Return why a site declines a task that its policy does not list; it holds nothing but the name."""
     return f"task {name!r} is of another package, and this site's policy does not list it"
+
+
+def settings_type(values: Mapping[str, Any]) -> type[LearningSettings]:
+    """Return the class of the learning settings that these values are: that of the task that they name.
+
+    Raises:
+        ValueError: If they name no task that there is.
+    """
+    name = values.get("task", DEFAULT)
+    if not isinstance(name, str):
+        raise ValueError(f"give the task as a text; known: {', '.join(task_names())}")
+    try:
+        return get_task(name).settings_type
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+TaskLearning: TypeAlias = Annotated[LearningSettings, TypeByValues(settings_type)]
+"""Type of a field that holds the learning settings of whichever task its values name."""
+
+
+def parse_learning(values: Mapping[str, Any], *, source: str) -> LearningSettings:
+    """Validate the learning settings of whichever task the values name.
+
+    Args:
+        values: Settings as read from a job or a record.
+        source: What they were read from, for the message.
+
+    Raises:
+        ConfigurationError: As `Settings.parse`, or if no such task is known.
+    """
+    try:
+        kind = settings_type(values)
+    except ValueError as error:
+        raise ConfigurationError(f"{source}: task: {error}") from None
+    return kind.parse(values, source=source)
 
 
 @contextmanager

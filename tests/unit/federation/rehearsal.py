@@ -11,10 +11,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.tasks import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
-from consilium.learning.settings import LearningSettings
 from consilium.participant.paired_scores import PairedScores
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from consilium.tasks.segmentation.metrics import score_ranges
 
 _MARKS = itertools.count(1)
@@ -24,7 +24,7 @@ class TwoWeights(WeightsPersistor):
     """Keeps a model of two weights that starts at zero, and of one more that tells updates apart."""
 
     def __init__(self):
-        super().__init__({})
+        super().__init__({"task": "brain_tumor"})
 
     def load_model(self, fl_ctx):
         return make_model_learnable(weights={"w": np.zeros(2), "mark": np.zeros(1)}, meta_props={"round": 0})
@@ -64,11 +64,11 @@ class Site:
             "role": "evaluates" if self.step is None else "trains",
             "train_cases": self.cases,
             "validation_cases": 1,
-            "steps": LearningSettings().steps_per_round(self.cases) if trains else 0,
+            "steps": BrainTumorSettings().steps_per_round(self.cases) if trains else 0,
             **({"gain": self.gain(value)} if task == LOCAL_ONLY else {}),
             **self.report,
         }
-        ranges = score_ranges(get_task("brain_tumor").regions, distances=task == VALIDATE)
+        ranges = score_ranges(get_task("brain_tumor").targets, distances=task == VALIDATE)
         silent = value is None or task == LOCAL_ONLY
         scores = {} if silent else dict.fromkeys(ranges, self.dice(value))
         answer = FLModel(
@@ -81,7 +81,7 @@ class Site:
         return FLModelUtils.to_shareable(answer)
 
     def gain(self, value):
-        names = score_ranges(get_task("brain_tumor").regions, distances=True)
+        names = score_ranges(get_task("brain_tumor").targets, distances=True)
         alone, federated = (
             {name: dice for name in names if "_" in name} for dice in (self.alone, self.dice(value))
         )

@@ -3,12 +3,12 @@ import torch
 from data import hospital
 
 from consilium.learning.estimate import GIB, disk_need, gpu_bytes, shared_memory_bytes
-from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
 
-SMALL = LearningSettings(patch_voxels=(16, 16, 16))
+SMALL = BrainTumorSettings(patch_voxels=(16, 16, 16))
 
 
 def test_gpu_memory_counts_more_than_what_a_step_keeps_and_nothing_twice():
@@ -30,7 +30,7 @@ def test_more_work_needs_more_gpu_memory(larger):
 
 
 def test_the_gpu_job_fits_a_gpu_of_sixteen_gib():
-    large = LearningSettings(network="segresnet", patch_voxels=(128, 128, 128), batch_size=2)
+    large = BrainTumorSettings(network="segresnet", patch_voxels=(128, 128, 128), batch_size=2)
     assert 4 * GIB < gpu_bytes(large) < 16 * GIB
 
 
@@ -42,12 +42,12 @@ def test_shared_memory_is_for_loader_workers():
 @pytest.mark.parametrize("labeled", [True, False])
 def test_the_cache_is_never_larger_than_its_estimate(tmp_path, labeled):
     images = {
-        name: hospital.head(seed=index + 1) for index, name in enumerate(get_task("brain_tumor").modalities)
+        name: hospital.head(seed=index + 1) for index, name in enumerate(get_task("brain_tumor").inputs)
     }
     drawn = (hospital.head(seed=9) > 500).astype("uint8") if labeled else None
     case = hospital.one_case(tmp_path, images, drawn)
-    learning = LearningSettings(spacing_mm=1.0)
-    settings = PreprocessingSettings(modalities=get_task("brain_tumor").modalities, spacing_mm=1.0)
+    learning = BrainTumorSettings(spacing_mm=1.0)
+    settings = PreprocessingSettings(modalities=get_task("brain_tumor").inputs, spacing_mm=1.0)
     prepared = preprocess(case, LabelConvention.BRATS_2018 if labeled else None, settings)
     arrays = [array for array in (prepared.image, prepared.label, prepared.reference) if array is not None]
     estimate = disk_need([case], learning).cache
@@ -55,9 +55,9 @@ def test_the_cache_is_never_larger_than_its_estimate(tmp_path, labeled):
 
 
 def test_finer_voxels_need_more_disk_and_unreadable_cases_none(tmp_path):
-    case = hospital.one_case(tmp_path, {name: hospital.head() for name in get_task("brain_tumor").modalities})
-    coarse, fine = (disk_need([case], LearningSettings(spacing_mm=spacing)) for spacing in (2.0, 1.0))
+    case = hospital.one_case(tmp_path, {name: hospital.head() for name in get_task("brain_tumor").inputs})
+    coarse, fine = (disk_need([case], BrainTumorSettings(spacing_mm=spacing)) for spacing in (2.0, 1.0))
     assert fine.cache == pytest.approx(8 * coarse.cache, rel=0.01)
     assert fine.workspace == coarse.workspace
     (tmp_path / "t1.nii.gz").write_bytes(b"no image")
-    assert disk_need([case], LearningSettings()).cache == 0
+    assert disk_need([case], BrainTumorSettings()).cache == 0

@@ -44,7 +44,7 @@ def ball_tumor(shape=(40, 36, 32), center=(19, 18, 15)):
 def knowing_case(folder, reference, task_shape=None, *, told=None, spacing_mm=(1.0, 1.0, 1.0), name="P1"):
     """A case whose image holds the truth, or what is told instead, on the task grid."""
     told = reference if told is None else told
-    signed = to_regions(torch.from_numpy(told), TASK.regions).float() * 2 - 1
+    signed = to_regions(torch.from_numpy(told), TASK.targets).float() * 2 - 1
     image = resample(signed, task_shape or reference.shape)
     image = torch.cat([image, torch.zeros_like(image[:1])]).numpy()
     label = np.zeros(image.shape[1:], np.uint8)

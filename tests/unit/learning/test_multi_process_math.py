@@ -101,7 +101,7 @@ def test_dropout_drops_as_many_channels_as_torch_s_and_scales_up_the_rest():
 
 
 @pytest.mark.parametrize(
-    "name", [(task.name, network) for task in TASKS.values() for network in task.networks]
+    "name", [(task.name, network) for task in TASKS.values() for network in task.settings_type.networks()]
 )
 def test_every_network_can_be_shared_and_keeps_the_names_of_its_weights(name):
     task, network_name = get_task(name[0]), name[1]
@@ -124,9 +124,9 @@ def test_layers_that_would_compute_something_else_are_refused(layer):
 @pytest.mark.parametrize(("batch", "world"), [(4, 2), (3, 2), (5, 3)])
 def test_weighted_gradients_of_the_shares_are_the_gradient_of_the_batch(task, batch, world):
     torch.manual_seed(0)
-    network = task.build_network(task.networks[0]).double()
-    images = torch.randn(batch, len(task.modalities), 16, 16, 16, dtype=torch.float64)
-    target = (torch.rand(batch, len(task.regions), 16, 16, 16) < 0.2).double()
+    network = task.build_network(task.settings_type.networks()[0]).double()
+    images = torch.randn(batch, len(task.inputs), 16, 16, 16, dtype=torch.float64)
+    target = (torch.rand(batch, len(task.targets), 16, 16, 16) < 0.2).double()
     target[0] = 0  # a patch without tumor weighs as much as any other
     loss = task.build_loss()
 

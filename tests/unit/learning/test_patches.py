@@ -13,7 +13,7 @@ from consilium.tasks.brain_tumor.labels import Tissue
 from .tiny import LEARNING, cached_case
 
 SIZE = (16, 24, 16)
-RECIPE = PatchRecipe(SIZE, tumor_share=0.5)
+RECIPE = PatchRecipe(SIZE, foreground_share=0.5)
 
 
 def random_label(shape, seed=0):

@@ -1,12 +1,14 @@
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
+from consilium.tasks import parse_learning
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 
 def refusal(**values):
     with pytest.raises(ConfigurationError) as caught:
-        LearningSettings.parse(values, source="job")
+        parse_learning({"task": "brain_tumor"} | values, source="job")
     return str(caught.value)
 
 
@@ -21,7 +23,7 @@ def test_steps_and_epochs_exclude_each_other_and_one_is_needed(both):
 
 def test_unknown_tasks_and_networks_name_the_known_ones():
     assert "known: brain_tumor" in refusal(task="chest_ct")
-    assert "known: unet_small, segresnet" in refusal(network="resnet50")
+    assert "allowed: 'unet_small' or 'segresnet'" in refusal(network="resnet50")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +34,7 @@ def test_unknown_tasks_and_networks_name_the_known_ones():
         ("learning_rate", 0),
         ("learning_rate", float("nan")),
         ("learning_rate", 1e-300),  # a model that stands still
-        ("tumor_share", 1.5),
+        ("foreground_share", 1.5),
         ("window_overlap", 1),
         ("spacing_mm", 0),
         ("local_steps", 0),
@@ -54,20 +56,20 @@ def test_a_batch_that_no_machine_holds_is_refused(batch, edge, fitting):
 
 
 def test_the_largest_batch_of_usual_patches_is_allowed():
-    LearningSettings(batch_size=64, patch_voxels=(128, 128, 128))
+    BrainTumorSettings(batch_size=64, patch_voxels=(128, 128, 128))
 
 
 @pytest.mark.parametrize(
     ("epochs", "cases", "batch", "steps"), [(2, 10, 1, 20), (1, 5, 2, 2), (0.1, 3, 4, 1), (3, 7, 2, 10)]
 )
 def test_epochs_become_steps_by_the_number_of_cases(epochs, cases, batch, steps):
-    settings = LearningSettings(local_steps=None, local_epochs=epochs, batch_size=batch)
+    settings = BrainTumorSettings(local_steps=None, local_epochs=epochs, batch_size=batch)
     assert settings.steps_per_round(cases) == steps
 
 
 def test_steps_do_not_depend_on_the_number_of_cases():
-    assert LearningSettings(local_steps=13).steps_per_round(1) == 13
-    assert LearningSettings(local_steps=13).steps_per_round(1000) == 13
+    assert BrainTumorSettings(local_steps=13).steps_per_round(1) == 13
+    assert BrainTumorSettings(local_steps=13).steps_per_round(1000) == 13
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "CPU", "cpu; rm"])

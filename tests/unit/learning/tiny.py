@@ -14,14 +14,13 @@ from consilium.data.cache_entry import write_entry
 from consilium.data.cached_case import CachedCase, open_entry
 from consilium.data.case import Case
 from consilium.learning.device import Device
-from consilium.learning.settings import LearningSettings
 from consilium.participant.settings import SiteSettings
-from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
 from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.preprocessing import PreprocessedCase
 
 CPU = Device(torch.device("cpu"), None)
-LEARNING = LearningSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)
+LEARNING = BrainTumorSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)
 
 SMALL = {"min_count": 1, "min_training_patients": 1, "validation_fraction": 0.4, "split_salt": "tests"}
 """What a hospital of a few patients decides, so that it can do what the large ones do."""

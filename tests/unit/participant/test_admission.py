@@ -10,12 +10,12 @@ from learning.tiny import site
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.errors import SiteRefusal
-from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import admit_cases
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
-LEARNING = LearningSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
+LEARNING = BrainTumorSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
 
 
 @pytest.fixture

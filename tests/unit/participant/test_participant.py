@@ -6,10 +6,10 @@ from learning.tiny import LEARNING, site
 from consilium.errors import Cancelled, DataError, SiteRefusal
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.rounds import Schedule
-from consilium.learning.settings import LearningSettings
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 
 def ids(cases):
@@ -156,7 +156,7 @@ def test_a_site_with_few_patients_to_validate_on_trains_and_keeps_their_scores(t
 )
 def test_a_job_that_trains_on_few_patients_a_round_is_refused_before_it_does(tmp_path, job):
     settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5", "P6"], min_training_patients=3)
-    learning = LearningSettings.model_validate(LEARNING.model_dump() | job)
+    learning = BrainTumorSettings.model_validate(LEARNING.model_dump() | job)
     if learning.steps_per_round(4) * learning.batch_size >= 3:
         assert prepare_site(settings, learning).role == "trains"
         return
@@ -186,7 +186,7 @@ def test_the_cache_is_bounded_by_the_site(tmp_path):
 
 def test_a_job_decides_the_voxels_that_the_network_sees(tmp_path):
     settings = site(tmp_path)
-    coarse = LEARNING.model_copy(update={"spacing_mm": 2.0})
+    coarse = LEARNING.model_copy(update={"spacing_mm": (2.0, 2.0, 2.0)})
     fine, halved = (prepare_site(settings, one).train[0].image.shape for one in (LEARNING, coarse))
     assert fine[0] == halved[0] == len(MODALITIES)
     assert all(abs(a / 2 - b) <= 1 for a, b in zip(fine[1:], halved[1:], strict=True))

@@ -26,8 +26,8 @@ def case(*, edema_ml=20.0, enhancing_ml=6.0, first_bin=0.0, spacing=1.0, scale=1
     return CaseStatistics(
         spacing_mm=(spacing, 1.0, 1.0),
         extent_mm=(140.0, 170.0, 150.0),
-        intensity=dict.fromkeys(TASK.modalities, shares),
-        median=dict.fromkeys(TASK.modalities, scale),
+        intensity=dict.fromkeys(TASK.inputs, shares),
+        median=dict.fromkeys(TASK.inputs, scale),
         tissue_ml=tissues | {Tissue.EDEMA: edema_ml, Tissue.ENHANCING: enhancing_ml} if labeled else None,
     )
 

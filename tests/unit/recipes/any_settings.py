@@ -7,11 +7,11 @@ import uuid
 
 from hypothesis import strategies as st
 
-from consilium.learning.settings import MAX_BATCH_VOXELS
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
+from consilium.tasks.segmentation.settings import MAX_BATCH_VOXELS
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,62}", fullmatch=True)
 sites = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
@@ -43,7 +43,7 @@ def fits(values):
 
 
 learning = st.builds(
-    lambda one, other: {**one, **other},
+    lambda one, other: {"task": "brain_tumor", **one, **other},
     some(
         network=st.sampled_from(["unet_small", "segresnet"]),
         spacing_mm=number(0.5, 8),
@@ -52,7 +52,7 @@ learning = st.builds(
         learning_rate=number(1e-7, 1),
         weight_decay=number(0, 1),
         warmup=number(0, 0.5),
-        tumor_share=number(0, 1),
+        foreground_share=number(0, 1),
         window_overlap=number(0, 0.89),
         seed=st.integers(0, 2**31 - 1),
     ).filter(fits),
@@ -66,8 +66,8 @@ aggregation = st.one_of(
 common = {"min_sites": st.integers(1, 10_000), "task_request_seconds": number(0.1, 60)}
 
 
-def recipe_of(kind, fields):
-    values = st.fixed_dictionaries({"name": names}, optional=fields)
+def recipe_of(kind, fields, **required):
+    values = st.fixed_dictionaries({"name": names, **required}, optional=fields)
     return values.map(lambda found: kind.from_values(found, source="a test"))
 
 
@@ -95,10 +95,10 @@ training = recipe_of(
         "rollback_margin": st.none() | number(0.001, 1),
         "gpus_per_site": st.integers(0, 64),
         "resume": st.none() | job_ids,
-        "learning": learning,
     },
+    learning=learning,
 )
-readiness = recipe_of(ReadinessRecipe, {**common, "timeout_minutes": minutes, "learning": learning})
+readiness = recipe_of(ReadinessRecipe, {**common, "timeout_minutes": minutes}, learning=learning)
 statistics = recipe_of(
     StatisticsRecipe,
     {
@@ -115,8 +115,14 @@ def largest_recipes() -> list[JobRecipe]:
     """One of each kind, with every part that can be left out."""
     job_id = str(uuid.UUID(int=1, version=4))
     given = {
-        FedAvgRecipe: {"admission": {}, "rollback_margin": 0.1, "gpus_per_site": 1, "resume": job_id},
-        ReadinessRecipe: {"timeout_minutes": 10.0},
+        FedAvgRecipe: {
+            "admission": {},
+            "rollback_margin": 0.1,
+            "gpus_per_site": 1,
+            "resume": job_id,
+            "learning": {"task": "brain_tumor"},
+        },
+        ReadinessRecipe: {"timeout_minutes": 10.0, "learning": {"task": "brain_tumor"}},
         StatisticsRecipe: {"max_bins_percent": 10.0},
     }
     return [kind.from_values({"name": "job", **values}, source="a test") for kind, values in given.items()]

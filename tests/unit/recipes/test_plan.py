@@ -45,7 +45,7 @@ def test_every_choice_has_a_reason_with_the_numbers_that_it_comes_from():
     ],
 )
 def test_voxels_are_the_median_patients_and_not_too_fine_for_a_cpu(spacing, gpu_gib, chosen):
-    assert plan(spacing=spacing, gpu_gib=gpu_gib).spacing_mm == chosen
+    assert plan(spacing=spacing, gpu_gib=gpu_gib).spacing_mm == (chosen,) * 3
 
 
 def test_a_large_gpu_takes_the_whole_head():

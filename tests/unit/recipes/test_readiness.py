@@ -28,7 +28,7 @@ def test_settings_reach_the_server_and_the_sites(tmp_path):
     server, client = configurations(tmp_path, changes)
     assert server["workflows"][0]["args"]["timeout_minutes"] == 5
     assert client["executors"][0]["executor"]["args"]["learning"]["spacing_mm"] == 1.0
-    assert "at 1 mm" in build_recipe(JOB, changes).summary
+    assert "unet_small, 1 mm" in build_recipe(JOB, changes).summary
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from consilium.participant.paired_scores import PairedScores
 from consilium.records.gain import FEW_AT_A_BOUND, SiteGain, check_gain, measure_gain, patient_gains
 from consilium.tasks import get_task
 
-REGIONS = get_task("brain_tumor").regions
+REGIONS = get_task("brain_tumor").targets
 NAMES = [region.name for region in REGIONS]
 
 

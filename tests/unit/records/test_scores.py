@@ -11,7 +11,7 @@ from consilium.records.scores import read_scores
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.metrics import score_ranges, summarize
 
-REGIONS = get_task("brain_tumor").regions
+REGIONS = get_task("brain_tumor").targets
 RANGES = score_ranges(REGIONS, distances=True)
 HONEST = dict.fromkeys(RANGES, 0.5)
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from consilium.learning.settings import LearningSettings
 from consilium.records.federation import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 from consilium.records.gain import Gain, SiteGain
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 VERSIONS = {"python": "3.11.9", "consilium": "0.1.0", "nvflare": "2.9.0", "monai": "1.5.1", "torch": "2.8.0"}
 CASES = {"aster": (10, 4), "birch": (9, 3), "cedar": (7, 3), "dahlia": (0, 4)}
@@ -68,7 +68,7 @@ def federation(rounds: int = 5, **changes: Any) -> FederationRecord:
                 scores={site: scores(value, distances=False) for site, value in dice.items()},
             )
         )
-    learning = LearningSettings(seed=7).model_dump(mode="json")
+    learning = BrainTumorSettings(seed=7).model_dump(mode="json")
     values: dict[str, Any] = {
         "job": "simulate_job",
         "status": "finished",

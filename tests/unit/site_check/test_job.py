@@ -21,7 +21,7 @@ def test_a_folder_s_own_settings_count(tmp_path):
     meta = json.loads((folder / "meta.json").read_text())
     (folder / "meta.json").write_text(json.dumps({**meta, "scope": "study-7"}))
     job = load_site_job(str(folder))
-    assert (job.learning.spacing_mm, job.scope, job.gpus_at("north")) == (1.0, "study-7", 2)
+    assert (job.learning.spacing_mm, job.scope, job.gpus_at("north")) == ((1.0, 1.0, 1.0), "study-7", 2)
 
 
 @pytest.mark.parametrize("name", ["nnunet", "no/such/folder"])

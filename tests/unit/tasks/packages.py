@@ -11,10 +11,16 @@ import pytest
 from consilium.tasks import registry
 
 LIKE_BRAIN_TUMOR = """
-from consilium.tasks.brain_tumor.task import BrainTumor
+from typing import Literal
+
+from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
+
+class ToySettings(BrainTumorSettings):
+    task: Literal["{name}"] = "{name}"
 
 class Toy(BrainTumor):
     name = "{name}"
+    settings_type = ToySettings
 """
 
 

@@ -14,8 +14,8 @@ from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.scores import read_scores
-from consilium.tasks.base import Region
 from consilium.tasks.segmentation.metrics import score_ranges
+from consilium.tasks.segmentation.regions import Region
 
 _NOT_A_SCORE = "validation_cases"
 """Stands among the scores, as FLARE sends no answer without any; the report has the same number."""

@@ -45,11 +45,10 @@ from consilium.federation.updates.rejections import RejectedUpdate, Rejections
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.records.federation import FederationRecord, RoundRecord, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
-from consilium.tasks import get_task
+from consilium.tasks import get_task, parse_learning
 
 _UPDATES = "updates"
 
@@ -179,9 +178,9 @@ class FederatedTraining(SiteController):
             _AbortedJob: If the job was aborted.
             _FailedJob: If the job can't continue.
         """
-        learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
+        learning = parse_learning(self.persistor.learning, source="the job's learning settings")
         self._screening = Screening(self._limits, learning, self.rounds)
-        self._answers.regions = get_task(learning.task).regions
+        self._answers.regions = get_task(learning.task).targets
         self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
         # A resumed job needs no initial weights, and the server then no torch and no MONAI to draw them.
         rounds_done, weights = self._resume() or (0, self.load_model().params)
@@ -301,7 +300,7 @@ class FederatedTraining(SiteController):
         """
         if not self._admission:
             return
-        learning = LearningSettings.parse(self.persistor.learning, source="the job's learning settings")
+        learning = parse_learning(self.persistor.learning, source="the job's learning settings")
         path = readiness_path(self.engine.get_workspace(), learning.task)
         reason = rejection(path, self._admission, self.connected_sites())
         if reason is not None:

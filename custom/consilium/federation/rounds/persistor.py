@@ -15,8 +15,7 @@ from nvflare.app_common.model_desc import ModelDescriptor
 
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model, save_model
-from consilium.learning.settings import LearningSettings
-from consilium.tasks import get_task
+from consilium.tasks import get_task, parse_learning
 
 
 class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
@@ -33,7 +32,7 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
     def __init__(self, learning: dict[str, Any]) -> None:
         super().__init__()
         self.learning = learning
-        self._settings = LearningSettings.parse(learning, source="the job's learning settings")
+        self._settings = parse_learning(learning, source="the job's learning settings")
 
     def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
         """Build the network with freshly drawn weights, the same for the same seed."""

@@ -13,12 +13,12 @@ from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import SiteRefusal
 from consilium.learning.cores import available_cores
-from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import count_left_out, excess, identify
 from consilium.participant.patient_register import PatientRegister, open_register
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.settings import SiteSettings
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
+from consilium.tasks.settings import LearningSettings
 
 _GIB = 2**30
 

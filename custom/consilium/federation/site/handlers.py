@@ -45,14 +45,14 @@ from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import site_dialogue
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.rounds import Schedule, TrainingResult
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
 from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
 from consilium.records.readiness import SiteReadiness
-from consilium.tasks import DEFAULT, get_task
+from consilium.tasks import DEFAULT, get_task, parse_learning
 from consilium.tasks.registry import is_built_in
 from consilium.tasks.segmentation.metrics import Scores, summarize
+from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.participant.participant import Participant
@@ -94,7 +94,7 @@ class TaskHandlers:
     @cached_property
     def _settings(self) -> LearningSettings:
         """What the job decides. Reading it imports the task, which the site's policy has to list before."""
-        return LearningSettings.parse(self._learning, source="the job's learning settings")
+        return parse_learning(self._learning, source="the job's learning settings")
 
     def find(self, task: str) -> Handler | None:
         """Return what carries out a task; None for one that this job doesn't have."""

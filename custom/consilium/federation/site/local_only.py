@@ -16,10 +16,10 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
 from consilium.federation.site.state import SiteState
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.settings import SiteSettings
+from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.participant.participant import Participant

@@ -15,10 +15,10 @@ from consilium.errors import RefusalCode
 from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.rounds import Schedule
-from consilium.learning.settings import LearningSettings
 from consilium.learning.weights import Weights
 from consilium.records.federation import SiteReport
 from consilium.settings import Settings
+from consilium.tasks.settings import LearningSettings
 
 _OUTLIER_SCORE = 3.5
 _FEWEST_FOR_SPREAD = 4

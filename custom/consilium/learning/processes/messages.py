@@ -13,8 +13,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from consilium.data.cache import CachedCase
 from consilium.errors import RefusalCode
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.settings import Settings
+from consilium.tasks import TaskLearning
 from consilium.tasks.segmentation.metrics import Scores
 
 StopKind = Literal["cancelled", "failed", "refused"]
@@ -99,7 +100,7 @@ class Setup(_Message):
         algorithm: The settings of the job's algorithm; None for federated averaging.
     """
 
-    learning: LearningSettings
+    learning: TaskLearning
     compute: ComputeSettings
     train: tuple[CachedCase, ...]
     min_patients: int = 1

@@ -13,11 +13,12 @@ from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import Weights, WeightSets
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.settings import LearningSettings
 
 
 class SingleProcess:

@@ -36,9 +36,10 @@ from consilium.learning.processes.messages import (
 )
 from consilium.learning.processes.socket_folder import socket_folder
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.settings import LearningSettings
 
 SILENCE_S = 600.0
 """How long no process may report a step or a case before all of them are taken to hang, in seconds: what NCCL

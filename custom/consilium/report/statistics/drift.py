@@ -99,7 +99,7 @@ def _about_images(farthest: Mapping[str, tuple[str, float]]) -> Iterator[str]:
 
 
 def _about_cases(task: str, volumes: _Distances, absences: _Distances) -> Iterator[str]:
-    for region in get_task(task).regions:
+    for region in get_task(task).targets:
         for site, distance in volumes.get(region.name, {}).items():
             if distance.beyond_chance:
                 word = "larger" if distance.direction > 0 else "smaller"

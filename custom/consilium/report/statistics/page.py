@@ -18,7 +18,7 @@ from consilium.tasks import get_task
 def render_statistics(record: StatisticsRecord) -> str:
     """Render the page; names and reasons come from other machines, and the template escapes them."""
     sites = sorted(record.sites.keys() | record.missing.keys())
-    titles = {region.name: region.title for region in get_task(record.task).regions}
+    titles = {region.name: region.title for region in get_task(record.task).targets}
     intensities, volumes = record.of_group("intensity"), record.of_group("volume")
     pictures = [
         (

@@ -13,12 +13,13 @@ from consilium.learning.device import Device, open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import load_model
 from consilium.learning.predictor import Predictor
-from consilium.learning.settings import ComputeSettings, LearningSettings
+from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import Weights
 from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import SiteData, prepare_site
 from consilium.tasks import Task, get_task
 from consilium.tasks.segmentation.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
+from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 
@@ -89,10 +90,10 @@ class _Artist:
         if not evaluated:
             return None
         case, its_scores = pick_patient([case for case, _ in evaluated], [score for _, score in evaluated])
-        regions, modalities = self._predictor.regions(case), self._task.modalities
+        regions, modalities = self._predictor.regions(case), self._task.inputs
         picture = PatientPicture(path, path.with_name(f"print_{path.name}"), its_scores)
         for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
             render_patient(
-                case, regions, self._task.regions, file, modalities=modalities, title=title, medium=medium
+                case, regions, self._task.targets, file, modalities=modalities, title=title, medium=medium
             )
         return picture

@@ -67,7 +67,7 @@ def summarize_study(
     return StudyReport(
         job=federation.job,
         task=learning.task,
-        regions={region.name: region.title for region in get_task(learning.task).regions},
+        regions={region.name: region.title for region in get_task(learning.task).targets},
         status=federation.status,
         outcome=determine_outcome(federation).kind,
         reason=federation.reason,

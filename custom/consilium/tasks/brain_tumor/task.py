@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from consilium.errors import ConfigurationError
-from consilium.tasks.base import Region
 from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.segmentation.regions import Region
+from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+class BrainTumorSettings(SegmentationSettings):
+    """What a job decides about learning brain tumor segmentation; the defaults are those of the CPU job."""
+
+    task: Literal["brain_tumor"] = "brain_tumor"
+    network: Literal["unet_small", "segresnet"] = "unet_small"
+    spacing_mm: SpacingMm = (2.0, 2.0, 2.0)
+    patch_voxels: PatchVoxels = (72, 88, 80)
 
 
 class BrainTumor:
@@ -23,13 +33,14 @@ class BrainTumor:
     """
 
     name: ClassVar[str] = "brain_tumor"
-    modalities: ClassVar[tuple[str, ...]] = ("t1", "t1ce", "t2", "flair")
-    regions: ClassVar[tuple[Region, ...]] = (
+    title: ClassVar[str] = "Brain tumor segmentation"
+    inputs: ClassVar[tuple[str, ...]] = ("t1", "t1ce", "t2", "flair")
+    targets: ClassVar[tuple[Region, ...]] = (
         Region("tc", "Tumor core", frozenset({Tissue.NECROTIC_CORE, Tissue.ENHANCING})),
         Region("wt", "Whole tumor", frozenset({Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING})),
         Region("et", "Enhancing tumor", frozenset({Tissue.ENHANCING})),
     )
-    networks: ClassVar[tuple[str, ...]] = ("unet_small", "segresnet")
+    settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
 
     def build_network(self, name: str) -> nn.Module:
         """Build `unet_small` (for CPU sites) or `segresnet` (16 filters, for GPU sites).
@@ -39,14 +50,12 @@ class BrainTumor:
         """
         from consilium.tasks.brain_tumor import network as brain_tumor_model
 
-        channels, regions = len(self.modalities), len(self.regions)
+        channels, regions = len(self.inputs), len(self.targets)
         if name == "unet_small":
             return brain_tumor_model.build_unet_small(channels, regions)
         if name == "segresnet":
             return brain_tumor_model.build_segresnet(channels, regions)
-        raise ConfigurationError(
-            f"task {self.name!r} has no network {name!r}; known: {', '.join(self.networks)}"
-        )
+        raise ConfigurationError(f"task {self.name!r} has no network {name!r}; known: unet_small, segresnet")
 
     def build_loss(self) -> nn.Module:
         """Build Dice plus binary cross-entropy, each region on its own."""

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from consilium.tasks.base import Region
+from consilium.tasks.segmentation.regions import Region
 
 HD95_WHEN_ONE_IS_EMPTY_MM = 374.0
 """Distance scored when only one of prediction and reference is empty: about the diagonal of a 240x240x155 mm

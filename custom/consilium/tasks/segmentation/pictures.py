@@ -18,11 +18,10 @@ from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
 from consilium.data.files import private_folder, private_opener
-from consilium.tasks import Region
 from consilium.tasks.presentation import REGION_COLORS
 from consilium.tasks.segmentation.metrics import Scores, summarize
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
-from consilium.tasks.segmentation.regions import to_regions
+from consilium.tasks.segmentation.regions import Region, to_regions
 
 _SHOWN = ("flair", "t1ce")
 _TITLES = {"flair": "FLAIR", "t1ce": "T1ce", "t1": "T1", "t2": "T2"}

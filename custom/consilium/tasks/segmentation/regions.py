@@ -1,26 +1,41 @@
-"""From label maps to the regions that a network segments."""
+"""Regions that a network segments, and how label maps become them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from consilium.tasks.base import Target
 
-from consilium.tasks.base import Region
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Region(Target):
+    """A region that the network segments: a union of labels. Regions may overlap.
+
+    Attributes:
+        values: Those of the canonical label that belong to it, 1 to 7.
+    """
+
+    values: frozenset[int]
 
 
 def to_regions(label: Tensor, regions: Sequence[Region]) -> Tensor:
     """Turn a canonical label map into regions.
 
     Args:
-        label: `(..., X, Y, Z)`, uint8, values of `Tissue`.
+        label: `(..., X, Y, Z)`, uint8, values 0 to 7.
         regions: The R regions to make.
 
     Returns:
         Booleans, `(..., R, X, Y, Z)`.
     """
-    # A bit for each tissue: one shift, then an "and" for each region. Ten times faster than comparisons.
-    tissue_bits = torch.ones_like(label) << label
-    masks = (sum(1 << int(tissue) for tissue in region.tissues) for region in regions)
-    return torch.stack([(tissue_bits & mask).bool() for mask in masks], dim=-4)
+    import torch  # regions are named in processes that compute nothing
+
+    # A bit for each value: one shift, then an "and" for each region. Ten times faster than comparisons.
+    bits = torch.ones_like(label) << label
+    masks = (sum(1 << int(value) for value in region.values) for region in regions)
+    return torch.stack([(bits & mask).bool() for mask in masks], dim=-4)

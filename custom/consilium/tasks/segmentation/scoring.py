@@ -8,8 +8,8 @@ import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
-from consilium.tasks.base import Region
 from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, Scores
+from consilium.tasks.segmentation.regions import Region
 
 
 def score_case(

@@ -8,7 +8,7 @@ from consilium.federation.exchange.answers import Answers
 from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN
 from consilium.tasks import get_task
 
-REGIONS = get_task("brain_tumor").regions
+REGIONS = get_task("brain_tumor").targets
 SCORES = {"dice": 0.5, **{f"dice_{region.name}": 0.5 for region in REGIONS}}
 
 

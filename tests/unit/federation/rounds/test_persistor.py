@@ -8,8 +8,8 @@ from nvflare.app_common.app_event_type import AppEventType
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.learning.model_file import load_model, save_model
-from consilium.learning.settings import LearningSettings
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from federation.flare import Engine
 
 
@@ -44,7 +44,7 @@ def test_what_is_saved_comes_back_with_its_round_and_settings(engine):
     assert np.array_equal(weights_of(loaded)["w"], [1.5] * 3)
     assert loaded[ModelLearnableKey.META]["round"] == 3
     _, metadata = load_model(engine.run_folder / "model.safetensors")
-    assert LearningSettings.model_validate_json(metadata["learning"]) == LEARNING
+    assert BrainTumorSettings.model_validate_json(metadata["learning"]) == LEARNING
 
 
 def test_the_best_model_is_kept_when_it_is_announced(engine):

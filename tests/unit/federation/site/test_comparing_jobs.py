@@ -11,12 +11,11 @@ from learning.tiny import LEARNING, site
 from consilium.data.checks import CheckedCohort
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.federation.site.assessment import assess
-from consilium.learning.settings import LearningSettings
 from consilium.participant.admission import examine_cases
 from consilium.participant.patient_register import REGISTER_FILE
 from consilium.participant.site_data import prepare_site
 from consilium.participant.statistics import gather_statistics
-from consilium.tasks import get_task
+from consilium.tasks import get_task, parse_learning
 
 MINIMUM = 3
 TWO = ("train", "validation")
@@ -161,7 +160,7 @@ def test_nobody_changes_sides(hospital, change):
         {"network": "segresnet"},
         {"batch_size": 4},
         {"local_steps": None, "local_epochs": 3.0},
-        {"tumor_share": 1.0},
+        {"foreground_share": 1.0},
     ],
 )
 def test_no_setting_of_a_job_moves_the_border(hospital, job):
@@ -173,7 +172,7 @@ def test_no_setting_of_a_job_moves_the_border(hospital, job):
 @pytest.mark.parametrize("name", ["validation_fraction", "split_salt", "min_count", "min_training_patients"])
 def test_a_job_that_names_a_border_is_refused(name):
     with pytest.raises(ConfigurationError, match=f"{name}: no such setting"):
-        LearningSettings.parse({name: 0.34}, source="job")
+        parse_learning({"task": "brain_tumor", name: 0.34}, source="job")
 
 
 def test_no_two_jobs_draw_the_same_patches(hospital):

@@ -5,15 +5,15 @@ from consilium.federation.updates.aggregation import ScreenedAggregation
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
-from consilium.learning.settings import LearningSettings
 from consilium.records.federation import SiteReport
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 REFERENCE = {"a": np.zeros(2), "b": np.zeros((1, 2))}
 
 
 @pytest.fixture
 def begin(tmp_path):
-    known = Screening(ScreeningSettings(), LearningSettings(local_steps=4), rounds=5)
+    known = Screening(ScreeningSettings(), BrainTumorSettings(local_steps=4), rounds=5)
 
     def begin(round_index=0, reference=REFERENCE, **settings):
         folder = tmp_path / "updates"

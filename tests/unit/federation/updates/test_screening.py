@@ -6,11 +6,11 @@ import pytest
 from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
-from consilium.learning.settings import LearningSettings
 from consilium.records.federation import SiteReport
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
-STEPS = LearningSettings(local_steps=16)
-EPOCHS = LearningSettings(local_steps=None, local_epochs=2, batch_size=2)
+STEPS = BrainTumorSettings(local_steps=16)
+EPOCHS = BrainTumorSettings(local_steps=None, local_epochs=2, batch_size=2)
 
 
 def screening(learning=STEPS, rounds=10, **settings):

@@ -5,14 +5,14 @@ from tasks.segmentation.test_pictures import phantom
 
 from consilium.learning.model_file import save_model
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.settings import LearningSettings
 from consilium.participant.site_data import SiteData
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from report.study import SECONDS, federation
 
-LEARNING = LearningSettings(patch_voxels=32)
+LEARNING = BrainTumorSettings(patch_voxels=32)
 
 
 @pytest.fixture

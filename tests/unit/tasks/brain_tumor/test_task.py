@@ -20,26 +20,26 @@ def test_regions_are_those_of_monai_in_its_order():
     label = random_tissues()
     # BraTS 2023 and later number the tissues as the canonical label does: ET is 3.
     monai = ConvertToMultiChannelBasedOnBratsClassesd(keys="label", et_label=3)({"label": label[None]})
-    assert [region.name for region in TASK.regions] == ["tc", "wt", "et"]
-    assert torch.equal(to_regions(label, TASK.regions), monai["label"].bool())
+    assert [region.name for region in TASK.targets] == ["tc", "wt", "et"]
+    assert torch.equal(to_regions(label, TASK.targets), monai["label"].bool())
 
 
 def test_batches_of_labels_get_their_regions_behind_the_batch():
     batch = torch.stack([random_tissues(1), random_tissues(2)])
-    regions = to_regions(batch, TASK.regions)
+    regions = to_regions(batch, TASK.targets)
     assert regions.shape == (2, 3, 6, 7, 5)
-    assert torch.equal(regions[1], to_regions(batch[1], TASK.regions))
+    assert torch.equal(regions[1], to_regions(batch[1], TASK.targets))
 
 
 def test_a_resection_cavity_belongs_to_no_region():
     assert not to_regions(
-        torch.full((2, 2, 2), Tissue.RESECTION_CAVITY, dtype=torch.uint8), TASK.regions
+        torch.full((2, 2, 2), Tissue.RESECTION_CAVITY, dtype=torch.uint8), TASK.targets
     ).any()
 
 
 def test_regions_and_tissues_are_two_ways_to_say_the_same():
     label = random_tissues(3)
-    tissues = TASK.to_tissues(to_regions(label, TASK.regions))
+    tissues = TASK.to_tissues(to_regions(label, TASK.targets))
     assert tissues.dtype == torch.uint8
     assert torch.equal(tissues, label)
 
@@ -50,12 +50,12 @@ def test_where_regions_disagree_the_inner_one_wins():
     assert tissues.flatten().tolist() == [Tissue.NECROTIC_CORE, Tissue.ENHANCING]
 
 
-@pytest.mark.parametrize("name", TASK.networks)
+@pytest.mark.parametrize("name", TASK.settings_type.networks())
 def test_a_network_answers_one_channel_a_region_at_full_resolution(name):
     network = TASK.build_network(name).eval()
     with torch.inference_mode():
-        logits = network(torch.randn(2, len(TASK.modalities), 24, 16, 32))
-    assert logits.shape == (2, len(TASK.regions), 24, 16, 32)
+        logits = network(torch.randn(2, len(TASK.inputs), 24, 16, 32))
+    assert logits.shape == (2, len(TASK.targets), 24, 16, 32)
 
 
 def test_an_unknown_network_or_task_names_the_known_ones():
@@ -67,7 +67,7 @@ def test_an_unknown_network_or_task_names_the_known_ones():
 
 
 def test_the_loss_is_small_for_the_truth_and_large_for_its_contrary():
-    target = to_regions(random_tissues(4, (8, 8, 8)), TASK.regions)[None].float()
+    target = to_regions(random_tissues(4, (8, 8, 8)), TASK.targets)[None].float()
     loss = TASK.build_loss()
     right, wrong = (float(loss(sign * 20 * (2 * target - 1), target)) for sign in (1, -1))
     assert right < 0.01

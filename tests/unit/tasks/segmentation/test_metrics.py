@@ -7,7 +7,7 @@ from consilium.tasks import get_task
 from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, summarize
 from consilium.tasks.segmentation.scoring import score_case
 
-REGIONS = get_task("brain_tumor").regions
+REGIONS = get_task("brain_tumor").targets
 ISOTROPIC = (1.0, 1.0, 1.0)
 ANISOTROPIC = (0.5, 1.0, 3.0)
 

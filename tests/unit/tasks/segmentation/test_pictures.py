@@ -20,7 +20,7 @@ from consilium.tasks.segmentation.regions import to_regions
 SHAPE = (44, 54, 20)  # 40 x 50 x 48 mm of head, and two voxels of air around it
 SPACING = (1.0, 1.0, 3.0)
 TUMOR = (slice(30, 36), slice(38, 46), slice(9, 13))  # the patient's right, in front
-REGIONS = BrainTumor.regions
+REGIONS = BrainTumor.targets
 
 
 def phantom(folder: Path, *, patient: str = "A", reference: bool = True) -> CachedCase:
@@ -49,9 +49,7 @@ def phantom(folder: Path, *, patient: str = "A", reference: bool = True) -> Cach
 
 def drawn(case: CachedCase, prediction: Tensor, path: Path) -> NDArray[Any]:
     """Rows from the top, RGB from 0 to 1."""
-    render_patient(
-        case, prediction, REGIONS, path, modalities=BrainTumor.modalities, title="aster, a patient"
-    )
+    render_patient(case, prediction, REGIONS, path, modalities=BrainTumor.inputs, title="aster, a patient")
     picture: NDArray[Any] = imread(path)[:, :, :3]
     return picture
 
@@ -132,7 +130,7 @@ def test_on_paper_the_background_is_white_and_the_anatomy_the_same(tmp_path: Pat
         truth(),
         REGIONS,
         tmp_path / "print.png",
-        modalities=BrainTumor.modalities,
+        modalities=BrainTumor.inputs,
         title="aster",
         medium=PRINT,
     )
