@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ the bounds would be single patients' values, and no bounds within the values of 
 in 95 of 100 studies."""
 
 _RESAMPLES: Final = 10_000
+_COSTLY_RESAMPLES: Final = 2_000
 _CONFIDENCE: Final = 0.95
 _SEED: Final = 0
 _ENTRIES_AT_ONCE: Final = 2_000_000
@@ -44,30 +45,66 @@ def interval_of_mean(
         >>> bool(low[0] < 0.1 < high[0])
         True
     """
-    names, owner = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
-    count = len(names)
-    if count < FEWEST_PATIENTS:
+    sums, cases = _sum_by_patient(values, patients)
+    if len(cases) < FEWEST_PATIENTS:
         return None
-    sums, cases = np.zeros((count, values.shape[1])), np.bincount(owner, minlength=count)
-    np.add.at(sums, owner, values)
     mean = sums.sum(axis=0) / cases.sum()
-    means = _resampled_means(sums, cases)
-    from scipy.special import ndtr, stdtrit  # most processes that read records compute no interval
-
-    quantile = stdtrit(count - 1, (1 + _CONFIDENCE) / 2)
-    tail = float(ndtr(-math.sqrt(count / (count - 1)) * quantile))
+    means = np.concatenate([draws @ sums / (draws @ cases)[:, None] for draws in _draw(len(cases))])
+    tail = _tail(len(cases))
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return np.minimum(low, mean), np.maximum(high, mean)
 
 
-def _resampled_means(sums: NDArray[np.float64], cases: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Means over resampled patients, `(resamples, K)`."""
-    count, random = len(cases), np.random.default_rng(_SEED)
+def interval_of_statistic(
+    values: NDArray[np.float64],
+    patients: Sequence[str],
+    statistic: Callable[[NDArray[np.float64]], float],
+) -> tuple[float, float] | None:
+    """Return a 95 % interval for what is computed from sums over cases, such as kappa.
+
+    See `interval_of_mean` for the draws.
+
+    Args:
+        values: One row for each case, `(N, K)`.
+        patients: Whose case each row is, N of them.
+        statistic: Computes it from the K sums over the cases of resampled patients.
+
+    Returns:
+        The lower and upper bound, on either side of the statistic of all cases; None for fewer than
+        `FEWEST_PATIENTS` patients.
+    """
+    sums, cases = _sum_by_patient(values, patients)
+    if len(cases) < FEWEST_PATIENTS:
+        return None
+    found = [statistic(row) for draws in _draw(len(cases), _COSTLY_RESAMPLES) for row in draws @ sums]
+    tail, whole = _tail(len(cases)), statistic(sums.sum(axis=0))
+    low, high = np.quantile(found, [tail, 1 - tail])
+    return min(float(low), whole), max(float(high), whole)
+
+
+def _sum_by_patient(
+    values: NDArray[np.float64], patients: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Sums over each patient's cases, `(patients, K)`, and the number of these cases."""
+    names, owner = np.unique(np.asarray(patients, dtype=object).astype(str), return_inverse=True)
+    sums, cases = np.zeros((len(names), values.shape[1])), np.bincount(owner, minlength=len(names))
+    np.add.at(sums, owner, values)
+    return sums, cases
+
+
+def _tail(count: int) -> float:
+    """Share of resamples beyond a bound, for so many patients."""
+    from scipy.special import ndtr, stdtrit  # most processes that read records compute no interval
+
+    quantile = stdtrit(count - 1, (1 + _CONFIDENCE) / 2)
+    return float(ndtr(-math.sqrt(count / (count - 1)) * quantile))
+
+
+def _draw(count: int, resamples: int = _RESAMPLES) -> Iterator[NDArray[np.float64]]:
+    """How often each patient is drawn: `(resamples, count)`, in parts."""
+    random = np.random.default_rng(_SEED)
     at_once = max(1, _ENTRIES_AT_ONCE // count)
-    parts = []
-    for start in range(0, _RESAMPLES, at_once):
-        draws = random.multinomial(
-            count, np.full(count, 1 / count), size=min(at_once, _RESAMPLES - start)
+    for start in range(0, resamples, at_once):
+        yield random.multinomial(
+            count, np.full(count, 1 / count), size=min(at_once, resamples - start)
         ).astype(np.float64)
-        parts.append(draws @ sums / (draws @ cases)[:, None])
-    return np.concatenate(parts)

@@ -1,10 +1,8 @@
-"""Judge weights on a site's labeled cases."""
+"""Evaluation of weights on a site's labeled cases."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-
-import torch
 
 from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import Cancelled
@@ -12,9 +10,7 @@ from consilium.learning.device import Device
 from consilium.learning.predictor import Predictor
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
-from consilium.tasks.segmentation.metrics import Scores
-from consilium.tasks.segmentation.regions import to_regions
-from consilium.tasks.segmentation.scoring import score_case
+from consilium.tasks.metrics import Scores
 from consilium.tasks.settings import LearningSettings
 
 
@@ -34,10 +30,10 @@ def evaluate(
     Args:
         task: What is segmented.
         settings: The settings that the network was trained with.
-        weights: The weights to judge.
+        weights: The weights to evaluate.
         cases: Labeled cases.
         device: On what.
-        distances: Whether to compute HD95 as well.
+        distances: Whether to measure what only final models are measured by as well.
         cancelled: Asked before every case.
         on_case: Told cases done and cases in all.
 
@@ -53,21 +49,9 @@ def evaluate(
         if cancelled():
             raise Cancelled(f"evaluation stopped at case {done} of {len(cases)}")
         try:
-            scores.append(_score(predictor, case, task, distances=distances))
+            prediction = predictor.regions(case)
+            scores.append(task.evaluation.score(prediction, case, final=distances))
         except UnreadableCase:
             scores.append(None)
         on_case(done + 1, len(cases))
     return scores
-
-
-def _score(predictor: Predictor, case: CachedCase, task: Task, *, distances: bool) -> Scores:
-    tissues = case.reference
-    if tissues is None:
-        raise ValueError("cases are judged against a reference; this one has none")
-    return score_case(
-        predictor.regions(case),
-        to_regions(torch.from_numpy(tissues.copy()), task.targets),
-        task.targets,
-        spacing_mm=case.geometry.native_spacing_mm,
-        distances=distances,
-    )

@@ -20,7 +20,7 @@ from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.site_data import SiteData
-from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.metrics import Scores
 from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)

@@ -33,9 +33,11 @@ from consilium.records.bounds import (
     StepCount,
     Versions,
     WithheldCount,
+    Word,
 )
 from consilium.records.gain import SiteGain
 from consilium.tasks import parse_learning
+from consilium.tasks.metrics import MetricSet
 from consilium.tasks.registry import settings_type
 from consilium.tasks.settings import LearningSettings
 
@@ -92,7 +94,7 @@ class RoundRecord(Record):
     attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
     seconds: float = Field(ge=0)
     sites: dict[SiteLabel, SiteRound]
-    scores: dict[SiteLabel, dict[str, float]] = Field(
+    scores: dict[SiteLabel, dict[Word, Finite]] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
     )
     rolled_back: Reason | None = Field(
@@ -111,18 +113,21 @@ class FederationRecord(Record):
     """A whole run."""
 
     job: Label
+    task: Word
+    title: Label = Field(description="Of the task, for people.")
+    metrics: MetricSet = Field(description="What the scores are, and the one that selects models.")
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None
     code: Code = Field(default=None, description="The kind of reason.")
     rounds_planned: int = Field(ge=1)
     settings: dict[str, Any]
-    initial_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
+    initial_scores: dict[SiteLabel, dict[Word, Finite]] = Field(default_factory=dict)
     preparation: dict[SiteLabel, SiteRound] = Field(
         default_factory=dict, description="What each site said before the first round."
     )
     preparation_seconds: float | None = None
     rounds: list[RoundRecord] = Field(default_factory=list)
-    final_scores: dict[SiteLabel, dict[str, float]] = Field(default_factory=dict)
+    final_scores: dict[SiteLabel, dict[Word, Finite]] = Field(default_factory=dict)
     final_sites: dict[SiteLabel, SiteRound] = Field(default_factory=dict)
     local_only: dict[SiteLabel, SiteRound] = Field(
         default_factory=dict,
@@ -182,7 +187,7 @@ def recorded_learning(settings: Mapping[str, Any]) -> LearningSettings:
 class BaselineRecord(Record):
     """What the federation's model is compared with: the same settings, the same number of steps, other data.
 
-    Scores are those of validation cases of every hospital, with distances, by site.
+    Scores are those of validation cases of every hospital, by all metrics, by site.
     """
 
     local_steps: int = Field(
@@ -191,19 +196,19 @@ class BaselineRecord(Record):
     pooled_steps: int = Field(
         ge=1, description="Steps of the pooled model, each on as many patches as all sites'."
     )
-    local: dict[str, dict[str, dict[str, float]]] = Field(
+    local: dict[SiteLabel, dict[SiteLabel, dict[Word, Finite]]] = Field(
         description="Site that the model was trained at alone -> site that evaluated it -> scores."
     )
-    pooled: dict[str, dict[str, float]] = Field(
+    pooled: dict[SiteLabel, dict[Word, Finite]] = Field(
         description="Site that evaluated the model of all data -> scores."
     )
     gains: dict[SiteLabel, SiteGain] = Field(
         default_factory=dict,
         description="What each hospital gains over its local-only model, as a real one says it.",
     )
-    patient_gains: dict[SiteLabel, list[float]] = Field(
+    patient_gains: dict[SiteLabel, list[Finite]] = Field(
         default_factory=dict,
-        description="The same of single patients: by how much the mean Dice of each is higher, ascending. "
+        description="The same of single patients: by how much the key metric of each is better, ascending. "
         "Real hospitals keep them to themselves.",
     )
     local_seconds: float = Field(ge=0)

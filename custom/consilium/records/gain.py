@@ -8,42 +8,38 @@ from functools import partial
 from typing import Annotated, Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
-from consilium.learning.bootstrap import interval_of_mean
+from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
 from consilium.participant.paired_scores import PairedScores
 from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
 from consilium.records.scores import read_scores
-from consilium.tasks.segmentation.metrics import Scores, score_ranges, summarize
-from consilium.tasks.segmentation.regions import Region
-
-_GAINED: Final = "dice"
-"""The kind of score that a gain is of: higher is better."""
+from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.metrics import Metric, Scores
 
 FEW_AT_A_BOUND: Final = 4
 """Patients who hardly count at a bound of an interval: that of n patients is a mean of about n - 4 of them.
 
 Measured as the effective number of patients, 1 / sum of squared weights, of the resamples at the bound: 1.6
 of 5, 4.2 of 8, 5.2 of 9, 8.1 of 12 and 16 of 20. With the mean and the bounds of five, the patient at the end
-is known to a hundredth of Dice.
+is known to a hundredth of a score from 0 to 1.
 """
 
-_ROUNDING: Final = 1000
 _TOLERANCE: Final = 1e-6
 
-_Difference = Annotated[float, Field(strict=True, ge=-1, le=1)]
 _Scores = Annotated[dict[Word, Finite], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
 
 
 class Gain(Record):
-    """By how much a score is higher with the federation's model: a mean over patients, and its interval."""
+    """By how much a metric is better with the federation's model, and the interval of that."""
 
-    mean: _Difference
-    low: _Difference | None = Field(
+    mean: Finite
+    low: Finite | None = Field(
         default=None, description="Lower bound of the 95 % interval; null where it is of too few patients."
     )
-    high: _Difference | None = Field(default=None, description="Its upper bound.")
+    high: Finite | None = Field(default=None, description="Its upper bound.")
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -61,91 +57,161 @@ class SiteGain(Record):
     local: _Scores = Field(description="Scores of the model that the hospital trained alone.")
     federated: _Scores = Field(description="Scores of the federation's final model.")
     gains: Annotated[dict[Word, Gain], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))] = Field(
-        description="By Dice score: `dice`, and that of each region, such as `dice_wt`."
+        description="By metric: those that the task is compared by, such as its key metric; positive where "
+        "the federation's model is better, whichever way the metric counts."
     )
 
 
-def measure_gain(pairs: Sequence[PairedScores], *, min_count: int = 1) -> SiteGain | None:
+def measure_gain(
+    pairs: Sequence[PairedScores], evaluation: Evaluation, *, min_count: int = 1
+) -> SiteGain | None:
     """Compare both models of a hospital.
+
+    A metric that each case has is compared case by case, and its interval is that of the mean difference. One
+    that only several cases have together, such as kappa, is computed from resampled patients for both models;
+    the interval is that of the difference.
 
     Args:
         pairs: Their scores, by case.
+        evaluation: The task's.
         min_count: The hospital's: an interval stays there whose bounds are means of fewer patients, see
             `FEW_AT_A_BOUND`. Whether means may leave was decided when the cases were selected.
 
     Returns:
         The gain; None where there is no case.
-
-    Example:
-        >>> pair = PairedScores("a", "a", {"dice_wt": 0.5}, {"dice_wt": 0.75})
-        >>> measure_gain([pair]).gains["dice_wt"].mean
-        0.25
     """
     if not pairs:
         return None
-    patients = [pair.patient for pair in pairs]
-    local, federated = summarize(pair.local for pair in pairs), summarize(pair.federated for pair in pairs)
-    names = [name for name in local if _is_gained(name)]
-    rows = np.array([[_difference(pair, name) for name in names] for pair in pairs])
-    behind_bounds = len(set(patients)) - FEW_AT_A_BOUND
-    interval = interval_of_mean(rows, patients) if behind_bounds >= min_count else None
-    gains = {
-        name: Gain(
-            mean=federated[name] - local[name],
-            # Outwards: the bounds of few patients would tell more digits of them than anybody needs.
-            low=None if interval is None else max(math.floor(interval[0][place] * _ROUNDING) / _ROUNDING, -1),
-            high=None if interval is None else min(math.ceil(interval[1][place] * _ROUNDING) / _ROUNDING, 1),
-        )
-        for place, name in enumerate(names)
-    }
-    return SiteGain(patients=len(set(patients)), local=local, federated=federated, gains=gains)
+    local = evaluation.summarize(pair.local for pair in pairs)
+    federated = evaluation.summarize(pair.federated for pair in pairs)
+    patients = len({pair.patient for pair in pairs})
+    intervals = _intervals(pairs, evaluation) if patients - FEW_AT_A_BOUND >= min_count else {}
+    gains = {}
+    for name in evaluation.metrics.gained:
+        metric = evaluation.metrics[name]
+        low, high = _outwards(metric, intervals.get(name))
+        gains[name] = Gain(mean=metric.gain(federated[name], local[name]), low=low, high=high)
+    return SiteGain(patients=patients, local=local, federated=federated, gains=gains)
 
 
-def patient_gains(pairs: Iterable[PairedScores]) -> list[float]:
-    """Return how much higher each patient's mean Dice is with the federation's model, in ascending order.
+def patient_gains(pairs: Iterable[PairedScores], evaluation: Evaluation) -> list[float]:
+    """Return how much better each patient's key metric is with the federation's model, in ascending order.
 
-    Each is one patient's value: they are for the hospital's own people.
+    Each is one patient's value: they are for the hospital's own people. Nobody has one where the key metric
+    is of several patients together.
     """
+    key = evaluation.metrics.key_metric
     by_patient: dict[str, list[PairedScores]] = {}
+    if key.combines == "derived":
+        return []
     for pair in pairs:
         by_patient.setdefault(pair.patient, []).append(pair)
     return sorted(
-        float(np.mean([_difference(pair, _GAINED) for pair in cases])) for cases in by_patient.values()
+        float(np.mean([_difference(pair, key, evaluation) for pair in cases]))
+        for cases in by_patient.values()
     )
 
 
-def check_gain(gain: SiteGain, regions: Sequence[Region], cases: int | None) -> None:
+def check_gain(gain: SiteGain, evaluation: Evaluation, cases: int | None) -> SiteGain:
     """Check what a site says it gains, beyond the bounds of each number.
 
     Args:
         gain: As it said.
-        regions: The task's.
+        evaluation: The task's.
         cases: Cases that it evaluates models on, as it says; None where their number stays there.
+
+    Returns:
+        The gain, with computed metrics as they follow from the measured ones.
 
     Raises:
         ValueError: If a score or gain is missing, unknown or out of its range, they don't fit each other, or
             are of more patients than cases. The message holds no text of the site's.
     """
-    ranges = score_ranges(regions, distances=True)
-    local, federated = read_scores(gain.local, ranges), read_scores(gain.federated, ranges)
-    names = {name for name in ranges if _is_gained(name)}
-    if not local or not federated or gain.gains.keys() != names:
-        raise ValueError("scores or gains are missing or unknown")
-    for name in sorted(names):
-        if abs(federated[name] - local[name] - gain.gains[name].mean) > _TOLERANCE:
-            raise ValueError(f"the gain of {name} is not the difference of its scores")
     if cases is None or gain.patients > cases:
         raise ValueError("the gain is of more patients than models are evaluated on")
+    local = read_scores(gain.local, evaluation, final=True, cases=cases)
+    federated = read_scores(gain.federated, evaluation, final=True, cases=cases)
+    names = evaluation.metrics.gained
+    if not local or not federated or gain.gains.keys() != set(names):
+        raise ValueError("scores or gains are missing or unknown")
+    for name in sorted(names):
+        metric, one = evaluation.metrics[name], gain.gains[name]
+        if abs(metric.gain(federated[name], local[name]) - one.mean) > _TOLERANCE:
+            raise ValueError(f"the gain of {name} is not the difference of its scores")
+        span = metric.high - metric.low
+        if one.low is not None and one.high is not None and not -span <= one.low <= one.high <= span:
+            raise ValueError(f"the interval of {name} is wider than its range")
+    return gain.model_copy(update={"local": local, "federated": federated})
 
 
-def _is_gained(name: str) -> bool:
-    return name == _GAINED or name.startswith(f"{_GAINED}_")
+def _intervals(pairs: Sequence[PairedScores], evaluation: Evaluation) -> dict[str, tuple[float, float]]:
+    """Intervals of the gained metrics, none where they are of too few patients."""
+    metrics = [evaluation.metrics[name] for name in evaluation.metrics.gained]
+    patients = [pair.patient for pair in pairs]
+    own = [one for one in metrics if one.combines != "derived"]
+    found: dict[str, tuple[float, float]] = {}
+    rows = np.array([[_difference(pair, one, evaluation) for one in own] for pair in pairs])
+    interval = interval_of_mean(rows, patients) if own else None
+    if interval is not None:
+        found = {one.name: (interval[0][place], interval[1][place]) for place, one in enumerate(own)}
+    for one in metrics:
+        if one.combines == "derived":
+            sums = _Sums(pairs, evaluation, one)
+            derived = interval_of_statistic(sums.rows, patients, sums.gain)
+            if derived is not None:
+                found[one.name] = derived
+    return found
 
 
-def _difference(pair: PairedScores, name: str) -> float:
-    local, federated = _with_mean(pair.local), _with_mean(pair.federated)
-    return federated[name] - local[name]
+class _Sums:
+    """Both models' measured scores by case, as numbers that add up, and the gain that follows from a sum."""
+
+    def __init__(self, pairs: Sequence[PairedScores], evaluation: Evaluation, metric: Metric) -> None:
+        self._evaluation = evaluation
+        self._metric = metric
+        self._names = [one.name for one in evaluation.metrics.metrics if one.is_measured]
+        self.rows: NDArray[np.float64] = np.array(
+            [
+                [
+                    1.0,
+                    *(
+                        scores.get(name, 0.0)
+                        for scores in (pair.local, pair.federated)
+                        for name in self._names
+                    ),
+                ]
+                for pair in pairs
+            ]
+        )
+
+    def gain(self, sums: NDArray[np.float64]) -> float:
+        cases, middle = sums[0], 1 + len(self._names)
+        local, federated = self._scores(sums[1:middle], cases), self._scores(sums[middle:], cases)
+        return self._metric.gain(federated[self._metric.name], local[self._metric.name])
+
+    def _scores(self, sums: NDArray[np.float64], cases: float) -> Scores:
+        values = dict(zip(self._names, sums, strict=True))
+        return self._evaluation.complete(
+            {
+                name: float(value if self._evaluation.metrics[name].is_count else value / cases)
+                for name, value in values.items()
+            }
+        )
 
 
-def _with_mean(scores: Mapping[str, float]) -> Scores:
-    return summarize([scores])
+def _outwards(metric: Metric, interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    """Round an interval: the bounds of few patients would tell more digits of them than anybody needs."""
+    if interval is None:
+        return None, None
+    steps, span = 10.0**metric.digits, metric.high - metric.low
+    low, high = math.floor(interval[0] * steps) / steps, math.ceil(interval[1] * steps) / steps
+    return max(low, -span), min(high, span)
+
+
+def _difference(pair: PairedScores, metric: Metric, evaluation: Evaluation) -> float:
+    local, federated = _value(pair.local, metric, evaluation), _value(pair.federated, metric, evaluation)
+    return metric.gain(federated, local)
+
+
+def _value(scores: Mapping[str, float], metric: Metric, evaluation: Evaluation) -> float:
+    return scores[metric.name] if metric.name in scores else evaluation.metrics.means(scores)[metric.name]

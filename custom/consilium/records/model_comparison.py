@@ -5,18 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from consilium.counts import counted
 from consilium.records.federation import FederationRecord
 
-KEY_METRIC: Final = "dice"
-"""The score by which models are compared: the mean Dice over regions and patients of a site."""
-
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much higher one model scores than another, each site compared with itself.
+    """By how much one model is better than another in the key metric, each site compared with itself.
 
     Every site has one vote, whatever its number of patients, as that number is only what it reports. A site
     that did not evaluate both models counts as unchanged, so a missing site can neither cause a change nor
@@ -28,7 +24,7 @@ class PairedDifference:
     price is that a large change at a minority of sites, true or not, does not count.
 
     Attributes:
-        by_site: Difference of the key score at each site that evaluated both models.
+        by_site: By how much it is better at each site that evaluated both models; negative where worse.
         sites: Number of sites that count; see `scoring_sites`.
     """
 
@@ -63,8 +59,8 @@ def paired_difference(record: FederationRecord, number: int, other: int) -> Pair
 
     Args:
         record: Of the job; excluded sites do not count.
-        number: The round whose model's scores are reduced by those of the other; 0 is the initial model.
-        other: The round to compare with.
+        number: The round whose model is compared; 0 is the initial model.
+        other: The round to compare it with.
 
     Returns:
         The differences; None if no more than half of the sites that count evaluated both models.
@@ -74,7 +70,8 @@ def paired_difference(record: FederationRecord, number: int, other: int) -> Pair
     sites = len(scoring_sites(record))
     if 2 * len(common) <= sites:
         return None
-    return PairedDifference({site: scores[site] - others[site] for site in common}, sites)
+    gain = record.metrics.key_metric.gain
+    return PairedDifference({site: gain(scores[site], others[site]) for site in common}, sites)
 
 
 def scoring_sites(record: FederationRecord) -> set[str]:
@@ -84,10 +81,11 @@ def scoring_sites(record: FederationRecord) -> set[str]:
 
 def key_scores(record: FederationRecord, number: int) -> dict[str, float]:
     """Return the key score of a round's model by site, without excluded sites; 0 is the initial model."""
+    key = record.metrics.key
     return {
-        site: scores[KEY_METRIC]
+        site: scores[key]
         for site, scores in model_scores(record, number).items()
-        if KEY_METRIC in scores and site not in record.excluded
+        if key in scores and site not in record.excluded
     }
 
 

@@ -2,49 +2,76 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Mapping
 
 from consilium.counts import counted
-from consilium.tasks.segmentation.metrics import ScoreRange, Scores
+from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.metrics import Metric, Scores
 
 
-def read_scores(said: Mapping[str, object], ranges: Mapping[str, ScoreRange]) -> Scores:
-    """Return what a site says as scores.
+def read_scores(
+    said: Mapping[str, object], evaluation: Evaluation, *, final: bool, cases: int | None
+) -> Scores:
+    """Return what a site says as scores, with all that is computed from them.
 
     A site may keep its scores to itself: no score at all is in order. Some of them are not, as means and
-    comparisons are over sites that have the same.
+    comparisons are over sites that have the same. Metrics that are computed from others are computed here:
+    what a site says of them is not even read.
 
     Args:
         said: By name.
-        ranges: The task's scores; see `score_ranges`.
+        evaluation: The task's.
+        final: Whether the scores are of a final model; see `Metric.final_only`.
+        cases: How many cases the scores are of, as the site says; None where it says no number.
 
     Returns:
-        All scores of `ranges`, in its order, or none.
+        All scores of the task in its metrics' order, or none.
 
     Raises:
-        ValueError: If a score is missing, unknown, no number, or out of its range. The message holds no text
-            of the site's.
-
-    Example:
-        >>> read_scores({"dice": 0.5}, {"dice": ScoreRange(0, 1)})
-        {'dice': 0.5}
-        >>> read_scores({}, {"dice": ScoreRange(0, 1)})
-        {}
+        ValueError: If a score is missing, unknown, no number, or out of its range, or if counts are no whole
+            numbers or don't add up to the number of cases. The message holds no text of the site's.
     """
     if not said:
         return {}
-    missing, unknown = ranges.keys() - said.keys(), said.keys() - ranges.keys()
+    metrics = evaluation.metrics.in_round(final=final)
+    measured = {one.name: one for one in metrics if one.is_measured}
+    known = {one.name for one in metrics}
+    missing, unknown = measured.keys() - said.keys(), said.keys() - known
     if missing or unknown:
         raise ValueError(
-            f"{len(missing)} of {counted(len(ranges), 'score')} are missing and {len(unknown)} are unknown"
+            f"{len(missing)} of {counted(len(measured), 'score')} are missing and {len(unknown)} are unknown"
         )
-    return {name: _read_score(name, said[name], span) for name, span in ranges.items()}
+    values = {name: _read_score(metric, said[name], cases) for name, metric in measured.items()}
+    _check_tables(values, measured, cases)
+    scores = evaluation.complete(values)
+    for name, value in scores.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is not finite")
+    return scores
 
 
-def _read_score(name: str, value: object, span: ScoreRange) -> float:
+def _read_score(metric: Metric, value: object, cases: int | None) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} is no number")
-    if not span.low <= value <= span.high:  # NaN is not, either
+        raise ValueError(f"{metric.name} is no number")
+    high = metric.high if not metric.is_count or cases is None else min(metric.high, cases)
+    if not metric.low <= value <= high:  # NaN is not, either
         shown = f"{value:.6g}" if isinstance(value, float) else "too large"
-        raise ValueError(f"{name} is {shown}; it lies between {span.low:g} and {span.high:g}")
+        raise ValueError(f"{metric.name} is {shown}; it lies between {metric.low:g} and {high:g}")
+    if metric.is_count and value != int(value):
+        raise ValueError(f"{metric.name} is a number of cases, and {value:.6g} is no whole number")
     return float(value)
+
+
+def _check_tables(values: Scores, metrics: Mapping[str, Metric], cases: int | None) -> None:
+    sums: dict[str, float] = defaultdict(float)
+    for name, metric in metrics.items():
+        if metric.table is not None:
+            sums[metric.table] += values[name]
+    for table, total in sums.items():
+        if total != cases:
+            raise ValueError(
+                f"the counts of {table} add up to {total:g}, and the scores are of "
+                f"{'an unknown number of cases' if cases is None else counted(cases, 'case')}"
+            )

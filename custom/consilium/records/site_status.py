@@ -15,6 +15,7 @@ from consilium.records.bounds import Code, Label, Moment, Reason
 from consilium.records.federation import OutcomeKind
 from consilium.records.gain import SiteGain
 from consilium.records.remedies import remedy_for
+from consilium.tasks.metrics import MetricSet
 
 STATUS_FOLDER = Path("consilium/jobs")
 """In the site's workspace: one file for each of the last jobs."""
@@ -57,8 +58,10 @@ class SiteStatus(BaseModel):
         default=None, description="Over the model that it trained alone; null where nothing was compared."
     )
     patient_gains: list[float] = Field(
-        default_factory=list, description="Of the mean Dice of each patient, ascending."
+        default_factory=list,
+        description="Of the key metric of each patient, ascending; empty where no single patient has one.",
     )
+    metrics: MetricSet | None = Field(default=None, description="What the scores of the gain are.")
     local_only_folder: str | None = Field(default=None, description="With that model and these patients.")
     refusals: list[Refusal] = Field(default_factory=list)
     log: str

@@ -22,7 +22,8 @@ from consilium.participant.site_data import SiteData
 from consilium.processes import interrupts_held_back, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
-from consilium.tasks.segmentation.metrics import Scores, summarize
+from consilium.tasks import get_task
+from consilium.tasks.metrics import Scores
 from consilium.tasks.settings import LearningSettings
 
 POOLED = "pooled"
@@ -184,17 +185,18 @@ def _train_and_evaluate(
     if plan.data.validation:
         final, _ = load_model(federation.model)
         pairs = score_both(participant, weights, final)
+    evaluation = get_task(plan.learning.task).evaluation
     scores = {
-        site: summarize(participant.score(weights, cases=cases, distances=True))
+        site: evaluation.summarize(participant.score(weights, cases=cases, distances=True))
         for site, cases in validation.items()
         if cases and site != plan.name
     }
     if pairs:
-        scores[plan.name] = summarize(pair.local for pair in pairs)
+        scores[plan.name] = evaluation.summarize(pair.local for pair in pairs)
     return _Outcome(
         plan.name,
         scores,
         time.monotonic() - started,
-        measure_gain(pairs, min_count=federation.min_counts.get(plan.name, 1)),
-        tuple(patient_gains(pairs)),
+        measure_gain(pairs, evaluation, min_count=federation.min_counts.get(plan.name, 1)),
+        tuple(patient_gains(pairs, evaluation)),
     )

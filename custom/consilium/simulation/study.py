@@ -23,6 +23,7 @@ from consilium.records.federation import FEDERATION_FILE, BaselineRecord, Federa
 from consilium.records.job_record import load_record
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, prepare_sites
+from consilium.report.training.summary import SiteCombiner
 from consilium.report.write import write_report
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
@@ -115,7 +116,7 @@ class Study:
         except SimulationError as error:
             raise with_report(error, self._out / "result", self._out / "report") from None
         data = prepare_sites(self._sites, self._job.learning)
-        baselines = self._train_baselines(stages, data) if self._compare else None
+        baselines = self._train_baselines(stages, data, federation) if self._compare else None
         self._display.show("drawing one patient of every hospital")
         patients = draw_patients(
             data, self._job.learning, self._out / "result" / LAST_MODEL, self._out / "report"
@@ -149,13 +150,15 @@ class Study:
             _keep_results(simulation.folder, result)
         federation = FederationRecord.load(result)
         stages.finish("federated", time.monotonic() - started)
-        self._display.say(f"federation: {federation.status}{_mean_dice(federation.final_scores)}")
+        self._display.say(f"federation: {federation.status}{_key_score(federation.final_scores, federation)}")
         for site, answer in federation.final_sites.items():
             if answer.outcome not in ("evaluated", "trained"):
                 self._display.say(f"  {site} is NOT part of the result: {answer.reason or answer.outcome}")
         return federation
 
-    def _train_baselines(self, stages: Stages, data: Mapping[str, SiteData]) -> BaselineRecord:
+    def _train_baselines(
+        self, stages: Stages, data: Mapping[str, SiteData], federation: FederationRecord
+    ) -> BaselineRecord:
         path = self._out / "result" / "baselines.json"
         if stages.is_done("baselines"):
             return BaselineRecord.model_validate_json(path.read_text())
@@ -179,7 +182,8 @@ class Study:
         stages.finish("baselines", time.monotonic() - started)
         own = {site: scores[site] for site, scores in baselines.local.items() if site in scores}
         self._display.say(
-            f"alone{_mean_dice(own)} on their own patients; pooled{_mean_dice(baselines.pooled)}"
+            f"alone{_key_score(own, federation)} on their own patients; "
+            f"pooled{_key_score(baselines.pooled, federation)}"
         )
         return baselines
 
@@ -271,9 +275,11 @@ def _absolute(path: Path | None) -> Path | None:
     return None if path is None else path.absolute()
 
 
-def _mean_dice(scores: Mapping[str, Mapping[str, float]]) -> str:
-    values = [one["dice"] for one in scores.values()]
-    return f", mean Dice {sum(values) / len(values):.3f}" if values else ""
+def _key_score(scores: Mapping[str, Mapping[str, float]], federation: FederationRecord) -> str:
+    metrics = federation.metrics
+    together = SiteCombiner(federation.task, metrics).combine(scores.values()) or {}
+    value = together.get(metrics.key)
+    return "" if value is None else f", {metrics.key_name} {metrics.key_metric.text(value)}"
 
 
 def _keep_results(source: Path, result: Path) -> None:

@@ -11,6 +11,8 @@ from consilium.tasks.settings import LearningSettings
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from consilium.tasks.evaluation import Evaluation
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -43,6 +45,10 @@ class Task(Protocol):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the images of a case, in the order in which the network takes them."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """The metrics, and how cases, sites and federations are scored."""
 
     @property
     def targets(self) -> Sequence[Any]:

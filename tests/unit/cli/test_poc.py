@@ -7,6 +7,7 @@ from report.statistics.records import record as statistics
 
 from consilium.cli.main import main
 from consilium.records.federation import FederationRecord
+from consilium.tasks import get_task
 
 
 @pytest.fixture
@@ -91,7 +92,14 @@ def test_a_report_of_a_download_tells_its_outcome(run, tmp_path):
     workspace = tmp_path / "job-1/workspace"
     workspace.mkdir(parents=True)
     record = FederationRecord(
-        job="brain_tumor_fedavg", status="failed", reason="too few sites", rounds_planned=2, settings={}
+        job="brain_tumor_fedavg",
+        task="brain_tumor",
+        title="Brain tumor segmentation",
+        metrics=get_task("brain_tumor").evaluation.metrics,
+        status="failed",
+        reason="too few sites",
+        rounds_planned=2,
+        settings={},
     )
     record.save(workspace)
     code, out, err = run("report", tmp_path / "job-1", "--out", tmp_path / "report")

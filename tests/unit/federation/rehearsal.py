@@ -15,7 +15,6 @@ from consilium.participant.paired_scores import PairedScores
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
-from consilium.tasks.segmentation.metrics import score_ranges
 
 _MARKS = itertools.count(1)
 
@@ -68,9 +67,9 @@ class Site:
             **({"gain": self.gain(value)} if task == LOCAL_ONLY else {}),
             **self.report,
         }
-        ranges = score_ranges(get_task("brain_tumor").targets, distances=task == VALIDATE)
+        metrics = get_task("brain_tumor").evaluation.metrics.in_round(final=task == VALIDATE)
         silent = value is None or task == LOCAL_ONLY
-        scores = {} if silent else dict.fromkeys(ranges, self.dice(value))
+        scores = {} if silent else {one.name: self.dice(value) for one in metrics}
         answer = FLModel(
             params_type=ParamsType.DIFF if trains else None,
             params=self.update() if trains else None,
@@ -81,11 +80,10 @@ class Site:
         return FLModelUtils.to_shareable(answer)
 
     def gain(self, value):
-        names = score_ranges(get_task("brain_tumor").targets, distances=True)
-        alone, federated = (
-            {name: dice for name in names if "_" in name} for dice in (self.alone, self.dice(value))
-        )
-        return measure_gain([PairedScores("a", "a", alone, federated)]).model_dump()
+        evaluation = get_task("brain_tumor").evaluation
+        names = [one.name for one in evaluation.metrics.metrics if one.is_measured]
+        alone, federated = (dict.fromkeys(names, dice) for dice in (self.alone, self.dice(value)))
+        return measure_gain([PairedScores("a", "a", alone, federated)], evaluation).model_dump()
 
     def update(self):
         return {"w": np.full(2, self.step), "mark": np.full(1, next(_MARKS) * 1e-9)}

@@ -16,6 +16,7 @@ from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.progress import StateMessage
 from consilium.records.readiness import SiteReadiness
 from consilium.records.statistics import SiteAnswer, SiteHistogram
+from consilium.tasks import get_task
 
 HONEST = {
     SiteReport: {"role": "trains", "train_cases": 3, "validation_cases": 1},
@@ -148,11 +149,14 @@ def test_more_can_t_be_done_than_there_is_to_do():
         StateMessage(done=2, total=1)
 
 
-def test_a_record_of_before_the_bounds_still_loads_with_its_long_reasons_shortened():
+def test_a_record_loads_with_its_long_reasons_shortened():
     report = {"role": "trains", "train_cases": 3, "validation_cases": 1, "left_out": {"renamed_since": 2}}
     round_ = {"number": 1, "seconds": 2, "sites": {"north": {"outcome": "refused", "reason": "x" * 3000}}}
     content = {
         "job": "brain_tumor_fedavg",
+        "task": "brain_tumor",
+        "title": "Brain tumor segmentation",
+        "metrics": get_task("brain_tumor").evaluation.metrics,
         "reason": "y" * 9000,
         "status": "failed",
         "rounds_planned": 2,
@@ -167,7 +171,14 @@ def test_a_record_of_before_the_bounds_still_loads_with_its_long_reasons_shorten
 
 
 def test_no_record_holds_a_number_that_json_can_t_hold():
-    record = FederationRecord(job="x", rounds_planned=1, settings={})
+    record = FederationRecord(
+        job="x",
+        task="brain_tumor",
+        title="Brain tumor segmentation",
+        metrics=get_task("brain_tumor").evaluation.metrics,
+        rounds_planned=1,
+        settings={},
+    )
     for field in ("preparation_seconds", "initial_scores"):
         with pytest.raises(ValidationError):
             setattr(record, field, math.inf if field == "preparation_seconds" else {"a": {"dice": math.nan}})

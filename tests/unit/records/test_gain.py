@@ -6,15 +6,20 @@ import pytest
 from pydantic import ValidationError
 
 from consilium.participant.paired_scores import PairedScores
-from consilium.records.gain import FEW_AT_A_BOUND, SiteGain, check_gain, measure_gain, patient_gains
+from consilium.records.gain import FEW_AT_A_BOUND, SiteGain, check_gain, patient_gains
+from consilium.records.gain import measure_gain as measure
 from consilium.tasks import get_task
 
-REGIONS = get_task("brain_tumor").targets
-NAMES = [region.name for region in REGIONS]
+EVALUATION = get_task("brain_tumor").evaluation
+NAMES = list(EVALUATION.metrics.targets)
 
 
 def scores(dice, hd95=5.0):
     return {**{f"dice_{name}": dice for name in NAMES}, **{f"hd95_{name}": hd95 for name in NAMES}}
+
+
+def measure_gain(pairs, **options):
+    return measure(pairs, EVALUATION, **options)
 
 
 def pairs(gains, local=0.5):
@@ -35,7 +40,7 @@ def test_the_gain_is_the_difference_of_the_means_over_the_same_cases():
     assert mean.mean == pytest.approx(sum(GAINS) / len(GAINS))
     assert mean.mean == pytest.approx(gain.federated["dice"] - gain.local["dice"])
     assert min(GAINS) <= mean.low < mean.mean < mean.high <= max(GAINS)
-    check_gain(gain, REGIONS, cases=len(GAINS))
+    check_gain(gain, EVALUATION, cases=len(GAINS))
 
 
 def test_a_hospital_that_loses_has_a_gain_below_zero():
@@ -80,7 +85,7 @@ def test_the_bounds_are_no_single_patient_s_value():
 
 def test_patients_own_gains_are_means_over_their_examinations():
     twice = [*pairs([0.1, 0.3]), PairedScores("case 9", "patient 0", scores(0.5), scores(0.8))]
-    assert patient_gains(twice) == pytest.approx([0.2, 0.3])
+    assert patient_gains(twice, EVALUATION) == pytest.approx([0.2, 0.3])
     assert measure_gain(twice).patients == 2
 
 
@@ -102,29 +107,30 @@ def lie(change):
         lambda gain: gain["gains"].update(dice={"mean": 0.9, "low": 0.8, "high": 1.0}),
         lambda gain: gain["gains"].pop("dice"),
         lambda gain: gain["gains"].update(accuracy={"mean": 0.1}),
-        lambda gain: gain["local"].update(dice=1.5),
-        lambda gain: gain["federated"].update(hd95=-1.0),
+        lambda gain: gain["local"].update(dice_wt=1.5),
+        lambda gain: gain["federated"].update(hd95_wt=-1.0),
         lambda gain: gain["local"].pop("dice_wt"),
         lambda gain: gain["federated"].update(dice_kidney=0.5),
         lambda gain: gain.update(local={}, federated={}, gains={}),
         lambda gain: gain.update(patients=7),
+        lambda gain: gain["gains"]["dice"].update(mean=2.0, high=3.0),
+        lambda gain: gain["gains"]["dice"].update(low=-1.5),
     ],
 )
 def test_what_does_not_fit_together_is_refused(change):
     gain = SiteGain.model_validate(lie(change))
-    with pytest.raises(ValueError, match=r"scores|gain|more patients|lies between"):
-        check_gain(gain, REGIONS, cases=len(GAINS))
+    with pytest.raises(ValueError, match=r"scores|gain|more patients|lies between|wider"):
+        check_gain(gain, EVALUATION, cases=len(GAINS))
 
 
 def test_a_gain_without_cases_to_measure_it_on_is_refused():
     with pytest.raises(ValueError, match="more patients"):
-        check_gain(measure_gain(pairs(GAINS)), REGIONS, cases=None)
+        check_gain(measure_gain(pairs(GAINS)), EVALUATION, cases=None)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda gain: gain["gains"]["dice"].update(mean=2.0),
         lambda gain: gain["gains"]["dice"].update(mean=float("nan")),
         lambda gain: gain["gains"]["dice"].update(low=0.9),
         lambda gain: gain["gains"]["dice"].update(low=None),

@@ -2,6 +2,7 @@ import pytest
 
 from consilium.records.federation import FederationRecord, RoundRecord
 from consilium.records.model_comparison import kept_round, key_scores, paired_difference, scoring_sites
+from consilium.tasks import get_task
 
 
 def record(*evaluations: dict[str, float], excluded: tuple[str, ...] = ()) -> FederationRecord:
@@ -9,6 +10,9 @@ def record(*evaluations: dict[str, float], excluded: tuple[str, ...] = ()) -> Fe
     initial, *rounds = [{site: {"dice": dice} for site, dice in one.items()} for one in evaluations]
     return FederationRecord(
         job="a job",
+        task="brain_tumor",
+        title="Brain tumor segmentation",
+        metrics=get_task("brain_tumor").evaluation.metrics,
         rounds_planned=len(rounds),
         settings={},
         initial_scores=initial,

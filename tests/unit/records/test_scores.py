@@ -9,31 +9,32 @@ from hypothesis import strategies as st
 
 from consilium.records.scores import read_scores
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.metrics import score_ranges, summarize
 
-REGIONS = get_task("brain_tumor").targets
-RANGES = score_ranges(REGIONS, distances=True)
-HONEST = dict.fromkeys(RANGES, 0.5)
+EVALUATION = get_task("brain_tumor").evaluation
+METRICS = EVALUATION.metrics
+HONEST = {one.name: 0.5 for one in METRICS.metrics}
 
 
-@pytest.mark.parametrize("distances", [True, False])
-def test_the_ranges_are_of_what_a_site_works_out(distances):
-    case = {f"dice_{region.name}": 0.5 for region in REGIONS}
-    if distances:
-        case |= {f"hd95_{region.name}": 374.0 for region in REGIONS}
-    scores = summarize([case])
-    assert read_scores(scores, score_ranges(REGIONS, distances=distances)) == scores
+def read(said):
+    return read_scores(said, EVALUATION, final=True, cases=5)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_what_a_site_works_out_is_read_as_it_is(final):
+    case = {one.name: 0.375 for one in METRICS.in_round(final=final) if one.is_measured}
+    scores = EVALUATION.summarize([case])
+    assert read_scores(scores, EVALUATION, final=final, cases=1) == scores
 
 
 def test_a_site_may_keep_all_its_scores_to_itself():
-    assert read_scores({}, RANGES) == {}
+    assert read({}) == {}
 
 
-@given(st.sampled_from(list(RANGES)), ANYTHING | NUMBERS)
+@given(st.sampled_from([one.name for one in METRICS.metrics]), ANYTHING | NUMBERS)
 def test_a_score_out_of_its_range_is_refused(name, value):
-    span = RANGES[name]
+    metric = METRICS[name]
     try:
-        scores = read_scores({**HONEST, name: value}, RANGES)
+        scores = read({**HONEST, name: value})
     except ValueError as error:
         told = str(error)
         scores = None
@@ -44,22 +45,27 @@ def test_a_score_out_of_its_range_is_refused(name, value):
         return
     assert type(scores[name]) is float
     assert math.isfinite(scores[name])
-    assert span.low <= scores[name] <= span.high
+    assert metric.low <= scores[name] <= metric.high
+
+
+@pytest.mark.parametrize("lie", [0.9, 100.0, math.nan, "a text", None])
+def test_nobody_is_believed_about_what_follows_from_other_scores(lie):
+    assert read({**HONEST, "dice": lie})["dice"] == 0.5
 
 
 @pytest.mark.parametrize(
     "said",
     [
         {"dice": 0.5},
-        {name: 0.5 for name in RANGES if name != "hd95_et"},
+        {name: 0.5 for name in HONEST if name != "hd95_et"},
         {**HONEST, "dice_of_another_task": 0.5},
-        {**HONEST, "dice": 100.0},
-        {**HONEST, "dice": -0.01},
-        {**HONEST, "dice": True},
-        {**HONEST, "hd95": 1e6},
-        {**HONEST, "hd95": float("nan")},
+        {**HONEST, "dice_wt": 100.0},
+        {**HONEST, "dice_wt": -0.01},
+        {**HONEST, "dice_wt": True},
+        {**HONEST, "hd95_wt": 1e6},
+        {**HONEST, "hd95_wt": float("nan")},
     ],
 )
 def test_a_part_of_the_scores_others_and_impossible_ones_are_refused(said):
     with pytest.raises(ValueError, match=r"scores are missing|lies between|is no number"):
-        read_scores(said, RANGES)
+        read(said)

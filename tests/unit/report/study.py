@@ -5,8 +5,10 @@ from typing import Any
 
 from consilium.records.federation import BaselineRecord, FederationRecord, RoundRecord, SiteReport, SiteRound
 from consilium.records.gain import Gain, SiteGain
+from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
+TASK = get_task("brain_tumor")
 VERSIONS = {"python": "3.11.9", "consilium": "0.1.0", "nvflare": "2.9.0", "monai": "1.5.1", "torch": "2.8.0"}
 CASES = {"aster": (10, 4), "birch": (9, 3), "cedar": (7, 3), "dahlia": (0, 4)}
 TRAINING = ("aster", "birch", "cedar")
@@ -71,6 +73,9 @@ def federation(rounds: int = 5, **changes: Any) -> FederationRecord:
     learning = BrainTumorSettings(seed=7).model_dump(mode="json")
     values: dict[str, Any] = {
         "job": "simulate_job",
+        "task": TASK.name,
+        "title": TASK.title,
+        "metrics": TASK.evaluation.metrics,
         "status": "finished",
         "rounds_planned": rounds,
         "settings": {"rounds": rounds, "min_sites": 2, "learning": learning},

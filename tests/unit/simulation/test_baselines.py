@@ -18,7 +18,6 @@ from consilium.records.federation import BaselineRecord, SiteReport
 from consilium.report.training.patients import prepare_sites
 from consilium.simulation.baselines import train_baselines
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.metrics import summarize
 
 TASK = get_task(LEARNING.task)
 
@@ -46,7 +45,7 @@ def test_a_hospital_s_own_model_is_compared_with_the_federation_s_on_its_patient
     gain = record.gains["north"]
     final = initial_weights(TASK, LEARNING.network, seed=9)
     rows = evaluate(TASK, LEARNING, final, sites["north"].validation, CPU)
-    federated = summarize([row for row in rows if row])
+    federated = get_task("brain_tumor").evaluation.summarize([row for row in rows if row])
     assert gain.patients == len(rows) == 2
     assert gain.federated == pytest.approx(federated, abs=1e-5)
     assert gain.local == pytest.approx(record.local["north"]["north"], abs=1e-5)

@@ -14,6 +14,7 @@ from consilium.records.statistics import StatisticsRecord
 from consilium.simulation import environment
 from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
 from consilium.simulation.study import NamesAndLabels, site_settings
+from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import LabelConvention
 
 
@@ -26,7 +27,16 @@ from consilium.tasks.brain_tumor.labels import LabelConvention
     ],
 )
 def test_a_job_failed_unless_its_record_says_that_it_finished(tmp_path, status, reason, failure):
-    FederationRecord(job="a", status=status, reason=reason, rounds_planned=1, settings={}).save(tmp_path)
+    FederationRecord(
+        job="a",
+        task="brain_tumor",
+        title="Brain tumor segmentation",
+        metrics=get_task("brain_tumor").evaluation.metrics,
+        status=status,
+        reason=reason,
+        rounds_planned=1,
+        settings={},
+    ).save(tmp_path)
     found = failure_of(tmp_path)
     assert (found and found.text) == failure
 

@@ -22,11 +22,14 @@ from consilium.errors import ConsiliumError, RefusalCode
 from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
 from consilium.records.bounds import CodeCounts
 from consilium.records.texts import clean_text
+from consilium.tasks.metrics import MOST_METRICS
 
 MOST_TENSORS: Final = 10_000
 """Of an update; the largest network has some hundred."""
 
-MOST_METRICS: Final = 64
+MOST_SCORES: Final = MOST_METRICS + 1
+"""Scores of all metrics that a task may have, and the number of cases; see `Answers`."""
+
 _LONGEST_NAME = 256
 _NUMBERS = "biuf"
 
@@ -156,9 +159,9 @@ def _check_metrics(metrics: Any) -> dict[str, Any]:
         return {}
     if not isinstance(metrics, dict):
         raise RefusedAnswer("its scores are not numbers by name")
-    if len(metrics) > MOST_METRICS:
+    if len(metrics) > MOST_SCORES:
         raise RefusedAnswer(
-            f"it sent {counted(len(metrics), 'score')}, and at most {MOST_METRICS} are allowed"
+            f"it sent {counted(len(metrics), 'score')}, and at most {MOST_SCORES} are allowed"
         )
     if not all(isinstance(name, str) for name in metrics):
         raise RefusedAnswer("its scores are not numbers by name")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
@@ -14,8 +14,8 @@ from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.scores import read_scores
-from consilium.tasks.segmentation.metrics import score_ranges
-from consilium.tasks.segmentation.regions import Region
+from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.metrics import Scores
 
 _NOT_A_SCORE = "validation_cases"
 """Stands among the scores, as FLARE sends no answer without any; the report has the same number."""
@@ -27,7 +27,7 @@ class Answers:
     Attributes:
         task: The task that runs.
         round_index: The round that it belongs to, from 0.
-        regions: Of the job's task: they say which scores there are.
+        evaluation: Of the job's task: it knows which scores there are.
         sites: What became of each site's answer.
         scores: Of the weights that the sites received, by site.
         cases: Training cases of every site that ever said how many.
@@ -36,7 +36,7 @@ class Answers:
     def __init__(self) -> None:
         self.task = PREPARE
         self.round_index = 0
-        self.regions: Sequence[Region] = ()
+        self.evaluation: Evaluation | None = None
         self.sites: dict[str, SiteRound] = {}
         self.scores: dict[str, dict[str, float]] = {}
         self.cases: dict[str, int] = {}
@@ -79,11 +79,17 @@ class Answers:
         if said and (self.task in (PREPARE, LOCAL_ONLY) or not report.validation_cases):
             raise RefusedAnswer("it sent scores without a model and cases to measure them on")
         try:
-            answer.metrics = read_scores(said, score_ranges(self.regions, distances=self.task == VALIDATE))
+            answer.metrics = self._read_scores(said, report.validation_cases)
         except ValueError as error:
             raise RefusedAnswer(f"its scores can't be used: {error}", code=RefusalCode.SCORES) from None
         self._check_gain(report)
         return report
+
+    def _read_scores(self, said: Mapping[str, object], cases: int | None) -> Scores:
+        if not said:
+            return {}
+        assert self.evaluation is not None  # set before anybody is asked for scores
+        return read_scores(said, self.evaluation, final=self.task == VALIDATE, cases=cases)
 
     def _check_gain(self, report: SiteReport) -> None:
         """Check what a site says it gains; it is a part of no other site's row and of no choice of a model.
@@ -95,8 +101,9 @@ class Answers:
             return
         if self.task != LOCAL_ONLY:
             raise RefusedAnswer("it sent a comparison that nobody asked for")
+        assert self.evaluation is not None  # set before anybody is asked for a comparison
         try:
-            check_gain(report.gain, self.regions, report.validation_cases)
+            report.gain = check_gain(report.gain, self.evaluation, report.validation_cases)
         except ValueError as error:
             raise RefusedAnswer(f"its comparison can't be used: {error}") from None
 

@@ -15,7 +15,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.counts import counted
 from consilium.learning.weights import Weights
-from consilium.records.model_comparison import KEY_METRIC
+from consilium.tasks.metrics import Metric
 
 
 class ModelAnnouncements:
@@ -39,18 +39,21 @@ class ModelAnnouncements:
         self._controller.fl_ctx.set_prop(AppConstants.GLOBAL_MODEL, learnable, private=True, sticky=True)
         return learnable
 
-    def announce_best(self, number: int, weights: Weights, scores: Mapping[str, float]) -> None:
+    def announce_best(
+        self, number: int, weights: Weights, scores: Mapping[str, float], metric: Metric
+    ) -> None:
         """Publish a round's model as the best so far.
 
         Args:
             number: The round that made the model.
             weights: The model.
             scores: Its key score at each site that counts.
+            metric: The key metric.
         """
         selection = {
             "best_round": number,
-            "best_aggregated_metrics": {KEY_METRIC: fmean(scores.values())} if scores else {},
-            "key_metric": {"name": KEY_METRIC, "mode": "max"},
+            "best_aggregated_metrics": {metric.name: fmean(scores.values())} if scores else {},
+            "key_metric": {"name": metric.name, "mode": "max" if metric.higher_is_better else "min"},
             "source": (
                 f"unweighted mean over the {counted(len(scores), 'site')} that evaluated the model; "
                 "selected by the median of paired differences over the sites"

@@ -97,7 +97,8 @@ class FederatedTraining(SiteController):
             to start without.
         aggregation: The fields of `AggregationSettings`.
         screening: The fields of `ScreeningSettings`.
-        rollback_margin: By how much the mean Dice may fall in a round that is kept; None: by any amount.
+        rollback_margin: By how much the key metric may get worse in a round that is kept; None: by any
+            amount.
         local_only: Whether every site trains a model alone as well, to compare with.
         deadline_hours: How long the whole job may take: then it ends, and can be resumed after its last
             round; None: as long as it takes.
@@ -180,7 +181,7 @@ class FederatedTraining(SiteController):
         """
         learning = parse_learning(self.persistor.learning, source="the job's learning settings")
         self._screening = Screening(self._limits, learning, self.rounds)
-        self._answers.regions = get_task(learning.task).targets
+        self._answers.evaluation = get_task(learning.task).evaluation
         self._durable = DurableRounds(self.fl_ctx, self.persistor.learning)
         # A resumed job needs no initial weights, and the server then no torch and no MONAI to draw them.
         rounds_done, weights = self._resume() or (0, self.load_model().params)
@@ -205,8 +206,13 @@ class FederatedTraining(SiteController):
             self._compare_with_local_only(weights)
 
     def _new_record(self) -> FederationRecord:
+        learning = parse_learning(self.persistor.learning, source="the job's learning settings")
+        task = get_task(learning.task)
         return FederationRecord(
             job=self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
+            task=task.name,
+            title=task.title,
+            metrics=task.evaluation.metrics,
             rounds_planned=self.rounds,
             settings={
                 "rounds": self.rounds,
@@ -647,10 +653,10 @@ class FederatedTraining(SiteController):
             record.initial_scores = scores
         else:
             record.rounds[number - 1].scores = scores
-        dice = key_scores(record, number)
-        if dice:
-            mean = fmean(dice.values())
-            self.info(f"model of round {number}: mean Dice {mean:.4f} over {counted(len(dice), 'site')}")
+        scored = key_scores(record, number)
+        if scored:
+            mean = f"{record.metrics.key_name} {fmean(scored.values()):.4f}"
+            self.info(f"model of round {number}: {mean} over {counted(len(scored), 'site')}")
 
     def _select_best(self, number: int, weights: Weights) -> None:
         """Make a round's model the best if it is better; its evaluation is complete."""

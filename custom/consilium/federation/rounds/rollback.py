@@ -14,12 +14,12 @@ class Rollback:
     A round's model is evaluated with the next round's task. If it is worse, that next round is repeated from
     the model before; a round is repeated so at most once, and every job comes to its end.
 
-    A model is dropped only if more than half of the sites score it lower by more than the margin, each
+    A model is dropped only if more than half of the sites find it worse by more than the margin, each
     compared with itself; see `PairedDifference`. So one site's scores, false or true, drop no model where two
     or more evaluate, and with two sites both have to agree.
 
     Args:
-        margin: By how much the key score may fall; None: by any amount.
+        margin: By how much the key metric may get worse; None: by any amount.
     """
 
     def __init__(self, margin: float | None) -> None:
@@ -68,9 +68,10 @@ class Rollback:
         difference = paired_difference(record, number, before)
         if difference is None or difference.upper_median >= -self._margin:
             return None
-        self._restored = number, self._before
+        self._restored, metrics = (number, self._before), record.metrics
         model = f"that of round {before}" if before else "the initial one"
         return self._before, (
-            f"its model scored at least {-difference.upper_median:.3f} lower than {model} at more than half "
-            f"of {difference.basis}, and rollback_margin is {self._margin:g}; {model} was restored"
+            f"its model is at least {metrics.key_metric.text(-difference.upper_median)} worse than {model} "
+            f"in {metrics.key_name} at more than half of {difference.basis}, and rollback_margin is "
+            f"{self._margin:g}; {model} was restored"
         )

@@ -13,7 +13,7 @@ class BestModel:
 
     A model becomes a candidate when its evaluation is complete: when the round counts whose task the scores
     came with, after the final validation, or when the job fails for want of a quorum. A candidate is compared
-    with the best model so far and replaces it if it scores higher in the median over the sites; see
+    with the best model so far and replaces it if it is better in the median over the sites; see
     `PairedDifference`. Where no more than half of the sites evaluated both, they can't be compared and the
     best model stays.
 
@@ -47,7 +47,7 @@ class BestModel:
         scores = key_scores(record, number)
         if scores and _replaces_best(record, number):
             record.best_round = number
-            self._announcements.announce_best(number, weights, scores)
+            self._announcements.announce_best(number, weights, scores, record.metrics.key_metric)
 
     def restore(self, record: FederationRecord, weights: Weights | None) -> None:
         """Publish the best model of an interrupted job; without its weights, the job has none so far.
@@ -61,7 +61,8 @@ class BestModel:
         if weights is None:
             record.best_round = None
             return
-        self._announcements.announce_best(record.best_round, weights, key_scores(record, record.best_round))
+        scores = key_scores(record, record.best_round)
+        self._announcements.announce_best(record.best_round, weights, scores, record.metrics.key_metric)
 
 
 def _replaces_best(record: FederationRecord, number: int) -> bool:

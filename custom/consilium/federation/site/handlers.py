@@ -50,8 +50,8 @@ from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
 from consilium.records.readiness import SiteReadiness
 from consilium.tasks import DEFAULT, get_task, parse_learning
+from consilium.tasks.metrics import Scores
 from consilium.tasks.registry import is_built_in
-from consilium.tasks.segmentation.metrics import Scores, summarize
 from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
@@ -223,8 +223,9 @@ class TaskHandlers:
             fl_ctx=fl_ctx,
             abort=abort,
         )
-        gain = measure_gain(pairs, min_count=site.min_count)
-        self._journal.note_gain(gain, patient_gains(pairs), self._memory)
+        evaluation = get_task(self._settings.task).evaluation
+        gain = measure_gain(pairs, evaluation, min_count=site.min_count)
+        self._journal.note_gain(gain, patient_gains(pairs, evaluation), evaluation.metrics, self._memory)
         report = report_on(participant, None, time.monotonic() - started)
         report.steps, report.gain = min(steps, MOST_STEPS), gain
         return to_reply(None, {}, report, model)
@@ -276,8 +277,8 @@ class TaskHandlers:
         *,
         distances: bool,
     ) -> Scores:
-        """Return mean scores of a received model; none where they would be of too few patients to leave."""
-        return summarize(
+        """Return scores of a received model; none where they would be of too few patients to leave."""
+        return get_task(self._settings.task).evaluation.summarize(
             participant.score(
                 participant.personalize(weights, request.current_round),
                 distances=distances,

@@ -22,6 +22,7 @@ from consilium.federation.tasks import TRAIN
 from consilium.participant.settings import SiteSettings
 from consilium.records.gain import SiteGain
 from consilium.records.site_status import Refusal, SiteStatus, read_site_status
+from consilium.tasks.metrics import MetricSet
 
 if TYPE_CHECKING:
     from consilium.participant.site_data import SiteData
@@ -110,17 +111,20 @@ class SiteJournal:
         if self._status is not None:
             self._status.rounds_trained += 1
 
-    def note_gain(self, gain: SiteGain | None, patients: list[float], memory: Path | None) -> None:
+    def note_gain(
+        self, gain: SiteGain | None, patients: list[float], metrics: MetricSet, memory: Path | None
+    ) -> None:
         """Take note of what the hospital gains over the model that it trained alone.
 
         Args:
             gain: As the server is told it.
             patients: The gain of each patient: for the people at the hospital.
+            metrics: The task's.
             memory: Of the training, with the local-only model in it; None where nothing is kept.
         """
         if self._status is None:
             return
-        self._status.gain, self._status.patient_gains = gain, patients
+        self._status.gain, self._status.patient_gains, self._status.metrics = gain, patients, metrics
         self._status.local_only_folder = None if memory is None else str(memory / LOCAL_ONLY_FOLDER)
         self._save()
 

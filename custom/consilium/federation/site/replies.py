@@ -23,7 +23,7 @@ from consilium.learning.algorithms.base import AlgorithmSettings, LocalAnswer
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.weights import Weights, join_sets, split_sets
 from consilium.records.federation import SiteReport
-from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.metrics import Scores
 
 if TYPE_CHECKING:
     from consilium.participant.participant import Participant

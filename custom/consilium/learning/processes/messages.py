@@ -16,7 +16,7 @@ from consilium.errors import RefusalCode
 from consilium.learning.settings import ComputeSettings
 from consilium.settings import Settings
 from consilium.tasks import TaskLearning
-from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.metrics import Scores
 
 StopKind = Literal["cancelled", "failed", "refused"]
 """Why a process stopped."""

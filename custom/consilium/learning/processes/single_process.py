@@ -17,7 +17,7 @@ from consilium.learning.settings import ComputeSettings
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import Weights, WeightSets
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.metrics import Scores
 from consilium.tasks.settings import LearningSettings
 
 

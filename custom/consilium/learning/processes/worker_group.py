@@ -38,7 +38,7 @@ from consilium.learning.processes.socket_folder import socket_folder
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
-from consilium.tasks.segmentation.metrics import Scores
+from consilium.tasks.metrics import Scores
 from consilium.tasks.settings import LearningSettings
 
 SILENCE_S = 600.0

@@ -88,16 +88,20 @@ def _cases(status: SiteStatus) -> list[str]:
 
 
 def _gain(status: SiteStatus) -> list[str]:
-    if status.gain is None:
+    gain, metrics, patients = status.gain, status.metrics, status.patient_gains
+    if gain is None or metrics is None:
         return []
-    local, federated = status.gain.local["dice"], status.gain.federated["dice"]
-    better = sum(gain > 0 for gain in status.patient_gains)
-    lines = [
-        f"mean Dice {federated:.3f} with the federation's model and {local:.3f} with the one trained here "
-        f"alone ({status.gain.gains['dice'].mean:+.3f}); higher for {better} of "
-        f"{counted(len(status.patient_gains), 'patient')}, from {status.patient_gains[0]:+.3f} to "
-        f"{status.patient_gains[-1]:+.3f}"
-    ]
+    key = metrics.key_metric
+    local, federated = key.text(gain.local[key.name]), key.text(gain.federated[key.name])
+    line = (
+        f"{metrics.key_name} {federated} with the federation's model and {local} with the one trained here "
+        f"alone ({key.gain_text(gain.gains[key.name].mean)})"
+    )
+    if patients:
+        better = f"{sum(one > 0 for one in patients)} of {counted(len(patients), 'patient')}"
+        ends = f"from {key.gain_text(patients[0])} to {key.gain_text(patients[-1])}"
+        line = f"{line}; better for {better}, {ends}"
+    lines = [line]
     if status.local_only_folder is not None:
         lines.append(f"  the model trained alone, and each patient's scores: {status.local_only_folder}")
     return lines

@@ -11,7 +11,6 @@ from consilium.records.federation import BaselineRecord, FederationRecord
 from consilium.report.training.curves import DARK, LIGHT, draw_curves
 from consilium.report.training.page import PatientView, render_page
 from consilium.report.training.summary import summarize_study
-from consilium.tasks.segmentation.metrics import summarize
 
 if TYPE_CHECKING:
     from consilium.tasks.segmentation.pictures import PatientPicture
@@ -66,7 +65,8 @@ def build_report(
             site: PatientView(
                 screen=picture.path.read_bytes(),
                 printed=picture.printed.read_bytes(),
-                dice=summarize([picture.scores])["dice"],
+                text=picture.text,
+                score=picture.score,
             )
             for site, picture in sorted(patients.items())
             if picture is not None

@@ -10,14 +10,11 @@ from consilium.counts import counted, total_text
 from consilium.errors import RefusalCode
 from consilium.learning.model_file import BEST_MODEL
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
-from consilium.records.model_comparison import KEY_METRIC, kept_round, paired_difference
+from consilium.records.model_comparison import kept_round, paired_difference
 from consilium.records.remedies import remedy_for
 from consilium.records.shares import largest_share, weighted_shares
 
 _PREPARATION, _FINAL = "the preparation", "the final validation"
-_SMALLEST_SHOWN = 0.001
-_NOTHING_LEARNED = 0.01
-"""Mean Dice below which a model finds next to nothing, and two such models are not worth comparing."""
 
 
 def list_cautions(federation: FederationRecord) -> list[str]:
@@ -43,14 +40,22 @@ def _about_run(federation: FederationRecord) -> Iterator[str]:
 
 
 def _learned_nothing(federation: FederationRecord) -> bool:
-    scores = federation.final_scores.values()
-    return bool(scores) and all(one[KEY_METRIC] < _NOTHING_LEARNED for one in scores)
+    """Whether all sites find the final model as good as none; two such models are not worth comparing."""
+    key, limit, scores = federation.metrics.key_metric, federation.metrics.nothing_learned, _final(federation)
+    return limit is not None and bool(scores) and all(key.gain(one, limit) < 0 for one in scores)
+
+
+def _final(federation: FederationRecord) -> list[float]:
+    key = federation.metrics.key
+    return [scores[key] for scores in federation.final_scores.values() if key in scores]
 
 
 def _about_learning(federation: FederationRecord) -> Iterator[str]:
     if _learned_nothing(federation):
+        metrics, limit = federation.metrics, federation.metrics.nothing_learned
+        side = "below" if metrics.key_metric.higher_is_better else "above"
         yield (
-            f"The final model has learned next to nothing: its mean Dice is below {_NOTHING_LEARNED:g} at "
+            f"The final model has learned next to nothing: its {metrics.key_name} is {side} {limit:g} at "
             "every hospital that evaluated it. More rounds or local_steps, or another learning_rate, are the "
             "usual remedy."
         )
@@ -64,18 +69,21 @@ def _about_best(federation: FederationRecord) -> Iterator[str]:
     if difference is None:
         comparison = "too few hospitals evaluated both this and the final model to compare them"
     else:
-        comparison = f"its Dice is {_higher(difference.median)} in the median over {difference.basis}"
+        comparison = f"{_compare(difference.median, federation)} in the median over {difference.basis}"
     yield (
         f"The model of round {best} is kept as {BEST_MODEL}: {comparison}. "
         "This report is about the final model."
     )
 
 
-def _higher(difference: float) -> str:
-    if difference <= 0:
-        return "no higher than the final model's"
-    shown = f"{difference:.3f}" if difference >= _SMALLEST_SHOWN else f"less than {_SMALLEST_SHOWN:g}"
-    return f"{shown} higher than the final model's"
+def _compare(gain: float, federation: FederationRecord) -> str:
+    """Say by how much the best model is better than the final one."""
+    key = federation.metrics.key_metric
+    higher, smallest = "higher" if key.higher_is_better else "lower", 10.0**-key.digits
+    if gain <= 0:
+        return f"its {key.title} is no {higher} than the final model's"
+    shown = key.text(gain) if gain >= smallest else f"less than {smallest:g}"
+    return f"its {key.title} is {shown} {higher} than the final model's"
 
 
 def _about_rollbacks(federation: FederationRecord) -> Iterator[str]:

@@ -13,8 +13,9 @@ from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
 from consilium.report.training.study import StudyReport
-from consilium.report.training.summary import mean_over
-from consilium.tasks.presentation import REGION_COLORS
+from consilium.report.training.summary import SiteCombiner
+from consilium.tasks.metrics import Metric
+from consilium.tasks.presentation import TARGET_COLORS
 
 _COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""
@@ -24,22 +25,22 @@ _MARKERS = "osD^vPX*"
 
 @dataclass(frozen=True)
 class Palette:
-    """Colors of the page that the curves stand on; regions have the hues of the patients' pictures."""
+    """Colors of the page that the curves stand on; targets have the hues of the patients' pictures."""
 
     paper: str
     ink: str
     faint: str
-    regions: tuple[str, ...]
+    targets: tuple[str, ...]
 
 
-LIGHT = Palette(paper="#ffffff", ink="#1d2329", faint="#8b949e", regions=("#d18b00", "#0f9f86", "#e0315f"))
-DARK = Palette(paper="#191e24", ink="#e6e9ec", faint="#7d8791", regions=REGION_COLORS)
+LIGHT = Palette(paper="#ffffff", ink="#1d2329", faint="#8b949e", targets=("#d18b00", "#0f9f86", "#e0315f"))
+DARK = Palette(paper="#191e24", ink="#e6e9ec", faint="#7d8791", targets=TARGET_COLORS)
 
 _Points = list[tuple[int, float]]
 
 
 def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
-    """Draw Dice by region, Dice by hospital and training loss over the rounds; round 0 is untrained.
+    """Draw the key metric by target and by hospital, and the training loss over the rounds; 0 is untrained.
 
     Args:
         report: The study.
@@ -48,14 +49,17 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
     """
     figure = Figure(figsize=(12.4, 4.4), facecolor=palette.paper)
     FigureCanvasAgg(figure)
-    regions, hospitals, losses = figure.subplots(1, 3)
+    targets, hospitals, losses = figure.subplots(1, 3)
     figure.subplots_adjust(left=0.03, right=0.995, top=0.93, bottom=0.33, wspace=0.14)
-    _draw_regions(regions, report, palette)
+    _draw_targets(targets, report, palette)
+    metrics, key = report.metrics, report.metrics.key_metric
     for place, site in enumerate(report.sites):
-        _draw(hospitals, mean_by_round(report, [site], "dice"), line_style(place), site)
+        _draw(hospitals, mean_by_round(report, [site], key.name), line_style(place), site)
         _draw(losses, _losses(report, site), line_style(place), site)
-    for axes, title in ((regions, "Dice, mean over hospitals"), (hospitals, "Mean Dice by hospital")):
-        axes.set_ylim(0, 1)
+    combined = f"{key.label}, {'mean over' if key.combines == 'mean' else 'all'} hospitals"
+    by_hospital = f"{metrics.key_name[:1].upper()}{metrics.key_name[1:]} by hospital"
+    for axes, title in ((targets, combined), (hospitals, by_hospital)):
+        _set_range(axes, key)
         _dress(axes, title, palette, len(report.rounds))
     _dress(losses, "Training loss by hospital", palette, len(report.rounds))
     losses.set_ylim(bottom=0)
@@ -65,37 +69,48 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
         )
 
 
-def _draw_regions(axes: Any, report: StudyReport, palette: Palette) -> None:
+def _draw_targets(axes: Any, report: StudyReport, palette: Palette) -> None:
     sites = report.compared_sites
-    for place, (name, title) in enumerate(report.regions.items()):
-        style = line_style(place) | {"color": palette.regions[place % len(palette.regions)]}
-        _draw(axes, mean_by_round(report, sites, f"dice_{name}"), style, title)
+    metrics, key = report.metrics, report.metrics.key_metric
+    parts = [one for one in metrics.shown[key.title] if one.target]
+    for place, one in enumerate(parts):
+        style = line_style(place) | {"color": palette.targets[place % len(palette.targets)]}
+        _draw(axes, mean_by_round(report, sites, one.name), style, metrics.targets[one.target or ""])
     mean_style = {"color": palette.ink, "marker": "o", "linewidth": 2.4, "markersize": 4}
-    _draw(axes, mean_by_round(report, sites, "dice"), mean_style, "Mean")
+    _draw(axes, mean_by_round(report, sites, key.name), mean_style, "Mean" if parts else key.title)
     for scores, dashes, label in (
         (report.summary.local, (0, (1, 1.5)), "Local-only, mean"),
         (report.summary.pooled, (0, (5, 3)), "Pooled, mean"),
     ):
-        if scores is not None:
-            axes.axhline(scores["dice"], color=palette.faint, linestyle=dashes, linewidth=1.6, label=label)
+        if scores is not None and key.name in scores:
+            axes.axhline(scores[key.name], color=palette.faint, linestyle=dashes, linewidth=1.6, label=label)
 
 
 def mean_by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Points:
-    """Return the mean of a score over the sites, for each round whose model all of them evaluated.
+    """Return a metric of the sites together, for each round whose model all of them evaluated.
 
     Args:
         report: The study.
         sites: Over which.
-        score: Its name.
+        score: The metric's name.
 
     Returns:
-        Rounds and means; round 0 is the untrained model.
+        Rounds and values; round 0 is the untrained model.
     """
     evaluated = {0: report.initial_scores}
     for one in report.rounds:
         evaluated[one.number] = {site: part.scores for site, part in one.sites.items() if part.scores}
-    means = [(number, mean_over(sites, rows)) for number, rows in evaluated.items()]
-    return [(number, mean[score]) for number, mean in means if mean is not None]
+    combiner = SiteCombiner(report.task, report.metrics)
+    combined = [(number, combiner.over(sites, rows)) for number, rows in evaluated.items()]
+    return [(number, scores[score]) for number, scores in combined if scores is not None and score in scores]
+
+
+def _set_range(axes: Any, metric: Metric) -> None:
+    """Show the whole range of what lies between 0 and 1, and of others what occurs."""
+    if metric.low >= 0 and metric.high <= 1:
+        axes.set_ylim(metric.low, metric.high)
+    elif metric.low >= 0:
+        axes.set_ylim(bottom=metric.low)
 
 
 def _losses(report: StudyReport, site: str) -> _Points:

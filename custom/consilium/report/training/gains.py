@@ -7,7 +7,6 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.records.federation import BaselineRecord, FederationRecord, SiteReport
-from consilium.records.model_comparison import KEY_METRIC
 from consilium.report.training.study import GainSummary, Standing, StudyReport
 
 FEW_PATIENTS: Final = 10
@@ -39,18 +38,18 @@ def summarize_gain(
     """
     simulated = baselines.gains if baselines is not None else {}
     gain = simulated.get(site) or federation.gains.get(site)
-    dice = gain.gains.get(KEY_METRIC) if gain else None
-    if gain is None or dice is None or site in federation.excluded:
+    of_key = gain.gains.get(federation.metrics.key) if gain else None
+    if gain is None or of_key is None or site in federation.excluded:
         return GainSummary(standing=NOT_COMPARED, why=_why_not(site, report, federation))
     values = [] if baselines is None else baselines.patient_gains.get(site, [])
-    ends = interval_or_range(dice.low, dice.high, values)
+    ends = interval_or_range(of_key.low, of_key.high, values)
     return GainSummary(
         standing=_standing(gain.patients, ends),
         why=_why_unclear(gain.patients, ends),
         patients=gain.patients,
-        mean=dice.mean,
-        low=dice.low,
-        high=dice.high,
+        mean=of_key.mean,
+        low=of_key.low,
+        high=of_key.high,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.counts import count_text, counted, total_text
-from consilium.records.federation import recorded_learning
 from consilium.report.codes import describe, fate, meaning, remedy
 from consilium.report.training.curves import DARK, LIGHT
 from consilium.report.training.gain_figure import arrange_gains
@@ -19,7 +18,7 @@ from consilium.report.training.glance import list_basics
 from consilium.report.training.study import StudyReport
 from consilium.report.training.tables import compare_models, cross_sites
 from consilium.report.training.verdict import state_headline, state_verdict
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
+from consilium.tasks.metrics import Metric, MetricSet
 
 _NOTHING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"  # as wide as the plus
@@ -32,12 +31,14 @@ class PatientView:
     Attributes:
         screen: PNG for screens.
         printed: PNG for paper.
-        dice: The patient's mean Dice.
+        text: What it shows, for who can't see it.
+        score: The patient's key metric, as far as a single patient has one.
     """
 
     screen: bytes
     printed: bytes
-    dice: float
+    text: str
+    score: float | None
 
 
 def render_page(
@@ -48,6 +49,7 @@ def render_page(
     patients: Mapping[str, PatientView],
     undrawn: Sequence[str] = (),
     patient_gains: Mapping[str, Sequence[float]] | None = None,
+    about_pictures: str = "",
 ) -> str:
     """Render the page.
 
@@ -60,6 +62,7 @@ def render_page(
         patients: By hospital, one patient.
         undrawn: Hospitals whose patient could not be drawn.
         patient_gains: By hospital, what single patients gain: for a page that stays where they are.
+        about_pictures: What has to be known of the patients' pictures.
     """
     return (
         page_environment()
@@ -78,14 +81,24 @@ def render_page(
             patients=patients,
             undrawn=undrawn,
             settings=dict(_flatten(report.settings)),
-            seed=recorded_learning(report.settings).seed,
+            directions=_directions(report.metrics.shown),
+            in_rounds=_in_rounds(report.metrics),
+            about_pictures=about_pictures,
+            seed=report.settings.get("learning", {}).get("seed"),
             components=sorted({name for one in _all_versions(report).values() for name in one}),
             versions=_all_versions(report),
-            hd95_when_one_is_empty=HD95_WHEN_ONE_IS_EMPTY_MM,
             light=LIGHT,
             dark=DARK,
         )
     )
+
+
+def _in_rounds(metrics: MetricSet) -> dict[str, list[Metric]]:
+    """The metrics by which each round's model is measured, by title."""
+    found = {
+        title: [one for one in of_title if not one.final_only] for title, of_title in metrics.shown.items()
+    }
+    return {title: of_title for title, of_title in found.items() if of_title}
 
 
 def page_environment() -> Environment:
@@ -100,6 +113,9 @@ def page_environment() -> Environment:
     environment.filters.update(
         number=_number,
         signed=_signed,
+        goodness=_goodness,
+        lower_first=_lower_first,
+        upper_first=_upper_first,
         tick=_tick,
         duration=_duration,
         size=_size,
@@ -124,12 +140,38 @@ def _number(value: float | None, digits: int = 3) -> str:
     return _NOTHING if value is None else f"{value:.{digits}f}"
 
 
-def _signed(value: float | None) -> str:
-    """Three digits with a sign; a zero has none."""
+def _signed(value: float | None, digits: int = 3) -> str:
+    """So many digits with a sign; a zero has none."""
     if value is None:
         return ""
-    rounded = round(value, 3)
-    return f"{rounded:+.3f}".replace("-", _MINUS) if rounded else "0.000"
+    rounded = round(value, digits)
+    return f"{rounded:+.{digits}f}".replace("-", _MINUS) if rounded else f"{0:.{digits}f}"
+
+
+def _goodness(value: float | None, metric: Metric) -> float:
+    """How good a value is, from 0 to 1: the color of a cell."""
+    if value is None:
+        return 0.0
+    worst, best = (metric.low, metric.high) if metric.higher_is_better else (metric.high, metric.low)
+    return (value - worst) / (best - worst)
+
+
+def _lower_first(text: str) -> str:
+    """The text within a sentence; abbreviations stay as they are."""
+    return text if text[:2].isupper() else f"{text[:1].lower()}{text[1:]}"
+
+
+def _upper_first(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _directions(shown: Mapping[str, Sequence[Metric]]) -> str:
+    """`Higher Dice and lower HD95 are`."""
+    parts = [
+        f"{'higher' if found[0].higher_is_better else 'lower'} {title}" for title, found in shown.items()
+    ]
+    text = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f"{_upper_first(text)} {'are' if len(parts) > 1 else 'is'}"
 
 
 def _tick(value: float) -> str:

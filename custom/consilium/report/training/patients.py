@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from consilium.data.cached_case import CachedCase
 from consilium.data.files import private_folder
 from consilium.errors import DataError, SiteRefusal
 from consilium.learning.device import Device, open_device
@@ -18,7 +19,8 @@ from consilium.learning.weights import Weights
 from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import SiteData, prepare_site
 from consilium.tasks import Task, get_task
-from consilium.tasks.segmentation.pictures import PRINT, SCREEN, PatientPicture, pick_patient, render_patient
+from consilium.tasks.metrics import MetricSet, Scores
+from consilium.tasks.segmentation.pictures import PRINT, SCREEN, PatientPicture, render_patient
 from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
@@ -73,11 +75,36 @@ def draw_patients(
     return pictures
 
 
+def pick_patient(
+    evaluated: Sequence[tuple[CachedCase, Scores]], metrics: MetricSet
+) -> tuple[CachedCase, float | None]:
+    """Choose the patient with the median key metric, of an even number the worse one: not the best.
+
+    Args:
+        evaluated: Cases, each with what it scored.
+        metrics: The task's.
+
+    Returns:
+        The case and its key metric; where no single patient has one, the case in the middle and None.
+
+    Raises:
+        ValueError: If there is no case.
+    """
+    if not evaluated:
+        raise ValueError("there is no case to pick from")
+    key = metrics.key_metric
+    scored = [(case, {**row, **metrics.means(row)}.get(key.name)) for case, row in evaluated]
+    if key.combines != "derived":
+        scored.sort(key=lambda pair: key.gain(pair[1] or 0.0, 0.0))
+    return scored[(len(scored) - 1) // 2]
+
+
 class _Artist:
     """Draws patients with what a model finds in them."""
 
     def __init__(self, task: Task, learning: LearningSettings, weights: Weights, device: Device) -> None:
         self._task = task
+        self._evaluation = task.evaluation
         self._evaluate = partial(evaluate, task, learning, weights, device=device, distances=False)
         self._predictor = Predictor(task, learning, weights, device)
 
@@ -89,9 +116,9 @@ class _Artist:
         ]
         if not evaluated:
             return None
-        case, its_scores = pick_patient([case for case, _ in evaluated], [score for _, score in evaluated])
+        case, score = pick_patient(evaluated, self._evaluation.metrics)
         regions, modalities = self._predictor.regions(case), self._task.inputs
-        picture = PatientPicture(path, path.with_name(f"print_{path.name}"), its_scores)
+        picture = PatientPicture(path, path.with_name(f"print_{path.name}"), score=score)
         for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
             render_patient(
                 case, regions, self._task.targets, file, modalities=modalities, title=title, medium=medium

@@ -8,16 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from consilium.counts import Count
 from consilium.records.federation import OutcomeKind
+from consilium.tasks.metrics import MetricSet
 
 Scores = dict[str, FiniteFloat]
-"""`dice`, `hd95` (mm) and both for each region, as `dice_wt`. A score that is not finite is an error."""
+"""By metric; see `StudyReport.metrics`. A score that is not finite is an error."""
 
 
-class _Part(BaseModel):
+class _ReportPart(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
 
-class Comparison(_Part):
+class Comparison(_ReportPart):
     """The federation's model and those to compare it with, on the same patients; null where not evaluated."""
 
     global_: Scores | None = Field(default=None, alias="global", description="The federation's final model.")
@@ -30,14 +31,15 @@ class Comparison(_Part):
 
 
 class Summary(Comparison):
-    """Means over hospitals, each counting the same; `global` has `worst_site_dice` as well."""
+    """All hospitals together: means in which each counts the same, and what follows from sums of counts."""
 
-    worst_site: str | None = Field(default=None, description="Where the global model scores lowest.")
+    worst_site: str | None = Field(default=None, description="Where the global model's key metric is worst.")
+    worst_site_score: FiniteFloat | None = Field(default=None, description="The key metric there.")
     own: Scores | None = Field(
         default=None, description="Each hospital's own model there, over the hospitals that are compared."
     )
     gain: FiniteFloat | None = Field(
-        default=None, description="How much higher the global model's Dice is at the same hospitals."
+        default=None, description="How much better the global model's key metric is at the same hospitals."
     )
 
 
@@ -45,8 +47,8 @@ Standing = Literal["gains", "loses", "unclear", "not compared"]
 """Where the federation leaves a hospital, against the model that it trained alone; see `report.gains`."""
 
 
-class GainSummary(_Part):
-    """By how much a hospital's mean Dice is higher with the federation's model than with its own."""
+class GainSummary(_ReportPart):
+    """By how much a hospital's key metric is better with the federation's model than with its own."""
 
     standing: Standing
     why: str | None = Field(
@@ -86,7 +88,7 @@ class SiteSummary(Comparison):
     train_seconds: FiniteFloat | None = Field(description="Over all rounds.")
 
 
-class SiteInRound(_Part):
+class SiteInRound(_ReportPart):
     """One hospital in one round."""
 
     outcome: str
@@ -95,11 +97,11 @@ class SiteInRound(_Part):
     steps: int
     loss: FiniteFloat | None
     update_norm: FiniteFloat | None
-    seconds: FiniteFloat | None = Field(description="Of the whole task: preparing, judging, training.")
+    seconds: FiniteFloat | None = Field(description="Of the whole task: preparing, evaluating, training.")
     scores: Scores | None = Field(description="Of the model that this round made.")
 
 
-class RoundSummary(_Part):
+class RoundSummary(_ReportPart):
     """One round."""
 
     number: int
@@ -115,14 +117,14 @@ class RoundSummary(_Part):
     sites: dict[str, SiteInRound]
 
 
-class Traffic(_Part):
+class SiteTraffic(_ReportPart):
     """Payload bytes of a hospital's messages."""
 
     sent: int
     received: int
 
 
-class Seconds(_Part):
+class StudySeconds(_ReportPart):
     """Wall time of the parts of a study; null for what was not done or not measured."""
 
     cohort: FiniteFloat | None = None
@@ -132,26 +134,27 @@ class Seconds(_Part):
     total: FiniteFloat | None = None
 
 
-class BaselineSteps(_Part):
+class BaselineSteps(_ReportPart):
     """How long the models to compare with were trained."""
 
     local: int
     pooled: int
 
 
-class Versions(_Part):
+class StudyVersions(_ReportPart):
     """Versions of Python and of the packages that a model's numbers depend on."""
 
     server: dict[str, str]
     sites: dict[str, dict[str, str]]
 
 
-class StudyReport(_Part):
+class StudyReport(_ReportPart):
     """The content of `report.json`."""
 
     job: str
     task: str
-    regions: dict[str, str] = Field(description="Name of each region -> its title, in the network's order.")
+    title: str = Field(description="Of the task, for people.")
+    metrics: MetricSet = Field(description="What the scores are, and of which targets.")
     status: Literal["running", "finished", "failed"]
     outcome: OutcomeKind = Field(
         description="`partial`: finished, but not every hospital was in every round."
@@ -171,10 +174,10 @@ class StudyReport(_Part):
     )
     initial_scores: dict[str, Scores] = Field(description="Of the untrained model, by hospital.")
     rounds: list[RoundSummary]
-    bytes: dict[str, Traffic]
-    seconds: Seconds
+    bytes: dict[str, SiteTraffic]
+    seconds: StudySeconds
     baseline_steps: BaselineSteps | None
-    versions: Versions
+    versions: StudyVersions
     settings: dict[str, Any]
 
     def to_json(self) -> str:

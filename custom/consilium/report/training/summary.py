@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -15,7 +15,6 @@ from consilium.records.federation import (
     RoundRecord,
     SiteReport,
     SiteRound,
-    recorded_learning,
 )
 from consilium.records.outcome import determine_outcome
 from consilium.records.remedies import remedy_for
@@ -25,15 +24,16 @@ from consilium.report.training.study import (
     BaselineSteps,
     RoundSummary,
     Scores,
-    Seconds,
     SiteInRound,
     SiteSummary,
+    SiteTraffic,
     StudyReport,
+    StudySeconds,
+    StudyVersions,
     Summary,
-    Traffic,
-    Versions,
 )
-from consilium.tasks import get_task
+from consilium.tasks import TASKS
+from consilium.tasks.metrics import MetricSet
 
 
 def summarize_study(
@@ -52,13 +52,12 @@ def summarize_study(
 
     Raises:
         ValidationError: If a score is not finite or `seconds` has an unknown name.
-        ConfigurationError: If the record's learning settings can't be used.
     """
-    learning = recorded_learning(federation.settings)
     reports = _reports_by_site(federation)
     compared = _compared_sites(federation)
+    combiner = SiteCombiner(federation.task, federation.metrics)
     sites = {
-        site: _summarize_site(site, site_reports, federation, baselines)
+        site: _summarize_site(site, site_reports, federation, baselines, combiner)
         for site, site_reports in reports.items()
     }
     measured = (
@@ -66,28 +65,29 @@ def summarize_study(
     )
     return StudyReport(
         job=federation.job,
-        task=learning.task,
-        regions={region.name: region.title for region in get_task(learning.task).targets},
+        task=federation.task,
+        title=federation.title,
+        metrics=federation.metrics,
         status=federation.status,
         outcome=determine_outcome(federation).kind,
         reason=federation.reason,
         rounds_planned=federation.rounds_planned,
         best_round=federation.best_round,
         warnings=list_cautions(federation),
-        summary=_summarize(federation.final_scores, baselines, sites),
+        summary=_summarize(federation, baselines, sites, combiner),
         sites=sites,
         local_models={} if baselines is None else baselines.local,
         initial_scores=federation.initial_scores,
         compared_sites=compared,
-        rounds=[_summarize_round(record, compared) for record in federation.rounds],
+        rounds=[_summarize_round(record, compared, combiner) for record in federation.rounds],
         bytes={site: _total_traffic(site_reports) for site, site_reports in reports.items()},
-        seconds=Seconds.model_validate(measured | dict(seconds)),
+        seconds=StudySeconds.model_validate(measured | dict(seconds)),
         baseline_steps=(
             None
             if baselines is None
             else BaselineSteps(local=baselines.local_steps, pooled=baselines.pooled_steps)
         ),
-        versions=Versions(
+        versions=StudyVersions(
             server=federation.versions,
             sites={site: site_reports[-1].versions for site, site_reports in reports.items() if site_reports},
         ),
@@ -95,42 +95,66 @@ def summarize_study(
     )
 
 
-def mean_scores(rows: Iterable[Scores]) -> Scores | None:
-    """Average the scores that all rows have; None when there is no row."""
-    rows = list(rows)
-    if not rows:
-        return None
-    shared = [name for name in rows[0] if all(name in row for row in rows)]
-    return {name: float(np.mean([row[name] for row in rows])) for name in shared}
+class SiteCombiner:
+    """Combines sites' scores into those of several sites together.
 
+    Args:
+        task: Name of the task. Where it is not installed here, metrics that only it can compute from the
+            others, such as kappa from a confusion matrix, are left out.
+        metrics: What the record says of its metrics.
+    """
 
-def mean_over(sites: Sequence[str], scores: Mapping[str, Scores]) -> Scores | None:
-    """Average the scores of these sites; None when one of them has none."""
-    return mean_scores(scores[site] for site in sites) if all(site in scores for site in sites) else None
+    def __init__(self, task: str, metrics: MetricSet) -> None:
+        evaluation = TASKS[task].evaluation if task in TASKS else None
+        self._combine: Callable[[Sequence[Mapping[str, float]]], Scores | None] = (
+            evaluation.combine
+            if evaluation is not None and evaluation.metrics == metrics
+            else metrics.combine
+        )
+
+    def combine(self, rows: Iterable[Mapping[str, float]]) -> Scores | None:
+        """Combine the scores that all rows have; None when there is no row."""
+        rows = list(rows)
+        return self._combine(rows) if rows else None
+
+    def over(self, sites: Sequence[str], scores: Mapping[str, Scores]) -> Scores | None:
+        """Combine the scores of these sites; None when one of them has none."""
+        return self.combine(scores[site] for site in sites) if all(site in scores for site in sites) else None
 
 
 def _summarize(
-    final_scores: Mapping[str, Scores], baselines: BaselineRecord | None, sites: Mapping[str, SiteSummary]
+    federation: FederationRecord,
+    baselines: BaselineRecord | None,
+    sites: Mapping[str, SiteSummary],
+    combiner: SiteCombiner,
 ) -> Summary:
-    summary = Summary(global_=mean_scores(final_scores.values()))
-    if summary.global_ is not None:
-        summary.worst_site = min(final_scores, key=lambda site: final_scores[site]["dice"])
-        summary.global_["worst_site_dice"] = final_scores[summary.worst_site]["dice"]
+    final_scores, key = federation.final_scores, federation.metrics.key_metric
+    summary = Summary(global_=combiner.combine(final_scores.values()))
+    scored = {site: scores[key.name] for site, scores in final_scores.items() if key.name in scores}
+    if scored:
+        summary.worst_site = min(scored, key=lambda site: key.gain(scored[site], 0.0))
+        summary.worst_site_score = scored[summary.worst_site]
     if baselines is not None:
         evaluated = set(final_scores) or set(baselines.pooled)
-        summary.local = mean_scores(
+        summary.local = combiner.combine(
             scores[site] for scores in baselines.local.values() for site in scores if site in evaluated
         )
-        summary.pooled = mean_scores(baselines.pooled[site] for site in baselines.pooled if site in evaluated)
+        summary.pooled = combiner.combine(
+            baselines.pooled[site] for site in baselines.pooled if site in evaluated
+        )
     compared = [one for one in sites.values() if one.gain and one.gain.mean is not None]
-    summary.own = mean_scores(one.own for one in compared if one.own)
+    summary.own = combiner.combine(one.own for one in compared if one.own)
     gains = [one.gain.mean for one in compared if one.gain and one.gain.mean is not None]
     summary.gain = float(np.mean(gains)) if gains else None
     return summary
 
 
 def _summarize_site(
-    site: str, reports: Sequence[SiteReport], federation: FederationRecord, baselines: BaselineRecord | None
+    site: str,
+    reports: Sequence[SiteReport],
+    federation: FederationRecord,
+    baselines: BaselineRecord | None,
+    combiner: SiteCombiner,
 ) -> SiteSummary:
     last = reports[-1] if reports else None
     asked = _asked_by_site(federation)[site]
@@ -154,7 +178,7 @@ def _summarize_site(
         update_norm=trained[-1].update_norm if trained else None,
         train_seconds=sum(one.report.train_seconds for one in trained if one.report),
         global_=federation.final_scores.get(site),
-        local=mean_scores(scores[site] for scores in local.values() if site in scores),
+        local=combiner.combine(scores[site] for scores in local.values() if site in scores),
         own=local.get(site, {}).get(site) or (own.local if own else None),
         gain=(
             summarize_gain(site, last, federation, baselines)
@@ -172,13 +196,13 @@ def _compared_sites(federation: FederationRecord) -> list[str]:
     return sorted(last.keys() - set(federation.excluded))
 
 
-def _summarize_round(record: RoundRecord, compared: Sequence[str]) -> RoundSummary:
+def _summarize_round(record: RoundRecord, compared: Sequence[str], combiner: SiteCombiner) -> RoundSummary:
     tasks = [one.report.task_seconds for one in record.sites.values() if one.report]
     return RoundSummary(
         number=record.number,
         seconds=record.seconds,
         overhead_seconds=record.seconds - max(tasks) if tasks else None,
-        scores=mean_over(compared, record.scores),
+        scores=combiner.over(compared, record.scores),
         rolled_back=record.rolled_back,
         sites={
             site: _summarize_part(one, record.scores.get(site)) for site, one in sorted(record.sites.items())
@@ -228,8 +252,8 @@ def _reports_by_site(federation: FederationRecord) -> dict[str, list[SiteReport]
     }
 
 
-def _total_traffic(reports: Sequence[SiteReport]) -> Traffic:
-    return Traffic(
+def _total_traffic(reports: Sequence[SiteReport]) -> SiteTraffic:
+    return SiteTraffic(
         sent=_total_count([report.bytes_sent for report in reports]),
         received=_total_count([report.bytes_received for report in reports]),
     )

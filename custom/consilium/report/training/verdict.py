@@ -9,9 +9,10 @@ from typing import Final
 from consilium.counts import counted
 from consilium.report.training.gains import FEW_PATIENTS, few_patients, list_sites, sites_that
 from consilium.report.training.study import StudyReport
+from consilium.tasks.metrics import Metric
 
-_SAME = 0.005
-"""Differences in mean Dice below this are called level: they round away in the second digit."""
+_LEVEL: Final = 5
+"""Differences below this many of the last digit shown are called level: they round away before it."""
 
 _MOST_NAMES: Final = 3
 """Names in one group of the headline; of more, it has their number: the figure below it has the names."""
@@ -63,29 +64,39 @@ def state_verdict(report: StudyReport) -> list[str]:
         return []
     evaluated = {site: one for site, one in report.sites.items() if one.global_}
     cases = sum(one.validation_cases or 0 for one in evaluated.values())
-    regions = ", ".join(
-        f"{title.lower()} {scores[f'dice_{name}']:.3f}" for name, title in report.regions.items()
+    metrics, key = report.metrics, report.metrics.key_metric
+    if key.name not in scores:
+        return [
+            f"What all hospitals reach together in {key.title} can be computed where the task is installed."
+        ]
+    by_target = ", ".join(
+        f"{metrics.targets[one.target].lower()} {one.text(scores[one.name])}"
+        for one in metrics.shown[key.title]
+        if one.target and one.name in scores
     )
+    reached = f"{metrics.key_name} of {key.text(scores[key.name])}"
     sentences = [
         f"On {counted(cases, 'patient case')} of {counted(len(evaluated), 'hospital')} that no model was "
-        f"trained on, the federation's model reaches a mean Dice of {scores['dice']:.3f} ({regions})."
+        f"trained on, the federation's model reaches a {reached}{f' ({by_target})' if by_target else ''}."
     ]
     own, gain, pooled = report.summary.own, report.summary.gain, report.summary.pooled
-    if own is not None and gain is not None:
+    if own is not None and gain is not None and key.name in own:
+        # Not of all hospitals, as in the sentence before.
+        there = key.text(own[key.name] + gain if key.higher_is_better else own[key.name] - gain)
         compared = sum(one.gain is not None and one.gain.mean is not None for one in evaluated.values())
         where, models = ("At the one compared hospital", "its own model")
         if compared > 1:
             where, models = (f"In the mean over the {compared} compared hospitals", "their own models")
-        there = own["dice"] + gain  # not the mean over all hospitals, of the sentence before
-        sentences.append(f"{where}, its {there:.3f} is {_difference(gain)} {models} ({own['dice']:.3f}).")
-    if pooled is not None:
-        sentences.append(
-            f"It is {_difference(scores['dice'] - pooled['dice'])} one model trained on all data in one "
-            f"place ({pooled['dice']:.3f})."
-        )
-    if len(evaluated) > 1:
-        worst = report.summary.worst_site
-        sentences.append(f"Its lowest mean is at {worst}: {scores['worst_site_dice']:.3f}.")
+        difference = _difference(key, gain)
+        sentences.append(f"{where}, its {there} is {difference} {models} ({key.text(own[key.name])}).")
+    if pooled is not None and key.name in pooled:
+        lead = _difference(key, key.gain(scores[key.name], pooled[key.name]))
+        there = key.text(pooled[key.name])
+        sentences.append(f"It is {lead} one model trained on all data in one place ({there}).")
+    worst, worst_score = report.summary.worst_site, report.summary.worst_site_score
+    if len(evaluated) > 1 and worst_score is not None:
+        extreme = "lowest" if key.higher_is_better else "highest"
+        sentences.append(f"Its {extreme} mean is at {worst}: {key.text(worst_score)}.")
     return sentences
 
 
@@ -133,7 +144,8 @@ def _who(sites: Sequence[str], compared: int, one: str, several: str) -> str:
     return f"{_names(sites)} {one if len(sites) == 1 else several}"
 
 
-def _difference(value: float) -> str:
-    if abs(value) < _SAME:
+def _difference(metric: Metric, gain: float) -> str:
+    """`0.012 above`, by the metric's values: a gain is above where higher is better."""
+    if abs(gain) < _LEVEL * 10.0**-metric.digits:
         return "level with"
-    return f"{abs(value):.3f} {'above' if value > 0 else 'below'}"
+    return f"{metric.text(abs(gain))} {'above' if (gain > 0) == metric.higher_is_better else 'below'}"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
 
@@ -41,6 +43,7 @@ class BrainTumor:
         Region("et", "Enhancing tumor", frozenset({Tissue.ENHANCING})),
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
+    evaluation: ClassVar[Evaluation] = SegmentationEvaluation(targets)
 
     def build_network(self, name: str) -> nn.Module:
         """Build `unet_small` (for CPU sites) or `segresnet` (16 filters, for GPU sites).

@@ -1,58 +1,76 @@
-"""What a segmentation is judged by: Dice and HD95 per region, and their means."""
+"""The metrics of a segmentation: Dice and HD95 per region, and their means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final
 
-import numpy as np
-
+from consilium.tasks.metrics import Metric, MetricSet
 from consilium.tasks.segmentation.regions import Region
 
-HD95_WHEN_ONE_IS_EMPTY_MM = 374.0
+HD95_WHEN_ONE_IS_EMPTY_MM: Final = 374.0
 """Distance scored when only one of prediction and reference is empty: about the diagonal of a 240x240x155 mm
 volume, the value that BraTS uses since 2020."""
 
 LONGEST_HD95_MM: Final = 1000.0
 """No two points of an image lie further apart: about twice the diagonal of a head's volume."""
 
-Scores = dict[str, float]
+NOTHING_FOUND: Final = 0.01
+"""Mean Dice below which a model finds next to nothing."""
 
 
-class ScoreRange(NamedTuple):
-    """The values that a score can have, both ends included."""
+def region_metrics(regions: Sequence[Region]) -> MetricSet:
+    """Return Dice and HD95 of each region and the means over regions; the mean Dice selects models.
 
-    low: float
-    high: float
-
-
-def score_ranges(regions: Sequence[Region], *, distances: bool) -> dict[str, ScoreRange]:
-    """Return exactly the scores that `summarize` makes of a task's cases, each with its range.
+    HD95 costs more than the prediction on small volumes, so only final models are measured by it.
 
     Args:
-        regions: The task's regions.
-        distances: Whether HD95 was computed as well, in mm.
+        regions: What is segmented, in the network's order.
+
+    Example:
+        >>> [one.name for one in region_metrics([Region("lesion", "Lesion", frozenset())]).metrics]
+        ['dice', 'dice_lesion', 'hd95', 'hd95_lesion']
     """
-    kinds = {"dice": ScoreRange(0.0, 1.0)}
-    if distances:
-        kinds["hd95"] = ScoreRange(0.0, LONGEST_HD95_MM)
-    suffixes = ("", *(f"_{region.name}" for region in regions))
-    return {f"{kind}{suffix}": span for kind, span in kinds.items() for suffix in suffixes}
+    dice = _with_mean(Metric(name="dice", title="Dice"), regions)
+    distance = Metric(
+        name="hd95",
+        title="HD95",
+        high=LONGEST_HD95_MM,
+        higher_is_better=False,
+        unit="mm",
+        digits=1,
+        final_only=True,
+    )
+    return MetricSet(
+        metrics=(*dice, *_with_mean(distance, regions)),
+        key="dice",
+        gained=tuple(one.name for one in dice),
+        targets={region.name: region.title for region in regions},
+        nothing_learned=NOTHING_FOUND,
+        definitions={"Dice": _define_dice(regions), "HD95": _HD95},
+    )
 
 
-def summarize(cases: Iterable[Mapping[str, float]]) -> Scores:
-    """Average over cases, then over regions.
+_HD95 = (
+    "The 95th percentile of the distances between the two surfaces, in mm. Where a region is absent from "
+    f"both, it is 0; where only one has it, {HD95_WHEN_ONE_IS_EMPTY_MM:.0f} mm, so one such patient "
+    "dominates a mean."
+)
 
-    Returns:
-        The mean of each score, plus `dice` and `hd95`: the means over the regions. Empty when there are no
-        cases.
-    """
-    rows = list(cases)
-    if not rows:
-        return {}
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    for score in ("dice", "hd95"):
-        values = [value for name, value in means.items() if name.startswith(f"{score}_")]
-        if values:
-            means[score] = float(np.mean(values))
-    return means
+
+def _define_dice(regions: Sequence[Region]) -> str:
+    names = [f"{region.title.lower()} ({region.name.upper()})" for region in regions]
+    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return (
+        "Overlap with the reference segmentation, 0 to 1, on the original voxels. Where a region is absent "
+        "from both, it is 1; where only one has it, 0 (the rule of BraTS). “Mean” is over "
+        f"{listed}."
+    )
+
+
+def _with_mean(mean: Metric, regions: Sequence[Region]) -> tuple[Metric, ...]:
+    parts = [
+        mean.model_copy(update={"name": f"{mean.name}_{region.name}", "target": region.name})
+        for region in regions
+    ]
+    return (mean.model_copy(update={"mean_of": tuple(part.name for part in parts)}), *parts)

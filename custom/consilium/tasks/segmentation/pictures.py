@@ -18,8 +18,7 @@ from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
 from consilium.data.files import private_folder, private_opener
-from consilium.tasks.presentation import REGION_COLORS
-from consilium.tasks.segmentation.metrics import Scores, summarize
+from consilium.tasks.presentation import TARGET_COLORS
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 from consilium.tasks.segmentation.regions import Region, to_regions
 
@@ -64,24 +63,13 @@ class PatientPicture:
     Attributes:
         path: The PNG for screens.
         printed: The one for paper.
-        scores: The model's scores for this patient.
+        score: The patient's key metric, as far as a single patient has one.
     """
 
     path: Path
     printed: Path
-    scores: Scores
-
-
-def pick_patient(cases: Sequence[CachedCase], scores: Sequence[Scores]) -> tuple[CachedCase, Scores]:
-    """Choose the patient with the median mean Dice, of an even number the lower one: not the best.
-
-    Raises:
-        ValueError: If there is no case, or not one row of scores for each.
-    """
-    if not cases:
-        raise ValueError("there is no case to pick from")
-    ranked = sorted(zip(cases, scores, strict=True), key=lambda pair: summarize([pair[1]])["dice"])
-    return ranked[(len(ranked) - 1) // 2]
+    text: str = ""
+    score: float | None = None
 
 
 def render_patient(
@@ -248,7 +236,7 @@ def _paint(plane: _Plane, center: Shape3D, masks: NDArray[np.bool_]) -> NDArray[
 
 def _outer_first(masks: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], str]]:
     """Regions with their colors, the largest first: nested regions would hide each other otherwise."""
-    colored = [(mask, REGION_COLORS[place % len(REGION_COLORS)]) for place, mask in enumerate(masks)]
+    colored = [(mask, TARGET_COLORS[place % len(TARGET_COLORS)]) for place, mask in enumerate(masks)]
     return sorted(colored, key=lambda pair: -int(pair[0].sum()))
 
 
@@ -261,7 +249,7 @@ def _add_scale_bar(axes: Any, medium: Medium) -> None:
 
 def _add_legend(figure: Any, regions: Sequence[Region], title: str, medium: Medium) -> None:
     figure.text(0.028, 0.96, title, color=medium.text, fontsize=15, va="center")
-    colors = [REGION_COLORS[place % len(REGION_COLORS)] for place in range(len(regions))]
+    colors = [TARGET_COLORS[place % len(TARGET_COLORS)] for place in range(len(regions))]
     handles = [
         Line2D([], [], color=color, linewidth=6, label=f"{region.title} ({region.name.upper()})")
         for region, color in zip(regions, colors, strict=True)

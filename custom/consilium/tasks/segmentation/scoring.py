@@ -1,4 +1,4 @@
-"""How a segmentation is judged: Dice and HD95 per region, with the rules of BraTS for empty regions."""
+"""Scores of one segmented case: Dice and HD95 per region, with the rules of BraTS for empty regions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, Scores
+from consilium.tasks.metrics import Scores
+from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 from consilium.tasks.segmentation.regions import Region
 
 

@@ -8,13 +8,13 @@ from consilium.federation.exchange.answers import Answers
 from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN
 from consilium.tasks import get_task
 
-REGIONS = get_task("brain_tumor").targets
-SCORES = {"dice": 0.5, **{f"dice_{region.name}": 0.5 for region in REGIONS}}
+EVALUATION = get_task("brain_tumor").evaluation
+SCORES = {one.name: 0.5 for one in EVALUATION.metrics.in_round(final=False)}
 
 
 def read(task, cases, scores):
     answers = Answers()
-    answers.regions = REGIONS
+    answers.evaluation = EVALUATION
     answers.expect(task, 0, ["north"])
     report = {"role": "trains", "train_cases": 9, "validation_cases": cases}
     answer = FLModel(params={}, metrics=dict(scores), current_round=0, meta={REPORT_META: report})

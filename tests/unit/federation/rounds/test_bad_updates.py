@@ -269,7 +269,7 @@ def test_a_round_that_makes_the_model_worse_is_dropped_and_the_next_one_starts_b
     trained = [value for task, value in north.seen if task == TRAIN]
     assert trained == [0, 1, -9, 1, -9, 1]
     assert [bool(one.rolled_back) for one in record.rounds] == [False, True, True, True]
-    assert "its model scored at least 0.100 lower than that of round 1" in record.rounds[1].rolled_back
+    assert "its model is at least 0.100 worse than that of round 1" in record.rounds[1].rolled_back
     assert model(engine) == 1  # the last round's too, which the final validation finds out
     assert number(engine) == 1
     assert record.final_scores["north"]["dice"] == pytest.approx(0.51)
@@ -293,7 +293,7 @@ def test_after_a_rollback_the_job_goes_on_from_the_model_before(run):
 def test_a_round_that_was_dropped_is_not_the_best_even_if_it_is_the_only_one(run):
     sites = {name: Site(dice=lambda w: 0.9 - w / 2) for name in ("north", "south")}
     record, engine = run(sites, rounds=1, rollback_margin=0.1)
-    assert "lower than the initial one at more than half of 2 sites" in record.rounds[0].rolled_back
+    assert "worse than the initial one in mean Dice at more than half of 2" in record.rounds[0].rolled_back
     assert record.best_round is None
     assert not (engine.run_folder / "best_model.safetensors").exists()
     assert (model(engine), number(engine)) == (0, 0)

@@ -94,8 +94,8 @@ class Lying(Site):
 @pytest.mark.parametrize(
     ("lie", "reason"),
     [
-        (lambda report, answer: report["gain"]["local"].update(dice=0.0), "not the difference"),
-        (lambda report, answer: report["gain"]["local"].update(dice=7.0), "lies between 0 and 1"),
+        (lambda report, answer: report["gain"]["local"].update(dice_tc=0.0), "not the difference"),
+        (lambda report, answer: report["gain"]["local"].update(dice_tc=7.0), "lies between 0 and 1"),
         (lambda report, answer: report["gain"].update(patients=2), "more patients"),
         (lambda report, answer: report["gain"].update(patient="Doe-Jane"), "wrong is gain"),
         (lambda report, answer: report.update(gain=[1.0]), "wrong is gain"),

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from consilium.federation.rounds.rollback import Rollback
 from consilium.records.federation import FederationRecord, RoundRecord
+from consilium.tasks import get_task
 
 GOOD, BAD = {"w": np.zeros(1)}, {"w": np.ones(1)}
 BEFORE = {"north": 0.8, "south": 0.7, "east": 0.6}
@@ -17,7 +18,14 @@ def record_of(before, after, excluded=()):
     rounds = [RoundRecord(number=number, seconds=1.0, sites={}) for number in range(1, ROUND + 1)]
     rounds[-2].scores, rounds[-1].scores = scores
     return FederationRecord(
-        job="a job", rounds_planned=9, settings={}, rounds=rounds, excluded=list(excluded)
+        job="a job",
+        task="brain_tumor",
+        title="Brain tumor segmentation",
+        metrics=get_task("brain_tumor").evaluation.metrics,
+        rounds_planned=9,
+        settings={},
+        rounds=rounds,
+        excluded=list(excluded),
     )
 
 
@@ -33,8 +41,8 @@ def evaluated(after, margin=0.1, before=BEFORE, excluded=()):
 def test_a_model_that_scores_lower_by_more_than_the_margin_gives_way_to_the_one_before():
     rollback, _, reason = evaluated({"north": 0.5, "south": 0.4, "east": 0.4})
     assert reason == (
-        "its model scored at least 0.300 lower than that of round 4 at more than half of 3 sites, and "
-        "rollback_margin is 0.1; that of round 4 was restored"
+        "its model is at least 0.300 worse than that of round 4 in mean Dice at more than half of 3 sites, "
+        "and rollback_margin is 0.1; that of round 4 was restored"
     )
     assert rollback.start(ROUND + 1, BAD) is BAD
 
@@ -102,7 +110,7 @@ def test_the_comparison_is_with_the_last_model_that_was_kept():
     record.rounds[-2].rolled_back, record.rounds[-3].rolled_back = "worse", "worse"
     record.rounds[1].scores = {site: {"dice": dice} for site, dice in BEFORE.items()}
     rollback.keep(GOOD)
-    assert "lower than that of round 2" in rollback.evaluate(record, ROUND)[1]
+    assert "worse than that of round 2" in rollback.evaluate(record, ROUND)[1]
     for one in record.rounds[:-1]:
         one.rolled_back = "worse"
     record.initial_scores = record.rounds[1].scores

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from consilium.federation.rounds.selection import BestModel
 from consilium.records.federation import FederationRecord, RoundRecord
+from consilium.tasks import get_task
 
 SITES = ["north", "south", "east", "west", "clinic"]
 GRID = 64  # scores are multiples of 1/64, so that differences are exact
@@ -20,7 +21,8 @@ class Published:
     def __init__(self):
         self.rounds = []
 
-    def announce_best(self, number, weights, scores):
+    def announce_best(self, number, weights, scores, metric):
+        assert metric.name == "dice"
         assert weights["w"][0] == number
         self.rounds.append(number)
 
@@ -32,6 +34,9 @@ def scores_of(evaluation):
 def new_record(initial=(), excluded=()):
     return FederationRecord(
         job="a job",
+        task="brain_tumor",
+        title="Brain tumor segmentation",
+        metrics=get_task("brain_tumor").evaluation.metrics,
         rounds_planned=1,
         settings={},
         initial_scores=scores_of(dict(initial)),

@@ -14,7 +14,7 @@ def test_a_report_is_numbers_pictures_and_a_page(tmp_path: Path) -> None:
     picture.write_bytes(b"the picture")
     printed = tmp_path / "print_aster.png"
     printed.write_bytes(b"for paper")
-    patients = {"aster": PatientPicture(picture, printed, {"dice_tc": 0.6, "dice_wt": 0.9, "dice_et": 0.3})}
+    patients = {"aster": PatientPicture(picture, printed, "a patient", 0.6)}
     folder = tmp_path / "run" / "report"
     page = build_report(folder, federation(), baselines=baselines(), seconds=SECONDS, patients=patients)
     assert page == folder / "index.html"

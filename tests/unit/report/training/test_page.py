@@ -56,7 +56,9 @@ def rendered(
 @pytest.fixture(scope="module")
 def html() -> str:
     return rendered(
-        federation(), baselines=baselines(), patients={"aster": PatientView(b"patient", b"for paper", 0.6)}
+        federation(),
+        baselines=baselines(),
+        patients={"aster": PatientView(b"patient", b"for paper", "a patient", 0.6)},
     )
 
 

@@ -7,7 +7,7 @@ from consilium.learning.model_file import save_model
 from consilium.learning.network_weights import initial_weights
 from consilium.participant.site_data import SiteData
 from consilium.report.training.build import build_report
-from consilium.report.training.patients import draw_patients
+from consilium.report.training.patients import draw_patients, pick_patient
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from report.study import SECONDS, federation
@@ -48,3 +48,13 @@ def test_a_patient_who_can_not_be_drawn_costs_a_picture_and_no_report(
     html = page.read_text(encoding="utf-8")
     assert "aster: mean Dice of this patient" in html
     assert "No picture of a patient of birch: it could not be drawn." in html
+
+
+def test_the_patient_in_the_middle_is_drawn_and_of_an_even_number_the_worse_one():
+    metrics = get_task("brain_tumor").evaluation.metrics
+    rows = [{"dice_tc": dice, "dice_wt": dice, "dice_et": dice} for dice in (0.75, 0.25, 1.0, 0.5)]
+    evaluated = list(zip("abcd", rows, strict=True))
+    assert pick_patient(evaluated, metrics) == ("d", 0.5)
+    assert pick_patient(evaluated[:3], metrics) == ("a", 0.75)
+    with pytest.raises(ValueError, match="no case"):
+        pick_patient([], metrics)

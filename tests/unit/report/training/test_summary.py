@@ -37,10 +37,10 @@ def test_means_over_hospitals(content: dict[str, Any]) -> None:
             "hd95_tc": 8.8,
             "hd95_wt": 9.8,
             "hd95_et": 10.8,
-            "worst_site_dice": 0.72,
         }
     )
     assert content["summary"]["worst_site"] == "dahlia"
+    assert content["summary"]["worst_site_score"] == pytest.approx(0.72)
     assert content["summary"]["pooled"]["dice"] == pytest.approx(0.79)
     # 3 models judged at 4 hospitals: 0.04 below at home (3 of 12), 0.20 below elsewhere.
     assert content["summary"]["local"]["dice"] == pytest.approx(0.78 - (3 * 0.04 + 9 * 0.20) / 12)

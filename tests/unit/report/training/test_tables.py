@@ -16,8 +16,8 @@ def test_each_hospital_compares_the_models_judged_there() -> None:
 
 def test_the_best_is_the_highest_dice_and_the_shortest_distance() -> None:
     overall = compare_models(summarize_study(federation(), baselines=baselines(), seconds={}))[0]
-    assert {row.model for row in overall.rows if row.dice[0].best} == {"Pooled"}
-    assert {row.model for row in overall.rows if row.hd95[0].best} == {"Pooled"}
+    assert {row.model for row in overall.rows if row.cells["Dice"][0].best} == {"Pooled"}
+    assert {row.model for row in overall.rows if row.cells["HD95"][0].best} == {"Pooled"}
     leads = {row.model: row.lead for row in overall.rows}
     assert leads["Federated"] is None
     assert leads["Local-only, mean"] == pytest.approx(0.16)
@@ -26,7 +26,9 @@ def test_the_best_is_the_highest_dice_and_the_shortest_distance() -> None:
 
 def test_a_model_alone_is_not_the_best() -> None:
     groups = compare_models(summarize_study(federation(), baselines=None, seconds={}))
-    assert not any(cell.best for group in groups for row in group.rows for cell in row.dice + row.hd95)
+    assert not any(
+        cell.best for group in groups for row in group.rows for cell in row.cells["Dice"] + row.cells["HD95"]
+    )
 
 
 def test_the_matrix_knows_where_each_model_was_trained() -> None:
@@ -38,4 +40,4 @@ def test_the_matrix_knows_where_each_model_was_trained() -> None:
         ("Pooled", None),
         ("Federated", None),
     ]
-    assert rows[1].dice == pytest.approx({"aster": 0.64, "birch": 0.76, "cedar": 0.56, "dahlia": 0.52})
+    assert rows[1].values == pytest.approx({"aster": 0.64, "birch": 0.76, "cedar": 0.56, "dahlia": 0.52})

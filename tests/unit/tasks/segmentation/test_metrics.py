@@ -4,9 +4,10 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, summarize
+from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 from consilium.tasks.segmentation.scoring import score_case
 
+EVALUATION = get_task("brain_tumor").evaluation
 REGIONS = get_task("brain_tumor").targets
 ISOTROPIC = (1.0, 1.0, 1.0)
 ANISOTROPIC = (0.5, 1.0, 3.0)
@@ -72,14 +73,15 @@ def test_distances_cost_nothing_where_nobody_asked():
 
 def test_a_summary_is_the_mean_over_cases_and_then_over_regions():
     rows = [
-        {"dice_tc": 0.2, "dice_wt": 0.4, "hd95_tc": 10.0, "hd95_wt": 0.0},
-        {"dice_tc": 0.6, "dice_wt": 1.0, "hd95_tc": 30.0, "hd95_wt": 374.0},
+        {"dice_tc": 0.2, "dice_wt": 0.4, "dice_et": 0.0, "hd95_tc": 10.0, "hd95_wt": 0.0, "hd95_et": 0.0},
+        {"dice_tc": 0.6, "dice_wt": 1.0, "dice_et": 0.2, "hd95_tc": 30.0, "hd95_wt": 374.0, "hd95_et": 2.0},
     ]
-    assert summarize(rows) == pytest.approx(
-        {"dice_tc": 0.4, "dice_wt": 0.7, "hd95_tc": 20, "hd95_wt": 187, "dice": 0.55, "hd95": 103.5}
-    )
+    dice = {"dice": 0.4, "dice_tc": 0.4, "dice_wt": 0.7, "dice_et": 0.1}
+    distance = {"hd95": 208 / 3, "hd95_tc": 20, "hd95_wt": 187, "hd95_et": 1}
+    assert EVALUATION.summarize(rows) == pytest.approx({**dice, **distance})
 
 
 def test_a_summary_without_distances_has_no_hd95_and_one_of_nothing_is_empty():
-    assert summarize([{"dice_tc": 0.5}]) == {"dice_tc": 0.5, "dice": 0.5}
-    assert summarize([]) == {}
+    row = {"dice_tc": 0.5, "dice_wt": 0.5, "dice_et": 0.5}
+    assert EVALUATION.summarize([row]) == {"dice": 0.5, **row}
+    assert EVALUATION.summarize([]) == {}

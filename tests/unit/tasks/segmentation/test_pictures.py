@@ -13,7 +13,7 @@ from consilium.data.cached_case import CachedCase
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.pictures import PRINT, pick_patient, render_patient
+from consilium.tasks.segmentation.pictures import PRINT, render_patient
 from consilium.tasks.segmentation.preprocessing import PreprocessedCase
 from consilium.tasks.segmentation.regions import to_regions
 
@@ -171,12 +171,3 @@ def test_modalities_without_flair_are_refused(tmp_path: Path) -> None:
         render_patient(
             case, truth(), REGIONS, tmp_path / "picture.png", modalities=("t1", "t2"), title="aster"
         )
-
-
-def test_the_median_patient_is_picked_not_the_best(tmp_path: Path) -> None:
-    cases = [phantom(tmp_path / name, patient=name) for name in "abcd"]
-    dice = [{"dice_tc": value, "dice_wt": value} for value in (0.9, 0.2, 0.7, 0.5)]
-    assert pick_patient(cases, dice) == (cases[3], dice[3])
-    assert pick_patient(cases[:3], dice[:3]) == (cases[2], dice[2])
-    with pytest.raises(ValueError, match="no case"):
-        pick_patient([], [])

@@ -1,0 +1,74 @@
+"""What a task says of its evaluation: its metrics, and how a case, a site and a federation are scored."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from consilium.tasks.metrics import MetricSet, Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from consilium.data.cached_case import CachedCase
+
+
+class Evaluation(ABC):
+    """How a task's predictions are scored.
+
+    A case gives a row of scores and counts; the rows of a site's cases give the site's scores; the scores of
+    several sites give theirs together. Where a target belongs to a patient, the patient's images are one
+    case. What is computed from other scores, such as kappa from a confusion matrix, comes from `derive`: the
+    server computes it as well, and takes no site's word for it.
+    """
+
+    @property
+    @abstractmethod
+    def metrics(self) -> MetricSet:
+        """The metrics."""
+
+    @abstractmethod
+    def reference(self, case: CachedCase) -> Tensor:
+        """Return what a prediction for a labeled case is compared with, in the prediction's form.
+
+        Raises:
+            ValueError: If the case has none.
+        """
+
+    @abstractmethod
+    def score(self, prediction: Tensor, case: CachedCase, *, final: bool) -> Scores:
+        """Score one labeled case.
+
+        Args:
+            prediction: What the task's inference returns for the case.
+            case: The case.
+            final: Whether the metrics for final models only are measured as well.
+
+        Returns:
+            Measured metrics by name; a count that is zero may be left out.
+        """
+
+    def derive(self, scores: Mapping[str, float]) -> Scores:
+        """Return the metrics that combine as `derived`, from the others of a row, a site or several sites.
+
+        A task without such metrics has nothing to add.
+        """
+        return {}
+
+    def complete(self, measured: Mapping[str, float]) -> Scores:
+        """Return measured scores with all that is computed from them, in the metrics' order."""
+        scores = {**measured, **self.metrics.means(measured)}
+        return self.metrics.arrange({**scores, **self.derive(scores)}) if scores else {}
+
+    def summarize(self, rows: Iterable[Mapping[str, float]]) -> Scores:
+        """Return a site's scores, computed ones among them; empty when there are no cases."""
+        scores = self.metrics.summarize(rows)
+        return self.metrics.arrange({**scores, **self.derive(scores)}) if scores else {}
+
+    def combine(self, sites: Sequence[Mapping[str, float]]) -> Scores | None:
+        """Return the scores of several sites together; None when there is no site."""
+        if not sites:
+            return None
+        scores = self.metrics.combine(sites)
+        return self.metrics.arrange({**scores, **self.derive(scores)})

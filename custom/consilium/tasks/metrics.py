@@ -1,0 +1,215 @@
+"""The metrics of a task: what each says, in which range and direction, and how sites' results combine."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
+
+MOST_METRICS: Final = 200
+"""Of a task, counts among them: an answer with more scores is refused as a whole."""
+
+Scores = dict[str, float]
+"""Values by metric."""
+
+_Key = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+_Words = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Bound = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+
+
+class Metric(BaseModel):
+    """One metric of a task.
+
+    Attributes:
+        name: Its name in scores, such as `dice_wt`.
+        title: Its name for people, without target and unit: `Dice`. Metrics of one title stand together.
+        low: Its lowest value.
+        high: Its highest value; of a count, that of the largest site.
+        higher_is_better: Its direction.
+        unit: `mm`; empty for a plain number.
+        digits: Decimals that are shown.
+        target: Name of the target that it is of; None for the overall one.
+        final_only: Whether only the final model is measured by it, as it costs much.
+        combines: How sites' values make one: their `mean`, each site counting the same; their `sum`, for
+            counts; `derived`, from the combined values of others, such as kappa from a confusion matrix.
+        mean_of: The metrics that it is the mean of, if it is one: it is computed wherever these are, and
+            nobody's word is taken for it.
+        table: Of a count, the table that it is part of. Each case is counted once in each table.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: _Key
+    title: _Words
+    low: _Bound = 0.0
+    high: _Bound = 1.0
+    higher_is_better: bool = True
+    unit: Annotated[str, Field(max_length=20, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    digits: int = Field(default=3, ge=0, le=9)
+    target: _Key | None = None
+    final_only: bool = False
+    combines: Literal["mean", "sum", "derived"] = "mean"
+    mean_of: tuple[_Key, ...] = ()
+    table: _Key | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"{self.name}: the lowest value is not below the highest")
+        if (self.combines == "sum") != (self.table is not None):
+            raise ValueError(f"{self.name}: counts add up, each in a table; nothing else does")
+        return self
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether sites measure it; the others are computed from these."""
+        return self.combines != "derived" and not self.mean_of
+
+    @property
+    def is_count(self) -> bool:
+        """Whether it is a number of cases."""
+        return self.combines == "sum"
+
+    @property
+    def label(self) -> str:
+        """The title with the unit: `HD95, mm`."""
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
+    def gain(self, value: float, reference: float) -> float:
+        """Return by how much a value is better than another; negative where it is worse.
+
+        Example:
+            >>> Metric(name="loss", title="Loss", higher_is_better=False).gain(0.25, 0.75)
+            0.5
+        """
+        return value - reference if self.higher_is_better else reference - value
+
+    def gain_text(self, gain: float) -> str:
+        """Return a gain as it is shown, with its sign."""
+        return f"{gain:+.{self.digits}f}"
+
+    def text(self, value: float) -> str:
+        """Return a value as it is shown, without its unit."""
+        return f"{value:.{self.digits}f}"
+
+
+class MetricSet(BaseModel):
+    """All metrics of a task, in the order in which they are shown. Records hold them beside the scores.
+
+    Attributes:
+        metrics: The metrics.
+        key: The one that selects models; it is measured in every round.
+        gained: Those by which a hospital is told what it gains, the key among them.
+        targets: Name of each target -> its title, in order.
+        nothing_learned: Value of the key metric at or beyond which a model is as good as none; None where
+            no value says so.
+        definitions: Title of a metric -> what a reader has to know of it, in sentences.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: tuple[Metric, ...] = Field(min_length=1, max_length=MOST_METRICS)
+    key: _Key
+    gained: tuple[_Key, ...] = Field(min_length=1, max_length=MOST_METRICS)
+    targets: dict[_Key, _Words] = Field(default_factory=dict, max_length=MOST_METRICS)
+    nothing_learned: _Bound | None = None
+    definitions: dict[_Words, Annotated[str, Field(max_length=1000)]] = Field(
+        default_factory=dict, max_length=20
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [one.name for one in self.metrics]
+        if len(set(names)) != len(names):
+            raise ValueError("two metrics have the same name")
+        used = {self.key, *self.gained, *(part for one in self.metrics for part in one.mean_of)}
+        if used - set(names):
+            raise ValueError(f"no metric is named {', '.join(sorted(used - set(names)))}")
+        if self.key not in self.gained:
+            raise ValueError("the key metric is not among those that are gained")
+        if self[self.key].is_count or self[self.key].final_only:
+            raise ValueError("the key metric has to be a score of every round")
+        if {one.target for one in self.metrics if one.target} - self.targets.keys():
+            raise ValueError("a metric is of a target that the task has not")
+        return self
+
+    def __getitem__(self, name: str) -> Metric:
+        """Return a metric by its name."""
+        return next(one for one in self.metrics if one.name == name)
+
+    @property
+    def key_metric(self) -> Metric:
+        """The metric that selects models."""
+        return self[self.key]
+
+    @property
+    def shown(self) -> dict[str, list[Metric]]:
+        """The metrics that people are shown, by title, that of the key metric first; no counts."""
+        groups: dict[str, list[Metric]] = defaultdict(list)
+        groups[self.key_metric.title] = []
+        for one in self.metrics:
+            if not one.is_count:
+                groups[one.title].append(one)
+        return dict(groups)
+
+    @property
+    def key_name(self) -> str:
+        """The key metric in a sentence: `mean Dice` where it is a mean over targets."""
+        key = self.key_metric
+        return f"mean {key.title}" if key.mean_of else key.title
+
+    def in_round(self, *, final: bool) -> list[Metric]:
+        """Return the metrics of a round's model, or of the final one."""
+        return [one for one in self.metrics if final or not one.final_only]
+
+    def means(self, scores: Mapping[str, float]) -> Scores:
+        """Return the metrics that are means of others, as far as scores have all of these."""
+        return {
+            one.name: float(np.mean([scores[part] for part in one.mean_of]))
+            for one in self.metrics
+            if one.mean_of and all(part in scores for part in one.mean_of)
+        }
+
+    def arrange(self, scores: Mapping[str, float]) -> Scores:
+        """Return scores in the metrics' order, without any that are none of them."""
+        return {one.name: scores[one.name] for one in self.metrics if one.name in scores}
+
+    def summarize(self, rows: Iterable[Mapping[str, float]]) -> Scores:
+        """Average what cases scored and add up their counts; derived metrics are the task's to add.
+
+        Returns:
+            Empty when there are no cases.
+        """
+        rows = list(rows)
+        if not rows:
+            return {}
+        scores = {
+            one.name: _combine([row.get(one.name) for row in rows], one.is_count)
+            for one in self.metrics
+            if one.is_measured and (one.is_count or one.name in rows[0])
+        }
+        return self.arrange({**scores, **self.means(scores)})
+
+    def combine(self, sites: Sequence[Mapping[str, float]]) -> Scores:
+        """Combine sites' scores as far as all of them have them; derived metrics are the task's to add.
+
+        Example:
+            >>> metrics = MetricSet(metrics=[Metric(name="loss", title="Loss")], key="loss", gained=["loss"])
+            >>> metrics.combine([{"loss": 0.25}, {"loss": 0.75}])
+            {'loss': 0.5}
+        """
+        return {
+            one.name: _combine([site[one.name] for site in sites], one.is_count)
+            for one in self.metrics
+            if one.combines != "derived" and sites and all(one.name in site for site in sites)
+        }
+
+
+def _combine(values: Collection[float | None], is_count: bool) -> float:
+    if is_count:
+        return float(sum(value or 0 for value in values))
+    return float(np.mean([value for value in values if value is not None]))
