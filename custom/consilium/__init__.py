@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from consilium.learning.evaluator import evaluate
     from consilium.learning.model_file import load_model
     from consilium.learning.predictor import Predictor
-    from consilium.learning.settings import ComputeSettings, LearningSettings
+    from consilium.learning.settings import ComputeSettings
     from consilium.participant.participant import Participant
     from consilium.participant.settings import SiteSettings
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.recipes.base import JobRecipe
     from consilium.recipes.catalog import build_recipe, export_job
+    from consilium.recipes.job_folder import JobFolder, read_job_folder
     from consilium.records.federation import FederationRecord
     from consilium.records.job_record import load_record
     from consilium.report.write import write_report
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from consilium.simulation.study import NamesAndLabels
     from consilium.tasks.base import Task
     from consilium.tasks.registry import get_task
+    from consilium.tasks.settings import LearningSettings
 
     __version__: str
 
@@ -42,6 +44,7 @@ __all__ = [
     "ConsiliumError",
     "Display",
     "FederationRecord",
+    "JobFolder",
     "JobRecipe",
     "LearningSettings",
     "NamesAndLabels",
@@ -59,6 +62,7 @@ __all__ = [
     "load_record",
     "open_device",
     "prepare_site",
+    "read_job_folder",
     "simulate",
     "write_report",
 ]
@@ -68,8 +72,9 @@ _MODULES = {
     "ConsiliumError": "consilium.errors",
     "Display": "consilium.simulation.display",
     "FederationRecord": "consilium.records.federation",
+    "JobFolder": "consilium.recipes.job_folder",
     "JobRecipe": "consilium.recipes.base",
-    "LearningSettings": "consilium.learning.settings",
+    "LearningSettings": "consilium.tasks.settings",
     "NamesAndLabels": "consilium.simulation.study",
     "Participant": "consilium.participant.participant",
     "Predictor": "consilium.learning.predictor",
@@ -85,6 +90,7 @@ _MODULES = {
     "load_record": "consilium.records.job_record",
     "open_device": "consilium.learning.device",
     "prepare_site": "consilium.participant.site_data",
+    "read_job_folder": "consilium.recipes.job_folder",
     "simulate": "consilium.simulation.run",
     "write_report": "consilium.report.write",
 }
