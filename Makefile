@@ -63,7 +63,8 @@ release: $(STAMP)
 
 # The table of docs/provisioning.md, from the policy.
 rights: $(STAMP)
-	$(BIN)/python -m consilium.provisioning.rights docs/provisioning.md
+	$(BIN)/python tools/rights.py docs/provisioning.md
+	$(BIN)/python tools/refusals.py docs/refusals.md
 
 clean:
 	rm -rf .venv runs build

@@ -1,4 +1,4 @@
-"""How this program's processes end: together, whichever way one of them is ended."""
+"""Signals and child processes: ending a program together with all that it has started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import signal
 import stat
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import wait
@@ -48,7 +49,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def stop_process_tree(*pids: int) -> None:
-    """End processes and everything that they started, by their ids: first politely, then for sure."""
+    """End processes and all their descendants, by their ids."""
     processes: dict[int, psutil.Process] = {}
     for pid in pids:
         try:
@@ -57,11 +58,38 @@ def stop_process_tree(*pids: int) -> None:
                 processes.setdefault(process.pid, process)
         except psutil.NoSuchProcess:
             continue
-    for process in processes.values():
+    end_processes(list(processes.values()))
+
+
+def end_processes(
+    processes: Sequence[psutil.Process], seconds: float = _SECONDS_TO_END
+) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """End processes together: SIGTERM first, then SIGKILL for those that still run.
+
+    Args:
+        processes: The processes; their descendants are left alone.
+        seconds: How long each signal may take.
+
+    Returns:
+        Those that had to be killed, and those of them that still run.
+
+    Raises:
+        psutil.AccessDenied: If one belongs to another account.
+    """
+    for process in processes:
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(list(processes.values()), timeout=_SECONDS_TO_END)
-    for process in alive:
+    killed = _wait(processes, seconds)
+    for process in killed:
         _signal(process, kill=True)
+    return killed, _wait(killed, seconds)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Return whether a process still runs; one that has ended may be waiting to be collected."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end_with(parent: IO[Any]) -> None:
@@ -158,3 +186,11 @@ def _signal(process: psutil.Process, *, kill: bool) -> None:
             process.terminate()
     except psutil.NoSuchProcess:
         return
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return which of the processes still run after some time at most."""
+    end = time.monotonic() + seconds
+    while (alive := [one for one in processes if is_running(one)]) and time.monotonic() < end:
+        psutil.wait_procs(alive, timeout=0.1)
+    return alive

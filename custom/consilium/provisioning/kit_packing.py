@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from nvflare.tool.cert.fingerprint import cert_fingerprint_sha256
 
 from consilium.data.files import flush_folder, private_folder, write_atomically
 from consilium.errors import ConfigurationError
@@ -50,7 +50,7 @@ class PackedKit:
     Attributes:
         archive: The file.
         sha256: Of the archive, in hexadecimal digits.
-        fingerprint: SHA-256 of the federation's CA certificate, as openssl writes it.
+        fingerprint: Of the federation's CA certificate, as `ca_fingerprint` writes it.
     """
 
     archive: Path
@@ -105,7 +105,7 @@ def file_sha256(path: Path) -> str:
 
 
 def ca_fingerprint(certificate: Path) -> str:
-    """Return the SHA-256 fingerprint of a certificate, as `openssl x509 -fingerprint -sha256` writes it.
+    """Return the SHA-256 fingerprint of a certificate, such as `SHA256:9A:41:...`, as FLARE writes it.
 
     Raises:
         ConfigurationError: If it is no certificate.
@@ -114,7 +114,7 @@ def ca_fingerprint(certificate: Path) -> str:
         loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     except (OSError, ValueError):
         raise ConfigurationError(f"{certificate} is no certificate; the kit is incomplete") from None
-    return loaded.fingerprint(hashes.SHA256()).hex(":").upper()
+    return str(cert_fingerprint_sha256(loaded))
 
 
 def _choose(kits: Path, names: Sequence[str]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Stop the server or a hospital on its own machine, in order, and report what ended."""
+"""Orderly stop of the server or a hospital on its own machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 from consilium.errors import ConsiliumError
 from consilium.guard.kit_processes import KitProcess, find_processes
 from consilium.guard.workspace_lock import STATE_FILES
-from consilium.processes import uninterrupted
+from consilium.processes import end_processes, is_running, uninterrupted
 from consilium.provisioning.kit import Kit
 from consilium.records.site_status import STATUS_FOLDER, read_site_status
 
@@ -46,8 +46,8 @@ class JobRuns(ConsiliumError):
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A process that has ended.
+class EndedProcess:
+    """A process that was ended.
 
     Attributes:
         pid: Process id.
@@ -87,7 +87,7 @@ def wait_until_idle(kit: Kit, show: Callable[[str], None]) -> None:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
-def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS) -> list[Ended]:
+def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS) -> list[EndedProcess]:
     """End all processes that run from a kit: scripts first, then the lasting process, then those of jobs.
 
     The scripts would start the lasting process again. A hospital's lasting process logs out of the
@@ -108,7 +108,7 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
     if not jobs_too and (jobs := running_jobs(kit)):
         raise JobRuns(jobs)
     running = {one.job_id for one in read_site_status(kit.root) if one.ended is None and not one.lost}
-    ended: list[Ended] = []
+    ended: list[EndedProcess] = []
     with uninterrupted():  # half a stop would leave a site that starts again, or a job without a parent
         while found := find_processes(kit.root):  # a script may have started another one in between
             before = len(ended)
@@ -147,7 +147,7 @@ def _as_owner(folder: Path) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def _end(found: Iterable[KitProcess], grace: float) -> list[Ended]:
+def _end(found: Iterable[KitProcess], grace: float) -> list[EndedProcess]:
     names: dict[psutil.Process, str] = {}
     stages: list[list[psutil.Process]] = [[], [], []]
     for one in found:
@@ -162,47 +162,20 @@ def _end(found: Iterable[KitProcess], grace: float) -> list[Ended]:
                 names.setdefault(child, f"helper of {_describe(one)}")
     ended = [one for stage in stages for one in _end_together(stage, names, grace)]
     # What FLARE's processes have started ends with them, or now.
-    return ended + _end_together([one for one in names if _runs(one)], names, grace)
+    return ended + _end_together([one for one in names if is_running(one)], names, grace)
 
 
 def _end_together(
     processes: list[psutil.Process], names: dict[psutil.Process, str], grace: float
-) -> list[Ended]:
-    for process in processes:
-        _signal(process, kill=False)
-    alive = _wait(processes, grace)
-    for process in alive:
-        _signal(process, kill=True)
-    left = _wait(alive, grace)
-    return [Ended(one.pid, names[one], one in alive) for one in processes if one not in left]
-
-
-def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Return which of the processes still run after some time at most."""
-    end = time.monotonic() + seconds
-    while (alive := [one for one in processes if _runs(one)]) and time.monotonic() < end:
-        psutil.wait_procs(alive, timeout=0.1)
-    return alive
-
-
-def _runs(process: psutil.Process) -> bool:
-    """Return whether a process does anything still; one that has ended may wait to be collected."""
+) -> list[EndedProcess]:
     try:
-        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _signal(process: psutil.Process, *, kill: bool) -> None:
-    try:
-        process.kill() if kill else process.terminate()
-    except psutil.NoSuchProcess:
-        return
-    except psutil.AccessDenied:
+        killed, left = end_processes(processes, grace)
+    except psutil.AccessDenied as error:
+        owner = psutil.Process(error.pid).username()
         raise StopError(
-            f"process {process.pid} belongs to the account {process.username()}; run this command as that "
-            "account or as root"
+            f"process {error.pid} belongs to the account {owner}; run this command as that account or as root"
         ) from None
+    return [EndedProcess(one.pid, names[one], one in killed) for one in processes if one not in left]
 
 
 def _stage(one: KitProcess) -> int:

@@ -76,7 +76,7 @@ def test_an_editor_of_a_script_and_a_search_in_a_log_are_no_processes_of_a_kit(t
             ["tail", "-f", "startup/sub_start.sh"],
             ["sh", "-c", "true; tail -f startup/start.sh"],
             ["sh", "-c", "tail -f startup/start.sh & wait; startup/start.sh"],
-            ["sh", "-c", "sleep 60; true", PARENT, kit / "log.txt"],
+            ["sh", "-c", "read line", PARENT, kit / "log.txt"],
             ["sh", "-c", "sleep 60; true", "nvflare.tool.job", "-m", kit],
         ):
             run = partial(subprocess.Popen, cwd=kit, start_new_session=True, stdout=subprocess.DEVNULL)
@@ -97,8 +97,10 @@ def test_a_kit_in_another_s_folder_is_another_kit(tmp_path, start):
 @pytest.mark.parametrize(("account", "count"), [(0, 1), (65534, 0)])
 def test_another_account_has_no_process_of_a_kit(tmp_path, account, count):
     (tmp_path / "aster").mkdir()
-    words = ["/bin/sh", "-c", "sleep 60; true", PARENT, "-m", tmp_path / "aster", "-n", "a job"]
-    with subprocess.Popen(words, user=account, cwd="/", start_new_session=True) as process:
+    words = ["/bin/sh", "-c", "read line", PARENT, "-m", tmp_path / "aster", "-n", "a job"]
+    with subprocess.Popen(
+        words, user=account, cwd="/", stdin=subprocess.PIPE, start_new_session=True
+    ) as process:
         try:
             assert len(find_processes(tmp_path / "aster")) == count
         finally:

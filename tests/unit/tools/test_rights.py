@@ -4,11 +4,11 @@ import pytest
 from nvflare.private.defs import SysCommandTopic
 from nvflare.security.security import COMMAND_CATEGORIES
 
+import rights
 from consilium.errors import ConfigurationError
 from consilium.guard.site_commands import COMMANDS, Command
-from consilium.provisioning import rights
 from consilium.provisioning.policy import authorization_policy
-from consilium.provisioning.rights import BEGIN, END, covered_rights, rights_table, write_table
+from rights import BEGIN, END, covered_rights, rights_table, write_table
 
 DOCS = Path(__file__).parents[3] / "docs"
 
