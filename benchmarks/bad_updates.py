@@ -147,7 +147,7 @@ def lost_state(settings: SiteSettings) -> float:
     """Return how many times as far a site moves without its optimizer's state, at most over the rounds."""
     data = prepare_site(settings, LEARNING)
     keeping = Participant(data, LEARNING, settings)
-    weights: Weights = initial_weights(get_task(LEARNING.task), LEARNING.network, LEARNING.seed)
+    weights: Weights = initial_weights(get_task(LEARNING.task), LEARNING, LEARNING.seed)
     ratios = []
     for index in range(ROUNDS):
         schedule = Schedule(index, ROUNDS)

@@ -20,7 +20,7 @@ from monai.networks.nets import SegResNet
 
 from consilium.learning.device import open_device
 from consilium.learning.settings import ComputeSettings
-from consilium.tasks import get_task
+from consilium.tasks import get_task, parse_learning
 
 PATCH = (128, 128, 128)
 TURNS, STEPS = 5, 20
@@ -48,8 +48,9 @@ def main() -> None:
 def our_step(batch: int) -> Callable[[], None]:
     """Return a step with the trainer's settings."""
     device, task = open_device(ComputeSettings()), get_task("brain_tumor")
-    network = device.place(task.build_network("segresnet")).train()
-    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=2e-4), task.build_loss()
+    learning = parse_learning({"task": task.name, "network": "segresnet"}, source="the benchmark")
+    network = device.place(task.method.build_network(learning)).train()
+    optimizer, loss = torch.optim.AdamW(network.parameters(), lr=2e-4), task.method.build_loss(learning)
     scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
     image, target = random_batch(batch)
     image = device.move(image)

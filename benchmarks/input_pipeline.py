@@ -33,8 +33,8 @@ from monai.transforms import (
 from consilium.data.cache import CaseCache
 from consilium.data.case import Case
 from consilium.data.cohort import read_cohort
-from consilium.learning.patches import PatchRecipe
 from consilium.tasks import get_task
+from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.regions import to_regions
 
@@ -57,7 +57,7 @@ def main() -> None:
         started = time.perf_counter()
         (cached,) = CaseCache(Path(cache_folder), settings=settings).prepare(cohort).cases
         once = time.perf_counter() - started
-        recipe, random = PatchRecipe(PATCH, foreground_share=0.5), np.random.default_rng(0)
+        recipe, random = PatchSampler(PATCH, foreground_share=0.5), np.random.default_rng(0)
 
         def ours() -> None:
             _, tissues = recipe.cut(cached, recipe.place(cached, random))

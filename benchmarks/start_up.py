@@ -134,9 +134,9 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
 
 def measure_entry(case: object) -> Iterator[dict[str, object]]:
     """What the checksums of one preprocessed case cost, beside cutting a patch from it."""
-    from consilium.learning.patches import PatchRecipe
+    from consilium.tasks.segmentation.patches import PatchSampler
 
-    recipe, random = PatchRecipe((128, 128, 128), 0.5), np.random.default_rng(0)
+    recipe, random = PatchSampler((128, 128, 128), 0.5), np.random.default_rng(0)
     spent = []
     for _ in range(6):
         began = time.process_time()

@@ -105,7 +105,7 @@ def test_only_training_sites_send_a_model(healthy):
 def test_the_model_has_learned_something_finite(healthy):
     weights, metadata = load_model(healthy.out / "result/model.safetensors")
     learning = BrainTumorSettings()
-    initial = initial_weights(get_task(learning.task), learning.network, learning.seed)
+    initial = initial_weights(get_task(learning.task), learning, learning.seed)
     assert weights.keys() == initial.keys()
     assert all(np.isfinite(value).all() for value in weights.values())
     assert any(not np.array_equal(value, initial[name]) for name, value in weights.items())

@@ -41,7 +41,7 @@ LEARNING = BrainTumorSettings(
     local_steps=4,
 )
 ENDLESS = LEARNING.model_copy(update={"network": "unet_small", "local_steps": 1_000_000})
-ENDLESS_START = initial_weights(get_task(ENDLESS.task), ENDLESS.network, 0)
+ENDLESS_START = initial_weights(get_task(ENDLESS.task), ENDLESS, 0)
 UNIT_TESTS = Path(__file__).parents[1] / "unit"
 DEADLINE_SECONDS = 120
 
@@ -157,7 +157,7 @@ def test_patients_of_all_processes_count_together(site, minimum):
     cases, losses = prepare_site(site, LEARNING).train, []
     assert len(cases) == 2
     learning = LEARNING.model_copy(update={"batch_size": 2, "local_steps": 1})
-    start = initial_weights(get_task(learning.task), learning.network, 0)
+    start = initial_weights(get_task(learning.task), learning, 0)
     group = WorkerGroup(learning, site, cases, size=2, min_patients=minimum)
 
     def train():
@@ -194,7 +194,7 @@ def test_processes_agree_on_the_steps_of_a_round_after_a_case_was_lost(five_case
     learning = LEARNING.model_copy(
         update={"network": "unet_small", "batch_size": 2, "local_steps": None, "local_epochs": 2.0}
     )
-    start = initial_weights(get_task(learning.task), learning.network, 0)
+    start = initial_weights(get_task(learning.task), learning, 0)
     compute = ComputeSettings(device="cpu", cpu_threads=2, loader_workers=workers)
     group = WorkerGroup(learning, compute, five_cases, size=2, silence_s=60)
     try:
@@ -247,7 +247,7 @@ def test_processes_that_can_t_be_started_leave_no_file(five_cases, tmp_path, mon
 
 
 def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(site, tmp_path, one_thread):
-    start = initial_weights(get_task(LEARNING.task), LEARNING.network, 0)
+    start = initial_weights(get_task(LEARNING.task), LEARNING, 0)
     save_model(tmp_path / "start.safetensors", start, {})
     request = {
         "site": site.model_dump(mode="json", exclude_defaults=True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.settings import ComputeSettings
+
+_CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
+"""Memory formats by the dimensions of a batch of images, and of the weights of a convolution over it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,16 @@ class Device:
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network here. On CUDA its memory format becomes channels-last, which tensor cores want."""
         if self.torch_device.type == "cuda":
-            network = network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+            ranks = {parameter.dim() for parameter in network.parameters()} & _CHANNELS_LAST.keys()
+            if len(ranks) == 1:
+                network = network.to(memory_format=_CHANNELS_LAST[ranks.pop()])  # type: ignore[call-overload]
         return network.to(self.torch_device)
 
     def move(self, batch: Tensor) -> Tensor:
-        """Move a batch `(N, C, X, Y, Z)` here, in the memory format of `place`."""
+        """Move a batch `(N, C, ...)` here, in the memory format of `place`."""
         if self.torch_device.type == "cuda":
-            return batch.to(self.torch_device, non_blocking=True, memory_format=torch.channels_last_3d)
+            layout = _CHANNELS_LAST.get(batch.dim(), torch.preserve_format)
+            return batch.to(self.torch_device, non_blocking=True, memory_format=layout)
         return batch.to(self.torch_device)
 
 
@@ -71,7 +78,7 @@ def open_device(settings: ComputeSettings) -> Device:
             "to 'auto' or 'cpu', or fix the driver "
             "(see `nvidia-smi`)"
         )
-    torch.backends.cudnn.benchmark = True  # every patch of a job has one size
+    torch.backends.cudnn.benchmark = True  # every batch of a job has one size
     return Device(device, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
 
 

@@ -1,21 +1,19 @@
-"""How much memory and disk a job needs at a site: estimates from its network, patch and voxel size.
+"""How much memory and disk a job needs at a site: estimates from its network and its batch.
 
 They are upper bounds by rules that stand below, not measurements.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from consilium.data.case import Case, CaseError
+from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.reading import VolumeSize, read_size
 from consilium.tasks.settings import LearningSettings
 
 GIB = 2**30
@@ -39,11 +37,10 @@ def gpu_bytes(learning: LearningSettings) -> int:
     keeps for the backward pass at float32, and 1 GiB for CUDA itself. The kept tensors are counted by
     running the network without data on torch's meta device. Mixed precision needs less.
     """
-    task = get_task(learning.task)
+    method = get_task(learning.task).method
     with torch.device("meta"):
-        network = task.build_network(learning.network)
-        images = torch.empty(learning.batch_size, len(task.inputs), *learning.patch_voxels)  # type: ignore[attr-defined]
-        targets = torch.empty(learning.batch_size, len(task.targets), *learning.patch_voxels)  # type: ignore[attr-defined]
+        network = method.build_network(learning)
+        inputs, targets = method.example_batch(learning)
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -52,18 +49,15 @@ def gpu_bytes(learning: LearningSettings) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        task.build_loss()(network(images), targets)
+        method.build_loss(learning)(network(inputs), targets)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return int(parameters * _BYTES_PER_PARAMETER + activations * _ACTIVATION_FACTOR) + _CUDA_CONTEXT
 
 
 def shared_memory_bytes(learning: LearningSettings, workers: int) -> int:
-    """Bytes of `/dev/shm` that processes which cut patches hand their batches over in; 0 without any."""
-    channels = len(get_task(learning.task).inputs)
-    batch = (
-        learning.batch_size * math.prod(learning.patch_voxels) * (2 * channels + 1)  # type: ignore[attr-defined]
-    )  # float16, uint8 label
+    """Bytes of `/dev/shm` that processes which load samples hand their batches over in; 0 without any."""
+    batch = learning.batch_size * get_task(learning.task).method.sample_bytes(learning)
     return workers * _BATCHES_PER_WORKER * batch
 
 
@@ -78,43 +72,18 @@ class DiskNeed:
 def disk_need(
     cases: Iterable[Case], learning: LearningSettings, *, checked: CheckedCohort | None = None
 ) -> DiskNeed:
-    """Estimate what preprocessed cases, logs and checkpoints take.
+    """Estimate what prepared cases, logs and checkpoints take.
 
-    For each case the whole volume of its first image, as its header says, at the job's voxel size: two bytes
-    a modality and one for the label, and one byte for each original voxel of a labeled case. The cache crops
-    to the head, so it is smaller. A case whose header can't be read counts nothing: it is left out anyway.
+    A case whose files can't be read counts nothing: it is left out anyway.
 
     Args:
         cases: The site's.
         learning: What the job decides.
-        checked: Knows the size of cases that were checked, so that no header has to be read.
+        checked: Knows the size of cases that were checked, so that no file has to be read.
     """
-    task = get_task(learning.task)
-    cache = 0
-    for case in cases:
-        size = _known_size(case, checked) or _header_size(case, task.inputs[0])
-        if size is None:
-            continue
-        voxels = math.prod(size.shape)
-        volume = voxels * math.prod(size.spacing_mm)
-        on_grid = volume / math.prod(learning.spacing_mm)  # type: ignore[attr-defined, operator]
-        cache += int(on_grid * 2 * len(task.inputs))
-        if case.label is not None:
-            cache += int(on_grid) + voxels
+    method = get_task(learning.task).method
+    cache = sum(method.prepared_bytes(case, learning, checked) for case in cases)
     with torch.device("meta"):
-        network = task.build_network(learning.network)
+        network = method.build_network(learning)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return DiskNeed(cache, parameters * _BYTES_PER_PARAMETER + _JOB_BYTES)
-
-
-def _known_size(case: Case, checked: CheckedCohort | None) -> VolumeSize | None:
-    if checked is None or case.id not in checked.shape or case.id not in checked.spacing_mm:
-        return None
-    return VolumeSize(checked.shape[case.id], checked.spacing_mm[case.id])
-
-
-def _header_size(case: Case, modality: str) -> VolumeSize | None:
-    try:
-        return read_size(case.images[modality].path, case_id=case.id)
-    except CaseError:
-        return None

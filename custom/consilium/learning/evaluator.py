@@ -28,7 +28,7 @@ def evaluate(
     """Score weights on labeled cases, each on its own original voxels.
 
     Args:
-        task: What is segmented.
+        task: What is predicted.
         settings: The settings that the network was trained with.
         weights: The weights to evaluate.
         cases: Labeled cases.
@@ -49,7 +49,7 @@ def evaluate(
         if cancelled():
             raise Cancelled(f"evaluation stopped at case {done} of {len(cases)}")
         try:
-            prediction = predictor.regions(case)
+            prediction = predictor.predict(case)
             scores.append(task.evaluation.score(prediction, case, final=distances))
         except UnreadableCase:
             scores.append(None)

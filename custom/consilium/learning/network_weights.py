@@ -12,7 +12,7 @@ from torch import nn
 from consilium.counts import counted
 from consilium.errors import TrainingError
 from consilium.learning.weights import Weights
-from consilium.tasks import Task
+from consilium.tasks import LearningSettings, Task
 
 
 def get_weights(network: nn.Module) -> dict[str, NDArray[Any]]:
@@ -42,8 +42,8 @@ def set_weights(network: nn.Module, weights: Weights) -> None:
     network.load_state_dict({name: torch.as_tensor(np.asarray(weights[name])) for name in expected})
 
 
-def initial_weights(task: Task, network: str, seed: int) -> dict[str, NDArray[Any]]:
+def initial_weights(task: Task, settings: LearningSettings, seed: int) -> dict[str, NDArray[Any]]:
     """Draw a network's first weights: the same for the same seed, whatever else the process has drawn."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return get_weights(task.build_network(network))
+        return get_weights(task.method.build_network(settings))

@@ -1,51 +1,42 @@
-"""Segment one case with one network."""
+"""What one network predicts for a case."""
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from monai.inferers import SlidingWindowInferer
 from torch import Tensor
 
-from consilium.data.cache import CachedCase
+from consilium.data.cached_case import CachedCase
 from consilium.learning.device import Device
 from consilium.learning.network_weights import set_weights
 from consilium.learning.weights import Weights
-from consilium.tasks import Task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks import LearningSettings, Task
 
 
 class Predictor:
-    """Segments cases on their own, original voxels, whatever grid the network works on.
+    """Predicts cases with one network, as the task's method has it.
 
     Args:
-        task: What is segmented.
+        task: What is predicted.
         settings: The settings that the network was trained with.
         weights: The trained weights.
         device: On what.
     """
 
     def __init__(self, task: Task, settings: LearningSettings, weights: Weights, device: Device) -> None:
-        self._network = device.place(task.build_network(settings.network)).eval()
+        self._method = task.method
+        self._settings = settings
+        self._network = device.place(self._method.build_network(settings)).eval()
         set_weights(self._network, weights)
         self._device = device
-        # The window is the training patch: normalization layers then see the statistics that they were
-        # trained on.
-        self._inferer = SlidingWindowInferer(
-            settings.patch_voxels,  # type: ignore[attr-defined]
-            sw_batch_size=1,
-            overlap=settings.window_overlap,  # type: ignore[attr-defined]
-            mode="gaussian",
-        )
 
     @torch.inference_mode()
     def probabilities(self, case: CachedCase) -> Tensor:
-        """Return region probabilities on the native voxels of the case's crop, `(R, X, Y, Z)` float32."""
-        image = torch.from_numpy(np.asarray(case.image, dtype=np.float32))[None]
+        """Return the probabilities of a case; see `Method.interpret`."""
+        inputs = self._method.read_inputs(case)
         with self._device.autocast():
-            logits = self._inferer(self._device.move(image), self._network)[0]
-        return case.geometry.to_native_crop(torch.sigmoid(logits.float()).cpu())
+            logits = self._method.infer(self._network, self._device.move(inputs), self._settings)[0]
+        return self._method.interpret(logits.float(), case)
 
-    def regions(self, case: CachedCase) -> Tensor:
-        """Return the regions on the native voxels of the case's crop, `(R, X, Y, Z)` bool."""
-        return self.probabilities(case) > 0.5
+    def predict(self, case: CachedCase) -> Tensor:
+        """Return the prediction for a case that is evaluated and shown; see `Method.decide`."""
+        return self._method.decide(self.probabilities(case))

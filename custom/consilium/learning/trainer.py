@@ -19,14 +19,13 @@ from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
 from consilium.learning.network_weights import get_weights, set_weights
 from consilium.learning.optimizer_state import get_moments, set_moments
-from consilium.learning.patches import NONE_READABLE, change_contrast, patch_loader
 from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_loss import RoundLoss
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.samples import NONE_READABLE, sample_loader
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
-from consilium.tasks.segmentation.regions import to_regions
 from consilium.tasks.settings import LearningSettings
 
 _MOMENTS, _SCALER = "moments", "scaler"
@@ -46,12 +45,12 @@ class Trainer:
         settings: How.
         cases: Labeled training cases; at least one.
         device: On what.
-        loader_workers: Processes that cut patches.
+        loader_workers: Processes that load samples.
         ranks: The processes that share every batch. All of them train at the same time, from the same
             weights, and end with the same weights.
         min_patients: Fewest patients that a round must have shown, so that anything of it is returned.
-        draw_seed: What patients, their order, patches, contrast and dropout are drawn by; None for the job's
-            seed, with which everybody who has the job knows whose patches each round shows.
+        draw_seed: What patients, their order, samples, augmentation and dropout are drawn by; None for the
+            job's seed, with which everybody who has the job knows whose samples each round shows.
         memory: Where the moments, this site's own model and what the algorithm remembers are kept; None for
             one in this process.
         algorithm: The hooks around training; None for those of federated averaging.
@@ -73,7 +72,7 @@ class Trainer:
     ) -> None:
         if not cases:
             raise TrainingError("there is no labeled case to train on")
-        self._task = task
+        self._method = task.method
         self._settings = settings
         self._cases = tuple(cases)
         self._device = device
@@ -81,11 +80,11 @@ class Trainer:
         self._ranks = ranks
         self._share = ranks.share(settings.batch_size)
         self._random = torch.Generator()
-        network = task.build_network(settings.network)
+        network = self._method.build_network(settings)
         share_dropout(network, self._share, self._random)
         self._network = device.place(network)
         self._connected = ranks.connect(self._network)
-        self._loss = task.build_loss()
+        self._loss = self._method.build_loss(settings)
         self._algorithm = algorithm or LocalFedAvg(FedAvgAlgorithmSettings(), settings)
         self._optimizer = self._algorithm.build_optimizer(self._network) or torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -214,15 +213,15 @@ class Trainer:
         self._memory.keep(rounds_done, arrays, values)
 
     def _batches(self, round_index: int) -> Iterator[Batch]:
-        # The round is part of the seed: a round that is repeated after a crash draws the same patches again.
-        # Patients are drawn by all of its bits; torch takes fewer, for contrast and dropout.
+        # The round is part of the seed: a round that is repeated after a crash draws the same samples again.
+        # Patients are drawn by all of its bits; torch takes fewer, for augmentation and dropout.
         seed = self._draw_seed * 1_000_003 + round_index
         torch.manual_seed(seed % 2**31)
         self._random.manual_seed(seed % 2**31)
         pinned = self._device.torch_device.type == "cuda"
-        loader = patch_loader(
+        loader = sample_loader(
             self._cases,
-            self._settings,
+            self._method.sampler(self._settings),
             seed=seed,
             share=self._share,
             lost=self._lost,
@@ -232,11 +231,11 @@ class Trainer:
         return iter(loader)
 
     def _step(self, local: LocalRound, batch: Batch) -> float:
-        image, tissues, places = batch
-        target = to_regions(tissues.to(self._device.torch_device), self._task.targets)
-        images = change_contrast(self._device.move(image).float(), self._share, self._random)
+        inputs, targets, places = batch
+        encoded = self._method.encode_targets(targets.to(self._device.torch_device))
+        inputs = self._method.augment(self._device.move(inputs).float(), self._share, self._random)
         self._optimizer.zero_grad(set_to_none=True)
-        step = LocalStep(images, target.float(), places, self._mean_loss, self._backward)
+        step = LocalStep(inputs, encoded, places, self._mean_loss, self._backward)
         loss = self._algorithm.compute_gradients(local, step)
         self._scaler.unscale_(self._optimizer)
         self._algorithm.after_backward(local)
@@ -250,11 +249,11 @@ class Trainer:
         # The parts of all processes add up to the batch's mean.
         return self._ranks.sum(loss.detach() * self._share.weight)
 
-    def _mean_loss(self, images: Tensor, target: Tensor) -> Tensor:
+    def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with self._device.autocast():
-            logits = self._connected(images)
-        # Sums over half a million voxels overflow in half precision, so the loss is computed in full.
-        loss: Tensor = self._loss(logits.float(), target)
+            logits = self._connected(inputs)
+        # Sums over the voxels of a volume overflow in half precision, so the loss is computed in full.
+        loss: Tensor = self._loss(logits.float(), targets)
         return loss
 
     def _backward(self, loss: Tensor) -> None:

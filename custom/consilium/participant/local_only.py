@@ -33,7 +33,7 @@ def train_local_only(
     """Train a model on one site's cases only; returns its weights.
 
     It starts from the weights that the federation starts from and makes the same rounds of the same steps
-    with the same learning rates, on the patches that the site draws in the federation's rounds. The one
+    with the same learning rates, on the samples that the site draws in the federation's rounds. The one
     difference is that no round begins with an average.
 
     Args:
@@ -50,7 +50,7 @@ def train_local_only(
         SiteRefusal: As in a round of the federation.
         TrainingError: As in a round of the federation.
     """
-    weights: Weights = initial_weights(get_task(learning.task), learning.network, learning.seed)
+    weights: Weights = initial_weights(get_task(learning.task), learning, learning.seed)
     first = 0
     if (kept := RoundMemory(memory).recall(rounds)) is not None:
         weights, first = kept.arrays[MODEL], kept.number

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from consilium.tasks.evaluation import Evaluation
+    from consilium.tasks.method import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class Task(Protocol):
     """One imaging problem: what goes in, what comes out, and how it is learned and evaluated.
 
     Every process names tasks and reads their inputs and targets, few ever build a network: an implementation
-    loads torch and MONAI in the methods that need them.
+    loads torch and MONAI with its `method`.
     """
 
     @property
@@ -58,11 +57,6 @@ class Task(Protocol):
     def settings_type(self) -> type[LearningSettings]:
         """What a job decides about learning the task."""
 
-    def build_network(self, name: str) -> nn.Module:
-        """Build a network, randomly initialized: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`."""
-
-    def build_loss(self) -> nn.Module:
-        """Build the loss: region logits and region targets, both `(N, R, X, Y, Z)` -> scalar."""
-
-    def to_tissues(self, regions: Tensor) -> Tensor:
-        """Turn boolean regions `(R, X, Y, Z)` into one canonical label map `(X, Y, Z)`, uint8."""
+    @property
+    def method(self) -> Method[Any]:
+        """How the task is learned: networks, loss, samples, inference."""

@@ -13,10 +13,10 @@ SMALL = BrainTumorSettings(patch_voxels=(16, 16, 16))
 
 def test_gpu_memory_counts_more_than_what_a_step_keeps_and_nothing_twice():
     task = get_task("brain_tumor")
-    network = task.build_network("unet_small")
+    network = task.method.build_network(SMALL)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda t: t):
-        task.build_loss()(network(torch.rand(1, 4, 16, 16, 16)), torch.zeros(1, 3, 16, 16, 16))
+        task.method.build_loss(SMALL)(network(torch.rand(1, 4, 16, 16, 16)), torch.zeros(1, 3, 16, 16, 16))
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in kept}
     parameters = sum(parameter.numel() for parameter in network.parameters())
     assert gpu_bytes(SMALL) == pytest.approx(GIB + 16 * parameters + 2 * sum(storages.values()), rel=0.001)

@@ -7,11 +7,11 @@ from consilium.errors import Cancelled
 from consilium.learning.evaluator import evaluate
 from consilium.learning.network_weights import get_weights
 from consilium.learning.predictor import Predictor
-from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.brain_tumor.method import BrainTumorMethod
 from consilium.tasks.segmentation.regions import to_regions
 from consilium.tasks.segmentation.resampling import resample
 
-from .tiny import CPU, LEARNING, cached_case
+from .tiny import CPU, LEARNING, TinyTask, cached_case
 
 
 class Knowing(nn.Module):
@@ -25,12 +25,12 @@ class Knowing(nn.Module):
         return image[:, :3] * self.certainty
 
 
-class KnowingTask(BrainTumor):
-    def build_network(self, name):
+class KnowingMethod(BrainTumorMethod):
+    def build_network(self, settings):
         return Knowing()
 
 
-TASK = KnowingTask()
+TASK = TinyTask(KnowingMethod)
 WEIGHTS = get_weights(Knowing())
 
 

@@ -7,11 +7,14 @@ from torch import nn
 
 from consilium.errors import ConfigurationError
 from consilium.learning.dropout import BatchDropout, share_dropout
-from consilium.learning.patches import change_contrast, patch_loader
-from consilium.learning.processes.ranks import BatchShare, Ranks
+from consilium.learning.processes.ranks import Ranks
+from consilium.learning.samples import sample_loader
 from consilium.tasks import TASKS, get_task
+from consilium.tasks.brain_tumor.method import change_contrast
+from consilium.tasks.method import BatchShare
+from consilium.tasks.segmentation.patches import PatchSampler
 
-from .tiny import LEARNING, cached_case
+from .tiny import cached_case
 
 SHARINGS = [(1, 1), (4, 2), (3, 2), (5, 3), (8, 8)]
 
@@ -38,15 +41,14 @@ def test_a_process_without_a_row_is_a_mistake():
     ("batch", "world", "workers"), [*((batch, world, 0) for batch, world in SHARINGS), (3, 2, 2)]
 )
 def test_processes_cut_the_batches_that_one_process_cuts(tmp_path, batch, world, workers):
-    settings = LEARNING.model_copy(update={"batch_size": batch})
     random = np.random.default_rng(0)
     cases = [cached_case(tmp_path, random.integers(0, 4, (20, 24, 18)), name=f"P{i}") for i in range(3)]
 
     def batches(share):
         loader = iter(
-            patch_loader(
+            sample_loader(
                 cases,
-                settings,
+                PatchSampler((16, 16, 16), foreground_share=0.3),
                 seed=7,
                 share=share,
                 lost=torch.zeros(len(cases), dtype=torch.uint8),
@@ -100,16 +102,27 @@ def test_dropout_drops_as_many_channels_as_torch_s_and_scales_up_the_rest():
     assert torch.equal(dropout.eval()(torch.ones(1, 2, 1, 1, 1)), torch.ones(1, 2, 1, 1, 1))
 
 
+def test_dropout_of_single_features_is_shared_as_well_and_one_of_none_is_left_alone():
+    network = nn.Sequential(nn.Linear(3, 50), nn.Dropout(0.5), nn.Dropout(0.0))
+    both = BatchDropout(0.5, BatchShare(2), torch.Generator().manual_seed(0), channels=False)
+    whole = both(torch.ones(2, 50))[:1]
+    part = BatchDropout(0.5, BatchShare(2, 0, 2), torch.Generator().manual_seed(0), channels=False)
+    assert torch.equal(part(torch.ones(1, 50)), whole)
+    assert 0 < int((whole == 0).sum()) < 50
+    share_dropout(network, BatchShare(2), torch.Generator())
+    assert [type(layer) for layer in network] == [nn.Linear, BatchDropout, nn.Dropout]
+
+
 @pytest.mark.parametrize(
     "name", [(task.name, network) for task in TASKS.values() for network in task.settings_type.networks()]
 )
 def test_every_network_can_be_shared_and_keeps_the_names_of_its_weights(name):
     task, network_name = get_task(name[0]), name[1]
-    network = task.build_network(network_name)
+    network = task.method.build_network(task.settings_type(network=network_name))
     names = list(network.state_dict())
     share_dropout(network, BatchShare(2), torch.Generator())
     assert list(network.state_dict()) == names
-    # A layer that mixes patches would be refused here, before torch.distributed is asked for its group.
+    # A layer that mixes samples would be refused here, before torch.distributed is asked for its group.
     with pytest.raises(ValueError, match="Default process group has not been initialized"):
         Ranks(0, 2).connect(network)
 
@@ -124,11 +137,11 @@ def test_layers_that_would_compute_something_else_are_refused(layer):
 @pytest.mark.parametrize(("batch", "world"), [(4, 2), (3, 2), (5, 3)])
 def test_weighted_gradients_of_the_shares_are_the_gradient_of_the_batch(task, batch, world):
     torch.manual_seed(0)
-    network = task.build_network(task.settings_type.networks()[0]).double()
+    network = task.method.build_network(task.settings_type()).double()
     images = torch.randn(batch, len(task.inputs), 16, 16, 16, dtype=torch.float64)
     target = (torch.rand(batch, len(task.targets), 16, 16, 16) < 0.2).double()
     target[0] = 0  # a patch without tumor weighs as much as any other
-    loss = task.build_loss()
+    loss = task.method.build_loss(task.settings_type())
 
     def gradient(share):
         network.zero_grad()

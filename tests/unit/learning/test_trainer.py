@@ -14,11 +14,12 @@ from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL
 from consilium.participant.patient_register import PatientRegister
+from consilium.tasks.segmentation.networks import RegionLoss
 
-from .tiny import CPU, LEARNING, TinyTask, cached_case
+from .tiny import CPU, LEARNING, TinyMethod, TinyTask, cached_case
 
 TASK = TinyTask()
-WEIGHTS = initial_weights(TASK, "any", seed=0)
+WEIGHTS = initial_weights(TASK, LEARNING, seed=0)
 
 
 def learning(**changes):
@@ -44,15 +45,15 @@ class PoisonedLoss(nn.Module):
 
     def __init__(self, call):
         super().__init__()
-        self._loss, self._call, self._count = TinyTask().build_loss(), call, itertools.count(1)
+        self._loss, self._call, self._count = RegionLoss(), call, itertools.count(1)
 
     def forward(self, logits, target):
         loss = self._loss(logits, target)
         return loss * float("nan") if next(self._count) == self._call else loss
 
 
-class PoisonedTask(TinyTask):
-    def build_loss(self):
+class PoisonedMethod(TinyMethod):
+    def build_loss(self, settings):
         return PoisonedLoss(3)
 
 
@@ -123,14 +124,14 @@ def test_cancelling_stops_before_the_next_step(cases, allowed):
 def test_a_non_finite_loss_stops_the_round_and_says_where(cases):
     steps = []
     with pytest.raises(TrainingError, match=r"nan at step 3 of 5 in round 2.*learning_rate"):
-        Trainer(PoisonedTask(), learning(), cases, CPU).train(
+        Trainer(TinyTask(PoisonedMethod), learning(), cases, CPU).train(
             WEIGHTS, Schedule(1, 4), on_step=lambda step, total, loss: steps.append(step)
         )
     assert steps == [1, 2]
 
 
 def test_a_site_recovers_in_the_round_after_a_non_finite_loss(cases):
-    trainer = Trainer(PoisonedTask(), learning(), cases, CPU)
+    trainer = Trainer(TinyTask(PoisonedMethod), learning(), cases, CPU)
     with pytest.raises(TrainingError):
         trainer.train(WEIGHTS, Schedule(0, 2))
     result = trainer.train(WEIGHTS, Schedule(1, 2))
@@ -204,7 +205,7 @@ def test_a_round_that_was_stopped_half_way_gives_the_update_of_an_undisturbed_on
 
 
 def test_a_round_whose_loss_became_nan_can_be_trained_again(cases):
-    trainer = Trainer(PoisonedTask(), learning(), cases, CPU)
+    trainer = Trainer(TinyTask(PoisonedMethod), learning(), cases, CPU)
     with pytest.raises(TrainingError, match="nan"):
         trainer.train(WEIGHTS, Schedule(0, 4))
     assert same(trainer.train(WEIGHTS, Schedule(0, 4)).weights, train_rounds(cases, [0]))
@@ -264,12 +265,12 @@ def test_a_case_that_can_no_longer_be_read_is_left_out_for_good(cases):
 
 
 def test_dropout_repeats_too(cases):
-    class Dropping(TinyTask):
-        def build_network(self, name):
-            return nn.Sequential(nn.Dropout3d(0.5), super().build_network(name))
+    class Dropping(TinyMethod):
+        def build_network(self, settings):
+            return nn.Sequential(nn.Dropout3d(0.5), super().build_network(settings))
 
-    task, noise = Dropping(), [1, 2]
-    start = initial_weights(task, "any", seed=0)
+    task, noise = TinyTask(Dropping), [1, 2]
+    start = initial_weights(task, LEARNING, seed=0)
     results = []
     for seed in noise:
         torch.manual_seed(seed)  # what the process drew before must not matter
@@ -300,13 +301,13 @@ def test_a_network_sees_another_contrast_at_every_step_of_the_same_patch(tmp_pat
             seen.append(float(image.max()))
             return super().forward(image)
 
-    class WatchingTask(TinyTask):
-        def build_network(self, name):
+    class WatchingMethod(TinyMethod):
+        def build_network(self, settings):
             return Watching(4, 3, 1)
 
     seen = []
     constant = cached_case(tmp_path, np.ones((16, 16, 16)))
-    Trainer(WatchingTask(), learning(), [constant], CPU).train(WEIGHTS, Schedule())
+    Trainer(TinyTask(WatchingMethod), learning(), [constant], CPU).train(WEIGHTS, Schedule())
     assert len(set(seen)) == 5
 
 

@@ -7,6 +7,7 @@ from consilium.errors import TrainingError
 from consilium.learning.network_weights import get_weights, initial_weights, set_weights
 from consilium.learning.weights import difference
 from consilium.tasks import get_task
+from learning.tiny import LEARNING
 
 
 @pytest.fixture
@@ -68,9 +69,9 @@ def test_first_weights_depend_on_the_seed_alone():
     task = get_task("brain_tumor")
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    first = initial_weights(task, "unet_small", 7)
+    first = initial_weights(task, LEARNING, 7)
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's draws are disturbed
     torch.manual_seed(2)
-    again, other = initial_weights(task, "unet_small", 7), initial_weights(task, "unet_small", 8)
+    again, other = initial_weights(task, LEARNING, 7), initial_weights(task, LEARNING, 8)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert any(not np.array_equal(first[name], other[name]) for name in first)

@@ -15,9 +15,11 @@ from consilium.data.cached_case import CachedCase, open_entry
 from consilium.data.case import Case
 from consilium.learning.device import Device
 from consilium.participant.settings import SiteSettings
+from consilium.tasks.brain_tumor.method import BrainTumorMethod
 from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
 from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.preprocessing import PreprocessedCase
+from consilium.tasks.segmentation.settings import SegmentationSettings
 
 CPU = Device(torch.device("cpu"), None)
 LEARNING = BrainTumorSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)
@@ -74,8 +76,15 @@ def cached_case(
     return case
 
 
-class TinyTask(BrainTumor):
-    """Brain tumor segmentation by one linear layer: enough to learn from an image that is its own label."""
+class TinyMethod(BrainTumorMethod):
+    """One linear layer: enough to learn from an image that is its own label."""
 
-    def build_network(self, name: str) -> nn.Module:
+    def build_network(self, settings: SegmentationSettings) -> nn.Module:
         return nn.Conv3d(4, 3, kernel_size=1)
+
+
+class TinyTask(BrainTumor):
+    """Brain tumor segmentation by `TinyMethod`, or by another method."""
+
+    def __init__(self, method: type[BrainTumorMethod] = TinyMethod) -> None:
+        self.method = method(self.inputs, self.targets)

@@ -195,7 +195,7 @@ def test_a_job_decides_the_voxels_that_the_network_sees(tmp_path):
 def test_a_participant_trains_and_judges(tmp_path):
     settings = site(tmp_path)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
-    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     result = participant.train(start, Schedule())
     assert result.steps == LEARNING.local_steps
     assert any(not np.array_equal(result.weights[name], start[name]) for name in start)
@@ -206,7 +206,7 @@ def test_a_participant_trains_and_judges(tmp_path):
 
 def test_zeroed_entries_of_the_cache_change_nothing_of_a_round(tmp_path):
     settings = site(tmp_path)
-    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
 
     def round_of(damaged):
         data = prepare_site(settings, LEARNING)
@@ -234,7 +234,7 @@ def test_cases_that_become_unreadable_are_left_out_and_counted(tmp_path, caplog)
     lost = [before.train[0], before.validation[0]]
     for case in lost:
         lose(case)
-    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     scores = participant.score(start, distances=False)
     participant.train(start, Schedule())
     assert len(scores) == len(before.validation) - 1
@@ -248,7 +248,7 @@ def test_too_many_unreadable_cases_end_the_site_s_part(tmp_path):
     settings = site(tmp_path, ["P1", "P2", "P3", "P4"], max_left_out=0.2)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
     lose(participant.data.train[0])
-    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     with pytest.raises(SiteRefusal, match="more than 20% of the cases") as caught:
         participant.train(start, Schedule())
     assert participant.data.train[0].id not in caught.value.public_reason
@@ -259,7 +259,7 @@ def evaluating(tmp_path, patients, **settings):
     names = [f"P{number}" for number in range(patients)]
     settings = site(tmp_path, names, role="evaluates", **settings)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
-    return participant, initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    return participant, initial_weights(get_task("brain_tumor"), LEARNING, 0)
 
 
 def test_an_unreadable_case_takes_its_group_out_of_the_scores(tmp_path):
@@ -289,7 +289,7 @@ def test_a_site_that_trains_goes_on_without_scores(tmp_path):
     settings = site(tmp_path, [f"P{n}" for n in range(7)], **demands)
     learning = LEARNING.model_copy(update={"local_steps": 4})
     participant = Participant(prepare_site(settings, learning), learning, settings)
-    weights = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    weights = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     assert (len(participant.data.train), participant.data.evaluated) == (4, 3)
     lose(participant.data.validation[0])
     assert participant.score(weights, distances=False) == []
@@ -312,5 +312,5 @@ def test_a_batch_smaller_than_the_site_s_processes_is_told_in_its_log(tmp_path, 
     settings = site(tmp_path, device="cpu", processes=4)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
     assert "grants 4 training processes, but a batch of this job has 1 patch: so many train" in caplog.text
-    start = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+    start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     assert participant.train(start, Schedule()).steps == LEARNING.local_steps

@@ -34,7 +34,7 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SiteData]:
 @pytest.fixture(scope="module")
 def record(sites: dict[str, SiteData], tmp_path_factory: pytest.TempPathFactory) -> BaselineRecord:
     model = tmp_path_factory.mktemp("result") / "model.safetensors"
-    save_model(model, initial_weights(TASK, LEARNING.network, seed=9), {})
+    save_model(model, initial_weights(TASK, LEARNING, seed=9), {})
     return train_baselines(sites, LEARNING, 1, final_model=model, min_counts={"north": 1}, workers=1)
 
 
@@ -43,7 +43,7 @@ def test_a_hospital_s_own_model_is_compared_with_the_federation_s_on_its_patient
 ) -> None:
     assert record.gains.keys() == record.patient_gains.keys() == {"north"}  # a clinic has no own model
     gain = record.gains["north"]
-    final = initial_weights(TASK, LEARNING.network, seed=9)
+    final = initial_weights(TASK, LEARNING, seed=9)
     rows = evaluate(TASK, LEARNING, final, sites["north"].validation, CPU)
     federated = get_task("brain_tumor").evaluation.summarize([row for row in rows if row])
     assert gain.patients == len(rows) == 2
@@ -65,7 +65,7 @@ def test_two_patients_have_no_interval_and_the_record_survives_the_disk(
 def test_a_simulation_and_a_job_s_sites_make_the_same_local_only_model(tmp_path: Path) -> None:
     """`--compare` and the job's `local_only` are one comparison: same start, steps, patches and patients."""
     hospital = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])
-    federated = initial_weights(TASK, LEARNING.network, seed=9)
+    federated = initial_weights(TASK, LEARNING, seed=9)
     save_model(model := tmp_path / "model.safetensors", federated, {})
     sites = prepare_sites({"north": hospital}, LEARNING)
     simulated = train_baselines(sites, LEARNING, 2, final_model=model, min_counts={}, workers=1)

@@ -40,7 +40,7 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
         from consilium.learning.network_weights import initial_weights
 
         settings = self._settings
-        weights = initial_weights(get_task(settings.task), settings.network, settings.seed)
+        weights = initial_weights(get_task(settings.task), settings, settings.seed)
         return make_model_learnable(weights=weights, meta_props={"round": 0})
 
     def save_model(self, model: ModelLearnable, fl_ctx: FLContext) -> None:

@@ -11,48 +11,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parallel import DistributedDataParallel
 
 from consilium.errors import ConfigurationError
-
-
-@dataclass(frozen=True, slots=True)
-class BatchShare:
-    """The rows of every batch that one process computes.
-
-    The batch is the job's, whatever the number of processes. Every process draws all of a batch's random
-    numbers and uses those of its own rows, so that the rows of all processes together are the batch that one
-    process would compute.
-
-    Attributes:
-        batch_size: N, the rows of the whole batch.
-        rank: Which process this is, from 0.
-        world_size: How many there are, at most N.
-    """
-
-    batch_size: int
-    rank: int = 0
-    world_size: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rank < self.world_size <= self.batch_size:
-            raise ValueError(
-                f"process {self.rank} of {self.world_size} has no row in a batch of {self.batch_size}"
-            )
-
-    @property
-    def rows(self) -> slice:
-        """This process's rows; no two processes differ by more than one."""
-        first, last = (self.batch_size * rank // self.world_size for rank in (self.rank, self.rank + 1))
-        return slice(first, last)
-
-    @property
-    def size(self) -> int:
-        """How many rows this process takes."""
-        size: int = self.rows.stop - self.rows.start
-        return size
-
-    @property
-    def weight(self) -> float:
-        """Part of the batch that the rows are, 0 to 1: what their mean counts for in the batch's mean."""
-        return self.size / self.batch_size
+from consilium.tasks.method import BatchShare
 
 
 @dataclass(frozen=True, slots=True)

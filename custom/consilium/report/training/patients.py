@@ -117,7 +117,7 @@ class _Artist:
         if not evaluated:
             return None
         case, score = pick_patient(evaluated, self._evaluation.metrics)
-        regions, modalities = self._predictor.regions(case), self._task.inputs
+        regions, modalities = self._predictor.predict(case), self._task.inputs
         picture = PatientPicture(path, path.with_name(f"print_{path.name}"), score=score)
         for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
             render_patient(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
@@ -12,7 +12,7 @@ from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from consilium.tasks.brain_tumor.method import BrainTumorMethod
 
 
 class BrainTumorSettings(SegmentationSettings):
@@ -30,8 +30,6 @@ class BrainTumor:
     Regions overlap (ET inside TC inside WT), so each output channel is a binary problem of its own with a
     sigmoid, in MONAI's order TC, WT, ET. The definitions are those of Menze et al. 2015, doi
     10.1109/TMI.2014.2377694.
-
-    What takes torch and MONAI stands in `brain_tumor_model`, which loads when a method first needs it.
     """
 
     name: ClassVar[str] = "brain_tumor"
@@ -45,32 +43,9 @@ class BrainTumor:
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
     evaluation: ClassVar[Evaluation] = SegmentationEvaluation(targets)
 
-    def build_network(self, name: str) -> nn.Module:
-        """Build `unet_small` (for CPU sites) or `segresnet` (16 filters, for GPU sites).
+    @cached_property
+    def method(self) -> BrainTumorMethod:
+        """How the regions are learned; torch and MONAI load with it."""
+        from consilium.tasks.brain_tumor.method import BrainTumorMethod
 
-        Raises:
-            ConfigurationError: If the task has no network of that name.
-        """
-        from consilium.tasks.brain_tumor import network as brain_tumor_model
-
-        channels, regions = len(self.inputs), len(self.targets)
-        if name == "unet_small":
-            return brain_tumor_model.build_unet_small(channels, regions)
-        if name == "segresnet":
-            return brain_tumor_model.build_segresnet(channels, regions)
-        raise ConfigurationError(f"task {self.name!r} has no network {name!r}; known: unet_small, segresnet")
-
-    def build_loss(self) -> nn.Module:
-        """Build Dice plus binary cross-entropy, each region on its own."""
-        from consilium.tasks.brain_tumor import network as brain_tumor_model
-
-        return brain_tumor_model.build_loss()
-
-    def to_tissues(self, regions: Tensor) -> Tensor:
-        """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8.
-
-        Where the three disagree the inner region wins: what enhances is tumor, whatever WT says.
-        """
-        from consilium.tasks.brain_tumor import network as brain_tumor_model
-
-        return brain_tumor_model.to_tissues(regions)
+        return BrainTumorMethod(self.inputs, self.targets)

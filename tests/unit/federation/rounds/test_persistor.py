@@ -32,7 +32,7 @@ def model(value, rounds):
 
 def test_the_same_seed_starts_every_federation_from_the_same_weights(engine):
     first, again, other = (weights_of(persistor(seed=s).load_model(engine.context)) for s in (1, 1, 2))
-    assert first.keys() == get_task("brain_tumor").build_network("unet_small").state_dict().keys()
+    assert first.keys() == get_task("brain_tumor").method.build_network(LEARNING).state_dict().keys()
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
 

@@ -44,7 +44,7 @@ from consilium.report.status.site import describe_site
 from consilium.tasks import get_task
 from federation.flare import Engine
 
-WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING, 0)
 PATIENT = "Doe-Jane-1931"
 
 

@@ -35,7 +35,7 @@ from consilium.report.status.site import describe_site
 from consilium.tasks import get_task
 from federation.flare import Engine
 
-WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING.network, 0)
+WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING, 0)
 ROUNDS = 3
 PATIENTS = ["P1", "P2", "P3", "P4", "P5"]
 JOB = new_job_id()
@@ -111,7 +111,7 @@ def test_it_makes_the_steps_of_a_federation_of_one(tmp_path):
     """Were every round's average the site's own model, the federation would give the local-only model."""
     settings = site(tmp_path, PATIENTS)
     executor, engine = start(tmp_path, settings)
-    average = initial_weights(get_task("brain_tumor"), LEARNING.network, LEARNING.seed)
+    average = initial_weights(get_task("brain_tumor"), LEARNING, LEARNING.seed)
     for index in range(ROUNDS):
         compare(executor, engine, task=TRAIN, index=index, weights=average)
         average = RoundMemory(settings.cache_dir / "runs" / JOB).recall(ROUNDS).arrays[MODEL]

@@ -17,7 +17,7 @@ LEARNING = BrainTumorSettings(patch_voxels=32)
 
 @pytest.fixture
 def model(tmp_path):
-    save_model(tmp_path / "model", initial_weights(get_task(LEARNING.task), LEARNING.network, seed=0), {})
+    save_model(tmp_path / "model", initial_weights(get_task(LEARNING.task), LEARNING, seed=0), {})
     return tmp_path / "model"
 
 

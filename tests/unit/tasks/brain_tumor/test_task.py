@@ -6,6 +6,8 @@ from monai.transforms import ConvertToMultiChannelBasedOnBratsClassesd
 from consilium.errors import ConfigurationError
 from consilium.tasks import TASKS, get_task
 from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.method import to_tissues
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from consilium.tasks.segmentation.regions import to_regions
 
 TASK = get_task("brain_tumor")
@@ -39,28 +41,26 @@ def test_a_resection_cavity_belongs_to_no_region():
 
 def test_regions_and_tissues_are_two_ways_to_say_the_same():
     label = random_tissues(3)
-    tissues = TASK.to_tissues(to_regions(label, TASK.targets))
+    tissues = to_tissues(to_regions(label, TASK.targets))
     assert tissues.dtype == torch.uint8
     assert torch.equal(tissues, label)
 
 
 def test_where_regions_disagree_the_inner_one_wins():
     core, whole, enhancing = torch.tensor([[True, False], [False, False], [False, True]])
-    tissues = TASK.to_tissues(torch.stack([core, whole, enhancing])[:, None, None])
+    tissues = to_tissues(torch.stack([core, whole, enhancing])[:, None, None])
     assert tissues.flatten().tolist() == [Tissue.NECROTIC_CORE, Tissue.ENHANCING]
 
 
 @pytest.mark.parametrize("name", TASK.settings_type.networks())
 def test_a_network_answers_one_channel_a_region_at_full_resolution(name):
-    network = TASK.build_network(name).eval()
+    network = TASK.method.build_network(BrainTumorSettings(network=name)).eval()
     with torch.inference_mode():
         logits = network(torch.randn(2, len(TASK.inputs), 24, 16, 32))
     assert logits.shape == (2, len(TASK.targets), 24, 16, 32)
 
 
-def test_an_unknown_network_or_task_names_the_known_ones():
-    with pytest.raises(ConfigurationError, match=r"'nnunet'.*unet_small, segresnet"):
-        TASK.build_network("nnunet")
+def test_an_unknown_task_names_the_known_ones():
     with pytest.raises(ConfigurationError, match=r"'chest_ct'.*brain_tumor"):
         get_task("chest_ct")
     assert TASKS["brain_tumor"] is TASK
@@ -68,7 +68,7 @@ def test_an_unknown_network_or_task_names_the_known_ones():
 
 def test_the_loss_is_small_for_the_truth_and_large_for_its_contrary():
     target = to_regions(random_tissues(4, (8, 8, 8)), TASK.targets)[None].float()
-    loss = TASK.build_loss()
+    loss = TASK.method.build_loss(BrainTumorSettings())
     right, wrong = (float(loss(sign * 20 * (2 * target - 1), target)) for sign in (1, -1))
     assert right < 0.01
     assert wrong > 1

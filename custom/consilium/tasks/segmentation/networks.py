@@ -1,13 +1,10 @@
-"""Networks, loss and label maps of brain tumor segmentation: all of it that takes torch and MONAI."""
+"""Networks and loss of segmentations with overlapping regions."""
 
 from __future__ import annotations
 
-import torch
 from monai.losses import DiceLoss
 from monai.networks.nets import SegResNet, UNet
 from torch import Tensor, nn
-
-from consilium.tasks.brain_tumor.labels import Tissue
 
 
 def build_unet_small(channels: int, regions: int) -> nn.Module:
@@ -43,22 +40,7 @@ def build_segresnet(channels: int, regions: int) -> nn.Module:
     return network
 
 
-def build_loss() -> nn.Module:
-    """Build Dice plus binary cross-entropy, each region on its own."""
-    return _RegionLoss()
-
-
-def to_tissues(regions: Tensor) -> Tensor:
-    """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8."""
-    core, whole, enhancing = regions
-    tissues = torch.zeros_like(core, dtype=torch.uint8)
-    tissues[whole] = int(Tissue.EDEMA)
-    tissues[core] = int(Tissue.NECROTIC_CORE)
-    tissues[enhancing] = int(Tissue.ENHANCING)
-    return tissues
-
-
-class _RegionLoss(nn.Module):
+class RegionLoss(nn.Module):
     """Dice plus binary cross-entropy for overlapping regions.
 
     MONAI's `DiceCELoss` takes the softmax over channels, which makes regions compete that lie in one another.
@@ -70,5 +52,6 @@ class _RegionLoss(nn.Module):
         self._cross_entropy = nn.BCEWithLogitsLoss()
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of region logits and region targets, both `(N, R, X, Y, Z)`."""
         loss: Tensor = self._dice(logits, target) + self._cross_entropy(logits, target)
         return loss

@@ -1,0 +1,58 @@
+"""How brain tumor segmentation is learned: its networks, and contrast that varies as between scanners."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.method import BatchShare
+from consilium.tasks.segmentation.method import SegmentationMethod
+from consilium.tasks.segmentation.networks import build_segresnet, build_unet_small
+from consilium.tasks.segmentation.settings import SegmentationSettings
+
+
+class BrainTumorMethod(SegmentationMethod):
+    """The method of `BrainTumor`."""
+
+    def build_network(self, settings: SegmentationSettings) -> nn.Module:
+        """Build `unet_small` (for CPU sites) or `segresnet` (16 filters, for GPU sites)."""
+        build = {"unet_small": build_unet_small, "segresnet": build_segresnet}[settings.network]
+        return build(len(self.inputs), len(self.regions))
+
+    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+        """Change the contrast of every image of every patch."""
+        return change_contrast(inputs, share, generator)
+
+
+def change_contrast(images: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+    """Change gain, offset and gamma of every image of every patch, as another scanner would.
+
+    It works on whole batches where the network is, so that cutting patches stays a mere copy. The background
+    stays exactly 0, which is how the network knows where the head ends.
+
+    Args:
+        images: `(N, C, X, Y, Z)`, float32, changed in place.
+        share: The rows of the batch that the images are; the draw is for the whole batch.
+        generator: On the CPU, whatever the device of the images: the draw is then the same everywhere.
+    """
+    shape = (share.batch_size, images.shape[1], 1, 1, 1)
+    gain, offset, gamma = (
+        torch.empty(shape).uniform_(low, high, generator=generator)[share.rows].to(images.device)
+        for low, high in ((0.8, 1.25), (-0.25, 0.25), (0.75, 1.35))
+    )
+    background = images == 0
+    images.mul_(gain).add_(offset)
+    if torch.rand((), generator=generator) < 0.3:
+        images = images.sign() * images.abs().pow_(gamma)
+    return images.masked_fill_(background, 0)
+
+
+def to_tissues(regions: Tensor) -> Tensor:
+    """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8."""
+    core, whole, enhancing = regions
+    tissues = torch.zeros_like(core, dtype=torch.uint8)
+    tissues[whole] = int(Tissue.EDEMA)
+    tissues[core] = int(Tissue.NECROTIC_CORE)
+    tissues[enhancing] = int(Tissue.ENHANCING)
+    return tissues

@@ -1,0 +1,120 @@
+"""How volumetric segmentation is learned: patches, a sliding window, and regions that may overlap."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from monai.inferers import SlidingWindowInferer
+from torch import Tensor, nn
+
+from consilium.data.cached_case import CachedCase
+from consilium.data.case import Case, CaseError
+from consilium.data.checks import CheckedCohort
+from consilium.tasks.method import BatchShare
+from consilium.tasks.segmentation.networks import RegionLoss
+from consilium.tasks.segmentation.patches import PatchSampler
+from consilium.tasks.segmentation.reading import VolumeSize, read_size
+from consilium.tasks.segmentation.regions import Region, to_regions
+from consilium.tasks.segmentation.settings import SegmentationSettings
+
+
+class SegmentationMethod(ABC):
+    """A `Method` for volumes of which a network segments regions, each a binary problem of its own.
+
+    A problem's subclass builds its networks, and changes what else differs.
+
+    Args:
+        inputs: Names of the images of a case, C of them.
+        regions: What is segmented, R of them.
+    """
+
+    def __init__(self, inputs: Sequence[str], regions: Sequence[Region]) -> None:
+        self.inputs = tuple(inputs)
+        self.regions = tuple(regions)
+
+    @abstractmethod
+    def build_network(self, settings: SegmentationSettings) -> nn.Module:
+        """Build the network that the settings name: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`."""
+
+    def build_loss(self, settings: SegmentationSettings) -> nn.Module:
+        """Build Dice plus binary cross-entropy, each region on its own."""
+        return RegionLoss()
+
+    def sampler(self, settings: SegmentationSettings) -> PatchSampler:
+        """Return what cuts patches."""
+        return PatchSampler(settings.patch_voxels, settings.foreground_share)
+
+    def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
+        """Return the patches as they are: the sampler has flipped them."""
+        return inputs
+
+    def encode_targets(self, targets: Tensor) -> Tensor:
+        """Turn label patches `(N, X, Y, Z)` uint8 into regions `(N, R, X, Y, Z)` float32."""
+        return to_regions(targets, self.regions).float()
+
+    def read_inputs(self, case: CachedCase) -> Tensor:
+        """Read the image of a case on the task grid, `(1, C, X, Y, Z)` float32."""
+        return torch.from_numpy(np.asarray(case.image, dtype=np.float32))[None]
+
+    def infer(self, network: nn.Module, inputs: Tensor, settings: SegmentationSettings) -> Tensor:
+        """Slide a window over a case; returns logits `(1, R, X, Y, Z)` on the task grid."""
+        # The window is the training patch: normalization layers then see the statistics that they were
+        # trained on.
+        slide = SlidingWindowInferer(
+            settings.patch_voxels, sw_batch_size=1, overlap=settings.window_overlap, mode="gaussian"
+        )
+        logits: Tensor = slide(inputs, network)
+        return logits
+
+    def interpret(self, logits: Tensor, case: CachedCase) -> Tensor:
+        """Return region probabilities on the native voxels of the case's crop, `(R, X, Y, Z)` float32."""
+        return case.geometry.to_native_crop(torch.sigmoid(logits).cpu())
+
+    def decide(self, probabilities: Tensor) -> Tensor:
+        """Return the regions, `(R, X, Y, Z)` bool."""
+        return probabilities > 0.5
+
+    def example_batch(self, settings: SegmentationSettings) -> tuple[Tensor, Tensor]:
+        """Return empty images `(N, C, X, Y, Z)` and regions `(N, R, X, Y, Z)` of a batch."""
+        images, regions = (
+            torch.empty(settings.batch_size, channels, *settings.patch_voxels)
+            for channels in (len(self.inputs), len(self.regions))
+        )
+        return images, regions
+
+    def sample_bytes(self, settings: SegmentationSettings) -> int:
+        """Return the bytes of a patch: float16 for each image and a uint8 label."""
+        return math.prod(settings.patch_voxels) * (2 * len(self.inputs) + 1)
+
+    def prepared_bytes(
+        self, case: Case, settings: SegmentationSettings, checked: CheckedCohort | None
+    ) -> int:
+        """Estimate the bytes of a prepared case from the whole volume of its first image.
+
+        Two bytes an image and one for the label at the job's voxel size, and one byte for each original voxel
+        of a labeled case. The cache crops to what is not background, so it is smaller.
+        """
+        size = _known_size(case, checked) or _header_size(case, self.inputs[0])
+        if size is None:
+            return 0
+        voxels = math.prod(size.shape)
+        on_grid = voxels * math.prod(size.spacing_mm) / math.prod(settings.spacing_mm)
+        label = int(on_grid) + voxels if case.label is not None else 0
+        return int(on_grid * 2 * len(self.inputs)) + label
+
+
+def _known_size(case: Case, checked: CheckedCohort | None) -> VolumeSize | None:
+    if checked is None or case.id not in checked.shape or case.id not in checked.spacing_mm:
+        return None
+    return VolumeSize(checked.shape[case.id], checked.spacing_mm[case.id])
+
+
+def _header_size(case: Case, image: str) -> VolumeSize | None:
+    try:
+        return read_size(case.images[image].path, case_id=case.id)
+    except CaseError:
+        return None
