@@ -22,12 +22,11 @@ from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.records.outcome import Outcome, determine_outcome
 from consilium.records.progress import EndReason
 from consilium.report.training.build import build_report
-from consilium.report.training.patients import draw_patients, prepare_sites
+from consilium.report.training.patients import PatientPicture, draw_patients, prepare_sites
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.eligibility import require_enough_sites
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
-from consilium.tasks.segmentation.pictures import PatientPicture
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from consilium.participant.site_data import SiteData
 from consilium.recipes.job_folder import JobFolder, read_job_folder
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record
+from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, prepare_sites
-from consilium.report.training.summary import SiteCombiner
 from consilium.report.write import write_report
 from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display

@@ -11,6 +11,7 @@ from consilium.tasks.settings import LearningSettings
 if TYPE_CHECKING:
     from consilium.tasks.evaluation import Evaluation
     from consilium.tasks.method import Method
+    from consilium.tasks.presentation import Presentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Task(Protocol):
     @property
     def evaluation(self) -> Evaluation:
         """The metrics, and how cases, sites and federations are scored."""
+
+    @property
+    def presentation(self) -> Presentation | None:
+        """Pictures of a case with what a model found; None for a task that has none."""
 
     @property
     def targets(self) -> Sequence[Any]:

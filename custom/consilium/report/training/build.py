@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.federation import BaselineRecord, FederationRecord
+from consilium.report.site_combiner import installed_task
 from consilium.report.training.curves import DARK, LIGHT, draw_curves
 from consilium.report.training.page import PatientView, render_page
 from consilium.report.training.summary import summarize_study
 
 if TYPE_CHECKING:
-    from consilium.tasks.segmentation.pictures import PatientPicture
+    from consilium.report.training.patients import PatientPicture
 
 REPORT_FILE = "report.json"
 """Name of the numbers in the report's folder."""
@@ -72,8 +73,14 @@ def build_report(
             if picture is not None
         },
         undrawn=undrawn,
+        about_pictures=_about_pictures(federation.task),
         patient_gains={} if baselines is None else baselines.patient_gains,
     )
     page = folder / PAGE_FILE
     write_atomically(page, html.encode(), durable=False)
     return page
+
+
+def _about_pictures(task: str) -> str:
+    known = installed_task(task)
+    return "" if known is None or known.presentation is None else known.presentation.about

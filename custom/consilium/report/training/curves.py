@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
+from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.study import StudyReport
-from consilium.report.training.summary import SiteCombiner
 from consilium.tasks.metrics import Metric
 from consilium.tasks.presentation import TARGET_COLORS
 

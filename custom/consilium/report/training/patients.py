@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,27 @@ from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import SiteData, prepare_site
 from consilium.tasks import Task, get_task
 from consilium.tasks.metrics import MetricSet, Scores
-from consilium.tasks.segmentation.pictures import PRINT, SCREEN, PatientPicture, render_patient
+from consilium.tasks.presentation import PRINT, SCREEN, Presentation
 from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PatientPicture:
+    """A picture of one validation patient, without anything that tells who it is.
+
+    Attributes:
+        path: The PNG for screens.
+        printed: The one for paper.
+        text: What it shows, for who can't see it.
+        score: The patient's key metric, as far as a single patient has one.
+    """
+
+    path: Path
+    printed: Path
+    text: str
+    score: float | None = None
 
 
 def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings) -> dict[str, SiteData]:
@@ -60,8 +78,10 @@ def draw_patients(
         ConsiliumError: If the model can't be used.
     """
     task, device = get_task(learning.task), open_device(ComputeSettings())
+    if task.presentation is None:
+        return {}
     weights, _ = load_model(model)
-    draw = _Artist(task, learning, weights, device)
+    draw = _Artist(task, task.presentation, learning, weights, device)
     pictures: dict[str, PatientPicture | None] = {}
     private_folder(folder, ours=False)
     for name, site in data.items():
@@ -102,8 +122,15 @@ def pick_patient(
 class _Artist:
     """Draws patients with what a model finds in them."""
 
-    def __init__(self, task: Task, learning: LearningSettings, weights: Weights, device: Device) -> None:
-        self._task = task
+    def __init__(
+        self,
+        task: Task,
+        presentation: Presentation,
+        learning: LearningSettings,
+        weights: Weights,
+        device: Device,
+    ) -> None:
+        self._presentation = presentation
         self._evaluation = task.evaluation
         self._evaluate = partial(evaluate, task, learning, weights, device=device, distances=False)
         self._predictor = Predictor(task, learning, weights, device)
@@ -117,10 +144,9 @@ class _Artist:
         if not evaluated:
             return None
         case, score = pick_patient(evaluated, self._evaluation.metrics)
-        regions, modalities = self._predictor.predict(case), self._task.inputs
-        picture = PatientPicture(path, path.with_name(f"print_{path.name}"), score=score)
+        prediction = self._predictor.predict(case)
+        text = self._presentation.content.format(patient=f"a validation patient of {title}")
+        picture = PatientPicture(path, path.with_name(f"print_{path.name}"), text, score)
         for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
-            render_patient(
-                case, regions, self._task.targets, file, modalities=modalities, title=title, medium=medium
-            )
+            self._presentation.draw(case, prediction, file, title=title, medium=medium)
         return picture

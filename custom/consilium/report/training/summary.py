@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,7 @@ from consilium.records.federation import (
 )
 from consilium.records.outcome import determine_outcome
 from consilium.records.remedies import remedy_for
+from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.cautions import absence_reason, is_absent, list_cautions
 from consilium.report.training.gains import has_own_models, summarize_gain
 from consilium.report.training.study import (
@@ -32,8 +33,6 @@ from consilium.report.training.study import (
     StudyVersions,
     Summary,
 )
-from consilium.tasks import TASKS
-from consilium.tasks.metrics import MetricSet
 
 
 def summarize_study(
@@ -93,33 +92,6 @@ def summarize_study(
         ),
         settings=federation.settings,
     )
-
-
-class SiteCombiner:
-    """Combines sites' scores into those of several sites together.
-
-    Args:
-        task: Name of the task. Where it is not installed here, metrics that only it can compute from the
-            others, such as kappa from a confusion matrix, are left out.
-        metrics: What the record says of its metrics.
-    """
-
-    def __init__(self, task: str, metrics: MetricSet) -> None:
-        evaluation = TASKS[task].evaluation if task in TASKS else None
-        self._combine: Callable[[Sequence[Mapping[str, float]]], Scores | None] = (
-            evaluation.combine
-            if evaluation is not None and evaluation.metrics == metrics
-            else metrics.combine
-        )
-
-    def combine(self, rows: Iterable[Mapping[str, float]]) -> Scores | None:
-        """Combine the scores that all rows have; None when there is no row."""
-        rows = list(rows)
-        return self._combine(rows) if rows else None
-
-    def over(self, sites: Sequence[str], scores: Mapping[str, Scores]) -> Scores | None:
-        """Combine the scores of these sites; None when one of them has none."""
-        return self.combine(scores[site] for site in sites) if all(site in scores for site in sites) else None
 
 
 def _summarize(

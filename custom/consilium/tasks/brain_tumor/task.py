@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.presentation import Presentation
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
+from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
 
@@ -42,6 +44,12 @@ class BrainTumor:
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
     evaluation: ClassVar[Evaluation] = SegmentationEvaluation(targets)
+    presentation: ClassVar[Presentation | None] = SlicePresentation(
+        inputs,
+        targets,
+        preferred=("flair", "t1ce"),
+        titles={"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"},
+    )
 
     @cached_property
     def method(self) -> BrainTumorMethod:

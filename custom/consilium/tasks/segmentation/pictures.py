@@ -1,11 +1,11 @@
-"""One patient as a radiologist would look at it: images, the reference and what the model found."""
+"""Pictures of one patient as a radiologist looks at them: images, the reference, what the model found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,58 +18,13 @@ from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
 from consilium.data.files import private_folder, private_opener
-from consilium.tasks.presentation import TARGET_COLORS
+from consilium.tasks.presentation import SCREEN, TARGET_COLORS, Medium
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 from consilium.tasks.segmentation.regions import Region, to_regions
 
-_SHOWN = ("flair", "t1ce")
-_TITLES = {"flair": "FLAIR", "t1ce": "T1ce", "t1": "T1", "t2": "T2"}
 _SCALE_BAR_MM = 50
 _MARGIN_MM = 12.0
 """Left and right of a slice, for the letters of its sides."""
-
-
-@dataclass(frozen=True)
-class Medium:
-    """What a picture is made for: its colors and its resolution.
-
-    Attributes:
-        background: Gray value around the head, 0 (black) or 1 (white).
-        text: Color of titles.
-        faint: Color of side letters and notes.
-        dots_per_inch: Of the PNG, which is 12 inches wide.
-    """
-
-    background: int
-    text: str
-    faint: str
-    dots_per_inch: int
-
-    @property
-    def paper(self) -> str:
-        """The background as a color."""
-        return "#ffffff" if self.background else "#000000"
-
-
-SCREEN: Final = Medium(background=0, text="#f2f2f2", faint="#a8a8a8", dots_per_inch=110)
-PRINT: Final = Medium(background=1, text="#1d2329", faint="#59636e", dots_per_inch=75)
-"""Two of them stand side by side on a page, and black areas would cost ink."""
-
-
-@dataclass(frozen=True)
-class PatientPicture:
-    """A picture of one validation patient, without anything that tells who it is.
-
-    Attributes:
-        path: The PNG for screens.
-        printed: The one for paper.
-        score: The patient's key metric, as far as a single patient has one.
-    """
-
-    path: Path
-    printed: Path
-    text: str = ""
-    score: float | None = None
 
 
 def render_patient(
@@ -78,11 +33,12 @@ def render_patient(
     regions: Sequence[Region],
     path: Path,
     *,
-    modalities: Sequence[str],
+    shown: Mapping[int, str],
     title: str,
     medium: Medium = SCREEN,
+    outside: float | None = 0.0,
 ) -> None:
-    """Draw FLAIR and T1ce of one patient: alone, with the reference, with the prediction, in other planes.
+    """Draw images of one patient: alone, with the reference, with the prediction, in other planes.
 
     Slices are in radiological orientation: the patient's right is on the left. Images are those that the
     network sees, brought back from its grid; regions are drawn on the original voxels.
@@ -92,44 +48,54 @@ def render_patient(
         prediction: Booleans on the native crop, `(R, X, Y, Z)`.
         regions: The R regions; an inner one is drawn over an outer one.
         path: The PNG to write. It holds no metadata.
-        modalities: Names of the image's channels, in their order.
+        shown: The channels to show, one or two, each with its title.
         title: Drawn on top; the caller keeps the patient's id out of it.
         medium: What for.
+        outside: Value around the body, which is drawn as background; None for none.
 
     Raises:
-        ValueError: If the prediction is not on the case's native crop, or the modalities lack FLAIR or T1ce.
+        ValueError: If the prediction is not on the case's native crop.
     """
     expected = (len(regions), *case.geometry.crop_shape)
     if tuple(prediction.shape) != expected:
         raise ValueError(f"prediction has the shape {tuple(prediction.shape)}, not {expected}")
-    images = _windowed(case, modalities, medium.background)
+    images = _windowed(case, shown, medium.background, outside)
     found = prediction.numpy()
     reference = (
         None
         if case.reference is None
         else to_regions(torch.from_numpy(case.reference.copy()), regions).numpy()
     )
-    center = _center_of_tumor(found if reference is None or not reference.any() else reference)
-    figure = Figure(figsize=(12.0, 7.6), facecolor=medium.paper)
+    center = _center_of_regions(found if reference is None or not reference.any() else reference)
+    planes = (_CORONAL, _SAGITTAL) if len(images) == 1 else (_CORONAL,)
+    columns = 3 + len(planes)
+    figure = Figure(figsize=(12.0, 3.8 * len(images) if len(images) > 1 else 3.4), facecolor=medium.paper)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
-        2, 4, left=0.028, right=0.995, top=0.88, bottom=0.055, wspace=0.03, hspace=0.04
+        len(images),
+        columns,
+        left=0.028,
+        right=0.995,
+        top=0.88 if len(images) > 1 else 0.76,
+        bottom=0.055 if len(images) > 1 else 0.11,
+        wspace=0.03,
+        hspace=0.04,
     )
     spacing = case.geometry.native_spacing_mm
-    headings = ("Image", "Reference" if reference is not None else "No reference", "Model", "")
-    for row, (name, image) in enumerate(images.items()):
+    headings = ("Image", "Reference" if reference is not None else "No reference", "Model")
+    for row, (name, image) in enumerate(images):
         overlays = ((None, None), (reference, None), (None, found))
         for column, (lines, fills) in enumerate(overlays):
             axes = figure.add_subplot(grid[row, column])
             _draw(axes, _AXIAL, center, spacing, image, medium, lines=lines, fills=fills)
             if column == 0:
-                axes.set_ylabel(_TITLES[name], color=medium.text, fontsize=12)
+                axes.set_ylabel(name, color=medium.text, fontsize=12)
             if row == 0:
                 axes.set_title(headings[column], color=medium.text, fontsize=12)
-        other = (_CORONAL, _SAGITTAL)[row]
-        axes = figure.add_subplot(grid[row, 3])
-        _draw(axes, other, center, spacing, image, medium, lines=reference, fills=found)
-        axes.set_title(f"{other.name}, {_TITLES[name]}: both", color=medium.text, fontsize=12)
+        for place, other in enumerate(planes if len(images) == 1 else ((_CORONAL, _SAGITTAL)[row],)):
+            axes = figure.add_subplot(grid[row, 3 + place])
+            _draw(axes, other, center, spacing, image, medium, lines=reference, fills=found)
+            axes.set_title(f"{other.name}, {name}: both", color=medium.text, fontsize=12)
     _add_scale_bar(figure.axes[0], medium)
     _add_legend(figure, regions, title, medium)
     private_folder(path.parent, ours=False)
@@ -167,29 +133,29 @@ _SAGITTAL = _Plane("Sagittal", axis=0, across=1, up=2, sides=("A", "P"))
 
 
 def _windowed(
-    case: CachedCase, modalities: Sequence[str], background: int
-) -> Mapping[str, NDArray[np.float32]]:
-    """FLAIR and T1ce on the native crop, gray values 0 to 1, in front of a background."""
-    missing = [name for name in _SHOWN if name not in modalities]
-    if missing:
-        raise ValueError(f"pictures need {' and '.join(missing)}; the modalities are {', '.join(modalities)}")
-    channels = np.asarray(case.image[[modalities.index(name) for name in _SHOWN]], dtype=np.float32)
+    case: CachedCase, shown: Mapping[int, str], background: int, outside: float | None
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """The images to show on the native crop, gray values 0 to 1, in front of a background."""
+    channels = np.asarray(case.image[list(shown)], dtype=np.float32)
     for channel in channels:
-        inside = channel != 0
-        low, high = np.percentile(channel[inside], (1, 99.7))
-        channel[...] = np.where(inside, np.clip((channel - low) / (high - low), 0, 1), background)
+        inside = np.ones(channel.shape, dtype=bool) if outside is None else channel != outside
+        low, high = np.percentile(channel[inside], (1, 99.7)) if inside.any() else (0.0, 1.0)
+        if high > low:
+            channel[...] = np.where(inside, np.clip((channel - low) / (high - low), 0, 1), background)
+        else:  # an image of one value
+            channel[...] = np.where(inside, 0.5, background)
     native: NDArray[np.float32] = case.geometry.to_native_crop(torch.from_numpy(channels)).numpy()
-    return dict(zip(_SHOWN, native, strict=True))
+    return list(zip(shown.values(), native, strict=True))
 
 
-def _center_of_tumor(masks: NDArray[np.bool_]) -> Shape3D:
-    """The voxel whose three slices hold the most tumor each; the middle when there is none."""
-    tumor = masks.any(axis=0)
-    if not tumor.any():
-        x, y, z = (size // 2 for size in tumor.shape)
+def _center_of_regions(masks: NDArray[np.bool_]) -> Shape3D:
+    """The voxel whose three slices hold the most of all regions each; the middle when there is none."""
+    any_region = masks.any(axis=0)
+    if not any_region.any():
+        x, y, z = (size // 2 for size in any_region.shape)
         return x, y, z
-    z = int(tumor.sum(axis=(0, 1)).argmax())
-    return int(tumor.sum(axis=(1, 2)).argmax()), int(tumor.sum(axis=(0, 2)).argmax()), z
+    z = int(any_region.sum(axis=(0, 1)).argmax())
+    return int(any_region.sum(axis=(1, 2)).argmax()), int(any_region.sum(axis=(0, 2)).argmax()), z
 
 
 def _draw(

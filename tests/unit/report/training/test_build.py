@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from consilium.report.training.build import build_report
-from consilium.tasks.segmentation.pictures import PatientPicture
+from consilium.report.training.patients import PatientPicture
 from report.study import SECONDS, baselines, federation, scores
 
 

@@ -10,6 +10,7 @@ from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, pick_patient
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
+from consilium.tasks.segmentation.presentation import SlicePresentation
 from report.study import SECONDS, federation
 
 LEARNING = BrainTumorSettings(patch_voxels=32)
@@ -29,16 +30,14 @@ def test_a_patient_who_can_not_be_drawn_costs_a_picture_and_no_report(
     if damage == "image gone":
         (other.folder / "image.npy").unlink()
     else:
-        from consilium.report.training import patients
+        render = SlicePresentation.draw
 
-        render = patients.render_patient
-
-        def fails(case, *args, **kwargs):
+        def fails(self, case, *args, **kwargs):
             if case is other:
                 raise IndexError("an image of nothing")
-            render(case, *args, **kwargs)
+            render(self, case, *args, **kwargs)
 
-        monkeypatch.setattr(patients, "render_patient", fails)
+        monkeypatch.setattr(SlicePresentation, "draw", fails)
     data = {"aster": SiteData((), (sound,)), "birch": SiteData((), (other,))}
     with caplog.at_level(logging.ERROR):
         pictures = draw_patients(data, LEARNING, model, tmp_path / "report")

@@ -12,23 +12,30 @@ from consilium.data.cache_entry import write_entry
 from consilium.data.cached_case import CachedCase
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.brain_tumor.task import BrainTumor
+from consilium.tasks.presentation import PRINT
 from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.pictures import PRINT, render_patient
+from consilium.tasks.segmentation.pictures import render_patient
 from consilium.tasks.segmentation.preprocessing import PreprocessedCase
+from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import to_regions
 
 SHAPE = (44, 54, 20)  # 40 x 50 x 48 mm of head, and two voxels of air around it
 SPACING = (1.0, 1.0, 3.0)
 TUMOR = (slice(30, 36), slice(38, 46), slice(9, 13))  # the patient's right, in front
+SHOWN = {3: "FLAIR", 1: "T1ce"}
 REGIONS = BrainTumor.targets
 
 
-def phantom(folder: Path, *, patient: str = "A", reference: bool = True) -> CachedCase:
+def phantom(
+    folder: Path, *, patient: str = "A", reference: bool = True, value: float | None = None
+) -> CachedCase:
     """A box of a head with a tumor, in thick slices; the task grid is the native one."""
     head = np.zeros(SHAPE, dtype=np.float32)
     inside = tuple(slice(2, size - 2) for size in SHAPE)
     head[inside] = np.random.default_rng(0).normal(1.0, 0.1, head[inside].shape)
     head[TUMOR] += 0.5
+    if value is not None:
+        head[:] = value
     tissues = np.zeros(SHAPE, dtype=np.uint8)
     tissues[TUMOR] = Tissue.EDEMA
     geometry = Geometry(
@@ -49,7 +56,7 @@ def phantom(folder: Path, *, patient: str = "A", reference: bool = True) -> Cach
 
 def drawn(case: CachedCase, prediction: Tensor, path: Path) -> NDArray[Any]:
     """Rows from the top, RGB from 0 to 1."""
-    render_patient(case, prediction, REGIONS, path, modalities=BrainTumor.inputs, title="aster, a patient")
+    render_patient(case, prediction, REGIONS, path, shown=SHOWN, title="aster, a patient")
     picture: NDArray[Any] = imread(path)[:, :, :3]
     return picture
 
@@ -130,7 +137,7 @@ def test_on_paper_the_background_is_white_and_the_anatomy_the_same(tmp_path: Pat
         truth(),
         REGIONS,
         tmp_path / "print.png",
-        modalities=BrainTumor.inputs,
+        shown=SHOWN,
         title="aster",
         medium=PRINT,
     )
@@ -165,9 +172,18 @@ def test_a_prediction_on_another_grid_is_refused(tmp_path: Path) -> None:
         drawn(case, truth()[..., :-1], tmp_path / "picture.png")
 
 
-def test_modalities_without_flair_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inputs", [("t1", "t2"), ("ct",), BrainTumor.inputs])
+def test_what_the_task_has_not_is_not_missed(tmp_path: Path, inputs: tuple[str, ...]) -> None:
     case = phantom(tmp_path / "case")
-    with pytest.raises(ValueError, match="pictures need flair"):
-        render_patient(
-            case, truth(), REGIONS, tmp_path / "picture.png", modalities=("t1", "t2"), title="aster"
-        )
+    presentation = SlicePresentation(inputs, REGIONS, preferred=("flair", "t1ce"))
+    presentation.draw(case, truth(), tmp_path / "picture.png", title="aster")
+    assert colored(imread(tmp_path / "picture.png")[:, :, :3]).any()
+    expected = {2: "T1 and T2", 1: "CT", 4: "FLAIR and T1CE"}[len(inputs)]
+    assert presentation.content.startswith(f"{expected} slices of {{patient}}")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_an_image_of_one_value_is_drawn(tmp_path: Path, value: float) -> None:
+    case = phantom(tmp_path / "case", value=value)
+    SlicePresentation(("ct",), REGIONS).draw(case, truth(), tmp_path / "picture.png", title="aster")
+    assert (tmp_path / "picture.png").is_file()
