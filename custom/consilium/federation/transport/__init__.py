@@ -1,1 +1,1 @@
-"""How models and updates travel between FLARE's processes."""
+"""Transfer of models and updates between FLARE's processes, and its limits."""

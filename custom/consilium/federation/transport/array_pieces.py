@@ -1,13 +1,13 @@
-"""Send arrays in pieces of one size, and take updates in on the server's disk.
+"""Transfer of arrays in pieces of one size, received into a file at the server.
 
-FLARE 2.9 lets whoever is sent arrays fetch them (`fuel/f3/streaming/download_service.py`). Its own way for
-NumPy's fetches up to 2 MiB at a time, and any array as a whole, however large, and what is fetched stays in
-memory. With 64 sites at once the server holds each of these pieces for each of them, several times over, and
-then all their updates. FLARE can put what comes on a disk as well, but only PyTorch's tensors.
+In FLARE 2.9 the receiver of arrays fetches them (`fuel/f3/streaming/download_service.py`). NumPy arrays are
+fetched up to 2 MiB at a time, but each as a whole, however large, and stay in memory. With 64 sites at once
+the server holds each of these pieces for each site, several times over, and then all updates. FLARE can
+receive on disk too, but only PyTorch tensors.
 
-Here arrays are laid end to end and cut into pieces of one size, FLARE's `np_download_chunk_size`, and a
-server's process keeps what comes in a file until it is used. FLARE's protocol of requests, repetitions and
-confirmations stays what it is.
+Here arrays are laid end to end and cut into pieces of one size, FLARE's `np_download_chunk_size`, and the
+server's process keeps them in a file until they are used. FLARE's protocol of requests, repetitions and
+confirmations is unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 def install_array_transfer() -> None:
-    """Let this process send and fetch arrays in pieces of one size; those at the other end have to as well.
+    """Transfer arrays of this process in pieces of one size; the other end has to do the same.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -48,30 +48,30 @@ def install_array_transfer() -> None:
 
 
 def spool_arrivals(cell: Cell, folder: Path, most_bytes: int) -> None:
-    """Let a process keep arrays that come in files, and refuse what is larger than an update can be.
+    """Receive arrays in files, and reject what is larger than an update can be.
 
     Args:
         cell: The process's end of all connections.
-        folder: For the files. With no room there, memory takes their place.
-        most_bytes: That the arrays of one message may have.
+        folder: For the files; without room there, arrays stay in memory.
+        most_bytes: Limit for the arrays of one message.
     """
     cell.update_fobs_context({_FOLDER: folder, _MOST_BYTES: most_bytes})
 
 
 def limit_transfers(slots: TransferSlots) -> None:
-    """Let this process send and fetch arrays for a few others at a time."""
+    """Limit this process's concurrent transfers."""
     ArrayPieces.slots = slots
 
 
 class ArrayPieces(Downloadable):  # type: ignore[misc]
-    """Arrays to be fetched by several sites, each at its own pace; nothing is kept for any of them.
+    """Arrays that several sites fetch, each at its own pace, without state per site.
 
     Args:
         arrays: By name; they must not change until they are fetched.
         max_chunk_size: Bytes of a piece; the last may be shorter.
 
     Attributes:
-        slots: Of all arrays of this process; nobody waits if nothing else is said.
+        slots: Of all transfers of this process; unlimited by default.
 
     Raises:
         ValueError: If one is not of numbers.
@@ -89,9 +89,9 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         ]
 
     def produce(self, state: dict[str, int] | None, requester: str) -> tuple[str, Any, dict[str, int]]:
-        """Return the piece behind the one that a site has; FLARE calls this for each of its requests.
+        """Return the next piece for a site; FLARE calls this for each of its requests.
 
-        For the first one a site may have to wait for its turn.
+        The first request may have to wait for a slot.
 
         Args:
             state: What came with the piece before, from the site; nothing at first.
@@ -114,11 +114,11 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
         return ProduceRC.OK, [*head, self._piece(number)], {_NUMBER: number}
 
     def downloaded_to_one(self, to_receiver: str, status: str) -> None:
-        """Let the next site have its turn, when one has got all, or is given up."""
+        """Free the slot of a site that has all pieces or is given up."""
         self.slots.release((id(self), to_receiver))
 
     def release(self) -> None:
-        """Let go of the arrays."""
+        """Free the arrays."""
         self.base_obj = self._stretches = None
 
     def _head(self) -> bytes:
@@ -127,7 +127,7 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
     def _piece(self, number: int) -> bytes:
         stretches = self._stretches
         if stretches is None:
-            raise RuntimeError("arrays were asked for after all had fetched them")
+            raise RuntimeError("arrays were requested after they had been freed")
         at = number * self._piece_bytes
         last = min(at + self._piece_bytes, self._table.bytes)
         parts: list[bytes | memoryview] = []
@@ -141,15 +141,15 @@ class ArrayPieces(Downloadable):  # type: ignore[misc]
 
 
 class PieceCollector(Consumer):  # type: ignore[misc]
-    """Puts arrays together from their pieces, which come one after the other.
+    """Assembles arrays from their pieces, which arrive in order.
 
     Args:
-        receive: Makes room for so many bytes.
-        most_bytes: That may come; None: however many.
+        receive: Makes room for a number of bytes.
+        most_bytes: Limit; None for none.
 
     Attributes:
-        error: Why they could not be fetched, None if they could.
-        arrays: By name, when all pieces have come.
+        error: Why the transfer failed; None if it has not.
+        arrays: By name, once all pieces have arrived.
     """
 
     supports_pipelining = True
@@ -169,11 +169,11 @@ class PieceCollector(Consumer):  # type: ignore[misc]
         """Take a piece.
 
         Raises:
-            ValueError: If it is not the next one, or does not fit what was described.
+            ValueError: If it is not the next one, or does not fit the description.
             OSError: If it can't be kept.
         """
         if state.get(_NUMBER) != self._number + 1:
-            raise ValueError("a piece came out of its turn")
+            raise ValueError("a piece arrived out of order")
         if self._arrival is None:
             head, *data = data
             self._make_room(head)
@@ -181,30 +181,30 @@ class PieceCollector(Consumer):  # type: ignore[misc]
         assert self._arrival is not None
         assert self._table is not None
         if len(piece) != min(self._piece_bytes, self._table.bytes - self._bytes):
-            raise ValueError(f"a piece of {counted(len(piece), 'byte')} does not fit what was described")
+            raise ValueError(f"a piece of {counted(len(piece), 'byte')} does not fit the description")
         self._arrival.write(self._bytes, piece)
         self._number, self._bytes = self._number + 1, self._bytes + len(piece)
         return state
 
     def download_completed(self, ref_id: str) -> None:
-        """Put the arrays together.
+        """Assemble the arrays.
 
         Raises:
             ValueError: If a piece is missing.
         """
         if self._table is None or self._arrival is None or self._bytes != self._table.bytes:
-            raise ValueError("not all pieces have come")
+            raise ValueError("pieces are missing")
         self.arrays = self._table.arrays_in(self._arrival.content())
 
     def download_failed(self, ref_id: str, reason: str) -> None:
-        """Take note that no more will come."""
+        """Record that the transfer has failed."""
         self.logger.error(f"arrays could not be fetched: {reason}")
         self.error, self.arrays, self._arrival = reason, None, None
 
     def _make_room(self, head: bytes) -> None:
         self._piece_bytes = int.from_bytes(head[:8], "big")
         if not self._piece_bytes:
-            raise ValueError("pieces without a length never end")
+            raise ValueError("the pieces have no length")
         self._table = ArrayTable.parse(head[8:])
         if self._most_bytes is not None and self._table.bytes > self._most_bytes:
             raise ValueError(
@@ -216,10 +216,10 @@ class PieceCollector(Consumer):  # type: ignore[misc]
 def fetch_arrays(
     from_fqcn: str, ref_id: str, per_request_timeout: float, cell: Cell, **options: Any
 ) -> tuple[str | None, dict[str, NDArray[Any]] | None]:
-    """Fetch arrays that another process offers; called by FLARE as its `download_arrays` is.
+    """Fetch arrays from another process; called by FLARE in place of its `download_arrays`.
 
     Returns:
-        Why it failed, or None; and the arrays.
+        Why it failed, or None, and the arrays.
     """
     context = cell.get_fobs_context()
     collector = PieceCollector(partial(_make_room, context.get(_FOLDER)), context.get(_MOST_BYTES))

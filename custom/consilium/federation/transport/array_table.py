@@ -1,4 +1,4 @@
-"""Where each of several arrays lies when they are laid end to end."""
+"""Layout of several arrays in one block of bytes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ALIGNMENT = 64
-"""Bytes: every array starts at a multiple, so that it can be used where it lies."""
+"""Bytes: every array starts at a multiple, so that it can be used in place."""
 
 _KINDS = "biufc"
-"""Kinds of numbers that travel: no objects, which would have to be unpickled, no text, no records."""
+"""Kinds of numbers that are transferred: no objects (they need unpickling), no text, no records."""
 
 
 @dataclass(frozen=True)
 class ArraySpan:
-    """One array's place.
+    """One array's place in the block.
 
     Attributes:
-        name: What it goes by.
+        name: Its name.
         dtype: Its kind of numbers.
         shape: Its shape.
         start: Its first byte.
@@ -41,7 +41,7 @@ class ArraySpan:
 
 
 class ArrayTable:
-    """The places of several arrays that are laid end to end, and the description that tells another process.
+    """The layout of several arrays in one block of bytes, and its description for another process.
 
     Args:
         arrays: Name, kind of numbers and shape of each, in their order.
@@ -55,7 +55,7 @@ class ArrayTable:
         self.bytes = 0
         for name, dtype, shape in arrays:
             if dtype.kind not in _KINDS or dtype.hasobject:
-                raise ValueError(f"arrays of {dtype.str} don't travel, only numbers do")
+                raise ValueError(f"arrays of {dtype.str} can't be transferred, only arrays of numbers")
             if min(shape, default=0) < 0:
                 raise ValueError(f"no array has the shape {shape}")
             span = ArraySpan(name, dtype, shape, start=-(-self.bytes // _ALIGNMENT) * _ALIGNMENT)
@@ -64,7 +64,7 @@ class ArrayTable:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> ArrayTable:
-        """Return the table of arrays at hand.
+        """Return the table of some arrays.
 
         Raises:
             ValueError: If one is not of numbers.
@@ -73,10 +73,10 @@ class ArrayTable:
 
     @classmethod
     def parse(cls, description: bytes) -> ArrayTable:
-        """Read what `describe` has written in another process, which need not be an honest one.
+        """Read a description that `describe` has written in another process, which may be dishonest.
 
         Raises:
-            ValueError: If it is no such description.
+            ValueError: If it is no description.
         """
         try:
             arrays = [
@@ -92,7 +92,7 @@ class ArrayTable:
         return json.dumps([(span.name, span.dtype.str, span.shape) for span in self.spans]).encode()
 
     def arrays_in(self, content: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Return the arrays that lie in a stretch of bytes, without a copy.
+        """Return the arrays in a block of bytes, without a copy.
 
         Args:
             content: The bytes, `(self.bytes,)`.

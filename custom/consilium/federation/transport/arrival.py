@@ -1,4 +1,4 @@
-"""Where arrays lie while their pieces arrive: in memory, or on a server's disk."""
+"""Buffers for arriving arrays: in memory, or in a file on the server's disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from consilium.data.files import private_folder
 
 
 class Arrival(Protocol):
-    """A stretch of bytes that is written piece by piece."""
+    """A buffer that is written piece by piece."""
 
     def write(self, start: int, piece: bytes) -> None:
         """Write a piece.
@@ -25,11 +25,11 @@ class Arrival(Protocol):
         """
 
     def content(self) -> NDArray[np.uint8]:
-        """Return all of it, when it is written: changes of it change nothing else."""
+        """Return the whole buffer once it is written, for the caller to change."""
 
 
 class MemoryArrival:
-    """Keeps what arrives in memory.
+    """A buffer in memory.
 
     Args:
         length: Bytes to come.
@@ -48,10 +48,10 @@ class MemoryArrival:
 
 
 class DiskArrival:
-    """Keeps what arrives in a file without a name, which goes when nobody uses it any more.
+    """A buffer in a file without a name, which the system removes after its last use.
 
     Args:
-        file: With room for all that is to come.
+        file: With room for all bytes.
         length: Bytes to come, at least 1.
     """
 
@@ -61,14 +61,14 @@ class DiskArrival:
 
     @classmethod
     def allocate(cls, length: int, folder: Path) -> DiskArrival:
-        """Return one whose room on the disk is taken at once.
+        """Return a buffer whose disk space is allocated at once.
 
         Args:
             length: Bytes to come, at least 1.
-            folder: Made when it is needed, readable by the owner only.
+            folder: Created where missing, readable by the owner only.
 
         Raises:
-            OSError: If there is no such room.
+            OSError: If there is too little space.
         """
         private_folder(folder)
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as what is returned
@@ -87,10 +87,7 @@ class DiskArrival:
         os.pwrite(self._file.fileno(), piece, start)
 
     def content(self) -> NDArray[np.uint8]:
-        """Return all of it, mapped into memory.
-
-        What is looked at counts as memory, and that only for as long as it is used.
-        """
+        """Return all of it, mapped into memory: only pages in use count as memory."""
         # Private to this process: a filter may calculate in place.
         mapped = mmap.mmap(self._file.fileno(), self._length, access=mmap.ACCESS_COPY)
         self._file.close()  # the mapping stays

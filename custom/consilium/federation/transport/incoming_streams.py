@@ -1,4 +1,4 @@
-"""Streams that a process receives: limits for those unfinished, little memory for those ended."""
+"""Incoming streams: limits for unfinished ones, little memory for completed ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from consilium.counts import counted
 from consilium.federation.replacement import replace
 
 STREAMS_PER_SITE: Final = 8
-"""Unfinished streams of one site. Messages of one frame, which nearly all are, never count: a frame of the
+"""Unfinished streams of one site. Messages of one frame, which nearly all are, don't count: a frame of the
 kits has 128 KiB, a piece of a model 120, a site's statistics 40. A submitted job has more."""
 
 OUT_OF_ORDER_BYTES: Final = 4 * 1024 * 1024
@@ -29,7 +29,7 @@ OUT_OF_ORDER_BYTES: Final = 4 * 1024 * 1024
 process takes no message larger than this."""
 
 STALLED_SECONDS: Final = 60.0
-"""After so long without progress, a stream makes room for a new one of its site, if that has the most."""
+"""A stream without progress for so long makes room for a new one of its site, if the site is at its limit."""
 
 _REJECTED_SECONDS = 5.0
 """How long a rejected stream is remembered, for its chunks that are already on their way."""
@@ -52,11 +52,11 @@ T = TypeVar("T", bound=Receipt)
 
 
 class OpenStreams(Generic[T]):
-    """Keeps the unfinished streams of each site.
+    """The unfinished streams of each site.
 
-    FLARE 2.9 gives each stream that has begun a thread of a pool that all sites share, for 300 s if nothing
-    more comes, and keeps one whose first chunk is missing forever. A site could occupy all threads, and
-    memory without end.
+    FLARE 2.9 gives each stream a thread of a pool that all sites share, for 300 s if nothing more arrives,
+    and keeps a stream whose first chunk is missing forever. One site could occupy all threads, and unlimited
+    memory.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class OpenStreams(Generic[T]):
 
 
 def free_completed_streams() -> None:
-    """Let this process limit what it receives of each site, and keep little of a stream that has ended.
+    """Limit the incoming streams of each site, and keep little of a completed stream.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -114,14 +114,14 @@ def free_completed_streams() -> None:
 
 
 class IncomingStream(RxTask):  # type: ignore[misc]
-    """A stream that this process receives, of which little is left when it has ended.
+    """A stream that this process receives.
 
-    Each answer to a request is a stream. FLARE 2.9 remembers all of it for as long as the other side may send
-    its end once more, with a timer and so a thread for each: 330 s with the settings of our kits. A site that
-    asks for a task every second has 330 threads by then, and so has a server for as many pieces of updates.
+    Each answer to a request is a stream. FLARE 2.9 keeps all of it for as long as the sender may repeat its
+    end, with a timer and so a thread for each: 330 s with the settings of our kits. A site that asks for a
+    task every second has 330 threads by then, and a server as many for pieces of updates.
 
-    Here a stream that came whole leaves what it takes to confirm it once more, and what is due is forgotten
-    whenever another stream ends.
+    Here a completed stream leaves only what it takes to confirm it once more, and that is dropped when it is
+    due, whenever another stream ends.
 
     A site may have few unfinished streams at a time, with few bytes out of order in each: see `OpenStreams`.
     Streams of the server and of the site's own processes are not limited.
@@ -150,7 +150,7 @@ class IncomingStream(RxTask):  # type: ignore[misc]
         return task
 
     def stop(self, error: Exception | None = None, notify: bool = True) -> None:
-        """End the stream, and free what it keeps if it failed."""
+        """End the stream, and free its chunks if it failed."""
         try:
             super().stop(error, notify)
         finally:
@@ -216,7 +216,7 @@ class IncomingStream(RxTask):  # type: ignore[misc]
 
 
 class _CompletedStream:
-    """What is left of a stream that came whole; FLARE's receiver takes it for the stream itself.
+    """The rest of a completed stream; FLARE's receiver treats it as the stream itself.
 
     Args:
         task: The stream.
@@ -233,7 +233,7 @@ class _CompletedStream:
         self._reliable: bool = task.reliable
 
     def process_chunk(self, message: Message) -> bool:
-        """Confirm that all has come, as the sender seems not to know; returns that no stream begins."""
+        """Confirm once more that all has arrived; returns that no stream begins."""
         if self._reliable:
             task = RxTask(self.sid, self.origin, self._cell, reliable=True)
             task.completed = True
@@ -242,4 +242,4 @@ class _CompletedStream:
         return False
 
     def stop(self, error: Exception | None = None, notify: bool = True) -> None:
-        """Do nothing: the sender gave a stream up that came whole."""
+        """Do nothing: the sender gave up a stream that is complete."""

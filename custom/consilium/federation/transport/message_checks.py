@@ -1,9 +1,9 @@
-"""What a job's process at the server lets in: well-formed messages, each from the site that it says it is of.
+"""Checks of the form and sender of messages to a job's process at the server.
 
-FLARE's server verifies that a message's sender is the site that its headers name. What the message holds is
-another thing: it names its sender as well, which FLARE believes, so a site could say what another one is
-doing. It can hold any event of FLARE's, which the server then fires as its own, the end of the job among
-them; and some return codes of an answer end the job for all.
+FLARE's server verifies that a message's sender is the site that its headers name. The content names a sender
+as well, which FLARE believes, so a site could report for another one. The content may be any FLARE event,
+which the server then fires as its own, the end of the job among them; and some return codes of an answer end
+the job for all sites.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from consilium.federation.tasks import REASON_HEADER, SITE_STATE_EVENT
 from consilium.records.texts import clean_text
 
 BROKEN_ANSWER: Final = "consilium_broken_answer"
-"""Event: a site sent an answer that is no message of FLARE's; data: `site`, `reason`."""
+"""Event: a site's answer is no message of FLARE's; data: `site`, `reason`."""
 
 EVENTS: Final = frozenset({f"fed.{SITE_STATE_EVENT}"})
 """The events that a site may fire at the server."""
 
 _LONGEST_ID = 80
 _NO_CODE = "NO_RETURN_CODE"
-"""Stands for a return code that is no text: none of FLARE's, so the controller refuses the answer."""
+"""Replaces a return code that is no text: none of FLARE's, so the controller rejects the answer."""
 
 _EVENTS_A_SECOND, _EVENTS_AT_ONCE = 10.0, 100.0
-"""A site's messages about its progress; an honest one sends one a second, and one for each new state."""
+"""Progress messages of one site; an honest one sends one a second, and one for each new state."""
 
 _log = logging.getLogger(__name__)
 
@@ -54,16 +54,16 @@ _is_from_participant: ContextVar[bool] = ContextVar("consilium_is_of_participant
 
 
 def is_from_participant() -> bool:
-    """Return whether the message that this thread works on is of a session that takes part in the job.
+    """Return whether the message that this thread handles is from a session that takes part in the job.
 
-    FLARE refuses tasks and answers of other sessions of a site, and takes their heartbeats and progress all
-    the same: a process that is refused whatever it asks for would look alive for ever.
+    FLARE rejects task requests and answers of other sessions of a site but accepts their heartbeats and
+    progress, so a process that gets nothing would look alive forever.
     """
     return _is_from_participant.get()
 
 
 def install_message_checks() -> None:
-    """Let this process look at what sites send before FLARE acts on it.
+    """Check the sites' messages before FLARE acts on them.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -73,11 +73,11 @@ def install_message_checks() -> None:
 
 
 class EventRateLimit:
-    """How many events each site may still fire: some at once, and so many a second after that.
+    """Token bucket for the events of each site.
 
     Args:
         per_second: Events a second.
-        at_once: Events that a site may have saved up.
+        at_once: Largest burst.
     """
 
     def __init__(self, per_second: float, at_once: float) -> None:
@@ -87,7 +87,7 @@ class EventRateLimit:
         self._lock = Lock()
 
     def take(self, site: str) -> bool:
-        """Count an event of a site; returns whether it may be fired."""
+        """Count an event of a site; return whether it may be fired."""
         now = time.monotonic()
         with self._lock:
             left, before = self._left.get(site, (self._at_once, now))
@@ -100,56 +100,56 @@ _allowance = EventRateLimit(_EVENTS_A_SECOND, _EVENTS_AT_ONCE)
 
 
 def submission_fault(payload: Any, sender: str) -> str | None:
-    """Say why a request for a task, or an answer, is no message of its sender; None if it is."""
+    """Return why a task request or an answer is not its sender's message; None if it is."""
     fault = _form_fault(payload)
     if fault is not None:
         return fault
     context = payload.get_peer_context()
     if not sender or not isinstance(context, FLContext) or context.get_identity_name(default="") != sender:
-        return "it is not of the site that sent it"
+        return "it names another site than its sender"
     return None
 
 
 def answer_fault(payload: Any, sender: str) -> str | None:
-    """Say why an answer can't be handed to FLARE; None if it can."""
+    """Return why an answer can't be passed to FLARE; None if it can."""
     fault = submission_fault(payload, sender)
     if fault is not None:
         return fault
     task, task_id = payload.get_header(FLContextKey.TASK_NAME), payload.get_cookie(FLContextKey.TASK_ID)
     if not (_is_id(task) and _is_id(task_id)):
-        return "it doesn't say which task it is of"
+        return "it names no task"
     return None
 
 
 def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventRateLimit = _allowance) -> str | None:
-    """Say why a message beside answers, such as progress, is not let in; None if it is.
+    """Return why another message, such as progress, is rejected; None if it is accepted.
 
     Args:
         topic: Its topic.
-        payload: What it holds.
+        payload: Its content.
         sender: The site that sent it, as FLARE has verified.
-        allowance: How many events each site may fire.
+        allowance: The limit of events.
     """
     fault = _form_fault(payload)
     if fault is not None:
         return fault
     properties = payload.get_peer_props()
     if not sender or not isinstance(properties, dict) or properties.get(ReservedKey.IDENTITY_NAME) != sender:
-        return "it is not of the site that sent it"
+        return "it names another site than its sender"
     if not isinstance(topic, str) or topic != FED_EVENT_TOPIC:
         return None
     event, event_id = (
         payload.get_header(key) for key in (FedEventHeader.EVENT_TYPE, FedEventHeader.EVENT_ID)
     )
     if not isinstance(event, str) or event not in EVENTS or not _is_id(event_id):
-        return "it is an event that no site may fire here"
-    return None if allowance.take(sender) else "the site sends too many of them"
+        return "it is an event that no site may fire"
+    return None if allowance.take(sender) else "the site sends too many"
 
 
 def limit_return_code(answer: Shareable) -> None:
-    """Turn what FLARE takes for the end of the job into an answer of one site that failed.
+    """Replace a return code that would end the job by one that says that this site failed.
 
-    The other texts of an answer that FLARE writes into its logs are cleaned here as well.
+    The other texts of an answer that FLARE logs are cleaned here as well.
     """
     code = answer.get_return_code()
     if not isinstance(code, str):
@@ -165,7 +165,7 @@ def limit_return_code(answer: Shareable) -> None:
 
 
 def _execute_checked(agent: ServerCommandAgent, request: Message) -> Any:
-    """Take a command; called by FLARE as its `_execute_command` is."""
+    """Handle a command; called by FLARE in place of its `_execute_command`."""
     command, sender = request.get_header(MessageHeaderKey.TOPIC), _sender(request)
     if command in ServerCommands.client_request_commands_names:
         is_answer = command == ServerCommandNames.SUBMIT_UPDATE
@@ -173,18 +173,18 @@ def _execute_checked(agent: ServerCommandAgent, request: Message) -> Any:
         if fault is not None:
             if is_answer:
                 _announce_broken(agent.engine, sender, f"its answer can't be read: {fault}")
-            return _turn_away(sender, command, fault)
+            return _reject(sender, command, fault)
         if is_answer:
             limit_return_code(request.payload)
     return _execute_of_flare(agent, request)
 
 
 def _communicate_checked(agent: ServerCommandAgent, request: Message) -> Any:
-    """Take a message beside answers; called by FLARE as its `_aux_communicate` is."""
+    """Handle another message; called by FLARE in place of its `_aux_communicate`."""
     topic, sender = request.get_header(MessageHeaderKey.TOPIC), _sender(request)
     fault = aux_fault(topic, request.payload, sender)
     if fault is not None:
-        return _turn_away(sender, topic, fault)
+        return _reject(sender, topic, fault)
     token = request.get_header(CellMessageHeaderKeys.TOKEN)
     is_known = isinstance(token, str) and agent._get_client(token) is not None
     before = _is_from_participant.set(is_known)
@@ -194,8 +194,8 @@ def _communicate_checked(agent: ServerCommandAgent, request: Message) -> Any:
         _is_from_participant.reset(before)
 
 
-def _turn_away(sender: str, topic: Any, fault: str) -> Message:
-    _log.warning(f"a message of {clean_text(sender, 80)} ({clean_text(topic, 80)}) is turned away: {fault}")
+def _reject(sender: str, topic: Any, fault: str) -> Message:
+    _log.warning(f"a message of {clean_text(sender, 80)} ({clean_text(topic, 80)}) is rejected: {fault}")
     return make_reply(CellReturnCode.INVALID_REQUEST, fault)
 
 

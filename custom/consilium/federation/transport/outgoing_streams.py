@@ -1,4 +1,4 @@
-"""Hold what is sent no longer than until it is sent."""
+"""Outgoing streams that free their buffers once they are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from consilium.federation.replacement import replace
 
 
 def release_send_buffers() -> None:
-    """Let this process hold only what it may have to send again.
+    """Keep only what may have to be sent again.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -22,10 +22,10 @@ def release_send_buffers() -> None:
 class OutgoingStream(TxTask):  # type: ignore[misc]
     """A message that this process sends.
 
-    FLARE 2.9 sets a whole buffer aside for each, 1 MiB or what `streaming_chunk_size` says, though most have
-    a few hundred bytes. It holds buffer and message until the other side has acknowledged all of it, beside
-    the copies that it would send again, and then until Python's collector of cyclic garbage comes by: that
-    counts objects and not their bytes, so on a busy server hundreds are dead, with all that they hold.
+    FLARE 2.9 allocates a whole buffer for each, 1 MiB or `streaming_chunk_size`, though most messages have a
+    few hundred bytes. It holds buffer and message until the receiver has acknowledged all of it, besides the
+    copies for repetitions, and then until Python's cyclic garbage collector runs. That counts objects, not
+    their bytes, so a busy server keeps hundreds of dead messages.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -35,7 +35,7 @@ class OutgoingStream(TxTask):  # type: ignore[misc]
             self.buffer = memoryview(bytearray(length))
 
     def send_loop(self) -> None:
-        """Send the message, and let go of it: what may have to be sent again is kept apart."""
+        """Send the message and free it: what may have to be sent again is kept apart."""
         try:
             super().send_loop()
         finally:

@@ -1,4 +1,4 @@
-"""What a job's processes change in FLARE's transport, at both ends and at the server."""
+"""Set-up of FLARE's transport in a job's processes, at the sites and at the server."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from consilium.federation.transport.tuning import limit_file_pieces, limit_messa
 _ARRIVALS = "arrivals"
 
 _AT_ONCE = 4
-"""Sites that fetch a model or send an update at a time."""
+"""Concurrent transfers of models and updates."""
 
 _PATIENCE_SECONDS = 30.0
-"""How long a site waits for its turn at most. Both ends wait longer than that: for a piece 120 s, and for the
-first request for what they offer 300 s."""
+"""Longest wait for a slot; both ends wait longer: 120 s for a piece, 300 s for the first request."""
 
 
 def set_up_peer() -> None:
-    """Do what server and sites have to do alike, before the first model is sent.
+    """Set up a site or the server before the first model is sent.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -40,7 +39,7 @@ def set_up_peer() -> None:
 
 
 def set_up_server_process() -> None:
-    """Do what each of the server's processes does before it is connected to anything, whatever its work.
+    """Set up any process of the server before it connects.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -52,7 +51,7 @@ def set_up_server_process() -> None:
 
 
 def set_up_server() -> TransferSlots:
-    """Do what a job's process at the server does; returns the turns that its sites take.
+    """Set up a job's process at the server; returns the slots that its sites share.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -65,9 +64,9 @@ def set_up_server() -> TransferSlots:
 
 
 def limit_job_messages(engine: Any, run_folder: Path) -> None:
-    """Let a job's process at the server look at messages, and at their size, before FLARE takes them.
+    """Check form, sender and size of the messages to a job's process at the server.
 
-    No message may bring arrays, unless `receive_on_disk` says later how many bytes of them there may be.
+    Messages may bring no arrays until `receive_on_disk` sets a limit for them.
 
     Args:
         engine: FLARE's, of that process.
@@ -76,22 +75,22 @@ def limit_job_messages(engine: Any, run_folder: Path) -> None:
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    set_up_server_process()  # in FLARE's simulator no guard has
+    set_up_server_process()  # in the simulator no guard has done so
     limit_messages(_job_cell(engine))
     receive_on_disk(engine, run_folder, most_bytes=0)
 
 
 def receive_on_disk(engine: Any, run_folder: Path, most_bytes: int) -> None:
-    """Let a job's process at the server keep what comes in on its disk.
+    """Receive arrays on disk in a job's process at the server.
 
     Args:
         engine: FLARE's, of that process.
         run_folder: The job's.
-        most_bytes: That the arrays of one update may have.
+        most_bytes: Limit for the arrays of one update.
     """
     spool_arrivals(_job_cell(engine), run_folder / _ARRIVALS, most_bytes)
 
 
 def _job_cell(engine: Any) -> Cell:
-    """Return the cell that takes the job's answers; in FLARE's simulator it is not the engine's own."""
+    """Return the cell that receives the job's answers; in FLARE's simulator it is not the engine's own."""
     return engine.server.command_agent.cell

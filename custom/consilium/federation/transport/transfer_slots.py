@@ -1,4 +1,4 @@
-"""Let a few models and updates travel at a time, whatever the number of sites."""
+"""Limit of concurrent transfers of models and updates."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from threading import Condition
 
 
 class TransferSlots:
-    """Whose model or update travels now, and who waits for that.
+    """Slots for concurrent transfers.
 
-    Sites that all fetch and send at once are hardly done earlier than those that take slots, as the server's
-    line and cores are the same, but each takes memory of the server's while it does.
+    Sites that all transfer at once are hardly done earlier than those that take turns, as they share the
+    server's line and cores, but each transfer takes memory at the server.
 
-    Nobody waits longer than `patience_seconds`, and who takes longer than that is no longer counted: a site
-    on a thin line, or one that has died, costs the others that much at most.
+    No transfer waits longer than `patience_seconds`, and a slot held for longer no longer counts: a slow or
+    dead site delays the others by at most that.
 
     Args:
-        at_once: How many travel at a time, at least 1.
-        patience_seconds: How long one waits for its turn at most.
+        at_once: Concurrent transfers, at least 1.
+        patience_seconds: Longest wait for a slot, in s.
     """
 
     def __init__(self, at_once: float, patience_seconds: float) -> None:
@@ -30,10 +30,10 @@ class TransferSlots:
         self._ended = False
 
     def acquire(self, who: Hashable) -> None:
-        """Wait for a turn; one who has it already goes on.
+        """Wait for a slot; return at once if it is already held.
 
         Args:
-            who: Any name, with which `end` is called.
+            who: Any name of the transfer; `release` takes the same.
         """
         limit = time.monotonic() + self._patience
         with self._changed:
@@ -46,14 +46,14 @@ class TransferSlots:
             self._since.setdefault(who, time.monotonic())
 
     def release(self, who: Hashable) -> None:
-        """Leave the turn to the next; without effect for one who has none."""
+        """Free the slot; without effect if it is not held."""
         with self._changed:
             if self._since.pop(who, None) is not None:
                 self._changed.notify()
 
     @contextmanager
     def hold(self, who: Hashable) -> Iterator[None]:
-        """Do something in one's turn."""
+        """Hold a slot for the duration of a block."""
         self.acquire(who)
         try:
             yield
@@ -61,7 +61,7 @@ class TransferSlots:
             self.release(who)
 
     def release_all(self) -> None:
-        """Let nobody wait any more: the job ends."""
+        """End all waiting, as the job ends."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

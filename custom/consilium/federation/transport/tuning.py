@@ -1,4 +1,4 @@
-"""How large a message to a job's process at the server may be."""
+"""Adjustments to FLARE's transport for which it has no setting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace, require_known
 
 LARGEST_MESSAGE: Final = 4 * 1024 * 1024
-"""Bytes, without the arrays, which are fetched piece by piece. A report has 2 kB, a site's statistics 40."""
+"""Bytes, without arrays, which are fetched in pieces. A report has 2 kB, a site's statistics 40 kB."""
 
 FILE_PIECE_BYTES: Final = 1024 * 1024
 
@@ -23,9 +23,9 @@ _CHANNELS = (CellChannel.SERVER_COMMAND, CellChannel.AUX_COMMUNICATION, CellChan
 
 
 def limit_messages(cell: Cell, most_bytes: int = LARGEST_MESSAGE) -> None:
-    """Let a process refuse larger messages before they are in its memory; FLARE takes 4 GiB.
+    """Reject larger messages before they are in memory; FLARE accepts 4 GiB.
 
-    FLARE reads its limit from the site's files when the process starts, for all that it ever receives.
+    FLARE reads its own limit from the site's files when the process starts, for all messages.
 
     Args:
         cell: The process's end of all connections.
@@ -47,36 +47,36 @@ def limit_messages(cell: Cell, most_bytes: int = LARGEST_MESSAGE) -> None:
 
 
 def grow_callback_pool(sites: int) -> None:
-    """Let this process take in the updates of so many sites at the same time.
+    """Let this process receive the updates of many sites at the same time.
 
-    FLARE 2.9 works on at most 64 messages at once, and has no setting for it. An update keeps a thread until
-    its last piece has come, and each piece is a message that takes a thread as well: as soon as 64 sites send
-    at the same time, all of them wait for each other until FLARE gives the pieces up.
+    FLARE 2.9 handles at most 64 messages at once, and has no setting for it. An update holds a thread until
+    its last piece has arrived, and each piece is a message that takes a thread as well: as soon as 64 sites
+    send at the same time, all wait for each other until FLARE gives up the pieces.
 
     Args:
-        sites: How many may send at the same time.
+        sites: Sites that may send at the same time.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
     require_known(type(callback_thread_pool))
-    # The threads are made as they are needed, and one of the pool's own attributes says how many may be.
+    # Threads are created on demand, up to this attribute of the pool.
     wanted = CALLBACK_THREAD_POOL_SIZE + sites
     callback_thread_pool._max_workers = max(callback_thread_pool._max_workers, wanted)
 
 
 def tolerate_broken_uploads() -> None:
-    """Let a server's job take an update that can't be read for one that has not come.
+    """Let a server's job treat an update that can't be read as missing.
 
     FLARE 2.9 ends the job's process at the server when a site's update can't be fetched or read: a site whose
-    process dies while it sends costs all others their round, and one that sends nonsense on purpose the job.
-    Without that the failure goes back to the site, which sends its update again for as long as it is wanted;
-    whether to wait for it is for the job's rules to say.
+    process dies while it sends costs all others their round, and deliberate nonsense the job. Here the site
+    gets the error and sends its update again for as long as it is wanted; the job's rules decide whether to
+    wait for it.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
     """
-    # FLARE ends the process of a server's job, and no other, by what this function says.
+    # FLARE ends the process of a server's job if this function returns true.
     replace(cell_module, "_is_server_job_cell", _ends_with_a_message)
 
 
@@ -85,11 +85,11 @@ def _ends_with_a_message(my_info: Any) -> bool:
 
 
 def limit_file_pieces() -> None:
-    """Send the result of a job in pieces of 1 MiB; those of FLARE have 5.
+    """Send a job's result in pieces of 1 MiB; FLARE's have 5 MiB.
 
-    A piece is a message, and a message of several MiB is refused where `streaming_max_blob_size` is that of
-    a server's kit. FLARE's commands take it from any kit below the folder in which they are started, a POC's
-    for example, so a user there could download no result of more than 4 MiB.
+    A piece is a message, and a message of several MiB is rejected under a server kit's
+    `streaming_max_blob_size`. FLARE's commands read that from any kit below the folder in which they are
+    started, such as a POC's, so a user there could download no result of more than 4 MiB.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.

@@ -1,4 +1,4 @@
-"""What the controller needs of an aggregator, and the one that looks at each site's update."""
+"""Screening, spooling and aggregation of client updates."""
 
 from __future__ import annotations
 
@@ -21,19 +21,18 @@ from consilium.records.federation import SiteReport
 
 
 class Aggregator(Protocol):
-    """One round's aggregation: updates come one by one, and none has to be kept or seen in the clear.
+    """One round's aggregation: updates arrive one by one, and none has to be kept or seen in the clear.
 
-    An aggregator that can't look at a single site's update, as they are masked or encrypted, refuses in `add`
-    what does not fit, and nobody in `screen`.
+    An aggregator of masked or encrypted updates rejects malformed ones in `add`, and none in `screen`.
     """
 
     def add(self, site: str, update: Weights, report: SiteReport) -> float | None:
-        """Take one site's update.
+        """Add one site's update.
 
         Args:
             site: Its name.
-            update: The weight difference, or what stands for it.
-            report: What the site says of its training.
+            update: The weight difference, masked or encrypted or in the clear.
+            report: The site's report of its training.
 
         Returns:
             The update's Euclidean norm; None where it can't be seen.
@@ -44,17 +43,17 @@ class Aggregator(Protocol):
         """
 
     def screen(self) -> dict[str, str]:
-        """Look at all updates of the round together; returns the sites refused, each with the reason."""
+        """Compare all updates of the round; returns the rejected sites, each with the reason."""
 
     def result(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Return the aggregated difference, and each site's share in it (they add up to 1).
 
         Raises:
-            RejectedUpdate: If no update was taken, or the aggregate is not finite.
+            RejectedUpdate: If there is no update, or the aggregate is not finite.
         """
 
     def close(self) -> None:
-        """Let go of the round's updates."""
+        """Free the round's updates."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,17 @@ class _Taken:
 
 
 class ScreenedAggregation:
-    """Checks each update, keeps it on disk, refuses outliers, and combines the others by the job's rule.
+    """Checks each update, spools it to disk, rejects outliers, and combines the others by the job's rule.
 
-    Updates are on disk and not added up at once, as an outlier shows only when all have come. Memory holds
-    one of them at a time, and then one tensor at a time; the order in which they came plays no part, to the
-    last bit.
+    Updates are spooled and not added up at once, as an outlier shows only when all have arrived. Memory holds
+    one of them at a time, and then one tensor at a time; the result does not depend on the order of arrival,
+    bit by bit.
 
     Args:
         reference: The global weights that the round started from.
         round_index: The round, from 0.
         settings: The rule.
-        screening: What is known from the rounds before.
+        screening: The state of earlier rounds.
         folder: Where updates are kept until `close`.
     """
 
@@ -96,7 +95,7 @@ class ScreenedAggregation:
         self._taken: dict[str, _Taken] = {}
 
     def add(self, site: str, update: Weights, report: SiteReport) -> float:
-        """Take one site's update and return its Euclidean norm.
+        """Add one site's update and return its Euclidean norm.
 
         Raises:
             RejectedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm
@@ -121,7 +120,7 @@ class ScreenedAggregation:
         return norm
 
     def screen(self) -> dict[str, str]:
-        """Refuse updates that are far longer than the others'; returns their sites with the reason."""
+        """Reject updates far longer than the others'; returns their sites with the reason."""
         refused = self._screening.outliers({site: one.pace for site, one in self._taken.items()})
         for site in refused:
             self._spool.drop(site)
@@ -132,7 +131,7 @@ class ScreenedAggregation:
         """Return the aggregated difference, and each site's share in it.
 
         Raises:
-            RejectedUpdate: If no update was taken, or the aggregate is not finite.
+            RejectedUpdate: If there is no update, or the aggregate is not finite.
         """
         if not self._taken:
             raise RejectedUpdate("no site sent an update")

@@ -1,4 +1,4 @@
-"""How a round's updates become one: the mean, and rules that a few bad updates can't bend far."""
+"""Aggregation rules: the mean, and rules that are robust against a few bad updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an update can be what it says it is: its counts, its length, and whether it was sent before."""
+"""Screening of updates: counts, norm and repetition."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _DIGEST_BYTES = 16
 
 
 class ScreeningSettings(Settings):
-    """What a job makes of updates that look wrong."""
+    """A job's limits for updates."""
 
     max_norm_ratio: float | None = Field(
         default=6.0,
         ge=2,
         le=1e6,
-        description="How many times as long as the others' an update may always be; null: no limit.",
+        description="Times the others' norm that an update's norm may always be; null: no limit.",
     )
     max_case_change: float = Field(
         default=0.5,
@@ -49,15 +49,15 @@ class ScreeningSettings(Settings):
 
 
 class Screening:
-    """What the server knows of the updates so far, and what it concludes about a new one.
+    """Checks of each update against the job's settings, the round's others and earlier rounds.
 
-    Lengths are compared as *paces*: an update's Euclidean norm over the root of the sum of the squared
-    learning rates of its steps. That is how far a random walk with these steps leads, so a pace hardly
+    Norms are compared as *paces*: an update's Euclidean norm over the root of the sum of the squared learning
+    rates of its steps. That is the expected length of a random walk with these steps, so a pace hardly
     depends on the round or on a site's number of steps.
 
     Args:
-        settings: What the job decides.
-        learning: What the sites were told to do.
+        settings: The job's limits.
+        learning: The job's learning settings.
         rounds: How many rounds the job trains.
     """
 
@@ -70,14 +70,14 @@ class Screening:
         self._last_pace: float | None = None
 
     def note_prepared(self, site: str, cases: int) -> None:
-        """Remember with how many training cases a site says that it takes part."""
+        """Record the number of training cases that a site reports in its preparation."""
         self._prepared[site] = cases
 
     def check_counts(self, site: str, report: SiteReport) -> None:
-        """Compare what a site reports of its training with what it was told, and with what it prepared.
+        """Compare a site's report of its training with the job's settings and with its preparation.
 
         Raises:
-            RejectedUpdate: If that can't be.
+            RejectedUpdate: If the counts are impossible.
         """
         if report.role != "trains" or not report.train_cases:
             raise RejectedUpdate(
@@ -94,15 +94,15 @@ class Screening:
         # A case may be left out while a round runs, whose steps were counted before.
         fewest, most = sorted(self._learning.steps_per_round(cases) for cases in (before, report.train_cases))
         if not fewest <= report.steps <= most:
-            told = str(most) if fewest == most else f"{fewest} to {most}"
+            expected = str(most) if fewest == most else f"{fewest} to {most}"
             raise RejectedUpdate(
-                f"it reports {counted(report.steps, 'step')} of training, and the job asks for {told}"
+                f"it reports {counted(report.steps, 'step')} of training, and the job asks for {expected}"
             )
 
     def check_repetition(self, site: str, update: Weights, round_index: int) -> None:
-        """Compare an update with all before it, and remember it.
+        """Compare an update with all earlier ones, and remember it.
 
-        In the same round a site may send the same again: a round that is repeated draws the same patches.
+        A site may repeat an update in the same round: a repeated round draws the same patches.
 
         Raises:
             RejectedUpdate: If it is the same as another, bit by bit.
@@ -125,7 +125,7 @@ class Screening:
         return norm / math.sqrt(sum(rate**2 for rate in self.rates(steps, round_index)))
 
     def rates(self, steps: int, round_index: int) -> list[float]:
-        """Return the learning rates of a round of so many steps."""
+        """Return the learning rates of a round's steps."""
         schedule = Schedule(round_index, self._rounds)
         return [schedule.rate(self._learning, step, steps) for step in range(steps)]
 
@@ -156,12 +156,12 @@ class Screening:
         return refused
 
     def accept(self, paces: Mapping[str, float]) -> None:
-        """Take note of the updates that made a round."""
+        """Record the paces of the updates that made a round."""
         if paces:
             self._last_pace = median(paces.values())
 
     def state(self) -> AlgorithmState:
-        """Return what has to outlive the process."""
+        """Return the state for a checkpoint."""
         return AlgorithmState(
             {
                 "prepared": dict(self._prepared),
@@ -171,7 +171,7 @@ class Screening:
         )
 
     def restore(self, state: AlgorithmState) -> None:
-        """Go on from a `state`."""
+        """Resume from a `state`."""
         values = state.values
         self._prepared = {str(site): int(cases) for site, cases in values["prepared"].items()}
         self._seen = {

@@ -1,4 +1,4 @@
-"""A round's updates on the server's disk, so that memory never holds more than one of them."""
+"""Spool of a round's updates on the server's disk."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from consilium.learning.weights import Weights
 
 
 class UpdateSpool:
-    """Keeps each site's update as a safetensors file, and reads back one tensor at a time.
+    """Stores each site's update as a safetensors file, and reads back one tensor at a time.
 
     The files are named by number: a site's name is never part of a path.
 
     Args:
-        folder: Made for the first update, readable by the owner only; what a crash has left in it is
+        folder: Created for the first update, readable by the owner only; the remains of a crash are
             removed then.
     """
 
@@ -35,7 +35,7 @@ class UpdateSpool:
 
     @property
     def sites(self) -> list[str]:
-        """The sites whose updates are kept, by name: the order in which they came plays no part."""
+        """The sites whose updates are stored, by name, whatever the order of arrival."""
         return sorted(self._files)
 
     def keep(self, site: str, update: Weights) -> None:
@@ -62,7 +62,7 @@ class UpdateSpool:
 
     def read(self, site: str, name: str, rows: slice | None = None) -> NDArray[Any]:
         """Read one tensor of a site's update, or some rows of it."""
-        # Opened anew each time: a file's pages count as this process's memory for as long as it is mapped.
+        # Opened each time: a mapped file's pages count as this process's memory.
         with safe_open(self._files[site], framework="numpy") as file:
             tensor: NDArray[Any] = file.get_tensor(name) if rows is None else file.get_slice(name)[rows]
         return tensor
@@ -78,6 +78,6 @@ class UpdateSpool:
 
 
 def _system_error(error: SafetensorError) -> OSError:
-    """What the system said of a file that could not be written, for example that the disk is full."""
+    """Return the system's error for a file that could not be written, such as a full disk."""
     found = re.search(r"os error (\d+)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(errno.EIO, str(error))

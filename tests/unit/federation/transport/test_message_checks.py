@@ -66,14 +66,14 @@ def test_an_honest_site_is_let_in():
 
 @pytest.mark.parametrize("named", ["south", "", None, 7])
 def test_a_site_speaks_for_itself_only(named):
-    assert answer_fault(answer(named), "north") == "it is not of the site that sent it"
-    assert submission_fault(answer(named), "north") == "it is not of the site that sent it"
-    assert aux_fault(FED_EVENT_TOPIC, event(named), "north") == "it is not of the site that sent it"
+    assert answer_fault(answer(named), "north") == "it names another site than its sender"
+    assert submission_fault(answer(named), "north") == "it names another site than its sender"
+    assert aux_fault(FED_EVENT_TOPIC, event(named), "north") == "it names another site than its sender"
 
 
 def test_nobody_speaks_for_a_sender_without_a_name():
-    assert submission_fault(answer(""), "") == "it is not of the site that sent it"
-    assert aux_fault(FED_EVENT_TOPIC, event(""), "") == "it is not of the site that sent it"
+    assert submission_fault(answer(""), "") == "it names another site than its sender"
+    assert aux_fault(FED_EVENT_TOPIC, event(""), "") == "it names another site than its sender"
 
 
 def test_a_site_may_fire_one_event_and_none_of_flare_s_or_ours():
@@ -85,10 +85,7 @@ def test_a_site_may_fire_one_event_and_none_of_flare_s_or_ours():
         "analytix_log_stats",
         "fed.analytix_log_stats",
     ):
-        assert (
-            aux_fault(FED_EVENT_TOPIC, event(kind=kind), "north")
-            == "it is an event that no site may fire here"
-        )
+        assert aux_fault(FED_EVENT_TOPIC, event(kind=kind), "north") == "it is an event that no site may fire"
 
 
 @settings(max_examples=examples(200), deadline=None)
@@ -144,7 +141,7 @@ def test_a_return_code_is_a_text(code):
 def test_a_site_that_floods_the_server_with_events_is_turned_away_and_no_other():
     allowance = EventRateLimit(per_second=0.0, at_once=5)
     faults = [aux_fault(FED_EVENT_TOPIC, event(), "north", allowance) for _ in range(8)]
-    assert faults == [None] * 5 + ["the site sends too many of them"] * 3
+    assert faults == [None] * 5 + ["the site sends too many"] * 3
     assert aux_fault(FED_EVENT_TOPIC, event("south"), "south", allowance) is None
 
 
