@@ -37,6 +37,7 @@ from tests.unit.tasks.brain_tumor.checks.damage import IMAGES, damages  # noqa: 
 from consilium.data.case import Case, FolderError  # noqa: E402
 from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
 from consilium.tasks.segmentation.checks.case import check_case  # noqa: E402
 
@@ -104,8 +105,8 @@ def check_healthy(hospitals: list[Path], work: Path, workers: int) -> Counter[st
     false: Counter[str] = Counter()
     cases, alarmed = 0, set()
     for hospital in hospitals:
-        cohort = read_cohort(hospital, modalities=IMAGES)
-        checked = check_cohort(cohort, modalities=IMAGES, folder=work / "state", workers=workers)
+        cohort = read_cohort(hospital, case_format=CASES)
+        checked = check_cohort(cohort, case_format=CASES, folder=work / "state", workers=workers)
         cases += len(cohort.cases)
         for finding in checked.findings:
             if finding.severity is not Severity.INFO:
@@ -206,8 +207,8 @@ def _apply_and_check(job: Job) -> Outcome:
             shutil.copytree(job.hospital / name, hospital / name)
         damage.apply(hospital, job.case, job.other)
         try:
-            cohort = read_cohort(hospital, modalities=IMAGES)
-            findings = check_cohort(cohort, modalities=IMAGES, folder=job.work / "state").findings
+            cohort = read_cohort(hospital, case_format=CASES)
+            findings = check_cohort(cohort, case_format=CASES, folder=job.work / "state").findings
             findings += tuple(
                 Finding(code=notice.code, case_id=job.case, detail=notice.detail) for notice in cohort.notices
             )
@@ -232,10 +233,10 @@ def _apply_and_check(job: Job) -> Outcome:
 
 def time_cases(folder: Path, workers: int) -> None:
     """CPU seconds a case in one process against reading its files, and cases a second with all workers."""
-    cohort = read_cohort(folder, modalities=IMAGES)
+    cohort = read_cohort(folder, case_format=CASES)
 
     def check(case: Case) -> None:
-        check_case(case, cohort.convention, IMAGES)
+        check_case(case, cohort.convention, CASES)
 
     read, checked = (min(_cpu_seconds(one, cohort.cases) for _ in range(5)) for one in (_read, check))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

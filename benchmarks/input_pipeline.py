@@ -35,7 +35,6 @@ from consilium.data.case import Case
 from consilium.data.cohort import read_cohort
 from consilium.tasks import get_task
 from consilium.tasks.segmentation.patches import PatchSampler
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.regions import to_regions
 
 PATCH = (128, 128, 128)
@@ -51,9 +50,9 @@ def main() -> None:
     if not folder.is_dir():
         sys.exit(f"{folder} is not a folder; give the folder of a BraTS case: {sys.argv[0]} CASE_FOLDER")
     task = get_task("brain_tumor")
-    cohort = read_cohort(folder, modalities=task.inputs)
+    cohort = read_cohort(folder, case_format=task.cases)
     with tempfile.TemporaryDirectory() as cache_folder:
-        settings = PreprocessingSettings(modalities=task.inputs, spacing_mm=1.0)
+        settings = task.cases.preprocessing(1.0)
         started = time.perf_counter()
         (cached,) = CaseCache(Path(cache_folder), settings=settings).prepare(cohort).cases
         once = time.perf_counter() - started
@@ -87,7 +86,7 @@ def usual_chain(case: Case) -> Callable[[], object]:
         ]
     )
     assert case.label is not None  # the benchmark's case is labeled
-    files = {"image": [str(volume.path) for volume in case.images.values()], "label": str(case.label.path)}
+    files = {"image": [str(volume.path) for volume in case.images.values()], "label": str(case.target.path)}
     return lambda: transforms(files)
 
 

@@ -35,10 +35,10 @@ from consilium.learning.processes.single_process import SingleProcess  # noqa: E
 from consilium.learning.rounds import Schedule  # noqa: E402
 from consilium.learning.settings import ComputeSettings  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
+from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 from consilium.tasks.segmentation.intensities import standardize  # noqa: E402
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings  # noqa: E402
 
 GRID = Grid(shape=(48, 56, 44), spacing_mm=4.0)
 TRAINED, SCORED = 5, 3
@@ -136,9 +136,9 @@ def train_and_score(
 def prepare(hospital: Path, cache: Path) -> list[CachedCase]:
     """Preprocess a hospital's cases."""
     task = get_task("brain_tumor")
-    settings = PreprocessingSettings(modalities=task.inputs, spacing_mm=GRID.spacing_mm)
-    cohort = read_cohort(hospital, modalities=task.inputs)
-    return list(CaseCache(cache / hospital.name, settings=settings).prepare(cohort).cases)
+    settings = task.cases.preprocessing(GRID.spacing_mm)
+    cohort = read_cohort(hospital, case_format=task.cases)
+    return list(CaseCache(cache / hospital.name, case_format=CASES, settings=settings).prepare(cohort).cases)
 
 
 def _text(dice: NDArray[np.float64]) -> str:

@@ -20,6 +20,7 @@ from consilium.data.sources import SourceIndex
 from consilium.report.statistics.distances import Bins, wasserstein
 from consilium.report.statistics.drift import SCANNER_LIMIT
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import Layout
@@ -65,9 +66,9 @@ def intensities(folder: Path) -> dict[str, Bins]:
     for name, home in make_cohort(spec, folder / "hospitals").hospitals.items():
         kept = KeptStatistics(folder / "cache" / name)
         made = pass_over(
-            read_cohort(home, modalities=modalities),
+            read_cohort(home, case_format=CASES),
             (kept,),
-            modalities=modalities,
+            case_format=CASES,
             index=SourceIndex(),
         )
         found[name] = np.array(

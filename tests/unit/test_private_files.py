@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from data.hospital import MODALITIES, Hospital
+from data.hospital import Hospital
 from federation.flare import Engine
 from federation.readiness import readiness
 from learning.tiny import site
@@ -36,14 +36,14 @@ from consilium.records.progress import Ended, JobProgress
 from consilium.records.site_status import SiteStatus
 from consilium.report.training.build import build_report
 from consilium.report.write import write_report
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
 from consilium.tasks.segmentation.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.pictures import render_patient
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.regions import to_regions
 
 SOURCES = Path(__file__).parents[2] / "custom" / "consilium"
-PREPROCESSING = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+PREPROCESSING = CASES.preprocessing(1.0)
 RUN = new_job_id()
 WEIGHTS = {"w": np.ones(3, np.float32)}
 
@@ -52,15 +52,15 @@ def cohort(folder: Path) -> Cohort:
     """One patient, in a folder that the hospital has opened to all: that is its own affair."""
     hospital = Hospital(folder.parent / "dataset")
     hospital.brats("Doe-Jane")
-    return read_cohort(hospital.folder, modalities=MODALITIES)
+    return read_cohort(hospital.folder, case_format=CASES)
 
 
 def cache(folder: Path) -> None:
-    CaseCache(folder, settings=PREPROCESSING).prepare(cohort(folder))
+    CaseCache(folder, case_format=CASES, settings=PREPROCESSING).prepare(cohort(folder))
 
 
 def checks(folder: Path) -> None:
-    check_cohort(cohort(folder), modalities=MODALITIES, folder=folder)
+    check_cohort(cohort(folder), case_format=CASES, folder=folder)
 
 
 def checks_then_cache(folder: Path) -> None:
@@ -72,7 +72,7 @@ def statistics(folder: Path) -> None:
     pass_over(
         cohort(folder),
         (KeptStatistics(folder),),
-        modalities=MODALITIES,
+        case_format=CASES,
         index=SourceIndex(folder),
     )
 

@@ -1,10 +1,10 @@
-"""The preprocessing cache: each case is preprocessed once, whatever runs, stops or crashes in between."""
+"""The cache of prepared cases: each is prepared once, whatever runs, stops or crashes in between."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from consilium.data.cache_limit import CacheLimit, remove_leftovers
 from consilium.data.cached_case import CachedCase, Origin, open_entry
 from consilium.data.case import Case, CaseProblem
 from consilium.data.case_boundary import case_boundary
+from consilium.data.case_format import CaseFormat, Examination, PreparationSettings, Prepared
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
@@ -20,13 +21,6 @@ from consilium.data.files import private_folder, write_failure
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
-from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.native import Examination, NativeCase
-from consilium.tasks.segmentation.preprocessing import (
-    PreprocessedCase,
-    PreprocessingSettings,
-    preprocess_native,
-)
 
 __all__ = ["CachedCase", "CaseCache", "PreparedCohort"]
 
@@ -45,7 +39,7 @@ class PreparedCohort:
 
 
 class CaseCache(CaseProduct[CachedCase]):
-    """Preprocessed cases in a folder of the site.
+    """Prepared cases in a folder of the site.
 
     An entry is named by a hash of the source files' content and of everything else that it depends on, so a
     changed file or setting is a new entry and no entry ever goes stale. See `build_entry` for how it is
@@ -57,7 +51,8 @@ class CaseCache(CaseProduct[CachedCase]):
     Args:
         folder: Where entries are kept; created on first use. What is in it is readable by the owner only; a
             folder that was there before keeps its own mode.
-        settings: How to preprocess.
+        case_format: How cases are read and prepared.
+        settings: What preparing depends on besides the files.
         max_bytes: Entries that the present cohort doesn't need are removed, least recently used first,
             until what is left fits; None keeps all.
     """
@@ -65,9 +60,15 @@ class CaseCache(CaseProduct[CachedCase]):
     step = "preparing cases"
 
     def __init__(
-        self, folder: Path, *, settings: PreprocessingSettings, max_bytes: int | None = None
+        self,
+        folder: Path,
+        *,
+        case_format: CaseFormat,
+        settings: PreparationSettings,
+        max_bytes: int | None = None,
     ) -> None:
         self._folder = folder
+        self._case_format = case_format
         self._settings = settings
         self._max_bytes = max_bytes
         self._limit: CacheLimit | None = None
@@ -83,7 +84,7 @@ class CaseCache(CaseProduct[CachedCase]):
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> PreparedCohort:
-        """Preprocess what is not in the cache yet; a case that fails becomes a problem and stops no other.
+        """Prepare what is not in the cache yet; a case that fails becomes a problem and stops no other.
 
         A job checks its cases and takes what is prepared from the same reading: see `collect`.
 
@@ -105,7 +106,7 @@ class CaseCache(CaseProduct[CachedCase]):
             made = pass_over(
                 cohort,
                 (self,),
-                modalities=self._settings.modalities,
+                case_format=self._case_format,
                 index=index or SourceIndex(self._folder),
                 progress=progress,
                 cancelled=cancelled,
@@ -136,18 +137,18 @@ class CaseCache(CaseProduct[CachedCase]):
             needed = {entry_name(key, self._settings) for key in keys}
             self._limit = CacheLimit(self._folder, self._max_bytes, needed)
 
-    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CachedCase | None:
+    def recall(self, key: str, case: Case, convention: str | None) -> CachedCase | None:
         """The entry of a case."""
         entry = self._folder / entry_name(key, self._settings)
         with self._failures():
             if entry.is_dir():
                 private_folder(entry)  # an earlier version left it open
-        return open_entry(entry, case, origin=self._origin(case, convention))
+        return self._open(entry, case, convention)
 
     def make(
-        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+        self, key: str | None, case: Case, convention: str | None, examination: Examination[Any]
     ) -> CachedCase:
-        """Preprocess a case, unless another process has done so meanwhile."""
+        """Prepare a case, unless another process has done so meanwhile."""
         native = examination.require_native()
         if key is None:
             raise AssertionError("a case whose files could be read has a key")
@@ -155,17 +156,17 @@ class CaseCache(CaseProduct[CachedCase]):
         with self._failures():
             build_entry(
                 entry,
-                lambda: self._preprocess(case, native),
+                lambda: self._prepare(case, native),
                 whole=lambda: read_meta(entry) is not None,
             )
-            cached = open_entry(entry, case, origin=self._origin(case, convention))
+            cached = self._open(entry, case, convention)
             if cached is None:
                 raise OSError(f"entry {entry.name} is damaged right after it was written")
         return cached
 
-    def _preprocess(self, case: Case, native: NativeCase) -> PreprocessedCase:
+    def _prepare(self, case: Case, native: Any) -> Prepared:
         with case_boundary(case.id, case.place, "prepared"):
-            return preprocess_native(native, self._settings)
+            return self._case_format.prepare(native, self._settings)
 
     def account(self, value: CachedCase, share: float) -> None:
         """Make room where the cache is limited."""
@@ -173,8 +174,9 @@ class CaseCache(CaseProduct[CachedCase]):
             with self._failures():
                 self._limit.account(value.folder, share)
 
-    def _origin(self, case: Case, convention: LabelConvention | None) -> Origin:
-        return Origin(_absolute(case), convention if case.label else None, self._settings)
+    def _open(self, entry: Path, case: Case, convention: str | None) -> CachedCase | None:
+        origin = Origin.of(case, convention, self._settings)
+        return open_entry(entry, case, case_format=self._case_format, origin=origin)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -182,10 +184,3 @@ class CaseCache(CaseProduct[CachedCase]):
             yield
         except OSError as error:
             raise DataError(f"The cache {write_failure(self._folder, error)}.") from error
-
-
-def _absolute(case: Case) -> Case:
-    """A case that a process in another folder finds as well."""
-    images = {name: replace(volume, path=volume.path.absolute()) for name, volume in case.images.items()}
-    label = case.label and replace(case.label, path=case.label.path.absolute())
-    return replace(case, images=images, label=label)

@@ -12,32 +12,25 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
+from consilium.data.case_format import PreparationSettings, Prepared
 from consilium.data.file_content import SHORTAGES
 from consilium.data.files import flush_folder, private_folder, private_opener
 from consilium.data.sealed import read_sealed, write_sealed
 from consilium.data.sources import FileIdentity, identify
 from consilium.errors import DataError
-from consilium.tasks.brain_tumor.labels import Tissue
-from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.preprocessing import PreprocessedCase, PreprocessingSettings
 
-ENTRY_VERSION: Final = 2
+ENTRY_VERSION: Final = 3
 """Raised when the files of an entry change their form, so that older ones are built again."""
 
 NAME_BYTES: Final = 20
 """Of an entry's name; two hexadecimal digits each."""
 
-IMAGE: Final = "image.npy"
-LABEL: Final = "label.npy"
-REFERENCE: Final = "reference.npy"
-VOXELS: Final = "voxels.npy"
 META: Final = "meta.json"
 PARTIAL: Final = ".partial"
 """What an entry's folder is called beside its name while it is written."""
 
-_VOXELS_PER_TISSUE = 2048
 _BLOCK_BYTES = 4 << 20
 
 _verified: dict[Path, FileIdentity] = {}
@@ -58,15 +51,22 @@ class FileCheck(BaseModel):
 
 
 class EntryMeta(BaseModel):
-    """What an entry holds; written last, so an entry without it is incomplete."""
+    """What an entry holds; written last, so an entry without it is incomplete.
+
+    Attributes:
+        labeled: Whether the target is among it.
+        meta: What the format keeps beside the arrays.
+        files: Its arrays.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    geometry: Geometry
+    labeled: bool
+    meta: dict[str, JsonValue]
     files: dict[str, FileCheck]
 
 
-def entry_name(key: str, settings: PreprocessingSettings) -> str:
+def entry_name(key: str, settings: PreparationSettings) -> str:
     """Name of the entry of a case: another content of its files, or other settings, give another one."""
     parts = (ENTRY_VERSION, key, settings.fingerprint())
     return hashlib.blake2b(repr(parts).encode(), digest_size=NAME_BYTES).hexdigest()
@@ -78,7 +78,7 @@ def entry_lock(entry: Path, *, wait: bool = True) -> FileLock:
     return FileLock(locks / f"{entry.name}.lock", timeout=-1 if wait else 0, mode=0o600)
 
 
-def build_entry(entry: Path, make: Callable[[], PreprocessedCase], *, whole: Callable[[], bool]) -> None:
+def build_entry(entry: Path, make: Callable[[], Prepared], *, whole: Callable[[], bool]) -> None:
     """Build an entry under its lock beside its place, and rename it into it once it is on the disk.
 
     Two processes never build the same entry, nobody sees half of one, and after a crash of the machine there
@@ -110,24 +110,22 @@ def build_entry(entry: Path, make: Callable[[], PreprocessedCase], *, whole: Cal
             raise
 
 
-def write_entry(folder: Path, case: PreprocessedCase) -> None:
+def write_entry(folder: Path, case: Prepared) -> None:
     """Write the files of an entry into an empty folder; on return they have reached the disk.
 
     Raises:
         OSError: For example because the disk is full.
     """
-    arrays: dict[str, NDArray[Any]] = {IMAGE: case.image}
-    if case.label is not None and case.reference is not None:
-        arrays |= {LABEL: case.label, REFERENCE: case.reference, VOXELS: _sample_voxels(case.label)}
     checks: dict[str, FileCheck] = {}
-    for name, array in arrays.items():
-        with open(folder / name, "wb", opener=private_opener) as file:
+    for name, array in case.arrays.items():
+        with open(folder / _file(name), "wb", opener=private_opener) as file:
             content = _Checked(file)
             np.save(content, array, allow_pickle=False)
             file.flush()
             os.fsync(file.fileno())
-        checks[name] = FileCheck(size=content.size, crc32=content.crc32)
-    write_sealed(folder / META, EntryMeta(geometry=case.geometry, files=checks), durable=True)
+        checks[_file(name)] = FileCheck(size=content.size, crc32=content.crc32)
+    meta = EntryMeta(labeled=case.labeled, meta=case.meta.model_dump(mode="json"), files=checks)
+    write_sealed(folder / META, meta, durable=True)
 
 
 def read_meta(entry: Path) -> EntryMeta | None:
@@ -142,7 +140,7 @@ def read_meta(entry: Path) -> EntryMeta | None:
 
 
 def map_array(entry: Path, name: str) -> NDArray[Any]:
-    """Map a file of an entry into memory, read-only, after its content was compared with its checksum.
+    """Map an array of an entry into memory, read-only, after its content was compared with its checksum.
 
     This process compares each file once, and again when its size, times or inode have changed.
 
@@ -150,17 +148,17 @@ def map_array(entry: Path, name: str) -> NDArray[Any]:
         DamagedEntry: The file is gone, or not what was written.
         OSError: The machine has no more memory or file descriptors for now.
     """
-    path = entry / name
+    path = entry / _file(name)
     try:
         present = identify(path)
         if _verified.get(path) != present:
-            _verify(entry, name)
+            _verify(entry, path.name)
             _verified[path] = present
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, OSError) and error.errno in SHORTAGES:
             raise
-        raise DamagedEntry(f"{name} can't be read any more") from error
+        raise DamagedEntry(f"{path.name} can't be read any more") from error
     return array
 
 
@@ -190,13 +188,5 @@ class _Checked:
         return self.file.write(block)
 
 
-def _sample_voxels(label: NDArray[np.uint8]) -> NDArray[np.int16]:
-    """Rows of tissue, x, y, z; the draw is seeded so that an entry depends on its content alone."""
-    random = np.random.default_rng(0)
-    rows = [np.empty((0, 4), dtype=np.int16)]
-    for value in np.unique(label[label != Tissue.BACKGROUND]):
-        indices = np.flatnonzero(label == value)
-        chosen = random.choice(indices, size=min(len(indices), _VOXELS_PER_TISSUE), replace=False)
-        voxels = np.stack(np.unravel_index(chosen, label.shape), axis=1)
-        rows.append(np.insert(voxels, 0, value, axis=1).astype(np.int16))
-    return np.concatenate(rows)
+def _file(name: str) -> str:
+    return f"{name}.npy"

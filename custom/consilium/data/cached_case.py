@@ -1,42 +1,23 @@
-"""One preprocessed case, as training and evaluation see it: arrays that are mapped into memory."""
+"""One prepared case, as training and evaluation see it: arrays that are mapped into memory."""
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, JsonValue
 
-from consilium.data.cache_entry import (
-    IMAGE,
-    LABEL,
-    META,
-    REFERENCE,
-    VOXELS,
-    DamagedEntry,
-    build_entry,
-    entry_name,
-    map_array,
-    read_meta,
-)
+from consilium.data.cache_entry import META, DamagedEntry, build_entry, entry_name, map_array, read_meta
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import PASSING, case_boundary
+from consilium.data.case_format import CaseFormat, PreparationSettings, Prepared
 from consilium.data.codes import DataCode
 from consilium.data.sources import CaseReader, CaseRecord
 from consilium.errors import DataError
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
-from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.native import examine
-from consilium.tasks.segmentation.preprocessing import (
-    PreprocessedCase,
-    PreprocessingSettings,
-    preprocess_native,
-)
 
 RETRY_WAITS_S: Final = (0.5, 1.0, 2.0)
 """Before a damaged entry is made again once more, where the machine was short of something or the hospital's
@@ -44,7 +25,7 @@ share refused access: both pass."""
 
 
 class UnreadableCase(DataError):
-    """A case that was preprocessed has gone from the disk since, or is damaged, and can't be made again."""
+    """A case that was prepared has gone from the disk since, or is damaged, and can't be made again."""
 
 
 @dataclass(frozen=True)
@@ -53,31 +34,38 @@ class Origin:
 
     Args:
         case: The case.
-        convention: What its label's values mean.
-        settings: How it was preprocessed.
+        convention: What its target means.
+        settings: How it was prepared: the format's settings, as JSON.
     """
 
     case: Case
-    convention: LabelConvention | None
-    settings: PreprocessingSettings
+    convention: str | None
+    settings: dict[str, JsonValue]
 
-    def rebuild(self, entry: Path, name: str) -> None:
+    @classmethod
+    def of(cls, case: Case, convention: str | None, settings: PreparationSettings) -> "Origin":
+        """Note what an entry is made of; files are named so that a process in another folder finds them."""
+        return cls(case.absolute(), convention if case.labeled else None, settings.model_dump(mode="json"))
+
+    def rebuild(self, entry: Path, name: str, case_format: CaseFormat) -> None:
         """Make an entry again of which a file is damaged, unless another process has done so meanwhile.
 
         Args:
             entry: Its folder.
-            name: The file.
+            name: The array.
+            case_format: How the case is read and prepared.
 
         Raises:
-            CaseError: The case can't be read or preprocessed, whatever the reason.
+            CaseError: The case can't be read or prepared, whatever the reason.
             DataError: The hospital's files are others than the entry was made of.
             OSError: The cache can't be written.
         """
+        settings = case_format.settings_type.model_validate(self.settings)
         reader = CaseReader(self.case, CaseRecord())
         with case_boundary(self.case.id, self.case.place, "read"):
-            examination = examine(self.case, self.convention, self.settings.modalities, read=reader.read)
-        key = reader.key(self.convention, self.settings.modalities)
-        if entry_name(key, self.settings) != entry.name:
+            examination = case_format.examine(self.case, self.convention, reader.read)
+        key = reader.key(self.convention, case_format.name)
+        if entry_name(key, settings) != entry.name:
             raise DataError("the files that it was made of have changed")
         native = examination.require_native()
 
@@ -88,16 +76,16 @@ class Origin:
                 return False
             return True
 
-        def make() -> PreprocessedCase:
+        def make() -> Prepared:
             with case_boundary(self.case.id, self.case.place, "prepared"):
-                return preprocess_native(native, self.settings)
+                return case_format.prepare(native, settings)
 
         build_entry(entry, make, whole=whole)
 
 
 @dataclass(frozen=True)
 class CachedCase:
-    """A preprocessed case, ready to cut patches from.
+    """A prepared case: arrays by name, and what the format keeps beside them.
 
     Arrays are mapped anew at each access and nothing is kept open: a site with a thousand cases would
     otherwise run out of file descriptors, and a data loader's workers receive a few paths instead of
@@ -105,46 +93,36 @@ class CachedCase:
     from the hospital's files. Where that fails, after several tries if the reason may pass, the access raises
     `UnreadableCase`.
 
+    A format opens its cases as a subclass with a property for each array. As JSON a case travels to other
+    processes of the site; `attach` gives it its format there.
+
     Args:
         id: As in `Case`. Never leaves the site.
         patient: As in `Case`.
-        geometry: The way back to the original file.
         folder: The cache's entry.
-        labeled: Whether the case has a label.
+        labeled: Whether the case has a target.
+        meta: What the format keeps beside the arrays.
         origin: What a damaged entry is made again from; None where that can't be.
+        case_format: The `CaseFormat` by which it is made again; not part of the JSON.
     """
 
     id: str
     patient: str
-    geometry: Geometry
     folder: Path
     labeled: bool
+    meta: Mapping[str, JsonValue] = field(default_factory=dict, repr=False)
     origin: Origin | None = field(default=None, repr=False)
+    case_format: Annotated[Any, Field(exclude=True)] = field(default=None, repr=False, compare=False)
 
-    @property
-    def image(self) -> NDArray[np.float16]:
-        """Normalized modalities on the task grid, `(C, X, Y, Z)`, read-only."""
-        return self._map(IMAGE)
+    def array(self, name: str) -> NDArray[Any]:
+        """Return an array of the case, read-only.
 
-    @property
-    def label(self) -> NDArray[np.uint8] | None:
-        """Tissues on the task grid, `(X, Y, Z)`, read-only; None for an unlabeled case."""
-        return self._map(LABEL) if self.labeled else None
+        Args:
+            name: As in `Prepared.arrays`.
 
-    @property
-    def reference(self) -> NDArray[np.uint8] | None:
-        """Tissues on the native crop, `(X, Y, Z)`, read-only; None for an unlabeled case."""
-        return self._map(REFERENCE) if self.labeled else None
-
-    @cached_property
-    def tissue_voxels(self) -> Mapping[Tissue, NDArray[np.int16]]:
-        """For each tissue but background in `label`, indices `(N, 3)` of up to 2048 of its voxels."""
-        if not self.labeled:
-            return {}
-        rows: NDArray[np.int16] = np.array(self._map(VOXELS))
-        return {Tissue(int(value)): rows[rows[:, 0] == value, 1:] for value in np.unique(rows[:, 0])}
-
-    def _map(self, name: str) -> NDArray[Any]:
+        Raises:
+            UnreadableCase: It is damaged, and can't be made again.
+        """
         try:
             return map_array(self.folder, name)
         except DamagedEntry as damage:
@@ -152,15 +130,15 @@ class CachedCase:
         try:
             return map_array(self.folder, name)
         except DamagedEntry as damage:
-            raise UnreadableCase(f"its preprocessed {damage}, right after it was made again") from damage
+            raise UnreadableCase(f"its prepared {damage}, right after it was made again") from damage
 
     def _rebuild(self, name: str, damage: DamagedEntry) -> None:
         """Make the entry again; what passes, such as a lack of memory, is tried several times."""
         for wait_s in (*RETRY_WAITS_S, None):
             try:
-                if self.origin is None:
+                if self.origin is None or self.case_format is None:
                     raise DataError("it is not known what it was made of")
-                self.origin.rebuild(self.folder, name)
+                self.origin.rebuild(self.folder, name, self.case_format)
                 return
             except (DataError, OSError, MemoryError) as error:
                 if wait_s is None or not _passes_soon(error):
@@ -168,7 +146,7 @@ class CachedCase:
                         with suppress(OSError):
                             (self.folder / META).unlink(missing_ok=True)  # the next job makes it again
                     reason = str(error) or type(error).__name__
-                    detail = f"its preprocessed {damage}, and it can't be made again: {reason}"
+                    detail = f"its prepared {damage}, and it can't be made again: {reason}"
                     raise UnreadableCase(detail) from error
             time.sleep(wait_s)
 
@@ -184,12 +162,30 @@ def _passes_soon(error: Exception) -> bool:
     return _passes(error) and not fault
 
 
-def open_entry(entry: Path, case: Case, *, origin: Origin | None = None) -> CachedCase | None:
-    """The cached form of a case, None if its entry is absent or incomplete; marks it as used now.
+def attach(cases: Iterable[CachedCase], case_format: CaseFormat) -> tuple[Any, ...]:
+    """Give cases that came as JSON their format, and the type in which it opens its cases.
+
+    Args:
+        cases: The cases.
+        case_format: Of their problem.
+    """
+    return tuple(
+        case_format.case_type(
+            case.id, case.patient, case.folder, case.labeled, case.meta, case.origin, case_format
+        )
+        for case in cases
+    )
+
+
+def open_entry(
+    entry: Path, case: Case, *, case_format: CaseFormat, origin: Origin | None = None
+) -> CachedCase | None:
+    """Open the entry of a case, and mark it as used now; None if it is absent or incomplete.
 
     Args:
         entry: The entry's folder.
         case: The case.
+        case_format: Knows as what the case is opened.
         origin: What the entry was made of.
     """
     meta = read_meta(entry)
@@ -199,4 +195,4 @@ def open_entry(entry: Path, case: Case, *, origin: Origin | None = None) -> Cach
         os.utime(entry / META)
     except OSError:  # another process has just removed it
         return None
-    return CachedCase(case.id, case.patient, meta.geometry, entry, LABEL in meta.files, origin)
+    return case_format.case_type(case.id, case.patient, entry, meta.labeled, meta.meta, origin, case_format)

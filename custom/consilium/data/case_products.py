@@ -10,9 +10,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.case_boundary import case_boundary
+from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.sources import CaseReader, CaseRecord, SourceContent
-from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.native import Examination, examine
 
 ValueT = TypeVar("ValueT")
 
@@ -29,12 +28,12 @@ class CaseProduct(ABC, Generic[ValueT]):
     step: ClassVar[str]
 
     @abstractmethod
-    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> ValueT | None:
+    def recall(self, key: str, case: Case, convention: str | None) -> ValueT | None:
         """What was made of these files before; None if nothing was, or it is damaged."""
 
     @abstractmethod
     def make(
-        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+        self, key: str | None, case: Case, convention: str | None, examination: Examination[Any]
     ) -> ValueT:
         """Make it from one reading, and keep it where there is a key: a file that can't be read has none.
 
@@ -72,23 +71,23 @@ class CaseJob:
 
     Args:
         case: The case.
-        convention: What its label's values mean.
-        modalities: The images that are used.
+        convention: What its target means.
+        case_format: How it is read.
         products: What is wanted, in order.
         record: What is known of the files.
         held: Files that have been read already.
     """
 
     case: Case
-    convention: LabelConvention | None
-    modalities: tuple[str, ...]
+    convention: str | None
+    case_format: CaseFormat
     products: tuple[CaseProduct[Any], ...]
     record: CaseRecord
     held: Mapping[Path, SourceContent] = field(default_factory=dict, repr=False)
 
     def known_key(self) -> str | None:
         """The key of the files; None if that takes reading one."""
-        return CaseReader(self.case, self.record).known_key(self.convention, self.modalities)
+        return CaseReader(self.case, self.record).known_key(self.convention, self.case_format.name)
 
 
 @dataclass(frozen=True)
@@ -145,9 +144,9 @@ def read_case(job: CaseJob) -> CaseResult:
         return replace(recalled, record=reader.new_record())
     try:
         with case_boundary(job.case.id, job.case.place, "read"):
-            examination = examine(job.case, job.convention, job.modalities, read=reader.read)
+            examination = job.case_format.examine(job.case, job.convention, reader.read)
     except CaseError as error:
-        examination = Examination({}, (error.problem,), None)
+        examination = Examination((error.problem,))
     key = _key(reader, job)  # of what was read: a known file may have been another
     values: list[Any] = []
     problem: CaseProblem | None = None
@@ -167,9 +166,9 @@ def read_case(job: CaseJob) -> CaseResult:
 
 def _key(reader: CaseReader, job: CaseJob) -> str | None:
     try:
-        return reader.key(job.convention, job.modalities)
+        return reader.key(job.convention, job.case_format.name)
     except CaseError:
-        return None  # `examine` finds it as well
+        return None  # examining the case finds it as well
 
 
 def _result(

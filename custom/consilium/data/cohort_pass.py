@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from consilium.data.case import CaseProblem
+from consilium.data.case_format import CaseFormat
 from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, ValueT, read_case, recall_case
 from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
@@ -56,7 +57,7 @@ def pass_over(
     cohort: Cohort,
     products: Sequence[CaseProduct[Any]],
     *,
-    modalities: Sequence[str],
+    case_format: CaseFormat,
     index: SourceIndex,
     workers: int = 1,
     progress: Progress | None = None,
@@ -70,7 +71,7 @@ def pass_over(
     Args:
         cohort: The cases.
         products: What is wanted of each, in order: at least one.
-        modalities: The images that are used.
+        case_format: How the problem's cases are read.
         index: What is known of the files; what is learned is kept in it.
         workers: Processes that read. Each holds one case at a time.
         progress: Told about each case.
@@ -85,7 +86,7 @@ def pass_over(
     step = products[-1].step
     index.begin()
     jobs = [
-        CaseJob(case, cohort.convention, tuple(modalities), tuple(products), index.recall(case))
+        CaseJob(case, cohort.convention, case_format, tuple(products), index.recall(case))
         for case in cohort.cases
     ]
     keys = [job.known_key() for job in jobs]

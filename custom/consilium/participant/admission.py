@@ -99,7 +99,7 @@ def examine_cases(
         cohort = _find_cases(site, task, index, progress)
         checked = check_cohort(
             cohort,
-            modalities=task.inputs,
+            case_format=task.cases,
             folder=site.cache_dir,
             index=index,
             products=products,
@@ -120,14 +120,14 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
     try:
         return read_cohort(
             site.dataset,
-            modalities=task.inputs,
+            case_format=task.cases,
             convention=site.label_convention,
             patients_file=site.patients_file,
             file_endings=site.file_endings,
             index=index,
             progress=progress,
         )
-    except DataError as error:
+    except (DataError, ConfigurationError) as error:
         why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see there"
         raise SiteRefusal(
             f"the dataset folder as a whole can't be used: {why}; the site's log says more",
@@ -158,7 +158,7 @@ def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:
     A site without any labeled case can do nothing, and has its own reason for it.
     """
     used, left_out = len(checked.cohort.cases), len(checked.cohort.problems)
-    labeled = any(case.label is not None for case in checked.cohort.cases)
+    labeled = any(case.labeled for case in checked.cohort.cases)
     if not labeled or left_out <= site.max_left_out * (used + left_out):
         return None
     return f"more than {site.max_left_out:.0%} of the cases would be left out, which its max_left_out forbids"

@@ -11,7 +11,6 @@ from typing_extensions import Self
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.settings import ComputeSettings
 from consilium.settings import Name, Settings
-from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.registry import is_built_in, task_names, unlisted_reason
 from consilium.tasks.segmentation.layouts import FileEndings
 
@@ -28,9 +27,7 @@ class TaskData(Settings):
     dataset: Path | None = Field(
         default=None, description="Folder with the cases of this task; default: the site's dataset."
     )
-    label_convention: LabelConvention | str | None = Field(
-        default=None, max_length=64, description="One that the task knows."
-    )
+    label_convention: str | None = Field(default=None, max_length=64, description="One that the task knows.")
     patients_file: Path | None = None
     file_endings: dict[str, tuple[str, ...]] = Field(default={})
     accepted_findings: Path | None = None
@@ -55,7 +52,7 @@ class SiteSettings(ComputeSettings):
         description="CSV file `case,code,files,by,note` of findings that the hospital looked at and accepts; "
         "default: accepted_findings.csv in state_dir, where there is one.",
     )
-    label_convention: LabelConvention | None = Field(
+    label_convention: str | None = Field(
         default=None, description="What label values mean here; default: found from names and values."
     )
     patients_file: Path | None = Field(

@@ -17,7 +17,6 @@ from consilium.participant.patient_register import open_register
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.settings import Role, SiteSettings
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
@@ -137,7 +136,8 @@ def prepare_site(
     task = get_task(learning.task)
     cache = CaseCache(
         site.cache_dir,
-        settings=PreprocessingSettings(modalities=task.inputs, spacing_mm=learning.spacing_mm),  # type: ignore[attr-defined]
+        case_format=task.cases,
+        settings=task.cases.preparation(learning),
         max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
     )
     checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)

@@ -15,7 +15,6 @@ from consilium.participant.admission import admit_cases, count_left_out
 from consilium.participant.patient_register import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task
-from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.features import AXES, Feature, task_features
 from consilium.tasks.segmentation.case_statistics import CaseStatistics, KeptStatistics
 
@@ -55,7 +54,7 @@ class SiteStatistics:
         problems: Sequence[CaseProblem] = (),
         left_out: Mapping[str, Count] | None = None,
         held_back: Mapping[str, int] | None = None,
-        convention: LabelConvention | None = None,
+        convention: str | None = None,
         minimum: int = 1,
         job_minimum: int = 1,
     ) -> None:

@@ -77,26 +77,26 @@ def _show_count(show: Callable[[str], None], name: str, done: int, total: int, w
 
 
 def _look_at(site: SiteSettings, job: JobFolder, progress: Progress, *, keep: bool) -> _Site:
-    modalities = get_task(job.learning.task).inputs
+    case_format = get_task(job.learning.task).cases
     index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=(site.cache_dir,))
     try:
         index.begin()
         cohort = read_cohort(
             site.dataset,
-            modalities=modalities,
+            case_format=case_format,
             convention=site.label_convention,
             patients_file=site.patients_file,
             index=index,
             file_endings=site.file_endings,
             progress=progress,
         )
-        known = recall_cohort(cohort, modalities=modalities, folders=(site.cache_dir,), index=index)
+        known = recall_cohort(cohort, case_format=case_format, folders=(site.cache_dir,), index=index)
         checked = known or CheckedCohort(cohort, ())
         register = read_register(site, cohort.patients.examinations)
         can, reason = judge_ability(checked, site, job.learning, register)
-    except (DataError, OSError) as error:
+    except (ConfigurationError, DataError, OSError) as error:
         return _Site(trains=False, seen=f"{error}")
-    labeled = [case for case in checked.cohort.cases if case.label is not None]
+    labeled = [case for case in checked.cohort.cases if case.labeled]
     cases = f"{counted(len(labeled), 'labeled case')} of {counted(count_patients(labeled), 'patient')}"
     if can == "train":
         return _Site(trains=True, seen=f"it can train, with {cases}")

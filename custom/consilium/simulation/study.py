@@ -32,7 +32,6 @@ from consilium.simulation.environment import SimulationError, with_split_salts
 from consilium.simulation.folders import check_folders
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
-from consilium.tasks.brain_tumor.labels import LabelConvention
 
 WORKSPACE: Final = "simulation"
 """Folder of a study in which FLARE's simulator works."""
@@ -52,7 +51,7 @@ class NamesAndLabels:
         accepted_files: Site name to the file of findings that it accepts.
     """
 
-    conventions: Mapping[str, LabelConvention] = field(default_factory=dict)
+    conventions: Mapping[str, str] = field(default_factory=dict)
     file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patients_files: Mapping[str, Path] = field(default_factory=dict)
     accepted_files: Mapping[str, Path] = field(default_factory=dict)

@@ -44,20 +44,20 @@ def check_dataset(
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
     """
-    modalities = get_task(learning.task).inputs
+    case_format = get_task(learning.task).cases
     folders = (default_state(), site.cache_dir)
     index = SourceIndex(also=folders)
     try:
         cohort = read_cohort(
             site.dataset,
-            modalities=modalities,
+            case_format=case_format,
             convention=site.label_convention,
             patients_file=site.patients_file,
             index=index,
             file_endings=site.file_endings,
             progress=progress,
         )
-    except DataError as error:
+    except (DataError, ConfigurationError) as error:
         why = (
             f"{error.code.summary} ({error.code.value})"
             if isinstance(error, FolderError)
@@ -79,7 +79,7 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, _judge_labels(cohort, site)], cohort
-    checked = recall_cohort(cohort, modalities=modalities, folders=folders, index=index, accepted=accepted)
+    checked = recall_cohort(cohort, case_format=case_format, folders=folders, index=index, accepted=accepted)
     if checked is not None:
         return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
     return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort
@@ -119,7 +119,7 @@ def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     data, named = _count(cohort, checked=False), _name(cohort)
     details = [f"consilium check {shlex.quote(str(site.dataset))}"]
     if site.label_convention:
-        details[0] += f" --convention {site.label_convention.value}"
+        details[0] += f" --convention {site.label_convention}"
     if site.patients_file:
         details[0] += f" --patients {shlex.quote(str(site.patients_file))}"
     for role, endings in site.file_endings.items():
@@ -133,7 +133,7 @@ def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
 
 
 def _describe(cohort: Cohort) -> str:
-    labeled = sum(case.label is not None for case in cohort.cases)
+    labeled = sum(case.labeled for case in cohort.cases)
     seen = (
         f"{counted(labeled, 'labeled case')} of {counted(_labeled_patients(cohort), 'patient')}, "
         f"{len(cohort.cases) - labeled} "
@@ -148,14 +148,14 @@ def _count(cohort: Cohort, *, checked: bool) -> dict[str, object]:
         "layout": cohort.layout,
         "checked": checked,
         "cases": len(cohort.cases),
-        "labeled": sum(case.label is not None for case in cohort.cases),
+        "labeled": sum(case.labeled for case in cohort.cases),
         "labeled_patients": _labeled_patients(cohort),
         "left_out": left_out_by_code(cohort.problems),
     }
 
 
 def _labeled_patients(cohort: Cohort) -> int:
-    return len({case.patient for case in cohort.cases if case.label is not None})
+    return len({case.patient for case in cohort.cases if case.labeled})
 
 
 def _name(cohort: Cohort) -> list[str]:
@@ -176,11 +176,9 @@ def _judge_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     doubts = [one for one in cohort.notices if one.code is VolumeCode.DOUBTFUL_CONVENTION]
     if doubts:
         return LABELS.warning(
-            f"{cohort.convention.value}, {source}; {doubts[0].code.summary}",
+            f"{cohort.convention}, {source}; {doubts[0].code.summary}",
             doubts[0].code.remedy,
             details=[one.detail for one in doubts],
-            data={"label_convention": cohort.convention.value},
+            data={"label_convention": cohort.convention},
         )
-    return LABELS.ok(
-        f"{cohort.convention.value}, {source}", data={"label_convention": cohort.convention.value}
-    )
+    return LABELS.ok(f"{cohort.convention}, {source}", data={"label_convention": cohort.convention})

@@ -20,7 +20,6 @@ from consilium.learning.estimate import GIB, disk_need
 from consilium.report.data_check.page import DataCheck
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.settings import SegmentationSettings
 
@@ -63,7 +62,7 @@ def check_folder(
     folder: Path,
     job: SiteJob,
     *,
-    convention: LabelConvention | None = None,
+    convention: str | None = None,
     patients_file: Path | None = None,
     file_endings: Mapping[str, Sequence[str]] | None = None,
     accepted: Path | None = None,
@@ -89,12 +88,12 @@ def check_folder(
     """
     refuse_inside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
-    modalities = get_task(job.learning.task).inputs
+    case_format = get_task(job.learning.task).cases
     index = SourceIndex(state)
     try:
         cohort = read_cohort(
             folder,
-            modalities=modalities,
+            case_format=case_format,
             convention=convention,
             patients_file=patients_file,
             index=index,
@@ -103,7 +102,7 @@ def check_folder(
         )
         checked = check_cohort(
             cohort,
-            modalities=modalities,
+            case_format=case_format,
             folder=state,
             accepted=accepted_findings,
             index=index,
@@ -125,7 +124,7 @@ def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator
     cases = checked.cohort.cases
     if not cases:
         yield Finding(code=DataCode.NO_USABLE_CASE, case_id=None, detail="No case can be used as it is.")
-    elif not any(case.label is not None for case in cases):
+    elif not any(case.labeled for case in cases):
         detail = f"{counted(len(cases), 'case')} can be used, none of them has a label."
         if checked.cohort.labels:
             detail += f" {checked.cohort.labels} that are left out have one."

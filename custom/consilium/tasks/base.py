@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
+    from consilium.data.case_format import CaseFormat
     from consilium.tasks.evaluation import Evaluation
     from consilium.tasks.method import Method
     from consilium.tasks.presentation import Presentation
@@ -61,6 +62,10 @@ class Task(Protocol):
     @property
     def settings_type(self) -> type[LearningSettings]:
         """What a job decides about learning the task."""
+
+    @property
+    def cases(self) -> CaseFormat:
+        """How its cases are found, read and prepared."""
 
     @property
     def method(self) -> Method[Any]:

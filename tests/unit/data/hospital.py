@@ -10,7 +10,12 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.case import Case, Volume
+from consilium.data.case import Case, ImageFile
+from consilium.data.case_boundary import case_boundary
+from consilium.tasks.brain_tumor.cases import brain_tumor_cases
+from consilium.tasks.segmentation import preprocessing
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
+from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NAMES_2018 = {"t1": "_t1", "t1ce": "_t1ce", "t2": "_t2", "flair": "_flair", "label": "_seg"}
@@ -75,6 +80,14 @@ def label(values: Sequence[int], shape: tuple[int, int, int] = (12, 14, 10)) -> 
     return array
 
 
+def preprocess(case: Case, convention: str | None, settings: PreprocessingSettings) -> PreprocessedCase:
+    """The arrays of a case of brain tumors."""
+    cases = brain_tumor_cases(settings.inputs)
+    native = cases.read_native(case, convention)
+    with case_boundary(case.id, case.place, "prepared"):
+        return preprocessing.preprocess(native, settings, cases.normalization)
+
+
 def one_case(
     folder: Path,
     images: Mapping[str, NDArray[Any]],
@@ -84,6 +97,6 @@ def one_case(
     """A case of the given arrays, one file each."""
     hospital = Hospital(folder)
     paths = {name: hospital.image(f"{name}.nii.gz", array, affine) for name, array in images.items()}
-    drawn = None if label is None else Volume(hospital.image("label.nii.gz", label, affine))
-    volumes = {name: Volume(path) for name, path in paths.items()}
-    return Case(id="A", patient="A", images=volumes, label=drawn)
+    drawn = None if label is None else ImageFile(hospital.image("label.nii.gz", label, affine))
+    volumes = {name: ImageFile(path) for name, path in paths.items()}
+    return Case(id="A", patient="A", images=volumes, target=drawn)

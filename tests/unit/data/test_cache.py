@@ -16,19 +16,20 @@ from consilium.data.cached_case import Origin
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import Cancelled, DataError
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess, preprocess_native
+from consilium.tasks.segmentation.cases import SegmentationCases
 
-from .hospital import MODALITIES, Hospital, head
+from .hospital import MODALITIES, Hospital, head, preprocess
 
-SETTINGS = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+SETTINGS = CASES.preprocessing(1.0)
 
 
 @pytest.fixture
 def cohort(hospital):
     for case_id in "ABC":
         hospital.brats(case_id)
-    return read_cohort(hospital.folder, modalities=MODALITIES)
+    return read_cohort(hospital.folder, case_format=CASES)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def built(monkeypatch):
 
 def _count_built(patch, note):
     """Call `note` with the id of each case that is really preprocessed, by a cache or for a damaged entry."""
-    make, rebuild, current = CaseCache.make, Origin.rebuild, []
+    make, rebuild, prepare, current = CaseCache.make, Origin.rebuild, SegmentationCases.prepare, []
 
     def remember(case, call, *arguments):
         current[:] = [case.id]
@@ -54,7 +55,7 @@ def _count_built(patch, note):
 
     def counting(*arguments):
         note(current[0])
-        return preprocess_native(*arguments)
+        return prepare(*arguments)
 
     def counted_make(cache, key, case, *more):
         return remember(case, make, cache, key, case, *more)
@@ -64,8 +65,7 @@ def _count_built(patch, note):
 
     patch.setattr(CaseCache, "make", counted_make)
     patch.setattr(Origin, "rebuild", counted_rebuild)
-    for module in ("cache", "cached_case"):
-        patch.setattr(f"consilium.data.{module}.preprocess_native", counting)
+    patch.setattr(SegmentationCases, "prepare", counting)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def test_a_cached_case_holds_what_preprocessing_gave(cohort, folder):
-    prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    prepared = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     assert [case.id for case in prepared.cases] == ["A", "B", "C"]
     for source, cached in zip(cohort.cases, prepared.cases, strict=True):
         expected = preprocess(source, cohort.convention, SETTINGS)
@@ -86,9 +86,9 @@ def test_a_cached_case_holds_what_preprocessing_gave(cohort, folder):
 
 
 def test_sampled_voxels_lie_in_their_tissue(cohort, folder):
-    case = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases[0]
-    assert set(case.tissue_voxels) == {Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING}
-    for tissue, voxels in case.tissue_voxels.items():
+    case = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases[0]
+    assert set(case.class_voxels) == {Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING}
+    for tissue, voxels in case.class_voxels.items():
         assert voxels.shape == (8, 3)  # all of the 2x2x2 block
         assert (case.label[tuple(voxels.T)] == tissue).all()
 
@@ -99,9 +99,12 @@ def test_large_tissues_are_sampled_the_same_way_each_time(hospital, folder, tmp_
     for index, modality in enumerate(MODALITIES):
         hospital.image(f"A/A_{modality}.nii", head((40, 40, 40), seed=index))
     hospital.image("A/A_seg.nii", drawn)
-    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    cohort = read_cohort(hospital.folder, case_format=CASES)
     voxels = [
-        CaseCache(place, settings=SETTINGS).prepare(cohort).cases[0].tissue_voxels[Tissue.EDEMA]
+        CaseCache(place, case_format=CASES, settings=SETTINGS)
+        .prepare(cohort)
+        .cases[0]
+        .class_voxels[Tissue.EDEMA]
         for place in (folder, tmp_path / "again")
     ]
     assert voxels[0].shape == (2048, 3)
@@ -112,41 +115,41 @@ def test_large_tissues_are_sampled_the_same_way_each_time(hospital, folder, tmp_
 def test_unlabeled_cases_are_prepared_too(hospital, folder):
     hospital.brats("A", None)
     (case,) = (
-        CaseCache(folder, settings=SETTINGS)
-        .prepare(read_cohort(hospital.folder, modalities=MODALITIES))
+        CaseCache(folder, case_format=CASES, settings=SETTINGS)
+        .prepare(read_cohort(hospital.folder, case_format=CASES))
         .cases
     )
     assert case.image.shape[0] == 4
-    assert (case.label, case.reference, dict(case.tissue_voxels)) == (None, None, {})
+    assert (case.label, case.reference, dict(case.class_voxels)) == (None, None, {})
 
 
 def test_nothing_is_built_twice(cohort, folder, built):
-    cache = CaseCache(folder, settings=SETTINGS)
+    cache = CaseCache(folder, case_format=CASES, settings=SETTINGS)
     first, second = cache.prepare(cohort), cache.prepare(cohort)
     assert built == ["A", "B", "C"]
     assert first == second
 
 
 def test_only_what_changed_is_built_anew(cohort, folder, built, hospital):
-    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     built.clear()
     (hospital.folder / "A/A_t1.nii.gz").write_bytes((hospital.folder / "A/A_t2.nii.gz").read_bytes())
-    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     assert built == ["A"]
 
 
 def test_settings_and_convention_are_part_of_an_entry(hospital, folder, built):
     hospital.brats("A", (1, 2))
     for convention in (LabelConvention.BRATS_2018, LabelConvention.DECATHLON):
-        cohort = read_cohort(hospital.folder, modalities=MODALITIES, convention=convention)
+        cohort = read_cohort(hospital.folder, case_format=CASES, convention=convention)
         for spacing_mm in (1.0, 2.0):
-            settings = PreprocessingSettings(modalities=MODALITIES, spacing_mm=spacing_mm)
-            CaseCache(folder, settings=settings).prepare(cohort)
+            settings = CASES.preprocessing(spacing_mm)
+            CaseCache(folder, case_format=CASES, settings=settings).prepare(cohort)
     assert built == ["A"] * 4
 
 
 def test_entries_name_no_patient(cohort, folder):
-    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     for path in folder.rglob("*"):
         assert path.name not in {"A", "B", "C"}
     for meta in folder.glob("*/meta.json"):
@@ -154,7 +157,7 @@ def test_entries_name_no_patient(cohort, folder):
 
 
 def test_a_cached_case_travels_to_a_worker_as_a_few_paths(cohort, folder):
-    case = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases[0]
+    case = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases[0]
     assert case.image.nbytes > 4000
     content = pickle.dumps(case)
     assert len(content) < 3000
@@ -165,10 +168,10 @@ def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
     for case_id in "ABC":
         hospital.brats(case_id)
     hospital.brats("D", without=["t1"])
-    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    cohort = read_cohort(hospital.folder, case_format=CASES)
     (hospital.folder / "B/B_t2.nii.gz").write_bytes(b"")
     (hospital.folder / "C/C_t2.nii.gz").unlink()
-    prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    prepared = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     assert [case.id for case in prepared.cases] == ["A"]
     assert [(p.case_id, p.code) for p in prepared.problems] == [
         ("B", DataCode.EMPTY_FILE),
@@ -179,12 +182,14 @@ def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
 
 def test_progress_reaches_the_end_and_names_no_patient(cohort, folder):
     told = []
-    CaseCache(folder, settings=SETTINGS).prepare(cohort, progress=lambda *step: told.append(step))
+    CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(
+        cohort, progress=lambda *step: told.append(step)
+    )
     assert told == [(done, 3, "preparing cases") for done in (1, 2, 3)]
 
 
 def test_cancelling_stops_before_the_next_case_and_keeps_what_is_ready(cohort, folder, built):
-    cache = CaseCache(folder, settings=SETTINGS)
+    cache = CaseCache(folder, case_format=CASES, settings=SETTINGS)
     with pytest.raises(Cancelled):
         cache.prepare(cohort, cancelled=lambda: len(built) == 1)
     cache.prepare(cohort)
@@ -192,7 +197,7 @@ def test_cancelling_stops_before_the_next_case_and_keeps_what_is_ready(cohort, f
 
 
 def test_a_case_is_whole_again_after_a_shortage_of_file_descriptors(cohort, folder):
-    case = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases[0]
+    case = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases[0]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
     try:
@@ -206,7 +211,7 @@ def test_a_case_is_whole_again_after_a_shortage_of_file_descriptors(cohort, fold
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "reference.npy", "voxels.npy", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
 def test_a_damaged_entry_is_built_anew(cohort, folder, built, name, damage):
-    cache = CaseCache(folder, settings=SETTINGS)
+    cache = CaseCache(folder, case_format=CASES, settings=SETTINGS)
     before = cache.prepare(cohort).cases[1]
     expected = before.image.copy()
     path = before.folder / name
@@ -221,7 +226,7 @@ def test_a_damaged_entry_is_built_anew(cohort, folder, built, name, damage):
 
 
 def test_least_recently_used_entries_of_others_go_first(cohort, folder, hospital):
-    unlimited = CaseCache(folder, settings=SETTINGS)
+    unlimited = CaseCache(folder, case_format=CASES, settings=SETTINGS)
     cases = unlimited.prepare(cohort).cases
     for age, case in zip((10, 30, 20), cases, strict=True):
         os.utime(case.folder / "meta.json", (1e9 - age, 1e9 - age))
@@ -231,16 +236,20 @@ def test_least_recently_used_entries_of_others_go_first(cohort, folder, hospital
 
     other = hospital.folder.parent / "other"
     Hospital(other).brats("D")
-    newcomer = read_cohort(other, modalities=MODALITIES)
-    kept = CaseCache(folder, settings=SETTINGS, max_bytes=2 * size + size // 2).prepare(newcomer).cases
+    newcomer = read_cohort(other, case_format=CASES)
+    kept = (
+        CaseCache(folder, case_format=CASES, settings=SETTINGS, max_bytes=2 * size + size // 2)
+        .prepare(newcomer)
+        .cases
+    )
     assert set(_entries(folder)) == {cases[1].folder, kept[0].folder, folder / "holiday photos"}
 
 
 def test_the_present_cohort_is_never_evicted_but_refused(cohort, folder):
-    cases = CaseCache(folder, settings=SETTINGS).prepare(cohort).cases
+    cases = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases
     size = max(sum(file.stat().st_size for file in case.folder.iterdir()) for case in cases)
     with pytest.raises(DataError, match=r"limited to .* GiB.*needs about .* GiB.*cache_gib"):
-        CaseCache(folder, settings=SETTINGS, max_bytes=2 * size).prepare(cohort)
+        CaseCache(folder, case_format=CASES, settings=SETTINGS, max_bytes=2 * size).prepare(cohort)
     assert len(_entries(folder)) == 3
 
 
@@ -259,14 +268,14 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_built(cohort, folder, monk
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
         with pytest.raises(DataError, match="disk is full; make room, or set cache_dir"):
-            CaseCache(folder, settings=SETTINGS).prepare(cohort)
+            CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     assert _entries(folder) == []
 
 
 def test_a_cache_that_is_no_folder_is_refused(cohort, folder):
     folder.touch()
     with pytest.raises(DataError, match="can't be written"):
-        CaseCache(folder, settings=SETTINGS).prepare(cohort)
+        CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
 
 
 def _build(folder, cohort, start, log):
@@ -279,7 +288,7 @@ def _build(folder, cohort, start, log):
     with pytest.MonkeyPatch.context() as patch:
         _count_built(patch, note)
         start.wait()
-        prepared = CaseCache(folder, settings=SETTINGS).prepare(cohort)
+        prepared = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
         assert len(prepared.cases) == 3
 
 
@@ -307,7 +316,7 @@ def _die_in_second_file(folder, cohort):
         save(path, array, **options)
 
     np.save = deadly
-    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
 
 
 def test_what_a_killed_process_left_is_removed_and_built_anew(cohort, folder, built):
@@ -317,7 +326,7 @@ def test_what_a_killed_process_left_is_removed_and_built_anew(cohort, folder, bu
     assert worker.exitcode == -signal.SIGKILL
     (leftover,) = _entries(folder)
     assert leftover.suffix == ".partial"
-    assert len(CaseCache(folder, settings=SETTINGS).prepare(cohort).cases) == 3
+    assert len(CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases) == 3
     assert built == ["A", "B", "C"]
     assert all(path.suffix == "" for path in _entries(folder))
 
@@ -327,7 +336,7 @@ def test_what_another_process_still_builds_is_left_alone(cohort, folder, hospita
     (folder / "locks").mkdir(parents=True)
     (folder / f"{foreign}.partial").mkdir()
     with FileLock(folder / "locks" / f"{foreign}.lock"):
-        CaseCache(folder, settings=SETTINGS).prepare(cohort)
+        CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
         assert (folder / f"{foreign}.partial").exists()
-    CaseCache(folder, settings=SETTINGS).prepare(cohort)
+    CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     assert not (folder / f"{foreign}.partial").exists()

@@ -20,11 +20,10 @@ from consilium.data.case import CaseError, CaseProblem
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
+from consilium.tasks.brain_tumor.cases import CASES
+from consilium.tasks.segmentation.cases import SegmentationCases
 
-from .hospital import MODALITIES
-
-SETTINGS = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+SETTINGS = CASES.preprocessing(1.0)
 ARRAYS = ("image.npy", "label.npy", "reference.npy", "voxels.npy")
 
 
@@ -65,8 +64,8 @@ def prepare(hospital, folder):
         hospital.brats(case_id)
 
     def run():
-        cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-        return CaseCache(folder, settings=SETTINGS).prepare(cohort).cases
+        cohort = read_cohort(hospital.folder, case_format=CASES)
+        return CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases
 
     return run
 
@@ -89,7 +88,7 @@ def content_of(case):
         "image.npy": np.array(case.image),
         "label.npy": np.array(case.label),
         "reference.npy": np.array(case.reference),
-        "voxels.npy": {int(tissue): rows.tolist() for tissue, rows in case.tissue_voxels.items()},
+        "voxels.npy": {int(tissue): rows.tolist() for tissue, rows in case.class_voxels.items()},
     }
 
 
@@ -158,12 +157,12 @@ def shortages():
     too_many = OSError(errno.EMFILE, "Too many open files")
     denied = CaseError(CaseProblem("B", DataCode.PERMISSION_DENIED, "It can't be opened."))
     return [
-        pytest.param(cached_case, "preprocess_native", MemoryError(), id="memory to preprocess"),
-        pytest.param(cached_case, "preprocess_native", KeyError("program"), id="a fault of ours"),
-        pytest.param(cached_case, "preprocess_native", too_many, id="descriptors to preprocess"),
-        pytest.param(cached_case, "examine", MemoryError(), id="memory to read"),
-        pytest.param(cached_case, "examine", too_many, id="descriptors to read"),
-        pytest.param(cached_case, "examine", denied, id="access"),
+        pytest.param(SegmentationCases, "prepare", MemoryError(), id="memory to preprocess"),
+        pytest.param(SegmentationCases, "prepare", KeyError("program"), id="a fault of ours"),
+        pytest.param(SegmentationCases, "prepare", too_many, id="descriptors to preprocess"),
+        pytest.param(SegmentationCases, "examine", MemoryError(), id="memory to read"),
+        pytest.param(SegmentationCases, "examine", too_many, id="descriptors to read"),
+        pytest.param(SegmentationCases, "examine", denied, id="access"),
         pytest.param(cached_case, "build_entry", too_many, id="descriptors to lock"),
         pytest.param(cache_entry, "write_entry", MemoryError(), id="memory to write"),
         pytest.param(cache_entry, "write_entry", OSError(errno.ENOSPC, "full"), id="disk"),
@@ -295,7 +294,7 @@ def test_an_entry_has_reached_the_disk_before_it_has_its_name(prepare, folder, m
 
 def test_what_a_disk_says_when_it_is_full_is_not_lost(prepare, hospital):
     """numpy writes arrays in a way that tells how many bytes are missing, but not why."""
-    read_cohort(hospital.folder, modalities=MODALITIES)
+    read_cohort(hospital.folder, case_format=CASES)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))

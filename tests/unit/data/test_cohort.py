@@ -6,9 +6,8 @@ import pytest
 
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.segmentation.codes import VolumeCode
-
-from .hospital import MODALITIES
 
 
 def _damage(path, how):
@@ -42,7 +41,7 @@ def _damage(path, how):
 def test_a_damaged_label_costs_one_case(hospital, how, code):
     hospital.brats("A")
     _damage(hospital.brats("B") / "B_seg.nii.gz", how)
-    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+    cohort = read_cohort(hospital.folder, case_format=CASES)
     assert [case.id for case in cohort.cases] == ["A"]
     assert [(problem.case_id, problem.code) for problem in cohort.problems] == [("B", code)]
 
@@ -54,7 +53,7 @@ def test_forbidden_files_and_folders_cost_their_cases(hospital):
     closed = hospital.brats("C")
     closed.chmod(0)
     try:
-        cohort = read_cohort(hospital.folder, modalities=MODALITIES)
+        cohort = read_cohort(hospital.folder, case_format=CASES)
     finally:
         closed.chmod(0o700)
     assert [case.id for case in cohort.cases] == ["A"]
@@ -67,7 +66,7 @@ def test_forbidden_files_and_folders_cost_their_cases(hospital):
 def test_a_4d_label_is_a_problem(hospital):
     hospital.brats("A")
     hospital.image("A/A_seg.nii.gz", np.zeros((12, 14, 10, 2), np.uint8))
-    (problem,) = read_cohort(hospital.folder, modalities=MODALITIES).problems
+    (problem,) = read_cohort(hospital.folder, case_format=CASES).problems
     assert problem.code == VolumeCode.NOT_3D
 
 
@@ -75,5 +74,5 @@ def test_progress_counts_labels_and_names_no_patient(hospital):
     for case_id in "ABC":
         hospital.brats(case_id)
     told = []
-    read_cohort(hospital.folder, modalities=MODALITIES, progress=lambda *step: told.append(step))
+    read_cohort(hospital.folder, case_format=CASES, progress=lambda *step: told.append(step))
     assert told == [(1, 3, "reading labels"), (2, 3, "reading labels"), (3, 3, "reading labels")]

@@ -11,8 +11,7 @@ from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import WorkersError, pass_over
 from consilium.data.sources import SourceIndex
-
-from .hospital import MODALITIES
+from consilium.tasks.brain_tumor.cases import CASES
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ def test_a_case_that_ends_its_process_is_a_problem_of_that_case_alone(hospital):
     for name in "ABCD":
         hospital.brats(name)
     product = Greedy(frozenset("BD"))
-    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-    made = pass_over(cohort, (product,), modalities=MODALITIES, index=SourceIndex(), workers=2)
+    cohort = read_cohort(hospital.folder, case_format=CASES)
+    made = pass_over(cohort, (product,), case_format=CASES, index=SourceIndex(), workers=2)
     assert made.of(product) == {"A": "made of A", "C": "made of C"}
     assert {one: problem.code.value for one, problem in made.problems.items()} == {
         "B": "out_of_resources",
@@ -67,8 +66,8 @@ def run(hospital):
         for name in "ABC":
             hospital.brats(name)
         product = Greedy(frozenset(victims))
-        cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-        made = pass_over(cohort, (product,), modalities=MODALITIES, index=SourceIndex(), workers=2)
+        cohort = read_cohort(hospital.folder, case_format=CASES)
+        made = pass_over(cohort, (product,), case_format=CASES, index=SourceIndex(), workers=2)
         return sorted(made.of(product)), sorted(made.problems)
 
     return run

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from consilium.data import files
-from consilium.data.case import Volume
+from consilium.data.case import ImageFile
 from consilium.data.files import (
     OTHERS,
     close_tree,
@@ -181,8 +181,8 @@ def test_new_files_of_this_process_and_its_children_are_private(tmp_path):
 
 @pytest.mark.parametrize("name", [b"M\xfcller_t1.nii.gz", "Müller_t1.nii.gz".encode(), b"plain"])
 def test_a_path_comes_back_from_json_as_it_was_whatever_its_bytes(name):
-    volume = Volume(Path(os.fsdecode(b"/data/" + name)), channel=1)
-    adapter = TypeAdapter(Volume)
+    volume = ImageFile(Path(os.fsdecode(b"/data/" + name)), channel=1)
+    adapter = TypeAdapter(ImageFile)
     assert adapter.validate_json(adapter.dump_json(volume)) == volume
 
 

@@ -10,8 +10,9 @@ from consilium.data.checks import check_cohort
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.patients import Patients, find_patients, format_patients_file, read_patients_file
+from consilium.tasks.brain_tumor.cases import CASES
 
-from .hospital import MODALITIES, Hospital
+from .hospital import Hospital
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def declare(tmp_path):
 
 
 def read(hospital, file=None):
-    return read_cohort(hospital.folder, modalities=MODALITIES, patients_file=file)
+    return read_cohort(hospital.folder, case_format=CASES, patients_file=file)
 
 
 def patients(cohort):
@@ -41,7 +42,7 @@ def patients(cohort):
 
 
 def found(cohort, folder):
-    checked = check_cohort(cohort, modalities=MODALITIES, folder=folder)
+    checked = check_cohort(cohort, case_format=CASES, folder=folder)
     return {(one.code.value, one.case_id) for one in checked.findings if one.code.value.count("patient")}
 
 
@@ -91,7 +92,7 @@ def test_the_longest_participant_counts(tmp_path):
 def test_what_may_be_one_patient_is_a_warning_until_it_is_declared(hospital, declare, tmp_path):
     kept = tmp_path / "kept"
     asked = {("possible_same_patient", "P1_0"), ("possible_same_patient", "P1_1")}
-    checked = check_cohort(read(hospital), modalities=MODALITIES, folder=kept)
+    checked = check_cohort(read(hospital), case_format=CASES, folder=kept)
     (first, _) = (one for one in checked.findings if one.code is DataCode.POSSIBLE_SAME_PATIENT)
     assert "P1_0,P1 / P1_1,P1" in first.detail
     assert "--write-patients" in first.code.remedy
@@ -125,7 +126,7 @@ def test_a_file_and_a_folder_that_differ_are_a_warning(hospital, declare, tmp_pa
     cohort = read(hospital, declare("case,patient\nP1_0,P1\nP1_1,P1\nP2_O,P2\n"))
     asked = {("patients_file_incomplete", None), ("patients_file_incomplete", "P2_0")}
     assert found(cohort, tmp_path / "kept") == asked
-    checked = check_cohort(cohort, modalities=MODALITIES, folder=tmp_path / "kept")
+    checked = check_cohort(cohort, case_format=CASES, folder=tmp_path / "kept")
     (difference,) = (one for one in checked.findings if one.case_id is None)
     assert "in line 4." in difference.detail
     assert "P2_O" not in difference.detail
@@ -143,7 +144,7 @@ def test_a_file_and_a_folder_that_differ_are_a_warning(hospital, declare, tmp_pa
     ],
 )
 def test_lines_of_no_case_are_explained(hospital, declare, tmp_path, content, says):
-    checked = check_cohort(read(hospital, declare(content)), modalities=MODALITIES, folder=tmp_path / "kept")
+    checked = check_cohort(read(hospital, declare(content)), case_format=CASES, folder=tmp_path / "kept")
     (difference,) = (one for one in checked.findings if one.case_id is None)
     assert says in difference.detail
 

@@ -9,12 +9,9 @@ import pytest
 
 from consilium.data.cache import CaseCache
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation.intensities import Levels, Scale
-from consilium.tasks.segmentation.native import read_native
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
-
-from .hospital import MODALITIES
 
 REPOSITORY = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
@@ -29,12 +26,12 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cohort():
-    return read_cohort(FOLDER, modalities=MODALITIES)
+    return read_cohort(FOLDER, case_format=CASES)
 
 
 @pytest.fixture(scope="module")
 def prepared(cohort, tmp_path_factory):
-    settings = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+    settings = CASES.preprocessing(1.0)
     return CaseCache(tmp_path_factory.mktemp("cache"), settings=settings).prepare(cohort)
 
 
@@ -47,7 +44,7 @@ def test_the_convention_is_found_and_every_case_is_usable(cohort):
 def test_no_tumor_voxel_is_lost_on_the_way_through_the_cache(cohort, prepared):
     assert len(prepared.cases) == len(cohort.cases)
     for source, case in zip(cohort.cases, prepared.cases, strict=True):
-        stored = np.asanyarray(nib.load(source.label.path).dataobj)
+        stored = np.asanyarray(nib.load(source.target.path).dataobj)
         for value, tissue in LabelConvention.BRATS_2018.values.items():
             if value:
                 assert (case.reference == tissue).sum() == (stored == value).sum()
@@ -69,7 +66,7 @@ def test_images_are_normalized_and_finite(prepared):
 
 def test_almost_no_voxel_of_a_good_image_is_clipped(cohort):
     for case in cohort.cases:
-        native = read_native(case, cohort.convention, MODALITIES)
+        native = CASES.read_native(case, cohort.convention)
         assert all(outside.size == 0 for outside in native.outside.values())
         for image in native.images.values():
             levels = Levels.of(image[image != 0])

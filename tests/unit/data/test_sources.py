@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from consilium.data.case import Case, Volume
+from consilium.data.case import Case, ImageFile
 from consilium.data.sources import CaseReader, SourceIndex, identify, read_source
 from consilium.data.sources import file as module
 from consilium.tasks.segmentation.label_reading import read_label
@@ -74,7 +74,7 @@ def test_a_file_with_times_in_the_future_is_not_trusted(path, monkeypatch):
 
 
 def labeled_case(hospital, array, name="A_seg.nii.gz"):
-    return Case(id="A", patient="A", images={}, label=Volume(hospital.image(name, array)))
+    return Case(id="A", patient="A", images={}, target=ImageFile(hospital.image(name, array)))
 
 
 def test_what_a_label_holds_is_known_in_the_next_process(hospital, tmp_path, settled):
@@ -109,17 +109,17 @@ def test_what_is_known_of_a_label_outlives_the_reading_of_its_case(hospital, tmp
     index = SourceIndex(tmp_path / "kept")
     first = read_label(case, index)
     reader = CaseReader(case, index.recall(case), index.release(case))
-    reader.key(None, ())
+    reader.key(None, "brain_tumor")
     record = reader.new_record()
-    assert record is None or record.find(case.label.path).label == first
+    assert record is None or record.find(case.target.path).target == first
 
 
 def test_a_case_s_key_is_of_what_was_read_and_not_of_what_was_known(hospital, tmp_path, settled):
     case = labeled_case(hospital, label((1, 2)))
     index = SourceIndex(tmp_path / "kept")
     read_label(case, index)
-    known = CaseReader(case, index.recall(case)).known_key(None, ())
+    known = CaseReader(case, index.recall(case)).known_key(None, "brain_tumor")
     reader = CaseReader(case, index.recall(case))
     hospital.image("A_seg.nii.gz", label((1, 4)))
-    reader.read(case.label.path)
-    assert reader.key(None, ()) not in (known, None)
+    reader.read(case.target.path)
+    assert reader.key(None, "brain_tumor") not in (known, None)

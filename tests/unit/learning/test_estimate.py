@@ -1,12 +1,13 @@
 import pytest
 import torch
 from data import hospital
+from data.hospital import preprocess
 
 from consilium.learning.estimate import GIB, disk_need, gpu_bytes, shared_memory_bytes
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
 
 SMALL = BrainTumorSettings(patch_voxels=(16, 16, 16))
 
@@ -47,7 +48,7 @@ def test_the_cache_is_never_larger_than_its_estimate(tmp_path, labeled):
     drawn = (hospital.head(seed=9) > 500).astype("uint8") if labeled else None
     case = hospital.one_case(tmp_path, images, drawn)
     learning = BrainTumorSettings(spacing_mm=1.0)
-    settings = PreprocessingSettings(modalities=get_task("brain_tumor").inputs, spacing_mm=1.0)
+    settings = CASES.preprocessing(1.0)
     prepared = preprocess(case, LabelConvention.BRATS_2018 if labeled else None, settings)
     arrays = [array for array in (prepared.image, prepared.label, prepared.reference) if array is not None]
     estimate = disk_need([case], learning).cache

@@ -15,11 +15,12 @@ from consilium.data.cached_case import CachedCase, open_entry
 from consilium.data.case import Case
 from consilium.learning.device import Device
 from consilium.participant.settings import SiteSettings
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.method import BrainTumorMethod
 from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
 from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.preprocessing import PreprocessedCase
 from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
 CPU = Device(torch.device("cpu"), None)
 LEARNING = BrainTumorSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)
@@ -70,8 +71,8 @@ def cached_case(
     )
     arrays = [np.ascontiguousarray(label, np.uint8), np.ascontiguousarray(reference, np.uint8)]
     (folder / name).mkdir(parents=True)
-    write_entry(folder / name, PreprocessedCase(np.asarray(image, np.float16), *arrays, geometry))
-    case = open_entry(folder / name, Case(id=name, patient=name, images={}, label=None))
+    write_entry(folder / name, PreprocessedCase(np.asarray(image, np.float16), *arrays, geometry).prepared())
+    case = open_entry(folder / name, Case(id=name, patient=name, images={}, target=None), case_format=CASES)
     assert case is not None
     return case
 

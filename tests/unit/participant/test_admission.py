@@ -13,6 +13,7 @@ from consilium.errors import SiteRefusal
 from consilium.participant.admission import admit_cases
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 LEARNING = BrainTumorSettings(patch_voxels=(16, 16, 16), spacing_mm=1.0)
@@ -36,9 +37,8 @@ def test_who_is_left_out_stands_in_a_file_of_the_site(hospital):
 
 
 def test_training_leaves_out_exactly_what_the_check_calls_an_error(hospital, tmp_path):
-    modalities = ("t1", "t1ce", "t2", "flair")
-    cohort = read_cohort(hospital.dataset, modalities=modalities)
-    checked = check_cohort(cohort, modalities=modalities, folder=tmp_path / "other")
+    cohort = read_cohort(hospital.dataset, case_format=CASES)
+    checked = check_cohort(cohort, case_format=CASES, folder=tmp_path / "other")
     data = prepare_site(hospital, LEARNING)
     assert checked.cohort.problems == data.problems
     assert {case.id for case in checked.cohort.cases} == {case.id for case in (*data.train, *data.validation)}

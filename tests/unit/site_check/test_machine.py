@@ -14,6 +14,7 @@ from consilium.site_check.finding import Status
 from consilium.site_check.gpu import check_capacity, check_gpu_memory
 from consilium.site_check.job import SiteJob, load_site_job
 from consilium.site_check.machine import check_account, check_clock, check_shared_memory
+from consilium.tasks.brain_tumor.cases import CASES
 
 from .federation import read, write
 
@@ -136,7 +137,7 @@ def test_more_processes_than_gpus_are_refused(kit, site, job, monkeypatch, refus
 
 @pytest.fixture
 def cohort(dataset, job):
-    return read_cohort(dataset, modalities=("t1", "t1ce", "t2", "flair"))
+    return read_cohort(dataset, case_format=CASES)
 
 
 def test_room_enough_is_well(kit, site, cohort, job, monkeypatch):

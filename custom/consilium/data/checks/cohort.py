@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.case_format import CaseFormat
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.finding import CaseCheck, Finding
@@ -50,7 +51,7 @@ class CheckedCohort:
 def check_cohort(
     cohort: Cohort,
     *,
-    modalities: Sequence[str],
+    case_format: CaseFormat,
     folder: Path,
     accepted: AcceptedFindings | None = None,
     index: SourceIndex | None = None,
@@ -66,7 +67,7 @@ def check_cohort(
 
     Args:
         cohort: What `read_cohort` found.
-        modalities: Canonical names of the images that are used.
+        case_format: How the cases are read.
         folder: A folder of the site's own, never the dataset; made if missing.
         accepted: What the hospital has looked at and accepts: it leaves no case out.
         index: What is known of the files; default: what `folder` holds.
@@ -83,14 +84,14 @@ def check_cohort(
         Cancelled: `cancelled` turned true. What was found is kept.
     """
     accepted = accepted or AcceptedFindings()
-    findings = KeptFindings(folder, tuple(modalities), accepted)
+    findings = KeptFindings(folder, case_format, accepted)
     sources = index or SourceIndex(folder)
 
     def look_at(cases: tuple[Case, ...], *more: CaseProduct[Any]) -> CohortPass:
         return pass_over(
             replace(cohort, cases=cases),
             (findings, *more),
-            modalities=modalities,
+            case_format=case_format,
             index=sources,
             workers=workers,
             progress=progress,
@@ -105,7 +106,7 @@ def check_cohort(
 def recall_cohort(
     cohort: Cohort,
     *,
-    modalities: Sequence[str],
+    case_format: CaseFormat,
     folders: Sequence[Path],
     index: SourceIndex,
     accepted: AcceptedFindings | None = None,
@@ -116,7 +117,7 @@ def recall_cohort(
 
     Args:
         cohort: What `read_cohort` found.
-        modalities: Canonical names of the images that are used.
+        case_format: How the cases are read.
         folders: Where `check_cohort` may have kept what it found; the first that holds all cases counts.
         index: What is known of the files.
         accepted: See `check_cohort`.
@@ -127,11 +128,11 @@ def recall_cohort(
     cases = (*cohort.cases, *cohort.left_out)
     keys: dict[str, str | CaseProblem] = {}
     for folder in folders:
-        kept = KeptFindings(folder, tuple(modalities))
+        kept = KeptFindings(folder, case_format)
         checks: dict[str, CaseCheck] = {}
         for case in cases:
             if case.id not in keys:
-                keys[case.id] = _key_of(case, cohort, modalities, index)
+                keys[case.id] = _key_of(case, cohort, case_format, index)
             key = keys[case.id]
             if isinstance(key, CaseProblem):  # a file that can't be read is a finding in any case
                 checks[case.id] = CaseCheck(read=(Finding.from_problem(key),))
@@ -161,10 +162,10 @@ def _useless_acceptances(accepted: AcceptedFindings, found: Sequence[Finding]) -
             yield Finding(code=code, case_id=None, detail=detail)
 
 
-def _key_of(case: Case, cohort: Cohort, modalities: Sequence[str], index: SourceIndex) -> str | CaseProblem:
+def _key_of(case: Case, cohort: Cohort, case_format: CaseFormat, index: SourceIndex) -> str | CaseProblem:
     """The key of a case's files, or why they can't be read; what was read of them is not held any longer."""
     try:
-        return CaseReader(case, index.recall(case)).key(cohort.convention, modalities)
+        return CaseReader(case, index.recall(case)).key(cohort.convention, case_format.name)
     except CaseError as error:
         return error.problem
 

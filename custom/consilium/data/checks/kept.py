@@ -6,19 +6,18 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import PASSING
+from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.finding import CaseCheck, mark_of_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed
-from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.checks.case import CHECK_VERSION, check_examined
-from consilium.tasks.segmentation.native import Examination
 
 _FOLDER: Final = "findings"
 _NAME_BYTES: Final = 20
@@ -30,29 +29,29 @@ class KeptFindings(CaseProduct[CaseCheck]):
 
     Args:
         folder: A folder of the site's own, never the dataset; made if missing.
-        modalities: Canonical names of the images that are used.
+        case_format: How the cases are read.
         accepted: What the hospital has looked at and accepts.
     """
 
     step = "checking cases"
 
     folder: Path
-    modalities: tuple[str, ...]
+    case_format: CaseFormat
     accepted: AcceptedFindings = field(default_factory=AcceptedFindings)
 
     def begin(self, keys: Collection[str]) -> None:
         """Make the folder."""
         private_folder(self.folder / _FOLDER)
 
-    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CaseCheck | None:
+    def recall(self, key: str, case: Case, convention: str | None) -> CaseCheck | None:
         """What was found in these files, under these names, by the checks as they are."""
         return read_sealed(self._path(key, case), CaseCheck)
 
     def make(
-        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+        self, key: str | None, case: Case, convention: str | None, examination: Examination[Any]
     ) -> CaseCheck:
         """Run all checks, and keep what they find unless another machine or account would not find it."""
-        found = check_examined(case, convention, self.modalities, examination)
+        found = check_examined(case, convention, self.case_format.inputs, examination)
         check = found.model_copy(update={"files": mark_of_files(key)})
         if key is not None and not any(finding.code in PASSING for finding in check.read):
             write_sealed(self._path(key, case), check)
@@ -65,6 +64,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
     def _path(self, key: str, case: Case) -> Path:
         # Findings name the case and its files.
         names = sorted({volume.path.name for volume in case.images.values()})
-        parts = (CHECK_VERSION, key, self.modalities, case.id, names, case.label and case.label.path.name)
+        target = case.target_file.path.name if case.target_file else None
+        parts = (CHECK_VERSION, key, self.case_format.inputs, case.id, names, target)
         name = hashlib.blake2b(repr(parts).encode(errors="backslashreplace"), digest_size=_NAME_BYTES)
         return self.folder / _FOLDER / f"{name.hexdigest()}.json"

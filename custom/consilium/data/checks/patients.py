@@ -45,7 +45,7 @@ def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> It
 def _copies(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]]:
     """Cases of which every image is that of an earlier case; of two the labeled one counts as the earlier."""
     originals: dict[tuple[str, ...], str] = {}
-    for case in sorted(cases, key=lambda case: (case.label is None, case.id)):
+    for case in sorted(cases, key=lambda case: (not case.labeled, case.id)):
         check = checks.get(case.id)
         if check and check.images and len(check.images) == len(case.images):
             key = tuple(check.images[name] for name in sorted(check.images))

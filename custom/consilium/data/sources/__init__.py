@@ -1,7 +1,7 @@
 """The hospital's files as they are read: each one once, and not at all while it has not changed."""
 
 from consilium.data.sources.file import FileIdentity, SourceContent, identify, read_source
-from consilium.data.sources.index import CaseRecord, FileRecord, LabelRecord, SourceIndex
+from consilium.data.sources.index import CaseRecord, FileRecord, SourceIndex, TargetRecord
 from consilium.data.sources.reader import CaseReader
 
 __all__ = [
@@ -9,9 +9,9 @@ __all__ = [
     "CaseRecord",
     "FileIdentity",
     "FileRecord",
-    "LabelRecord",
     "SourceContent",
     "SourceIndex",
+    "TargetRecord",
     "identify",
     "read_source",
 ]

@@ -1,4 +1,4 @@
-"""What is known of the hospital's files without reading them: hashes of their content and label values."""
+"""What is known of the hospital's files without reading them: hashes of content, and values in targets."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed
 from consilium.data.sources.file import FileIdentity, SourceContent, identify
 
-INDEX_VERSION: Final = 1
-"""Raised when the same label would give other values or another problem."""
+INDEX_VERSION: Final = 2
+"""Raised when the same target would give other values or another problem."""
 
 _FOLDER: Final = "sources"
 _HELD_BYTES: Final = 256 << 20
 _NAME_BYTES: Final = 16
 
 
-class LabelRecord(BaseModel):
-    """What the content of a label file says.
+class TargetRecord(BaseModel):
+    """What the file of a target says.
 
     Attributes:
         values: Its values other than 0.
@@ -47,14 +47,14 @@ class FileRecord(BaseModel):
     Attributes:
         identity: Of the file that was read.
         digest: Hash of its content.
-        label: What it says, if it is a label.
+        target: What it says, if it is a target.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
     identity: FileIdentity
     digest: str
-    label: LabelRecord | None = None
+    target: TargetRecord | None = None
 
 
 class CaseRecord(BaseModel):
@@ -73,18 +73,18 @@ class CaseRecord(BaseModel):
             return None
 
     def updated(self, records: Mapping[Path, FileRecord]) -> CaseRecord:
-        """A copy with these records in place of earlier ones; what is known of a label's content stays."""
+        """A copy with these records in place of earlier ones; what is known of a target's content stays."""
         files = dict(self.files)
         for path, record in records.items():
             before = files.get(_name(path))
-            if record.label is None and before is not None and before.digest == record.digest:
-                record = record.model_copy(update={"label": before.label})
+            if record.target is None and before is not None and before.digest == record.digest:
+                record = record.model_copy(update={"target": before.target})
             files[_name(path)] = record
         return CaseRecord(files=files)
 
 
 class SourceIndex:
-    """Records of cases in a folder of the site, one small file each, and the labels that were just read.
+    """Records of cases in a folder of the site, one small file each, and the targets that were just read.
 
     Nothing has to be locked: records are replaced as a whole, and a lost or damaged one costs a reading.
 
@@ -128,7 +128,7 @@ class SourceIndex:
             write_sealed(self._folder / _FOLDER / _case_name(case), record)
 
     def hold(self, path: Path, content: SourceContent) -> None:
-        """Hold a label in memory until its case is read; past 256 MiB in all it is read again instead."""
+        """Hold a target in memory until its case is read; past 256 MiB in all it is read again instead."""
         with self._lock:
             if self._held_bytes + len(content.data) <= _HELD_BYTES:
                 self._held[path] = content
@@ -137,11 +137,12 @@ class SourceIndex:
     def release(self, case: Case) -> dict[Path, SourceContent]:
         """Hand over what is held of a case."""
         with self._lock:
-            content = self._held.pop(case.label.path, None) if case.label else None
-            if case.label is None or content is None:
+            file = case.target_file
+            content = self._held.pop(file.path, None) if file else None
+            if file is None or content is None:
                 return {}
             self._held_bytes -= len(content.data)
-        return {case.label.path: content}
+        return {file.path: content}
 
     def release_all(self) -> None:
         """Forget what is held: the cases that are left have been read, or never will be."""
@@ -151,8 +152,8 @@ class SourceIndex:
 
 
 def _case_name(case: Case) -> str:
-    paths = {volume.path for volume in (*case.images.values(), *([case.label] if case.label else []))}
-    parts = (INDEX_VERSION, case.label and _name(case.label.path), sorted(map(_name, paths)))
+    target = _name(case.target_file.path) if case.target_file else None
+    parts = (INDEX_VERSION, target, sorted(map(_name, case.paths)))
     return f"{hashlib.blake2b(repr(parts).encode(), digest_size=_NAME_BYTES).hexdigest()}.json"
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.sources.file import DIGEST_BYTES, SourceContent, read_source
 from consilium.data.sources.index import CaseRecord, FileRecord
-from consilium.tasks.brain_tumor.labels import LabelConvention
 
 
 class CaseReader:
@@ -37,20 +36,20 @@ class CaseReader:
         """
         return self._content(path).data
 
-    def known_key(self, convention: LabelConvention | None, modalities: Sequence[str]) -> str | None:
+    def known_key(self, convention: str | None, problem: str) -> str | None:
         """What `key` would return, without reading anything; None if a file is not known."""
-        digests = {path: self._known_digest(path) for path in _paths(self._case, modalities)}
+        digests = {path: self._known_digest(path) for path in self._case.paths}
         known = {path: digest for path, digest in digests.items() if digest is not None}
-        return _key(self._case, convention, modalities, known) if len(known) == len(digests) else None
+        return _key(self._case, convention, problem, known) if len(known) == len(digests) else None
 
-    def key(self, convention: LabelConvention | None, modalities: Sequence[str]) -> str:
-        """Hash of the content of a case's files: another content of a file gives another one.
+    def key(self, convention: str | None, problem: str) -> str:
+        """Hash of the content of a case's files and of its target: another content gives another one.
 
         Files that are not known are read.
 
         Args:
-            convention: What its label's values mean.
-            modalities: The images that are used.
+            convention: What its target means.
+            problem: Name of the problem, see `CaseFormat`.
 
         Returns:
             40 hexadecimal digits.
@@ -59,10 +58,10 @@ class CaseReader:
             CaseError: A file can't be read.
         """
         digests: dict[Path, str] = {}
-        for path in _paths(self._case, modalities):
+        for path in self._case.paths:
             with case_boundary(self._case.id, path, "read"):
                 digests[path] = self._known_digest(path) or self._content(path).digest
-        return _key(self._case, convention, modalities, digests)
+        return _key(self._case, convention, problem, digests)
 
     def new_record(self) -> CaseRecord | None:
         """What is known of the files now; None if that is nothing new."""
@@ -87,17 +86,9 @@ class CaseReader:
         return known.digest if known else None
 
 
-def _paths(case: Case, modalities: Sequence[str]) -> list[Path]:
-    """The files that are used, each once: one holds all modalities in some layouts."""
-    images = [case.images[name] for name in modalities if name in case.images]
-    volumes = images + ([case.label] if case.label else [])
-    return list(dict.fromkeys(volume.path for volume in volumes))
-
-
-def _key(
-    case: Case, convention: LabelConvention | None, modalities: Sequence[str], digests: Mapping[Path, str]
-) -> str:
-    volumes = {name: case.images[name] for name in modalities if name in case.images}
-    images = [(name, digests[volume.path], volume.channel) for name, volume in volumes.items()]
-    label = case.label and (convention and convention.value, digests[case.label.path], case.label.channel)
-    return hashlib.blake2b(repr((images, label)).encode(), digest_size=DIGEST_BYTES).hexdigest()
+def _key(case: Case, convention: str | None, problem: str, digests: Mapping[Path, str]) -> str:
+    images = [(name, digests[image.path], image.channel) for name, image in case.images.items()]
+    file = case.target_file
+    target = (digests[file.path], file.channel) if file else case.target
+    parts = (problem, images, None if target is None else (convention, target))
+    return hashlib.blake2b(repr(parts).encode(), digest_size=DIGEST_BYTES).hexdigest()

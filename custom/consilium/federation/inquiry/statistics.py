@@ -145,7 +145,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             patients=None if few else statistics.patients,
             cases=None if few else statistics.cases,
             left_out=statistics.left_out,
-            label_convention=statistics.convention.value if statistics.convention else None,
+            label_convention=statistics.convention,
             min_count=statistics.minimum,
             reason=None if statistics.patients else _explain(few, statistics.minimum),
             versions=component_versions(),

@@ -64,7 +64,7 @@ def assess(
         noted=noted_by_code,
         accepted=accepted_by_code,
         layout=cohort.layout,
-        label_convention=cohort.convention.value if cohort.convention else None,
+        label_convention=cohort.convention,
         grid=_grid(usable.cases, checked) if usable.cases else None,
         hardware=hardware(site),
         versions=versions,
@@ -107,7 +107,7 @@ def count_held_back(checked: CheckedCohort, site: SiteSettings, register: Patien
 
 
 def _labeled(checked: CheckedCohort) -> list[Case]:
-    return [case for case in checked.cohort.cases if case.label is not None]
+    return [case for case in checked.cohort.cases if case.labeled]
 
 
 def hardware(site: SiteSettings) -> Hardware:

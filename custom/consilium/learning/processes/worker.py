@@ -15,6 +15,7 @@ from torch import distributed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from consilium.data.cached_case import attach
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.algorithms import local_algorithm, parse_algorithm
 from consilium.learning.device import Device, open_device
@@ -104,7 +105,7 @@ class _Worker:
         self._trainer = Trainer(
             self._task,
             setup.learning,
-            setup.train,
+            attach(setup.train, self._task.cases),
             device,
             loader_workers=setup.compute.loader_workers,
             min_patients=setup.min_patients,
@@ -156,7 +157,7 @@ class _Worker:
 
     def _score(self, command: Score) -> Scored:
         weights = load_sets(self._folder.received)[MODEL]
-        cases = CASES.validate_json(self._folder.cases.read_bytes())
+        cases = attach(CASES.validate_json(self._folder.cases.read_bytes()), self._task.cases)
         scores = evaluate(
             self._task,
             self._learning,

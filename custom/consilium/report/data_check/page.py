@@ -113,7 +113,7 @@ class DataCheck:
             return "no labels"
         if cohort.convention is None:
             return f"{counted(cohort.labels, 'label')}, what their values mean is not known"
-        return f"labels are {cohort.convention.value}"
+        return f"labels are {cohort.convention}"
 
     @property
     def counts(self) -> dict[str, int]:
@@ -123,7 +123,7 @@ class DataCheck:
         cohort = self.checked.cohort
         return {
             "used": len(cohort.cases),
-            "labeled": sum(case.label is not None for case in cohort.cases),
+            "labeled": sum(case.labeled for case in cohort.cases),
             "left_out": len({problem.case_id for problem in cohort.problems}),
         }
 
@@ -136,7 +136,7 @@ class DataCheck:
     def labeled_patients(self) -> int:
         """How many patients have a case that is used and labeled: training takes two."""
         cases = self.checked.cohort.cases if self.checked else ()
-        return len({case.patient for case in cases if case.label is not None})
+        return len({case.patient for case in cases if case.labeled})
 
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
         """Return what was found as JSON values.
@@ -151,7 +151,7 @@ class DataCheck:
             "verdict": self.verdict,
             "job": self.job,
             "layout": cohort.layout if cohort else None,
-            "label_convention": cohort.convention.value if cohort and cohort.convention else None,
+            "label_convention": cohort.convention if cohort else None,
             "cases": self.counts,
             "unknown_files": len(cohort.unknown_files) if cohort else 0,
             "accepted": {group.code.value: len(group.cases) for group in self.accepted},

@@ -19,11 +19,9 @@ from typing import Final
 from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue, list_values
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation.codes import VolumeCode
-
-Values = frozenset[float]
-"""The values other than 0 of one label."""
+from consilium.tasks.segmentation.labels import Reading, Values, list_values
 
 _STRAY_SHARE: Final = 0.1
 """Up to this share of foreign labels are faulty cases, left out one by one; with more, it is unclear."""
@@ -50,19 +48,6 @@ _NAMES: Final[Mapping[Tissue, str]] = {
     Tissue.EDEMA: "edema",
     Tissue.NECROTIC_CORE: "necrotic or non-enhancing core",
 }
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a site's label values are taken to mean.
-
-    Args:
-        convention: The convention.
-        doubt: What speaks against it, where that is too little to stop: counts and values, nobody's id.
-    """
-
-    convention: LabelConvention
-    doubt: str | None = None
 
 
 def read_convention(
@@ -97,11 +82,11 @@ def read_convention(
         [values for values in marked.values() if values <= convention.values.keys()], convention
     )
     if doubt is None:
-        return Reading(convention)
+        return Reading(convention.value)
     if doubt.strong and stated is None:
         raise ambiguous(doubt.evidence, *doubt.readings)
     return Reading(
-        convention,
+        convention.value,
         f"{doubt.evidence}. Either they are {'; or '.join(doubt.readings)}. {how_to_state(convention)}",
     )
 

@@ -5,14 +5,14 @@ The same number means different tissues in different releases: enhancing tumor i
 The wrong reading trains a model without any error, so nothing past preprocessing sees the values of a file.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from enum import Enum, IntEnum
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.errors import DataError
+from consilium.tasks.segmentation.labels import to_classes
 
 
 class Tissue(IntEnum):
@@ -55,7 +55,7 @@ class LabelConvention(str, Enum):
         """Translate file values to canonical tissues.
 
         Args:
-            array: Label of any shape and number type, as stored in the file; see `whole_values`.
+            array: Label of any shape and number type, as stored in the file.
 
         Returns:
             An array of the same shape that holds `Tissue` values.
@@ -63,67 +63,8 @@ class LabelConvention(str, Enum):
         Raises:
             DataError: The array holds a value that this convention doesn't know.
         """
-        array = whole_values(array)
-        with np.errstate(invalid="ignore"):  # NaN has no uint8; the comparison below finds it
-            index = array.astype(np.uint8, copy=False)
-        tissues = _LOOKUP[self][index]
-        if (index is not array and not np.array_equal(index, array)) or (tissues == _UNKNOWN).any():
-            unknown = label_values(array) - self.values.keys()
-            raise DataError(
-                f"The label holds {list_values(unknown)}, which {self.value} doesn't know; "
-                f"its values are {list_values(self.values)}."
-            )
-        return tissues
+        return to_classes(array, self.values, self.value)
 
-
-ROUNDING: Final = 1e-3
-"""How far a label's value may lie from a whole number: a scaled header turns 1 into 1.0000153."""
-
-
-def whole_values(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a label with the noise of rounding taken out, where every value is within `ROUNDING` of a whole.
-
-    Args:
-        array: Label of any shape and number type.
-
-    Returns:
-        The array itself where nothing is rounded: a label with 1.5 in it stays what it is.
-    """
-    noise = rounding_noise(array)
-    return np.rint(array) if 0 < noise <= ROUNDING else array
-
-
-def rounding_noise(array: NDArray[Any]) -> float:
-    """Return how far the values of a label lie from whole numbers at most; NaN where one is not finite."""
-    if array.dtype.kind != "f" or not array.size:
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        return float(np.abs(array - np.rint(array)).max())
-
-
-def list_values(values: Collection[float]) -> str:
-    """Label values for a message; at most eight, since an image saved as a label holds thousands."""
-    ordered = sorted(values)
-    return ", ".join(map(str, ordered[:8])) + (f" and {len(ordered) - 8} more" if len(ordered) > 8 else "")
-
-
-def label_values(array: NDArray[Any]) -> frozenset[float]:
-    """The distinct values of a label file other than 0.
-
-    Args:
-        array: Label of any shape and number type; see `whole_values`.
-
-    Returns:
-        The values other than 0; whole numbers come as int, so that messages read well.
-    """
-    array = whole_values(array)
-    # Almost every voxel is background: dropping it first makes this five times faster on a BraTS label.
-    marked = array[array != 0]
-    found = np.flatnonzero(np.bincount(marked)) if marked.dtype == np.uint8 else np.unique(marked)
-    return frozenset(int(value) if float(value).is_integer() else float(value) for value in found)
-
-
-_UNKNOWN = 255
 
 _VALUES: Mapping[LabelConvention, Mapping[int, Tissue]] = {
     LabelConvention.BRATS_2015: {
@@ -166,13 +107,3 @@ _VALUES: Mapping[LabelConvention, Mapping[int, Tissue]] = {
         3: Tissue.ENHANCING,
     },
 }
-
-
-def _lookup(values: Mapping[int, Tissue]) -> NDArray[np.uint8]:
-    """Table from file value to tissue, `_UNKNOWN` where there is none."""
-    table = np.full(256, _UNKNOWN, dtype=np.uint8)
-    table[list(values)] = [tissue.value for tissue in values.values()]
-    return table
-
-
-_LOOKUP = {convention: _lookup(values) for convention, values in _VALUES.items()}

@@ -15,6 +15,7 @@ from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSetti
 
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.method import BrainTumorMethod
+    from consilium.tasks.segmentation.cases import SegmentationCases
 
 
 class BrainTumorSettings(SegmentationSettings):
@@ -50,6 +51,13 @@ class BrainTumor:
         preferred=("flair", "t1ce"),
         titles={"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"},
     )
+
+    @cached_property
+    def cases(self) -> SegmentationCases:
+        """How its cases are found, read and prepared."""
+        from consilium.tasks.brain_tumor.cases import CASES
+
+        return CASES
 
     @cached_property
     def method(self) -> BrainTumorMethod:

@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
+from consilium.data.case_format import Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE, standardize
-from consilium.tasks.segmentation.native import Examination, NativeCase
 
 _VERSION: Final = 4
 """Raised when the same files would give other numbers."""
@@ -81,12 +82,12 @@ class KeptStatistics(CaseProduct[CaseStatistics]):
         """Make the folder."""
         private_folder(self.folder / _FOLDER)
 
-    def recall(self, key: str, case: Case, convention: LabelConvention | None) -> CaseStatistics | None:
+    def recall(self, key: str, case: Case, convention: str | None) -> CaseStatistics | None:
         """The numbers of these files."""
         return read_sealed(self._path(key), CaseStatistics)
 
     def make(
-        self, key: str | None, case: Case, convention: LabelConvention | None, examination: Examination
+        self, key: str | None, case: Case, convention: str | None, examination: Examination[NativeCase]
     ) -> CaseStatistics:
         """Work the numbers out and keep them."""
         native = examination.require_native()

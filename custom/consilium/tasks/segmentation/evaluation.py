@@ -9,6 +9,7 @@ from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import MetricSet, Scores
 from consilium.tasks.segmentation.metrics import region_metrics
 from consilium.tasks.segmentation.regions import Region
+from consilium.tasks.segmentation.volume_case import VolumeCase
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +45,7 @@ class SegmentationEvaluation(Evaluation):
 
         from consilium.tasks.segmentation.regions import to_regions
 
-        tissues = case.reference
+        tissues = VolumeCase.of(case).reference
         if tissues is None:
             raise ValueError("cases are evaluated against a reference; this one has none")
         return to_regions(torch.from_numpy(tissues.copy()), self._regions)
@@ -63,6 +64,6 @@ class SegmentationEvaluation(Evaluation):
             prediction,
             self.reference(case),
             self._regions,
-            spacing_mm=case.geometry.native_spacing_mm,
+            spacing_mm=VolumeCase.of(case).geometry.native_spacing_mm,
             distances=final,
         )

@@ -1,4 +1,4 @@
-"""The box that holds the head: stray voxels far from it don't enlarge it, and no labeled voxel is outside."""
+"""The box around the anatomy: stray voxels far from it don't enlarge it, no labeled voxel is outside."""
 
 from typing import Any, Final
 
@@ -16,24 +16,24 @@ _MIN_PART = 0.005
 _MARGIN_VOXELS = 2
 
 
-def head_box(
+def anatomy_box(
     marked: NDArray[np.bool_], labeled: NDArray[np.bool_] | None, spacing_mm: Spacing3D
 ) -> tuple[Shape3D, Shape3D]:
-    """Find the box around the head and the label, with a margin where the volume has room for it.
+    """Find the box around the anatomy and the label, with a margin where the volume has room for it.
 
-    The head is what is connected in blocks of 3 mm of which more than half of the voxels are marked, and what
-    touches these blocks. Parts of less than 0.5 % of the largest are no head. Where nothing is that solid,
-    everything marked counts.
+    The anatomy is what is connected in blocks of 3 mm of which more than half of the voxels are marked, and
+    what touches these blocks. Parts of less than 0.5 % of the largest are none of it. Where nothing is that
+    solid, everything marked counts.
 
     Args:
-        marked: Where any modality is nonzero, `(X, Y, Z)`, with something in it.
+        marked: Where any image is foreground, `(X, Y, Z)`, with something in it.
         labeled: Where the label is nonzero; all of it is in the box. None for an unlabeled case.
         spacing_mm: Voxel size.
 
     Returns:
         First index and one past the last, along each axis.
     """
-    bounds = _head_extents(marked, spacing_mm) or extents(marked)
+    bounds = _anatomy_extents(marked, spacing_mm) or extents(marked)
     if labeled is not None and labeled.any():
         pairs = zip(bounds, extents(labeled), strict=True)
         bounds = [(min(a, c), max(b, d)) for (a, b), (c, d) in pairs]
@@ -55,8 +55,8 @@ def extents(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(indices[0]), int(indices[-1])) for indices in found]
 
 
-def _head_extents(marked: NDArray[np.bool_], spacing_mm: Spacing3D) -> list[tuple[int, int]] | None:
-    """First and last index of the head along each axis; None where nothing is solid enough to be one."""
+def _anatomy_extents(marked: NDArray[np.bool_], spacing_mm: Spacing3D) -> list[tuple[int, int]] | None:
+    """First and last index of the anatomy along each axis; None where nothing is solid enough to be one."""
     steps = [min(max(1, round(BLOCK_MM / size)), _MAX_STEP) for size in spacing_mm]
     solid = _solid_blocks(marked, steps)
     parts, count = ndimage.label(solid)

@@ -20,6 +20,7 @@ from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.reading import VolumeSize, read_size
 from consilium.tasks.segmentation.regions import Region, to_regions
 from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.volume_case import VolumeCase
 
 
 class SegmentationMethod(ABC):
@@ -58,7 +59,7 @@ class SegmentationMethod(ABC):
 
     def read_inputs(self, case: CachedCase) -> Tensor:
         """Read the image of a case on the task grid, `(1, C, X, Y, Z)` float32."""
-        return torch.from_numpy(np.asarray(case.image, dtype=np.float32))[None]
+        return torch.from_numpy(np.asarray(VolumeCase.of(case).image, dtype=np.float32))[None]
 
     def infer(self, network: nn.Module, inputs: Tensor, settings: SegmentationSettings) -> Tensor:
         """Slide a window over a case; returns logits `(1, R, X, Y, Z)` on the task grid."""
@@ -72,7 +73,7 @@ class SegmentationMethod(ABC):
 
     def interpret(self, logits: Tensor, case: CachedCase) -> Tensor:
         """Return region probabilities on the native voxels of the case's crop, `(R, X, Y, Z)` float32."""
-        return case.geometry.to_native_crop(torch.sigmoid(logits).cpu())
+        return VolumeCase.of(case).geometry.to_native_crop(torch.sigmoid(logits).cpu())
 
     def decide(self, probabilities: Tensor) -> Tensor:
         """Return the regions, `(R, X, Y, Z)` bool."""
@@ -103,7 +104,7 @@ class SegmentationMethod(ABC):
             return 0
         voxels = math.prod(size.shape)
         on_grid = voxels * math.prod(size.spacing_mm) / math.prod(settings.spacing_mm)
-        label = int(on_grid) + voxels if case.label is not None else 0
+        label = int(on_grid) + voxels if case.labeled else 0
         return int(on_grid * 2 * len(self.inputs)) + label
 
 

@@ -15,11 +15,11 @@ Spacing3D = tuple[float, float, float]
 
 
 LARGEST_MM: Final = 1000.0
-"""Longest side of a crop around a head in mm; the grid of a much longer one would fill any memory."""
+"""Longest side of a crop around anatomy in mm; the grid of a much longer one would fill any memory."""
 
 
 def require_extent(start: Shape3D, stop: Shape3D, spacing_mm: Spacing3D) -> None:
-    """Check that a crop can be one around a head, before anything is resampled to a grid of its size.
+    """Check that a crop can be one around anatomy, before anything is resampled to a grid of its size.
 
     Raises:
         UnusableFile: It measures more than `LARGEST_MM`, so the voxel size is wrong.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
+from consilium.tasks.segmentation.volume_case import VolumeCase
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class PatchSampler:
 
     def place(self, case: CachedCase, random: np.random.Generator) -> Placement:
         """Draw where the next patch lies, and flip each axis half of the time."""
-        start = self._start(case, case.geometry.task_shape, random)
+        start = self._start(case, VolumeCase.of(case).geometry.task_shape, random)
         x, y, z = (slice(None, None, -1 if random.random() < 0.5 else 1) for _ in range(3))
         return Placement(start, (x, y, z))
 
@@ -52,14 +53,15 @@ class PatchSampler:
             Image `(C, X, Y, Z)` float16 and tissue label `(X, Y, Z)` uint8, padded with zeros where the patch
             reaches beyond the case.
         """
-        image, label = (_cut(array, placement, self.size) for array in (case.image, _label(case)))
+        arrays = (VolumeCase.of(case).image, _label(case))
+        image, label = (_cut(array, placement, self.size) for array in arrays)
         return torch.from_numpy(image), torch.from_numpy(label)
 
     def _start(
         self, case: CachedCase, shape: Sequence[int], random: np.random.Generator
     ) -> NDArray[np.int64]:
         size, extent = np.asarray(self.size), np.asarray(shape)
-        tissues = case.tissue_voxels
+        tissues = VolumeCase.of(case).class_voxels
         if tissues and random.random() < self.foreground_share:
             # First a tissue, then a voxel of it: small enhancing rims are met as often as large edema.
             voxels = tissues[list(tissues)[random.integers(len(tissues))]]
@@ -74,7 +76,7 @@ class PatchSampler:
 
 
 def _label(case: CachedCase) -> NDArray[np.uint8]:
-    label = case.label
+    label = VolumeCase.of(case).label
     if label is None:
         raise ValueError("patches are cut from labeled cases only")
     return label

@@ -21,6 +21,7 @@ from consilium.data.files import private_folder, private_opener
 from consilium.tasks.presentation import SCREEN, TARGET_COLORS, Medium
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 from consilium.tasks.segmentation.regions import Region, to_regions
+from consilium.tasks.segmentation.volume_case import VolumeCase
 
 _SCALE_BAR_MM = 50
 _MARGIN_MM = 12.0
@@ -56,15 +57,16 @@ def render_patient(
     Raises:
         ValueError: If the prediction is not on the case's native crop.
     """
-    expected = (len(regions), *case.geometry.crop_shape)
+    volumes = VolumeCase.of(case)
+    expected = (len(regions), *volumes.geometry.crop_shape)
     if tuple(prediction.shape) != expected:
         raise ValueError(f"prediction has the shape {tuple(prediction.shape)}, not {expected}")
     images = _windowed(case, shown, medium.background, outside)
     found = prediction.numpy()
     reference = (
         None
-        if case.reference is None
-        else to_regions(torch.from_numpy(case.reference.copy()), regions).numpy()
+        if volumes.reference is None
+        else to_regions(torch.from_numpy(volumes.reference.copy()), regions).numpy()
     )
     center = _center_of_regions(found if reference is None or not reference.any() else reference)
     planes = (_CORONAL, _SAGITTAL) if len(images) == 1 else (_CORONAL,)
@@ -81,7 +83,7 @@ def render_patient(
         wspace=0.03,
         hspace=0.04,
     )
-    spacing = case.geometry.native_spacing_mm
+    spacing = VolumeCase.of(case).geometry.native_spacing_mm
     headings = ("Image", "Reference" if reference is not None else "No reference", "Model")
     for row, (name, image) in enumerate(images):
         overlays = ((None, None), (reference, None), (None, found))
@@ -136,7 +138,7 @@ def _windowed(
     case: CachedCase, shown: Mapping[int, str], background: int, outside: float | None
 ) -> list[tuple[str, NDArray[np.float32]]]:
     """The images to show on the native crop, gray values 0 to 1, in front of a background."""
-    channels = np.asarray(case.image[list(shown)], dtype=np.float32)
+    channels = np.asarray(VolumeCase.of(case).image[list(shown)], dtype=np.float32)
     for channel in channels:
         inside = np.ones(channel.shape, dtype=bool) if outside is None else channel != outside
         low, high = np.percentile(channel[inside], (1, 99.7)) if inside.any() else (0.0, 1.0)
@@ -144,7 +146,9 @@ def _windowed(
             channel[...] = np.where(inside, np.clip((channel - low) / (high - low), 0, 1), background)
         else:  # an image of one value
             channel[...] = np.where(inside, 0.5, background)
-    native: NDArray[np.float32] = case.geometry.to_native_crop(torch.from_numpy(channels)).numpy()
+    native: NDArray[np.float32] = (
+        VolumeCase.of(case).geometry.to_native_crop(torch.from_numpy(channels)).numpy()
+    )
     return list(zip(shown.values(), native, strict=True))
 
 

@@ -5,7 +5,6 @@ only way to have gzip's checksum verified, so a file damaged in a copy is found 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,9 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.data.case import CaseError, CaseProblem, Volume
+from consilium.data.case import CaseError, CaseProblem, ImageFile
 from consilium.data.case_boundary import case_boundary
+from consilium.data.case_format import ReadBytes
 from consilium.data.codes import DataCode
 from consilium.data.file_content import FileContent, UnusableFile, read_start
 from consilium.data.sources import read_source
@@ -36,8 +36,6 @@ from consilium.tasks.segmentation.nifti_header import (
     settle_quaternion,
     shape_of,
 )
-
-ReadBytes = Callable[[Path], bytes]
 
 _START_BYTES = 1 << 14
 """Of a file, for its header alone: more than gzip needs for `HEADER_BYTES`, whatever its own header holds."""
@@ -127,7 +125,7 @@ def read_size(path: Path, *, case_id: str) -> VolumeSize:
         return VolumeSize(shape_of(header)[:3], tuple(float(size) for size in spacing))
 
 
-def pick_3d(stored: StoredVolume, volume: Volume, *, case_id: str) -> StoredVolume:
+def pick_3d(stored: StoredVolume, volume: ImageFile, *, case_id: str) -> StoredVolume:
     """The one 3D image that a volume means.
 
     Args:

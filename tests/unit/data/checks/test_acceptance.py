@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from tasks.brain_tumor.checks.damage import IMAGES, damages
+from tasks.brain_tumor.checks.damage import damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 from consilium.data.checks import AcceptedFindings, Severity, check_cohort
@@ -15,6 +15,7 @@ from consilium.data.checks.finding import CaseCheck, Finding, mark_of_files
 from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.segmentation.codes import VolumeCode
 
@@ -35,12 +36,12 @@ def damage(name: str, hospital: Path) -> None:
 def check(kept, tmp_path):
     def check(hospital, *lines):
         """Check with lines `case,code,by,note`, of the files as they are."""
-        cohort = read_cohort(hospital, modalities=IMAGES)
-        marks = marks_of(check_cohort(cohort, modalities=IMAGES, folder=kept))
+        cohort = read_cohort(hospital, case_format=CASES)
+        marks = marks_of(check_cohort(cohort, case_format=CASES, folder=kept))
         cells = [line.split(",", 2) for line in lines]
         file = written(tmp_path, *(f"{case},{code},{marks[case]},{rest}" for case, code, rest in cells))
         accepted = AcceptedFindings.read(file)
-        return check_cohort(cohort, modalities=IMAGES, folder=kept, accepted=accepted)
+        return check_cohort(cohort, case_format=CASES, folder=kept, accepted=accepted)
 
     return check
 
@@ -192,8 +193,8 @@ def test_other_files_of_a_case_need_another_look(two_patients, check, kept, tmp_
     marked = np.argwhere(array)
     array[tuple(marked[len(marked) // 2])] = array.max() if role != "seg" else 0
     nib.Nifti1Image(array, image.affine).to_filename(replaced)
-    cohort = read_cohort(two_patients, modalities=IMAGES)
-    checked = check_cohort(cohort, modalities=IMAGES, folder=kept, accepted=accepted)
+    cohort = read_cohort(two_patients, case_format=CASES)
+    checked = check_cohort(cohort, case_format=CASES, folder=kept, accepted=accepted)
     assert [case.id for case in checked.cohort.cases] == [OTHER]
     (outdated,) = (one for one in checked.findings if one.code is DataCode.OUTDATED_ACCEPTANCE)
     assert (outdated.case_id, outdated.severity) == (None, Severity.WARNING)
@@ -207,8 +208,8 @@ def test_files_that_are_only_copied_need_no_other_look(two_patients, check, kept
     check(two_patients, f"{CASE},empty_label,Dr. Rossi,")
     accepted = AcceptedFindings.read(tmp_path / "accepted_findings.csv")
     moved = Path(shutil.copytree(two_patients, tmp_path / "moved"))
-    cohort = read_cohort(moved, modalities=IMAGES)
-    checked = check_cohort(cohort, modalities=IMAGES, folder=tmp_path / "state", accepted=accepted)
+    cohort = read_cohort(moved, case_format=CASES)
+    checked = check_cohort(cohort, case_format=CASES, folder=tmp_path / "state", accepted=accepted)
     assert [case.id for case in checked.cohort.cases] == [CASE, OTHER]
 
 
@@ -222,9 +223,9 @@ def test_a_file_to_complete_holds_what_can_be_accepted_and_nothing_else(two_pati
     with pytest.raises(ConfigurationError, match=r"line 2: .*case and by must not be empty.*remove the line"):
         AcceptedFindings.read(path)
     path.write_text("\n".join([lines[0], *(line[:-1] + "Dr. Rossi," for line in lines[1:])]))
-    cohort = read_cohort(two_patients, modalities=IMAGES)
+    cohort = read_cohort(two_patients, case_format=CASES)
     accepted = AcceptedFindings.read(path)
-    checked = check_cohort(cohort, modalities=IMAGES, folder=kept, accepted=accepted)
+    checked = check_cohort(cohort, case_format=CASES, folder=kept, accepted=accepted)
     assert [case.id for case in checked.cohort.cases] == [CASE, OTHER]
     assert len(checked.accepted) >= len(lines) - 1
 

@@ -11,13 +11,12 @@ from consilium.data.checks.cohort import recall_cohort
 from consilium.data.cohort import read_cohort
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled
-
-from ..hospital import MODALITIES
+from consilium.tasks.brain_tumor.cases import CASES
 
 
 def run(hospital, folder, **options):
-    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-    return check_cohort(cohort, modalities=MODALITIES, folder=folder, **options)
+    cohort = read_cohort(hospital.folder, case_format=CASES)
+    return check_cohort(cohort, case_format=CASES, folder=folder, **options)
 
 
 @pytest.fixture
@@ -106,9 +105,9 @@ def test_what_was_found_is_recalled_for_copied_files_one_case_in_memory(three, t
             return super()._content(path)
 
     monkeypatch.setattr(recalling, "CaseReader", Watched)
-    cohort = read_cohort(three.folder, modalities=MODALITIES)
+    cohort = read_cohort(three.folder, case_format=CASES)
     folders = [tmp_path / "nothing", tmp_path / "kept"]
-    recalled = recall_cohort(cohort, modalities=MODALITIES, folders=folders, index=SourceIndex())
+    recalled = recall_cohort(cohort, case_format=CASES, folders=folders, index=SourceIndex())
     assert recalled is not None
     assert (recalled.cohort, recalled.findings) == (checked.cohort, checked.findings)
     assert most

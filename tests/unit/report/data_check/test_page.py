@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from consilium.data.case import Case, Volume
+from consilium.data.case import Case, ImageFile
 from consilium.data.checks import CheckedCohort, Finding
 from consilium.data.codes import require_code
 from consilium.data.cohort import Cohort
@@ -17,8 +17,8 @@ FOLDER = Path("/data/brats")
 
 
 def case(name: str, *, patient: str | None = None, labeled: bool = True) -> Case:
-    volume = Volume(FOLDER / f"{name}.nii.gz")
-    return Case(id=name, patient=patient or name, images={"t1": volume}, label=volume if labeled else None)
+    volume = ImageFile(FOLDER / f"{name}.nii.gz")
+    return Case(id=name, patient=patient or name, images={"t1": volume}, target=volume if labeled else None)
 
 
 def found(code: str, case_id: str | None, detail: str = "", **more: object) -> Finding:

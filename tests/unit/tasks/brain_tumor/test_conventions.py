@@ -1,11 +1,12 @@
 import re
 
 import pytest
-from data.hospital import MODALITIES, NAMES_2018, NAMES_2023
+from data.hospital import NAMES_2018, NAMES_2023
 
 from consilium.data.case import FolderError
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.codes import VolumeCode
 
@@ -20,7 +21,7 @@ def _read(hospital, names, labels, convention=None, ids="{}"):
     """A hospital with one case for each set of label values: 1, 2, 3..."""
     for number, values in enumerate(labels, start=1):
         hospital.brats(ids.format(number), values, names=names)
-    return read_cohort(hospital.folder, modalities=MODALITIES, convention=convention)
+    return read_cohort(hospital.folder, case_format=CASES, convention=convention)
 
 
 def _doubts(cohort):
@@ -214,7 +215,7 @@ def test_one_enhancing_tumor_at_a_site_is_enough(hospital):
 @pytest.mark.parametrize("names", [NAMES_2018, NAMES_2023])
 def test_pediatric_names_with_edema_as_4_are_read_as_they_are_numbered(hospital, names):
     cohort = _read(hospital, names, [(1, 2, 3, 4), (1, 2), (2, 3)], ids=PEDIATRIC)
-    assert cohort.convention is LabelConvention.BRATS_PED_2024
+    assert cohort.convention == LabelConvention.BRATS_PED_2024
     assert (len(cohort.cases), _doubts(cohort)) == (3, [])
 
 
@@ -234,14 +235,14 @@ def test_pediatric_cases_among_adults_are_refused(hospital):
     hospital.brats("BraTS-PED-00001-000", (1, 2, 3, 4), names=NAMES_2023)
     hospital.brats("BraTS-GLI-00001-000", (1, 2, 3), names=NAMES_2023)
     with pytest.raises(FolderError, match=r"1 of 2 labeled cases are named BraTS-PED.*folder of their own"):
-        read_cohort(hospital.folder, modalities=MODALITIES)
+        read_cohort(hospital.folder, case_format=CASES)
 
 
 @pytest.mark.parametrize("kind", ["GLI", "MEN", "MET", "SSA", "GoAT"])
 def test_case_ids_since_2023_count_as_names_of_that_year(hospital, kind):
     # Under _seg names {1, 2, 3} alone would have two readings.
     cohort = _read(hospital, NAMES_2018, [(1, 2, 3), (2, 3)], ids=f"BraTS-{kind}-0000{{}}-000")
-    assert cohort.convention is LabelConvention.BRATS_2023
+    assert cohort.convention == LabelConvention.BRATS_2023
 
 
 @pytest.mark.parametrize("kind", ["MEN", "SSA"])
@@ -267,11 +268,11 @@ def test_what_the_site_states_is_followed(hospital):
 
 def test_unlabeled_cases_stay_beside_labeled_ones(hospital):
     cohort = _read(hospital, NAMES_2018, [(1, 2, 4), None])
-    assert [(case.id, case.label is None) for case in cohort.cases] == [("1", False), ("2", True)]
+    assert [(case.id, case.target is None) for case in cohort.cases] == [("1", False), ("2", True)]
 
 
 @pytest.mark.parametrize("case_id", ["train_BraTS-PED-00001-000", "BraTS_PEDs_1", "bratsped-1"])
 def test_pediatric_names_are_known_in_other_spellings(hospital, case_id):
     hospital.brats(case_id, (1, 2, 3))
     with pytest.raises(FolderError, match="BraTS-PEDs"):
-        read_cohort(hospital.folder, modalities=MODALITIES)
+        read_cohort(hospital.folder, case_format=CASES)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from consilium.errors import DataError
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue, label_values, rounding_noise
+from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation.labels import label_values, rounding_noise
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,29 @@
 import numpy as np
 import pytest
-from data.hospital import MODALITIES, head, label, one_case
+from data.hospital import head, label, one_case
 
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled
+from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation import case_statistics as module
 from consilium.tasks.segmentation.case_statistics import KeptStatistics, describe_case
 from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
-from consilium.tasks.segmentation.native import read_native
 
 AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])  # voxels of 1 x 2 x 3 mm
 
 
 def describe(folder, images, drawn=None, affine=AFFINE):
     convention = None if drawn is None else LabelConvention.BRATS_2018
-    return describe_case(read_native(one_case(folder, images, drawn, affine), convention, tuple(images)))
+    return describe_case(
+        brain_tumor_cases(tuple(images)).read_native(one_case(folder, images, drawn, affine), convention)
+    )
 
 
 def cohort_of(hospital):
-    return read_cohort(hospital.folder, modalities=MODALITIES)
+    return read_cohort(hospital.folder, case_format=CASES)
 
 
 def kept_numbers(hospital, tmp_path, cancelled=lambda: False):
@@ -30,7 +32,7 @@ def kept_numbers(hospital, tmp_path, cancelled=lambda: False):
     made = pass_over(
         cohort_of(hospital),
         (kept,),
-        modalities=MODALITIES,
+        case_format=CASES,
         index=SourceIndex(tmp_path / "cache"),
         cancelled=cancelled,
     )

@@ -2,13 +2,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from data.hospital import head, label, one_case
+from data.hospital import head, label, one_case, preprocess
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consilium.tasks.brain_tumor.cases import brain_tumor_cases
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
 
 SHAPE = (12, 14, 10)
 OBLIQUE = np.array([[0.1, -0.97, 0.1, 5], [0.98, 0.1, 0.1, -3], [0.1, -0.1, -1.9, 8], [0, 0, 0, 1]])
@@ -35,7 +35,7 @@ AFFINES = {
 
 def _prepared(folder, affine, spacing_mm, shape=SHAPE):
     case = one_case(folder, {"t1": head(shape)}, label((1, 2, 4), shape), affine)
-    settings = PreprocessingSettings(modalities=("t1",), spacing_mm=spacing_mm)
+    settings = brain_tumor_cases(("t1",)).preprocessing(spacing_mm)
     return preprocess(case, LabelConvention.BRATS_2018, settings), case
 
 
@@ -43,7 +43,7 @@ def _prepared(folder, affine, spacing_mm, shape=SHAPE):
 @pytest.mark.parametrize("spacing_mm", [1.0, 2.0, 0.7])
 def test_the_reference_returns_to_its_file_voxel_by_voxel(tmp_path, affine, spacing_mm):
     prepared, case = _prepared(tmp_path, affine, spacing_mm)
-    original = np.asanyarray(nib.load(case.label.path).dataobj)
+    original = np.asanyarray(nib.load(case.target.path).dataobj)
     stored = LabelConvention.BRATS_2018.to_tissue(original)
     assert np.array_equal(prepared.geometry.to_file_grid(prepared.reference), stored)
 
@@ -59,7 +59,7 @@ def test_every_orientation_gives_the_same_case(tmp_path, affine):
     turned = nib.orientations.apply_orientation(ras, to_file)
     case = one_case(tmp_path, {"t1": turned}, affine=affine)
     x, y, z = nib.affines.voxel_sizes(affine)[np.argsort(nib.io_orientation(affine)[:, 0])]
-    prepared = preprocess(case, None, PreprocessingSettings(modalities=("t1",), spacing_mm=(x, y, z)))
+    prepared = preprocess(case, None, brain_tumor_cases(("t1",)).preprocessing((x, y, z)))
     inner = ras[3:-3, 3:-3, 3:-3]
     wanted = (inner - inner.mean()) / inner.std()
     assert prepared.geometry.native_spacing_mm == pytest.approx((x, y, z))
@@ -71,7 +71,7 @@ def test_every_orientation_gives_the_same_case(tmp_path, affine):
 def test_a_prediction_on_the_task_grid_lands_on_the_tumor(tmp_path, affine, spacing_mm):
     shape = (30, 32, 28)
     case = one_case(tmp_path, {"t1": head(shape)}, _ball(shape), affine)
-    settings = PreprocessingSettings(modalities=("t1",), spacing_mm=spacing_mm)
+    settings = brain_tumor_cases(("t1",)).preprocessing(spacing_mm)
     prepared = preprocess(case, LabelConvention.BRATS_2018, settings)
     probability = torch.from_numpy((prepared.label == 2).astype(np.float32))[None]
     predicted = prepared.geometry.to_native_crop(probability)[0].numpy() > 0.5

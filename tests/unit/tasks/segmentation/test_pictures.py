@@ -9,15 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.data.cache_entry import write_entry
-from consilium.data.cached_case import CachedCase
+from consilium.data.cached_case import CachedCase, open_entry
+from consilium.data.case import Case
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.presentation import PRINT
 from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.pictures import render_patient
-from consilium.tasks.segmentation.preprocessing import PreprocessedCase
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import to_regions
+from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
 SHAPE = (44, 54, 20)  # 40 x 50 x 48 mm of head, and two voxels of air around it
 SPACING = (1.0, 1.0, 3.0)
@@ -50,8 +52,12 @@ def phantom(
     label = tissues if reference else None
     image = np.stack([head] * 4).astype(np.float16)
     folder.mkdir(parents=True)
-    write_entry(folder, PreprocessedCase(image=image, label=label, reference=label, geometry=geometry))
-    return CachedCase(id=patient, patient=patient, geometry=geometry, folder=folder, labeled=reference)
+    write_entry(
+        folder, PreprocessedCase(image=image, label=label, reference=label, geometry=geometry).prepared()
+    )
+    case = open_entry(folder, Case(id=patient, patient=patient, images={}, target=None), case_format=CASES)
+    assert case is not None
+    return case
 
 
 def drawn(case: CachedCase, prediction: Tensor, path: Path) -> NDArray[Any]:

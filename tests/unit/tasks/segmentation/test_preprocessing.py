@@ -5,20 +5,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from data.hospital import LPS, MODALITIES, head, label, one_case
+from data.hospital import LPS, head, label, one_case, preprocess
 from pydantic import ValidationError
 
-from consilium.data.case import Case, CaseError, Volume
+from consilium.data.case import Case, CaseError, ImageFile
 from consilium.data.codes import DataCode, Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
+from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.segmentation import preprocessing
 from consilium.tasks.segmentation.checks.case import check_case
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.native import examine, read_native
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess, preprocess_native
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
+from consilium.tasks.segmentation.reading import read_file
 
-SETTINGS = PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=1.0)
+FORMAT = brain_tumor_cases(("t1", "flair"))
+SETTINGS = FORMAT.preprocessing(1.0)
 
 
 def _problem(case, convention=None):
@@ -42,7 +45,7 @@ def test_each_modality_is_normalized_over_its_own_nonzero_voxels(tmp_path):
 def test_channels_follow_the_settings(tmp_path):
     case = one_case(tmp_path, {"t1": head(seed=1), "flair": head(seed=2)})
     there = preprocess(case, None, SETTINGS).image
-    back = preprocess(case, None, PreprocessingSettings(modalities=("flair", "t1"), spacing_mm=1.0)).image
+    back = preprocess(case, None, brain_tumor_cases(("flair", "t1")).preprocessing(1.0)).image
     assert np.array_equal(there, back[::-1])
 
 
@@ -115,7 +118,7 @@ def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
     problem = _problem(case)
     assert (problem.code, problem.modality) == (VolumeCode.CONSTANT_IMAGE, "flair")
     assert "flair.nii.gz" in problem.detail
-    check = check_case(case, None, SETTINGS.modalities)
+    check = check_case(case, None, brain_tumor_cases(SETTINGS.inputs))
     assert [one.code for one in check.read if one.code.severity is Severity.ERROR] == [problem.code]
     assert set(check.image_spacing_mm) == {"t1"}  # the other image is looked at all the same
 
@@ -123,15 +126,15 @@ def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
 @pytest.mark.parametrize("name", FLAT)
 def test_each_image_without_contrast_is_named(tmp_path, name):
     case = one_case(tmp_path, {"t1": _stray(value=7, at=(0, 0, 0)), "flair": FLAT[name]})
-    examination = examine(case, None, SETTINGS.modalities)
+    examination = FORMAT.examine(case, None, read_file)
     assert {one.code for one in examination.problems} == {VolumeCode.CONSTANT_IMAGE}
     assert {one.modality for one in examination.problems} == {"t1", "flair"} or name.startswith("voxels")
     assert examination.parts == () or name.startswith("voxels")
-    check_case(case, None, SETTINGS.modalities)
+    check_case(case, None, brain_tumor_cases(SETTINGS.inputs))
 
 
 def test_one_image_without_contrast_is_refused_where_no_other_is_used(tmp_path):
-    settings = PreprocessingSettings(modalities=("flair",), spacing_mm=1.0)
+    settings = brain_tumor_cases(("flair",)).preprocessing(1.0)
     case = one_case(tmp_path, {"flair": FLAT["a mask and a stray voxel"]})
     with pytest.raises(CaseError) as caught:
         preprocess(case, None, settings)
@@ -153,10 +156,10 @@ def test_one_image_without_contrast_is_refused_where_no_other_is_used(tmp_path):
 def test_nothing_but_finite_voxels_leaves_preprocessing(tmp_path, voxels, code):
     """Whatever an earlier check lets pass."""
     case = one_case(tmp_path, _with())
-    native = read_native(case, None, SETTINGS.modalities)
+    native = brain_tumor_cases(SETTINGS.inputs).read_native(case, None)
     native = replace(native, images={**native.images, "flair": voxels})
     with pytest.raises(UnusableFile, match="flair") as caught:
-        preprocess_native(native, SETTINGS)
+        preprocessing.preprocess(native, SETTINGS, FORMAT.normalization)
     assert caught.value.code == code
 
 
@@ -179,8 +182,8 @@ def test_intensities_beyond_float16_are_clipped(tmp_path):
 
 def test_decathlon_reaches_the_canonical_channels_and_tissues(hospital):
     hospital.decathlon("BRATS_001")
-    cohort = read_cohort(hospital.folder, modalities=MODALITIES)
-    settings = PreprocessingSettings(modalities=MODALITIES, spacing_mm=1.0)
+    cohort = read_cohort(hospital.folder, case_format=CASES)
+    settings = CASES.preprocessing(1.0)
     prepared = preprocess(cohort.cases[0], cohort.convention, settings)
     assert prepared.image.shape[0] == 4
     # The fixture draws values 1, 2, 3 along y; Decathlon's 1 is edema.
@@ -229,10 +232,10 @@ def test_images_at_different_places_are_refused(hospital, shift_mm, refused):
     moved = LPS.copy()
     moved[1, 3] += shift_mm
     images = {
-        "t1": Volume(hospital.image("t1.nii.gz", head(seed=1))),
-        "flair": Volume(hospital.image("flair.nii.gz", head(seed=2), moved)),
+        "t1": ImageFile(hospital.image("t1.nii.gz", head(seed=1))),
+        "flair": ImageFile(hospital.image("flair.nii.gz", head(seed=2), moved)),
     }
-    case = Case(id="A", patient="A", images=images, label=None)
+    case = Case(id="A", patient="A", images=images, target=None)
     if refused:
         problem = _problem(case)
         assert problem.code == VolumeCode.AFFINE_MISMATCH
@@ -303,11 +306,11 @@ def test_a_label_without_a_convention_is_a_mistake_of_the_caller(tmp_path):
 
 
 def test_settings_have_one_fingerprint_each():
-    same = PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=(1, 1.0, 1))
+    same = brain_tumor_cases(("t1", "flair")).preprocessing((1, 1.0, 1))
     assert same.fingerprint() == SETTINGS.fingerprint()
     others = [
-        PreprocessingSettings(modalities=("flair", "t1"), spacing_mm=1.0),
-        PreprocessingSettings(modalities=("t1", "flair"), spacing_mm=(1, 1, 2)),
+        brain_tumor_cases(("flair", "t1")).preprocessing(1.0),
+        brain_tumor_cases(("t1", "flair")).preprocessing((1, 1, 2)),
     ]
     assert len({settings.fingerprint() for settings in [SETTINGS, *others]}) == 3
 

@@ -13,8 +13,9 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consilium.data.case import Case, CaseError, Volume
+from consilium.data.case import Case, CaseError, ImageFile
 from consilium.data.codes import DataCode
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.checks.case import check_case
 from consilium.tasks.segmentation.reading import read_nifti, read_size
@@ -148,10 +149,10 @@ def test_no_gzip_stream_raises_anything_but_a_code(tmp_path_factory, raw):
 def test_no_file_ends_the_check_of_its_case(case, tmp_path_factory, raw, place):
     path = tmp_path_factory.getbasetemp() / "fuzz.nii"
     path.write_bytes(raw)
-    volume = Volume(path)
+    volume = ImageFile(path)
     images = case.images if place == "label" else {**case.images, place: volume}
-    changed = Case(id="A", patient="A", images=images, label=volume if place == "label" else case.label)
-    check = check_case(changed, LabelConvention.BRATS_2018, MODALITIES)
+    changed = Case(id="A", patient="A", images=images, target=volume if place == "label" else case.target)
+    check = check_case(changed, LabelConvention.BRATS_2018, CASES)
     assert OURS not in {one.code for one in check.findings()}
     assert {one.case_id for one in check.findings()} <= {"A"}
 
@@ -159,5 +160,5 @@ def test_no_file_ends_the_check_of_its_case(case, tmp_path_factory, raw, place):
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     folder = Hospital(tmp_path_factory.mktemp("one")).brats("A")
-    images = {name: Volume(folder / f"A_{name}.nii.gz") for name in MODALITIES}
-    return Case(id="A", patient="A", images=images, label=Volume(folder / "A_seg.nii.gz"))
+    images = {name: ImageFile(folder / f"A_{name}.nii.gz") for name in MODALITIES}
+    return Case(id="A", patient="A", images=images, target=ImageFile(folder / "A_seg.nii.gz"))

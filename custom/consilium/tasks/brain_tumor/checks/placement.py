@@ -67,7 +67,7 @@ def check_label(subject: Subject) -> Iterator[Finding]:
     marked = reference != 0
     count = np.count_nonzero(marked)
     if count == 0:
-        if subject.convention is not LabelConvention.BRATS_2024:  # after treatment nothing may be left
+        if subject.convention != LabelConvention.BRATS_2024:  # after treatment nothing may be left
             yield subject.finding(VolumeCode.EMPTY_LABEL, "Every voxel of the label is 0.")
         return
     outside = np.count_nonzero(marked & ~subject.head) / count

@@ -7,6 +7,7 @@ from typing import Final
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
+from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.tasks.brain_tumor.checks.appearance import describe_appearance
 from consilium.tasks.brain_tumor.checks.modalities import check_order
@@ -16,7 +17,6 @@ from consilium.tasks.brain_tumor.checks.placement import (
     check_values,
     label_contrast,
 )
-from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
 from consilium.tasks.segmentation.checks.duplicates import check_duplicates
 from consilium.tasks.segmentation.checks.extent import check_extent, check_skull_strip
@@ -26,8 +26,9 @@ from consilium.tasks.segmentation.checks.masks import check_mask
 from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.tasks.segmentation.checks.registration import check_registration
 from consilium.tasks.segmentation.checks.subject import Subject
-from consilium.tasks.segmentation.native import Examination, examine
+from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.orientation import shape_ras
+from consilium.tasks.segmentation.reading import read_file
 
 CHECK_VERSION: Final = 9
 """Raised when the same files would give other findings."""
@@ -54,19 +55,21 @@ CHECKS: tuple[tuple[Check, ...], ...] = (
 """A new check is a function in a module of this package and an entry here."""
 
 
-def check_case(case: Case, convention: LabelConvention | None, modalities: Sequence[str]) -> CaseCheck:
+def check_case(case: Case, convention: str | None, case_format: CaseFormat) -> CaseCheck:
     """Read a case and run all checks on it.
 
     Args:
         case: The case.
-        convention: What its label's values mean; may be None only for an unlabeled case.
-        modalities: Canonical names of the images to check.
+        convention: What its label's values mean.
+        case_format: How it is read.
     """
-    return check_examined(case, convention, modalities, examine(case, convention, modalities))
+    return check_examined(
+        case, convention, case_format.inputs, case_format.examine(case, convention, read_file)
+    )
 
 
 def check_examined(
-    case: Case, convention: LabelConvention | None, modalities: Sequence[str], examination: Examination
+    case: Case, convention: str | None, modalities: Sequence[str], examination: Examination[NativeCase]
 ) -> CaseCheck:
     """Run all checks on a case that was read.
 
@@ -87,7 +90,7 @@ def check_examined(
 
 
 def _check(
-    case: Case, convention: LabelConvention | None, modalities: Sequence[str], examination: Examination
+    case: Case, convention: str | None, modalities: Sequence[str], examination: Examination[NativeCase]
 ) -> CaseCheck:
     found = [Finding.from_problem(problem) for problem in examination.problems]
     found += check_headers(case, examination)

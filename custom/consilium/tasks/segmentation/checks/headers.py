@@ -15,11 +15,12 @@ from nibabel.spatialimages import HeaderDataError
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
+from consilium.data.case_format import Examination
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import DataCode, ProblemCode
-from consilium.tasks.brain_tumor.labels import ROUNDING, rounding_noise
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.native import Examination
+from consilium.tasks.segmentation.crop import NativeCase
+from consilium.tasks.segmentation.labels import ROUNDING, rounding_noise
 from consilium.tasks.segmentation.nifti_header import UNKNOWN_EXTENSION, Extension
 from consilium.tasks.segmentation.reading import StoredVolume
 
@@ -43,10 +44,10 @@ _UNITS = {1: "meter", 3: "micron"}
 _AFFINE_TOLERANCE_VOXELS = 0.25
 
 
-def check_headers(case: Case, examination: Examination) -> Iterator[Finding]:
+def check_headers(case: Case, examination: Examination[NativeCase]) -> Iterator[Finding]:
     """Look at the header of every file that could be read."""
     for path, stored in examination.files.items():
-        label = case.label is not None and path == case.label.path
+        label = case.target_file is not None and path == case.target_file.path
         modality = None if label else _modality(case, path)
         with case_boundary(case.id, path, "checked"), np.errstate(all="ignore"):  # of a damaged header
             found = list(_check_file(path, stored, label=label))

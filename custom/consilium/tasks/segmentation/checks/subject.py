@@ -15,9 +15,9 @@ from scipy import ndimage
 from consilium.data.case import Case
 from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.intensities import Levels, Scale
-from consilium.tasks.segmentation.native import NativeCase
 
 FloatMap = NDArray[np.float32]
 BoolMap = NDArray[np.bool_]
@@ -51,7 +51,7 @@ class Subject:
     case: Case
     native: NativeCase
     modalities: Sequence[str]
-    convention: LabelConvention | None
+    convention: str | None
     partial: bool = False
 
     def finding(

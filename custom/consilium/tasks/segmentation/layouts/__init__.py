@@ -9,7 +9,7 @@ from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
 from consilium.tasks.segmentation.layouts import file_per_image, image_folders
-from consilium.tasks.segmentation.layouts.base import FoundCases, Layout
+from consilium.tasks.segmentation.layouts.base import Layout
 from consilium.tasks.segmentation.layouts.endings import FileEndings, how_to_name
 from consilium.tasks.segmentation.layouts.file_per_image import FilePerImageLayout
 from consilium.tasks.segmentation.layouts.foreign import count_endings, describe_foreign, unknown_files
@@ -17,7 +17,6 @@ from consilium.tasks.segmentation.layouts.image_folders import ImageFoldersLayou
 
 __all__ = [
     "FileEndings",
-    "FoundCases",
     "Layout",
     "count_endings",
     "describe_foreign",

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from consilium.data.case import Case, CaseProblem, Notice
-from consilium.tasks.brain_tumor.conventions import Reading, Values
+from consilium.data.case_format import FoundCases
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.labels import Reading, Values
 
 _EXTENSIONS: Final = (".nii.gz", ".nii")
-
-
-@dataclass(frozen=True)
-class FoundCases:
-    """What a layout made of a folder: cases, and what looked like one but isn't complete.
-
-    Args:
-        cases: Whole cases.
-        problems: What makes the others unusable.
-        incomplete: Cases among those with problems that have images, which can be looked at all the same.
-        notices: What somebody should look at although the case is used, or belongs to no case.
-        understood: The files whose names say what they are, used or not.
-    """
-
-    cases: tuple[Case, ...]
-    problems: tuple[CaseProblem, ...]
-    incomplete: tuple[Case, ...] = ()
-    notices: tuple[Notice, ...] = ()
-    understood: frozenset[Path] = frozenset()
 
 
 class Layout(Protocol):

@@ -12,12 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, FolderError, Notice, Volume
+from consilium.data.case import Case, CaseProblem, FolderError, ImageFile, Notice
+from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
 from consilium.data.visits import patient_by_name
-from consilium.tasks.brain_tumor.conventions import Reading, Values, read_convention
+from consilium.tasks.brain_tumor.conventions import read_convention
 from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.layouts.base import FoundCases, nifti_stem
+from consilium.tasks.segmentation.labels import Reading, Values
+from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
 from consilium.tasks.segmentation.layouts.file_groups import (
     CaseFiles,
@@ -151,8 +153,8 @@ class FilePerImageLayout:
             yield Case(
                 id=case_id,
                 patient=patient_by_name(case_id),
-                images={name: Volume(images[name][0]) for name in modalities if name in images},
-                label=Volume(images[LABEL][0]) if LABEL in images else None,
+                images={name: ImageFile(images[name][0]) for name in modalities if name in images},
+                target=ImageFile(images[LABEL][0]) if LABEL in images else None,
             )
 
 

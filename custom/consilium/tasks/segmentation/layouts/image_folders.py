@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, FolderError, Notice, Volume
+from consilium.data.case import Case, CaseProblem, FolderError, ImageFile, Notice
+from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
 from consilium.data.visits import patient_by_name
-from consilium.tasks.brain_tumor.conventions import Reading, Values, ambiguous, read_convention
-from consilium.tasks.brain_tumor.labels import LabelConvention, list_values
-from consilium.tasks.segmentation.layouts.base import FoundCases, nifti_stem
+from consilium.tasks.brain_tumor.conventions import ambiguous, read_convention
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.labels import Reading, Values, list_values
+from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.dataset_json import FILE, Description, read_description
 from consilium.tasks.segmentation.layouts.endings import FileEndings
 
@@ -108,7 +110,7 @@ class ImageFoldersLayout:
                 id=case_id,
                 patient=patient_by_name(case_id),
                 images={name: images[name] for name in modalities if name in images},
-                label=Volume(label) if label else None,
+                target=ImageFile(label) if label else None,
             )
             if not missing:
                 cases.append(case)
@@ -161,15 +163,15 @@ class ImageFoldersLayout:
             )
         return read_convention(labels, described=described.pop())
 
-    def _volumes(self) -> dict[tuple[Path, str], dict[str, Volume]]:
+    def _volumes(self) -> dict[tuple[Path, str], dict[str, ImageFile]]:
         """The images of each case, by folder and id."""
-        found: dict[tuple[Path, str], dict[str, Volume]] = defaultdict(dict)
+        found: dict[tuple[Path, str], dict[str, ImageFile]] = defaultdict(dict)
         for path in self._images:
             stem = nifti_stem(path) or path.name
             description = self._descriptions[path.parent.parent]
             if not self._by_channel:
                 order = description.channels if description else self._order_of_task01(path.parent.parent)
-                images = {name: Volume(path, index) for index, name in enumerate(order) if name}
+                images = {name: ImageFile(path, index) for index, name in enumerate(order) if name}
                 found[path.parent, stem] = images
                 continue
             if description is None:
@@ -177,7 +179,7 @@ class ImageFoldersLayout:
             case_id, channel = _split(stem)
             images = found[path.parent, case_id]
             if channel is not None and channel < len(description.channels):
-                images[description.channels[channel]] = Volume(path)
+                images[description.channels[channel]] = ImageFile(path)
         return found
 
     def _order_of_task01(self, root: Path) -> tuple[str, ...]:

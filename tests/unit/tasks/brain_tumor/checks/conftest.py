@@ -6,9 +6,8 @@ import pytest
 
 from consilium.data.checks import CheckedCohort, check_cohort
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort
-
-from .damage import IMAGES
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +38,10 @@ def two_patients(archive: dict[str, Path], tmp_path: Path) -> Path:
 @pytest.fixture
 def check(kept: Path) -> Callable[[Path], CheckedCohort]:
     def run(hospital: Path) -> CheckedCohort:
-        return check_cohort(read_cohort(hospital, modalities=IMAGES), modalities=IMAGES, folder=kept)
+        return check_cohort(
+            read_cohort(hospital, case_format=CASES),
+            case_format=CASES,
+            folder=kept,
+        )
 
     return run

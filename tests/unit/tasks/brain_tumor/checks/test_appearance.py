@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from consilium.data.case import Case, Volume
+from consilium.data.case import Case, ImageFile
 from consilium.data.checks import Severity
 from consilium.data.checks.finding import CaseCheck
 from consilium.data.checks.patients import check_patients
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.checks.appearance import ALIKE, alike, describe_appearance, similarity
 from consilium.tasks.segmentation.checks.subject import Subject
-from consilium.tasks.segmentation.native import read_native
 
 from .damage import IMAGES, damages
 
@@ -26,9 +26,9 @@ REAL = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/dat
 
 
 def subjects(folder):
-    cohort = read_cohort(folder, modalities=IMAGES)
+    cohort = read_cohort(folder, case_format=CASES)
     for case in cohort.cases:
-        yield Subject(case, read_native(case, cohort.convention, IMAGES), IMAGES, cohort.convention)
+        yield Subject(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
 
 
 def findings(checked, code):
@@ -93,7 +93,7 @@ def test_too_little_brain_looks_like_nothing(archive):
 
 
 def case(case_id, patient):
-    return Case(id=case_id, patient=patient, images={"t1": Volume(Path(case_id))}, label=None)
+    return Case(id=case_id, patient=patient, images={"t1": ImageFile(Path(case_id))}, target=None)
 
 
 def test_two_visits_of_a_declared_patient_may_look_alike(archive):

@@ -8,8 +8,9 @@ import pytest
 
 from consilium.data.checks import Severity, check_cohort
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 
-from .damage import IMAGES, damages
+from .damage import damages
 from .test_corpus import codes_of
 
 REPOSITORY = Path(__file__).parents[5]
@@ -66,8 +67,8 @@ def test_damage_to_a_real_patient_is_found_and_the_other_stays_healthy(damage, t
 
 
 def test_real_patients_raise_no_alarm_but_for_the_slab_that_one_is(tmp_path):
-    cohort = read_cohort(FOLDER, modalities=IMAGES)
-    checked = check_cohort(cohort, modalities=IMAGES, folder=tmp_path)
+    cohort = read_cohort(FOLDER, case_format=CASES)
+    checked = check_cohort(cohort, case_format=CASES, folder=tmp_path)
     assert len(checked.cohort.cases) == 3
     alarms = {(one.case_id, one.code.value) for one in checked.findings if one.severity is not Severity.INFO}
     # Masks of lungs lie beside the brains.

@@ -15,9 +15,9 @@ import pytest
 
 from consilium.data.checks import Finding, Severity
 from consilium.data.cohort import Cohort, read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.segmentation.checks.case import CHECKS
 from consilium.tasks.segmentation.checks.subject import Subject
-from consilium.tasks.segmentation.native import read_native
 
 from .damage import IMAGES
 
@@ -40,9 +40,9 @@ PAIRS = tuple(itertools.combinations(IMAGES, 2))
 
 @pytest.fixture(scope="module")
 def patients() -> dict[str, Subject]:
-    cohort: Cohort = read_cohort(FOLDER, modalities=IMAGES)
+    cohort: Cohort = read_cohort(FOLDER, case_format=CASES)
     return {
-        case.id: Subject(case, read_native(case, cohort.convention, IMAGES), IMAGES, cohort.convention)
+        case.id: Subject(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
         for case in cohort.cases
     }
 

@@ -11,8 +11,9 @@ from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consilium.data.case import Case, Volume
+from consilium.data.case import Case, ImageFile
 from consilium.data.checks import Severity
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.checks.case import check_case
 
@@ -24,12 +25,12 @@ QUICK = settings(
 @pytest.fixture(scope="module")
 def case(tmp_path_factory) -> Case:
     folder = Hospital(tmp_path_factory.mktemp("one")).brats("A")
-    images = {name: Volume(folder / f"A_{name}.nii.gz") for name in MODALITIES}
-    return Case(id="A", patient="A", images=images, label=Volume(folder / "A_seg.nii.gz"))
+    images = {name: ImageFile(folder / f"A_{name}.nii.gz") for name in MODALITIES}
+    return Case(id="A", patient="A", images=images, target=ImageFile(folder / "A_seg.nii.gz"))
 
 
 def check(case: Case):
-    return check_case(case, LabelConvention.BRATS_2018, MODALITIES)
+    return check_case(case, LabelConvention.BRATS_2018, CASES)
 
 
 def in_header(case: Case):
@@ -56,7 +57,7 @@ def test_a_finding_names_the_field_and_the_kind_but_never_the_text(case, tmp_pat
     image.header[field] = text
     path = tmp_path / "t1.nii.gz"
     image.to_filename(path)
-    changed = Case(id="A", patient="A", images={**case.images, "t1": Volume(path)}, label=case.label)
+    changed = Case(id="A", patient="A", images={**case.images, "t1": ImageFile(path)}, target=case.target)
     (finding,) = in_header(changed)
     assert finding.code.value == "identifying_header"
     assert kind in finding.detail
@@ -70,7 +71,7 @@ def test_what_software_writes_about_itself_is_no_finding(case, tmp_path, text):
     image.header["descrip"] = text
     path = tmp_path / "t1.nii.gz"
     image.to_filename(path)
-    changed = Case(id="A", patient="A", images={**case.images, "t1": Volume(path)}, label=case.label)
+    changed = Case(id="A", patient="A", images={**case.images, "t1": ImageFile(path)}, target=case.target)
     assert in_header(changed) == []
 
 
@@ -118,7 +119,7 @@ def test_another_shape_is_never_ready(case, tmp_path, shape):
 def with_image(case: Case, folder: Path, raw: bytes, ending: str = ".nii") -> Case:
     path = folder / f"t2{ending}"
     path.write_bytes(raw)
-    return Case(id="A", patient="A", images={**case.images, "t2": Volume(path)}, label=case.label)
+    return Case(id="A", patient="A", images={**case.images, "t2": ImageFile(path)}, target=case.target)
 
 
 def test_the_case_that_all_this_starts_from_is_healthy(case):

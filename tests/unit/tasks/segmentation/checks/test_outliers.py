@@ -3,19 +3,20 @@
 import nibabel as nib
 import numpy as np
 import pytest
+from data.hospital import preprocess
 
 from consilium.data.checks import Severity
 from consilium.data.cohort import read_cohort
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
-from tasks.brain_tumor.checks.damage import IMAGES, damages, hot_damages
+from consilium.tasks.brain_tumor.cases import CASES
+from tasks.brain_tumor.checks.damage import damages, hot_damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 STRAY = next(damage for damage in damages() if damage.name == "bright voxels in the background")
-SETTINGS = PreprocessingSettings(modalities=IMAGES, spacing_mm=3.0)
+SETTINGS = CASES.preprocessing(3.0)
 
 
 def prepared(hospital):
-    cohort = read_cohort(hospital, modalities=IMAGES)
+    cohort = read_cohort(hospital, case_format=CASES)
     return preprocess(cohort.cases[0], cohort.convention, SETTINGS)
 
 

@@ -10,6 +10,7 @@ from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 
 COLLECTIONS = {
@@ -85,7 +86,7 @@ def _write(hospital, pattern, names, values=(1, 2, 4), seed=0):
 
 
 def _read(hospital, **options):
-    return read_cohort(hospital.folder, modalities=MODALITIES, **options)
+    return read_cohort(hospital.folder, case_format=CASES, **options)
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)
@@ -97,9 +98,9 @@ def test_names_of_collections_and_pipelines_are_read(hospital, collection):
     assert (cohort.problems, cohort.notices, cohort.unknown_files) == ((), (), ())
     (case,) = cohort.cases
     assert case.id == case_id
-    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.label.path} == files
+    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.target.path} == files
     since_2023 = collection == "MU-Glioma-Post"
-    assert cohort.convention is (LabelConvention.BRATS_2024 if since_2023 else LabelConvention.BRATS_2018)
+    assert cohort.convention == (LabelConvention.BRATS_2024 if since_2023 else LabelConvention.BRATS_2018)
 
 
 def test_labels_of_upenn_lie_in_folders_of_their_own(hospital):
@@ -113,7 +114,7 @@ def test_labels_of_upenn_lie_in_folders_of_their_own(hospital):
                 hospital.image(f"{folder}/{case}_{name}.nii.gz", label((1, 2, 4)))
         files["label"].unlink()
     cohort = _read(hospital)
-    assert [case.label.path.parent.name for case in cohort.cases] == ["images_segm", "automated_segm"]
+    assert [case.target.path.parent.name for case in cohort.cases] == ["images_segm", "automated_segm"]
     assert (cohort.problems, cohort.notices) == ((), ())
 
 
@@ -122,7 +123,7 @@ def test_of_two_labels_of_tcga_the_corrected_one_is_used(hospital):
     files = _write(hospital, pattern, names)
     hospital.image(pattern.format("GlistrBoost"), label((1, 2)))
     (case,) = _read(hospital).cases
-    assert case.label.path == files["label"]
+    assert case.target.path == files["label"]
 
 
 def test_brains_are_used_where_heads_lie_beside_them(hospital):
@@ -148,7 +149,7 @@ def test_masks_of_the_brain_are_no_labels(hospital):
     for other in ("brain_segmentation", "brain_parenchyma_segmentation", "ADC", "T1c_bias", "DTI_eddy_FA"):
         hospital.image(pattern.format(other), head())
     cohort = _read(hospital)
-    assert (cohort.cases[0].label.path, cohort.notices, cohort.unknown_files) == (files["label"], (), ())
+    assert (cohort.cases[0].target.path, cohort.notices, cohort.unknown_files) == (files["label"], (), ())
 
 
 def test_bids_prefers_the_derivative_without_a_skull(hospital):
@@ -163,7 +164,7 @@ def test_bids_prefers_the_derivative_without_a_skull(hospital):
     cohort = _read(hospital)
     (case,) = cohort.cases
     assert (case.id, cohort.layout) == ("sub-01", "bids")
-    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.label.path} == files
+    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.target.path} == files
 
 
 def test_two_acquisitions_of_one_kind_are_not_chosen_between(hospital):
@@ -195,7 +196,7 @@ def test_nnunet_says_what_channels_and_labels_are(hospital, labels, convention):
     cohort = _read(hospital)
     assert (cohort.layout, cohort.convention) == ("nnunet", convention)
     labeled, unlabeled = cohort.cases
-    assert (labeled.id, unlabeled.id, unlabeled.label) == ("BRATS_001", "BRATS_002", None)
+    assert (labeled.id, unlabeled.id, unlabeled.target) == ("BRATS_001", "BRATS_002", None)
     assert [labeled.images[kind].path.name[10:14] for kind in MODALITIES] == ["0001", "0002", "0003", "0000"]
     assert cohort.problems == ()
 
@@ -226,7 +227,7 @@ def test_label_values_that_no_convention_has_are_refused(hospital, labels):
     _nnunet(hospital, channels=["T1", "T1ce", "T2", "FLAIR"], labels=labels)
     with pytest.raises(FolderError, match=r"dataset\.json gives the labels the meaning .*no convention"):
         _read(hospital)
-    assert _read(hospital, convention=LabelConvention.BRATS_2023).convention is LabelConvention.BRATS_2023
+    assert _read(hospital, convention=LabelConvention.BRATS_2023).convention == LabelConvention.BRATS_2023
 
 
 def test_labels_of_brats_in_the_decathlons_folders_are_not_read_as_its_own(hospital):
@@ -248,7 +249,7 @@ def test_a_hospital_adds_its_own_endings(hospital):
     own = {"t1": ["_T1_nativ"], "t1ce": ["T1_KM"], "label": ["ROI_final.nii.gz"]}
     cohort = _read(hospital, file_endings=own)
     (case,) = cohort.cases
-    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.label.path} == files
+    assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.target.path} == files
     assert cohort.notices == ()
 
 

@@ -5,10 +5,11 @@ from data.hospital import MODALITIES, head, label
 
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
+from consilium.tasks.brain_tumor.cases import CASES
 
 
 def _read(hospital):
-    return read_cohort(hospital.folder, modalities=MODALITIES)
+    return read_cohort(hospital.folder, case_format=CASES)
 
 
 def _codes(cohort):
@@ -47,7 +48,7 @@ def test_a_stray_label_is_given_to_nobody(hospital, name):
     hospital.brats("A", None)
     hospital.image(f"A/{name}.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
-    assert [case.label for case in cohort.cases] == [None]
+    assert [case.target for case in cohort.cases] == [None]
     assert _codes(cohort) == [(DataCode.STRAY_LABEL, name.rpartition("_")[0])]
     assert cohort.problems == ()
 
@@ -57,7 +58,7 @@ def test_a_label_whose_name_says_no_other_case_is_taken(hospital, name):
     hospital.brats("A", None)
     hospital.image(f"A/{name}.nii.gz", label((1, 2, 4)))
     (case,) = _read(hospital).cases
-    assert case.label.path.name == f"{name}.nii.gz"
+    assert case.target.path.name == f"{name}.nii.gz"
 
 
 def test_a_label_in_a_folder_of_two_cases_needs_a_case_in_its_name(hospital):
@@ -66,7 +67,7 @@ def test_a_label_in_a_folder_of_two_cases_needs_a_case_in_its_name(hospital):
             path.rename(hospital.folder / path.name)
     hospital.image("seg.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
-    assert [case.label for case in cohort.cases] == [None, None]
+    assert [case.target for case in cohort.cases] == [None, None]
     assert [code for code, _ in _codes(cohort)] == [DataCode.STRAY_LABEL]
 
 
@@ -76,7 +77,7 @@ def test_labels_in_a_folder_of_their_own_are_paired_by_name(hospital):
     for case_id in ("A", "C"):
         hospital.image(f"labels/{case_id}_seg.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
-    assert [case.label is not None for case in cohort.cases] == [True, False]
+    assert [case.target is not None for case in cohort.cases] == [True, False]
     assert _codes(cohort) == [(DataCode.STRAY_LABEL, "C")]
 
 
@@ -85,7 +86,7 @@ def test_a_name_that_every_folder_has_pairs_nothing(hospital):
         hospital.image(f"P1/scan_{modality}.nii.gz", head(seed=index))
     hospital.image("P2/scan_seg.nii.gz", label((1, 2, 4)))
     cohort = _read(hospital)
-    assert [case.label for case in cohort.cases] == [None]
+    assert [case.target for case in cohort.cases] == [None]
 
 
 def test_two_different_labels_of_a_case_are_not_chosen_between(hospital):
@@ -99,4 +100,4 @@ def test_a_copy_of_a_label_is_no_second_label(hospital):
     hospital.brats("A")
     hospital.image("labels/A_seg.nii.gz", label((0, 1, 2, 4)))
     (case,) = _read(hospital).cases
-    assert case.label.path.parent.name == "A"
+    assert case.target.path.parent.name == "A"

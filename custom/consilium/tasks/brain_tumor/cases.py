@@ -1,0 +1,55 @@
+"""Cases of brain tumor segmentation: four MRI contrasts without the skull, labels as in BraTS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.segmentation.cases import SegmentationCases
+from consilium.tasks.segmentation.labels import Reading, Values
+from consilium.tasks.segmentation.layouts import Layout
+from consilium.tasks.segmentation.normalization import StandardizedForeground
+
+INPUTS: Final = ("t1", "t1ce", "t2", "flair")
+"""Canonical names of the contrasts, in the network's order."""
+
+
+@dataclass(frozen=True)
+class BratsLabels:
+    """Labels whose numbers mean what one of the BraTS conventions says; see `LabelConvention`."""
+
+    conventions: tuple[str, ...] = tuple(one.value for one in LabelConvention)
+
+    @property
+    def known_values(self) -> frozenset[int]:
+        """The values of all conventions."""
+        return frozenset(value for convention in LabelConvention for value in convention.values)
+
+    def values(self, convention: str | None) -> Mapping[int, int]:
+        """Return file value to `Tissue`.
+
+        Raises:
+            ValueError: There is no convention of that name.
+        """
+        return LabelConvention(convention).values
+
+    def decide(self, labels: Mapping[str, Values], layout: Layout, stated: str | None) -> Reading:
+        """Decide by file names, case ids and all label values; see `conventions`."""
+        return layout.convention(labels, LabelConvention(stated) if stated is not None else None)
+
+
+def brain_tumor_cases(inputs: tuple[str, ...] = INPUTS) -> SegmentationCases:
+    """Return the case format of brain tumors.
+
+    Args:
+        inputs: The contrasts that are used.
+    """
+    return SegmentationCases(
+        name="brain_tumor", inputs=inputs, labels=BratsLabels(), normalization=StandardizedForeground()
+    )
+
+
+CASES: Final = brain_tumor_cases()
+"""The case format of the task."""

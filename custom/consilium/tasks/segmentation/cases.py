@@ -1,0 +1,192 @@
+"""The case format of volumetric segmentation, composed of a problem's inputs, labels and intensities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from consilium.counts import counted
+from consilium.data.case import Case, CaseProblem, Notice
+from consilium.data.case_format import Examination, FoundCases, Prepared, ReadBytes, TargetReading
+from consilium.data.codes import DataCode
+from consilium.data.progress import Progress
+from consilium.data.sources import SourceIndex
+from consilium.errors import DataError
+from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.crop import NativeCase
+from consilium.tasks.segmentation.label_reading import read_labels
+from consilium.tasks.segmentation.labels import Labels, Values, list_values
+from consilium.tasks.segmentation.layouts import (
+    FileEndings,
+    Layout,
+    count_endings,
+    describe_foreign,
+    detect_layout,
+    how_to_name,
+    unknown_files,
+)
+from consilium.tasks.segmentation.native import examine
+from consilium.tasks.segmentation.normalization import Normalization
+from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
+from consilium.tasks.segmentation.reading import read_file
+from consilium.tasks.segmentation.volume_case import VolumeCase
+
+
+@dataclass(frozen=True)
+class SegmentationCases:
+    """Cases of volumes in NIfTI files, each with a label map; a `CaseFormat`.
+
+    Args:
+        name: Of the problem.
+        inputs: Names of the images that a case must have, in the network's order.
+        labels: What the values of label files mean.
+        normalization: How intensities are read.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    labels: Labels
+    normalization: Normalization
+
+    case_type: ClassVar[type[VolumeCase]] = VolumeCase
+    settings_type: ClassVar[type[PreprocessingSettings]] = PreprocessingSettings
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """What a hospital may say that its labels mean."""
+        return self.labels.conventions
+
+    def preparation(self, job: BaseModel) -> PreprocessingSettings:
+        """Pick the voxel size out of a job's settings, its `spacing_mm`."""
+        return self.preprocessing(getattr(job, "spacing_mm"))  # noqa: B009
+
+    def preprocessing(self, spacing_mm: float | tuple[float, float, float]) -> PreprocessingSettings:
+        """Return what preprocessing depends on, with a voxel size in mm, one number or R, A and S."""
+        return PreprocessingSettings.model_validate(
+            {
+                "inputs": self.inputs,
+                "spacing_mm": spacing_mm,
+                "normalization": self.normalization.fingerprint,
+            }
+        )
+
+    def check_endings(self, endings: Mapping[str, Sequence[str]]) -> None:
+        """Check the endings that a hospital adds; see `FileEndings`."""
+        FileEndings(endings)
+
+    def open_folder(
+        self, folder: Path, files: Sequence[Path], endings: Mapping[str, Sequence[str]]
+    ) -> VolumeFolder:
+        """Recognize the layout of a folder.
+
+        Raises:
+            DataError: No layout claims a file, or more than one does, or it lacks an input.
+            ConfigurationError: An ending is none.
+        """
+        layout = detect_layout(folder, files, endings)
+        if not self.inputs or set(self.inputs) - set(layout.modalities):
+            raise DataError(
+                f"Asked for the modalities {', '.join(self.inputs) or '(none)'}; "
+                f"the layout {layout.name} has {', '.join(layout.modalities)}."
+            )
+        return VolumeFolder(self, layout, tuple(files))
+
+    def examine(self, case: Case, convention: str | None, read: ReadBytes) -> Examination[NativeCase]:
+        """Read a case and find everything that is wrong with its files."""
+        return examine(
+            case, convention, self.inputs, labels=self.labels, normalization=self.normalization, read=read
+        )
+
+    def read_native(self, case: Case, convention: str | None = None) -> NativeCase:
+        """Read a case on its own voxels.
+
+        Raises:
+            CaseError: The case can't be used.
+            ValueError: A labeled case came without a convention, and there are several.
+        """
+        return self.examine(case, convention, read_file).require_native()
+
+    def prepare(self, native: NativeCase, settings: PreprocessingSettings) -> Prepared:
+        """Normalize and resample a case."""
+        return preprocess(native, settings, self.normalization).prepared()
+
+
+@dataclass(frozen=True)
+class VolumeFolder:
+    """A dataset folder of volumes.
+
+    Args:
+        case_format: What is looked for.
+        rules: How files lie.
+        files: Every visible file.
+    """
+
+    case_format: SegmentationCases
+    rules: Layout
+    files: tuple[Path, ...]
+
+    @property
+    def layout(self) -> str:
+        """Short name of the layout."""
+        return self.rules.name
+
+    def find(self) -> FoundCases:
+        """Put the files together to cases, and describe those that nobody understood."""
+        found = self.rules.find(self.files, self.case_format.inputs)
+        unknown = unknown_files(self.files, found.understood)
+        notices = (*found.notices, *_describe_unknown(self.files, unknown, found))
+        return replace(found, notices=notices, unknown=unknown)
+
+    def read_targets(
+        self,
+        cases: Sequence[Case],
+        *,
+        convention: str | None,
+        index: SourceIndex,
+        progress: Progress | None = None,
+    ) -> TargetReading:
+        """Read all labels and decide what their values mean."""
+        labels = self.case_format.labels
+        values, problems = read_labels(cases, index, progress)
+        # A value of no convention says nothing about which one the site uses.
+        telling = {case_id: marked for case_id, marked in values.items() if marked <= labels.known_values}
+        if not telling:
+            return TargetReading(False, problems=(*problems, *_contradictions(values, labels, None, False)))
+        reading = labels.decide(telling, self.rules, convention)
+        doubts = (Notice(VolumeCode.DOUBTFUL_CONVENTION, reading.doubt),) if reading.doubt else ()
+        wrong = _contradictions(values, labels, reading.convention, True)
+        return TargetReading(True, reading.convention, (*problems, *wrong), doubts)
+
+
+def _describe_unknown(files: Sequence[Path], unknown: Sequence[Path], found: FoundCases) -> Iterator[Notice]:
+    """Count the files that nobody understood, by the endings of their names: an image may be among them."""
+    if not unknown:
+        return
+    problems = [problem for problem in found.problems if problem.code is DataCode.MISSING_MODALITY]
+    unlabeled = sum(not case.labeled for case in found.cases)
+    lacking = [f"{counted(len(problems), 'case')} without an image of each kind"] if problems else []
+    lacking += [f"{counted(unlabeled, 'case')} without a label"] if unlabeled else []
+    ids = [*(case.id for case in found.cases), *(problem.case_id for problem in found.problems)]
+    seen = (
+        f"Not used, because their names say nothing: {len(unknown)} of {counted(len(files), 'file')} "
+        f"({count_endings(unknown, ids)})"
+    )
+    sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown), how_to_name()]
+    yield Notice(DataCode.UNKNOWN_FILES, ". ".join(sentences))
+
+
+def _contradictions(
+    values: Mapping[str, Values], labels: Labels, convention: str | None, decided: bool
+) -> Iterator[CaseProblem]:
+    """Cases whose label holds a value that the site's convention doesn't have."""
+    for case_id, marked in values.items():
+        if unknown := marked - labels.known_values:
+            detail = f"The label holds {list_values(unknown)}, which no convention knows."
+            yield CaseProblem(case_id, VolumeCode.BAD_LABEL_VALUE, detail)
+        elif decided and (foreign := marked - labels.values(convention).keys()):
+            detail = f"The label holds {list_values(foreign)}; the site's labels are {convention}."
+            yield CaseProblem(case_id, VolumeCode.OTHER_CONVENTION, detail)
