@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 from pydantic import ValidationError
@@ -15,43 +13,7 @@ from consilium.errors import ConfigurationError
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
 from consilium.tasks.features import AXES, Group
-
-Box: TypeAlias = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the hospitals' data are like.
-
-    Attributes:
-        spacing_mm: Median voxel size along R, A and S.
-        extent_mm: Median size of the images along the same axes.
-        extent_of: What that size is of.
-        fewest_patients: At the hospital with the fewest.
-        scales: How many times brighter the images of one hospital are stored than those of another; None
-            where that is not known.
-    """
-
-    spacing_mm: Box
-    extent_mm: Box
-    extent_of: str
-    fewest_patients: int
-    scales: float | None = None
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What the hospitals' data and machines are like.
-
-    Attributes:
-        data: The data.
-        machines: What is known about the machines, in words.
-        gpu_gib: Memory of the smallest GPU, if every hospital that can train is known to have one.
-    """
-
-    data: Data
-    machines: str
-    gpu_gib: float | None = None
+from consilium.tasks.proposals import Box, DataFingerprint, Fingerprint
 
 
 def read_fingerprint(paths: Sequence[Path]) -> Fingerprint:
@@ -76,8 +38,8 @@ def read_fingerprint(paths: Sequence[Path]) -> Fingerprint:
     data = data or (_from_readiness(readiness) if readiness else None)
     if data is None:
         raise ConfigurationError(
-            f"{', '.join(map(str, paths))}: no hospital told voxel size and extent of its images; run "
-            "jobs/brain_tumor_stats, or ask the hospitals for a smaller min_count"
+            f"{', '.join(map(str, paths))}: no hospital reported how many patients it has; run the task's "
+            "statistics job, or ask the hospitals for a smaller min_count"
         )
     return Fingerprint(data, machines, gpu_gib)
 
@@ -119,16 +81,18 @@ def _machines(readiness: ReadinessRecord | None) -> tuple[str, float | None]:
     return f"the smallest GPU is at {name}", smallest
 
 
-def _from_statistics(record: StatisticsRecord) -> Data | None:
-    spacing, extent = (_medians(record, group) for group in ("spacing", "extent"))
-    if spacing is None or extent is None:
+def _from_statistics(record: StatisticsRecord) -> DataFingerprint | None:
+    patients: dict[str, float] = {}
+    for feature in record.features.values():
+        for site, bins in feature.told.items():
+            patients[site] = max(patients.get(site, 0.0), float(sum(bins)))
+    if not patients:
         return None
-    patients = [sum(bins) for bins in record.of_group("spacing")[AXES[0]].told.values()]
-    return Data(
-        spacing_mm=spacing,
-        extent_mm=extent,
+    return DataFingerprint(
+        fewest_patients=round(min(patients.values())),
+        spacing_mm=_medians(record, "spacing"),
+        extent_mm=_medians(record, "extent"),
         extent_of="without the empty space around the head",
-        fewest_patients=round(min(patients)),
         scales=_scales(record),
     )
 
@@ -159,18 +123,20 @@ def _scales(record: StatisticsRecord) -> float | None:
     return max(ratios, default=None)
 
 
-def _from_readiness(record: ReadinessRecord) -> Data | None:
-    sites = [site for site in record.sites.values() if site.grid is not None and site.usable_patients]
+def _from_readiness(record: ReadinessRecord) -> DataFingerprint | None:
+    sites = [site for site in record.sites.values() if site.usable_patients]
     if not sites:
         return None
     grids = [site.grid for site in sites if site.grid is not None]
-    spacing = np.median([grid.spacing_mm for grid in grids], axis=0)
-    extent = np.median([np.multiply(grid.shape, grid.spacing_mm) for grid in grids], axis=0)
-    return Data(
-        spacing_mm=_box(spacing),
-        extent_mm=_box(extent),
-        extent_of="whole images, as no statistics were given",
+    spacing = np.median([grid.spacing_mm for grid in grids], axis=0) if grids else None
+    extent = (
+        np.median([np.multiply(grid.shape, grid.spacing_mm) for grid in grids], axis=0) if grids else None
+    )
+    return DataFingerprint(
         fewest_patients=min(site.usable_patients or 1 for site in sites),
+        spacing_mm=None if spacing is None else _box(spacing),
+        extent_mm=None if extent is None else _box(extent),
+        extent_of="whole images, as no statistics were given",
     )
 
 

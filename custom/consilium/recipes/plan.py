@@ -1,82 +1,32 @@
-"""Settings proposed from what the hospitals' data and machines are like.
-
-The rules follow nnU-Net's planner (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z): the median voxel
-size, as large a patch of the median case as the smallest machine takes with two of them a step, then as many
-as still fit without seeing more than a twentieth of the data at once.
-"""
+"""Settings that a task proposes for what the hospitals' data and machines are like."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobSettings
-from consilium.recipes.fingerprint import Fingerprint
-from consilium.tasks import get_task
-from consilium.tasks.segmentation.settings import MAX_BATCH_VOXELS
-from consilium.tasks.settings import LearningSettings
-
-CPU_SPACING_MM: Final = 2.0
-"""Finest voxels on which a hospital without a GPU trains: a finer grid has at least eight times as many."""
-
-CPU_PATCH_VOXELS: Final = 72 * 88 * 80
-"""Voxels of the CPU preset's patch."""
-
-_GIB = 2**30
-
-_GPU_SHARE = 0.85
-"""Of a GPU's memory that the estimate may fill."""
-
-_BATCH_SHARE = 0.05
-"""Of the voxels of the smallest hospital's patients that a step may see at once; as in nnU-Net."""
-
-_LARGEST_BATCH = 64
-_STEP_VOXELS = 8
-_PATCH_LIMITS = (16, 512)
-_SPACING_LIMITS_MM = (0.5, 8.0)
-_ANISOTROPY = 3.0
-"""Voxels so much longer than wide count as slices; as in nnU-Net."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One proposed setting and why; `setting` is None for what is the same in every job."""
-
-    setting: str | None
-    value: Any
-    reason: str
-
-    def __str__(self) -> str:
-        """Return, for example, `learning.spacing_mm=2.0: ...`."""
-        value = list(self.value) if isinstance(self.value, tuple) else self.value
-        return f"{self.setting}={value}: {self.reason}" if self.setting else f"{value}: {self.reason}"
+from consilium.tasks import LearningSettings, get_task
+from consilium.tasks.proposals import Choice, Fingerprint
 
 
 def propose(fingerprint: Fingerprint, job: JobSettings) -> list[Choice]:
-    """Propose voxel size, patch and batch for a job that trains, each with its reason.
+    """Propose settings for a job that trains, each with its reason.
 
     Args:
         fingerprint: The hospitals.
         job: What the job has by itself; its network stays.
 
     Raises:
-        ConfigurationError: If the job trains nothing.
+        ConfigurationError: If the job trains nothing, or too little is known for what its task proposes.
     """
     learning = getattr(job, "learning", None)
     if not isinstance(learning, LearningSettings):
         raise ConfigurationError(f"job {job.name!r} trains nothing: there is nothing to propose for it")
-    spacing = _propose_spacing(fingerprint)
-    case = tuple(size / spacing.value for size in fingerprint.data.extent_mm)
-    if fingerprint.gpu_gib is None:
-        patch, batch = _fit_cpu(case, spacing.value, fingerprint)
-    else:
-        patch, batch = _fit_gpu(case, fingerprint, fingerprint.gpu_gib, learning)
-    return [spacing, patch, batch, _normalization(fingerprint)]
+    from consilium.learning.estimate import gpu_bytes  # it loads torch: only for who wants a proposal
+
+    return list(get_task(learning.task).method.propose(fingerprint, learning, gpu_bytes))
 
 
 def as_changes(choices: Sequence[Choice]) -> dict[str, Any]:
@@ -86,113 +36,3 @@ def as_changes(choices: Sequence[Choice]) -> dict[str, Any]:
         for one in choices
         if one.setting is not None
     }
-
-
-def _propose_spacing(fingerprint: Fingerprint) -> Choice:
-    ordered = sorted(fingerprint.data.spacing_mm)
-    sizes = " x ".join(f"{size:.1f}" for size in fingerprint.data.spacing_mm)
-    wanted, reason = ordered[1], f"the median voxel of all patients is {sizes} mm"
-    if ordered[2] > _ANISOTROPY * ordered[0]:
-        reason += ", thick slices: the edge within a slice is kept"
-    if fingerprint.gpu_gib is None and wanted < CPU_SPACING_MM:
-        wanted = CPU_SPACING_MM
-        reason += f"; not finer than {CPU_SPACING_MM:g} mm for a CPU ({fingerprint.machines})"
-    low, high = _SPACING_LIMITS_MM
-    return Choice("learning.spacing_mm", round(min(max(wanted, low), high), 1), reason)
-
-
-def _fit_cpu(case: Sequence[float], spacing: float, fingerprint: Fingerprint) -> tuple[Choice, Choice]:
-    patch = _whole(case)
-    while math.prod(patch) > CPU_PATCH_VOXELS:
-        patch = _smaller(patch, case)
-    reason = (
-        f"the median case ({fingerprint.data.extent_of}) has {_shape(case)} voxels of {spacing:g} mm; at "
-        f"most {CPU_PATCH_VOXELS} voxels a step on a CPU ({fingerprint.machines})"
-    )
-    return (
-        Choice("learning.patch_voxels", patch, reason),
-        Choice("learning.batch_size", 1, "on a CPU steps are short rather than large"),
-    )
-
-
-def _fit_gpu(
-    case: Sequence[float], fingerprint: Fingerprint, gpu_gib: float, learning: LearningSettings
-) -> tuple[Choice, Choice]:
-    budget = _GPU_SHARE * gpu_gib * _GIB
-    smallest = (_PATCH_LIMITS[0],) * 3
-    patch, batch = _whole(case), 2
-    while patch != smallest and _bytes(learning, patch, batch) > budget:
-        patch = _smaller(patch, case)
-    if _bytes(learning, patch, batch) > budget:
-        batch = 1
-    allowed = min(_BATCH_SHARE * fingerprint.data.fewest_patients * math.prod(case), MAX_BATCH_VOXELS)
-    while (
-        batch < _LARGEST_BATCH
-        and (batch + 1) * math.prod(patch) <= allowed
-        and _bytes(learning, patch, batch + 1) <= budget
-    ):
-        batch += 1
-    needed = _bytes(learning, patch, batch) / _GIB
-    return (
-        Choice(
-            "learning.patch_voxels",
-            patch,
-            f"the median case ({fingerprint.data.extent_of}) has {_shape(case)} voxels; this is the largest "
-            f"part of it with which {learning.network} is estimated to fit {gpu_gib:.0f} GiB "
-            f"({fingerprint.machines})",
-        ),
-        Choice(
-            "learning.batch_size",
-            batch,
-            f"about {needed:.1f} GiB a step by estimate; two where they fit, and more while a step sees less "
-            f"than {_BATCH_SHARE:.0%} of the smallest hospital's "
-            f"{counted(fingerprint.data.fewest_patients, 'patient')}",
-        ),
-    )
-
-
-def _normalization(fingerprint: Fingerprint) -> Choice:
-    reason = "the same in every job"
-    if fingerprint.data.scales is not None:
-        reason += f"; one hospital stores its images {fingerprint.data.scales:.0f} times as bright as another"
-    return Choice(None, "each image to zero mean and unit standard deviation over its brain", reason)
-
-
-def _bytes(learning: LearningSettings, patch: Sequence[int], batch: int) -> float:
-    """What a step takes in bytes; as activations grow with the voxels, two estimates tell all others."""
-    fixed, per_voxel = _line(learning.task, learning.network)
-    return fixed + per_voxel * batch * math.prod(patch)
-
-
-@lru_cache
-def _line(task: str, network: str) -> tuple[float, float]:
-    """Bytes of a step without any voxel, and of each voxel."""
-    from consilium.learning.estimate import gpu_bytes  # it loads torch: only for who wants a proposal
-
-    sizes = [
-        get_task(task).settings_type(network=network, patch_voxels=(edge, edge, edge), batch_size=1)  # type: ignore[call-arg]
-        for edge in (32, 64)
-    ]
-    (small, first), (large, second) = ((math.prod(one.patch_voxels), gpu_bytes(one)) for one in sizes)  # type: ignore[attr-defined]
-    per_voxel = (second - first) / (large - small)
-    return first - per_voxel * small, per_voxel
-
-
-def _whole(case: Sequence[float]) -> tuple[int, ...]:
-    """The smallest patch that holds a whole case."""
-    low, high = _PATCH_LIMITS
-    return tuple(
-        min(max(math.ceil(round(size, 3) / _STEP_VOXELS) * _STEP_VOXELS, low), high) for size in case
-    )
-
-
-def _smaller(patch: Sequence[int], case: Sequence[float]) -> tuple[int, ...]:
-    """The patch without one step along the axis of which it holds the largest share of a case."""
-    low, _ = _PATCH_LIMITS
-    shares = [size / whole if size > low else 0.0 for size, whole in zip(patch, case, strict=True)]
-    axis = shares.index(max(shares))
-    return tuple(size - _STEP_VOXELS if place == axis else size for place, size in enumerate(patch))
-
-
-def _shape(case: Sequence[float]) -> str:
-    return " x ".join(str(round(size)) for size in case)

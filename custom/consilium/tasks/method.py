@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
     from consilium.data.case import Case
     from consilium.data.checks import CheckedCohort
+    from consilium.tasks.proposals import Choice, Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,23 @@ class Method(Protocol[SettingsT_contra]):
 
     def sample_bytes(self, settings: SettingsT_contra) -> int:
         """Return the bytes of a sample as a sampler hands it over."""
+
+    def propose(
+        self,
+        fingerprint: Fingerprint,
+        settings: SettingsT_contra,
+        step_bytes: Callable[[Any], int],
+    ) -> Sequence[Choice]:
+        """Propose settings that suit the hospitals' data and machines, each with its reason.
+
+        Args:
+            fingerprint: The hospitals.
+            settings: What the job has by itself; its network stays.
+            step_bytes: Estimates the GPU memory that a training step with some settings takes.
+
+        Raises:
+            ConfigurationError: If too little is known about the data.
+        """
 
     def prepared_bytes(self, case: Case, settings: SettingsT_contra, checked: CheckedCohort | None) -> int:
         """Estimate the bytes of a prepared case from above; 0 for one that can't be read.

@@ -11,7 +11,7 @@ def readiness(gpus, can="train", patients=40, grid=((240, 240, 155), (1.0, 1.0, 
     sites = {
         name: SiteReadiness(
             can=can,
-            usable_cases=2 * patients,
+            usable_cases=80,
             usable_patients=patients,
             grid=grid and Grid(shape=grid[0], spacing_mm=grid[1]),
             hardware=Hardware(cores=8, memory_gib=64, gpus_gib=memory, free_disk_gib=100),
@@ -60,13 +60,19 @@ def test_one_hospital_without_a_gpu_decides(tmp_path):
     assert found.data.extent_mm == (240, 240, 155)
 
 
+def test_hospitals_whose_images_have_no_voxel_size_are_known_by_their_patients(tmp_path):
+    readiness({"north": [24.0]}, grid=None).save(tmp_path / "readiness.json")
+    found = read_fingerprint([tmp_path]).data
+    assert (found.spacing_mm, found.extent_mm, found.fewest_patients) == (None, None, 40)
+
+
 @pytest.mark.parametrize(
-    "sites", [readiness({"north": [24.0]}, grid=None), readiness({}), record({"north": 0})]
+    "sites", [readiness({"north": [24.0]}, patients=None), readiness({}), record({"north": 0})]
 )
 def test_without_anything_about_data_nothing_is_proposed(tmp_path, sites):
     path = tmp_path / "readiness.json"
     path.write_text(sites.model_dump_json())
-    with pytest.raises(ConfigurationError, match="brain_tumor_stats"):
+    with pytest.raises(ConfigurationError, match="statistics job"):
         read_fingerprint([path])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.method import BatchShare
+from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.method import SegmentationMethod
 from consilium.tasks.segmentation.networks import build_segresnet, build_unet_small
 from consilium.tasks.segmentation.settings import SegmentationSettings
@@ -23,6 +26,20 @@ class BrainTumorMethod(SegmentationMethod):
     def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
         """Change the contrast of every image of every patch."""
         return change_contrast(inputs, share, generator)
+
+    def propose(
+        self,
+        fingerprint: Fingerprint,
+        settings: SegmentationSettings,
+        step_bytes: Callable[[SegmentationSettings], int],
+    ) -> list[Choice]:
+        """Propose voxel size, patch and batch, and say how images are normalized."""
+        reason = "the same in every job"
+        if (scales := fingerprint.data.scales) is not None:
+            reason += f"; one hospital stores its images {scales:.0f} times as bright as another"
+        normalization = "each image to zero mean and unit standard deviation over its brain"
+        choices = super().propose(fingerprint, settings, step_bytes)
+        return [*choices, Choice(None, normalization, reason)]
 
 
 def change_contrast(images: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case, CaseError
 from consilium.data.checks import CheckedCohort
 from consilium.tasks.method import BatchShare
+from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.networks import RegionLoss
 from consilium.tasks.segmentation.patches import PatchSampler
+from consilium.tasks.segmentation.proposals import propose
 from consilium.tasks.segmentation.reading import VolumeSize, read_size
 from consilium.tasks.segmentation.regions import Region, to_regions
 from consilium.tasks.segmentation.settings import SegmentationSettings
@@ -106,6 +108,15 @@ class SegmentationMethod(ABC):
         on_grid = voxels * math.prod(size.spacing_mm) / math.prod(settings.spacing_mm)
         label = int(on_grid) + voxels if case.labeled else 0
         return int(on_grid * 2 * len(self.inputs)) + label
+
+    def propose(
+        self,
+        fingerprint: Fingerprint,
+        settings: SegmentationSettings,
+        step_bytes: Callable[[SegmentationSettings], int],
+    ) -> list[Choice]:
+        """Propose voxel size, patch and batch; see `consilium.tasks.segmentation.proposals`."""
+        return propose(fingerprint, settings, step_bytes)
 
 
 def _known_size(case: Case, checked: CheckedCohort | None) -> VolumeSize | None:

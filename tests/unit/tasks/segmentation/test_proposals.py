@@ -1,20 +1,22 @@
 import math
+from dataclasses import replace
 
 import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.recipes.catalog import build_recipe
-from consilium.recipes.fingerprint import Data, Fingerprint
-from consilium.recipes.plan import CPU_PATCH_VOXELS, as_changes, propose
+from consilium.recipes.plan import as_changes, propose
+from consilium.tasks.proposals import DataFingerprint, Fingerprint
+from consilium.tasks.segmentation.proposals import CPU_PATCH_VOXELS
 
-BRATS = Data(
+BRATS = DataFingerprint(
     spacing_mm=(1.0, 1.0, 1.0), extent_mm=(140.0, 175.0, 145.0), extent_of="the head", fewest_patients=50
 )
 
 
 def plan(*, spacing=(1.0, 1.0, 1.0), gpu_gib=None, patients=50, job="brain_tumor_fedavg_gpu"):
-    data = Data(spacing, BRATS.extent_mm, BRATS.extent_of, patients)
+    data = replace(BRATS, spacing_mm=spacing, fewest_patients=patients)
     recipe = build_recipe(job)
     changes = as_changes(propose(Fingerprint(data, "known", gpu_gib), recipe.settings))
     return build_recipe(job, changes).settings.learning
@@ -79,6 +81,12 @@ def test_on_a_cpu_a_step_is_no_larger_than_the_presets():
     learning = plan(spacing=(0.9, 0.9, 0.9), job="brain_tumor_fedavg")
     assert math.prod(learning.patch_voxels) <= CPU_PATCH_VOXELS
     assert learning.batch_size == 1
+
+
+def test_without_voxel_size_nothing_is_proposed():
+    unknown = Fingerprint(replace(BRATS, spacing_mm=None), "known")
+    with pytest.raises(ConfigurationError, match="statistics job"):
+        propose(unknown, build_recipe("brain_tumor_fedavg").settings)
 
 
 def test_a_job_that_trains_nothing_gets_no_proposal():
