@@ -1,10 +1,117 @@
-"""Consilium: hospitals train, evaluate and ship one medical imaging model with NVIDIA FLARE and MONAI."""
+"""Consilium: hospitals train, evaluate and ship one medical imaging model with NVIDIA FLARE and MONAI.
+
+What a user imports. Each name loads when it is first used, as torch, MONAI and FLARE take seconds.
+
+Example:
+    >>> import consilium
+    >>> recipe = consilium.build_recipe("brain_tumor_fedavg", {"rounds": 3})
+    >>> recipe.settings.rounds
+    3
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from consilium.errors import ConsiliumError
+    from consilium.learning.device import open_device
+    from consilium.learning.evaluator import evaluate
+    from consilium.learning.model_file import load_model
+    from consilium.learning.predictor import Predictor
+    from consilium.learning.settings import ComputeSettings
+    from consilium.participant.participant import Participant
+    from consilium.participant.settings import SiteSettings
+    from consilium.participant.site_data import SiteData, prepare_site
+    from consilium.recipes.base import JobRecipe
+    from consilium.recipes.catalog import build_recipe, export_job
+    from consilium.recipes.job_folder import JobFolder, read_job_folder
+    from consilium.records.federation import FederationRecord
+    from consilium.records.job_record import load_record
+    from consilium.report.write import write_report
+    from consilium.simulation.display import Display
+    from consilium.simulation.run import SimulationResult, simulate
+    from consilium.simulation.study import NamesAndLabels
+    from consilium.tasks.base import Task
+    from consilium.tasks.registry import get_task
+    from consilium.tasks.settings import LearningSettings
+
+    __version__: str
+
+__all__ = [
+    "ComputeSettings",
+    "ConsiliumError",
+    "Display",
+    "FederationRecord",
+    "JobFolder",
+    "JobRecipe",
+    "LearningSettings",
+    "NamesAndLabels",
+    "Participant",
+    "Predictor",
+    "SimulationResult",
+    "SiteData",
+    "SiteSettings",
+    "Task",
+    "build_recipe",
+    "evaluate",
+    "export_job",
+    "get_task",
+    "load_model",
+    "load_record",
+    "open_device",
+    "prepare_site",
+    "read_job_folder",
+    "simulate",
+    "write_report",
+]
+
+_MODULES = {
+    "ComputeSettings": "consilium.learning.settings",
+    "ConsiliumError": "consilium.errors",
+    "Display": "consilium.simulation.display",
+    "FederationRecord": "consilium.records.federation",
+    "JobFolder": "consilium.recipes.job_folder",
+    "JobRecipe": "consilium.recipes.base",
+    "LearningSettings": "consilium.tasks.settings",
+    "NamesAndLabels": "consilium.simulation.study",
+    "Participant": "consilium.participant.participant",
+    "Predictor": "consilium.learning.predictor",
+    "SimulationResult": "consilium.simulation.run",
+    "SiteData": "consilium.participant.site_data",
+    "SiteSettings": "consilium.participant.settings",
+    "Task": "consilium.tasks.base",
+    "build_recipe": "consilium.recipes.catalog",
+    "evaluate": "consilium.learning.evaluator",
+    "export_job": "consilium.recipes.catalog",
+    "get_task": "consilium.tasks.registry",
+    "load_model": "consilium.learning.model_file",
+    "load_record": "consilium.records.job_record",
+    "open_device": "consilium.learning.device",
+    "prepare_site": "consilium.participant.site_data",
+    "read_job_folder": "consilium.recipes.job_folder",
+    "simulate": "consilium.simulation.run",
+    "write_report": "consilium.report.write",
+}
+"""Public name to the module that defines it."""
 
 
-def __getattr__(name: str) -> str:
-    """Return `__version__`; reading it from the installed package takes longer than most imports."""
-    if name != "__version__":
+def __getattr__(name: str) -> Any:
+    """Load a public name, or `__version__`, which takes longer to read than most imports.
+
+    Raises:
+        AttributeError: If the package has no such name.
+    """
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("consilium")
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import version
+    return getattr(import_module(_MODULES[name]), name)
 
-    return version("consilium")
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__, "__version__"})
