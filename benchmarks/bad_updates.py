@@ -115,7 +115,9 @@ def train(name: str, hospitals: Mapping[str, Path], folder: Path) -> tuple[str, 
     engine = Engine(
         place / "server", {"persistor": WeightsPersistor(LEARNING.model_dump(mode="json"))}, list(sites)
     )
-    controller = Rehearsal(rounds=ROUNDS, min_sites=SITES // 2, quorum={"attempts": 1}, **settings)
+    controller = Rehearsal(
+        ROUNDS, SITES // 2, LEARNING.model_dump(mode="json"), quorum={"attempts": 1}, **settings
+    )
     controller.sites = sites
     controller.start_controller(engine.context)
     controller.control_flow(Signal(), engine.context)

@@ -99,7 +99,7 @@ def control(network: str, sites: int, rule: str, folder: Path) -> None:
     learning = BrainTumorSettings(network=network, local_steps=STEPS).model_dump(mode="json")
     names = [f"site-{index}" for index in range(sites)]
     engine = Engine(folder, {"persistor": WeightsPersistor(learning)}, names)
-    controller = Rehearsal(rounds=ROUNDS, min_sites=sites, aggregation={"rule": rule})
+    controller = Rehearsal(ROUNDS, sites, learning, aggregation={"rule": rule})
     controller.sites = {name: lambda task, model, name=name: answer(name, task, model) for name in names}
     controller.start_controller(engine.context)
     controller.control_flow(Signal(), engine.context)

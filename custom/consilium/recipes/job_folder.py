@@ -14,9 +14,9 @@ from typing import Any
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
-from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.recover import recover_recipe
 from consilium.recipes.strict_json import parse_json
+from consilium.recipes.training import TrainingRecipe
 from consilium.tasks.settings import LearningSettings
 
 
@@ -47,7 +47,7 @@ def read_job_folder(path: Path) -> JobFolder:
             Consilium writes, or doesn't train.
     """
     recipe = _read_recipe(path)
-    if not isinstance(recipe, FedAvgRecipe):
+    if not isinstance(recipe, TrainingRecipe):
         raise ConfigurationError(
             f"{path} is a {recipe.kind} job, not one that trains; `consilium jobs list` names those that do"
         )

@@ -16,6 +16,7 @@ from consilium.recipes.classes import class_path
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
+from consilium.recipes.training import ALGORITHM_PLACE, TrainingRecipe
 
 RECIPES: Final[tuple[type[JobRecipe], ...]] = (FedAvgRecipe, ReadinessRecipe, StatisticsRecipe)
 
@@ -98,10 +99,19 @@ def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
 
 
 def _find_type(server: Any) -> type[JobRecipe]:
-    seen = _look_up(JobFiles({}, server, {}), ("server", "workflows", 0, "path"))
-    for recipe_type in RECIPES:
-        if seen == class_path(recipe_type.controller):
+    files = JobFiles({}, server, {})
+    seen = _look_up(files, ("server", "workflows", 0, "path"))
+    of_controller = [one for one in RECIPES if seen == class_path(one.controller)]
+    for recipe_type in of_controller:
+        if not issubclass(recipe_type, TrainingRecipe):
             return recipe_type
+        algorithm = _look_up(files, (*ALGORITHM_PLACE, "name"))
+        if algorithm == recipe_type.algorithm():
+            return recipe_type
+    if of_controller:
+        found = "is missing" if algorithm is _MISSING else f"is {show(algorithm)}"
+        known = ", ".join(one.algorithm() for one in of_controller if issubclass(one, TrainingRecipe))
+        raise ConfigurationError(f"{_SERVER}: workflows[0].args.algorithm.name {found}; allowed: {known}")
     found = "is missing" if seen is _MISSING else f"is {show(seen)}"
     raise ConfigurationError(
         f"{_SERVER}: workflows[0].path {found}; allowed: "

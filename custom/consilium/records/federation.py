@@ -76,7 +76,7 @@ class SiteReport(Record):
 class SiteRound(Record):
     """One site in one task: a round, the preparation before the first, or the validation after the last."""
 
-    outcome: Literal["ready", "trained", "evaluated", "refused", "excluded", "no answer"]
+    outcome: Literal["ready", "answered", "trained", "evaluated", "refused", "excluded", "no answer"]
     reason: Reason | None = None
     code: Code = Field(default=None, description="What kind of reason it is.")
     left_out: CodeCounts = Field(
@@ -94,6 +94,9 @@ class RoundRecord(Record):
     attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
     seconds: float = Field(ge=0)
     sites: dict[SiteLabel, SiteRound]
+    questions: dict[Label, dict[SiteLabel, SiteRound]] = Field(
+        default_factory=dict, description="What each site answered to the algorithm's other questions."
+    )
     scores: dict[SiteLabel, dict[Word, Finite]] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
     )

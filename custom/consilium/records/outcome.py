@@ -79,6 +79,8 @@ def _without_scores(record: FederationRecord) -> str:
 
 
 def _readiness_outcome(record: ReadinessRecord) -> Outcome:
+    if record.reason is not None:
+        return Outcome("failure", (EndReason(text=record.reason, code=RefusalCode.JOB_ABORTED),))
     reasons = tuple(
         EndReason(text=f"{name} is not ready: {explain(name, record)}", code=_readiness_code(name, record))
         for name in record.not_ready

@@ -80,6 +80,7 @@ class ReadinessRecord(Record):
     task: str = Field(description="What is to be learned: `brain_tumor`.")
     created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
     sites: dict[SiteLabel, SiteReadiness] = Field(default_factory=dict)
+    reason: Reason | None = Field(default=None, description="Why the check did not end; null if it did.")
     missing: dict[SiteLabel, Reason] = Field(
         default_factory=dict, description="Sites without an answer that counts, and why."
     )

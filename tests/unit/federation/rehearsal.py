@@ -32,6 +32,10 @@ class TwoWeights(WeightsPersistor):
 class Rehearsal(FederatedTraining):
     """The controller with its sites in one process; how an answer is taken in is FLARE's own code."""
 
+    def __init__(self, rounds, min_sites, learning=None, algorithm=None, **settings):
+        learning = learning or {"task": "brain_tumor"}
+        super().__init__(rounds, min_sites, learning, algorithm or {"name": "fedavg"}, **settings)
+
     def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
         assert targets, "FLARE takes no site for every site"
         clients = {client.name: client for client in self.engine.get_clients()}

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConsiliumError, RefusalCode
-from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
+from consilium.federation.tasks import ANSWER_META, CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
 from consilium.records.bounds import CodeCounts
 from consilium.records.texts import clean_text
 from consilium.tasks.metrics import MOST_METRICS
@@ -31,6 +31,7 @@ MOST_SCORES: Final = MOST_METRICS + 1
 """Scores of all metrics that a task may have, and the number of cases; see `Answers`."""
 
 _LONGEST_NAME = 256
+_SAID: Final = frozenset((REPORT_META, ANSWER_META))
 _NUMBERS = "biuf"
 
 _COUNTS: TypeAdapter[dict[str, int | None]] = TypeAdapter(CodeCounts)
@@ -77,7 +78,8 @@ def read_answer(result: Any, site: str) -> FLModel:
 
     Returns:
         An answer with `params` (None, or a weight difference: NumPy arrays by name), `metrics` (values by
-        name), `current_round` (None, or a whole number) and, in `meta`, the site's report as it came.
+        name), `current_round` (None, or a whole number) and, in `meta`, the site's report, or its answer to
+        a question of the algorithm's own, as it came.
 
     Raises:
         RefusedAnswer: If it has another form.
@@ -86,14 +88,14 @@ def read_answer(result: Any, site: str) -> FLModel:
         answer = FLModelUtils.from_shareable(result)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
         raise RefusedAnswer(f"its answer can't be read ({type(error).__name__})") from None
-    if not isinstance(answer.meta, dict) or REPORT_META not in answer.meta:
+    if not isinstance(answer.meta, dict) or not _SAID.intersection(answer.meta):
         raise RefusedAnswer("its answer can't be read: it has no report")
     return FLModel(
         params_type=None if answer.params is None else ParamsType.DIFF,
         params=_check_params(answer),
         metrics=_check_metrics(answer.metrics),
         current_round=_check_round(answer.current_round),
-        meta={REPORT_META: answer.meta[REPORT_META], FLMetaKey.SITE_NAME: site},
+        meta={**{key: answer.meta[key] for key in _SAID & answer.meta.keys()}, FLMetaKey.SITE_NAME: site},
     )
 
 

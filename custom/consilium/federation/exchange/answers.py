@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
-from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
-from consilium.records.bounds import name_faults
+from consilium.federation.tasks import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
+from consilium.records.bounds import Record, name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.scores import read_scores
@@ -140,10 +140,30 @@ class Answers:
                 one.reason = "it had not answered when the round was closed"
                 one.code = RefusalCode.LATE
 
+    def read_content(self, answer: FLModel, model: type[Record]) -> Record:
+        """Read what a site answers to a question of the algorithm's own.
+
+        Args:
+            answer: The answer.
+            model: What its plain values have to fit.
+
+        Raises:
+            RefusedAnswer: If something in it is out of bounds.
+        """
+        if answer.current_round != self.round_index:
+            raise RefusedAnswer("its answer is of another round")
+        if answer.metrics:
+            raise RefusedAnswer("it sent scores that nobody asked for")
+        try:
+            return model.model_validate(answer.meta.get(ANSWER_META))
+        except ValidationError as error:
+            faults = name_faults(error, model)
+            raise RefusedAnswer(f"its answer can't be read; wrong is {faults}") from None
+
     @property
-    def trained(self) -> list[str]:
-        """The sites whose updates were taken."""
-        return [site for site, one in self.sites.items() if one.outcome == "trained"]
+    def contributed(self) -> list[str]:
+        """The sites whose updates, or answers to the algorithm's question, were taken."""
+        return [site for site, one in self.sites.items() if one.outcome in ("trained", "answered")]
 
     @property
     def able(self) -> list[str]:

@@ -13,16 +13,16 @@ from threading import Lock
 from nvflare.apis.controller_spec import ClientTask
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.impl.wf_comm_server import WFCommServer
-from nvflare.apis.shareable import ReturnCode, Shareable, make_reply
+from nvflare.apis.shareable import ReturnCode, Shareable
 from nvflare.apis.wf_comm_spec import WFCommSpec
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.app_constant import AppConstants
-from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.app_common.workflows.base_model_controller import BaseModelController
 from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.errors import RefusalCode
-from consilium.federation.exchange.answer_form import Absence, RefusedAnswer, read_answer, read_refusal
+from consilium.federation.exchange.answer_form import Absence
+from consilium.federation.exchange.communicator import EnduringTasks, RejectedShareable, check_answer
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -40,7 +40,7 @@ from consilium.federation.tasks import (
     REPORT_META,
     VERSIONS_META,
 )
-from consilium.federation.transport.message_checks import BROKEN_ANSWER, is_from_participant
+from consilium.federation.transport.message_checks import BROKEN_ANSWER
 from consilium.federation.transport.set_up import limit_job_messages, set_up_server
 from consilium.federation.transport.transfer_slots import TransferSlots
 from consilium.federation.transport.tuning import grow_callback_pool
@@ -49,44 +49,6 @@ from consilium.records.texts import clean_text
 
 _SECONDS_BETWEEN_LOOKS = 0.1
 _SECONDS_BETWEEN_ROLL_CALLS = 2.0
-
-
-class EnduringTasks(WFCommServer):  # type: ignore[misc]
-    """FLARE's distribution of tasks, for a controller that decides itself which sites are enough.
-
-    FLARE's own ends the job when fewer than its fewest sites are connected for a minute.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._heard: dict[str, float] = {}
-
-    def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
-        """Take note of a sign of life: a request, an answer, or a heartbeat every ten seconds.
-
-        What a session sends whose requests are refused is none.
-        """
-        if not is_from_participant():
-            return
-        self._heard[client_name] = time.monotonic()
-        super().client_is_active(client_name, reason, fl_ctx)
-
-    def absence(self, site: str, since: float, silence_seconds: float) -> str | None:
-        """Say why a site can't be waited for, None if it can.
-
-        Args:
-            site: Its name.
-            since: When it was asked, on the monotonic clock.
-            silence_seconds: Without a sign of life for so long, it is taken for lost.
-        """
-        if self.get_client_disconnect_time(site) is not None:
-            return "its process or its connection was lost"
-        if time.monotonic() - max(self._heard.get(site, since), since) > silence_seconds:
-            return f"it gave no sign of life for {silence_seconds / 60:g} min"
-        return None
-
-    def _job_policy_violated(self) -> bool:
-        return False
 
 
 class SiteController(ModelController):  # type: ignore[misc]
@@ -231,7 +193,7 @@ class SiteController(ModelController):  # type: ignore[misc]
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Take what a site sent in, in the form that an answer has; called by FLARE."""
-        client_task.result = _checked(client_task.result, client_task.client.name)
+        client_task.result = check_answer(client_task.result, client_task.client.name)
         super()._process_result(client_task, fl_ctx)
 
     def _receive(self, answer: FLModel) -> bool:
@@ -250,7 +212,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                     self,
                     ANSWER_TAKEN,
                     site=site,
-                    report=answer.meta[REPORT_META],
+                    report=answer.meta.get(REPORT_META),
                     scores=answer.metrics,
                     round=answer.current_round,
                 )
@@ -282,7 +244,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                 return self._drop(client_name)
             reason = str(result.get_header(REASON_HEADER))
             code = RefusalCode(result.get_header(CODE_HEADER))
-            if isinstance(result, _Refused):
+            if isinstance(result, RejectedShareable):
                 return self.refuse(client_name, reason, code)
             return self.set_aside(client_name, Absence(reason, code, result.get_header(LEFT_OUT_HEADER)))
 
@@ -302,34 +264,3 @@ class SiteController(ModelController):  # type: ignore[misc]
         except RuntimeError as error:
             self.warning(f"the server's main process did not say which sites are connected: {error}")
         self._roll_called = time.monotonic()
-
-
-class _Refused(Shareable):  # type: ignore[misc]
-    """Stands for an answer that the server refuses; no site can send one."""
-
-
-def _checked(result: object, site: str) -> Shareable:
-    """Return an answer in the form that it has to have, or what stands for a refusal, the site's or ours."""
-    try:
-        refusal = read_refusal(result)
-        if refusal is None:
-            return FLModelUtils.to_shareable(read_answer(result, site))
-    except RefusedAnswer as error:
-        return _refused(str(error), error.code)
-    except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        return _refused(f"its answer can't be read ({type(error).__name__})", RefusalCode.ANSWER)
-    return_code, absence = refusal
-    headers = {
-        REASON_HEADER: absence.reason,
-        CODE_HEADER: absence.code.value,
-        LEFT_OUT_HEADER: dict(absence.left_out),
-    }
-    return make_reply(return_code, headers)
-
-
-def _refused(reason: str, code: RefusalCode) -> Shareable:
-    refused = _Refused()
-    refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
-    refused.set_header(REASON_HEADER, reason)
-    refused.set_header(CODE_HEADER, code.value)
-    return refused

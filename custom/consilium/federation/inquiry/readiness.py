@@ -13,6 +13,7 @@ from consilium.counts import counted
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.rounds.admission import readiness_path
+from consilium.federation.running import Running
 from consilium.federation.tasks import CHECK, REPORT_META
 from consilium.records.bounds import name_faults
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
@@ -33,20 +34,22 @@ class ReadinessCheck(SiteController):
         super().__init__()
         self.task = task
         self.timeout_minutes = timeout_minutes
-        self._record: ReadinessRecord | None = None
+        self._record = Running[ReadinessRecord]()
 
     def run(self) -> None:
         """Ask, and write the record."""
         job = self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME]
-        self._record = record = ReadinessRecord(job=job, task=self.task)
+        record = self._record.begin(ReadinessRecord(job=job, task=self.task))
         sites = self.connected_sites()
         self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
         for name in sites:
             if name not in record.sites:
                 record.missing.setdefault(name, f"no answer within {counted(self.timeout_minutes, 'minute')}")
         if self.abort_signal.triggered:
-            return
+            record.reason = "aborted before all sites had answered"
         record.save(Path(self.get_run_dir()) / READINESS_FILE)
+        if record.reason is not None:
+            return  # it says nothing about the sites: no training job may go by it
         record.save(readiness_path(self.engine.get_workspace(), self.task))
         for name in sites:
             self.info(f"{name}: {explain(name, record)}")
@@ -62,13 +65,9 @@ class ReadinessCheck(SiteController):
             return self.refuse(
                 site, f"its answer can't be read; wrong is {name_faults(error, SiteReadiness)}"
             )
-        self._running_record().sites[site] = readiness
+        self._record.value.sites[site] = readiness
         return True
 
     def note_refusal(self, site: str, absence: Absence) -> None:
         """Keep why a site has no answer."""
-        self._running_record().missing[site] = absence.reason
-
-    def _running_record(self) -> ReadinessRecord:
-        assert self._record is not None  # made first thing in run()
-        return self._record
+        self._record.value.missing[site] = absence.reason

@@ -26,6 +26,7 @@ from consilium.counts import counted
 from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, SiteRefusal
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
+from consilium.federation.running import Running
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import SiteState
 from consilium.federation.versions import component_versions
@@ -197,7 +198,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         self.task = task
         self.settings = settings
         self._features = {feature.name: feature for feature in task_features(get_task(task))}
-        self._record: StatisticsRecord | None = None
+        self._record = Running[StatisticsRecord]()
         self._folder = Path()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
@@ -209,11 +210,13 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
                 self._take(site, answer.data, fl_ctx)
         elif event_type == ANSWER_REFUSED:
             self._leave_out(event_data(fl_ctx))
-        elif event_type == EventType.END_RUN and self._record and self._record.status == "running":
-            self._record.status = "failed"
-            self._record.reason = "it ended before enough sites had answered; the server's log says more"
-            self._note_missing(fl_ctx)
-            self._record.save(self._folder)
+        elif event_type == EventType.END_RUN and self._record.begun:
+            record = self._record.value
+            if record.status == "running":
+                record.status = "failed"
+                record.reason = "it ended before enough sites had answered; the server's log says more"
+                self._note_missing(fl_ctx)
+                record.save(self._folder)
 
     def save(self, data: dict[str, Any], overwrite_existing: bool, fl_ctx: FLContext) -> None:
         """Complete the record with all sites' histograms.
@@ -223,7 +226,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
             overwrite_existing: Always the case here.
             fl_ctx: A context of the job.
         """
-        record = self._running_record()
+        record = self._record.value
         record.features = {
             name: _feature_record(feature, data.get(name, {})) for name, feature in self._features.items()
         }
@@ -239,16 +242,16 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
 
     def _start(self, fl_ctx: FLContext) -> None:
         self._folder = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
-        self._record = StatisticsRecord(
+        record = StatisticsRecord(
             job=fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
             task=self.task,
             settings=self.settings,
             versions=component_versions(),
         )
-        self._record.save(self._folder)
+        self._record.begin(record).save(self._folder)
 
     def _take(self, site: str, answer: Any, fl_ctx: FLContext) -> None:
-        record = self._running_record()
+        record = self._record.value
         try:
             record.sites[site] = SiteAnswer.model_validate(answer)
         except ValidationError as error:
@@ -256,13 +259,13 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         record.save(self._folder)
 
     def _leave_out(self, refusal: Mapping[str, Any]) -> None:
-        record = self._running_record()
+        record = self._record.value
         record.missing[refusal["site"]] = refusal["reason"]
         record.sites.pop(refusal["site"], None)
         record.save(self._folder)
 
     def _note_missing(self, fl_ctx: FLContext) -> None:
-        record = self._running_record()
+        record = self._record.value
         told = {site for feature in record.features.values() for site in feature.told}
         for site in (client.name for client in fl_ctx.get_engine().get_clients()):
             if site in told or site in record.missing:
@@ -272,10 +275,6 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
                 record.missing[site] = "its task failed or did not end; the site's log may say why"
             else:
                 record.missing[site] = answer.reason or "it said that it is ready, but no statistics came"
-
-    def _running_record(self) -> StatisticsRecord:
-        assert self._record is not None  # made at the start of the run
-        return self._record
 
 
 def _feature_record(feature: Feature, statistics: Mapping[str, Any]) -> FeatureRecord:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from nvflare.apis.fl_constant import FLContextKey, SystemConfigs
 from nvflare.apis.fl_context import FLContext
@@ -18,10 +18,10 @@ from pydantic import Field, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.algorithms.state import AlgorithmState
+from consilium.federation.durable_state import AlgorithmState
 from consilium.federation.tasks import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
-from consilium.learning.weights import Weights
+from consilium.learning.weights import MODEL, Weights
 from consilium.records.bounds import Record
 from consilium.records.federation import FederationRecord, Resumption
 from consilium.settings import Settings
@@ -31,8 +31,6 @@ SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
 
 CHECKPOINTS = "consilium_checkpoints"
 """Key of the server's `resources.json` under which the place of the checkpoints stands."""
-
-_MODEL: Final = "model"
 
 
 class CheckpointPlace(Settings):
@@ -74,10 +72,11 @@ class RunState(Record):
     submitter: str
     study: str
     learning: dict[str, Any]
+    algorithm: dict[str, Any] = Field(description="The algorithm's name and settings.")
     record: FederationRecord
     cases: dict[str, int] = Field(description="Training cases of every site that ever said how many.")
-    algorithm: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="State of each part of the algorithm, by its name."
+    parts: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="State of each part that remembers something, by its name."
     )
 
 
@@ -89,13 +88,13 @@ class DurableRound:
         number: Rounds done.
         weights: The model after them.
         state: The job's state at that time, without arrays.
-        algorithm: State of each part of its algorithm, by its name.
+        parts: State of each part that remembers something, by its name.
     """
 
     number: int
     weights: Weights
     state: RunState
-    algorithm: Mapping[str, AlgorithmState]
+    parts: Mapping[str, AlgorithmState]
 
 
 class DurableRounds:
@@ -104,15 +103,17 @@ class DurableRounds:
     Args:
         fl_ctx: A context of the job.
         learning: The job's learning settings: rounds of another model are no use to it.
+        algorithm: The algorithm's name and settings, for the same reason.
     """
 
-    def __init__(self, fl_ctx: FLContext, learning: Mapping[str, Any]) -> None:
+    def __init__(self, fl_ctx: FLContext, learning: Mapping[str, Any], algorithm: Mapping[str, Any]) -> None:
         meta = fl_ctx.get_prop(FLContextKey.JOB_META)
         self.job_id = str(fl_ctx.get_job_id())
         self._interrupted = meta.get(RESUME_META)
         self._submitter = str(meta.get(JobMetaKey.SUBMITTER_NAME.value, ""))
         self._study = str(get_job_meta_study(meta))
         self._learning = dict(learning)
+        self._algorithm = dict(algorithm)
         self._place = CheckpointPlace.find(fl_ctx.get_engine().get_workspace())
         self._store = self._place.of_job(self.job_id) if self._place else None
 
@@ -142,11 +143,11 @@ class DurableRounds:
         state.record.resumed = [*state.record.resumed, resumption]
         self._adopt_best(state)
         self._save(checkpoint.number, checkpoint.arrays, state)
-        algorithm = {
+        parts = {
             part: AlgorithmState(values, checkpoint.arrays.get(part, {}))
-            for part, values in state.algorithm.items()
+            for part, values in state.parts.items()
         }
-        return DurableRound(checkpoint.number, checkpoint.arrays[_MODEL], state, algorithm)
+        return DurableRound(checkpoint.number, checkpoint.arrays[MODEL], state, parts)
 
     def keep(
         self,
@@ -155,7 +156,7 @@ class DurableRounds:
         *,
         record: FederationRecord,
         cases: Mapping[str, int],
-        algorithm: Mapping[str, AlgorithmState],
+        parts: Mapping[str, AlgorithmState],
     ) -> float | None:
         """Make a round durable.
 
@@ -164,7 +165,7 @@ class DurableRounds:
             weights: The model after it.
             record: Of the job so far.
             cases: Training cases of every site that ever said how many.
-            algorithm: State of each part of the algorithm, by its name; none is called `model`.
+            parts: State of each part that remembers something, by its name; none is called `model`.
 
         Returns:
             The time that it took, in seconds; None where the server keeps no checkpoints.
@@ -181,9 +182,10 @@ class DurableRounds:
             learning=self._learning,
             record=record,
             cases=dict(cases),
-            algorithm={part: dict(remembered.values) for part, remembered in algorithm.items()},
+            algorithm=self._algorithm,
+            parts={part: dict(remembered.values) for part, remembered in parts.items()},
         )
-        arrays = {part: remembered.arrays for part, remembered in algorithm.items()} | {_MODEL: weights}
+        arrays = {part: remembered.arrays for part, remembered in parts.items()} | {MODEL: weights}
         self._save(rounds_done, arrays, state)
         return time.monotonic() - started
 
@@ -192,7 +194,7 @@ class DurableRounds:
         if state.record.best_round is None or self._store is None:
             return None
         try:
-            return self._store.load(state.record.best_round).arrays[_MODEL]
+            return self._store.load(state.record.best_round).arrays[MODEL]
         except DamagedCheckpoint:
             return None
 
@@ -226,6 +228,11 @@ class DurableRounds:
             raise ConfigurationError(
                 f"job {job} has other learning settings ({', '.join(differing)}); to resume it, submit the "
                 "same job folder"
+            )
+        if state.algorithm != self._algorithm:
+            raise ConfigurationError(
+                f"job {job} has another algorithm, or other settings of it; to resume it, submit the same "
+                "job folder"
             )
         return state
 

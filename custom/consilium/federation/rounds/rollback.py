@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from consilium.federation.algorithms.state import AlgorithmState
-from consilium.learning.weights import Weights
+from consilium.federation.durable_state import AlgorithmState
+from consilium.learning.weights import MODEL, Weights, join_sets, split_sets
 from consilium.records.federation import FederationRecord
 from consilium.records.model_comparison import kept_round, paired_difference
+
+_ALGORITHM = "algorithm"
 
 
 class Rollback:
@@ -20,11 +22,15 @@ class Rollback:
 
     Args:
         margin: By how much the key metric may get worse; None: by any amount.
+
+    Attributes:
+        algorithm_before: What the server's algorithm remembered before the last round's step.
     """
 
     def __init__(self, margin: float | None) -> None:
         self._margin = margin
         self._before: Weights | None = None
+        self.algorithm_before = AlgorithmState()
         self._restored: tuple[int, Weights] | None = None
 
     def start(self, round_index: int, weights: Weights) -> Weights:
@@ -36,19 +42,29 @@ class Rollback:
         """
         return self._restored[1] if self._restored and self._restored[0] == round_index else weights
 
-    def keep(self, weights: Weights) -> None:
-        """Keep the model that a round started from."""
+    def keep(self, weights: Weights, algorithm: AlgorithmState = AlgorithmState()) -> None:  # noqa: B008 - frozen
+        """Keep the model that a round started from.
+
+        Args:
+            weights: The model.
+            algorithm: What the server's algorithm remembered before the round's step.
+        """
         if self._margin is not None:
-            self._before = weights
+            self._before, self.algorithm_before = weights, algorithm
 
     def state(self) -> AlgorithmState:
         """Return what has to be durable: the model that the last round started from."""
-        return AlgorithmState() if self._before is None else AlgorithmState(arrays=self._before)
+        if self._before is None:
+            return AlgorithmState()
+        algorithm = self.algorithm_before
+        arrays = join_sets({MODEL: self._before, _ALGORITHM: algorithm.arrays})
+        return AlgorithmState({_ALGORITHM: dict(algorithm.values)}, arrays)
 
     def restore(self, state: AlgorithmState) -> None:
         """Continue from a `state`; without a margin in this job, it is not needed."""
         if state.arrays:
-            self.keep(state.arrays)
+            sets = split_sets(state.arrays, (_ALGORITHM,))
+            self.keep(sets[MODEL], AlgorithmState(state.values[_ALGORITHM], sets.get(_ALGORITHM, {})))
 
     def evaluate(self, record: FederationRecord, number: int) -> tuple[Weights, str] | None:
         """Restore the model before a round if the round's own is worse.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,23 +17,51 @@ from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.rules import AggregationSettings, Rule, euclidean_norm
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
-from consilium.learning.weights import Weights
+from consilium.learning.weights import MODEL, Weights, WeightSets, join_sets, split_sets
+from consilium.records.bounds import Record
 from consilium.records.federation import SiteReport
 
 
+@dataclass(frozen=True)
+class Contribution:
+    """What one site contributes to a question of a round.
+
+    Attributes:
+        sets: Weight sets by name: the difference under `MODEL`, and others; only declared ones.
+        report: What the site says of its training; None where it was not asked to train.
+        content: The plain values that a question of the algorithm's own asks for, checked.
+    """
+
+    sets: WeightSets
+    report: SiteReport | None = None
+    content: Record | None = None
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """What a round's answers give together.
+
+    Attributes:
+        sets: Weight sets by name: the aggregated difference under `MODEL`, and others.
+        shares: Each site's share in it; they add up to 1.
+    """
+
+    sets: WeightSets
+    shares: Mapping[str, float]
+
+
 class Aggregator(Protocol):
-    """One round's aggregation: updates arrive one by one, and none has to be kept or seen in the clear.
+    """Takes the answers to one question: they come one by one, and none has to be kept or seen in the clear.
 
     An aggregator of masked or encrypted updates rejects malformed ones in `add`, and none in `screen`.
     """
 
-    def add(self, site: str, update: Weights, report: SiteReport) -> float | None:
-        """Add one site's update.
+    def add(self, site: str, contribution: Contribution) -> float | None:
+        """Take what one site contributes.
 
         Args:
             site: Its name.
-            update: The weight difference, masked or encrypted or in the clear.
-            report: The site's report of its training.
+            contribution: The weight difference, or what stands for it, and what comes with it.
 
         Returns:
             The update's Euclidean norm; None where it can't be seen.
@@ -44,16 +73,6 @@ class Aggregator(Protocol):
 
     def screen(self) -> dict[str, str]:
         """Compare all updates of the round; returns the rejected sites, each with the reason."""
-
-    def result(self) -> tuple[dict[str, Any], dict[str, float]]:
-        """Return the aggregated difference, and each site's share in it (they add up to 1).
-
-        Raises:
-            RejectedUpdate: If there is no update, or the aggregate is not finite.
-        """
-
-    def close(self) -> None:
-        """Free the round's updates."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +90,7 @@ class ScreenedAggregation:
     bit by bit.
 
     Args:
-        reference: The global weights that the round started from.
+        reference: Weight sets with the names, shapes and types that an update has to have.
         round_index: The round, from 0.
         settings: The rule.
         screening: The state of earlier rounds.
@@ -80,22 +99,24 @@ class ScreenedAggregation:
 
     def __init__(
         self,
-        reference: Weights,
+        reference: WeightSets,
         round_index: int,
         settings: AggregationSettings,
         screening: Screening,
         folder: Path,
     ) -> None:
-        self._shapes = {name: np.shape(value) for name, value in reference.items()}
-        self._types = {name: np.asarray(value).dtype for name, value in reference.items()}
+        self._sets = tuple(reference)
+        joined = join_sets(reference)
+        self._shapes = {name: np.shape(value) for name, value in joined.items()}
+        self._types = {name: np.asarray(value).dtype for name, value in joined.items()}
         self._round_index = round_index
         self._settings = settings
         self._screening = screening
         self._spool = UpdateSpool(folder)
         self._taken: dict[str, _Taken] = {}
 
-    def add(self, site: str, update: Weights, report: SiteReport) -> float:
-        """Add one site's update and return its Euclidean norm.
+    def add(self, site: str, contribution: Contribution) -> float:
+        """Take one site's update and return the Euclidean norm of its difference.
 
         Raises:
             RejectedUpdate: If names, shapes or types of numbers differ from the model's, a value or the norm
@@ -105,10 +126,13 @@ class ScreenedAggregation:
         """
         if site in self._taken:
             raise RejectedUpdate("it is a second one in the same round")
+        update, report = join_sets(contribution.sets), contribution.report
+        if report is None:
+            raise RejectedUpdate("it comes without a report")
         self._check_form(update)
         self._screening.check_counts(site, report)
         with np.errstate(over="ignore"):
-            norm = euclidean_norm(list(update.values()))
+            norm = euclidean_norm(list(contribution.sets[MODEL].values()))
         if not norm:
             raise RejectedUpdate("it changes nothing")
         if not math.isfinite(norm):
@@ -127,8 +151,8 @@ class ScreenedAggregation:
             del self._taken[site]
         return refused
 
-    def result(self) -> tuple[dict[str, Any], dict[str, float]]:
-        """Return the aggregated difference, and each site's share in it.
+    def result(self) -> Aggregate:
+        """Return the aggregated sets, and each site's share in them.
 
         Raises:
             RejectedUpdate: If there is no update, or the aggregate is not finite.
@@ -147,7 +171,7 @@ class ScreenedAggregation:
             if not np.isfinite(aggregate[name]).all():
                 raise RejectedUpdate("the aggregate is not finite, although every update was")
         self._screening.accept({site: one.pace for site, one in self._taken.items()})
-        return aggregate, rule.shares
+        return Aggregate(split_sets(aggregate, self._sets), rule.shares)
 
     def close(self) -> None:
         """Remove the round's updates from the disk."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
-from consilium.federation.algorithms.state import AlgorithmState
+from consilium.federation.durable_state import AlgorithmState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import Weights
@@ -62,7 +62,7 @@ class Screening:
     """
 
     def __init__(self, settings: ScreeningSettings, learning: LearningSettings, rounds: int) -> None:
-        self._settings = settings
+        self.settings = settings
         self._learning = learning
         self._rounds = rounds
         self._prepared: dict[str, int] = {}
@@ -84,7 +84,7 @@ class Screening:
                 f"it comes from {counted(report.train_cases, 'training case')} of a site that {report.role}"
             )
         before = self._prepared.setdefault(site, report.train_cases)
-        allowed = max(1.0, self._settings.max_case_change * before)
+        allowed = max(1.0, self.settings.max_case_change * before)
         if abs(report.train_cases - before) > allowed:
             raise RejectedUpdate(
                 f"it comes from {counted(report.train_cases, 'training case')}, and the site had prepared "
@@ -141,7 +141,7 @@ class Screening:
         Args:
             paces: Of this round, by site.
         """
-        ratio = self._settings.max_norm_ratio
+        ratio = self.settings.max_norm_ratio
         if ratio is None:
             return {}
         if len(paces) >= _FEWEST_FOR_SPREAD:

@@ -14,6 +14,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.tasks import CHECK, REASON_HEADER, REPORT_META
+from consilium.records.outcome import determine_outcome
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 from federation.flare import JOB_NAME, Engine
 from federation.readiness import site
@@ -37,12 +38,12 @@ class Rehearsal(ReadinessCheck):
 
 @pytest.fixture
 def run(tmp_path):
-    def run(sites):
+    def run(sites, abort=None):
         engine = Engine(tmp_path, clients=list(sites))
         controller = Rehearsal("brain_tumor")
         controller.sites = sites
         controller.start_controller(engine.context)
-        controller.control_flow(Signal(), engine.context)
+        controller.control_flow(abort or Signal(), engine.context)
         return ReadinessRecord.load(engine.run_folder / READINESS_FILE), engine
 
     return run
@@ -51,6 +52,15 @@ def run(tmp_path):
 def answer(readiness):
     content = readiness if isinstance(readiness, dict) else readiness.model_dump()
     return FLModelUtils.to_shareable(FLModel(metrics={}, meta={REPORT_META: content}))
+
+
+def test_an_aborted_check_leaves_a_record_that_no_training_job_goes_by(run):
+    abort = Signal()
+    abort.trigger(True)
+    record, engine = run({"north": answer(site("train"))}, abort)
+    assert record.reason == "aborted before all sites had answered"
+    assert determine_outcome(record).kind == "failure"
+    assert not readiness_path(engine.workspace, "brain_tumor").exists()
 
 
 def test_every_site_s_answer_is_kept(run):

@@ -16,6 +16,8 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 
+from consilium.federation.algorithms import server_algorithm
+from consilium.federation.algorithms.base import AlgorithmJob
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
@@ -23,7 +25,11 @@ from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.transport.message_checks import BROKEN_ANSWER
+from consilium.federation.updates.aggregation import Aggregate
+from consilium.federation.updates.screening import Screening, ScreeningSettings
+from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.model_file import load_model
+from consilium.learning.weights import MODEL
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.gain import SiteGain
 from consilium.records.job_record import load_record
@@ -34,6 +40,7 @@ from consilium.report.status.job import render_job
 from consilium.report.terminal import Terminal
 from consilium.report.training.page import render_page
 from consilium.report.training.summary import summarize_study
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from federation.flare import Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights
 
@@ -347,7 +354,10 @@ def test_an_answer_that_is_no_message_is_refused_and_counted_once(tmp_path):
 def test_a_step_never_changes_the_type_of_the_model_s_numbers():
     weights = {"w": np.zeros(2, np.float32), "count": np.zeros((), np.int64)}
     change = {"w": np.ones(2, np.float64), "count": np.ones((), np.float64)}
-    stepped = Rehearsal(rounds=1, min_sites=1).step(weights, change)
+    learning = BrainTumorSettings()
+    job = AlgorithmJob(learning, 1, {}, Screening(ScreeningSettings(), learning, 1))
+    algorithm = server_algorithm(parse_algorithm({"name": "fedavg"}), job)
+    stepped = algorithm.step(weights, Aggregate({MODEL: change}, {}))
     assert {name: (one.dtype, one.shape) for name, one in stepped.items()} == {
         "w": (np.float32, (2,)),
         "count": (np.int64, ()),

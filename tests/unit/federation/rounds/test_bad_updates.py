@@ -9,7 +9,6 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
 from consilium.errors import ConfigurationError, RefusalCode
-from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.tasks import PREPARE, REASON_HEADER, REFUSAL_HEADER, TRAIN, VALIDATE
 from consilium.federation.updates import spool
 from consilium.learning.model_file import load_model
@@ -195,7 +194,7 @@ def test_the_job_chooses_how_updates_are_combined(run, rule, expected):
 )
 def test_wrong_settings_are_refused_before_anything_starts(settings, told):
     with pytest.raises(ConfigurationError, match=told):
-        FederatedTraining(rounds=1, min_sites=1, **settings)
+        Rehearsal(rounds=1, min_sites=1, **settings)
 
 
 def task_for(site, controller):

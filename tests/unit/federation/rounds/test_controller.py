@@ -14,7 +14,6 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.rounds.admission import readiness_path
-from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.tasks import (
     CODE_HEADER,
     LEFT_OUT_HEADER,
@@ -265,7 +264,7 @@ def test_a_job_that_demands_a_readiness_check_starts_with_one(run, tmp_path):
 
 def test_a_wrong_admission_setting_is_refused_before_anything_starts():
     with pytest.raises(ConfigurationError, match="did you mean 'min_ready'"):
-        FederatedTraining(rounds=1, min_sites=1, admission={"min_redy": 2})
+        Rehearsal(rounds=1, min_sites=1, admission={"min_redy": 2})
 
 
 def test_too_few_updates_end_the_job_with_every_site_s_reason(run):

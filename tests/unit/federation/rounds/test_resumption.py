@@ -45,14 +45,6 @@ class Deadly(Site):
         return super().__call__(task, model)
 
 
-class OtherWeights(TwoWeights):
-    """A persistor of a job with another learning rate."""
-
-    def __init__(self):
-        super().__init__()
-        self.learning = {**self.learning, "learning_rate": 0.5}
-
-
 class NoFirstWeights(TwoWeights):
     """A persistor that must not be asked to draw weights."""
 
@@ -76,6 +68,7 @@ def run(tmp_path):
         *,
         resume=None,
         persistor=TwoWeights,
+        learning=None,
         rounds=ROUNDS,
         user="lead",
         study="default",
@@ -90,6 +83,7 @@ def run(tmp_path):
         controller = Rehearsal(
             rounds=rounds,
             min_sites=2,
+            learning={"task": "brain_tumor", **(learning or {})},
             quorum={"attempts": 1},
             rollback_margin=rollback_margin,
             local_only=True,
@@ -328,7 +322,7 @@ def test_a_server_that_names_no_place_keeps_nothing(run, tmp_path, monkeypatch):
         ({"resume": "../" + FIRST}, "is no job id"),
         ({"resume": FIRST, "user": "somebody else"}, "submitted by another user"),
         ({"resume": FIRST, "study": "other"}, "in another study"),
-        ({"resume": FIRST, "persistor": OtherWeights}, "other learning settings (learning_rate)"),
+        ({"resume": FIRST, "learning": {"learning_rate": 0.5}}, "other learning settings (learning_rate)"),
     ],
     ids=["unknown", "a path", "another user's", "another study's", "another model's"],
 )

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from consilium.federation.updates.aggregation import ScreenedAggregation
+from consilium.federation.updates.aggregation import Contribution, ScreenedAggregation
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
+from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
@@ -17,7 +18,8 @@ def begin(tmp_path):
 
     def begin(round_index=0, reference=REFERENCE, **settings):
         folder = tmp_path / "updates"
-        return ScreenedAggregation(reference, round_index, AggregationSettings(**settings), known, folder)
+        rule = AggregationSettings(**settings)
+        return ScreenedAggregation({MODEL: reference}, round_index, rule, known, folder)
 
     return begin
 
@@ -26,15 +28,24 @@ def update(first, second):
     return {"a": np.full(2, float(first)), "b": np.full((1, 2), float(second))}
 
 
+def sent(update, report):
+    return Contribution({MODEL: update}, report)
+
+
+def result(aggregation):
+    aggregate = aggregation.result()
+    return aggregate.sets[MODEL], aggregate.shares
+
+
 def report(cases=1, steps=4):
     return SiteReport(role="trains", train_cases=cases, validation_cases=1, steps=steps)
 
 
 def test_the_mean_is_weighted_by_training_cases(begin):
     mean = begin()
-    mean.add("north", update(1, 10), report(1))
-    mean.add("south", update(5, -2), report(3))
-    change, shares = mean.result()
+    mean.add("north", sent(update(1, 10), report(1)))
+    mean.add("south", sent(update(5, -2), report(3)))
+    change, shares = result(mean)
     assert np.allclose(change["a"], (1 * 1 + 3 * 5) / 4)
     assert np.allclose(change["b"], (1 * 10 + 3 * -2) / 4)
     assert shares == {"north": 0.25, "south": 0.75}
@@ -43,14 +54,14 @@ def test_the_mean_is_weighted_by_training_cases(begin):
 def test_the_rule_is_the_job_s(begin):
     median = begin(rule="median")
     for site, value in {"north": 1, "south": 2, "evil": -5}.items():
-        median.add(site, update(value, value), report(10 if site == "evil" else 1))
-    change, shares = median.result()
+        median.add(site, sent(update(value, value), report(10 if site == "evil" else 1)))
+    change, shares = result(median)
     assert np.allclose(change["a"], 1)
     assert shares == dict.fromkeys(("north", "south", "evil"), pytest.approx(1 / 3))
 
 
 def test_the_norm_is_over_all_weights(begin):
-    norm = begin().add("north", {"a": np.array([3, 0.0]), "b": np.array([[0, 4.0]])}, report())
+    norm = begin().add("north", sent({"a": np.array([3, 0.0]), "b": np.array([[0, 4.0]])}, report()))
     assert norm == pytest.approx(5)
 
 
@@ -97,11 +108,11 @@ def changed(how):
 )
 def test_what_is_refused_leaves_no_trace(begin, bad, said, told):
     mean = begin()
-    mean.add("north", update(1, 10), report(1))
+    mean.add("north", sent(update(1, 10), report(1)))
     with pytest.raises(RejectedUpdate, match=told):
-        mean.add("evil", bad, said)
-    mean.add("south", update(5, -2), report(3))
-    change, shares = mean.result()
+        mean.add("evil", sent(bad, said))
+    mean.add("south", sent(update(5, -2), report(3)))
+    change, shares = result(mean)
     assert np.allclose(change["a"], 4)
     assert np.allclose(change["b"], 1)
     assert shares == {"north": 0.25, "south": 0.75}
@@ -109,31 +120,31 @@ def test_what_is_refused_leaves_no_trace(begin, bad, said, told):
 
 def test_an_outlier_is_refused_when_all_have_come(begin):
     mean = begin()
-    mean.add("evil", update(-70, -70), report(5))
-    mean.add("north", update(7, 6), report())
-    mean.add("south", update(6, 7), report())
+    mean.add("evil", sent(update(-70, -70), report(5)))
+    mean.add("north", sent(update(7, 6), report()))
+    mean.add("south", sent(update(6, 7), report()))
     refused = mean.screen()
     assert refused == {"evil": "it is 10.7 times as long as the others', and 6 times is the limit"}
-    change, shares = mean.result()
+    change, shares = result(mean)
     assert np.allclose(change["a"], 6.5)
     assert shares == {"north": 0.5, "south": 0.5}
 
 
 def test_a_replay_is_refused_in_the_next_round(begin):
     first = begin(0)
-    first.add("north", update(1, 2), report())
+    first.add("north", sent(update(1, 2), report()))
     with pytest.raises(RejectedUpdate, match="the same as its own of round 1"):
-        begin(1).add("north", update(1, 2), report())
+        begin(1).add("north", sent(update(1, 2), report()))
 
 
 def test_a_refused_site_may_send_a_good_update_but_only_one(begin):
     mean = begin()
     with pytest.raises(RejectedUpdate):
-        mean.add("north", changed("nan"), report())
-    mean.add("north", update(1, 1), report())
+        mean.add("north", sent(changed("nan"), report()))
+    mean.add("north", sent(update(1, 1), report()))
     with pytest.raises(RejectedUpdate, match="a second one in the same round"):
-        mean.add("north", update(2, 2), report())
-    assert np.allclose(mean.result()[0]["a"], 1)
+        mean.add("north", sent(update(2, 2), report()))
+    assert np.allclose(result(mean)[0]["a"], 1)
 
 
 def test_no_update_is_no_aggregate(begin):
@@ -144,8 +155,8 @@ def test_no_update_is_no_aggregate(begin):
 def test_an_aggregate_that_overflows_is_refused(begin):
     huge = np.finfo(np.float32).max
     median = begin(reference={"a": np.zeros(2, np.float32)}, rule="median")
-    median.add("north", {"a": np.array([huge, 1], np.float32)}, report())
-    median.add("south", {"a": np.array([huge, 2], np.float32)}, report())
+    median.add("north", sent({"a": np.array([huge, 1], np.float32)}, report()))
+    median.add("south", sent({"a": np.array([huge, 2], np.float32)}, report()))
     with pytest.raises(RejectedUpdate, match="not finite"):
         median.result()
 
@@ -153,19 +164,19 @@ def test_an_aggregate_that_overflows_is_refused(begin):
 @pytest.mark.parametrize("rule", ["mean", "median", "trimmed_mean", "clipped_mean"])
 def test_the_order_of_arrival_does_not_change_a_single_bit(begin, rule):
     random = np.random.default_rng(0)
-    sent = {f"site-{index}": random.standard_normal(50).astype(np.float32) for index in range(7)}
+    updates = {f"site-{index}": random.standard_normal(50).astype(np.float32) for index in range(7)}
     results = []
-    for sites in (sorted(sent), sorted(sent, reverse=True)):
+    for sites in (sorted(updates), sorted(updates, reverse=True)):
         aggregation = begin(reference={"a": np.zeros(50, np.float32)}, rule=rule)
         for site in sites:
-            aggregation.add(site, {"a": sent[site]}, report(cases=int(site[-1]) + 1))
-        results.append(aggregation.result()[0]["a"])
+            aggregation.add(site, sent({"a": updates[site]}, report(cases=int(site[-1]) + 1)))
+        results.append(result(aggregation)[0]["a"])
     assert np.array_equal(*results)
 
 
 def test_a_round_leaves_nothing_on_the_disk(begin, tmp_path):
     mean = begin()
-    mean.add("north", update(1, 1), report())
+    mean.add("north", sent(update(1, 1), report()))
     assert len(list((tmp_path / "updates").iterdir())) == 1
     mean.close()
     assert not (tmp_path / "updates").exists()

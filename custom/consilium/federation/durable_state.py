@@ -1,4 +1,4 @@
-"""What the parts of an algorithm remember from round to round, so that it outlives the server's process."""
+"""State of the server that outlives its process: what parts of a job remember from round to round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class AlgorithmState:
 
     Attributes:
         values: Plain JSON values.
-        arrays: Named arrays, such as a server optimizer's momentum.
+        arrays: Named arrays, such as a server optimizer's momentum; never changed in place.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -32,4 +32,4 @@ class Remembering(Protocol):
         """Return what has to outlive the process."""
 
     def restore(self, state: AlgorithmState) -> None:
-        """Go on from a `state`."""
+        """Continue from a `state`."""

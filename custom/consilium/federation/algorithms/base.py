@@ -1,0 +1,157 @@
+"""What a federated algorithm is at the server: what is asked in a round, how answers combine, the step.
+
+The other half is in `consilium.learning.algorithms`, with the settings that both are made from.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.tasks import TRAIN
+from consilium.federation.updates.aggregation import Aggregate, Aggregator
+from consilium.federation.updates.screening import Screening
+from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.weights import MODEL, Weights, WeightSets
+from consilium.records.bounds import Record
+from consilium.tasks.settings import LearningSettings
+
+
+@dataclass(frozen=True)
+class AlgorithmJob:
+    """What an algorithm has to know of its job.
+
+    Attributes:
+        learning: What the sites were told to do.
+        rounds: Rounds of training.
+        aggregation: How updates combine, as the job says it: the fields of an algorithm's own model, such as
+            `AggregationSettings`.
+        screening: What is known of updates; only an algorithm that sees them in the clear uses it.
+    """
+
+    learning: LearningSettings
+    rounds: int
+    aggregation: Mapping[str, Any]
+    screening: Screening
+
+
+@dataclass(frozen=True)
+class RoundStart:
+    """What a round starts from.
+
+    Attributes:
+        index: The round, from 0.
+        weights: The global model.
+        folder: Where the round may keep what arrives; removed when it is closed.
+    """
+
+    index: int
+    weights: Weights
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a round, to every site that is connected.
+
+    Attributes:
+        aggregator: Takes the answers.
+        task: `TRAIN`, once in every round, or one of the questions that the algorithm declares. With `TRAIN`
+            the model is sent.
+        sets: Weight sets that are sent, beside the model where there is one.
+        content: Plain JSON values that are sent.
+        answer: Model of the plain values that a site answers; bounded, unknown fields are errors.
+        among: Sites that may be asked; None for all. Whoever else is connected is not part of it.
+    """
+
+    aggregator: Aggregator
+    task: str = TRAIN
+    sets: WeightSets = field(default_factory=dict)
+    content: Mapping[str, Any] = field(default_factory=dict)
+    answer: type[Record] = Record
+    among: Collection[str] | None = None
+
+
+class ServerAlgorithm(ABC):
+    """The server's half of an algorithm.
+
+    A round asks `questions`, one after the other; after each, the sites that answered have to make the job's
+    quorum. Then `combine` makes one aggregate of the answers, and `step` the next model. A round may be
+    asked several times before it counts, each time from the beginning, so only `step` may change what is
+    remembered. What `state` returns is made durable with every round; where a round is rolled back, it is
+    restored with the model before it.
+
+    Args:
+        settings: What the job decides about the algorithm.
+        job: What it decides beside that.
+
+    Attributes:
+        aggregation: How updates combine, with all defaults, for the job's record.
+
+    Raises:
+        ConfigurationError: If the job asks for something that the algorithm excludes.
+    """
+
+    def __init__(self, settings: AlgorithmSettings, job: AlgorithmJob) -> None:
+        self.settings = settings
+        self.job = job
+        self.aggregation: Mapping[str, Any] = job.aggregation
+
+    def begin(self, weights: Weights) -> None:  # noqa: B027 - a hook
+        """Take note of the model that the job starts or resumes with; before `restore`, if it resumes."""
+
+    @abstractmethod
+    def questions(self, start: RoundStart) -> Iterator[Question]:
+        """Yield the questions of a round in their order; each knows what was answered to those before.
+
+        Args:
+            start: What the round starts from.
+        """
+
+    @abstractmethod
+    def combine(self) -> Aggregate:
+        """Return the aggregate of the round's answers.
+
+        Raises:
+            RejectedUpdate: If there is none that can be used.
+            OSError: If what was kept can't be read.
+        """
+
+    def close(self) -> None:  # noqa: B027 - a hook
+        """Let go of a round's answers; may be called without a round."""
+
+    def step(self, weights: Weights, aggregate: Aggregate) -> Weights:
+        """Return the global weights after a round: here, the sum. Weights that stay at the sites stay here.
+
+        Args:
+            weights: What the sites trained from.
+            aggregate: Of their answers.
+        """
+        change = aggregate.sets[MODEL]
+        # A step never changes what kind of numbers the model holds.
+        return {
+            name: np.asarray(value + change[name], dtype=np.asarray(value).dtype) if name in change else value
+            for name, value in weights.items()
+        }
+
+    def largest_answer(self, weights: Weights) -> int:
+        """Return how many bytes of arrays an answer has at most, before any allowance.
+
+        Args:
+            weights: The global model.
+        """
+        model = sum(np.asarray(value).nbytes for value in weights.values())
+        return model * (1 + len(self.settings.declaration.sent))
+
+    def state(self) -> AlgorithmState:
+        """Return what has to be durable, such as a server optimizer's momentum."""
+        return AlgorithmState()
+
+    def restore(self, state: AlgorithmState) -> None:  # noqa: B027 - a hook
+        """Continue from a `state`."""

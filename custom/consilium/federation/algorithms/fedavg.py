@@ -1,0 +1,56 @@
+"""Federated averaging at the server: the sites' differences are averaged and added to the model.
+
+McMahan et al. 2017, arXiv:1602.05629, algorithm 1; with the job's `aggregation`, a median or another robust
+rule in place of the mean. Sees every update in the clear, and remembers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from consilium.errors import ConsiliumError
+from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
+from consilium.federation.updates.aggregation import Aggregate, ScreenedAggregation
+from consilium.federation.updates.rules import AggregationSettings
+from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.weights import MODEL
+
+
+class ServerFedAvg(ServerAlgorithm):
+    """Asks every site to train, screens the updates, and combines them by the job's rule.
+
+    Weight sets that sites send beside the difference are combined by the same rule. With the shares p of the
+    sites, `w <- w + sum_k p_k (w_k - w)`.
+    """
+
+    def __init__(self, settings: AlgorithmSettings, job: AlgorithmJob) -> None:
+        super().__init__(settings, job)
+        self._rule = AggregationSettings.parse(job.aggregation, source="the job's aggregation")
+        self.aggregation = self._rule.model_dump(mode="json")
+        self._aggregation: ScreenedAggregation | None = None
+
+    def questions(self, start: RoundStart) -> Iterator[Question]:
+        """Yield one question: to train."""
+        yield Question(self.new_aggregation(start))
+
+    def new_aggregation(self, start: RoundStart) -> ScreenedAggregation:
+        """Return what takes the updates of one round, in place of the one before."""
+        self.close()
+        shared = self.settings.shared(start.weights)
+        reference = {MODEL: shared, **dict.fromkeys(self.settings.declaration.sent, shared)}
+        self._aggregation = ScreenedAggregation(
+            reference, start.index, self._rule, self.job.screening, start.folder
+        )
+        return self._aggregation
+
+    def combine(self) -> Aggregate:
+        """Combine the updates that were taken and not screened out."""
+        if self._aggregation is None:
+            raise ConsiliumError("no round was asked for updates")
+        return self._aggregation.result()
+
+    def close(self) -> None:
+        """Remove the round's updates from the disk."""
+        if self._aggregation is not None:
+            self._aggregation.close()
+        self._aggregation = None

@@ -1,0 +1,84 @@
+"""How tasks and answers reach a controller: FLARE's distribution of tasks, without rules of its own."""
+
+from __future__ import annotations
+
+import time
+
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.impl.wf_comm_server import WFCommServer
+from nvflare.apis.shareable import ReturnCode, Shareable, make_reply
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.errors import RefusalCode
+from consilium.federation.exchange.answer_form import RefusedAnswer, read_answer, read_refusal
+from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER
+from consilium.federation.transport.message_checks import is_from_participant
+
+
+class EnduringTasks(WFCommServer):  # type: ignore[misc]
+    """FLARE's distribution of tasks, for a controller that decides itself which sites are enough.
+
+    FLARE's own ends the job when fewer than its fewest sites are connected for a minute.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard: dict[str, float] = {}
+
+    def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
+        """Take note of a sign of life: a request, an answer, or a heartbeat every ten seconds.
+
+        What a session sends whose requests are refused is none.
+        """
+        if not is_from_participant():
+            return
+        self._heard[client_name] = time.monotonic()
+        super().client_is_active(client_name, reason, fl_ctx)
+
+    def absence(self, site: str, since: float, silence_seconds: float) -> str | None:
+        """Say why a site can't be waited for, None if it can.
+
+        Args:
+            site: Its name.
+            since: When it was asked, on the monotonic clock.
+            silence_seconds: Without a sign of life for so long, it is taken for lost.
+        """
+        if self.get_client_disconnect_time(site) is not None:
+            return "its process or its connection was lost"
+        if time.monotonic() - max(self._heard.get(site, since), since) > silence_seconds:
+            return f"it gave no sign of life for {silence_seconds / 60:g} min"
+        return None
+
+    def _job_policy_violated(self) -> bool:
+        return False
+
+
+class RejectedShareable(Shareable):  # type: ignore[misc]
+    """Stands for an answer that the server rejects; no site can send one."""
+
+
+def check_answer(result: object, site: str) -> Shareable:
+    """Return an answer in the form that it has to have, or what stands for a refusal, the site's or ours."""
+    try:
+        refusal = read_refusal(result)
+        if refusal is None:
+            return FLModelUtils.to_shareable(read_answer(result, site))
+    except RefusedAnswer as error:
+        return _refused(str(error), error.code)
+    except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
+        return _refused(f"its answer can't be read ({type(error).__name__})", RefusalCode.ANSWER)
+    return_code, absence = refusal
+    headers = {
+        REASON_HEADER: absence.reason,
+        CODE_HEADER: absence.code.value,
+        LEFT_OUT_HEADER: dict(absence.left_out),
+    }
+    return make_reply(return_code, headers)
+
+
+def _refused(reason: str, code: RefusalCode) -> Shareable:
+    refused = RejectedShareable()
+    refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
+    refused.set_header(REASON_HEADER, reason)
+    refused.set_header(CODE_HEADER, code.value)
+    return refused

@@ -1,0 +1,292 @@
+"""One running training job: its plan, its record, and its exchange with the sites."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+
+from consilium.counts import counted
+from consilium.errors import RefusalCode
+from consilium.federation.algorithms.base import Question, ServerAlgorithm
+from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
+from consilium.federation.exchange.answers import Answers
+from consilium.federation.exchange.quorum import Quorum, QuorumSettings
+from consilium.federation.exchange.site_controller import SiteController
+from consilium.federation.rounds.announcements import ModelAnnouncements
+from consilium.federation.rounds.failures import AbortedJob, FailedJob
+from consilium.federation.rounds.rollback import Rollback
+from consilium.federation.rounds.selection import BestModel
+from consilium.federation.tasks import LOCAL_ONLY, PREPARE, QUESTION_META, RUN_META, TRAIN, VALIDATE
+from consilium.federation.updates.aggregation import Contribution
+from consilium.federation.updates.rejections import RejectedUpdate, Rejections
+from consilium.federation.updates.screening import Screening
+from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
+from consilium.records.federation import FederationRecord, SiteReport, SiteRound
+from consilium.records.model_comparison import kept_round, key_scores, model_scores
+from consilium.tasks.settings import LearningSettings
+
+_WHEN: Final[Mapping[str, str]] = {
+    PREPARE: "while the sites prepared",
+    VALIDATE: "in the final validation",
+    LOCAL_ONLY: "while the sites trained alone; the federation's own model was complete and evaluated",
+}
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training job decides, and the parts that know something from the rounds before.
+
+    Attributes:
+        rounds: Rounds of training.
+        quorum: When a round counts.
+        learning: What the sites train.
+        algorithm: The server's half.
+        screening: What is known of updates.
+        rejections: How often each site's answers were rejected.
+        rollback: What a round that made the model worse is followed by.
+        deadline_hours: How long the whole job may take; None: as long as it takes.
+    """
+
+    rounds: int
+    quorum: Quorum
+    learning: LearningSettings
+    algorithm: ServerAlgorithm
+    screening: Screening
+    rejections: Rejections
+    rollback: Rollback
+    deadline_hours: float | None
+
+    @property
+    def seconds(self) -> float:
+        """How long the job may take."""
+        return math.inf if self.deadline_hours is None else self.deadline_hours * 3600
+
+
+class TrainingRun:
+    """A training job that runs: what its rounds and its endings share.
+
+    Args:
+        controller: FLARE's end of it: asks sites, writes the log, fires events.
+        plan: What the job decides.
+        record: What is written down.
+
+    Attributes:
+        answers: To the question that is open, or was last.
+        folder: The run folder.
+    """
+
+    def __init__(self, controller: SiteController, plan: TrainingPlan, record: FederationRecord) -> None:
+        self.controller = controller
+        self.plan = plan
+        self.record = record
+        self.answers = Answers()
+        self.folder = Path(controller.get_run_dir())
+        self.announcements = ModelAnnouncements(controller)
+        self.best = BestModel(self.announcements)
+        self._question: Question | None = None
+        self._end = time.monotonic() + plan.seconds
+
+    def save(self) -> None:
+        """Write the record."""
+        self.record.save(self.folder)
+
+    def publish(self, weights: Weights, number: int) -> None:
+        """Publish and save the global model.
+
+        Args:
+            weights: The model.
+            number: The round that made it; 0 is the initial model.
+        """
+        learnable = self.announcements.publish(weights, number)
+        self.controller.persistor.save(learnable, self.controller.fl_ctx)
+
+    def ask(
+        self,
+        task: str,
+        sets: WeightSets,
+        index: int,
+        *,
+        question: Question | None = None,
+        among: Collection[str] | None = None,
+    ) -> None:
+        """Ask the sites something, and take the answers in as they come.
+
+        Args:
+            task: The task's name.
+            sets: The model under `MODEL`, and other weight sets; empty for none.
+            index: The round, from 0.
+            question: The algorithm's, where it is one.
+            among: Sites that may be asked; None for all.
+
+        Raises:
+            AbortedJob: If the job was aborted before all have answered.
+        """
+        of_round, plan = question is not None, self.plan
+        sites = [site for site in self.controller.connected_sites() if among is None or site in among]
+        excluded: dict[str, str] = {}
+        if of_round:
+            reasons = {site: plan.rejections.exclusion(site) for site in sites}
+            excluded = {site: reason for site, reason in reasons.items() if reason}
+            sites = [site for site in sites if site not in excluded]
+        self._question = question
+        self.answers.expect(task, index, sites, excluded)
+        params = join_sets(sets)
+        meta: dict[str, Any] = {RUN_META: self._run_id()}
+        if question is not None and question.content:
+            meta[QUESTION_META] = dict(question.content)
+        message = FLModel(
+            params_type=ParamsType.FULL if params else None,
+            params=params or None,
+            metrics=None if params else {},  # FLARE sends no model without either
+            current_round=index,
+            total_rounds=plan.rounds,
+            meta=meta,
+        )
+        rules = plan.quorum.settings if of_round else QuorumSettings()
+        deadline = _seconds(rules.deadline_minutes)
+        if task == LOCAL_ONLY:  # it is as much work as all rounds
+            deadline = plan.rounds * _seconds(plan.quorum.settings.deadline_minutes)
+        self.controller.ask(
+            task,
+            message,
+            sites,
+            deadline_seconds=max(min(deadline, self._end - time.monotonic()), 0.0),
+            grace_seconds=_seconds(rules.grace_minutes),
+            silence_seconds=_seconds(rules.silence_minutes),
+            enough=lambda: plan.quorum.lack(self.answers.contributed, self.answers.cases) is None,
+        )
+        self.answers.close()
+        self.stop_if_aborted(_WHEN.get(task, f"in round {index + 1}"))
+
+    def take(self, site: str, answer: FLModel) -> bool:
+        """Take one site's answer; returns whether it counts."""
+        try:
+            self._take(site, answer)
+        except (RefusedAnswer, RejectedUpdate) as error:
+            about = "its update is refused: " if isinstance(error, RejectedUpdate) else ""
+            return self.controller.refuse(site, f"{about}{error}", error.code)
+        except OSError as error:
+            reason = f"the server could not keep its update: {error.strerror}"
+            return self.controller.set_aside(site, Absence(reason, RefusalCode.SERVER_DISK))
+        return True
+
+    def _take(self, site: str, answer: FLModel) -> None:
+        """Take one site's answer.
+
+        Raises:
+            RefusedAnswer: If it can't be used.
+            RejectedUpdate: If its update can't be.
+            OSError: If the server can't keep the update.
+        """
+        task, question = self.answers.task, self._question
+        if question is not None and task != TRAIN:
+            content = self.answers.read_content(answer, question.answer)
+            question.aggregator.add(site, Contribution(self._read_sets(answer), content=content))
+            self.answers.note(site, SiteRound(outcome="answered"))
+            return
+        report = self.answers.read(site, answer)
+        state = SiteRound(outcome="ready" if task == PREPARE else "evaluated", report=report)
+        self._check_numbers(report, trained=question is not None and bool(answer.params))
+        if answer.params:
+            if question is None:
+                raise RefusedAnswer("it sent an update that nobody asked for")
+            state.update_norm = question.aggregator.add(site, Contribution(self._read_sets(answer), report))
+            state.outcome = "trained"
+        elif task == PREPARE:
+            self.plan.screening.note_prepared(site, report.train_cases)
+        elif task == TRAIN:
+            self.plan.rejections.clear(site)
+        self.answers.note(site, state, answer.metrics)
+
+    def _read_sets(self, answer: FLModel) -> WeightSets:
+        try:
+            return split_sets(answer.params or {}, self.plan.algorithm.settings.declaration.sent)
+        except ValueError as error:
+            raise RejectedUpdate(f"it brings {error}") from None
+
+    def _check_numbers(self, report: SiteReport, *, trained: bool) -> None:
+        """Check the algorithm's plain numbers.
+
+        Raises:
+            RefusedAnswer: If others came than the algorithm declares, or one is out of its range.
+        """
+        declared = self.plan.algorithm.settings.declaration.numbers if trained else {}
+        if report.numbers.keys() != declared.keys():
+            raise RefusedAnswer("it sent other numbers than the job's algorithm asks for")
+        for name, (least, most) in declared.items():
+            if not least <= report.numbers[name] <= most:
+                raise RefusedAnswer(f"its {name} does not lie between {least:g} and {most:g}")
+
+    def stop_if_aborted(self, when: str) -> None:
+        """Stop the job if it was aborted.
+
+        Raises:
+            AbortedJob: If it was.
+        """
+        if self.controller.abort_signal.triggered:
+            raise AbortedJob(f"aborted {when}")
+
+    def stop_if_late(self, when: str) -> None:
+        """Stop the job if its deadline has passed.
+
+        Raises:
+            FailedJob: If it has.
+        """
+        if time.monotonic() >= self._end:
+            job = self.controller.fl_ctx.get_job_id()
+            raise FailedJob(
+                f"its deadline, deadline_hours of {self.plan.deadline_hours:g}, passed {when}. The rounds "
+                f"done are kept: submit it again with resume={job}, and more hours if needed",
+                RefusalCode.JOB_DEADLINE,
+            )
+
+    def note_scores(self, index: int) -> None:
+        """Keep the scores that just came with the model that the sites received.
+
+        It is the last round's, or the last one before that was not dropped. Where a task is repeated, the
+        scores of the sites that answered only before are kept.
+        """
+        record = self.record
+        number = kept_round(record, index)
+        record.excluded = self.plan.rejections.excluded
+        scores = {**model_scores(record, number), **self.answers.scores}
+        if number == 0:
+            record.initial_scores = scores
+        else:
+            record.rounds[number - 1].scores = scores
+        scored = key_scores(record, number)
+        if scored:
+            mean = f"{record.metrics.key_name} {fmean(scored.values()):.4f}"
+            self.controller.info(f"model of round {number}: {mean} over {counted(len(scored), 'site')}")
+
+    def select_best(self, number: int, weights: Weights) -> None:
+        """Make a round's model the best if it is better; its evaluation is complete."""
+        self.record.excluded = self.plan.rejections.excluded
+        self.best.consider(self.record, number, weights)
+
+    def restore_before(self, number: int) -> Weights | None:
+        """Drop a round's model if it is worse than the one before; returns that one, or None."""
+        restored = self.plan.rollback.evaluate(self.record, number)
+        if restored is None:
+            return None
+        weights, reason = restored
+        self.controller.warning(f"round {number}: {reason}")
+        self.record.rounds[number - 1].rolled_back = reason
+        self.plan.algorithm.restore(self.plan.rollback.algorithm_before)
+        self.publish(weights, kept_round(self.record, number))
+        return weights
+
+    def _run_id(self) -> str:
+        resumed = self.record.resumed
+        return resumed[0].job if resumed else str(self.controller.fl_ctx.get_job_id())
+
+
+def _seconds(minutes: float | None) -> float:
+    return math.inf if minutes is None else minutes * 60

@@ -1,0 +1,162 @@
+"""One round of training: its questions, its attempts, its quorum, and the step that it ends with."""
+
+from __future__ import annotations
+
+import time
+
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.app_event_type import AppEventType
+
+from consilium.counts import counted
+from consilium.errors import RefusalCode
+from consilium.federation.algorithms.base import Question, RoundStart
+from consilium.federation.rounds.failures import FailedJob, FailedRound
+from consilium.federation.rounds.run import TrainingRun
+from consilium.federation.tasks import TRAIN
+from consilium.federation.updates.aggregation import Aggregate
+from consilium.federation.updates.rejections import RejectedUpdate
+from consilium.learning.weights import MODEL, Weights
+from consilium.records.federation import RoundRecord
+
+_UPDATES = "updates"
+
+
+class TrainingRounds:
+    """Trains rounds, each until it counts; the algorithm says what is asked and what follows from it.
+
+    Args:
+        run: The job that runs.
+    """
+
+    def __init__(self, run: TrainingRun) -> None:
+        self._run = run
+        self._scores: dict[str, dict[str, float]] = {}
+
+    def train(self, index: int, weights: Weights) -> Weights:
+        """Train one round until it counts; returns the new weights.
+
+        Args:
+            index: The round, from 0.
+            weights: The model that it starts from.
+
+        Raises:
+            AbortedJob: If the job was aborted.
+            FailedJob: If no attempt counts.
+        """
+        run, quorum = self._run, self._run.plan.quorum
+        attempts = quorum.settings.attempts
+        for attempt in range(1, attempts + 1):
+            run.controller.info(
+                f"round {index + 1} of {run.plan.rounds}{f', attempt {attempt}' if attempt > 1 else ''}"
+            )
+            try:
+                return self._attempt(index, weights, attempt)
+            except FailedRound as error:
+                run.stop_if_late(f"in round {index + 1}: {error}")
+                reason = str(error)
+                if error.lasts:
+                    break
+            if attempt < attempts:
+                seconds = quorum.pause_seconds(attempt)
+                run.controller.warning(f"{reason}; the round is tried again in {seconds:g} s")
+                run.controller.pause(seconds)
+                run.stop_if_aborted(f"in round {index + 1}")
+        run.select_best(index, weights)
+        raise FailedJob(reason)
+
+    def _attempt(self, index: int, weights: Weights, attempt: int) -> Weights:
+        """Train one round and return the new weights.
+
+        Raises:
+            AbortedJob: If the job was aborted.
+            FailedRound: If a question has no quorum, or the aggregate can't be used.
+        """
+        run, plan = self._run, self._run.plan
+        started = time.monotonic()
+        # FLARE's context keeps how a property was first set, and `prepare` has set these two already.
+        run.controller.set_fl_context(FLModel(metrics={}, current_round=index, total_rounds=plan.rounds))
+        run.controller.event(AppEventType.ROUND_STARTED)
+        record = RoundRecord(number=index + 1, attempts=attempt, seconds=0.0, sites={})
+        try:
+            weights = self._ask_all(index, plan.rollback.start(index, weights), record)
+            aggregate = self._combine(record)
+        finally:
+            plan.algorithm.close()
+            record.seconds = time.monotonic() - started
+        run.select_best(index, weights)
+        plan.rollback.keep(weights, plan.algorithm.state())
+        run.announcements.announce_aggregate(index, aggregate.sets[MODEL], self._scores)
+        record.seconds = time.monotonic() - started
+        run.controller.event(AppEventType.ROUND_DONE)
+        return plan.algorithm.step(weights, aggregate)
+
+    def _ask_all(self, index: int, weights: Weights, record: RoundRecord) -> Weights:
+        """Ask the algorithm's questions in their order; returns the model that the sites trained from.
+
+        If that is so much worse than the one before that it is dropped, all is asked again with that one.
+
+        Raises:
+            AbortedJob: If the job was aborted.
+            FailedRound: If a question has no quorum.
+        """
+        run = self._run
+        start = RoundStart(index, weights, run.folder / _UPDATES)
+        for question in run.plan.algorithm.questions(start):
+            trains = question.task == TRAIN
+            sets = {MODEL: weights, **question.sets} if trains else question.sets
+            run.ask(question.task, sets, index, question=question, among=question.among)
+            if trains:
+                run.note_scores(index)
+                self._scores = run.answers.scores
+                restored = run.restore_before(index)
+                if restored is not None:
+                    run.plan.algorithm.close()
+                    return self._ask_all(index, restored, record)
+            self._close(question, record)
+        return weights
+
+    def _close(self, question: Question, record: RoundRecord) -> None:
+        """Screen what was answered to a question, and write it down.
+
+        Raises:
+            FailedRound: If the answers make no quorum.
+        """
+        run, answers = self._run, self._run.answers
+        for site, reason in question.aggregator.screen().items():
+            run.controller.refuse(site, f"its update is refused: {reason}", RefusalCode.UPDATE)
+        trains = question.task == TRAIN
+        if trains:
+            record.sites = answers.sites
+            run.record.rounds[record.number - 1 :] = [record]
+        else:
+            record.questions = {**record.questions, question.task: answers.sites}
+        given = answers.contributed
+        lack = run.plan.quorum.lack(given, answers.cases)
+        if lack is not None:
+            run.record.rounds[record.number - 1 :] = [record]
+            what = counted(len(given), "update" if trains else f"answer to {question.task}")
+            raise FailedRound(
+                f"round {record.number} has {what}, {lack}; {answers.explain_others(given)}",
+                lasts=self._lacks_for_good(),
+            )
+
+    def _combine(self, record: RoundRecord) -> Aggregate:
+        """Combine the round's answers.
+
+        Raises:
+            FailedRound: If the aggregate can't be used.
+        """
+        try:
+            aggregate = self._run.plan.algorithm.combine()
+        except (RejectedUpdate, OSError) as error:
+            raise FailedRound(f"round {record.number}: {error}") from error
+        for site, share in aggregate.shares.items():
+            record.sites[site].weight = share
+            self._run.plan.rejections.clear(site)
+        return aggregate
+
+    def _lacks_for_good(self) -> bool:
+        """Whether all sites of the job, were they asked again, would make no quorum either."""
+        answers = self._run.answers
+        known = {*self._run.record.preparation, *answers.sites} - {*answers.unable}
+        return self._run.plan.quorum.lack(known, answers.cases) is not None

@@ -1,0 +1,165 @@
+"""What every job that trains has: its settings, its parts, and where its settings stand in its files."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
+from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
+from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
+from pydantic import Field
+
+from consilium.counts import counted
+from consilium.federation.exchange.quorum import QuorumSettings
+from consilium.federation.monitoring.curves import ScoreCurves
+from consilium.federation.names import JobId
+from consilium.federation.rounds.admission import AdmissionSettings
+from consilium.federation.rounds.controller import FederatedTraining
+from consilium.federation.rounds.persistor import WeightsPersistor
+from consilium.federation.site.executor import SiteExecutor
+from consilium.federation.tasks import (
+    LOCAL_ONLY,
+    PREPARE,
+    RESUME_META,
+    SITE_STATE_EVENT,
+    TRAIN,
+    VALIDATE,
+)
+from consilium.federation.updates.rules import AggregationSettings
+from consilium.federation.updates.screening import ScreeningSettings
+from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.recipes.base import (
+    LEARNING_PLACE,
+    TASK_REQUEST_PLACE,
+    JobRecipe,
+    JobSettings,
+    Place,
+    new_job,
+)
+from consilium.settings import MINUTES_PER_YEAR
+from consilium.tasks import TaskLearning
+
+_TRAINING: Final[Place] = ("server", "workflows", 0, "args")
+
+ALGORITHM_PLACE: Final[Place] = (*_TRAINING, "algorithm")
+"""By which algorithm a job trains; every site's copy of it has to be the same."""
+
+
+class TrainingSettings(JobSettings):
+    """Everything that a training job decides; fewer updates than `min_sites` make no round."""
+
+    algorithm: AlgorithmSettings
+    rounds: int = Field(default=10, ge=1, le=10_000)
+    quorum: QuorumSettings = QuorumSettings()
+    admission: AdmissionSettings | None = Field(
+        default=None, description="Start only with a recent readiness check; default: without."
+    )
+    aggregation: AggregationSettings = AggregationSettings()
+    screening: ScreeningSettings = ScreeningSettings()
+    rollback_margin: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="Drop a round whose model's Dice is lower by more than this; default: never.",
+    )
+    local_only: bool = Field(
+        default=False,
+        description="At the end every site trains a model alone as well, with the same steps; only scores of "
+        "it travel, so that the report can say what each hospital gains.",
+    )
+    deadline_hours: float | None = Field(
+        default=168.0,
+        gt=0,
+        le=MINUTES_PER_YEAR / 60,
+        description="How long the whole job may take; then it ends, and can be resumed. Null: without end.",
+    )
+    gpus_per_site: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="GPUs that a site must have free for the job; without them it is left out.",
+    )
+    resume: JobId | None = Field(
+        default=None,
+        description="Id of an interrupted job to resume after its last durable round; default: none.",
+    )
+    learning: TaskLearning
+
+
+class TrainingRecipe(JobRecipe):
+    """A job in which hospitals train one model by an algorithm; a subclass names the algorithm.
+
+    Args:
+        settings: What the job decides.
+    """
+
+    kind = "training"
+    controller = FederatedTraining
+    places = MappingProxyType(
+        {
+            "name": ("meta", "name"),
+            "min_sites": (*_TRAINING, "min_sites"),
+            "task_request_seconds": TASK_REQUEST_PLACE,
+            "algorithm": ALGORITHM_PLACE,
+            "rounds": (*_TRAINING, "rounds"),
+            "quorum": (*_TRAINING, "quorum"),
+            "admission": (*_TRAINING, "admission"),
+            "aggregation": (*_TRAINING, "aggregation"),
+            "screening": (*_TRAINING, "screening"),
+            "rollback_margin": (*_TRAINING, "rollback_margin"),
+            "local_only": (*_TRAINING, "local_only"),
+            "deadline_hours": (*_TRAINING, "deadline_hours"),
+            "gpus_per_site": ("meta", "resource_spec", PORTABLE_RESOURCE_DEFAULT_KEY, "num_of_gpus"),
+            "resume": ("meta", RESUME_META),
+            "learning": LEARNING_PLACE,
+        }
+    )
+
+    settings: TrainingSettings
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        # `mode="json"`: what a job holds are numbers, texts and lists, nothing that a site would have to
+        # construct.
+        learning = settings.learning.model_dump(mode="json")
+        job = new_job(settings, {RESUME_META: settings.resume} if settings.resume else None)
+        if settings.gpus_per_site:
+            job.job.add_resource_spec(PORTABLE_RESOURCE_DEFAULT_KEY, {"num_of_gpus": settings.gpus_per_site})
+        algorithm = settings.algorithm.model_dump(mode="json")
+        training = FederatedTraining(
+            rounds=settings.rounds,
+            min_sites=settings.min_sites,
+            learning=learning,
+            algorithm=algorithm,
+            quorum=settings.quorum.model_dump(mode="json"),
+            admission=settings.admission.model_dump(mode="json") if settings.admission else None,
+            aggregation=settings.aggregation.model_dump(mode="json"),
+            screening=settings.screening.model_dump(mode="json"),
+            rollback_margin=settings.rollback_margin,
+            local_only=settings.local_only,
+            deadline_hours=settings.deadline_hours,
+        )
+        job.to_server(training, id="training")
+        job.to_server(WeightsPersistor(learning=learning), id="persistor")
+        job.to_server(MetricsArtifactWriter(), id="metrics")
+        job.to_server(ScoreCurves(), id="tensorboard")
+        questions = settings.algorithm.declaration.questions
+        tasks = [PREPARE, TRAIN, VALIDATE, *questions, *([LOCAL_ONLY] if settings.local_only else [])]
+        job.to_clients(SiteExecutor(learning=learning, algorithm=algorithm), tasks=tasks)
+        job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
+        super().__init__(settings, job)
+
+    @classmethod
+    def algorithm(cls) -> str:
+        """Return the name of the algorithm, by which a job's files are known to be this recipe's."""
+        name: str = cls.settings_type.model_fields["algorithm"].get_default().name
+        return name
+
+    @property
+    def summary(self) -> str:
+        """What the job trains."""
+        learning = self.settings.learning
+        return (
+            f"{learning.summary}, {counted(self.settings.rounds, 'round')}, "
+            f"at least {counted(self.settings.min_sites, 'site')}"
+        )
