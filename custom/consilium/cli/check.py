@@ -1,4 +1,4 @@
-"""`consilium check`: what is wrong with a folder of cases?"""
+"""`consilium check`: check a folder of cases."""
 
 from __future__ import annotations
 

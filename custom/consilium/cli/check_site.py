@@ -1,4 +1,4 @@
-"""`consilium check-site`: is this hospital ready to join?"""
+"""`consilium check-site`: check whether a hospital is ready to join."""
 
 from __future__ import annotations
 

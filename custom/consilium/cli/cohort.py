@@ -1,4 +1,4 @@
-"""`consilium cohort`: synthetic hospitals to try everything on."""
+"""`consilium cohort`: write synthetic hospitals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`consilium demo`: a whole federation on a laptop."""
+"""`consilium demo`: run a whole federation on a laptop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How help reads on a terminal of 80 columns: whole sentences, and examples that can be pasted."""
+"""Formatting of help for a terminal of 80 columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`consilium jobs`: the jobs at hand, and how to shape one."""
+"""`consilium jobs`: list and export jobs."""
 
 from __future__ import annotations
 

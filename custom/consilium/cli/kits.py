@@ -1,4 +1,4 @@
-"""`consilium kits`: hand startup kits over, receive one, prepare one for a cluster."""
+"""`consilium kits`: pack, unpack and prepare startup kits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`consilium`: the commands, and how errors reach a person."""
+"""`consilium`: the commands and their errors."""
 
 from __future__ import annotations
 

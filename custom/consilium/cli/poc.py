@@ -1,4 +1,4 @@
-"""`consilium poc`: a federation of real processes on this machine."""
+"""`consilium poc`: run a federation of real processes on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`consilium kits prepare`: a kit for Docker, Kubernetes or Slurm."""
+"""`consilium kits prepare`: prepare a kit for Docker, Kubernetes or Slurm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`consilium provision`: FLARE's provisioning, after a look at the project file."""
+"""`consilium provision`: run FLARE's provisioning after a check of the project file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`consilium report`: the report of a downloaded result."""
+"""`consilium report`: write the report of a downloaded result."""
 
 from __future__ import annotations
 

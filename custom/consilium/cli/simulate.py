@@ -1,4 +1,4 @@
-"""`consilium simulate`: a job on folders of cases, all on this machine."""
+"""`consilium simulate`: run a job on folders of cases on this machine."""
 
 from __future__ import annotations
 

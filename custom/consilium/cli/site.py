@@ -1,4 +1,4 @@
-"""`consilium site`: stop a hospital or the server on its own machine, and keep it running as a service."""
+"""`consilium site`: stop a hospital or the server, or run it as a service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options that say what a hospital would say in its own settings."""
+"""Options that stand for a hospital's settings."""
 
 from __future__ import annotations
 

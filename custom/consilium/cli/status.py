@@ -1,4 +1,4 @@
-"""`consilium status`: where jobs stand, for the lead data scientist and for the hospital."""
+"""`consilium status`: show jobs to the lead data scientist and the hospital."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines on standard output and standard error: the only place of the command line that prints them."""
+"""Output of the command line on standard output and standard error."""
 
 from __future__ import annotations
 

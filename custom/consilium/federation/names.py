@@ -1,4 +1,4 @@
-"""Names that may become part of a path or a command, and what they may look like."""
+"""Names of sites and jobs that may become part of a path or a command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SiteName: TypeAlias = Annotated[str, Field(pattern=_SITE_NAME)]
 
 
 def is_site_name(value: Any) -> bool:
-    """Whether a value may be a site's name.
+    """Return whether a value may be a site's name.
 
     Example:
         >>> is_site_name("north_hospital")
@@ -75,7 +75,7 @@ def check_site_names(names: Sequence[Any], *, others: Iterable[str] = (), where:
 
 
 def site_name_fault(value: Any) -> str | None:
-    """Say why a value can't be a site's name, and what to do; None if it can.
+    """Return why a value can't be a site's name, with the remedy; None if it can.
 
     Example:
         >>> site_name_fault("north")
@@ -109,7 +109,7 @@ def site_name_fault(value: Any) -> str | None:
 
 
 def is_job_id(value: Any) -> bool:
-    """Whether a value is a job's id, exactly as FLARE writes those that it makes.
+    """Return whether a value is a job's id, exactly as FLARE writes it.
 
     FLARE's `is_valid_job_id` takes dashes anywhere, a leading one included.
 

@@ -1,9 +1,9 @@
-"""Every class and function of FLARE that is replaced here, and those whose private parts ours build on.
+"""Replacement of classes and functions of FLARE, bound to the hash of their source.
 
 FLARE has no setting for some of what a hospital needs, so a few of its classes are replaced by ours under
-their own names. That is only right for the very source that ours was written against: `SOURCES` holds a hash
-of each. Another FLARE, a patched one included, is refused when the process starts, with the name of what
-differs: hospitals and server check all of it before they connect to anything, and each job what it builds on.
+their own names. That is valid only for the source that ours was written against: `SOURCES` holds a hash of
+each. Another FLARE, a patched one included, is rejected when the process starts, with the name of what
+differs: hospitals and server check all of it before they connect, and each job what it builds on.
 `pytest tests/unit/federation/test_replacement.py -s` prints the list.
 """
 

@@ -1,4 +1,4 @@
-"""Names that controller and executor share."""
+"""Names of tasks, headers and meta data that server and sites share."""
 
 from typing import Final
 

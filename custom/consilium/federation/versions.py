@@ -1,4 +1,4 @@
-"""The versions that have to fit together between sites."""
+"""Version compatibility between sites and server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def component_versions() -> dict[str, str]:
 
 
 def incompatibility(own: Mapping[str, str], other: Mapping[str, str]) -> str | None:
-    """Say what keeps two ends of a federation from working together.
+    """Return why two ends of a federation can't work together.
 
     They have to agree in the first two numbers of consilium's and nvflare's versions. Other packages may
     differ: the report names the differences.

@@ -1,1 +1,1 @@
-"""What may be submitted and asked: looked at by every site for itself, and by the server."""
+"""Checks of everything that reaches a site or the server: messages, commands, connections and jobs."""

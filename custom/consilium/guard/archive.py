@@ -1,4 +1,4 @@
-"""Reading a job's archive in memory, with limits, before any of it is written."""
+"""Bounded reading of a job's archive in memory."""
 
 from __future__ import annotations
 

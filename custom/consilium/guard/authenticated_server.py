@@ -1,4 +1,4 @@
-"""FLARE's server, which tells its sites from strangers from the first message on."""
+"""Load the server certificate before listening."""
 
 from __future__ import annotations
 

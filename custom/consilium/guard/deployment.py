@@ -1,4 +1,4 @@
-"""The site's look at what a server deploys, before anything of an earlier job is removed or any byte written.
+"""Checks of a deployment at the site, before anything is removed or written.
 
 FLARE removes the folder of the job's id and unpacks the app first, wherever that id leads, and looks then.
 """

@@ -1,4 +1,4 @@
-"""FLARE's cell, which accepts only what the table of messages lists."""
+"""FLARE's cell, restricted to the table of messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job's `meta.json` may hold: at its submission, and when a server deploys it."""
+"""Models of a job's `meta.json`: as submitted, and as deployed."""
 
 from __future__ import annotations
 

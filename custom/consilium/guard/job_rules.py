@@ -1,4 +1,4 @@
-"""What a job may consist of: exactly the files that one of our recipes writes, for settings that it allows.
+"""Rules for a job's files: exactly those that one of our recipes writes.
 
 FLARE would build any class that a site lists, with any arguments, reads HOCON and YAML with includes, and
 puts variables of the site's machine where a text says `{$NAME}`. A list of what is dangerous is never

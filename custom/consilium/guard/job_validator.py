@@ -1,4 +1,4 @@
-"""The site's own look at what a job brings, before anything of it runs."""
+"""FLARE's app validator: the site's check of a deployed job."""
 
 from __future__ import annotations
 

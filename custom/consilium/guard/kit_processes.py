@@ -1,4 +1,4 @@
-"""The processes of this machine that run from a startup kit, found by its folder on their command lines."""
+"""Processes of this machine that run from a startup kit, found by their command lines."""
 
 from __future__ import annotations
 

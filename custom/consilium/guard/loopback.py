@@ -1,4 +1,4 @@
-"""Connections within one machine: only between processes of the same participant."""
+"""Authentication of connections within one machine."""
 
 from __future__ import annotations
 

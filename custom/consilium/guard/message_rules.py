@@ -1,4 +1,4 @@
-"""Whether a process accepts a message: who sent it, over which neighbor it came, what it is."""
+"""Rules by which a process accepts a message: origin, neighbor and content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may send what to whom: the one table of the messages that a federation's processes accept.
+"""Table of the messages that a federation's processes accept.
 
 A message whose sender, channel and topic are not in it is dropped by its receiver, and by the server where it
 would have to pass it on. FLARE itself looks at a session's token only, passes messages between any two sites,

@@ -1,4 +1,4 @@
-"""The parties of a federation: which process of whom a cell's name stands for.
+"""Parties of a federation, by the names of their cells.
 
 FLARE calls the messaging end of a process a cell, and names it by its fully qualified cell name (FQCN):
 `server`, `server.<job id>`, `north`, `north.<job id>`, `_admin_<uuid>` for a user's console.

@@ -1,4 +1,4 @@
-"""Files of FLARE's own processes, closed to the other accounts of the machine."""
+"""Files of FLARE's own processes, closed to other accounts of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site's kit that was started in two places: the first start works, and the second waits for its end.
+"""Second starts of a site's kit: the first one works, the second one waits.
 
 FLARE lets each connection of a name evict the one before it, and each registration the session before it. Two
 processes of one kit so take the site from each other every few seconds, and no job gets on.

@@ -1,4 +1,4 @@
-"""The server's own look at what users ask of it."""
+"""The component that guards the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose signature on a job counts at this site, and for which job.
+"""Verification of a job's signature and signer.
 
 FLARE's console signs the files of a job with the user's key before the server gives the job an id, so a
 signature names neither job nor date. FLARE takes it from any holder of a certificate under the federation's

@@ -1,4 +1,4 @@
-"""What a hospital lets the server ask of its lasting process: one table of commands."""
+"""Table of the server's commands that a hospital accepts."""
 
 from __future__ import annotations
 

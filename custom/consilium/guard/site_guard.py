@@ -1,4 +1,4 @@
-"""The component by which a hospital's processes protect themselves."""
+"""The component that guards a hospital's processes."""
 
 from __future__ import annotations
 

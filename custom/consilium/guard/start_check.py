@@ -1,4 +1,4 @@
-"""What a kit's start scripts look at before they start FLARE: `python3 -m consilium.guard.start_check`.
+"""Checks of a kit before its start: `python3 -m consilium.guard.start_check`.
 
 FLARE's own scripts start whatever they find: a second process of the same kit, a server whose port is taken,
 a kit whose path its launcher can't split. Each of them looks started and works for nobody.

@@ -1,4 +1,4 @@
-"""A workspace's lock: at any time one start of a kit works in it, and no other.
+"""Lock of a workspace: only one start of a kit works in it at any time.
 
 The operating system keeps it for as long as a process of that start lives, whatever ends it: no lock is ever
 stale. It is taken on a file (`flock`), so it holds between containers of one machine as well, and on NFS

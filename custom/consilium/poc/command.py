@@ -1,4 +1,4 @@
-"""FLARE's own command line, run so that the user's FLARE settings are neither read nor changed."""
+"""FLARE's command line, run without the user's FLARE settings."""
 
 from __future__ import annotations
 

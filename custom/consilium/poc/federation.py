@@ -1,4 +1,4 @@
-"""A POC below one folder: started, asked, given jobs, and stopped even after a crash."""
+"""A proof of concept below one folder: start, status, jobs and stop."""
 
 from __future__ import annotations
 

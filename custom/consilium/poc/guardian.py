@@ -1,4 +1,4 @@
-"""Stops a proof of concept whose command was killed, so that it could not do that itself."""
+"""Guardian process that stops a proof of concept whose command was killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The POC's project file: who takes part, where each hospital's data lies, which ports are used."""
+"""The project file of a proof of concept: participants, data folders and ports."""
 
 from __future__ import annotations
 

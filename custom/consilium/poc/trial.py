@@ -1,4 +1,4 @@
-"""A job in a running POC from its submission to the report, and the whole around it."""
+"""A job in a proof of concept, from its submission to the report."""
 
 from __future__ import annotations
 

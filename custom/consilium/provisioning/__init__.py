@@ -1,1 +1,1 @@
-"""What a site's own `local/` files hold, written the same way for simulated and for provisioned sites."""
+"""Startup kits and the policies in them, the same for simulated and provisioned sites."""

@@ -1,4 +1,4 @@
-"""FLARE builder that writes each site's own policy into its startup kit, and closes kits to others."""
+"""FLARE builder that writes each site's policy into its startup kit, and closes the kit to others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose files in a startup kit: they run it in a container, without rights and without Docker's socket."""
+"""Compose files that run a startup kit in a container, without privileges or Docker's socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A startup kit on disk: what kind it is, whose, and where its server is."""
+"""A startup kit on disk: its kind, owner and server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One archive for each startup kit: `north.zip`, its hash, and the federation's CA to compare it by."""
+"""Archives of startup kits, with their hashes and the fingerprint of the federation's CA."""
 
 from __future__ import annotations
 

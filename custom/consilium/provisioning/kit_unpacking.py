@@ -1,4 +1,4 @@
-"""Unpack the archive of a startup kit at the one who receives it, if it is what was sent and nothing more."""
+"""Verified unpacking of a startup kit's archive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The versions that a federation uses, as a small file in every site's kit."""
+"""The federation's versions, in a file of every kit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the C library keeps memory in a site's processes: for start scripts, images and manifests alike."""
+"""Memory settings of the C library for a site's processes."""
 
 from __future__ import annotations
 

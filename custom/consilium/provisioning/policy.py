@@ -1,4 +1,4 @@
-"""The site's policy: which classes a job may name, who may do what, where the data lies, what is enforced."""
+"""The site's policy: class list, rights, data folder and enforced settings."""
 
 from __future__ import annotations
 

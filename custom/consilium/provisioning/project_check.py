@@ -1,4 +1,4 @@
-"""A whole project file, checked as provisioning would, before FLARE writes anything."""
+"""Check of a whole project file before FLARE writes anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLARE's project file, looked at before FLARE does: whom it names, and how."""
+"""FLARE's project file: its participants and their names."""
 
 from __future__ import annotations
 

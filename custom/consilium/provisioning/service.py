@@ -1,4 +1,4 @@
-"""A hardened systemd unit for a hospital or the server, with the paths of this machine."""
+"""A hardened systemd unit for a hospital or the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signatures over what a hospital must not change, and over nothing that is the hospital's to change."""
+"""Signatures over a kit's `startup/` folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kit's own scripts do beyond FLARE's: private, a look before the start, spaces, how to stop."""
+"""Additions to FLARE's start scripts: private files, checks before the start, paths with spaces, stopping."""
 
 from __future__ import annotations
 

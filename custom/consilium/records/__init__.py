@@ -1,1 +1,1 @@
-"""What travels between sites or is written down: bounded types, from which every record is made."""
+"""Records that travel between sites or are written down, made of bounded types."""

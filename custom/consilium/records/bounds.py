@@ -1,4 +1,4 @@
-"""The bounded types of everything that another site says: the one place where its limits stand.
+"""Bounded types of everything that another site sends.
 
 A model made of these types refuses what is out of bounds with a `ValidationError`, and cleans and shortens
 texts. Numbers are not coerced: no text, no truth value and no array becomes one. NaN and infinity are no

@@ -1,4 +1,4 @@
-"""What a federation writes down about itself: counts, scores and codes, nothing about a patient.
+"""Record of a training job: counts, scores and codes, nothing about a patient.
 
 A site's part of it is made of the bounded types of `consilium.records.bounds`: what is out of bounds is
 refused when it arrives.

@@ -1,4 +1,4 @@
-"""What a hospital gains: the federation's final model against the one that the hospital trained alone."""
+"""Gain of a hospital: the federation's final model against its local-only one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of a job's result, wherever FLARE's download put it."""
+"""Record of a job's result, wherever FLARE's download put it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job as its users see it."""
+"""Status of a job for its users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a job stands: what the server keeps in a file, tells its users, and leaves behind at the end."""
+"""Progress of a job: the server's file, its users' view, and the outcome."""
 
 from __future__ import annotations
 

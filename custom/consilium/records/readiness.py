@@ -1,4 +1,4 @@
-"""What the sites of a federation answered to the readiness check: who can train, and who must mend what."""
+"""Record of the sites' answers to a readiness check."""
 
 from __future__ import annotations
 

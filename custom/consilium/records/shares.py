@@ -1,4 +1,4 @@
-"""Each site's share in a mean that is weighted by cases, and how large it may be."""
+"""Shares of the sites in a weighted mean, and their limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hospital's machine keeps about the site's part in each job, for the people at the hospital."""
+"""Status of a site's part in each job, for the people at the hospital."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a statistics job writes down: histograms over patients, and what each site said beside them."""
+"""Record of a statistics job: histograms over patients, and each site's report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts from others, made fit for a terminal, a log, a record and a page."""
+"""Cleaning of texts from others for a terminal, a log, a record and a page."""
 
 from __future__ import annotations
 

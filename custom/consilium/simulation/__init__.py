@@ -1,1 +1,1 @@
-"""A whole federation on one machine: the simulator under the real policy, what to compare with, the demo."""
+"""A federation on one machine: the simulator under the real policy, baselines, the demo."""

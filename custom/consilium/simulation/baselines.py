@@ -1,4 +1,4 @@
-"""What a federation is compared with: every hospital alone, and all data in one place."""
+"""Baselines of a federation: local-only models, and a pooled one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demonstration: four synthetic hospitals, the main job, what to compare it with, one report."""
+"""The demo: four synthetic hospitals, the main job, its baselines and one report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress for people: one line that moves on a terminal, plain lines anywhere else."""
+"""Progress display: a moving line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

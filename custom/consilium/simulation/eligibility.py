@@ -1,4 +1,4 @@
-"""Whether enough sites on this machine can train, as far as names, labels and numbers of patients tell."""
+"""Estimate of how many sites on this machine can train."""
 
 from __future__ import annotations
 

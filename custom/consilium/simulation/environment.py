@@ -1,4 +1,4 @@
-"""FLARE's simulator with sites as they are in reality: each has its own `local/` files and obeys them."""
+"""FLARE's simulator with each site's own `local/` files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folders and names of a simulation, looked at as a whole before anything starts."""
+"""Folders and names of a simulation, checked before the start."""
 
 from __future__ import annotations
 

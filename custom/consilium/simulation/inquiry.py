@@ -1,4 +1,4 @@
-"""A job that only asks the sites something, on folders of cases, all on this machine, and its page."""
+"""A readiness or statistics job on folders of this machine, with its page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulated job in a process of its own, which can be watched and stopped."""
+"""A simulated job in a process of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A simulation of any job: from folders of cases to the record and the report."""
+"""A simulation of any job, from folders of cases to the record and the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which stages of an interrupted study are done, so that they are not done again."""
+"""Record of the stages of a study that are done, for resuming it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study on this machine: a job in the simulator, what to compare it with, and the report."""
+"""A study on this machine: a job in the simulator, its baselines and the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a hospital is ready to join: its kit, its policy, its data, its machine, and the way to the server.
+"""Checks of whether a hospital is ready to join: kit, policy, data, machine and connection.
 
 Everything here only reads: neither the kit nor the dataset folder is ever written to.
 """

@@ -1,4 +1,4 @@
-"""The kit's files, certificates and key."""
+"""Check of the kit's files, certificates and key."""
 
 from __future__ import annotations
 

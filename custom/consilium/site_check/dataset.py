@@ -1,4 +1,4 @@
-"""The hospital's dataset folder: can it be read, what is in it, what its labels mean."""
+"""Check of the hospital's dataset folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's disks: room for preprocessed cases, logs and checkpoints."""
+"""Check of the site's disks: room for preprocessed cases, logs and checkpoints."""
 
 from __future__ import annotations
 

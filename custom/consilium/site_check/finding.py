@@ -1,4 +1,4 @@
-"""What a check found, and how to mend it."""
+"""Findings of a site check, each with its remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checking a dataset folder by itself, before there is a kit: what `consilium check` does."""
+"""Check of a dataset folder without a kit, as `consilium check` does it."""
 
 from __future__ import annotations
 

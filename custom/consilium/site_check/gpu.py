@@ -1,4 +1,4 @@
-"""The site's GPUs: as many as declared and asked for, with memory enough for the job."""
+"""Check of the site's GPUs: their number and memory."""
 
 from __future__ import annotations
 

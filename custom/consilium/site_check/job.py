@@ -1,4 +1,4 @@
-"""What a job asks of a hospital's machine."""
+"""Requirements of a job for a hospital's machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rest of the machine: shared memory, clock, account."""
+"""Check of the machine: shared memory, clock and account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who else on this machine can read or change the kit and what the site writes: modes and owners."""
+"""Check of modes and owners: other accounts that can read or change the kit or the site's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way to the server, step by step: name, TCP, TLS with the kit's own certificate."""
+"""Check of the connection to the server: name, TCP, TLS with the kit's certificate."""
 
 from __future__ import annotations
 

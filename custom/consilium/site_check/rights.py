@@ -1,4 +1,4 @@
-"""Who has which right at the site, by its `local/authorization.json`."""
+"""Check of the rights in the site's `local/authorization.json`."""
 
 from __future__ import annotations
 

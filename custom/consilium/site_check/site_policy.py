@@ -1,4 +1,4 @@
-"""The site's policy: which classes a job may name, where the data lies, what leaves."""
+"""Check of the site's policy: class list, data folder, what leaves."""
 
 from __future__ import annotations
 

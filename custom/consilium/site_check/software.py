@@ -1,4 +1,4 @@
-"""The software that the kit would start: the right Python, and versions that the federation expects."""
+"""Check of the software: the kit's Python and the federation's versions."""
 
 from __future__ import annotations
 

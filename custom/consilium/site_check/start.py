@@ -1,4 +1,4 @@
-"""Whether the kit's start script would start it, where it lies now."""
+"""Check of whether the kit's start script would start it."""
 
 from __future__ import annotations
 

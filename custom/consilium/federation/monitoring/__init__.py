@@ -1,1 +1,1 @@
-"""Where a job stands, for people and for machines: its progress record and its metrics."""
+"""Monitoring of a job: its progress record, metrics and curves."""

@@ -1,4 +1,4 @@
-"""Each site's loss and scores over the rounds, as TensorBoard events in the job's run folder."""
+"""TensorBoard events of each site's loss and scores."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EVENTS_FOLDER: Final = "tb_events"
 
 
 class ScoreCurves(FLComponent):  # type: ignore[misc]
-    """Writes what the controller has taken: nothing that a site sends gets there by itself.
+    """Writes curves of the answers that the controller has accepted.
 
-    FLARE's own receiver writes whatever sites send while they work: any tag, texts, pictures, as many as they
-    like, in a folder named by the message.
+    FLARE's own receiver writes anything that sites send while they work: any tag, text or picture, without
+    limit, in a folder named by the message.
     """
 
     def __init__(self) -> None:

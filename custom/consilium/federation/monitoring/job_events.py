@@ -1,7 +1,6 @@
-"""What a job's controller tells the other components of its process, as FLARE events with plain data.
+"""Events of a job's controller for the other components of its process, with plain data.
 
-Who keeps the job's progress and who publishes its metrics listen to the same events, so neither is known to
-the controller.
+The progress record and the metrics listen to the same events, so the controller knows neither.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ TASK_ASKED: Final = "consilium_task_asked"
 infinite without a deadline)."""
 
 TASK_CLOSING: Final = "consilium_task_closing"
-"""There are enough answers, and the others are waited for a little longer; data: `seconds`."""
+"""There are enough answers, and the grace period for the others runs; data: `seconds`."""
 
 TASK_CLOSED: Final = "consilium_task_closed"
-"""Nobody is waited for any more; data: `lost`, with the reason of each site that was lost before."""
+"""The task is closed; data: `lost`, with the reason of each site that was lost before."""
 
 ANSWER_TAKEN: Final = "consilium_answer_taken"
-"""A site's answer counts; data: `site`, `report`, what it says about its own part, `scores` of what it
+"""A site's answer counts; data: `site`, `report`, its report, `scores` of what it
 received, and `round`, from 0. All of it has been checked."""
 
 ANSWER_REFUSED: Final = "consilium_answer_refused"
@@ -38,7 +37,7 @@ def announce(component: FLComponent, event: str, **data: Any) -> None:
     """Fire an event with data, in a context of its own: answers come in threads.
 
     Args:
-        component: Who tells it; a controller with an `engine`.
+        component: The sender; a controller with an `engine`.
         event: One of this module.
         data: See the event.
     """

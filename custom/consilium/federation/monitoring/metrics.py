@@ -1,4 +1,4 @@
-"""A job's metrics, published through FLARE: what is sent where is for each site's `local/` files to say."""
+"""Metrics of a job, published on FLARE's data bus."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Metric(NamedTuple):
 
     Attributes:
         kind: `gauge`, a value that replaces the one before, or `counter`, to which is added.
-        help: What it says, in its unit.
+        help: Its meaning and unit.
     """
 
     kind: str
@@ -54,7 +54,7 @@ METRICS: Final = {
     "rounds_done": Metric(MetricTypes.COUNTER, "Rounds that counted."),
     "rounds_begun": Metric(MetricTypes.COUNTER, "Attempts at a round; more than done where a quorum lacked."),
     "round_seconds": Metric(MetricTypes.GAUGE, "Seconds of the last round that counted."),
-    "sites": Metric(MetricTypes.GAUGE, "Sites by what became of the last task, tag `state`."),
+    "sites": Metric(MetricTypes.GAUGE, "Sites by their part in the last task, tag `state`."),
     "answers": Metric(MetricTypes.COUNTER, "Answers that count, tags `site` and `task`."),
     "refusals": Metric(MetricTypes.COUNTER, "Answers that don't count, tags `site` and `task`."),
     "absences": Metric(MetricTypes.COUNTER, "Tasks closed without an answer, tags `site` and `task`."),
@@ -83,10 +83,10 @@ process unless the hospital's own `resources.json` names a reporter."""
 
 
 class MetricsPublisher:
-    """Puts a job's metrics on FLARE's data bus of this process.
+    """Publishes a job's metrics on FLARE's data bus of this process.
 
-    From there FLARE's `StatsDReporter` sends them on, if the site's `resources.json` names one: a job can't
-    say where to. Without one nothing leaves the process.
+    FLARE's `StatsDReporter` sends them on if the site's `resources.json` names one; a job can't set the
+    destination. Without a reporter nothing leaves the process.
 
     Args:
         fl_ctx: A context of the job.
@@ -114,7 +114,7 @@ class MetricsPublisher:
 
 
 class JobMetrics(FLComponent):  # type: ignore[misc]
-    """Publishes what a job's controller does; see `METRICS`."""
+    """Publishes the metrics of a job's controller; see `METRICS`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ class JobMetrics(FLComponent):  # type: ignore[misc]
         self._round_started = math.nan
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Publish what an event says."""
+        """Publish an event."""
         handler = {
             EventType.START_RUN: self._start,
             AppEventType.ROUND_STARTED: self._start_round,

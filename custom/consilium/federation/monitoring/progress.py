@@ -1,4 +1,4 @@
-"""The server's record of where a job stands: a file in its run folder, and the job's stats for its users."""
+"""Progress record of a job at the server: a file in its run folder, and FLARE's stats."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _NOT_IN_TIME = "it had not answered when the task was closed"
 
 
 class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
-    """Gathers what the controller and the sites say about a job.
+    """Gathers the reports of the controller and the sites about a job.
 
-    It goes to `progress.json` in the run folder, for whoever is at the server's machine, and into FLARE's
-    stats of the job, for every user who has the right to view it. There are words, counts and times in it,
-    and nothing of a patient. At the end the job's outcome is worked out from its record, told to the sites,
-    and left for `JobOutcomes`.
+    They go to `progress.json` in the run folder, for the server's operator, and into FLARE's stats of the
+    job, for every user who has the right to view it. They hold words, counts and times, nothing of a patient.
+    At the end the job's outcome is determined from its record, sent to the sites, and saved for
+    `JobOutcomes`.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
             CHECKPOINT_EVENT: self._note_checkpoint,
             AppEventType.ROUND_STARTED: self._start_round,
             AppEventType.ROUND_DONE: self._end_round,
-            EventType.END_WORKFLOW: self._judge,
+            EventType.END_WORKFLOW: self._determine_outcome,
         }
 
     def initialize(self, fl_ctx: FLContext) -> None:
@@ -82,7 +82,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._write()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Take note of what the controller says; the base class takes the sites' events."""
+        """Record an event of the controller; the base class handles those of the sites."""
         super().handle_event(event_type, fl_ctx)
         if event_type in self._handlers and self._folder is not None:
             with self._save_lock:
@@ -97,7 +97,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
             collector.set_info(STATS_GROUP, stats)
 
     def save(self, fl_ctx: FLContext, shareable: Shareable, record_origin: str) -> None:
-        """Take one site's state; what is none is dropped, and costs nobody else anything.
+        """Record one site's state; drop what is none.
 
         Args:
             fl_ctx: A context of the job.
@@ -106,7 +106,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         """
         known = {client.name for client in fl_ctx.get_engine().get_clients()}
         if record_origin not in known | self._progress.sites.keys():
-            return  # it is no site of this job
+            return  # not a site of this job
         try:
             said = StateMessage.model_validate(from_shareable(shareable).data)
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
@@ -120,8 +120,8 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         self._write()
 
     def finalize(self, fl_ctx: FLContext) -> None:
-        """Write the last state, once more for records that are completed only now."""
-        self._judge(fl_ctx)
+        """Write the final state; some records are completed only now."""
+        self._determine_outcome(fl_ctx)
         self._write()
         if self._progress.ended:
             save_outcome(fl_ctx, self._progress)
@@ -160,7 +160,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         try:
             report = SiteReport.model_validate(data["report"])
         except ValidationError:
-            return  # the answer to another question, such as whether it is ready
+            return  # an answer to another task, such as readiness
         counts = list(report.left_out.values())
         site.used = report.train_cases + (report.validation_cases or 0)
         site.left_out = None if None in counts else sum(count or 0 for count in counts)
@@ -196,7 +196,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         for name in self._trained:
             self._site(name).rounds_used += 1
 
-    def _judge(self, fl_ctx: FLContext) -> None:
+    def _determine_outcome(self, fl_ctx: FLContext) -> None:
         if self._folder is None:
             return
         try:

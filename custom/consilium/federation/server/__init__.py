@@ -1,1 +1,1 @@
-"""What lasts longer at the server than one job: interrupted jobs, returning sites, outcomes, users."""
+"""Services of the server beyond one job: continuation, returning sites, outcomes, user sessions."""

@@ -1,4 +1,4 @@
-"""Jobs that go on by themselves after the server died."""
+"""Automatic continuation of jobs after the server died."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from consilium.records.job_status import NOBODY
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _RETURN_SECONDS = 60.0
-"""How long a job waits for sites that took part in it, once there are enough of the others."""
+"""How long a job waits for the rest of its sites once enough are connected."""
 
 _FRUITLESS = 5
-"""Interruptions in a row without a new durable round, after which a job isn't continued by itself."""
+"""Interruptions in a row without a new durable round after which a job is not continued automatically."""
 
 _KEPT_META = frozenset(
     {
@@ -46,12 +46,12 @@ _KEPT_META = frozenset(
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A job that goes on when its sites are back.
+    """A job that is continued once its sites are back.
 
     Attributes:
         job: The interrupted one.
-        sites: Who took part in its last durable round.
-        since: When it began to wait, on the monotonic clock.
+        sites: The sites of its last durable round.
+        since: Start of the wait, on the monotonic clock.
     """
 
     job: Job
@@ -59,23 +59,22 @@ class _Waiting:
     since: float
 
     def is_ready(self, connected: Collection[str]) -> bool:
-        """Whether all its sites are back, or enough of them and the others had their time."""
+        """Return whether all its sites are back, or enough of them and the wait is over."""
         if len(connected) < max(self.job.min_sites or 1, 1):
             return False
         return self.sites <= set(connected) or time.monotonic() - self.since > _RETURN_SECONDS
 
 
 class JobContinuation(FLComponent):  # type: ignore[misc]
-    """Continue every job whose server processes were killed, with nobody's help.
+    """Continue every job whose server processes were killed.
 
-    FLARE leaves such a job RUNNING for ever. This component of the server's `resources.json` ends it as
-    FINISHED:ABNORMAL with the reason in its meta data, and submits it again in its submitter's name, as a job
-    that resumes it, as soon as all sites of its last durable round are connected again, or enough of them
-    after a minute: a site that comes a second later than the others misses no round. Which job goes on where
-    is in both jobs' meta data (`nvflare job meta`), and in the server's log.
+    FLARE leaves such a job RUNNING forever. This component of the server's `resources.json` ends it as
+    FINISHED:ABNORMAL with the reason in its meta data, and submits a job that resumes it, in the name of its
+    submitter, as soon as all sites of its last durable round are connected again, or enough of them after a
+    minute, so that a site that returns a second later misses no round. Both jobs' meta data (`nvflare job
+    meta`) and the server's log name the other job.
 
-    The checkpoints of a job that came to its end are removed, those of any other stay for a resumption by
-    hand.
+    The checkpoints of a completed job are removed; those of any other job stay for a manual resumption.
     """
 
     def __init__(self) -> None:
@@ -114,7 +113,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             self._interrupt(job, "the job's process at the server was killed", fl_ctx)
 
     def _interrupt(self, job: Job, reason: str, fl_ctx: FLContext) -> None:
-        """Give a job that has lost its process a terminal status that says so."""
+        """Set the final status of a job that has lost its process."""
         self._keep_run_folder(job, fl_ctx)
         checkpoint = self._last_checkpoint(job)
         durable = None if checkpoint is None else checkpoint.number
@@ -131,7 +130,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
                 "code": RefusalCode.NO_PROGRESS.value,
                 "reason": f"{reason}; {counted(fruitless, 'time')} in a row without a new durable round, "
                 "so it is not "
-                f"continued by itself; look into the server's log, then submit it with resume {job.job_id}",
+                f"continued automatically; resume it with resume {job.job_id}",
             }
         self._jobs.update_meta(job.job_id, {INTERRUPTION_META: interruption}, fl_ctx)
         self._jobs.set_status(job.job_id, RunStatus.FINISHED_ABNORMAL, fl_ctx)
@@ -155,7 +154,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             try:
                 with self._engine.new_context() as fl_ctx:
                     self._continue_ready(fl_ctx)
-            except Exception as error:  # noqa: BLE001 - a thread of the server's: it must outlive any of its jobs
+            except Exception as error:  # noqa: BLE001 - the FLARE boundary: this thread must outlive any job
                 self.logger.error(
                     f"interrupted jobs could not be continued ({type(error).__name__}: {error})"
                 )
@@ -172,7 +171,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
     def _continue(self, job: Job, fl_ctx: FLContext) -> None:
         meta = {key: job.meta[key] for key in job.meta.keys() & _KEPT_META}
         meta |= {JobMetaKey.CLONED_FROM.value: job.job_id}
-        # Without any durable round the new job starts where this one did.
+        # Without a durable round the new job starts where this one did.
         if job.meta[INTERRUPTION_META]["durable_round"] is not None:
             meta[RESUME_META] = job.job_id
         elif RESUME_META in job.meta:
@@ -192,7 +191,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         return checkpoint
 
     def _fruitless_interruptions(self, job: Job, durable: int | None, fl_ctx: FLContext) -> int:
-        """Count the interruptions, this one included, since a round was last made durable."""
+        """Count the interruptions since the last durable round, this one included."""
         count = 1
         for ancestor in self._ancestors(job, fl_ctx):
             interruption = ancestor.meta.get(INTERRUPTION_META)
@@ -202,7 +201,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
         return count
 
     def _ancestors(self, job: Job, fl_ctx: FLContext) -> Iterator[Job]:
-        """Yield the jobs that a job goes on from, the last first."""
+        """Yield the jobs that a job resumes, the last first."""
         seen = {job.job_id}
         while True:
             parent = job.meta.get(RESUME_META) or job.meta.get(JobMetaKey.CLONED_FROM.value)
@@ -223,7 +222,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             place.of_job(one.job_id).remove()
 
     def _keep_run_folder(self, job: Job, fl_ctx: FLContext) -> None:
-        """Put what the job had written into the job store, for `download_job`, as FLARE does at its end."""
+        """Save the job's run folder in the job store for `download_job`, as FLARE does at a job's end."""
         folder = Path(self._engine.get_workspace().get_run_dir(job.job_id))
         if not folder.is_dir():
             return

@@ -1,4 +1,4 @@
-"""How a job's outcome gets from its process at the server to the users and to the sites."""
+"""Publication of a job's outcome to users and sites."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECONDS_TO_HEAR = 2.0
 
 
 def save_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
-    """Leave a job's outcome where `JobOutcomes`, in the server's main process, finds it."""
+    """Save a job's outcome for `JobOutcomes` in the server's main process."""
     if progress.ended is None:
         return
     reasons = progress.ended.reasons
@@ -42,7 +42,7 @@ def save_outcome(fl_ctx: FLContext, progress: JobProgress) -> None:
 
 
 def announce_outcome(fl_ctx: FLContext, kind: OutcomeKind) -> None:
-    """Tell the job's sites how it ended, but not why: reasons are about other hospitals as well."""
+    """Send the outcome to the job's sites, without reasons: those are about other hospitals as well."""
     fl_ctx.get_engine().send_aux_request(
         targets=None,
         topic=JOB_ENDED_TOPIC,
@@ -55,14 +55,14 @@ def announce_outcome(fl_ctx: FLContext, kind: OutcomeKind) -> None:
 
 
 class JobOutcomes(FLComponent):  # type: ignore[misc]
-    """Puts each job's outcome into its meta data, for every user who may list jobs.
+    """Writes each job's outcome into its meta data, for every user who may list jobs.
 
-    FLARE calls a job completed whether or not all hospitals had a part in it. This component of the server's
+    FLARE calls a job completed whether or not all hospitals took part. This component of the server's
     `resources.json` adds `outcome`: success, partial or failure, with the reasons.
     """
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Look at a job that has just ended; its own process hears of no such event."""
+        """Publish the outcome of a job that has just ended; the event is fired in the main process only."""
         if event_type != EventType.JOB_COMPLETED:
             return
         job_id, engine = str(get_event_job_id(fl_ctx)), fl_ctx.get_engine()
@@ -70,7 +70,7 @@ class JobOutcomes(FLComponent):  # type: ignore[misc]
         try:
             ended = Ended.model_validate_json(path.read_bytes())
         except FileNotFoundError:
-            return  # its process was killed, or it is not one of Consilium's jobs
+            return  # its process was killed, or it is not a Consilium job
         except (ValidationError, OSError) as error:
             self.log_warning(fl_ctx, f"the outcome of {job_id} can't be read: {error}", fire_event=False)
             return

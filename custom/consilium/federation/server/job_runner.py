@@ -1,4 +1,4 @@
-"""FLARE's runner of jobs at the server, for which hospitals come and go."""
+"""Job runner of the server that survives the loss of sites and takes them back."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 from consilium.errors import ConsiliumError
 
 _OUTCOME_SECONDS = 60.0
-"""How long a finished job waits for sites to say how they ended; FLARE waits 900 s for one that has died."""
+"""How long a finished job waits for its sites' exit codes; FLARE waits 900 s for a dead one."""
 
 
 class SiteNotStarted(ConsiliumError):
-    """A site can't take part in a running job now."""
+    """A site that can't join a running job now."""
 
 
 class ResilientJobRunner(JobRunner):  # type: ignore[misc]
-    """Lets a job live on without a site that died, and takes the site into the running job when it is back.
+    """Continues a job without a site that died, and takes the site back into the running job.
 
-    FLARE's own ends the job for all when one site's process fails, and never starts a process again. Whether
-    the sites that are left are enough is for the job's controller to say: it knows its quorum.
+    FLARE's own runner ends the job for all when one site's process fails, and never restarts a process. The
+    job's controller decides by its quorum whether the remaining sites are enough.
 
     Args:
         workspace_root: The server's workspace.
@@ -45,19 +45,19 @@ class ResilientJobRunner(JobRunner):  # type: ignore[misc]
         self._deployed: dict[str, set[str]] = {}
 
     def fail_run(self, job_id: str, process_return_code: int, fl_ctx: FLContext) -> str:
-        """Take note that a site's part of a job has failed, which FLARE takes for the end of the job."""
+        """Log that a site's process of a job has failed, instead of ending the job as FLARE does."""
         self.log_warning(
             fl_ctx,
-            f"a site's process of job {job_id} failed (code {process_return_code}); the job goes on",
+            f"a site's process of job {job_id} failed (code {process_return_code}); the job continues",
             fire_event=False,
         )
         return ""
 
     @staticmethod
     def _classify_finished_job_status(run_process: dict[str, Any] | None) -> RunStatus:
-        """Tell a process that was killed, which says nothing at its end, from a job that failed.
+        """Distinguish a killed process, which reports no end, from a failed job.
 
-        FLARE asks for the code -9, but its launcher gives 1 for both.
+        FLARE expects the code -9, but its launcher returns 1 for both.
         """
         status: RunStatus = JobRunner._classify_finished_job_status(run_process)
         killed = (
@@ -68,13 +68,13 @@ class ResilientJobRunner(JobRunner):  # type: ignore[misc]
         return RunStatus.FINISHED_ABNORMAL if killed else status
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Forget where a job was deployed when it has ended."""
+        """Forget the deployments of a job that has ended."""
         super().handle_event(event_type, fl_ctx)
         if event_type == EventType.JOB_COMPLETED:
             self._deployed.pop(str(get_event_job_id(fl_ctx)), None)
 
     def sites_of(self, job: Job, fl_ctx: FLContext) -> list[Client]:
-        """Return the connected sites that a job is meant for."""
+        """Return the connected sites that a job is deployed to."""
         registry = StudyRegistryService.get_registry()
         enrolled = registry.get_sites(get_job_meta_study(job.meta)) if registry else None
         return [
@@ -84,13 +84,13 @@ class ResilientJobRunner(JobRunner):  # type: ignore[misc]
         ]
 
     def start_at(self, job: Job, client: Client, fl_ctx: FLContext) -> None:
-        """Let a site take part in a job that is already running.
+        """Start a running job at a site.
 
-        Where the site has the job's app from before its process died, that process is started anew in the
-        same folder, so nothing of its logs is lost; a site that is new to the job gets the app first.
+        A site that has the job's app from before its process died is restarted in the same folder, so none
+        of its logs is lost; a site that is new to the job gets the app first.
 
         Raises:
-            SiteNotStarted: If the site has no free resources, refuses the job, or doesn't answer.
+            SiteNotStarted: If the site has no free resources, rejects the job, or does not answer.
         """
         engine = fl_ctx.get_engine()
         meta = {**job.meta, JobMetaKey.RESOURCE_SPEC.value: job.resource_spec}
@@ -118,9 +118,9 @@ class ResilientJobRunner(JobRunner):  # type: ignore[misc]
             self._pending_client_outcomes.setdefault(job.job_id, set()).add(client.name)
 
     def _take_in(self, job: Job, client: Client, engine: object) -> set[str]:
-        """Make the site, with the token of its session, a participant; returns who was one before.
+        """Make the site, with the token of its session, a participant; return the participants before.
 
-        The job's process asks who they are.
+        The job's process asks for them.
         """
         with engine.lock:  # type: ignore[attr-defined]
             run = engine.run_processes.get(job.job_id)  # type: ignore[attr-defined]
@@ -140,7 +140,7 @@ class ResilientJobRunner(JobRunner):  # type: ignore[misc]
         if reply is None:
             raise SiteNotStarted("it did not answer when it was sent the job")
         if reply.get_header(MsgHeader.RETURN_CODE, ReturnCode.OK) != ReturnCode.OK:
-            raise SiteNotStarted(f"it refused the job: {reply.body}")
+            raise SiteNotStarted(f"it rejected the job: {reply.body}")
 
 
 def _app_for(job: Job, site: str) -> str | None:
@@ -152,7 +152,7 @@ def _app_for(job: Job, site: str) -> str | None:
 
 
 def _fault(replies: list[object]) -> str | None:
-    """Return what a site says against starting a job, None if it has started it."""
+    """Return why a site did not start a job; None if it did."""
     reply = replies[0].reply if replies else None  # type: ignore[attr-defined]
     if reply is None:
         return "it did not answer when it was asked to start the job"

@@ -1,4 +1,4 @@
-"""The sites that were started in two places, as the server's process knows them and tells its users."""
+"""Register of the sites that were started in two places, published to the server's users."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from consilium.federation.tasks import SECOND_STARTS_META
 from consilium.records.second_start import SecondStart
 
 _SECONDS_REMEMBERED = 60.0
-"""A second start that waits asks again every ten seconds."""
+"""A waiting second start asks again every ten seconds."""
 
 
 class SecondStarts:
-    """Remembers which sites were started twice, and writes it into the meta data of the jobs that run."""
+    """The sites that were started twice, as written into the meta data of running jobs."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[SecondStart, float]] = {}
@@ -25,7 +25,7 @@ class SecondStarts:
         self._lock = Lock()
 
     def note(self, site: str, first: str, second: str) -> SecondStart:
-        """Take note that a second start of a site asks to join.
+        """Record that a second start of a site asks to join.
 
         Args:
             site: Its name.
@@ -48,16 +48,17 @@ class SecondStarts:
             return {site: one for site, (one, _) in self._seen.items()}
 
     def publish(self, jobs: list[str], fl_ctx: FLContext) -> None:
-        """Write them into the meta data of jobs, for every user who may list jobs, where they have changed.
+        """Write changes into the meta data of jobs, for every user who may list jobs.
 
-        Users of other hospitals are among them, so no address is: the server's log and the site's have those.
+        They include users of other hospitals, so addresses are left out; the logs of server and site have
+        them.
 
         Args:
             jobs: The ids of the jobs that run.
             fl_ctx: FLARE's context.
         """
         now = {site: one.without_addresses().model_dump(mode="json") for site, one in self.current().items()}
-        self._published = {job: told for job, told in self._published.items() if job in jobs}
+        self._published = {job: one for job, one in self._published.items() if job in jobs}
         for job in jobs:
             if self._published.get(job, {}) != now:
                 manager = fl_ctx.get_engine().get_component(SystemComponents.JOB_MANAGER)
@@ -66,4 +67,4 @@ class SecondStarts:
 
 
 second_starts: Final = SecondStarts()
-"""Of this process: connections are refused long before components are built."""
+"""Of this process: connections are rejected long before components are built."""

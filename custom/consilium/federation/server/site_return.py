@@ -1,4 +1,4 @@
-"""Bring sites back into the jobs that they fell out of."""
+"""Return of sites to running jobs."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from consilium.records.progress import read_progress
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SETTLING_SECONDS = 3.0
-"""How old a site's word must not be: what it said before a job was started at it knows nothing of the job."""
+"""Heartbeats this soon after a start are ignored, as they may be from before it."""
 
 _MOST_JOBS, _LONGEST_JOB_ID = 1000, 100
-"""What one site can say that it runs."""
+"""Limits of what one site can report."""
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10.0, 600.0
 _STARTS = 6
-"""Times that a job is started anew at a site that stays connected, before it is left to its IT department."""
+"""Restarts of a job at a site that stays connected, before it is left to its IT department."""
 
 
 @dataclass
 class _Heard:
-    """What a site said about its jobs, and when."""
+    """A site's last report of its jobs, and when it came."""
 
     jobs: frozenset[str] = frozenset()
     at: float = 0.0
@@ -45,7 +45,7 @@ class _Heard:
 
 @dataclass
 class _Attempts:
-    """How often a job was started anew at a site in one session, and when to look again."""
+    """Restarts of a job at a site in one session, and the earliest time of the next."""
 
     token: str
     tries: int = 0
@@ -53,23 +53,23 @@ class _Attempts:
     not_before: float = field(default_factory=lambda: time.monotonic() + _SETTLING_SECONDS)
 
     def postpone(self) -> None:
-        """Count a try and let some time go by before the next."""
+        """Count a try, and postpone the next one."""
         pause = min(_FIRST_PAUSE_SECONDS * 2**self.tries, _LONGEST_PAUSE_SECONDS)
         self.tries += 1
         self.not_before = time.monotonic() + pause
 
 
 class SiteReturn(FLComponent):  # type: ignore[misc]
-    """Start a running job anew at every site that is meant to take part in it and doesn't.
+    """Restart a running job at every site of the job that does not run it.
 
     A site's process may have been killed, its machine restarted, or the site may have been away when the job
-    began. FLARE leaves all of them out until the job ends. Each site says in its heartbeats which jobs it
+    started. FLARE leaves such sites out until the job ends. Each site's heartbeats list the jobs that it
     runs; this component of the server's `resources.json` compares.
 
-    A process that dies again and again is started after ever longer pauses, and no more than six times in one
-    session of the site; then its log is for its IT department to read.
+    A process that keeps dying is restarted after increasing pauses, at most six times in one session of the
+    site; then its IT department has to read its log.
 
-    It also writes into the running jobs' meta data which sites were started in two places.
+    The component also writes into the running jobs' meta data which sites were started in two places.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the server doesn't start then.
@@ -84,7 +84,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         self._stopped = threading.Event()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Begin with the server, and end with it; a job's own process hears of neither."""
+        """Start and stop with the server; these events are not fired in a job's process."""
         if event_type == EventType.SYSTEM_START:
             self._engine = fl_ctx.get_engine()
             self._engine.server.cell.core_cell.add_incoming_request_filter(
@@ -95,7 +95,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
             self._stopped.set()
 
     def _listen(self, message: CellMessage) -> None:
-        """Take note of the jobs that a site says it runs; the message goes on as it came."""
+        """Record the jobs that a site reports; the message is not changed."""
         jobs = message.get_header(CellMessageHeaderKeys.JOB_IDS)
         jobs = () if jobs is None else jobs
         token = message.get_header(CellMessageHeaderKeys.TOKEN)
@@ -108,7 +108,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
             try:
                 with self._engine.new_context() as fl_ctx:
                     self._look(fl_ctx)
-            except Exception as error:  # noqa: BLE001 - a thread of the server's: it must outlive any of its jobs
+            except Exception as error:  # noqa: BLE001 - the FLARE boundary: this thread must outlive any job
                 self.logger.error(f"sites could not be brought back ({type(error).__name__}: {error})")
 
     def _look(self, fl_ctx: FLContext) -> None:
@@ -128,9 +128,9 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
                     self._start(runner, job, client, fl_ctx)
 
     def _is_at_work(self, job_id: str) -> bool:
-        """Whether a job still has work for sites: they end before its process at the server does.
+        """Return whether a job still has work for sites: they end before its process at the server does.
 
-        One that keeps no record of its progress is not Consilium's, and nobody knows.
+        A job without a progress record is not Consilium's, and is left alone.
         """
         try:
             progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
@@ -164,7 +164,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
             attempts.starts += 1
             self.log_info(
                 fl_ctx,
-                f"{client.name} did not run job {job.job_id}; it was started there anew "
+                f"{client.name} did not run job {job.job_id}; it was restarted there "
                 f"({attempts.starts} of at most {_STARTS})",
                 fire_event=False,
             )

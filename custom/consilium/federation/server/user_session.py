@@ -1,4 +1,4 @@
-"""Ask a federation's server about its jobs, as one of its users, with the rights that the user has."""
+"""A user's session with a federation's server: the states of its jobs."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _ENDED = "FINISHED"
 
 
 class SessionError(ConsiliumError):
-    """The server can't be asked, or doesn't answer what was asked."""
+    """A failed request to the server."""
 
 
 class NoServer(SessionError):
-    """The server is not reached."""
+    """A server that does not answer."""
 
 
 @contextmanager
@@ -62,15 +62,15 @@ def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
 
     Args:
         kit: The folder that holds `startup/fed_admin.json`.
-        study: Whose jobs are asked for.
+        study: Its jobs are listed.
 
     Raises:
         ConfigurationError: If it is not the kit of a user, or a damaged one.
-        NoServer: If the server is not reached.
-        SessionError: If it doesn't let the user in.
+        NoServer: If the server does not answer.
+        SessionError: If it rejects the user.
     """
     _check_kit(kit)
-    logging.getLogger("nvflare").setLevel(logging.CRITICAL)  # what it says is in the error below
+    logging.getLogger("nvflare").setLevel(logging.CRITICAL)  # its message is in the error below
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with redirect_stdout(io.StringIO()):  # FLARE's API prints; standard output is for what was asked
         session = _log_in(kit, study)
@@ -138,7 +138,7 @@ def _log_in(kit: Path, study: str) -> Session:
 
 
 def _user_of(kit: Path) -> str:
-    """Return the user's name: kits of `nvflare provision` want it told, and it is in the certificate."""
+    """Return the user's name from the certificate, which kits of `nvflare provision` require."""
     path = kit / "startup" / _CERTIFICATE
     try:
         subject = load_pem_x509_certificate(path.read_bytes()).subject
@@ -203,5 +203,5 @@ def _progress(session: Session, job_id: str) -> JobProgress | None:
         stats = session.show_stats(job_id, "server")
     except (JobNotRunning, JobNotFound, InternalError):
         return None  # it has not begun, or has just ended
-    told = stats.get("server", {}).get(STATS_GROUP)
-    return None if told is None else JobProgress.model_validate(told)
+    progress = stats.get("server", {}).get(STATS_GROUP)
+    return None if progress is None else JobProgress.model_validate(progress)

@@ -1,1 +1,1 @@
-"""The site's side of every job: the executor, what the hospital's files say, what the site keeps."""
+"""The site's side of every job: executor, settings, journal and memory."""

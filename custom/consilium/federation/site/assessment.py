@@ -1,4 +1,4 @@
-"""What a site may say about its readiness: counts, codes and its machine."""
+"""The site's answer to a readiness check: counts, codes and its machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's part in a comparison: it trains a model alone, and only scores of it leave."""
+"""The site's comparison with a local-only model, of which only scores leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a site's lasting process ends when it is asked to: the server learns of it at once."""
+"""Logout of a site from the server when SIGTERM ends it."""
 
 from __future__ import annotations
 

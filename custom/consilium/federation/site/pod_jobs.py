@@ -1,4 +1,4 @@
-"""Jobs of a hospital that run as pods of Kubernetes, all of them by the pod that the hospital describes."""
+"""Kubernetes launcher for a hospital's jobs, with the hospital's own pod description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many bytes this process has sent and received, from FLARE's own message statistics."""
+"""Resources of this process: its traffic, and room for threads."""
 
 from __future__ import annotations
 

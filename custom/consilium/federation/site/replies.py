@@ -1,4 +1,4 @@
-"""Tasks as a site reads them, and its answers."""
+"""Reading of tasks at a site, and its replies."""
 
 from __future__ import annotations
 

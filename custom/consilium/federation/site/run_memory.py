@@ -1,4 +1,4 @@
-"""Where a site keeps what has to outlive its processes while a training runs."""
+"""Directory for a site's per-round state that survives restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hospital's own `local/` files say, found in one way in every mode."""
+"""The hospital's settings from its `local/` files."""
 
 from __future__ import annotations
 

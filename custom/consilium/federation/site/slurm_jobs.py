@@ -1,4 +1,4 @@
-"""Jobs of a hospital that Slurm runs, configured by a kit that another machine may have prepared."""
+"""Slurm launcher for a hospital's jobs, from wherever its kit lies."""
 
 from __future__ import annotations
 

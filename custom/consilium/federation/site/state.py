@@ -1,4 +1,4 @@
-"""How a site tells the server's progress record what it is doing."""
+"""Reports of a site's state to the server's progress record."""
 
 from __future__ import annotations
 

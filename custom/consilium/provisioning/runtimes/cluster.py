@@ -1,4 +1,4 @@
-"""What a cluster of Kubernetes is asked for: the settings of `provision/runtime/k8s.yaml`."""
+"""Settings of a Kubernetes cluster: `provision/runtime/k8s.yaml`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kit that runs in Kubernetes: all manifests of a site, ready for `kubectl apply -f`."""
+"""A kit for Kubernetes: all manifests of a site, for `kubectl apply -f`."""
 
 from __future__ import annotations
 

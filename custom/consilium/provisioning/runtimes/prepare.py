@@ -1,4 +1,4 @@
-"""Prepare a kit for Docker, Kubernetes or Slurm: FLARE's own preparation, and what it lacks."""
+"""Preparation of a kit for Docker, Kubernetes or Slurm."""
 
 from __future__ import annotations
 

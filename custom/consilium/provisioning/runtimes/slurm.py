@@ -1,4 +1,4 @@
-"""A kit whose jobs Slurm runs: what `nvflare deploy prepare` writes, without paths of this machine."""
+"""A kit for Slurm, without paths of this machine."""
 
 from __future__ import annotations
 
