@@ -32,14 +32,14 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.unit.tasks.brain_tumor.checks.damage import IMAGES, damages  # noqa: E402
+from tests.unit.tasks.brain_tumor.checks.damage import damages  # noqa: E402
 
 from consilium.data.case import Case, FolderError  # noqa: E402
 from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
+from consilium.data.checks.case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
-from consilium.tasks.segmentation.checks.case import check_case  # noqa: E402
 
 
 class Job(NamedTuple):
@@ -248,7 +248,7 @@ def time_cases(folder: Path, workers: int) -> None:
         repeats = [case for case in cohort.cases for _ in range(10)]
         for name, arguments in (
             ("read by nibabel", (_read, repeats)),
-            ("checked", (check_case, repeats, [cohort.convention] * len(repeats), [IMAGES] * len(repeats))),
+            ("checked", (check_case, repeats, [cohort.convention] * len(repeats), [CASES] * len(repeats))),
         ):
             list(pool.map(abs, range(workers)))
             list(pool.map(*(part if callable(part) else part[: 2 * workers] for part in arguments)))

@@ -16,6 +16,7 @@ from consilium.data.progress import Progress
 
 if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
+    from consilium.data.checks.case import CaseChecks
     from consilium.data.sources import SourceIndex
 
 NativeT = TypeVar("NativeT")
@@ -174,6 +175,10 @@ class CaseFormat(Protocol):
     @property
     def conventions(self) -> tuple[str, ...]:
         """What a hospital may say that its targets mean; empty where there is nothing to say."""
+
+    @property
+    def checks(self) -> CaseChecks:
+        """What is checked in a case, and between two of them."""
 
     @property
     def case_type(self) -> type[CachedCase]:

@@ -20,10 +20,6 @@ from consilium.learning.estimate import GIB, disk_need
 from consilium.report.data_check.page import DataCheck
 from consilium.site_check.job import SiteJob
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.settings import SegmentationSettings
-
-_SAME_SPACING = 1e-3
 
 
 def default_state() -> Path:
@@ -116,7 +112,8 @@ def check_folder(
         raise ConfigurationError(
             f"Findings can't be kept in {state} ({error}). Name another folder with --state."
         ) from error
-    findings = (*_whole_folder(checked, job, state), *checked.findings, *_grid(checked, job))
+    against_job = case_format.checks.against_job(checked.checks, job.learning)
+    findings = (*_whole_folder(checked, job, state), *checked.findings, *against_job)
     return DataCheck(folder, job.name, findings, checked)
 
 
@@ -133,25 +130,3 @@ def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator
     if free < needed:
         detail = f"{free / GIB:.1f} GiB are free, up to {math.ceil(needed / GIB)} GiB are needed (estimate)."
         yield Finding(code=DataCode.DISK_TOO_SMALL, case_id=None, detail=detail)
-
-
-def _grid(checked: CheckedCohort, job: SiteJob) -> Iterator[Finding]:
-    """Cases that are resampled, because their voxels are not of the job's size."""
-    if not isinstance(job.learning, SegmentationSettings):
-        return
-    for case_id, by_image in sorted(checked.image_spacing_mm.items()):
-        alike = len(set(by_image.values())) == 1
-        for modality, spacing in by_image.items():
-            if any(
-                abs(seen - wanted) > _SAME_SPACING
-                for seen, wanted in zip(spacing, job.learning.spacing_mm, strict=True)
-            ):
-                sizes = " x ".join(f"{size:.2f}" for size in spacing)
-                yield Finding(
-                    code=VolumeCode.OTHER_SPACING,
-                    case_id=case_id,
-                    modality=None if alike else modality,
-                    detail=f"Voxels are {sizes} mm; the job's are {job.learning.spacing_text}.",
-                )
-            if alike:
-                break

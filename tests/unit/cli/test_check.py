@@ -284,13 +284,13 @@ def test_one_odd_file_is_a_finding_of_its_case_and_nothing_else(run, hospital, d
 
 
 def test_an_error_in_a_check_is_a_finding_of_that_case_and_is_tried_again(run, hospital, monkeypatch):
-    def fails(subject):
-        if subject.case.id == "rossi-1961":
+    def fails(view):
+        if view.case.id == "rossi-1961":
             raise RuntimeError("a fault of ours")
-        return iter(())
+        return
 
     with monkeypatch.context() as patched:
-        patched.setattr("consilium.tasks.segmentation.checks.case.CHECKS", ((fails,),))
+        patched.setattr("consilium.tasks.brain_tumor.checks.case.describe_appearance", fails)
         code, out, _ = run(hospital.folder, "--json", "--show-cases")
     (finding,) = (one for one in json.loads(out)["findings"] if one["code"] == "unexpected_error")
     assert code == 1

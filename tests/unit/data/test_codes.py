@@ -81,3 +81,10 @@ def test_a_task_adds_codes_of_its_own():
     assert find_code("scratched_film") is FilmCode.SCRATCHED_FILM
     assert FilmCode.SCRATCHED_FILM.acceptable
     assert Record(code="scratched_film").model_dump(mode="json") == {"code": "scratched_film"}
+
+
+def test_the_generic_checks_speak_of_no_organ():
+    data = REPOSITORY / "custom/consilium/data"
+    for path in [*(data / "checks").glob("*.py"), data / "codes.py"]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            assert not ORGANS.search(line), f"{path}:{number}: {line}"

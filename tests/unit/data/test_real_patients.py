@@ -32,7 +32,7 @@ def cohort():
 @pytest.fixture(scope="module")
 def prepared(cohort, tmp_path_factory):
     settings = CASES.preprocessing(1.0)
-    return CaseCache(tmp_path_factory.mktemp("cache"), settings=settings).prepare(cohort)
+    return CaseCache(tmp_path_factory.mktemp("cache"), case_format=CASES, settings=settings).prepare(cohort)
 
 
 def test_the_convention_is_found_and_every_case_is_usable(cohort):

@@ -11,6 +11,7 @@ from consilium.data.case import Case, CaseError, CaseProblem
 from consilium.data.case_format import CaseFormat
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
+from consilium.data.checks.case import CaseChecks
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.checks.kept import KeptFindings
 from consilium.data.checks.patients import check_declaration, check_patients
@@ -19,7 +20,6 @@ from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.progress import Progress
 from consilium.data.sources import CaseReader, SourceIndex
-from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,13 @@ class CheckedCohort:
     Args:
         cohort: The cases without any error, and every reason why the others are left out.
         findings: Everything that was found, sorted by case.
-        spacing_mm: Voxel size of each case that could be read, by id.
-        image_spacing_mm: That of each image that could be read, by case and modality.
-        shape: Its voxels along R, A and S, by id.
+        checks: What is kept of each case, by id, also of those that can't be used.
         made: What else was made from the same reading.
     """
 
     cohort: Cohort
     findings: tuple[Finding, ...]
-    spacing_mm: Mapping[str, Spacing3D] = field(default_factory=dict)
-    image_spacing_mm: Mapping[str, Mapping[str, Spacing3D]] = field(default_factory=dict)
-    shape: Mapping[str, Shape3D] = field(default_factory=dict)
+    checks: Mapping[str, CaseCheck] = field(default_factory=dict, repr=False)
     made: CohortPass = field(default_factory=CohortPass, repr=False, compare=False)
 
     @property
@@ -67,7 +63,7 @@ def check_cohort(
 
     Args:
         cohort: What `read_cohort` found.
-        case_format: How the cases are read.
+        case_format: How the cases are read, and what is checked.
         folder: A folder of the site's own, never the dataset; made if missing.
         accepted: What the hospital has looked at and accepts: it leaves no case out.
         index: What is known of the files; default: what `folder` holds.
@@ -99,8 +95,9 @@ def check_cohort(
         )
 
     made, left_out = look_at(cohort.cases, *products), look_at(cohort.left_out)
-    checks = {**made.of(findings), **left_out.of(findings)}
-    return replace(_decide(cohort, checks, {**made.problems, **left_out.problems}, accepted), made=made)
+    found = {**made.of(findings), **left_out.of(findings)}
+    failures = {**made.problems, **left_out.problems}
+    return replace(_decide(cohort, case_format.checks, found, failures, accepted), made=made)
 
 
 def recall_cohort(
@@ -117,7 +114,7 @@ def recall_cohort(
 
     Args:
         cohort: What `read_cohort` found.
-        case_format: How the cases are read.
+        case_format: How the cases are read, and what is checked.
         folders: Where `check_cohort` may have kept what it found; the first that holds all cases counts.
         index: What is known of the files.
         accepted: See `check_cohort`.
@@ -129,20 +126,20 @@ def recall_cohort(
     keys: dict[str, str | CaseProblem] = {}
     for folder in folders:
         kept = KeptFindings(folder, case_format)
-        checks: dict[str, CaseCheck] = {}
+        found: dict[str, CaseCheck] = {}
         for case in cases:
             if case.id not in keys:
                 keys[case.id] = _key_of(case, cohort, case_format, index)
             key = keys[case.id]
             if isinstance(key, CaseProblem):  # a file that can't be read is a finding in any case
-                checks[case.id] = CaseCheck(read=(Finding.from_problem(key),))
+                found[case.id] = case_format.checks.check_type(read=(Finding.from_problem(key),))
                 continue
             check = kept.recall(key, case, cohort.convention)
             if check is None:
                 break
-            checks[case.id] = check
+            found[case.id] = check
         else:
-            return _decide(cohort, checks, {}, accepted or AcceptedFindings())
+            return _decide(cohort, case_format.checks, found, {}, accepted or AcceptedFindings())
     return None
 
 
@@ -172,6 +169,7 @@ def _key_of(case: Case, cohort: Cohort, case_format: CaseFormat, index: SourceIn
 
 def _decide(
     cohort: Cohort,
+    comparing: CaseChecks,
     checks: Mapping[str, CaseCheck],
     failures: Mapping[str, CaseProblem],
     accepted: AcceptedFindings,
@@ -183,7 +181,11 @@ def _decide(
     named = [Finding.from_problem(problem) for problem in (*cohort.problems, *failures.values())]
     found = [finding for finding in named if (finding.case_id, finding.code) not in known]
     notices = [Finding(code=one.code, case_id=one.case_id, detail=one.detail) for one in cohort.notices]
-    between = [*notices, *check_patients(cohort.cases, checks), *check_declaration(cohort.patients)]
+    between = [
+        *notices,
+        *check_patients(cohort.cases, checks, comparing),
+        *check_declaration(cohort.patients),
+    ]
     files = {case_id: check.files for case_id, check in checks.items()}
     found += [*seen, *(accepted.mark(one.in_files(files.get(one.case_id or "", ""))) for one in between)]
     found += _useless_acceptances(accepted, found)
@@ -202,7 +204,5 @@ def _decide(
             ),
         ),
         tuple(found),
-        {case_id: check.spacing_mm for case_id, check in checks.items() if check.spacing_mm},
-        {case_id: check.image_spacing_mm for case_id, check in checks.items() if check.image_spacing_mm},
-        {case_id: check.shape for case_id, check in checks.items() if check.shape},
+        checks,
     )

@@ -95,18 +95,17 @@ class Finding(BaseModel):
 class CaseCheck(BaseModel):
     """What is kept of a case that was checked. It describes one patient: it stays on the site.
 
+    A problem keeps more of its own in a subclass, such as voxel sizes.
+
     Attributes:
         read: What was found in reading the case, and in its headers.
-        seen: What was found in its voxels, group by group: each presumes that those before cast no doubt;
+        seen: What was found in its content, group by group: each presumes that those before cast no doubt;
             see `findings`.
-        spacing_mm: Voxel size along R, A and S; None where the case can't be read.
-        image_spacing_mm: Modality to voxel size, of each image that can be read.
-        shape: Voxels along R, A and S; None where the case can't be read.
-        images: Modality to a hash of its voxels that no compression, number type or axis order changes.
-        edges: Modality to how well its edges agree with those of the case's other images, at most 1.
+        images: Input to a hash of its image that no compression, number type or axis order changes.
+        fits: Input to how well its image fits the case's other images, at most 1.
         label: The same hash of the label; None where there is none, or too little of it.
-        label_contrast: How far the label's tissues stand out from their surroundings; None if not judged.
-        appearance: What the head looks like, see `describe_appearance`; None with too little brain.
+        label_fit: How well the label fits the images; None where that can't be assessed.
+        appearance: What the images show, as the problem's `CaseChecks` compares it; None if it can't.
         files: Mark of the content of its files; empty where one can't be read.
     """
 
@@ -114,13 +113,10 @@ class CaseCheck(BaseModel):
 
     read: tuple[Finding, ...]
     seen: tuple[tuple[Finding, ...], ...] = ()
-    spacing_mm: tuple[float, float, float] | None = None
-    image_spacing_mm: dict[str, tuple[float, float, float]] = {}
-    shape: tuple[int, int, int] | None = None
     images: dict[str, str] = {}
-    edges: dict[str, float] = {}
+    fits: dict[str, float] = {}
     label: str | None = None
-    label_contrast: float | None = None
+    label_fit: float | None = None
     appearance: str | None = None
     files: str = ""
 

@@ -13,11 +13,11 @@ from consilium.data.case_boundary import PASSING
 from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
+from consilium.data.checks.case import check_examined
 from consilium.data.checks.finding import CaseCheck, mark_of_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed
-from consilium.tasks.segmentation.checks.case import CHECK_VERSION, check_examined
 
 _FOLDER: Final = "findings"
 _NAME_BYTES: Final = 20
@@ -29,7 +29,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
 
     Args:
         folder: A folder of the site's own, never the dataset; made if missing.
-        case_format: How the cases are read.
+        case_format: How the cases are read, and what is checked.
         accepted: What the hospital has looked at and accepts.
     """
 
@@ -45,13 +45,13 @@ class KeptFindings(CaseProduct[CaseCheck]):
 
     def recall(self, key: str, case: Case, convention: str | None) -> CaseCheck | None:
         """What was found in these files, under these names, by the checks as they are."""
-        return read_sealed(self._path(key, case), CaseCheck)
+        return read_sealed(self._path(key, case), self.case_format.checks.check_type)
 
     def make(
         self, key: str | None, case: Case, convention: str | None, examination: Examination[Any]
     ) -> CaseCheck:
         """Run all checks, and keep what they find unless another machine or account would not find it."""
-        found = check_examined(case, convention, self.case_format.inputs, examination)
+        found = check_examined(case, convention, self.case_format, examination)
         check = found.model_copy(update={"files": mark_of_files(key)})
         if key is not None and not any(finding.code in PASSING for finding in check.read):
             write_sealed(self._path(key, case), check)
@@ -65,6 +65,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
         # Findings name the case and its files.
         names = sorted({volume.path.name for volume in case.images.values()})
         target = case.target_file.path.name if case.target_file else None
-        parts = (CHECK_VERSION, key, self.case_format.inputs, case.id, names, target)
+        problem = (self.case_format.name, self.case_format.checks.version, self.case_format.inputs)
+        parts = (*problem, key, case.id, names, target)
         name = hashlib.blake2b(repr(parts).encode(errors="backslashreplace"), digest_size=_NAME_BYTES)
         return self.folder / _FOLDER / f"{name.hexdigest()}.json"

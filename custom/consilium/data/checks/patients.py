@@ -6,32 +6,32 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
+from consilium.data.checks.case import CaseChecks
 from consilium.data.checks.finding import CaseCheck, Finding
 from consilium.data.codes import DataCode
 from consilium.data.patients import Patients
-from consilium.tasks.brain_tumor.checks.appearance import alike, similarity
 
-_CLEAR_CONTRAST = 0.5
+_CLEAR_LABEL_FIT = 0.5
 _CLEAR_FIT = 0.05
-# In each modality: two heads of different patients reached 0.45, three images of four that are shared leave
-# one at that.
-_SAME_HEAD = 0.8
 _SHOWN = 5
 
 
-def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
+def check_patients(
+    cases: Sequence[Case], checks: Mapping[str, CaseCheck], comparing: CaseChecks
+) -> Iterator[Finding]:
     """Compare all cases of a site with each other.
 
     Args:
         cases: The cases, sorted by id.
         checks: What was found in each alone, by case id.
+        comparing: Says which of them look alike.
     """
     copies = dict(_copies(cases, checks))
     for case_id, original in copies.items():
         detail = f"Its images are those of case {original}, which is used."
         yield Finding(code=DataCode.DUPLICATE_EXAMINATION, case_id=case_id, detail=detail)
     own = {case.id: checks[case.id] for case in cases if case.id in checks and case.id not in copies}
-    changed = dict(_changed_copies(own))
+    changed = dict(_changed_copies(own, comparing))
     for case_id, original in changed.items():
         shared = "Its label, or one of its images, is"
         detail = f"{shared} that of case {original}, which is used, and the others look like its images."
@@ -39,7 +39,7 @@ def check_patients(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> It
     own = {case_id: check for case_id, check in own.items() if case_id not in changed}
     yield from _shared_images(own)
     yield from _shared_labels(own)
-    yield from _alike({case.id: case.patient for case in cases if case.id in own}, own)
+    yield from _alike({case.id: case.patient for case in cases if case.id in own}, own, comparing)
 
 
 def _copies(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]]:
@@ -54,7 +54,7 @@ def _copies(cases: Sequence[Case], checks: Mapping[str, CaseCheck]) -> Iterator[
                 yield case.id, first
 
 
-def _changed_copies(checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]]:
+def _changed_copies(checks: Mapping[str, CaseCheck], comparing: CaseChecks) -> Iterator[tuple[str, str]]:
     """Cases that share the label or an image with an earlier one, and whose images all look like its images.
 
     So it is one examination whose intensities were changed, and not a label or an image in a wrong folder.
@@ -63,7 +63,7 @@ def _changed_copies(checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]
     for case_id, check in sorted(checks.items(), key=lambda one: (one[1].label is None, one[0])):
         digests = [*check.images.values(), *([check.label] if check.label else [])]
         earlier = dict.fromkeys(owner for digest in digests for owner in owners[digest])
-        original = next((owner for owner in earlier if _same_head(check, checks[owner])), None)
+        original = next((owner for owner in earlier if _same(check, checks[owner], comparing)), None)
         if original is not None:
             yield case_id, original
             continue
@@ -71,18 +71,20 @@ def _changed_copies(checks: Mapping[str, CaseCheck]) -> Iterator[tuple[str, str]
             owners[digest].append(case_id)
 
 
-def _same_head(one: CaseCheck, other: CaseCheck) -> bool:
+def _same(one: CaseCheck, other: CaseCheck, comparing: CaseChecks) -> bool:
     if one.appearance is None or other.appearance is None:
         return False
-    return bool(similarity(one.appearance, other.appearance).min() >= _SAME_HEAD)
+    return comparing.same(one.appearance, other.appearance)
 
 
-def _alike(patients: Mapping[str, str], checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
-    """Heads of different patients that may be one: rotated, resampled, or another examination."""
+def _alike(
+    patients: Mapping[str, str], checks: Mapping[str, CaseCheck], comparing: CaseChecks
+) -> Iterator[Finding]:
+    """Cases of different patients that may be one's: rotated, resampled, or another examination."""
     described = {
         case_id: check.appearance for case_id, check in checks.items() if check.appearance is not None
     }
-    for first, second, agreement in alike(described):
+    for first, second, agreement in comparing.alike(described):
         if patients[first] == patients[second]:
             continue
         for case_id, other in ((first, second), (second, first)):
@@ -104,7 +106,7 @@ def _shared_images(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
     for sharing in owners.values():
         if len({case_id for case_id, _ in sharing}) < 2:
             continue
-        fits = {one: checks[one[0]].edges.get(one[1], 0.0) for one in sharing}
+        fits = {one: checks[one[0]].fits.get(one[1], 0.0) for one in sharing}
         best, second = sorted(fits.values(), reverse=True)[:2]
         for case_id, modality in sharing:
             if best - second > _CLEAR_FIT and fits[case_id, modality] == best:
@@ -115,7 +117,7 @@ def _shared_images(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
 
 
 def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
-    """A label in two cases belongs to the one whose images it fits; to neither, where that can't be told."""
+    """A label in two cases belongs to the one whose images it fits; to neither, where that isn't clear."""
     owners: dict[str, list[str]] = defaultdict(list)
     for case_id, check in checks.items():
         if check.label is not None:
@@ -123,10 +125,10 @@ def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
     for sharing in owners.values():
         if len(sharing) < 2:
             continue
-        contrast = {case_id: checks[case_id].label_contrast or 0.0 for case_id in sharing}
-        best, second = sorted(contrast.values(), reverse=True)[:2]
+        fits = {case_id: checks[case_id].label_fit or 0.0 for case_id in sharing}
+        best, second = sorted(fits.values(), reverse=True)[:2]
         for case_id in sharing:
-            if best - second > _CLEAR_CONTRAST and contrast[case_id] == best:
+            if best - second > _CLEAR_LABEL_FIT and fits[case_id] == best:
                 continue
             others = ", ".join(other for other in sharing if other != case_id)
             detail = f"Its label is also that of case {others}."

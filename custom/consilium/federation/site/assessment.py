@@ -18,6 +18,7 @@ from consilium.participant.patient_register import PatientRegister, open_registe
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.settings import SiteSettings
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
+from consilium.tasks.segmentation.checks.case import volume_of
 from consilium.tasks.settings import LearningSettings
 
 _GIB = 2**30
@@ -131,10 +132,14 @@ def _gpus_gib() -> list[float]:
     return [round(gpu.total_memory / _GIB, 1) for gpu in gpus]
 
 
-def _grid(cases: Sequence[Case], checked: CheckedCohort) -> Grid:
+def _grid(cases: Sequence[Case], checked: CheckedCohort) -> Grid | None:
     patients = {case.patient: case.id for case in reversed(cases)}  # the first examination of each
-    shape = np.median([checked.shape[case_id] for case_id in patients.values()], axis=0)
-    spacing = np.median([checked.spacing_mm[case_id] for case_id in patients.values()], axis=0)
+    known = [volume_of(checked, case_id) for case_id in patients.values()]
+    shapes = [one.shape for one in known if one and one.shape]
+    spacings = [one.spacing_mm for one in known if one and one.spacing_mm]
+    if not shapes or not spacings:  # the problem has no volumes
+        return None
+    shape, spacing = np.median(shapes, axis=0), np.median(spacings, axis=0)
     return Grid(
         shape=(round(shape[0]), round(shape[1]), round(shape[2])),
         spacing_mm=(

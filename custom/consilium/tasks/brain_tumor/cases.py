@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from consilium.tasks.brain_tumor.checks.case import CHECKS
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.labels import Reading, Values
@@ -47,7 +48,11 @@ def brain_tumor_cases(inputs: tuple[str, ...] = INPUTS) -> SegmentationCases:
         inputs: The contrasts that are used.
     """
     return SegmentationCases(
-        name="brain_tumor", inputs=inputs, labels=BratsLabels(), normalization=StandardizedForeground()
+        name="brain_tumor",
+        inputs=inputs,
+        labels=BratsLabels(),
+        normalization=StandardizedForeground(),
+        own_checks=CHECKS,
     )
 
 

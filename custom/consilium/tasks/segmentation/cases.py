@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -16,6 +16,7 @@ from consilium.data.codes import DataCode
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
+from consilium.tasks.segmentation.checks.case import VolumeChecks, plain_checks
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.label_reading import read_labels
@@ -45,15 +46,22 @@ class SegmentationCases:
         inputs: Names of the images that a case must have, in the network's order.
         labels: What the values of label files mean.
         normalization: How intensities are read.
+        own_checks: What is checked; default: what can be in any volume.
     """
 
     name: str
     inputs: tuple[str, ...]
     labels: Labels
     normalization: Normalization
+    own_checks: VolumeChecks[Any] | None = None
 
     case_type: ClassVar[type[VolumeCase]] = VolumeCase
     settings_type: ClassVar[type[PreprocessingSettings]] = PreprocessingSettings
+
+    @property
+    def checks(self) -> VolumeChecks[Any]:
+        """What is checked in a case, and between two of them."""
+        return self.own_checks or plain_checks(self.normalization)
 
     @property
     def conventions(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from consilium.data.case import Case, CaseError
 from consilium.data.checks import CheckedCohort
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
+from consilium.tasks.segmentation.checks.case import volume_of
 from consilium.tasks.segmentation.networks import RegionLoss
 from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.proposals import propose
@@ -120,9 +121,10 @@ class SegmentationMethod(ABC):
 
 
 def _known_size(case: Case, checked: CheckedCohort | None) -> VolumeSize | None:
-    if checked is None or case.id not in checked.shape or case.id not in checked.spacing_mm:
+    known = volume_of(checked, case.id) if checked else None
+    if known is None or known.shape is None or known.spacing_mm is None:
         return None
-    return VolumeSize(checked.shape[case.id], checked.spacing_mm[case.id])
+    return VolumeSize(known.shape, known.spacing_mm)
 
 
 def _header_size(case: Case, image: str) -> VolumeSize | None:

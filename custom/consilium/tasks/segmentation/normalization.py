@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,10 @@ class Normalization(Protocol):
     @property
     def fingerprint(self) -> str:
         """Short text that changes with what `normalize` returns."""
+
+    @property
+    def zero_background(self) -> bool:
+        """Whether all but the anatomy is 0, and intensities, which have no unit, lie above."""
 
     def foreground(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         """Return where an image shows anatomy, of the same shape: the box around it is cropped."""
@@ -70,6 +74,7 @@ class StandardizedForeground:
     """
 
     fingerprint: str = "standardized nonzero"
+    zero_background: ClassVar[bool] = True
 
     def foreground(self, array: NDArray[Any]) -> NDArray[np.bool_]:
         """Return where an image is not 0."""
@@ -141,6 +146,8 @@ class IntensityWindow:
     low: float
     high: float
     background: float = -500.0
+
+    zero_background: ClassVar[bool] = False
 
     @property
     def fingerprint(self) -> str:

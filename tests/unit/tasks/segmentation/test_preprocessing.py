@@ -9,13 +9,13 @@ from data.hospital import LPS, head, label, one_case, preprocess
 from pydantic import ValidationError
 
 from consilium.data.case import Case, CaseError, ImageFile
+from consilium.data.checks.case import check_case
 from consilium.data.codes import DataCode, Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation import preprocessing
-from consilium.tasks.segmentation.checks.case import check_case
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.reading import read_file

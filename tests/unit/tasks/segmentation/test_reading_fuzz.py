@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilium.data.case import Case, CaseError, ImageFile
+from consilium.data.checks.case import check_case
 from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.checks.case import check_case
 from consilium.tasks.segmentation.reading import read_nifti, read_size
 
 EXAMPLES = examples(100)

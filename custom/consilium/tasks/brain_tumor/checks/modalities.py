@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from consilium.data.checks.finding import Finding
+from consilium.tasks.brain_tumor.checks.brain import BrainView
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.labels import Tissue
-from consilium.tasks.segmentation.checks.extent import describe_slab
-from consilium.tasks.segmentation.checks.subject import BoolMap, FloatMap, Subject
+from consilium.tasks.segmentation.checks.view import BoolMap, FloatMap
 
 _FOUR = ("t1", "t1ce", "t2", "flair")
 _RIM_VOXELS = 2
@@ -40,25 +40,25 @@ _UPTAKE = 0.5
 """By how many interquartile ranges tumor labeled enhancing is brighter in T1ce than in T1: 1.3 or more."""
 
 
-def check_order(subject: Subject) -> Iterator[Finding]:
+def check_order(view: BrainView) -> Iterator[Finding]:
     """Whether the four images show what MR contrast does to fluid, gray and white matter, and vessels.
 
     CSF is bright in T2 and dark in the other three. Apart from it, gray matter is brighter than white in T2
     and FLAIR, and darker in T1 and T1ce. What takes up contrast agent, vessels at least, is bright in T1ce.
     Where no CSF is seen nothing is said, and of a slab only what is as clear as in a whole brain.
     """
-    if set(subject.modalities) != set(_FOUR) or not subject.judgeable:
+    if set(view.inputs) != set(_FOUR) or not view.measurable:
         return
-    looks = _look(subject)
+    looks = _look(view)
     if looks is None:
         return
-    slab = describe_slab(subject) is not None
+    slab = not view.whole
     fluid_elsewhere = looks.names["t2"] != "t2"
     if slab and not (fluid_elsewhere and looks.sure_of_fluid):
         return
     moved = [f"{name} looks like {actual}" for name, actual in looks.names.items() if name != actual]
     if moved:
-        yield subject.finding(
+        yield view.finding(
             BrainCode.SWAPPED_MODALITIES,
             f"{'; '.join(moved)}.",
             confidence=looks.confidence,
@@ -81,13 +81,13 @@ class _Looks:
     sure_of_fluid: bool
 
 
-def _look(subject: Subject) -> _Looks | None:
+def _look(view: BrainView) -> _Looks | None:
     """Name the images by what they show, as stated where that isn't clear; None without clear CSF."""
-    inner = ndimage.binary_erosion(subject.brain, iterations=_RIM_VOXELS)
-    inner &= ~ndimage.binary_dilation(subject.tumor)
+    inner = ndimage.binary_erosion(view.inside, iterations=_RIM_VOXELS)
+    inner &= ~ndimage.binary_dilation(view.marked)
     if np.count_nonzero(inner) < _MIN_INNER_VOXELS:
         return None
-    images = {name: _in_quartiles(subject.images[name], inner) for name in _FOUR}
+    images = {name: _in_quartiles(view.images[name], inner) for name in _FOUR}
     values = {name: image[inner] for name, image in images.items()}
     above = {
         name: values[name] - np.max([values[other] for other in _FOUR if other != name], axis=0)
@@ -106,7 +106,7 @@ def _look(subject: Subject) -> _Looks | None:
     if first in ("t1ce", "flair") or second == "t1":  # what is named T1, or nearest to it, comes first
         first, second = second, first
     uptake = float(stats.skew(fine[second] - fine[first])) / _UPTAKE_SKEW
-    t1, t1ce = (second, first) if _is_exchanged(subject, images, first, second, uptake) else (first, second)
+    t1, t1ce = (second, first) if _is_exchanged(view, images, first, second, uptake) else (first, second)
     names = {t1: "t1", t1ce: "t1ce", t2: "t2", flair: "flair"}
     margins = {"t2": fluid_margin / _FLUID_MARGIN, "flair": flair_margin / _FLAIR_MARGIN}
     margins["t1"] = margins["t1ce"] = abs(uptake)
@@ -118,13 +118,11 @@ def _look(subject: Subject) -> _Looks | None:
     )
 
 
-def _is_exchanged(
-    subject: Subject, images: Mapping[str, FloatMap], t1: str, t1ce: str, uptake: float
-) -> bool:
+def _is_exchanged(view: BrainView, images: Mapping[str, FloatMap], t1: str, t1ce: str, uptake: float) -> bool:
     """Whether what is taken for T1 is T1ce: vessels or labeled enhancing tumor say so, neither denies it."""
     signs = [uptake]
-    if subject.tissues:
-        enhancing: BoolMap = subject.brain & (subject.tissues[Tissue.ENHANCING] > 0.5)
+    if view.tissues:
+        enhancing: BoolMap = view.inside & (view.tissues[Tissue.ENHANCING] > 0.5)
         if np.count_nonzero(enhancing) > _MIN_ENHANCING_VOXELS:
             signs.append(float(np.median((images[t1ce] - images[t1])[enhancing])) / _UPTAKE)
     return min(signs) < -1 and max(signs) < 1

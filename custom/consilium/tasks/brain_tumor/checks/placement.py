@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from consilium.data.checks.finding import Finding
-from consilium.tasks.brain_tumor.codes import BrainCode
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
-from consilium.tasks.segmentation.checks.extent import describe_slab
-from consilium.tasks.segmentation.checks.subject import (
+from consilium.tasks.brain_tumor.checks.brain import (
     MIN_TUMOR_VOXELS,
-    BoolMap,
-    FloatMap,
-    Subject,
+    BrainView,
     shell_of,
     tumor_contrast,
 )
-from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.brain_tumor.codes import BrainCode
+from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.segmentation.checks.view import BoolMap, FloatMap
 
 _OUTSIDE_SHARE = 0.05
 _SURE_OUTSIDE_SHARE = 0.5
@@ -59,106 +56,100 @@ in two real patients, 1.0 or less in what doesn't enhance of three."""
 _CALLED = {Tissue.NECROTIC_CORE: "core", Tissue.EDEMA: "edema"}
 
 
-def check_label(subject: Subject) -> Iterator[Finding]:
-    """Empty labels, and labels outside the brain."""
-    reference = subject.native.reference
-    if reference is None:
-        return
-    marked = reference != 0
+def check_inside(view: BrainView) -> Iterator[Finding]:
+    """Find labels outside the brain."""
+    reference = view.native.reference
+    marked = reference != 0 if reference is not None else np.zeros(0, dtype=bool)
     count = np.count_nonzero(marked)
-    if count == 0:
-        if subject.convention != LabelConvention.BRATS_2024:  # after treatment nothing may be left
-            yield subject.finding(VolumeCode.EMPTY_LABEL, "Every voxel of the label is 0.")
+    if not count:
         return
-    outside = np.count_nonzero(marked & ~subject.head) / count
+    outside = np.count_nonzero(marked & ~view.anatomy) / count
     if outside > _OUTSIDE_SHARE:
-        yield subject.finding(
+        yield view.finding(
             BrainCode.LABEL_OUTSIDE_BRAIN,
             f"{outside:.0%} of the label lie where every image is 0.",
             overwhelming=bool(outside > _SURE_OUTSIDE_SHARE),
         )
 
 
-def check_placement(subject: Subject) -> Iterator[Finding]:
+def check_placement(view: BrainView) -> Iterator[Finding]:
     """Compare the label's contrast in FLAIR and T2 where it is with all places where it might belong."""
-    view = _View.of(subject)
-    if view is None:
+    trial = _Trial.of(view)
+    if trial is None:
         return
-    contrast = view.search(())
+    contrast = trial.search(())
     own = float(contrast[0, 0, 0])
     best = float(contrast.max())
-    shift = view.shift_mm(int(contrast.argmax()), contrast.shape)
+    shift = trial.shift_mm(int(contrast.argmax()), contrast.shape)
     moved = best if shift >= _MIN_SHIFT_MM else own
-    flip, mirrored = max(((flip, view.mirrored(flip)) for flip in _FLIPS), key=lambda found: found[1])
+    flip, mirrored = max(((flip, trial.mirrored(flip)) for flip in _FLIPS), key=lambda found: found[1])
     if mirrored - own > _MIRROR_GAIN and mirrored > max(_FAIR_CONTRAST, moved - _MIRROR_GAIN):
         axes = " and ".join(_NAMES[axis] for axis in flip)
-        yield subject.finding(
+        yield view.finding(
             BrainCode.LABEL_MIRRORED,
             f"Mirrored {axes} its contrast is {mirrored:.1f} instead of {own:.1f}.",
             confidence=_sure(mirrored - own, _MIRROR_GAIN),
             overwhelming=flip == _LEFT_RIGHT
             and own < _FAIR_CONTRAST
             and mirrored > _SURE_MIRRORED
-            and describe_slab(subject) is None,
+            and view.whole,
         )
     elif moved - own > _SHIFT_GAIN and moved > _CLEAR_CONTRAST:
         detail = f"Moved by {shift:.0f} mm its contrast is {best:.1f} instead of {own:.1f}."
-        yield subject.finding(BrainCode.LABEL_SHIFTED, detail, confidence=_sure(best - own, _SHIFT_GAIN))
+        yield view.finding(BrainCode.LABEL_SHIFTED, detail, confidence=_sure(best - own, _SHIFT_GAIN))
     elif own < _FAIR_CONTRAST:
         detail = f"What it marks is no brighter in FLAIR and T2 than its surroundings (contrast {own:.1f})."
-        yield subject.finding(BrainCode.LABEL_MISMATCH, detail, confidence=_sure(_FAIR_CONTRAST - own, 0.5))
+        yield view.finding(BrainCode.LABEL_MISMATCH, detail, confidence=_sure(_FAIR_CONTRAST - own, 0.5))
 
 
-def check_values(subject: Subject) -> Iterator[Finding]:
+def check_values(view: BrainView) -> Iterator[Finding]:
     """Whether edema surrounds the core, and whether what is labeled enhancing takes up contrast agent."""
-    if _View.of(subject) is None:
+    if _Trial.of(view) is None:
         return
-    native = subject.tissues
+    native = view.tissues
     masks = {tissue: share > 0.5 for tissue, share in native.items()}
-    depth = ndimage.distance_transform_edt(np.pad(subject.tumor, 1), sampling=subject.coarse_mm)[
-        1:-1, 1:-1, 1:-1
-    ]
+    depth = ndimage.distance_transform_edt(np.pad(view.marked, 1), sampling=view.coarse_mm)[1:-1, 1:-1, 1:-1]
     present = {tissue for tissue, mask in masks.items() if int(mask.sum()) >= _MIN_TISSUE_VOXELS}
     if {Tissue.NECROTIC_CORE, Tissue.EDEMA} <= present:
         core, edema = (float(depth[masks[t]].mean()) for t in (Tissue.NECROTIC_CORE, Tissue.EDEMA))
         if edema - core > _DEPTH_MARGIN_MM:
             detail = f"Edema lies {edema - core:.1f} mm deeper in the tumor than its core."
-            yield subject.finding(
+            yield view.finding(
                 BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(edema - core, _DEPTH_MARGIN_MM)
             )
             return
-    if Tissue.ENHANCING in present and {"t1", "t1ce"} <= set(subject.modalities):
-        uptake = subject.contrast["t1ce"] - subject.contrast["t1"]
+    if Tissue.ENHANCING in present and {"t1", "t1ce"} <= set(view.inputs):
+        uptake = view.contrast["t1ce"] - view.contrast["t1"]
         gain = {
-            t: float(np.median(uptake[masks[t] & subject.brain]))
+            t: float(np.median(uptake[masks[t] & view.inside]))
             for t in present
-            if (masks[t] & subject.brain).any()
+            if (masks[t] & view.inside).any()
         }
         others = [gain[t] for t in (Tissue.NECROTIC_CORE, Tissue.EDEMA) if t in gain]
         if Tissue.ENHANCING not in gain:
             return
         lack = max(others, default=-np.inf) - gain[Tissue.ENHANCING]
-        over = gain[Tissue.ENHANCING] - float(np.median(uptake[subject.brain & ~subject.tumor]))
+        over = gain[Tissue.ENHANCING] - float(np.median(uptake[view.inside & ~view.marked]))
         if lack > _ENHANCEMENT_MARGIN:
             detail = f"What is labeled enhancing takes up less contrast agent than the rest, by {lack:.1f}."
-            yield subject.finding(
+            yield view.finding(
                 BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(lack, _ENHANCEMENT_MARGIN)
             )
         elif over < _MIN_UPTAKE:
             detail = f"What is labeled enhancing takes up no more contrast agent than the brain ({over:.1f})."
-            yield subject.finding(
+            yield view.finding(
                 BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(1 - over, 1 - _MIN_UPTAKE)
             )
     elif not native[Tissue.ENHANCING].any():
-        yield from _check_merged(subject, {tissue: masks[tissue] & subject.brain for tissue in present})
+        yield from _check_merged(view, {tissue: masks[tissue] & view.inside for tissue in present})
 
 
-def _check_merged(subject: Subject, masks: Mapping[Tissue, BoolMap]) -> Iterator[Finding]:
+def _check_merged(view: BrainView, masks: Mapping[Tissue, BoolMap]) -> Iterator[Finding]:
     """Whether a tissue that doesn't enhance holds the enhancing tumor, as where 4 is written as 1."""
-    if not {"t1", "t1ce"} <= set(subject.modalities):
+    if not {"t1", "t1ce"} <= set(view.inputs):
         return
-    uptake = subject.contrast["t1ce"] - subject.contrast["t1"]
-    brain = float(np.median(uptake[subject.brain & ~subject.tumor]))
+    uptake = view.contrast["t1ce"] - view.contrast["t1"]
+    brain = float(np.median(uptake[view.inside & ~view.marked]))
     for tissue, mask in masks.items():
         if not mask.any():
             continue
@@ -168,20 +159,18 @@ def _check_merged(subject: Subject, masks: Mapping[Tissue, BoolMap]) -> Iterator
                 f"Nothing is labeled enhancing, and a tenth of what is labeled {_CALLED[tissue]} takes up "
                 f"contrast agent as enhancing tumor does ({over:.1f})."
             )
-            yield subject.finding(
-                BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(over, _MERGED_UPTAKE)
-            )
+            yield view.finding(BrainCode.LABEL_VALUES_SWAPPED, detail, confidence=_sure(over, _MERGED_UPTAKE))
             return
 
 
-def label_contrast(subject: Subject) -> float | None:
+def label_contrast(view: BrainView) -> float | None:
     """How far what the label marks stands out in FLAIR and T2; None where that can't be judged."""
-    bright = [name for name in _BRIGHT if name in subject.modalities]
-    return tumor_contrast(subject, bright) if bright else None
+    bright = [name for name in _BRIGHT if name in view.inputs]
+    return tumor_contrast(view, bright) if bright else None
 
 
 @dataclass(frozen=True)
-class _View:
+class _Trial:
     """What is needed to try a label at other places: brightness, brain, and the label with its shell."""
 
     bright: FloatMap
@@ -192,24 +181,24 @@ class _View:
     center_offset: tuple[int, int, int]
 
     @classmethod
-    def of(cls, subject: Subject) -> _View | None:
-        bright = [subject.contrast[name] for name in _BRIGHT if name in subject.modalities]
+    def of(cls, view: BrainView) -> _Trial | None:
+        bright = [view.contrast[name] for name in _BRIGHT if name in view.inputs]
         # The thresholds are of the sum; one image alone, of a case that lacks the other, has half of it.
         bright = [image * (len(_BRIGHT) / len(bright)) for image in bright]
-        if not bright or not subject.judgeable or int(subject.tumor.sum()) < MIN_TUMOR_VOXELS:
+        if not bright or not view.measurable or int(view.marked.sum()) < MIN_TUMOR_VOXELS:
             return None
-        tumor = subject.tumor
-        native = subject.native
+        tumor = view.marked
+        native = view.native
         # Twice the distance, in coarse voxels, from the crop's center to the volume's.
-        full = _ras_shape(subject)
+        full = _ras_shape(view)
         x, y, z = (
             round((size - start - stop) / step)
             for size, start, stop, step in zip(
-                full, native.crop_start, native.crop_stop, subject.stride, strict=True
+                full, native.crop_start, native.crop_stop, view.stride, strict=True
             )
         )
-        summed = cast(FloatMap, np.where(subject.brain, np.add.reduce(bright), 0).astype(np.float32))
-        return cls(summed, subject.brain, tumor, shell_of(tumor), subject.coarse_mm, (x, y, z))
+        summed = cast(FloatMap, np.where(view.inside, np.add.reduce(bright), 0).astype(np.float32))
+        return cls(summed, view.inside, tumor, shell_of(tumor), view.coarse_mm, (x, y, z))
 
     def search(self, flip: tuple[int, ...]) -> NDArray[np.float32]:
         """Contrast of the label, flipped within the crop, at every shift; index 0 is no shift."""
@@ -256,11 +245,11 @@ class _View:
         return float(np.linalg.norm([step * size for step, size in zip(steps, self.voxel_mm, strict=True)]))
 
 
-def _ras_shape(subject: Subject) -> tuple[int, ...]:
+def _ras_shape(view: BrainView) -> tuple[int, ...]:
     """Voxels of the whole file along R, A and S."""
-    axes = np.argmax(np.abs(subject.native.file_affine[:3, :3]), axis=0)
+    axes = np.argmax(np.abs(view.native.file_affine[:3, :3]), axis=0)
     shape = [0, 0, 0]
-    for axis, size in zip(axes, subject.native.file_shape, strict=True):
+    for axis, size in zip(axes, view.native.file_shape, strict=True):
         shape[int(axis)] = size
     return tuple(shape)
 

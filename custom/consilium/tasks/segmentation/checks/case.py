@@ -1,125 +1,187 @@
-"""All checks of one case, in groups: each group presumes that those before it cast no doubt on the case."""
+"""The checks of a volumetric problem: those of any volume, and where it says more, its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, TypeVar
 
-from consilium.data.case import Case, CaseError
-from consilium.data.case_boundary import case_boundary
-from consilium.data.case_format import CaseFormat, Examination
+import numpy as np
+from pydantic import BaseModel, Field
+
+from consilium.data.case import Case
+from consilium.data.case_format import Examination
+from consilium.data.checks.case import run_groups
+from consilium.data.checks.cohort import CheckedCohort
 from consilium.data.checks.finding import CaseCheck, Finding
-from consilium.tasks.brain_tumor.checks.appearance import describe_appearance
-from consilium.tasks.brain_tumor.checks.modalities import check_order
-from consilium.tasks.brain_tumor.checks.placement import (
-    check_label,
-    check_placement,
-    check_values,
-    label_contrast,
-)
 from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
 from consilium.tasks.segmentation.checks.duplicates import check_duplicates
-from consilium.tasks.segmentation.checks.extent import check_extent, check_skull_strip
+from consilium.tasks.segmentation.checks.extent import check_background, check_extent
 from consilium.tasks.segmentation.checks.headers import check_headers
 from consilium.tasks.segmentation.checks.intensity import check_intensities
-from consilium.tasks.segmentation.checks.masks import check_mask
+from consilium.tasks.segmentation.checks.label import check_empty
 from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.tasks.segmentation.checks.registration import check_registration
-from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.segmentation.checks.view import CaseView, VolumeTraits
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.crop import NativeCase
-from consilium.tasks.segmentation.orientation import shape_ras
-from consilium.tasks.segmentation.reading import read_file
+from consilium.tasks.segmentation.normalization import Normalization
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, shape_ras
+from consilium.tasks.segmentation.settings import SegmentationSettings
 
-CHECK_VERSION: Final = 9
-"""Raised when the same files would give other findings."""
+CHECK_VERSION: Final = 10
+"""Raised when the same files would give other findings of any volume."""
 
-Check = Callable[[Subject], Iterator[Finding]]
+_SAME_SPACING_MM = 1e-3
 
-CHECKS: tuple[tuple[Check, ...], ...] = (
+ViewT = TypeVar("ViewT", bound=CaseView)
+
+CheckGroups = Sequence[Sequence[Callable[[ViewT], Iterator[Finding]]]]
+"""Checks in groups: each group presumes that those before it cast no doubt on the case."""
+
+VOLUME_CHECKS: Final[CheckGroups[CaseView]] = (
     (
         check_intensities,
         check_hot_voxels,
         check_stray_voxels,
         check_slices,
-        check_skull_strip,
+        check_background,
         check_extent,
         check_duplicates,
-        check_label,
-        check_mask,
+        check_empty,
     ),
     (check_registration,),
-    (check_order,),
-    (check_placement,),
-    (check_values,),
 )
-"""A new check is a function in a module of this package and an entry here."""
+"""What is checked in any volume."""
 
 
-def check_case(case: Case, convention: str | None, case_format: CaseFormat) -> CaseCheck:
-    """Read a case and run all checks on it.
+class VolumeCheck(CaseCheck):
+    """What is kept of volumes that were checked.
+
+    Attributes:
+        spacing_mm: Voxel size along R, A and S; None where the case can't be read.
+        image_spacing_mm: Input to voxel size, of each image that can be read.
+        shape: Voxels along R, A and S; None where the case can't be read.
+    """
+
+    spacing_mm: Spacing3D | None = None
+    image_spacing_mm: Mapping[str, Spacing3D] = Field(default_factory=dict)
+    shape: Shape3D | None = None
+
+
+@dataclass(frozen=True)
+class VolumeChecks(Generic[ViewT]):
+    """The checks of a volumetric problem; a `CaseChecks`.
+
+    A problem that knows what its images show has a view and groups of its own, and a subclass that compares
+    what they show; see `plain_checks` for one that doesn't.
 
     Args:
-        case: The case.
-        convention: What its label's values mean.
-        case_format: How it is read.
+        traits: What the problem knows of its images.
+        view_type: A case as the checks see it.
+        groups: What is checked.
     """
-    return check_examined(
-        case, convention, case_format.inputs, case_format.examine(case, convention, read_file)
-    )
 
+    traits: VolumeTraits
+    view_type: type[ViewT]
+    groups: CheckGroups[ViewT]
 
-def check_examined(
-    case: Case, convention: str | None, modalities: Sequence[str], examination: Examination[NativeCase]
-) -> CaseCheck:
-    """Run all checks on a case that was read.
+    check_type: ClassVar[type[CaseCheck]] = VolumeCheck
 
-    Args:
-        case: The case.
-        convention: What its label's values mean; may be None only for an unlabeled case.
-        modalities: Canonical names of the images to check.
-        examination: What reading it found.
+    @property
+    def version(self) -> str:
+        """Another one where the same files would give other findings."""
+        traits = self.traits
+        return f"{CHECK_VERSION} {traits.normalization.fingerprint} {traits.extent_mm} {traits.min_ml}"
 
-    Returns:
-        What was found; a check that fails is a finding as well, and the case is left out.
-    """
-    try:
-        with case_boundary(case.id, case.place, "checked"):
-            return _check(case, convention, modalities, examination)
-    except CaseError as error:
-        return CaseCheck(read=(Finding.from_problem(error.problem),))
-
-
-def _check(
-    case: Case, convention: str | None, modalities: Sequence[str], examination: Examination[NativeCase]
-) -> CaseCheck:
-    found = [Finding.from_problem(problem) for problem in examination.problems]
-    found += check_headers(case, examination)
-    if examination.native is None:
-        parts = [
-            Subject(case, part, tuple(part.images), convention, partial=True) for part in examination.parts
-        ]
-        return CaseCheck(
-            read=tuple(found),
-            seen=_run([CHECKS[0]] if len(parts) > 1 else CHECKS, parts),
-            image_spacing_mm={name: part.native.spacing_mm for part in parts for name in part.modalities},
+    def check(
+        self,
+        case: Case,
+        convention: str | None,
+        inputs: Sequence[str],
+        examination: Examination[NativeCase],
+    ) -> VolumeCheck:
+        """Run all checks on a case that was read, or on what can be looked at of one that can't be used."""
+        read = [Finding.from_problem(problem) for problem in examination.problems]
+        read += check_headers(case, examination)
+        if examination.native is None:
+            parts = [
+                self.view(case, part, tuple(part.images), convention, partial=True)
+                for part in examination.parts
+            ]
+            return VolumeCheck(
+                read=tuple(read),
+                seen=run_groups(self.groups[:1] if len(parts) > 1 else self.groups, parts),
+                image_spacing_mm={name: part.native.spacing_mm for part in parts for name in part.inputs},
+            )
+        view = self.view(case, examination.native, inputs, convention)
+        return VolumeCheck(
+            read=tuple(read),
+            seen=run_groups(self.groups, [view]),
+            spacing_mm=view.native.spacing_mm,
+            image_spacing_mm=dict.fromkeys(inputs, view.native.spacing_mm),
+            shape=shape_ras(view.native.file_shape, view.native.file_affine),
+            images=image_digests(view),
+            fits=dict(view.edge_agreement),
+            label=label_digest(view),
+            label_fit=self.label_fit(view),
+            appearance=self.describe(view),
         )
-    subject = Subject(case, examination.native, modalities, convention)
-    return CaseCheck(
-        read=tuple(found),
-        seen=_run(CHECKS, [subject]),
-        spacing_mm=subject.native.spacing_mm,
-        image_spacing_mm=dict.fromkeys(modalities, subject.native.spacing_mm),
-        shape=shape_ras(subject.native.file_shape, subject.native.file_affine),
-        images=image_digests(subject),
-        edges=dict(subject.edge_agreement),
-        label=label_digest(subject),
-        label_contrast=label_contrast(subject),
-        appearance=describe_appearance(subject),
-    )
+
+    def view(
+        self,
+        case: Case,
+        native: NativeCase,
+        inputs: Sequence[str],
+        convention: str | None,
+        *,
+        partial: bool = False,
+    ) -> ViewT:
+        """Return a case, or a part of one, as the checks see it."""
+        return self.view_type(case, native, inputs, convention, self.traits, partial)
+
+    def against_job(self, checks: Mapping[str, CaseCheck], learning: BaseModel) -> Iterator[Finding]:
+        """Find cases that are resampled, because their voxels are not of the job's size."""
+        if not isinstance(learning, SegmentationSettings):
+            return
+        for case_id, check in sorted(checks.items()):
+            by_image = check.image_spacing_mm if isinstance(check, VolumeCheck) else {}
+            alike = len(set(by_image.values())) == 1
+            for name, spacing in by_image.items():
+                if np.abs(np.subtract(spacing, learning.spacing_mm)).max() > _SAME_SPACING_MM:
+                    sizes = " x ".join(f"{size:.2f}" for size in spacing)
+                    yield Finding(
+                        code=VolumeCode.OTHER_SPACING,
+                        case_id=case_id,
+                        modality=None if alike else name,
+                        detail=f"Voxels are {sizes} mm; the job's are {learning.spacing_text}.",
+                    )
+                if alike:
+                    break
+
+    def label_fit(self, view: ViewT) -> float | None:
+        """Return how well the label fits the images; None where nothing says so."""
+        return None
+
+    def describe(self, view: ViewT) -> str | None:
+        """Return what the images show, for `alike` and `same`; None where they can't be compared."""
+        return None
+
+    def alike(self, appearances: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
+        """Find cases that may show one patient."""
+        yield from ()
+
+    def same(self, one: str, other: str) -> bool:
+        """Return whether two appearances can only be of one examination."""
+        return False
 
 
-def _run(groups: Sequence[Sequence[Check]], subjects: Sequence[Subject]) -> tuple[tuple[Finding, ...], ...]:
-    return tuple(
-        tuple(finding for subject in subjects for check in group for finding in check(subject))
-        for group in groups
-    )
+def plain_checks(normalization: Normalization) -> VolumeChecks[CaseView]:
+    """Return the checks of a problem that says nothing more of its images."""
+    return VolumeChecks(VolumeTraits(normalization), CaseView, VOLUME_CHECKS)
+
+
+def volume_of(checked: CheckedCohort, case_id: str) -> VolumeCheck | None:
+    """Return what is kept of a case of volumes, its voxel size and shape among it; None of any other."""
+    check = checked.checks.get(case_id)
+    return check if isinstance(check, VolumeCheck) else None

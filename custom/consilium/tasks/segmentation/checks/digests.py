@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.tasks.segmentation.checks.subject import BoolMap, Subject
+from consilium.tasks.segmentation.checks.view import BoolMap, CaseView
 from consilium.tasks.segmentation.foreground import extents
 
 _MIN_IMAGE_VOXELS = 10_000
@@ -16,21 +16,21 @@ _MIN_LABEL_VOXELS = 200
 _DIGEST_BYTES = 20
 
 
-def image_digests(subject: Subject) -> dict[str, str]:
+def image_digests(view: CaseView) -> dict[str, str]:
     """A hash of each modality's voxels, of every other one along each axis: enough to tell two images apart.
 
-    Compression, number type, order of the axes and the empty space around the head change nothing in it.
+    Compression, number type, order of the axes and the empty space around the anatomy change nothing in it.
     """
     return {
-        name: _digest(image, subject.foreground[name], step=2)
-        for name, image in subject.native.images.items()
-        if np.count_nonzero(subject.foreground[name]) >= _MIN_IMAGE_VOXELS
+        name: _digest(image, view.foreground[name], step=2)
+        for name, image in view.native.images.items()
+        if np.count_nonzero(view.foreground[name]) >= _MIN_IMAGE_VOXELS
     }
 
 
-def label_digest(subject: Subject) -> str | None:
+def label_digest(view: CaseView) -> str | None:
     """The same of the label, wherever it lies; None where it marks too little to be one of a kind."""
-    reference = subject.native.reference
+    reference = view.native.reference
     if reference is None:
         return None
     marked = reference != 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
-from consilium.tasks.segmentation.checks.subject import BoolMap, Subject
+from consilium.tasks.segmentation.checks.view import BoolMap, CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 
 _MIN_VOXELS = 100
@@ -18,12 +18,12 @@ _SPARSE = (slice(None, None, 8),) * 3
 _WHOLE = (slice(None),) * 3
 _UNEXPLAINED = 2e-3
 """Share of an image's variance that another one leaves open when it is scaled and shifted to fit. Three real
-patients: a copy in 256 gray levels leaves 1.5e-4 at most, two modalities of one head 0.2 at least."""
+patients: a copy in 256 gray levels leaves 1.5e-4 at most, two contrasts of one brain 0.2 at least."""
 
 
-def check_duplicates(subject: Subject) -> Iterator[Finding]:
+def check_duplicates(view: CaseView) -> Iterator[Finding]:
     """One image under the names of two modalities: voxel by voxel, or scaled and shifted as exports do."""
-    images, foreground = subject.native.images, subject.foreground
+    images, foreground = view.native.images, view.foreground
     for first, second in itertools.combinations(images, 2):
         one, other = images[first], images[second]
         if all(np.array_equal(one[part], other[part]) for part in (_SPARSE, _WHOLE)):
@@ -32,7 +32,7 @@ def check_duplicates(subject: Subject) -> Iterator[Finding]:
             detail = f"{second} holds the voxels of {first}, multiplied."
         else:
             continue
-        yield subject.finding(VolumeCode.DUPLICATE_MODALITY, detail, modality=second)
+        yield view.finding(VolumeCode.DUPLICATE_MODALITY, detail, modality=second)
 
 
 def _is_scaled(one: NDArray[Any], other: NDArray[Any], inside: BoolMap) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from consilium.data.checks.finding import Finding
 from consilium.tasks.segmentation.checks.extent import filled_background
-from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 
 _NEGATIVE_SHARE = 1e-4
@@ -22,32 +22,32 @@ _COMMON_SHARE = 0.3
 """Share of the nonzero voxels with one value; at most 1.4 % in twelve images of three real patients."""
 
 
-def check_intensities(subject: Subject) -> Iterator[Finding]:
+def check_intensities(view: CaseView) -> Iterator[Finding]:
     """Negative, clipped and eight-bit images, and those of which many voxels have one value."""
     # One image may end at 255 by chance; two of a case do so when something saved them as bytes.
-    tops = {name: image.max() for name, image in subject.native.images.items()}
+    tops = {name: image.max() for name, image in view.native.images.items()}
     windowed = sum(float(top) == _MAX_LEVEL for top in tops.values())
-    filled = filled_background(subject)  # that is an error of its own
-    for name, image in subject.native.images.items():
-        levels = subject.levels[name]
+    filled = filled_background(view)  # that is an error of its own
+    for name, image in view.native.images.items():
+        levels = view.levels[name]
         common = int(levels.counts.argmax())
         alike = float(levels.counts[common] / levels.counts.sum())
         if alike > _COMMON_SHARE and name not in filled:
             detail = f"{alike:.1%} of the nonzero voxels are {levels.values[common]:g}."
-            yield subject.finding(VolumeCode.LITTLE_CONTRAST, detail, modality=name)
-        nonzero, top = np.count_nonzero(subject.foreground[name]), tops[name]
-        if top > subject.scales[name].high:  # a hot voxel doesn't hide that the others end at one value
-            top = image[image <= subject.scales[name].high].max()
+            yield view.finding(VolumeCode.LITTLE_CONTRAST, detail, modality=name)
+        nonzero, top = np.count_nonzero(view.foreground[name]), tops[name]
+        if top > view.scales[name].high:  # a hot voxel doesn't hide that the others end at one value
+            top = image[image <= view.scales[name].high].max()
         negative = np.count_nonzero(image < 0) / nonzero
-        if negative > _NEGATIVE_SHARE:
+        if negative > _NEGATIVE_SHARE and view.traits.zero_background:
             detail = f"{negative:.1%} of the nonzero voxels are negative."
-            yield subject.finding(VolumeCode.NEGATIVE_INTENSITY, detail, modality=name)
+            yield view.finding(VolumeCode.NEGATIVE_INTENSITY, detail, modality=name)
         clipped = np.count_nonzero(image == top) / nonzero if top else 0.0
-        if clipped > _CLIPPED_SHARE and subject.judgeable:
+        if clipped > _CLIPPED_SHARE and view.measurable:
             detail = f"{clipped:.1%} of the nonzero voxels have the largest value, {top:g}."
-            yield subject.finding(VolumeCode.CLIPPED_INTENSITY, detail, modality=name)
-        if subject.judgeable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(image)):
-            yield subject.finding(
+            yield view.finding(VolumeCode.CLIPPED_INTENSITY, detail, modality=name)
+        if view.measurable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(image)):
+            yield view.finding(
                 VolumeCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
             )
 

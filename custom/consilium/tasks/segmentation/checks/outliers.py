@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from consilium.counts import agree, counted
 from consilium.data.checks.finding import Finding
 from consilium.tasks.segmentation.checks.extent import filled_background
-from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.intensities import Levels, Scale
 
@@ -32,16 +32,19 @@ _FULL_SLICE = 0.25
 _AXES = ("left to right", "back to front", "bottom to top")
 
 
-def check_hot_voxels(subject: Subject) -> Iterator[Finding]:
-    """Voxels with values that no tissue has, in the brain and around it.
+def check_hot_voxels(view: CaseView) -> Iterator[Finding]:
+    """Find voxels with values that no tissue has, in the anatomy and around it.
 
-    Normalization clips them; of sixty that count, the rest of an image becomes flat.
+    Normalization clips them; of sixty that count, the rest of an image becomes flat. Intensities with a unit
+    have their own limits.
     """
-    if filled_background(subject):  # then what is measured is no brain, and an error says so
+    if not view.traits.zero_background:
         return
-    for name, image in subject.native.images.items():
-        inside, outside = subject.levels[name], Levels.of(subject.native.outside[name])
-        low, high = _hot_range(inside, outside, subject.scales[name])
+    if filled_background(view):  # then what is measured is no anatomy, and an error says so
+        return
+    for name, image in view.native.images.items():
+        inside, outside = view.levels[name], Levels.of(view.native.outside[name])
+        low, high = _hot_range(inside, outside, view.scales[name])
         apart = outside.beyond(low, high)
         count = inside.beyond(low, high) + apart
         if not count:
@@ -51,34 +54,36 @@ def check_hot_voxels(subject: Subject) -> Iterator[Finding]:
         detail = (
             f"{counted(count, 'voxel')}, {count / total:.2g} of the nonzero ones, are {' or '.join(ends)}"
         )
-        background = apart + _in_background(subject, name, low, high)
+        background = apart + _in_background(view, name, low, high)
         if background:
-            detail += f"; {background} of them are outside the brain"
+            detail += f"; {background} of them are outside the anatomy"
         if _near_limit(image.dtype, inside, outside):
             detail += f"; {image.dtype} ends there, so numbers may have wrapped around or overflowed"
-        yield subject.finding(VolumeCode.HOT_VOXELS, f"{detail}.", modality=name)
+        yield view.finding(VolumeCode.HOT_VOXELS, f"{detail}.", modality=name)
 
 
-def check_stray_voxels(subject: Subject) -> Iterator[Finding]:
-    """Nonzero voxels apart from the head, which the crop leaves out."""
-    for name, values in subject.native.outside.items():
-        if values.size:
-            voxels = f"{counted(values.size, 'nonzero voxel')} apart from the head"
-            detail = f"{voxels} {agree(values.size, 'is', 'are')} left out."
-            yield subject.finding(VolumeCode.STRAY_VOXELS, detail, modality=name)
-
-
-def check_slices(subject: Subject) -> Iterator[Finding]:
-    """Slices that are brighter or darker than those beside them, or blank."""
-    if not subject.judgeable:
+def check_stray_voxels(view: CaseView) -> Iterator[Finding]:
+    """Find foreground apart from the anatomy, which the crop leaves out."""
+    if not view.traits.zero_background:  # a table may be in view
         return
-    for name, image in subject.native.images.items():
-        scale = subject.scales[name]
+    for name, values in view.native.outside.items():
+        if values.size:
+            voxels = f"{counted(values.size, 'nonzero voxel')} apart from the rest"
+            detail = f"{voxels} {agree(values.size, 'is', 'are')} left out."
+            yield view.finding(VolumeCode.STRAY_VOXELS, detail, modality=name)
+
+
+def check_slices(view: CaseView) -> Iterator[Finding]:
+    """Slices that are brighter or darker than those beside them, or blank."""
+    if not view.measurable or not view.traits.zero_background:  # with a unit, brightness doesn't drift
+        return
+    for name, image in view.native.images.items():
+        scale = view.scales[name]
         if image.min() < scale.low or image.max() > scale.high:
             image = np.clip(image, scale.low, scale.high)
         for axis, direction in enumerate(_AXES):
             others = tuple(other for other in range(3) if other != axis)
-            area = subject.head.sum(axis=others, dtype=np.int64)
+            area = view.anatomy.sum(axis=others, dtype=np.int64)
             full = np.flatnonzero(area >= _FULL_SLICE * area.max())
             level = image.sum(axis=others, dtype=np.float64)[full] / area[full]
             odd = np.flatnonzero(np.abs(level - _beside(level)) > _ODD_SLICE * scale.std)
@@ -86,9 +91,9 @@ def check_slices(subject: Subject) -> Iterator[Finding]:
                 slices = f"{counted(odd.size, 'slice')} {agree(odd.size, 'differs', 'differ')}"
                 detail = (
                     f"{slices} in brightness from those on either side, the first is number "
-                    f"{subject.native.crop_start[axis] + full[odd[0]]} from {direction}."
+                    f"{view.native.crop_start[axis] + full[odd[0]]} from {direction}."
                 )
-                yield subject.finding(VolumeCode.ODD_SLICE, detail, modality=name)
+                yield view.finding(VolumeCode.ODD_SLICE, detail, modality=name)
                 break
 
 
@@ -116,13 +121,13 @@ def _beyond_gap(levels: Levels) -> tuple[float, float]:
     return (border, np.inf) if below < above else (-np.inf, border)
 
 
-def _in_background(subject: Subject, name: str, low: float, high: float) -> int:
+def _in_background(view: CaseView, name: str, low: float, high: float) -> int:
     """Hot voxels of the crop where every other image is 0."""
-    others = [mask for other, mask in subject.foreground.items() if other != name]
+    others = [mask for other, mask in view.foreground.items() if other != name]
     if not others:
         return 0
-    image = subject.native.images[name]
-    hot = ((image < low) | (image > high)) & subject.foreground[name]
+    image = view.native.images[name]
+    hot = ((image < low) | (image > high)) & view.foreground[name]
     return int(np.count_nonzero(hot & ~np.logical_or.reduce(others)))
 
 

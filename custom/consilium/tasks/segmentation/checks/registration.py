@@ -9,12 +9,11 @@ import numpy as np
 from scipy import fft, ndimage
 
 from consilium.data.checks.finding import Finding
-from consilium.tasks.segmentation.checks.extent import describe_slab
-from consilium.tasks.segmentation.checks.subject import FloatMap, Subject
+from consilium.tasks.segmentation.checks.view import CaseView, FloatMap
 from consilium.tasks.segmentation.codes import VolumeCode
 
 _MIN_AGREEMENT = 0.75
-"""Correlation of edges below which two images may not show one head: 0.86 or more in 80 healthy synthetic and
+"""Correlation of edges below which two images may not show one body: 0.86 or more in 80 healthy synthetic and
 three real patients, up to 0.86 between two synthetic patients, who share an atlas."""
 _SURE_AGREEMENT = 0.93
 """Correlation of edges above which nothing has to be searched for."""
@@ -27,30 +26,28 @@ _FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (2,), (0, 1))
 _NAMES = {0: "left-right", 1: "front-back", 2: "upside down"}
 
 
-def check_registration(subject: Subject) -> Iterator[Finding]:
+def check_registration(view: CaseView) -> Iterator[Finding]:
     """Compare the edges of each image with those of the others: as they are, moved, mirrored and turned."""
-    if not subject.judgeable or len(subject.modalities) < 2:
+    if not view.measurable or len(view.inputs) < 2:
         return
-    edges = subject.edges
+    edges = view.edges
     for name, own in edges.items():
         others = [other for key, other in edges.items() if key != name]
-        agreement = subject.edge_agreement[name]
+        agreement = view.edge_agreement[name]
         if agreement > _SURE_AGREEMENT:
             continue
         reference = cast(FloatMap, np.mean([other / other.std() for other in others], axis=0))
-        how, gain = _better(own, reference, subject.coarse_mm)
+        how, gain = _better(own, reference, view.coarse_mm)
         if gain > _GAIN:
-            yield subject.finding(
+            yield view.finding(
                 VolumeCode.NOT_REGISTERED,
                 f"{name} fits the other images better {how}.",
                 modality=name,
                 confidence=min(1.0, 0.5 + gain / 0.4),
-                overwhelming=agreement < _SURE_AGREEMENT_BELOW
-                and gain > _SURE_GAIN
-                and describe_slab(subject) is None,
+                overwhelming=agreement < _SURE_AGREEMENT_BELOW and gain > _SURE_GAIN and view.whole,
             )
         elif agreement < _MIN_AGREEMENT:
-            yield subject.finding(
+            yield view.finding(
                 VolumeCode.NOT_REGISTERED,
                 f"Edges of {name} agree with those of the other images by {agreement:.2f} only.",
                 modality=name,

@@ -16,7 +16,7 @@ from consilium.data.checks.patients import check_patients
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.checks.appearance import ALIKE, alike, describe_appearance, similarity
-from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.brain_tumor.checks.case import CHECKS
 
 from .damage import IMAGES, damages
 
@@ -25,10 +25,10 @@ REPOSITORY = Path(__file__).parents[5]
 REAL = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
 
 
-def subjects(folder):
+def views(folder):
     cohort = read_cohort(folder, case_format=CASES)
     for case in cohort.cases:
-        yield Subject(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
+        yield CHECKS.view(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
 
 
 def findings(checked, code):
@@ -75,8 +75,8 @@ def test_a_copy_that_was_moved_or_resampled_is_a_warning_at_both(two_patients, c
 def test_patients_of_one_scanner_are_not_alike(archive):
     described = {}
     for scanner, folder in archive.items():
-        for subject in subjects(folder):
-            described[scanner + subject.case.id] = describe_appearance(subject)
+        for view in views(folder):
+            described[scanner + view.case.id] = describe_appearance(view)
     assert len(described) == 5
     assert None not in described.values()
     assert list(alike(described)) == []
@@ -85,10 +85,10 @@ def test_patients_of_one_scanner_are_not_alike(archive):
 
 
 def test_too_little_brain_looks_like_nothing(archive):
-    subject = next(subjects(archive["aster"]))
-    images = {name: image[:, :, :4] for name, image in subject.native.images.items()}
-    native = subject.native.__class__(**{**vars(subject.native), "images": images, "reference": None})
-    assert describe_appearance(Subject(subject.case, native, IMAGES, None)) is None
+    view = next(views(archive["aster"]))
+    images = {name: image[:, :, :4] for name, image in view.native.images.items()}
+    native = view.native.__class__(**{**vars(view.native), "images": images, "reference": None})
+    assert describe_appearance(CHECKS.view(view.case, native, IMAGES, None)) is None
     assert list(alike({})) == []
 
 
@@ -97,21 +97,21 @@ def case(case_id, patient):
 
 
 def test_two_visits_of_a_declared_patient_may_look_alike(archive):
-    described = describe_appearance(next(subjects(archive["aster"])))
+    described = describe_appearance(next(views(archive["aster"])))
     checks = {case_id: CaseCheck(read=(), images={"t1": case_id}, appearance=described) for case_id in "AB"}
-    assert list(check_patients([case("A", "P"), case("B", "P")], checks)) == []
-    found = [one.code.value for one in check_patients([case("A", "A"), case("B", "B")], checks)]
+    assert list(check_patients([case("A", "P"), case("B", "P")], checks, CHECKS)) == []
+    found = [one.code.value for one in check_patients([case("A", "A"), case("B", "B")], checks, CHECKS)]
     assert found == ["possible_same_examination"] * 2
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no real patients in {REAL}: set CONSILIUM_REAL_DATA")
 def test_real_patients_look_like_themselves_turned_and_like_nobody_else():
-    heads = [head for name in ("msd_task01", "tcga_lgg") for head in subjects(REAL / name)]
+    heads = [head for name in ("msd_task01", "tcga_lgg") for head in views(REAL / name)]
     described = [describe_appearance(head) for head in heads]
     for one, other in itertools.combinations(described, 2):
         assert similarity(one, other).mean() < 0.4
     for head, before in zip(heads, described, strict=True):
         images = {name: ndimage.rotate(image, 5, order=1) for name, image in head.native.images.items()}
         native = head.native.__class__(**{**vars(head.native), "images": images, "reference": None})
-        turned = describe_appearance(Subject(head.case, native, IMAGES, None))
+        turned = describe_appearance(CHECKS.view(head.case, native, IMAGES, None))
         assert similarity(before, turned).mean() > 0.9

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from consilium.data.checks import Severity
+from consilium.tasks.segmentation.checks.case import volume_of
 
 from .damage import damages
 from .test_corpus import CASE, OTHER, codes_of
@@ -76,7 +77,7 @@ def test_images_on_grids_of_their_own_are_looked_at_one_by_one(two_patients, che
         change(two_patients, kind, lambda a, size=size: a[:, :, size:])
     checked = check(two_patients)
     assert {one.modality for one in of(checked, "not_skull_stripped")} == {"t1", "t1ce", "t2", "flair"}
-    assert checked.image_spacing_mm[CASE].keys() == {"t1", "t1ce", "t2", "flair"}
+    assert volume_of(checked, CASE).image_spacing_mm.keys() == {"t1", "t1ce", "t2", "flair"}
 
 
 def test_a_label_that_means_nothing_hides_nothing_of_the_images(two_patients, check):

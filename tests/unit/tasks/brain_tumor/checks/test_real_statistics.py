@@ -16,8 +16,8 @@ import pytest
 from consilium.data.checks import Finding, Severity
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.segmentation.checks.case import CHECKS
-from consilium.tasks.segmentation.checks.subject import Subject
+from consilium.tasks.brain_tumor.checks.brain import BrainView
+from consilium.tasks.brain_tumor.checks.case import CHECKS
 
 from .damage import IMAGES
 
@@ -39,22 +39,22 @@ PAIRS = tuple(itertools.combinations(IMAGES, 2))
 
 
 @pytest.fixture(scope="module")
-def patients() -> dict[str, Subject]:
+def patients() -> dict[str, BrainView]:
     cohort: Cohort = read_cohort(FOLDER, case_format=CASES)
     return {
-        case.id: Subject(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
+        case.id: CHECKS.view(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
         for case in cohort.cases
     }
 
 
-def changed(subject: Subject, *, cut: float | None = None, labeled: bool = True, **images: str) -> Subject:
+def changed(view: BrainView, *, cut: float | None = None, labeled: bool = True, **images: str) -> BrainView:
     """The patient with other images under some names, as a slab from a share of the height, or unlabeled."""
-    native = subject.native
+    native = view.native
     length = native.images["t1"].shape[2]
     start = 0 if cut is None else int(cut * length)
     slab = np.s_[:, :, start : length if cut is None else start + SLAB_MM]
     return replace(
-        subject,
+        view,
         native=replace(
             native,
             images={name: native.images[images.get(name, name)][slab] for name in IMAGES},
@@ -63,12 +63,12 @@ def changed(subject: Subject, *, cut: float | None = None, labeled: bool = True,
     )
 
 
-def found_in(subject: Subject) -> list[Finding]:
+def found_in(view: BrainView) -> list[Finding]:
     """What the checks find, as `check_case` counts it."""
 
     def groups() -> Iterator[Finding]:
-        for group in CHECKS:
-            found = [one for check in group for one in check(subject)]
+        for group in CHECKS.groups:
+            found = [one for check in group for one in check(view)]
             yield from found
             if any(one.casts_doubt for one in found):
                 return
@@ -76,9 +76,9 @@ def found_in(subject: Subject) -> list[Finding]:
     return list(groups())
 
 
-def by_statistics(subject: Subject) -> dict[str, Severity]:
+def by_statistics(view: BrainView) -> dict[str, Severity]:
     """What statistics found, with the worst severity of each code."""
-    found = [one for one in found_in(subject) if one.confidence is not None]
+    found = [one for one in found_in(view) if one.confidence is not None]
     return {
         code: min((one.severity for one in found if one.code.value == code), key=list(Severity).index)
         for code in {one.code.value for one in found}
@@ -95,9 +95,9 @@ def test_statistics_find_nothing_in_what_is_right(patients, case_id, labeled):
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("case_id", WHOLE)
 def test_nor_in_a_slab_of_it(patients, case_id, cut, labeled):
-    subject = changed(patients[case_id], cut=cut, labeled=labeled)
-    assert by_statistics(subject) == {}
-    assert "partial_coverage" in {one.code.value for one in found_in(subject)}
+    view = changed(patients[case_id], cut=cut, labeled=labeled)
+    assert by_statistics(view) == {}
+    assert "partial_coverage" in {one.code.value for one in found_in(view)}
 
 
 @pytest.mark.parametrize("labeled", [True, False], ids=["labeled", "unlabeled"])
@@ -105,8 +105,8 @@ def test_nor_in_a_slab_of_it(patients, case_id, cut, labeled):
 @pytest.mark.parametrize("case_id", WHOLE)
 def test_two_exchanged_images_of_a_whole_brain_are_found_and_named(patients, case_id, pair, labeled):
     first, second = pair
-    subject = changed(patients[case_id], labeled=labeled, **{first: second, second: first})
-    (finding,) = (one for one in found_in(subject) if one.code.value == "swapped_modalities")
+    view = changed(patients[case_id], labeled=labeled, **{first: second, second: first})
+    (finding,) = (one for one in found_in(view) if one.code.value == "swapped_modalities")
     assert set(finding.detail.removesuffix(".").split("; ")) == {
         f"{first} looks like {second}",
         f"{second} looks like {first}",
@@ -125,14 +125,14 @@ def test_in_a_slab_only_an_exchange_with_t2_is_found_and_only_a_warning(patients
 def test_a_mirrored_label_is_overwhelming_in_a_whole_brain(patients):
     for case_id in WHOLE:
         native = patients[case_id].native
-        subject = replace(patients[case_id], native=replace(native, reference=native.reference[::-1]))
-        assert by_statistics(subject) == {"label_mirrored": Severity.ERROR}
+        view = replace(patients[case_id], native=replace(native, reference=native.reference[::-1]))
+        assert by_statistics(view) == {"label_mirrored": Severity.ERROR}
 
 
 def test_a_mirrored_label_in_a_slab_is_to_be_looked_at(patients):
     native = patients[SLAB].native
-    subject = replace(patients[SLAB], native=replace(native, reference=native.reference[::-1]))
-    assert by_statistics(subject) == {"label_mirrored": Severity.WARNING}
+    view = replace(patients[SLAB], native=replace(native, reference=native.reference[::-1]))
+    assert by_statistics(view) == {"label_mirrored": Severity.WARNING}
 
 
 @pytest.mark.parametrize("case_id", [*WHOLE, SLAB])

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from consilium.data.case import Case, ImageFile
 from consilium.data.checks import Severity
+from consilium.data.checks.case import check_case
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.checks.case import check_case
 
 QUICK = settings(
     max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

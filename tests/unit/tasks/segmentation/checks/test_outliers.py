@@ -61,7 +61,7 @@ def test_it_is_said_how_many_voxels_are_hot_and_where(two_patients, check):
     (finding,) = findings_of(check(two_patients), "hot_voxels")
     assert (finding.severity, finding.modality) == (Severity.WARNING, "flair")
     assert finding.detail.startswith("30 voxels, ")
-    assert "30 of them are outside the brain" in finding.detail
+    assert "30 of them are outside the anatomy" in finding.detail
 
 
 def test_half_of_an_image_wrapped_is_found(two_patients, check):
