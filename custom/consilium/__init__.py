@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from consilium.learning.device import open_device
     from consilium.learning.evaluator import evaluate
     from consilium.learning.model_file import load_model
+    from consilium.learning.network_weights import initial_weights
     from consilium.learning.predictor import Predictor
+    from consilium.learning.rounds import Schedule
     from consilium.learning.settings import ComputeSettings
     from consilium.participant.participant import Participant
     from consilium.participant.settings import SiteSettings
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
     from consilium.recipes.job_folder import JobFolder, read_job_folder
     from consilium.records.federation import FederationRecord
     from consilium.records.job_record import load_record
+    from consilium.report.data_check.page import DataCheck
     from consilium.report.write import write_report
     from consilium.simulation.display import Display
     from consilium.simulation.run import SimulationResult, simulate
     from consilium.simulation.study import NamesAndLabels
+    from consilium.site_check.folder import check_folder
+    from consilium.site_check.job import load_site_job
     from consilium.tasks.base import Task
     from consilium.tasks.registry import get_task
     from consilium.tasks.settings import LearningSettings
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ComputeSettings",
     "ConsiliumError",
+    "DataCheck",
     "Display",
     "FederationRecord",
     "JobFolder",
@@ -50,16 +56,20 @@ __all__ = [
     "NamesAndLabels",
     "Participant",
     "Predictor",
+    "Schedule",
     "SimulationResult",
     "SiteData",
     "SiteSettings",
     "Task",
     "build_recipe",
+    "check_folder",
     "evaluate",
     "export_job",
     "get_task",
+    "initial_weights",
     "load_model",
     "load_record",
+    "load_site_job",
     "open_device",
     "prepare_site",
     "read_job_folder",
@@ -70,6 +80,7 @@ __all__ = [
 _MODULES = {
     "ComputeSettings": "consilium.learning.settings",
     "ConsiliumError": "consilium.errors",
+    "DataCheck": "consilium.report.data_check.page",
     "Display": "consilium.simulation.display",
     "FederationRecord": "consilium.records.federation",
     "JobFolder": "consilium.recipes.job_folder",
@@ -78,16 +89,20 @@ _MODULES = {
     "NamesAndLabels": "consilium.simulation.study",
     "Participant": "consilium.participant.participant",
     "Predictor": "consilium.learning.predictor",
+    "Schedule": "consilium.learning.rounds",
     "SimulationResult": "consilium.simulation.run",
     "SiteData": "consilium.participant.site_data",
     "SiteSettings": "consilium.participant.settings",
     "Task": "consilium.tasks.base",
     "build_recipe": "consilium.recipes.catalog",
+    "check_folder": "consilium.site_check.folder",
     "evaluate": "consilium.learning.evaluator",
     "export_job": "consilium.recipes.catalog",
     "get_task": "consilium.tasks.registry",
+    "initial_weights": "consilium.learning.network_weights",
     "load_model": "consilium.learning.model_file",
     "load_record": "consilium.records.job_record",
+    "load_site_job": "consilium.site_check.job",
     "open_device": "consilium.learning.device",
     "prepare_site": "consilium.participant.site_data",
     "read_job_folder": "consilium.recipes.job_folder",

@@ -53,6 +53,12 @@ def load_sets(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
 def load_model(path: Path) -> tuple[Weights, dict[str, str]]:
     """Read weights and metadata.
 
+    Example:
+        >>> save_model(Path("model.safetensors"), {"bias": np.zeros(2)}, {"task": "brain_tumor"})
+        >>> weights, metadata = load_model(Path("model.safetensors"))
+        >>> weights["bias"].tolist(), metadata
+        ([0.0, 0.0], {'task': 'brain_tumor'})
+
     Raises:
         DataError: If the file is missing or is not safetensors.
     """

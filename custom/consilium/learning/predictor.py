@@ -15,6 +15,15 @@ from consilium.tasks import LearningSettings, Task
 class Predictor:
     """Predicts cases with one network, as the task's method has it.
 
+    Example:
+        ```python
+        from consilium import ComputeSettings, Predictor, get_task, load_model, open_device
+
+        weights, _ = load_model(Path("runs/first/result/model.safetensors"))
+        predictor = Predictor(get_task(learning.task), learning, weights, open_device(ComputeSettings()))
+        prediction = predictor.predict(cases.validation[0])  # see `prepare_site`
+        ```
+
     Args:
         task: What is predicted.
         settings: The settings that the network was trained with.

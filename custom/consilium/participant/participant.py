@@ -33,6 +33,17 @@ _PERSONAL: Final = "personal"
 class Participant:
     """Trains and evaluates models on one site's prepared cases, with as many processes as the site grants.
 
+    Example:
+        ```python
+        from consilium import ComputeSettings, Participant, Schedule, get_task, initial_weights
+
+        participant = Participant(cases, learning, ComputeSettings())  # see `prepare_site`
+        weights = initial_weights(get_task(learning.task), learning, seed=0)
+        result = participant.train(weights, Schedule(round_index=0, rounds=1))
+        scores = participant.score(result.weights, distances=True)
+        participant.close()
+        ```
+
     Args:
         data: The cases.
         learning: What the job decides.

@@ -37,6 +37,11 @@ class SiteSettings(ComputeSettings):
     """What the hospital decides: written in its own `local/` files, never in a job.
 
     Relative paths start at the site's workspace.
+
+    Example:
+        >>> site = SiteSettings(dataset=Path("/data/north"), role="evaluates")
+        >>> site.min_training_patients
+        3
     """
 
     dataset: Path = Field(description="Folder with the hospital's cases; it is only ever read.")

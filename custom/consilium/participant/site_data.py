@@ -119,6 +119,17 @@ def prepare_site(
 ) -> SiteData:
     """Read, check, preprocess and split a site's cases. What is in the cache already is not even read.
 
+    Example:
+        ```python
+        from pathlib import Path
+
+        from consilium import SiteSettings, prepare_site, read_job_folder
+
+        job = read_job_folder(Path("jobs/brain_tumor_fedavg"))
+        cases = prepare_site(SiteSettings(dataset=Path("/data/north")), job.learning)
+        print(len(cases.train), len(cases.validation), cases.left_out)
+        ```
+
     Args:
         site: What the hospital decides.
         learning: What the job decides.

@@ -66,6 +66,10 @@ CATALOG: Mapping[str, CatalogEntry] = {
 def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobRecipe:
     """Build a job of the catalog, with some settings changed.
 
+    Example:
+        >>> build_recipe("brain_tumor_fedavg", {"rounds": 3, "learning.batch_size": 4}).settings.rounds
+        3
+
     Args:
         name: The job's name in the catalog.
         changes: Dotted setting names to values, for example `{"learning.local_steps": 5}`.
@@ -91,6 +95,10 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobReci
 def parse_changes(assignments: list[str]) -> dict[str, Any]:
     """Read `KEY=VALUE` texts, the values as YAML: `3`, `0.1`, `null`, `[64, 64, 64]`, `segresnet`.
 
+    Example:
+        >>> parse_changes(["rounds=3", "learning.network=segresnet"])
+        {'rounds': 3, 'learning.network': 'segresnet'}
+
     Raises:
         ConfigurationError: If a text is not of that form.
     """
@@ -110,6 +118,10 @@ def parse_changes(assignments: list[str]) -> dict[str, Any]:
 
 def export_job(recipe: JobRecipe, folder: Path) -> Path:
     """Write a job's folder below `folder`, in place of one of the same name; returns it.
+
+    Example:
+        >>> export_job(build_recipe("brain_tumor_stats"), Path("my_jobs")).as_posix()
+        'my_jobs/brain_tumor_stats'
 
     Raises:
         ConfigurationError: If something that is not a job lies there.

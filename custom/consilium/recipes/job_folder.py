@@ -42,6 +42,12 @@ class JobFolder:
 def read_job_folder(path: Path) -> JobFolder:
     """Read and check the folder of a job that trains.
 
+    Example:
+        >>> from consilium.recipes.catalog import build_recipe, export_job
+        >>> folder = export_job(build_recipe("brain_tumor_fedavg", {"rounds": 3}), Path("my_jobs"))
+        >>> read_job_folder(folder).rounds
+        3
+
     Raises:
         ConfigurationError: If it is not a FLARE job, brings code of its own, is not exactly what a recipe of
             Consilium writes, or doesn't train.

@@ -62,11 +62,23 @@ def check_folder(
     patients_file: Path | None = None,
     file_endings: Mapping[str, Sequence[str]] | None = None,
     accepted: Path | None = None,
-    state: Path,
+    state: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> DataCheck:
-    """Check a dataset folder as a site's training would, and judge it by a job.
+    """Check a dataset folder as a site's training would, for a job that is to train on it.
+
+    Example:
+        ```python
+        from pathlib import Path
+
+        from consilium import check_folder, load_site_job
+
+        found = check_folder(Path("/data/north"), load_site_job("brain_tumor_fedavg"), workers=2)
+        print(found.verdict, found.counts)
+        for group in found.groups:
+            print(group.code.value, len(group.cases), group.code.remedy)
+        ```
 
     Args:
         folder: The dataset folder; it is only read.
@@ -76,12 +88,14 @@ def check_folder(
         file_endings: Endings of file names to read beside the known ones.
         accepted: A file of findings that the hospital accepts, see `AcceptedFindings`.
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
+            Default: below the user's cache folder.
         workers: Processes.
         progress: Told about each case.
 
     Raises:
         ConfigurationError: `state` lies in the dataset or can't be written, or `accepted` can't be used.
     """
+    state = state or default_state()
     refuse_inside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
     case_format = get_task(job.learning.task).cases
