@@ -14,8 +14,8 @@ from consilium.counts import counted
 from consilium.data.checks import CheckedCohort, Finding, Severity
 from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.files import readable
-from consilium.report.training.curves import DARK, LIGHT
-from consilium.report.training.page import page_environment
+from consilium.report.drawing import DARK, LIGHT
+from consilium.report.html import page_environment
 
 FORMAT: Final = 2
 """Raised when the meaning of a key in `DataCheck.as_json` changes."""

@@ -7,9 +7,9 @@ from datetime import datetime, timezone
 
 from consilium.counts import counted
 from consilium.records.readiness import ReadinessRecord, explain
+from consilium.report.drawing import DARK, LIGHT
+from consilium.report.html import page_environment
 from consilium.report.readiness.table import finding_rows, site_rows
-from consilium.report.training.curves import DARK, LIGHT
-from consilium.report.training.page import page_environment
 
 
 def render_readiness(record: ReadinessRecord) -> str:

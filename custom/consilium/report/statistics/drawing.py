@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from consilium.records.statistics import FeatureRecord
-from consilium.report.training.curves import Palette, label_text, line_style
+from consilium.report.drawing import Palette, label_text, line_style
 
 
 def draw_intensities(features: Mapping[str, FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:

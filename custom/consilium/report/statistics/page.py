@@ -8,10 +8,10 @@ import numpy as np
 
 from consilium.counts import Count
 from consilium.records.statistics import FeatureRecord, StatisticsRecord
+from consilium.report.drawing import DARK, LIGHT
+from consilium.report.html import page_environment
 from consilium.report.statistics.drawing import draw_intensities, draw_volumes
 from consilium.report.statistics.drift import SCANNER_LIMIT, TRIED_LIMIT, judge_drift
-from consilium.report.training.curves import DARK, LIGHT
-from consilium.report.training.page import page_environment
 from consilium.tasks import get_task
 
 

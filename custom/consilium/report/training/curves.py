@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
+from consilium.report.drawing import Palette, label_text, line_style
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.study import StudyReport
 from consilium.tasks.metrics import Metric
-from consilium.tasks.presentation import TARGET_COLORS
-
-_COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-"""Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""
-
-_MARKERS = "osD^vPX*"
-
-
-@dataclass(frozen=True)
-class Palette:
-    """Colors of the page that the curves stand on; targets have the hues of the patients' pictures."""
-
-    paper: str
-    ink: str
-    faint: str
-    targets: tuple[str, ...]
-
-
-LIGHT = Palette(paper="#ffffff", ink="#1d2329", faint="#8b949e", targets=("#d18b00", "#0f9f86", "#e0315f"))
-DARK = Palette(paper="#191e24", ink="#e6e9ec", faint="#7d8791", targets=TARGET_COLORS)
 
 _Points = list[tuple[int, float]]
 
@@ -118,20 +98,9 @@ def _losses(report: StudyReport, site: str) -> _Points:
     return [(number, part.loss) for number, part in parts if part.loss is not None]
 
 
-def line_style(place: int) -> dict[str, Any]:
-    """Return color and marker of a hospital, by its place among all."""
-    marker = _MARKERS[place // len(_COLORS) % len(_MARKERS)]
-    return {"color": _COLORS[place % len(_COLORS)], "marker": marker, "linewidth": 1.5, "markersize": 3.5}
-
-
 def _draw(axes: Any, points: _Points, style: dict[str, Any], label: str) -> None:
     if points:
         axes.plot(*zip(*points, strict=True), label=label_text(label), **style)
-
-
-def label_text(name: str) -> str:
-    """Return a name for a legend, where $...$ is mathematics and a leading underscore hides it."""
-    return name.replace("$", r"\$").lstrip("_")
 
 
 def _dress(axes: Any, title: str, palette: Palette, rounds: int) -> None:

@@ -33,6 +33,7 @@ from consilium.report.training.study import (
     StudyVersions,
     Summary,
 )
+from consilium.tasks.metrics import Metric
 
 
 def summarize_study(
@@ -116,9 +117,21 @@ def _summarize(
         )
     compared = [one for one in sites.values() if one.gain and one.gain.mean is not None]
     summary.own = combiner.combine(one.own for one in compared if one.own)
-    gains = [one.gain.mean for one in compared if one.gain and one.gain.mean is not None]
-    summary.gain = float(np.mean(gains)) if gains else None
+    summary.gain = _mean_gain(compared, summary.own, key, combiner)
     return summary
+
+
+def _mean_gain(
+    compared: Sequence[SiteSummary], own: Scores | None, key: Metric, combiner: SiteCombiner
+) -> float | None:
+    """The mean of the hospitals' gains; of a metric that all have together, the gain of all together."""
+    if key.combines != "derived":
+        gains = [one.gain.mean for one in compared if one.gain and one.gain.mean is not None]
+        return float(np.mean(gains)) if gains else None
+    together = combiner.combine(one.global_ for one in compared if one.own and one.global_)
+    if own is None or together is None or key.name not in own or key.name not in together:
+        return None
+    return key.gain(together[key.name], own[key.name])
 
 
 def _summarize_site(

@@ -74,10 +74,15 @@ def state_verdict(report: StudyReport) -> list[str]:
         for one in metrics.shown[key.title]
         if one.target and one.name in scores
     )
-    reached = f"{metrics.key_name} of {key.text(scores[key.name])}"
+    value = key.text(scores[key.name])
+    reached = (
+        f"a {metrics.key_name} of {value}"
+        if key.mean_of
+        else f"{value}{key.unit and ' '}{key.unit} in {key.title}"
+    )
     sentences = [
         f"On {counted(cases, 'patient case')} of {counted(len(evaluated), 'hospital')} that no model was "
-        f"trained on, the federation's model reaches a {reached}{f' ({by_target})' if by_target else ''}."
+        f"trained on, the federation's model reaches {reached}{f' ({by_target})' if by_target else ''}."
     ]
     own, gain, pooled = report.summary.own, report.summary.gain, report.summary.pooled
     if own is not None and gain is not None and key.name in own:
@@ -86,7 +91,8 @@ def state_verdict(report: StudyReport) -> list[str]:
         compared = sum(one.gain is not None and one.gain.mean is not None for one in evaluated.values())
         where, models = ("At the one compared hospital", "its own model")
         if compared > 1:
-            where, models = (f"In the mean over the {compared} compared hospitals", "their own models")
+            together = "In the mean over" if key.combines == "mean" else "Over all patients of"
+            where, models = (f"{together} the {compared} compared hospitals", "their own models")
         difference = _difference(key, gain)
         sentences.append(f"{where}, its {there} is {difference} {models} ({key.text(own[key.name])}).")
     if pooled is not None and key.name in pooled:
@@ -96,7 +102,8 @@ def state_verdict(report: StudyReport) -> list[str]:
     worst, worst_score = report.summary.worst_site, report.summary.worst_site_score
     if len(evaluated) > 1 and worst_score is not None:
         extreme = "lowest" if key.higher_is_better else "highest"
-        sentences.append(f"Its {extreme} mean is at {worst}: {key.text(worst_score)}.")
+        of_site = "mean" if key.mean_of else key.title
+        sentences.append(f"Its {extreme} {of_site} is at {worst}: {key.text(worst_score)}.")
     return sentences
 
 

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from consilium.records.federation import FederationRecord
-from consilium.report.training.curves import LIGHT, draw_curves, mean_by_round
+from consilium.report.drawing import LIGHT
+from consilium.report.training.curves import draw_curves, mean_by_round
 from consilium.report.training.summary import summarize_study
 
 from ..study import federation, scores, site_round

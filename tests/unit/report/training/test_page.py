@@ -8,8 +8,9 @@ import pytest
 from consilium.data.codes import require_code
 from consilium.errors import RefusalCode
 from consilium.records.federation import BaselineRecord, FederationRecord, SiteRound
+from consilium.report.html import page_environment
 from consilium.report.training import page as report_page
-from consilium.report.training.page import PatientView, page_environment, render_page
+from consilium.report.training.page import PatientView, render_page
 from consilium.report.training.summary import summarize_study
 
 from ..study import baselines, federation, scores, site_gain, site_report, site_round
