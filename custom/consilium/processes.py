@@ -95,7 +95,7 @@ def is_running(process: psutil.Process) -> bool:
 def end_with(parent: IO[Any]) -> None:
     """End this process, with all that it has started, as soon as the one that started it has ended.
 
-    However that one ended: its end of the pipe is closed by the system.
+    The system closes its end of the pipe however it ends.
 
     Args:
         parent: Pipe from the process that started this one, read up to where nothing more is written; it

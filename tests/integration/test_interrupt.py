@@ -1,4 +1,4 @@
-"""Ctrl-C: nothing runs on, and the same command goes on where it stopped."""
+"""Ctrl-C: nothing runs on, and the same command resumes."""
 
 import os
 import signal
@@ -92,7 +92,7 @@ def _works(child):
 def _assert_stopped(code, descendants, out, log):
     said = log.read_text()
     assert code == 130, said
-    assert "The same command goes on where it stopped" in said
+    assert "The same command resumes" in said
     assert "Traceback" not in said
     assert "Warning" not in said
     _, alive = psutil.wait_procs(descendants, timeout=DEADLINE_SECONDS)

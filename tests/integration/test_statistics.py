@@ -39,7 +39,7 @@ def test_a_site_without_usable_data_costs_the_others_nothing(study, record):
     for feature in record.features.values():
         assert feature.sites.keys() <= {"north", "clinic"}
         if feature.group != "absence":  # a share of one patient is not told
-            assert feature.told.keys() == {"north", "clinic"}
+            assert feature.reported.keys() == {"north", "clinic"}
     assert (record.sites["north"].patients, record.sites["clinic"].patients) == (3, 2)
 
 

@@ -37,7 +37,7 @@ For a program, or for somebody outside the hospital: counts by code, without ids
 
   $ consilium check /data/brats --json
 
-Stopped with Ctrl-C, the same command goes on where it stopped.
+After Ctrl-C the same command resumes.
 
 Exit code: 0 ready, or good without labels (warnings included), 1 some cases are left out, 2 the folder or the
 command can't be used, 70 an error of Consilium's own, 130 stopped.

@@ -97,7 +97,7 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
 def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
     """Submit a job, show how it goes, download its result, write its report.
 
-    After Ctrl-C the job goes on: `consilium poc status` shows it, `consilium poc down` stops everything.
+    After Ctrl-C the job continues: `consilium poc status` shows it, `consilium poc down` stops everything.
     """
     from consilium.simulation.display import Display
 

@@ -53,7 +53,7 @@ def report(
 
 
 def print_result(record: JobRecord, outcome: Outcome) -> None:
-    """Tell a person on standard error what a readiness check found, and how a job of any kind ended."""
+    """Print on standard error what a readiness check found, and how a job of any kind ended."""
     from consilium.records.readiness import ReadinessRecord
     from consilium.report.readiness.table import terminal_tables
     from consilium.report.terminal import Terminal

@@ -23,7 +23,7 @@ The lead data scientist, at any machine that reaches the server: the jobs that r
 
   $ consilium status --kit scientist@consortium.example 64e0768a
 
-Again and again, and for scripts:
+Repeatedly, and for scripts:
 
   $ watch -n 20 consilium status --kit scientist@consortium.example
 
@@ -62,7 +62,7 @@ def status(
 ) -> None:
     """Show where jobs stand: round, sites, whom the job waits for and until when, problems and remedies.
 
-    With --kit the server is asked, with the rights that the user has; what it tells are words, counts and
+    With --kit the server is asked, with the rights that the user has; its answer holds words, counts and
     times. With --site a file of this machine is read, which also says which cases were left out, and why,
     and whether the site runs here at all.
     """

@@ -24,13 +24,12 @@ _SECONDS_TO_LISTEN = 60.0
 
 
 class AuthenticatedServer(FederatedServer):  # type: ignore[misc]
-    """Know the server's own certificate before the port opens, and register no site before all has started.
+    """FLARE's server, with its certificate before the port opens, and no registration before all has started.
 
-    FLARE 2.9 opens its port first, and puts certificates and security mode into its context last, when every
-    component has started. Of what comes in between it verifies nothing: a site that asks to be challenged is
-    told that the server isn't secure, one that doesn't ask is registered without a proof that it is that
-    site. What it answers is signed with the word "NA", which it keeps as its signature, so that no user can
-    log in until it is started again.
+    FLARE 2.9 opens its port first, and loads certificates and security mode last, when every component has
+    started. In between it verifies nothing: a site that asks for a challenge gets the answer that the server
+    isn't secure, one that doesn't ask is registered without proof of its identity. Its answers are signed
+    with the word "NA", which it keeps as its signature, so that no user can log in until it is restarted.
 
     The arguments are FLARE's.
     """

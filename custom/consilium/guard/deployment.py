@@ -104,7 +104,7 @@ def process_start(processor: StartJobProcessor, req: Message, app_ctx: Any) -> M
 def deployment_fault(
     workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any
 ) -> str | None:
-    """Say why a site refuses to deploy an app, and put that on record; None if it doesn't.
+    """Return why a site rejects an app, and record that; None if it accepts it.
 
     Args:
         workspace: The site's.

@@ -110,7 +110,7 @@ def end_orphans(workspace: Path) -> None:
 def _started_from(line: list[str]) -> Path | None:
     """Return the kit's folder by a command line; None if it is not FLARE's nor a kit's script.
 
-    An editor of a script, and whoever searches a log for FLARE's names, have the same words on theirs.
+    An editor of a script, or a search for FLARE's names in a log, has the same words on its command line.
     """
     if not line or not Path(line[0]).name.startswith(_INTERPRETERS):
         return None

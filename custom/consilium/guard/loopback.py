@@ -234,7 +234,7 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
         sfm_conn.conn.close()
 
     def update_endpoint(self, sfm_conn: ProvenConnection, data: dict[str, Any]) -> None:
-        """Take note of who is at the other end of a connection.
+        """Record the party at the other end of a connection.
 
         Raises:
             CommError: If it has no right to that name.

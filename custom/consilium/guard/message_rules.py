@@ -124,8 +124,8 @@ def report_fault(headers: Mapping[str, Any]) -> str | None:
 
     The receiver of a stream acknowledges what has arrived, or reports an error, which ends the stream; a
     process that could not pass it on reports that as well. FLARE 2.9 applies each such message to the stream
-    whose number it names, whoever sent it, and numbers a process's streams consecutively, so a hospital could
-    end the streams to all others.
+    whose number it names, whatever its sender, and numbers a process's streams consecutively, so a hospital
+    could end the streams to all others.
 
     Args:
         headers: Of a message to this process, by FLARE's names.

@@ -47,10 +47,10 @@ _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _LONGEST_PLACE = 64
 _SECONDS_BETWEEN_NOTICES = 60.0
 _SECONDS_TO_READ = 5.0
-"""How long a connection stays open whose other end is told to wait."""
+"""How long a connection stays open after its other end was asked to wait."""
 
-_MOST_TOLD: Final = 4
-"""Connections of one site that are told so at a time; each takes a thread. An honest second start has one."""
+_MOST_WAITING: Final = 4
+"""Concurrent connections of one site that are asked to wait; each takes a thread. An honest site has one."""
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ notices: Final = Notices()
 def must_wait(connection: Any, name: str, said: Mapping[str, Any], present: Sequence[Any]) -> bool:
     """Return whether the site at one end of a new connection was started elsewhere as well.
 
-    The server then tells the site, which closes the connection; FLARE connects again after a pause.
+    The server then informs the site, which closes the connection; FLARE reconnects after a pause.
 
     Args:
         connection: A `ProvenConnection` with a certificate.
@@ -166,18 +166,18 @@ def must_wait(connection: Any, name: str, said: Mapping[str, Any], present: Sequ
 
 
 class Waiting:
-    """The second starts that the server tells to wait: few of a site at a time, on record once a minute.
+    """Second starts that the server asks to wait: few of a site at a time, recorded once a minute.
 
-    A site says of itself what it likes, as often as it likes.
+    A site may claim anything about itself, at any rate.
     """
 
     def __init__(self) -> None:
-        self._told: Counter[str] = Counter()
+        self._waiting: Counter[str] = Counter()
         self._recorded: dict[str, float] = {}
         self._lock = Lock()
 
     def add(self, second: Any, site: str, first: Any) -> None:
-        """Tell a second start to wait, or close its connection at once.
+        """Ask a second start to wait, or close its connection at once.
 
         Args:
             second: Its connection.
@@ -188,27 +188,30 @@ class Waiting:
             _describe(one.other_start, get_param(one.conn.get_conn_properties(), DriverParams.PEER_ADDR))
             for one in (first, second)
         ]
-        told = second_starts.note(site, *places)
+        known = second_starts.note(site, *places)
         now = time.monotonic()
         with self._lock:
             is_due = now - self._recorded.get(site, -_SECONDS_BETWEEN_NOTICES) >= _SECONDS_BETWEEN_NOTICES
-            has_room = self._told[site] < _MOST_TOLD
+            has_room = self._waiting[site] < _MOST_WAITING
             self._recorded[site] = now if is_due else self._recorded[site]
-            self._told[site] += has_room
+            self._waiting[site] += has_room
         if is_due:
-            record_rejected_connection(site, describe_second_start(site, told), RefusalCode.SECOND_START)
+            record_rejected_connection(site, describe_second_start(site, known), RefusalCode.SECOND_START)
         if not has_room:
             second.conn.close()
             return
         closing = Timer(_SECONDS_TO_READ, self._close, (second, site))
         closing.daemon = True
         closing.start()
-        answer = {HandshakeKeys.ENDPOINT_NAME: second.local_endpoint.name, WAIT: told.model_dump(mode="json")}
+        answer = {
+            HandshakeKeys.ENDPOINT_NAME: second.local_endpoint.name,
+            WAIT: known.model_dump(mode="json"),
+        }
         second.send_dict(Types.READY, 1, answer)
 
     def _close(self, second: Any, site: str) -> None:
         with self._lock:
-            self._told[site] -= 1
+            self._waiting[site] -= 1
         second.conn.close()
 
 

@@ -33,7 +33,7 @@ from consilium.guard.workspace_lock import WorkspaceLock
 
 
 class ServerGuard(FLComponent):  # type: ignore[misc]
-    """Refuse a job at its submission that no site would run, and put every refused command on record.
+    """Reject a job at its submission that no site would run, and record every rejected command.
 
     FLARE builds both checks itself, before any component hears of an event, and offers no setting for them:
     of a submitted archive it looks at the description only, whatever its size, and it records commands after

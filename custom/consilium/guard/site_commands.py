@@ -64,8 +64,8 @@ COMMANDS: Final[Mapping[str, Command]] = {
 }
 """FLARE's name of a command -> what is accepted of it.
 
-What is not here has no handler at a hospital. FLARE's others read the site's files (`sys.shell`), tell where
-they lie (`sys.report_env`), remove folders (`train.delete_run`), change what is logged
+What is not here has no handler at a hospital. FLARE's others read the site's files (`sys.shell`), show their
+place (`sys.report_env`), remove folders (`train.delete_run`), change what is logged
 (`*.configure_*_log`), and stop or restart the site (`train.shutdown`, `train.restart`). Who sends
 them, is what the server says, so a hospital does these things itself, at its own machine.
 """

@@ -21,7 +21,7 @@ from consilium.guard.kit_processes import end_orphans
 from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, StartError, open_lock, take
 
 REFUSED: Final = 3
-"""Exit code, so that a script can tell it from a Python without this package."""
+"""Exit code that differs from that of a Python without this package."""
 
 SPLIT: Final = (
     "FLARE splits the command lines of its jobs at spaces, and at quotes, backslashes and '#' as well. Move "
@@ -35,8 +35,8 @@ _SERVER: Final = Path("startup/fed_server.json")
 
 
 def main() -> int:
-    """Look at a kit; returns the exit code, after words on standard error."""
-    parser = argparse.ArgumentParser(description="Say why a kit can't be started, if it can't.")
+    """Check a kit; return the exit code, with messages on standard error."""
+    parser = argparse.ArgumentParser(description="Check whether a kit can be started.")
     parser.add_argument("workspace", type=Path, help="the kit's folder, or where its processes work")
     parser.add_argument(
         "--hold", type=int, metavar="N", help="keep the lock on this descriptor of the caller"
@@ -78,9 +78,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
         require_free(host, port)
     if is_lockable:
         return None
-    return (
-        f"{workspace} is on a file system without locks: nothing but you sees to it that it is started once"
-    )
+    return f"{workspace} is on a file system without locks: nothing there prevents a second start"
 
 
 def _require_room(workspace: Path) -> None:

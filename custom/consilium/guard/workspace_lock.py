@@ -120,7 +120,7 @@ def take(descriptor: int, workspace: Path, *, holder: int | None = None, says_wh
         says_who: Write into the file who holds it, for people.
 
     Returns:
-        False where the file system locks no files: nothing tells a second start there.
+        False where the file system locks no files: a second start goes unnoticed there.
 
     Raises:
         WorkspaceIsTaken: If another start holds it.

@@ -151,7 +151,7 @@ class Poc:
 
         Args:
             job_id: The job.
-            show: Called with a line about rounds and sites, again and again.
+            show: Called with a line about rounds and sites, repeatedly.
 
         Raises:
             PocError: If the server is gone for good, or does not know the job.

@@ -224,7 +224,7 @@ def _refuse_driver_that_can_be_blocked(startup_config: Path) -> None:
     """Refuse a server whose connections a stranger can keep from coming about.
 
     FLARE's TCP driver does the TLS handshake in the one thread that accepts connections, and waits for it
-    without end: whoever connects and says nothing, which takes no certificate, keeps all others out. Its
+    without end: a silent connection, which takes no certificate, keeps all others out. Its
     gRPC and HTTP drivers don't.
     """
     try:

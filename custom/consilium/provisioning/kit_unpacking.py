@@ -74,7 +74,7 @@ def unpack_kit(archive: Path, folder: Path, *, sha256: str, fingerprint: str | N
 
 
 def _read(archive: Path) -> bytes:
-    """Return the file's content, read once: what is hashed is what is unpacked, whoever replaces the file."""
+    """Return the file's content, read once, so that what is hashed is what is unpacked."""
     try:
         with archive.open("rb") as file:
             pieces = islice(iter(partial(file.read, _PIECE), b""), _MOST_BYTES // _PIECE + 1)
@@ -120,8 +120,8 @@ def _content(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> byte
     content = read_entry(zipped, entry, entry.file_size)
     if len(content) != entry.file_size:
         raise ConfigurationError(
-            f"{name} holds {entry.filename!r} with more in it than it states. Nothing was unpacked; tell the "
-            "project admin"
+            f"{name} holds {entry.filename!r} with more in it than it states. Nothing was unpacked; inform "
+            "the project admin"
         )
     return content
 
@@ -147,7 +147,7 @@ def _check_entries(file: zipfile.ZipFile, name: str) -> list[zipfile.ZipInfo]:
             fault = "it lies in a file"
         if fault is not None:
             raise ConfigurationError(
-                f"{name} holds {entry.filename!r}, which no kit does: {fault}. Nothing was unpacked; tell "
+                f"{name} holds {entry.filename!r}, which no kit does: {fault}. Nothing was unpacked; inform "
                 "the project admin"
             )
         seen.add(plain)

@@ -36,6 +36,6 @@ class StartupSignatureBuilder(SignatureBuilder):  # type: ignore[misc]
         """Print the fingerprint of the federation's CA, which hospitals compare before they trust a kit."""
         fingerprint = cert_fingerprint_sha256(ctx[CtxKey.ROOT_CERT])
         ctx.info(
-            f"fingerprint of the federation's CA: {fingerprint}; tell it every hospital by telephone, "
-            "and the hospital compares it with that of startup/rootCA.pem"
+            f"fingerprint of the federation's CA: {fingerprint}; give it to every hospital by "
+            "telephone, to compare it with that of startup/rootCA.pem"
         )

@@ -80,7 +80,7 @@ def wait_until_idle(kit: Kit, show: Callable[[str], None]) -> None:
 
     Args:
         kit: The site's.
-        show: Called with a line that says which jobs run, again and again.
+        show: Called with a line about the jobs that run, repeatedly.
     """
     while jobs := running_jobs(kit):
         show(f"waiting for the end of {', '.join(jobs)}")

@@ -84,7 +84,7 @@ def _machines(readiness: ReadinessRecord | None) -> tuple[str, float | None]:
 def _from_statistics(record: StatisticsRecord) -> DataFingerprint | None:
     patients: dict[str, float] = {}
     for feature in record.features.values():
-        for site, bins in feature.told.items():
+        for site, bins in feature.reported.items():
             patients[site] = max(patients.get(site, 0.0), float(sum(bins)))
     if not patients:
         return None
@@ -102,7 +102,7 @@ def _medians(record: StatisticsRecord, group: Group) -> Box | None:
     features = record.of_group(group)
     medians = []
     for axis in AXES:
-        told = list(features[axis].told.values()) if axis in features else []
+        told = list(features[axis].reported.values()) if axis in features else []
         if not told:
             return None
         bins = np.sum(told, axis=0)
@@ -116,7 +116,7 @@ def _scales(record: StatisticsRecord) -> float | None:
     ratios = []
     for feature in record.of_group("scale").values():
         means = [
-            float(np.average(feature.centers(len(bins)), weights=bins)) for bins in feature.told.values()
+            float(np.average(feature.centers(len(bins)), weights=bins)) for bins in feature.reported.values()
         ]
         if len(means) > 1:
             ratios.append(10 ** (max(means) - min(means)))

@@ -4,7 +4,7 @@ A model made of these types refuses what is out of bounds with a `ValidationErro
 texts. Numbers are not coerced: no text, no truth value and no array becomes one. NaN and infinity are no
 numbers here, as JSON has neither and a record that holds them can't be read back.
 
-The limits are far above what any hospital has, and far below what harms whoever reads them: one claim of
+The limits are far above what any hospital has, and far below what harms a reader: one claim of
 10**15 cases would otherwise be the whole mean.
 """
 

@@ -106,7 +106,7 @@ class RoundRecord(Record):
 
 
 class Resumption(Record):
-    """A job that went on where another one had been interrupted."""
+    """The resumption of an interrupted job."""
 
     job: Label = Field(description="Id of the interrupted job.")
     after_round: int = Field(ge=0, description="Its last durable round; the rounds up to it are its own.")
@@ -144,7 +144,7 @@ class FederationRecord(Record):
         default_factory=list, description="Sites excluded from training: their scores choose no model."
     )
     resumed: list[Resumption] = Field(
-        default_factory=list, description="Jobs that this one goes on from, the first of them first."
+        default_factory=list, description="Jobs that this one resumes, the first of them first."
     )
     versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
 

@@ -200,7 +200,7 @@ class _Sums:
 
 
 def _outwards(metric: Metric, interval: tuple[float, float] | None) -> tuple[float | None, float | None]:
-    """Round an interval: the bounds of few patients would tell more digits of them than anybody needs."""
+    """Round an interval: the bounds of few patients would reveal more digits of them than needed."""
     if interval is None:
         return None, None
     steps, span = 10.0**metric.digits, metric.high - metric.low

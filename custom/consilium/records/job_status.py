@@ -22,7 +22,7 @@ class Interruption(BaseModel):
     reason: Reason
     code: Code = None
     durable_round: int | None = Field(description="The last round that is not lost; null if all are.")
-    continued_by: Label | None = Field(description="Id of the job that goes on from there; null if none yet.")
+    continued_by: Label | None = Field(description="Id of the job that continues it; null if none yet.")
 
 
 class Abort(BaseModel):
@@ -45,7 +45,7 @@ class JobStatus(BaseModel):
         default_factory=dict, description="The sites that were started in two places, while it runs."
     )
     aborted: Abort | None = None
-    resumes: Label | None = Field(default=None, description="Id of the job that it goes on from.")
+    resumes: Label | None = Field(default=None, description="Id of the job that it resumes.")
 
     @property
     def went_wrong(self) -> bool:

@@ -138,7 +138,7 @@ class JobProgress(_Part):
     sites: dict[SiteLabel, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(
-        default_factory=list, description="Jobs that this one goes on from, the first of them first."
+        default_factory=list, description="Jobs that this one resumes, the first of them first."
     )
     ended: Ended | None = None
     now: Moment = Field(default_factory=time.time, description="The server's clock when this was written.")

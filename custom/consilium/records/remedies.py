@@ -14,7 +14,7 @@ _COMES_BACK: Final = (
     "it is taken in again when it is back; if it stays away, its IT department starts it (startup/start.sh)"
 )
 _ASKED_AGAIN: Final = (
-    "it is asked again in the next round; if it goes on, have the site look at its loss and its data"
+    "it is asked again in the next round; if that persists, have the site look at its loss and its data"
 )
 TASKS_AFTER_ROUNDS: Final = frozenset({"validate", "local_only"})
 """What a site misses in these, the job doesn't ask for again."""

@@ -37,8 +37,8 @@ def weighted_shares(weights: Mapping[str, float]) -> dict[str, float]:
 def limited_shares(weights: Mapping[str, float], max_share: float) -> dict[str, float]:
     """Return each site's share, where no site has more than `largest_share`.
 
-    What a site has above that goes to the others, in proportion to their weights, again and again until
-    nobody is above it. A site with a larger weight never gets a smaller share.
+    What a site has above that goes to the others, in proportion to their weights, repeatedly until
+    no site is above it. A site with a larger weight never gets a smaller share.
 
     Args:
         weights: By site; none is negative.

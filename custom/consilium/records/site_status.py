@@ -89,7 +89,7 @@ class SiteStatus(BaseModel):
             return True
 
     def save(self, workspace: Path) -> None:
-        """Write it into a site's workspace, and let go of the oldest ones."""
+        """Write it into a site's workspace, and remove the oldest ones."""
         folder = private_folder(workspace / STATUS_FOLDER)
         write_atomically(folder / f"{self.job_id}.json", self.model_dump_json().encode(), durable=False)
         if self.ended is not None:

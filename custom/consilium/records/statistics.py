@@ -52,11 +52,11 @@ class SiteHistogram(Record):
 
     patients: CaseCount
     bins: list[Annotated[Finite, Field(ge=0, le=MOST_CASES)]] = Field(
-        max_length=MOST_BINS, description="Patients in each bin; all 0 where nothing could be told."
+        max_length=MOST_BINS, description="Patients in each bin; all 0 where all counts are withheld."
     )
 
     @property
-    def told(self) -> bool:
+    def reported(self) -> bool:
         """Whether it says anything."""
         return sum(self.bins) > 0
 
@@ -72,9 +72,9 @@ class FeatureRecord(Record):
     sites: dict[SiteLabel, SiteHistogram] = Field(default_factory=dict)
 
     @property
-    def told(self) -> dict[str, NDArray[np.float64]]:
+    def reported(self) -> dict[str, NDArray[np.float64]]:
         """The histograms that say something, `(bins,)` each, by site."""
-        return {name: np.asarray(one.bins) for name, one in sorted(self.sites.items()) if one.told}
+        return {name: np.asarray(one.bins) for name, one in sorted(self.sites.items()) if one.reported}
 
     def centers(self, bins: int) -> NDArray[np.float64]:
         """Return the centers of the bins, `(bins,)`."""

@@ -30,7 +30,7 @@ POOLED = "pooled"
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 OnStep = Callable[[str, int, int], None]
-"""Told the model's name, its steps done and its steps in all."""
+"""Called with the model's name, its steps done and its total steps."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def train_baselines(
         final_model: File of the federation's final model.
         min_counts: Fewest patients behind an interval that a hospital would send, by hospital.
         workers: Models trained at the same time, on one core each.
-        on_step: Told how far each model is.
+        on_step: Called with the progress of each model.
     """
     plans = _plan(sites, learning, rounds)
     validation = {name: data.validation for name, data in sites.items()}
@@ -173,14 +173,14 @@ def _train_and_evaluate(
     participant = Participant(plan.data, plan.learning, compute)
     last_told = 0.0
 
-    def tell(index: int, step: int, steps: int) -> None:
+    def report(index: int, step: int, steps: int) -> None:
         nonlocal last_told
         done = index * steps + step
         if _steps is not None and (time.monotonic() - last_told > 1 or done == plan.steps):
             last_told = time.monotonic()
             _steps.put((plan.name, done, plan.steps))
 
-    weights = train_local_only(participant, plan.learning, plan.rounds, on_step=tell)
+    weights = train_local_only(participant, plan.learning, plan.rounds, on_step=report)
     pairs: list[PairedScores] = []
     if plan.data.validation:
         final, _ = load_model(federation.model)

@@ -16,7 +16,7 @@ _SECONDS_BETWEEN_PLAIN_LINES = 10.0
 
 
 class Display:
-    """Shows what is going on, on standard error, so that standard output stays for results.
+    """Shows progress on standard error, so that standard output stays for results.
 
     Args:
         console: Where to; by default standard error.

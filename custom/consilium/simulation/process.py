@@ -29,7 +29,7 @@ class SimulatedJob:
 
     The simulator forks, signals and changes folders as it likes, which is why it does not run in here. It
     gets a session of its own, so that Ctrl-C reaches only this process, which then stops all the others. If
-    this process is killed, that one ends all of them.
+    this process is killed, the job's process ends all others.
 
     Args:
         job: The job's folder.
@@ -86,7 +86,7 @@ class SimulatedJob:
         """Wait for the end of the job.
 
         Args:
-            show: Called with a line about rounds and sites, again and again.
+            show: Called with a line about rounds and sites, repeatedly.
 
         Raises:
             SimulationError: If it failed.

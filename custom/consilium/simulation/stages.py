@@ -42,5 +42,5 @@ class Stages:
         write_atomically(self.path, json.dumps({"key": self.key, "seconds": self.seconds}).encode())
 
     def forget(self) -> None:
-        """Forget all stages: the study is complete, and the next one begins anew."""
+        """Forget all stages: the study is complete, and the next one starts from the beginning."""
         self.path.unlink(missing_ok=True)

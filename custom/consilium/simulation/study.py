@@ -58,7 +58,7 @@ class NamesAndLabels:
 
 
 class Study:
-    """Simulates a job on folders of cases and writes a report; an interrupted study goes on where it stopped.
+    """Simulates a job on folders of cases and writes a report; an interrupted study resumes.
 
     Everything goes below one folder: `simulation/` (FLARE's workspace, with every site's log), `cache/`
     (preprocessed cases), `result/` (what the server would hand out), `report/`.

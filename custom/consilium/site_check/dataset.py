@@ -86,7 +86,7 @@ def check_dataset(
 
 
 def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
-    """Judge cases that were looked at: nothing else is left out by a job."""
+    """Assess cases that were read: nothing else is left out by a job."""
     cohort = checked.cohort
     seen = f"{_describe(cohort)}; every case was checked"
     data, named = _count(cohort, checked=True), _name(cohort)
@@ -114,7 +114,7 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
 
 
 def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
-    """Judge cases by their names and labels; images may leave more of them out."""
+    """Assess cases by their names and labels; images may leave more of them out."""
     seen, remedy = f"{_describe(cohort)}; images NOT checked", _mend(cohort, *_CHECK)
     data, named = _count(cohort, checked=False), _name(cohort)
     details = [f"consilium check {shlex.quote(str(site.dataset))}"]

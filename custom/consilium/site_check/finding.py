@@ -28,10 +28,10 @@ class SiteFinding:
         title: What is checked, for people.
         status: How it ended.
         seen: What was seen, or why the check was skipped.
-        remedy: The command or edit that mends it; None unless it failed or warns.
+        remedy: The command or edit that fixes it; None unless it failed or warns.
         data: Numbers behind it, for machines; JSON values.
         details: Lines for the person at this machine, which may name folders and files.
-        cases: Lines that name patients' cases; shown only to who asks for them.
+        cases: Lines that name patients' cases; shown on request only.
     """
 
     id: str
@@ -87,7 +87,7 @@ class SiteCheck:
         details: Sequence[str] = (),
         cases: Sequence[str] = (),
     ) -> SiteFinding:
-        """Return that the site can't join until this is mended."""
+        """Return that the site can't join until this is fixed."""
         return SiteFinding(
             self.id, self.title, Status.FAILED, seen, remedy, data or {}, tuple(details), tuple(cases)
         )

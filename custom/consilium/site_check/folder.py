@@ -90,7 +90,7 @@ def check_folder(
         state: A folder outside the dataset, where findings are kept; the cache is taken to be on its disk.
             Default: below the user's cache folder.
         workers: Processes.
-        progress: Told about each case.
+        progress: Called with each case.
 
     Raises:
         ConfigurationError: `state` lies in the dataset or can't be written, or `accepted` can't be used.

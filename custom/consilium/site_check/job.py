@@ -93,7 +93,7 @@ def load_site_job(name_or_folder: str, *, listed: Collection[str] | None = None)
 def _read(folder: Path) -> SiteJob:
     if job_kind(folder) != "training":
         raise ConfigurationError(
-            f"job {folder.name!r} trains nothing, so a machine can't be judged by it; name one that trains, "
+            f"job {folder.name!r} trains nothing, so it has no demands on a machine; name one that trains, "
             "for example brain_tumor_fedavg"
         )
     job = read_job_folder(folder)

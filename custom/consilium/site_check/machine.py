@@ -59,13 +59,13 @@ def check_clock() -> SiteFinding:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return CLOCK.skipped(
-            "timedatectl gives no answer (a container?), and FLARE's server tells no time: on the host, try "
+            "timedatectl gives no answer (a container?), and FLARE's server shows no time: on the host, try "
             "timedatectl"
         )
     if answer == "yes":
         return CLOCK.ok("the system's clock follows a time server", data={"ntp_synchronized": True})
     return CLOCK.warning(
-        "the system's clock follows no time server; certificates are judged by it",
+        "the system's clock follows no time server; the validity of certificates depends on it",
         "timedatectl set-ntp true",
         data={"ntp_synchronized": False},
     )

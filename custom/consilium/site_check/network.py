@@ -209,7 +209,7 @@ def _client_context(kit: Kit) -> ssl.SSLContext:
 
 
 def _is_accepted(secure: ssl.SSLSocket) -> bool:
-    """Whether the server keeps the connection: with TLS 1.3 it judges our certificate after our handshake."""
+    """Whether the server keeps the connection: with TLS 1.3 it checks our certificate after our handshake."""
     secure.settimeout(_REFUSAL_WAIT)
     if secure.selected_alpn_protocol() == "h2":
         secure.sendall(_HTTP2_HELLO)
@@ -227,8 +227,8 @@ def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) ->
     if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
         return TLS.failed(
             f"the certificate of {place} is not in force: {reason}",
-            "compare this machine's clock (`date -u`) with a clock on the wall; if it is right, tell the "
-            "project admin that the server's certificate has to be renewed",
+            "compare this machine's clock (`date -u`) with a clock on the wall; if it is right, the "
+            "project admin has to renew the server's certificate",
         )
     if error.verify_code in _OTHER_NAME:
         return TLS.failed(

@@ -39,7 +39,7 @@ class Readiness:
     Attributes:
         site: The site's name.
         project: The federation's name.
-        job: The job that memory and disk were judged by.
+        job: The job whose demand memory and disk were compared with.
         findings: One for each check, always the same ids in the same order.
     """
 
@@ -92,10 +92,10 @@ def check_site(
 
     Args:
         kit: The site's startup kit.
-        job: What memory, disk, GPUs and classes are judged by.
+        job: The job whose demands are checked.
         offline: Skip what needs the network.
-        on_finding: Told about each finding as it is made.
-        progress: Told about each label that was read.
+        on_finding: Called with each finding.
+        progress: Called with each label that was read.
     """
     findings: list[SiteFinding] = []
     said: dict[str, str] = {}
@@ -141,8 +141,8 @@ def _check_machine(
         yield GPU_MEMORY.skipped(why)
         yield SHARED_MEMORY.skipped(why)
     else:
-        judged, cohort = check_dataset(site, job.learning, progress=progress)
-        yield from judged
+        findings, cohort = check_dataset(site, job.learning, progress=progress)
+        yield from findings
         yield check_capacity(kit, job)
         yield check_gpu_memory(kit, site, job)
         yield check_shared_memory(kit, site, job)

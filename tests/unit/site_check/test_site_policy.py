@@ -107,7 +107,7 @@ def test_broken_resources_are_named(root, job, refused):
 @pytest.mark.parametrize(
     ("policy", "said"),
     [
-        (None, "has not said where its data lies"),
+        (None, "has no settings of its data"),
         ("{", "not valid JSON"),
         ({"scopes": []}, "no privacy scope"),
         ({"scopes": 3}, "not a list"),

@@ -28,7 +28,7 @@ from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
 from consilium.federation.running import Running
 from consilium.federation.site.settings import read_site_settings
-from consilium.federation.site.state import SiteState
+from consilium.federation.site.state import StateReporter
 from consilium.federation.versions import component_versions
 from consilium.records.bounds import name_faults
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
@@ -67,7 +67,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         self.min_count = min_count
         self._features: dict[str, Feature] = {}
         self._statistics: SiteStatistics | None = None
-        self._state = SiteState(self)
+        self._state = StateReporter(self)
 
     def initialize(self, fl_ctx: FLContext) -> None:
         """Keep the engine; what can fail waits for the handshake, where it can be answered."""
@@ -86,7 +86,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         """Read this site's cases, and answer a `SiteAnswer`."""
         fl_ctx = self._engine.new_context()
         answer = self._describe(fl_ctx)
-        self._state.tell(fl_ctx, "ready" if answer.reason is None else "no statistics")
+        self._state.report(fl_ctx, "ready" if answer.reason is None else "no statistics")
         return answer.model_dump()
 
     def features(self) -> dict[str, list[FlareFeature]]:
@@ -165,7 +165,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             site,
             task,
             min_count=minimum,
-            progress=lambda done, total, what: self._state.tell_cases(
+            progress=lambda done, total, what: self._state.report_cases(
                 fl_ctx, what, done, total, minimum=minimum
             ),
             cancelled=lambda: abort is not None and abort.triggered,
@@ -266,7 +266,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
 
     def _note_missing(self, fl_ctx: FLContext) -> None:
         record = self._record.value
-        told = {site for feature in record.features.values() for site in feature.told}
+        told = {site for feature in record.features.values() for site in feature.reported}
         for site in (client.name for client in fl_ctx.get_engine().get_clients()):
             if site in told or site in record.missing:
                 continue

@@ -17,7 +17,7 @@ from consilium.federation.site.handlers import TaskHandlers
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.process_resources import can_start_threads
 from consilium.federation.site.replies import refuse
-from consilium.federation.site.state import SiteState
+from consilium.federation.site.state import StateReporter
 from consilium.federation.tasks import CHECK, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
 from consilium.federation.transport.set_up import set_up_peer
 from consilium.learning.algorithms import parse_algorithm
@@ -54,12 +54,12 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self.learning = learning
         self.algorithm = algorithm
         self._journal = SiteJournal()
-        self._state = SiteState(self, self._journal)
+        self._state = StateReporter(self, self._journal)
         chosen = parse_algorithm(algorithm or {"name": "fedavg"})
         self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Open the site's journal of the job; let go of data and weights when the job ends."""
+        """Open the site's journal of the job; free data and weights when the job ends."""
         if event_type == EventType.START_RUN:
             set_up_peer()
             self._journal.begin(fl_ctx)
@@ -96,15 +96,15 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self.log_exception(fl_ctx, f"{task_name} failed: {error}", fire_event=False)
             reason = f"unexpected {type(error).__name__}: the traceback is in the site's log"
             return self._decline(fl_ctx, SiteRefusal(reason, code=RefusalCode.FAILED))
-        self._state.tell(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
+        self._state.report(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
 
     def _hear_refusal(self, shareable: Shareable, fl_ctx: FLContext) -> None:
-        """Take note that the server did not use this site's last answer, where the task says so."""
+        """Record that the server rejected this site's last answer, where the task says so."""
         header = shareable.get_header(REFUSAL_HEADER)
         refusal = clean_text(header) if isinstance(header, str) else ""
         if refusal:
-            self.log_error(fl_ctx, f"the server did not use the last answer: {refusal}", fire_event=False)
+            self.log_error(fl_ctx, f"the server rejected the last answer: {refusal}", fire_event=False)
             self._journal.note_refusal("server", refusal, shareable.get_header(REFUSAL_CODE_HEADER))
 
     def _decline(self, fl_ctx: FLContext, refusal: SiteRefusal) -> Shareable:
@@ -118,5 +118,5 @@ class SiteExecutor(Executor):  # type: ignore[misc]
                 fire_event=False,
             )
             os._exit(1)
-        self._state.tell(fl_ctx, "declined")
+        self._state.report(fl_ctx, "declined")
         return refuse(ReturnCode.EXECUTION_EXCEPTION, refusal)

@@ -30,7 +30,7 @@ from consilium.federation.site.replies import (
 )
 from consilium.federation.site.run_memory import memory_of_run
 from consilium.federation.site.settings import read_site_settings
-from consilium.federation.site.state import SiteState
+from consilium.federation.site.state import StateReporter
 from consilium.federation.tasks import (
     CHECK,
     LOCAL_ONLY,
@@ -76,7 +76,7 @@ class TaskHandlers:
         learning: Mapping[str, Any],
         algorithm: AlgorithmSettings,
         component: FLComponent,
-        state: SiteState,
+        state: StateReporter,
         journal: SiteJournal,
     ) -> None:
         self._learning = learning
@@ -110,7 +110,7 @@ class TaskHandlers:
         return handlers.get(task)
 
     def close(self) -> None:
-        """Let go of data and processes."""
+        """Free data and processes."""
         if self._participant is not None:
             self._participant.close()
         self._participant = None
@@ -126,7 +126,7 @@ class TaskHandlers:
             checked = examine_cases(
                 site,
                 get_task(self._settings.task),
-                progress=lambda done, total, what: self._state.tell_cases(
+                progress=lambda done, total, what: self._state.report_cases(
                     fl_ctx, what, done, total, minimum=site.min_count
                 ),
                 cancelled=lambda: abort.triggered,
@@ -168,7 +168,7 @@ class TaskHandlers:
                 schedule,
                 sets=sets,
                 cancelled=lambda: abort.triggered,
-                on_step=lambda step, steps, loss: self._state.tell(
+                on_step=lambda step, steps, loss: self._state.report(
                     fl_ctx, "training", step, steps, loss=loss
                 ),
             )
@@ -243,7 +243,7 @@ class TaskHandlers:
                 self._settings,
                 run=str(run),
                 name=str(fl_ctx.get_identity_name()),
-                progress=lambda done, total, what: self._state.tell_cases(
+                progress=lambda done, total, what: self._state.report_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
                 ),
                 cancelled=lambda: abort.triggered,
@@ -283,6 +283,6 @@ class TaskHandlers:
                 participant.personalize(weights, request.current_round),
                 distances=distances,
                 cancelled=lambda: abort.triggered,
-                on_case=lambda done, total: self._state.tell(fl_ctx, "validating", done, total),
+                on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
             )
         )

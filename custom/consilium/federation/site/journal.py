@@ -31,7 +31,7 @@ _KEPT_REFUSALS = 20
 
 
 class SiteJournal:
-    """Writes down what this site does in a job, so that `consilium status --site KIT` can show it.
+    """Records what this site does in a job, so that `consilium status --site KIT` can show it.
 
     The same goes as metrics to the hospital's own monitoring, if its `resources.json` names one.
 
@@ -45,9 +45,9 @@ class SiteJournal:
         self._metrics: MetricsPublisher | None = None
 
     def begin(self, fl_ctx: FLContext) -> None:
-        """Open the record of a job, and listen for the server's word on how it ended.
+        """Open the record of a job, and listen for the server's message about its outcome.
 
-        A process that was started anew goes on with the record of the one before.
+        A restarted process continues the record of the one before.
         """
         engine, job_id, now = fl_ctx.get_engine(), str(fl_ctx.get_job_id()), time.time()
         workspace = engine.get_workspace()
@@ -68,7 +68,7 @@ class SiteJournal:
         engine.register_aux_message_handler(topic=JOB_ENDED_TOPIC, message_handle_func=self._hear)
 
     def start_task(self, task: str, shareable: Shareable) -> None:
-        """Take note of a task."""
+        """Record a task."""
         if self._status is None:
             return
         index, rounds = (
@@ -81,8 +81,8 @@ class SiteJournal:
         self._publish("own_tasks", 1, task=task)
         self._save()
 
-    def tell(self, state: str, done: int, total: int) -> None:
-        """Take note of what the site is doing."""
+    def note_state(self, state: str, done: int, total: int) -> None:
+        """Record what the site is doing."""
         if self._status is None:
             return
         if state != self._status.state:
@@ -91,7 +91,7 @@ class SiteJournal:
         self._save()
 
     def note_cases(self, data: SiteData, site: SiteSettings) -> None:
-        """Take note of which of the site's cases are used."""
+        """Record which of the site's cases are used."""
         if self._status is None:
             return
         self._status.role = data.role
@@ -107,17 +107,17 @@ class SiteJournal:
         self._save()
 
     def note_training(self) -> None:
-        """Take note that the site has trained a round."""
+        """Count a trained round."""
         if self._status is not None:
             self._status.rounds_trained += 1
 
     def note_gain(
         self, gain: SiteGain | None, patients: list[float], metrics: MetricSet, memory: Path | None
     ) -> None:
-        """Take note of what the hospital gains over the model that it trained alone.
+        """Record what the hospital gains over its local-only model.
 
         Args:
-            gain: As the server is told it.
+            gain: As the server receives it.
             patients: The gain of each patient: for the people at the hospital.
             metrics: The task's.
             memory: Of the training, with the local-only model in it; None where nothing is kept.
@@ -129,10 +129,10 @@ class SiteJournal:
         self._save()
 
     def note_refusal(self, by: str, reason: str, code: RefusalCode | str | None = None) -> None:
-        """Take note of an answer that doesn't count.
+        """Record an answer that does not count.
 
         Args:
-            by: `site` where this site declined or failed, `server` where the server refused what it sent.
+            by: `site` where this site declined or failed, `server` where the server rejected its answer.
             reason: As the other side sees it.
             code: The kind of reason.
         """

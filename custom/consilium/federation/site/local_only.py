@@ -15,7 +15,7 @@ from nvflare.apis.signal import Signal
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
-from consilium.federation.site.state import SiteState
+from consilium.federation.site.state import StateReporter
 from consilium.learning.weights import Weights
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.settings import SiteSettings
@@ -38,7 +38,7 @@ def compare_with_local_only(
     rounds: int,
     *,
     memory: Path | None,
-    state: SiteState,
+    state: StateReporter,
     fl_ctx: FLContext,
     abort: Signal,
 ) -> list[PairedScores]:
@@ -88,7 +88,7 @@ def compare_with_local_only(
             rounds,
             memory=folder,
             cancelled=lambda: abort.triggered,
-            on_step=lambda index, step, steps: state.tell(
+            on_step=lambda index, step, steps: state.report(
                 fl_ctx, f"training alone, round {index + 1} of {rounds}", step, steps
             ),
         )
@@ -97,7 +97,7 @@ def compare_with_local_only(
             local,
             federated,
             cancelled=lambda: abort.triggered,
-            on_case=lambda done, total: state.tell(fl_ctx, "comparing both models", done, total),
+            on_case=lambda done, total: state.report(fl_ctx, "comparing both models", done, total),
         )
     finally:
         alone.close()

@@ -21,8 +21,8 @@ _SECONDS_TO_LEAVE: Final = 4.0
 class Logout(FLComponent):  # type: ignore[misc]
     """Log out of the federation when SIGTERM ends the site's lasting process.
 
-    FLARE's client dies without a word, and the server shows it as connected until it has missed heartbeats
-    for minutes. `consilium site stop`, systemd and `kill` send this signal. The scripts around the process
+    FLARE's client dies silently, and the server shows it as connected until it has missed heartbeats for
+    minutes. `consilium site stop`, systemd and `kill` send this signal. The scripts around the process
     start it again, so they are ended first.
 
     The component is for a hospital's `resources.json`, which is read in the processes of jobs too: those end
@@ -40,7 +40,7 @@ class Logout(FLComponent):  # type: ignore[misc]
             signal.signal(signal.SIGTERM, lambda number, frame: self._leave(client))
 
     def _leave(self, client: FederatedClient) -> None:
-        # Not in the handler: it may have interrupted whoever holds a lock that is needed to send.
+        # Not in the handler: it may have interrupted a thread that holds a lock needed to send.
         threading.Thread(target=self._log_out, args=(client,), name="leave", daemon=True).start()
         late = threading.Timer(_SECONDS_TO_LEAVE, os._exit, (0,))
         late.daemon = True

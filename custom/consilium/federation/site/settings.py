@@ -101,7 +101,7 @@ def scope_properties(path: Path, scope_name: str | None) -> Any:
     try:
         policy = json.loads(path.read_text())
     except FileNotFoundError:
-        raise ConfigurationError(f"{path} is missing: this site has not said where its data lies") from None
+        raise ConfigurationError(f"{path} is missing: this site has no settings of its data") from None
     except json.JSONDecodeError as error:
         raise ConfigurationError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(policy, Mapping):

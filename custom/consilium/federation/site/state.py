@@ -16,29 +16,27 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
 _SHARE = 1 / 20
 
 
-class SiteState:
-    """What a site said last: a new state at once, steps within it ever more seldom.
+class StateReporter:
+    """Reports a site's state: a new state at once, progress within it at increasing intervals.
 
-    The pause between two of them is a twentieth of what the state has lasted, at least 1 s and at most 15 s.
-    So a short round is followed closely, and a long one doesn't fill the line with its progress.
-
-    The site's own journal is told the same.
+    The interval is a twentieth of the state's duration, at least 1 s and at most 15 s: a short round is
+    followed closely, and a long one doesn't fill the line with progress. The site's journal gets the same.
 
     Args:
-        component: Who tells it: the executor or another part of the site's job.
-        journal: What the site keeps for itself.
+        component: The sender: the executor or another part of the site's job.
+        journal: The site's own record.
     """
 
     def __init__(self, component: FLComponent, journal: SiteJournal | None = None) -> None:
         self._component = component
         self._journal = journal
         self._state = ""
-        self._began = self._told = 0.0
+        self._began = self._sent = 0.0
 
-    def tell(
+    def report(
         self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
     ) -> None:
-        """Tell what the site is doing.
+        """Report what the site is doing.
 
         Args:
             fl_ctx: A context of the job; it is not written to.
@@ -50,11 +48,11 @@ class SiteState:
         now = time.monotonic()
         if state != self._state:
             self._state, self._began = state, now
-        elif now - self._told < min(max((now - self._began) * _SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE):
+        elif now - self._sent < min(max((now - self._began) * _SHARE, _SHORTEST_PAUSE), _LONGEST_PAUSE):
             return
-        self._told = now
+        self._sent = now
         if self._journal is not None:
-            self._journal.tell(state, done, total)
+            self._journal.note_state(state, done, total)
         data = {"state": state, "done": done, "total": total, "loss": loss}
         send_analytic_dxo(
             self._component,
@@ -63,11 +61,11 @@ class SiteState:
             event_type=SITE_STATE_EVENT,
         )
 
-    def tell_cases(self, fl_ctx: FLContext, state: str, done: int, total: int, *, minimum: int) -> None:
-        """Tell what the site is doing with each of its cases; with which of how many only where it may.
+    def report_cases(self, fl_ctx: FLContext, state: str, done: int, total: int, *, minimum: int) -> None:
+        """Report what the site is doing with its cases, with counts only where they may leave the site.
 
-        The totals of two states differ by the few cases that were left out between them, so with a minimum
-        none of them is told.
+        The totals of two states differ by the few cases that were left out between them, so a minimum
+        withholds all of them.
 
         Args:
             fl_ctx: A context of the job; it is not written to.
@@ -78,4 +76,4 @@ class SiteState:
         """
         if minimum > 1:
             done = total = 0
-        self.tell(fl_ctx, state, done, total)
+        self.report(fl_ctx, state, done, total)

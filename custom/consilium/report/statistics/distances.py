@@ -52,7 +52,7 @@ def site_distances(feature: FeatureRecord, minimums: Mapping[str, int]) -> dict[
         feature: The histograms.
         minimums: Fewest patients that a number of each site is about: the size of micro-aggregated groups.
     """
-    told = feature.told
+    told = feature.reported
     if len(told) < 2:
         return {}
     total = np.sum(list(told.values()), axis=0)

@@ -18,7 +18,7 @@ def draw_intensities(features: Mapping[str, FeatureRecord], sites: Sequence[str]
     """Draw each modality's intensities, one line a hospital; returns a PNG."""
     figure, axes = _figure(len(features), palette)
     for one, (modality, feature) in zip(axes, features.items(), strict=True):
-        for site, bins in feature.told.items():
+        for site, bins in feature.reported.items():
             density = bins / bins.sum() / (feature.centers(len(bins))[1] - feature.centers(len(bins))[0])
             one.plot(feature.centers(len(bins)), density, **_style(sites, site))
         _dress(one, modality.upper(), "Intensity, SD from the brain's mean", palette)
@@ -34,7 +34,7 @@ def draw_volumes(
     figure, axes = _figure(len(features), palette)
     for one, (region, feature) in zip(axes, features.items(), strict=True):
         reach = 0.0
-        for site, bins in feature.told.items():
+        for site, bins in feature.reported.items():
             edges = np.linspace(feature.low, feature.high, len(bins) + 1)
             share = np.concatenate([[0.0], np.cumsum(bins) / bins.sum()])
             reach = max(reach, float(edges[np.argmax(share >= 1 - 1e-9)]))

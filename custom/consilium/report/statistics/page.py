@@ -72,7 +72,7 @@ class RegionRow:
 
 def median(feature: FeatureRecord, site: str) -> float | None:
     """Return the center of the bin in which a hospital's median patient is; None if it told nothing."""
-    bins = feature.told.get(site)
+    bins = feature.reported.get(site)
     if bins is None:
         return None
     middle = np.searchsorted(np.cumsum(bins), bins.sum() / 2)
@@ -120,7 +120,7 @@ def _region_row(record: StatisticsRecord, site: str, regions: list[str]) -> Regi
 
 
 def _mean(feature: FeatureRecord | None, site: str) -> float | None:
-    bins = feature.told.get(site) if feature else None
+    bins = feature.reported.get(site) if feature else None
     if feature is None or bins is None:
         return None
     return float(np.average(feature.centers(len(bins)), weights=bins))

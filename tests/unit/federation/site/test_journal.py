@@ -50,7 +50,7 @@ def test_the_hospital_sees_the_round_its_cases_and_what_it_waits_for(engine, jou
     journal.note_cases(SiteData(tuple(range(30)), tuple(range(8)), problems), site)
     journal.start_task("train", task(2, 10))
     journal.note_training()
-    journal.tell("sent", 0, 0)
+    journal.note_state("sent", 0, 0)
     told = text(engine)
     assert f"{JOB_NAME} {JOB_ID}: round 3 of 10; sent its answer; waiting for the server, since" in told
     assert "used 38 of 41 cases: 30 to train, 8 to validate" in told
@@ -82,7 +82,7 @@ def test_the_server_s_word_on_the_outcome_is_kept(engine, journal, kind, words):
 
 def test_an_end_of_which_the_server_said_nothing_is_told_as_such(engine, journal):
     journal.start_task("train", task(1, 10))
-    journal.tell("training", 12, 40)
+    journal.note_state("training", 12, 40)
     journal.end()
     assert kept(engine).stopped
     told = text(engine)
@@ -94,7 +94,7 @@ def test_an_end_of_which_the_server_said_nothing_is_told_as_such(engine, journal
 
 def test_a_readiness_check_is_no_training(engine, journal):
     journal.start_task("check", task(None, None))
-    journal.tell("checked", 0, 0)
+    journal.note_state("checked", 0, 0)
     announce_outcome(engine.context, "success")
     journal.end()
     assert "the job ended with success" in text(engine)
