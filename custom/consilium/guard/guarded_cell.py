@@ -80,7 +80,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
             fault = self._rules.fault(neighbor, headers)
             if fault is None and headers.get(MessageHeaderKey.DESTINATION) == self.get_fqcn():
                 fault = report_fault(headers)
-        except Exception as error:  # noqa: BLE001  # whatever a sender's headers do to the rules
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary: a sender's headers may be anything
             fault = f"the rules can't be applied to its headers ({type(error).__name__})"
         if fault is not None:
             record_rejected_message(neighbor, headers, fault)

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
+import psutil
 import pytest
 
 from consilium.guard.kit_processes import find_processes, stop_processes
@@ -26,6 +27,14 @@ def start():
             return process
 
         yield start
+
+
+def wait_for_work(pid):
+    """Wait until a shell has started its command, or has become it."""
+    shell, end = psutil.Process(pid), time.monotonic() + 20
+    while shell.name() in ("sh", "dash", "bash") and not shell.children():
+        assert time.monotonic() < end, f"{shell.cmdline()} starts nothing"
+        time.sleep(0.01)
 
 
 def test_processes_of_kits_are_found_and_ended(tmp_path, start):
@@ -76,13 +85,13 @@ def test_an_editor_of_a_script_and_a_search_in_a_log_are_no_processes_of_a_kit(t
             ["tail", "-f", "startup/sub_start.sh"],
             ["sh", "-c", "true; tail -f startup/start.sh"],
             ["sh", "-c", "tail -f startup/start.sh & wait; startup/start.sh"],
-            ["sh", "-c", "read line", PARENT, kit / "log.txt"],
+            ["sh", "-c", "sleep 60; true", PARENT, kit / "log.txt"],
             ["sh", "-c", "sleep 60; true", "nvflare.tool.job", "-m", kit],
         ):
             run = partial(subprocess.Popen, cwd=kit, start_new_session=True, stdout=subprocess.DEVNULL)
             process = stack.enter_context(run(words))
             stack.callback(os.killpg, process.pid, signal.SIGKILL)
-        time.sleep(0.5)  # their command lines are there
+            wait_for_work(process.pid)
         assert find_processes(kit) == []
 
 
