@@ -18,18 +18,19 @@ from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over
 from consilium.data.sources import SourceIndex
 from consilium.report.statistics.distances import Bins, wasserstein
-from consilium.report.statistics.drift import SCANNER_LIMIT
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
+from consilium.tasks.brain_tumor.features import DRIFT
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import Layout
-from consilium.tasks.segmentation.case_statistics import KeptStatistics
+from consilium.tasks.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
 
 PATIENTS, OTHERS = 24, 12
 GROUPS = (4, 8, 12)
 DRAWS = 400
+LIMIT = DRIFT.same_source
 EDGES = np.linspace(*INTENSITY_RANGE, INTENSITY_BINS + 1)
 CENTERS = (EDGES[:-1] + EDGES[1:]) / 2
 
@@ -39,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         scanners = intensities(Path(sys.argv[1] if len(sys.argv) > 1 else temporary))
     random = np.random.default_rng(0)
-    print(f"{'patients':>8} {'same scanner':>13} {'another scanner':>16}   above {SCANNER_LIMIT}")
+    print(f"{'patients':>8} {'same scanner':>13} {'another scanner':>16}   above {LIMIT}")
     for size in GROUPS:
         same, other = [], []
         for name, own in scanners.items():
@@ -50,7 +51,7 @@ def main() -> None:
                 for _ in range(DRAWS // 4):
                     group, others = (random.permutation(PATIENTS)[:count] for count in (size, OTHERS))
                     other.append(farthest(own[group], foreign[others]))
-        shares = [float(np.mean(np.array(one) > SCANNER_LIMIT)) for one in (same, other)]
+        shares = [float(np.mean(np.array(one) > LIMIT)) for one in (same, other)]
         print(f"{size:8d} {shares[0]:13.2%} {shares[1]:16.2%}")
 
 
@@ -61,10 +62,11 @@ def intensities(folder: Path) -> dict[str, Bins]:
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=7)
-    modalities = get_task("brain_tumor").inputs
+    task = get_task("brain_tumor")
+    modalities = task.inputs
     found = {}
     for name, home in make_cohort(spec, folder / "hospitals").hospitals.items():
-        kept = KeptStatistics(folder / "cache" / name)
+        kept = KeptStatistics(folder / "cache" / name, task.name, task.statistics)
         made = pass_over(
             read_cohort(home, case_format=CASES),
             (kept,),
@@ -72,7 +74,7 @@ def intensities(folder: Path) -> dict[str, Bins]:
             index=SourceIndex(),
         )
         found[name] = np.array(
-            [[case.intensity[one] for one in modalities] for case in made.of(kept).values()]
+            [[case.values[f"intensity_{one}"] for one in modalities] for case in made.of(kept).values()]
         )
     return found
 

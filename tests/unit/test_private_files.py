@@ -36,9 +36,10 @@ from consilium.records.progress import Ended, JobProgress
 from consilium.records.site_status import SiteStatus
 from consilium.report.training.build import build_report
 from consilium.report.write import write_report
+from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
-from consilium.tasks.segmentation.case_statistics import KeptStatistics
+from consilium.tasks.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.pictures import render_patient
 from consilium.tasks.segmentation.regions import to_regions
 
@@ -71,7 +72,7 @@ def checks_then_cache(folder: Path) -> None:
 def statistics(folder: Path) -> None:
     pass_over(
         cohort(folder),
-        (KeptStatistics(folder),),
+        (KeptStatistics(folder, "brain_tumor", get_task("brain_tumor").statistics),),
         case_format=CASES,
         index=SourceIndex(folder),
     )

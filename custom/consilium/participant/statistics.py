@@ -15,13 +15,12 @@ from consilium.participant.admission import admit_cases, count_left_out
 from consilium.participant.patient_register import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task
-from consilium.tasks.features import AXES, Feature, task_features
-from consilium.tasks.segmentation.case_statistics import CaseStatistics, KeptStatistics
+from consilium.tasks.case_statistics import CaseStatistics, KeptStatistics
+from consilium.tasks.features import Feature
 
 Row = NDArray[np.float64]
 
 _DIGITS = 6
-_OF_LABELS = ("volume", "absence")
 
 
 class SiteStatistics:
@@ -33,7 +32,7 @@ class SiteStatistics:
     Args:
         task: What is to be learned.
         cases: The patient and the numbers of every case that may be answered about.
-        labeled: The same for what is asked of labels; default: those cases that have one.
+        labeled: The same for what is asked of targets; default: those cases that have one.
         problems: Cases that are left out. They name patients: they stay on the site.
         left_out: How many they are, by the code of the reason: this may leave the site.
         held_back: How many usable cases nothing is answered about, by what is asked: of images, of labels.
@@ -58,7 +57,7 @@ class SiteStatistics:
         minimum: int = 1,
         job_minimum: int = 1,
     ) -> None:
-        self.features = {feature.name: feature for feature in task_features(task)}
+        self.features = {feature.name: feature for feature in task.statistics.features()}
         self.problems = tuple(problems)
         self.convention = convention
         self.left_out = dict(left_out or {})
@@ -67,10 +66,9 @@ class SiteStatistics:
         self._site_minimum = minimum
         self.cases = len(cases)
         self.patients = len({patient for patient, _ in cases})
-        self._task = task
         marked = cases if labeled is None else labeled
         self._values = {
-            name: self._patient_values(feature, marked if feature.group in _OF_LABELS else cases)
+            name: _patient_values(name, marked if feature.group.about == "targets" else cases)
             for name, feature in self.features.items()
         }
 
@@ -88,9 +86,9 @@ class SiteStatistics:
         """
         defined, values = self.features[feature], self._values[feature]
         counts = np.zeros(defined.bins)
-        if self.count(feature) and defined.spread:
+        if self.count(feature) and defined.group.form == "spread":
             counts = np.sum(values, axis=0)
-        elif self.count(feature) and defined.group == "absence":
+        elif self.count(feature) and defined.group.form == "yes_no":
             counts = _count_values(np.rint(values), defined)
             if ((counts > 0) & (counts < self.minimum)).any():
                 counts = np.zeros(defined.bins)
@@ -99,35 +97,6 @@ class SiteStatistics:
                 micro_aggregate(np.asarray(values), self._site_minimum, self.minimum), defined
             )
         return [round(float(count), _DIGITS) for count in counts]
-
-    def _patient_values(self, feature: Feature, cases: Sequence[tuple[str, CaseStatistics]]) -> list[Row]:
-        """The mean over each patient's examinations, for each patient that has the feature."""
-        values: dict[str, list[Row]] = {}
-        for patient, case in cases:
-            value = self._value(feature, case)
-            if value is not None:
-                values.setdefault(patient, []).append(value)
-        return [np.asarray(np.mean(own, axis=0)) for own in values.values()]
-
-    def _value(self, feature: Feature, case: CaseStatistics) -> Row | None:
-        """What a case has of a feature: its bins where it is spread, else one number."""
-        if feature.group == "intensity":
-            return np.asarray(case.intensity[feature.of])
-        if feature.group == "scale":
-            # A median of 0 or less has no logarithm; it is out of range like one below 1.
-            return np.asarray(np.log10(max(case.median[feature.of], 1.0)))
-        if feature.group in _OF_LABELS:
-            return self._region_value(feature, case)
-        return np.asarray(
-            (case.spacing_mm if feature.group == "spacing" else case.extent_mm)[AXES.index(feature.of)]
-        )
-
-    def _region_value(self, feature: Feature, case: CaseStatistics) -> Row | None:
-        if case.tissue_ml is None:
-            return None
-        (region,) = (one for one in self._task.targets if one.name == feature.of)
-        volume = sum(case.tissue_ml[tissue] for tissue in region.values)
-        return np.asarray(volume if feature.group == "volume" else float(volume == 0))
 
 
 def gather_statistics(
@@ -155,13 +124,14 @@ def gather_statistics(
         Cancelled: Soon after `cancelled` turned true.
     """
     minimum = max(site.min_count, min_count)
-    kept = KeptStatistics(site.cache_dir)
+    kept = KeptStatistics(site.cache_dir, task.name, task.statistics)
+    of_targets = [feature.name for feature in task.statistics.features() if feature.group.about == "targets"]
     checked = admit_cases(site, task, products=(kept,), progress=progress, cancelled=cancelled)
     cohort, statistics_of = checked.cohort, checked.made.of(kept)
     described = [(case, statistics_of[case.id]) for case in cohort.cases]
     numbers = {case.id: (case.patient, statistics) for case, statistics in described}
     cases = [case for case, _ in described]
-    with_label = [case for case, statistics in described if statistics.tissue_ml is not None]
+    with_label = [case for case, own in described if any(name in own.values for name in of_targets)]
     with open_register(site, cohort.patients.examinations) as register:
         left_out = count_left_out(
             register, cohort.problems, cohort, minimum=site.min_count, job_minimum=minimum
@@ -205,6 +175,15 @@ def micro_aggregate(values: Row, minimum: int, job_minimum: int = 1) -> Row:
     # Every start of a joined group is one of a group. A rest that is too small for the job joins the last.
     starts = np.arange(joined, len(ordered) - max(minimum, job_minimum) + 1, joined)
     return np.concatenate([np.full(len(group), group.mean()) for group in np.split(ordered, starts)])
+
+
+def _patient_values(feature: str, cases: Sequence[tuple[str, CaseStatistics]]) -> list[Row]:
+    """The mean over each patient's examinations, for each patient that has the feature."""
+    values: dict[str, list[Row]] = {}
+    for patient, case in cases:
+        if feature in case.values:
+            values.setdefault(patient, []).append(np.asarray(case.values[feature]))
+    return [np.asarray(np.mean(own, axis=0)) for own in values.values()]
 
 
 def _count_values(values: Row, feature: Feature) -> Row:

@@ -12,8 +12,11 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
-from consilium.tasks.features import AXES, Group
+from consilium.tasks import DEFAULT
+from consilium.tasks.features import Role
 from consilium.tasks.proposals import Box, DataFingerprint, Fingerprint
+
+_AXES = 3
 
 
 def read_fingerprint(paths: Sequence[Path]) -> Fingerprint:
@@ -37,9 +40,11 @@ def read_fingerprint(paths: Sequence[Path]) -> Fingerprint:
     data = _from_statistics(statistics) if statistics else None
     data = data or (_from_readiness(readiness) if readiness else None)
     if data is None:
+        asked = statistics or readiness
+        job = f"{asked.task if asked else DEFAULT}_stats"
         raise ConfigurationError(
-            f"{', '.join(map(str, paths))}: no hospital reported how many patients it has; run the task's "
-            "statistics job, or ask the hospitals for a smaller min_count"
+            f"{', '.join(map(str, paths))}: no hospital reported how many patients it has; run the job "
+            f"{job}, or ask the hospitals for a smaller min_count"
         )
     return Fingerprint(data, machines, gpu_gib)
 
@@ -92,29 +97,28 @@ def _from_statistics(record: StatisticsRecord) -> DataFingerprint | None:
         fewest_patients=round(min(patients.values())),
         spacing_mm=_medians(record, "spacing"),
         extent_mm=_medians(record, "extent"),
-        extent_of="without the empty space around the head",
+        extent_of="without the empty space around what is imaged",
         scales=_scales(record),
     )
 
 
-def _medians(record: StatisticsRecord, group: Group) -> Box | None:
-    """The medians over the patients of all sites, along each axis."""
-    features = record.of_group(group)
+def _medians(record: StatisticsRecord, role: Role) -> Box | None:
+    """The medians over the patients of all sites, along each axis; None unless all three are known."""
     medians = []
-    for axis in AXES:
-        told = list(features[axis].reported.values()) if axis in features else []
+    for feature in record.of_role(role):
+        told = list(feature.reported.values())
         if not told:
             return None
         bins = np.sum(told, axis=0)
         middle = int(np.searchsorted(np.cumsum(bins), bins.sum() / 2))
-        medians.append(float(features[axis].centers(len(bins))[middle]))
-    return _box(medians)
+        medians.append(float(feature.centers(len(bins))[middle]))
+    return _box(medians) if len(medians) == _AXES else None
 
 
 def _scales(record: StatisticsRecord) -> float | None:
-    """The largest ratio of two sites' mean scales in one modality."""
+    """The largest ratio of two sites' mean scales of one input."""
     ratios = []
-    for feature in record.of_group("scale").values():
+    for feature in record.of_role("scale"):
         means = [
             float(np.average(feature.centers(len(bins)), weights=bins)) for bins in feature.reported.values()
         ]

@@ -26,7 +26,7 @@ from consilium.records.bounds import (
     WithheldCount,
     Word,
 )
-from consilium.tasks.features import Group
+from consilium.tasks.features import DriftLimits, FeatureGroup, Role
 
 STATISTICS_FILE = "statistics.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
@@ -64,12 +64,17 @@ class SiteHistogram(Record):
 class FeatureRecord(Record):
     """A feature and its histograms, site by site."""
 
-    group: Group
+    group: FeatureGroup
     of: str
-    unit: str
+    title: str = Field(description="Of what it is about, for people.")
     low: float
     high: float
     sites: dict[SiteLabel, SiteHistogram] = Field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the feature."""
+        return f"{self.group.name}_{self.of}"
 
     @property
     def reported(self) -> dict[str, NDArray[np.float64]]:
@@ -87,6 +92,7 @@ class StatisticsRecord(Record):
 
     job: Label
     task: str
+    drift: DriftLimits | None = Field(default=None, description="What was measured for the task.")
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -97,9 +103,17 @@ class StatisticsRecord(Record):
     features: dict[str, FeatureRecord] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
 
-    def of_group(self, group: Group) -> dict[str, FeatureRecord]:
-        """Return the features of a group, by what they are about."""
-        return {one.of: one for one in self.features.values() if one.group == group}
+    def groups(self, *roles: Role) -> dict[str, list[FeatureRecord]]:
+        """Return the features of these roles by their group, in the task's order."""
+        found: dict[str, list[FeatureRecord]] = {}
+        for one in self.features.values():
+            if one.group.role in roles:
+                found.setdefault(one.group.name, []).append(one)
+        return found
+
+    def of_role(self, role: Role) -> list[FeatureRecord]:
+        """Return the features of a role, in the task's order."""
+        return [one for one in self.features.values() if one.group.role == role]
 
     def save(self, folder: Path) -> None:
         """Write the record into a folder; a crash leaves the one before it."""

@@ -11,6 +11,7 @@ from consilium.tasks.settings import LearningSettings
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
     from consilium.tasks.evaluation import Evaluation
+    from consilium.tasks.features import StatisticsFeatures
     from consilium.tasks.method import Method
     from consilium.tasks.presentation import Presentation
 
@@ -70,3 +71,7 @@ class Task(Protocol):
     @property
     def method(self) -> Method[Any]:
         """How the task is learned: networks, loss, samples, inference."""
+
+    @property
+    def statistics(self) -> StatisticsFeatures:
+        """What is counted about patients before any training."""

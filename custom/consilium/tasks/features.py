@@ -1,21 +1,81 @@
-"""What is counted about a site's patients: the features of the statistics, with fixed public ranges."""
+"""Features of the statistics: what is counted about a site's patients, with fixed public ranges."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
-from consilium.tasks.base import Task
-from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
+About = Literal["images", "targets"]
+"""Whether a feature is about what goes into the network, or about what is to be learned."""
 
-Group = Literal["intensity", "scale", "volume", "absence", "spacing", "extent"]
+Form = Literal["spread", "number", "yes_no"]
+"""Whether a patient is spread over the bins, has one number, or has something or not."""
 
-AXES = ("x", "y", "z")
-"""Right, anterior, superior."""
+Role = Literal["appearance", "scale", "spacing", "extent", "target", "other"]
+"""What a feature stands for outside its task.
+
+`appearance`: how images look to the network; hospitals are compared by it. `scale`: log10 of how images are
+stored, which preparing them takes away. `spacing`, `extent`: size of a voxel and of an image along an axis,
+in mm. `target`: of what is to be learned.
+"""
+
+CaseValue: TypeAlias = float | tuple[float, ...]
+"""What a case has of a feature: a number, 1 or 0 for yes or no, or its share in each bin."""
+
+
+class FeatureGroup(BaseModel):
+    """Features of one kind: one for each input, target or axis.
+
+    Attributes:
+        name: First part of the features' names.
+        title: For headings, without the unit.
+        about: See `About`.
+        form: See `Form`.
+        role: See `Role`.
+        unit: Of the range; empty for yes or no.
+        digits: Decimal places that are shown.
+        note: A sentence on how it is worked out; empty for none.
+        phrase: For yes or no: what patients do who have it, before the title, as in "have no whole tumor".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    title: str
+    about: About
+    form: Form
+    role: Role
+    unit: str = ""
+    digits: int = Field(default=0, ge=0, le=6)
+    note: str = ""
+    phrase: str = "have"
+
+
+class DriftLimits(BaseModel):
+    """From which distances between hospitals' images drift is to be expected, as measured for one task.
+
+    Attributes:
+        same_source: Up to it, images look as if from one source, such as one scanner.
+        tried: Up to it, the task's jobs were tried.
+        unit: Of both: that of the features whose role is `appearance`.
+        source: What images of one source come from, for example "scanner".
+        evidence: How the task's job did on hospitals about `tried` apart, as a clause.
+        settings: `KEY=VALUE` of the job that let hospitals drift less, beyond `tried`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    same_source: float
+    tried: float
+    unit: str
+    source: str
+    evidence: str
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +86,24 @@ class Feature:
 
     Attributes:
         group: What kind of thing it is.
-        of: The modality, region or axis that it is about.
-        unit: Of the range.
+        of: The input, target or axis that it is about.
+        title: Of that, for people.
         low: Start of the first bin.
         high: End of the last.
         bins: How many there are.
-        spread: Whether a patient is spread over the bins (an image's intensities) or falls into one.
     """
 
-    group: Group
+    group: FeatureGroup
     of: str
-    unit: str
+    title: str
     low: float
     high: float
     bins: int
-    spread: bool = False
 
     @property
     def name(self) -> str:
         """For example `volume_wt`."""
-        return f"{self.group}_{self.of}"
+        return f"{self.group.name}_{self.of}"
 
     @property
     def edges(self) -> NDArray[np.float64]:
@@ -59,22 +117,26 @@ class Feature:
         return (edges[:-1] + edges[1:]) / 2
 
 
-def task_features(task: Task) -> tuple[Feature, ...]:
-    """Return the features of a task's cohorts, in the order in which they are shown."""
-    return tuple(_features(task))
+class StatisticsFeatures(Protocol):
+    """What a task counts about a site's patients.
 
+    It travels to the processes that read cases: an instance of a top-level class that can be pickled.
+    """
 
-def _features(task: Task) -> Iterator[Feature]:
-    for name in task.inputs:
-        yield Feature("intensity", name, "SD of the brain", *INTENSITY_RANGE, INTENSITY_BINS, spread=True)
-    for name in task.inputs:
-        yield Feature("scale", name, "log10 of the median", 0.0, 5.0, 50)
-    for region in task.targets:
-        yield Feature("volume", region.name, "mL", 0.0, 300.0, 60)
-    for region in task.targets:
-        yield Feature("absence", region.name, "1: the patient has none", -0.5, 1.5, 2)
-    # Bins lie around tenths of a millimeter, and around centimeters: where spacings and sizes are.
-    for axis in AXES:
-        yield Feature("spacing", axis, "mm", 0.05, 10.05, 100)
-    for axis in AXES:
-        yield Feature("extent", axis, "mm", 5.0, 405.0, 40)
+    @property
+    def version(self) -> int:
+        """Raised when the same files would give other values, so that no cache mixes both."""
+
+    @property
+    def drift(self) -> DriftLimits | None:
+        """What was measured of distances between hospitals; None if nothing was."""
+
+    def features(self) -> tuple[Feature, ...]:
+        """Return the features, in the order in which they are shown."""
+
+    def describe(self, native: Any) -> Mapping[str, CaseValue]:
+        """Return the values of a case by feature name, without a target none of those about targets.
+
+        Args:
+            native: The case as its format reads it.
+        """

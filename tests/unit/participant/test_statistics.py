@@ -10,26 +10,25 @@ from consilium.errors import SiteRefusal
 from consilium.participant.settings import SiteSettings
 from consilium.participant.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.labels import Tissue
-from consilium.tasks.features import task_features
-from consilium.tasks.segmentation.case_statistics import CaseStatistics
+from consilium.tasks.case_statistics import CaseStatistics
 from consilium.tasks.segmentation.intensities import INTENSITY_BINS
 
 TASK = get_task("brain_tumor")
-FEATURES = {feature.name: feature for feature in task_features(TASK)}
+FEATURES = {feature.name: feature for feature in TASK.statistics.features()}
 
 
 def case(*, edema_ml=20.0, enhancing_ml=6.0, first_bin=0.0, spacing=1.0, scale=100.0, labeled=True):
     """A case whose intensities lie in the first two bins."""
     shares = (first_bin, 1 - first_bin) + (0.0,) * (INTENSITY_BINS - 2)
-    tissues = dict.fromkeys((Tissue.NECROTIC_CORE, Tissue.RESECTION_CAVITY), 0.0)
-    return CaseStatistics(
-        spacing_mm=(spacing, 1.0, 1.0),
-        extent_mm=(140.0, 170.0, 150.0),
-        intensity=dict.fromkeys(TASK.inputs, shares),
-        median=dict.fromkeys(TASK.inputs, scale),
-        tissue_ml=tissues | {Tissue.EDEMA: edema_ml, Tissue.ENHANCING: enhancing_ml} if labeled else None,
-    )
+    values = {f"intensity_{name}": shares for name in TASK.inputs}
+    values |= {f"scale_{name}": float(np.log10(scale)) for name in TASK.inputs}
+    values |= {"spacing_x": spacing, "spacing_y": 1.0, "spacing_z": 1.0}
+    values |= {"extent_x": 140.0, "extent_y": 170.0, "extent_z": 150.0}
+    if labeled:
+        volumes = {"wt": edema_ml + enhancing_ml, "tc": enhancing_ml, "et": enhancing_ml}
+        values |= {f"volume_{name}": volume for name, volume in volumes.items()}
+        values |= {f"absence_{name}": float(volume == 0) for name, volume in volumes.items()}
+    return CaseStatistics(values=values)
 
 
 def site(*cases, minimum=1):
@@ -175,6 +174,6 @@ def test_an_empty_folder_is_refused_without_its_name_in_the_public_reason(tmp_pa
 
 
 def test_names_and_ranges_of_features_are_public_and_do_not_depend_on_data():
-    assert len(FEATURES) == len(task_features(TASK)) == 2 * 4 + 2 * 3 + 2 * 3
+    assert len(FEATURES) == len(TASK.statistics.features()) == 2 * 4 + 2 * 3 + 2 * 3
     assert all(feature.high > feature.low and feature.bins > 1 for feature in FEATURES.values())
     assert FEATURES["spacing_x"].centers[[4, 9, 49]].round(6).tolist() == [0.5, 1.0, 5.0]

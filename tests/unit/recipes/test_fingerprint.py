@@ -72,7 +72,7 @@ def test_hospitals_whose_images_have_no_voxel_size_are_known_by_their_patients(t
 def test_without_anything_about_data_nothing_is_proposed(tmp_path, sites):
     path = tmp_path / "readiness.json"
     path.write_text(sites.model_dump_json())
-    with pytest.raises(ConfigurationError, match="statistics job"):
+    with pytest.raises(ConfigurationError, match="the job brain_tumor_stats"):
         read_fingerprint([path])
 
 

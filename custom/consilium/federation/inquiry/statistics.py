@@ -33,7 +33,7 @@ from consilium.federation.versions import component_versions
 from consilium.records.bounds import name_faults
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
-from consilium.tasks.features import Feature, task_features
+from consilium.tasks.features import Feature
 
 if TYPE_CHECKING:
     from consilium.participant.statistics import SiteStatistics
@@ -43,7 +43,7 @@ def histogram_config(task: str) -> dict[str, dict[str, Any]]:
     """Return bins and range of each of a task's features, as FLARE's controller wants them."""
     return {
         feature.name: {"bins": feature.bins, "range": [feature.low, feature.high]}
-        for feature in task_features(get_task(task))
+        for feature in get_task(task).statistics.features()
     }
 
 
@@ -159,7 +159,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         abort = fl_ctx.get_run_abort_signal()
         site = read_site_settings(fl_ctx, self.task)
         task = get_task(self.task)  # which imports it: only now is it known that the hospital lists it
-        self._features = {feature.name: feature for feature in task_features(task)}
+        self._features = {feature.name: feature for feature in task.statistics.features()}
         minimum = max(site.min_count, self.min_count)
         return gather_statistics(
             site,
@@ -197,7 +197,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         super().__init__()
         self.task = task
         self.settings = settings
-        self._features = {feature.name: feature for feature in task_features(get_task(task))}
+        self._features = {feature.name: feature for feature in get_task(task).statistics.features()}
         self._record = Running[StatisticsRecord]()
         self._folder = Path()
 
@@ -245,6 +245,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         record = StatisticsRecord(
             job=fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
             task=self.task,
+            drift=get_task(self.task).statistics.drift,
             settings=self.settings,
             versions=component_versions(),
         )
@@ -281,7 +282,7 @@ def _feature_record(feature: Feature, statistics: Mapping[str, Any]) -> FeatureR
     return FeatureRecord(
         group=feature.group,
         of=feature.of,
-        unit=feature.unit,
+        title=feature.title,
         low=feature.low,
         high=feature.high,
         sites=dict(_usable_histograms(feature, statistics)),

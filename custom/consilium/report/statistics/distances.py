@@ -30,7 +30,7 @@ class Distance:
         value: Wasserstein-1, in the feature's unit.
         standardized: The same over the standard deviation of all patients' values.
         chance: What `value` exceeds once in a hundred times by chance alone, were all patients of one kind;
-            None for images' intensities, where a patient is not one draw.
+            None where a patient is spread over the bins, and so not one draw.
         direction: By how much the site's mean is above that of the others.
     """
 
@@ -65,7 +65,7 @@ def _distance(feature: FeatureRecord, site: Bins, rest: Bins, draws: tuple[int, 
     centers = feature.centers(len(site))
     value = float(wasserstein(centers, site, rest))
     deviation = _deviation(centers, site + rest)
-    chance = None if feature.group == "intensity" else _chance(centers, site + rest, draws)
+    chance = None if feature.group.form == "spread" else _chance(centers, site + rest, draws)
     return Distance(
         value=value,
         standardized=value / deviation if deviation else 0.0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -13,36 +13,43 @@ from matplotlib.figure import Figure
 from consilium.records.statistics import FeatureRecord
 from consilium.report.drawing import Palette, label_text, line_style
 
+_MARGIN = 0.1
+"""Of the range, at both ends: there are the bins that also hold what lies beyond."""
 
-def draw_intensities(features: Mapping[str, FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:
-    """Draw each modality's intensities, one line a hospital; returns a PNG."""
+
+def draw_spreads(features: Sequence[FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:
+    """Draw over which values patients are spread, one panel a feature, one line a hospital; returns a PNG."""
     figure, axes = _figure(len(features), palette)
-    for one, (modality, feature) in zip(axes, features.items(), strict=True):
+    for one, feature in zip(axes, features, strict=True):
         for site, bins in feature.reported.items():
-            density = bins / bins.sum() / (feature.centers(len(bins))[1] - feature.centers(len(bins))[0])
-            one.plot(feature.centers(len(bins)), density, **_style(sites, site))
-        _dress(one, modality.upper(), "Intensity, SD from the brain's mean", palette)
-        one.set_xlim(-3, 5)
+            centers = feature.centers(len(bins))
+            one.plot(centers, bins / bins.sum() / (centers[1] - centers[0]), **_style(sites, site))
+        _dress(one, feature.title, _with_unit(feature.group.title, feature), palette)
+        margin = _MARGIN * (feature.high - feature.low)
+        one.set_xlim(feature.low + margin, feature.high - margin)
         one.set_ylim(bottom=0)
     return _finish(figure, axes, palette)
 
 
-def draw_volumes(
-    features: Mapping[str, FeatureRecord], titles: Mapping[str, str], sites: Sequence[str], palette: Palette
-) -> bytes:
-    """Draw the share of patients with up to so much tumor, region by region; returns a PNG."""
+def draw_amounts(features: Sequence[FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:
+    """Draw the share of patients with up to so much, one panel a feature; returns a PNG."""
     figure, axes = _figure(len(features), palette)
-    for one, (region, feature) in zip(axes, features.items(), strict=True):
-        reach = 0.0
+    for one, feature in zip(axes, features, strict=True):
+        reach = feature.low
         for site, bins in feature.reported.items():
             edges = np.linspace(feature.low, feature.high, len(bins) + 1)
             share = np.concatenate([[0.0], np.cumsum(bins) / bins.sum()])
             reach = max(reach, float(edges[np.argmax(share >= 1 - 1e-9)]))
             one.plot(edges, share, **_style(sites, site))
-        _dress(one, titles.get(region, region), "Volume up to, mL", palette)
-        one.set_xlim(0, reach * 1.1 or feature.high)
+        _dress(one, feature.title, _with_unit(f"{feature.group.title} up to", feature), palette)
+        width = reach - feature.low or feature.high - feature.low
+        one.set_xlim(feature.low, feature.low + width * 1.1)
         one.set_ylim(0, 1.03)
     return _finish(figure, axes, palette)
+
+
+def _with_unit(text: str, feature: FeatureRecord) -> str:
+    return f"{text}, {feature.group.unit}" if feature.group.unit else text
 
 
 def _figure(panels: int, palette: Palette) -> tuple[Figure, list[Any]]:

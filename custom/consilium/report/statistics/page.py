@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,36 +11,28 @@ from consilium.counts import Count
 from consilium.records.statistics import FeatureRecord, StatisticsRecord
 from consilium.report.drawing import DARK, LIGHT
 from consilium.report.html import page_environment
-from consilium.report.statistics.drawing import draw_intensities, draw_volumes
-from consilium.report.statistics.drift import SCANNER_LIMIT, TRIED_LIMIT, judge_drift
-from consilium.tasks import get_task
+from consilium.report.statistics.distances import Distance
+from consilium.report.statistics.drawing import draw_amounts, draw_spreads
+from consilium.report.statistics.drift import Drift, assess_drift
+from consilium.tasks.features import FeatureGroup, Role
 
 
 def render_statistics(record: StatisticsRecord) -> str:
     """Render the page; names and reasons come from other machines, and the template escapes them."""
     sites = sorted(record.sites.keys() | record.missing.keys())
-    titles = {region.name: region.title for region in get_task(record.task).targets}
-    intensities, volumes = record.of_group("intensity"), record.of_group("volume")
-    pictures = [
-        (
-            draw_intensities(intensities, sites, palette),
-            draw_volumes(volumes, titles, sites, palette),
-        )
-        for palette in (LIGHT, DARK)
-        if record.features
-    ]
+    drift = assess_drift(record)
+    shown = [site for site in sites if site not in record.missing]
     return (
         page_environment()
         .get_template("statistics.html.j2")
         .render(
             record=record,
-            drift=judge_drift(record),
+            drift=drift,
+            limits=record.drift,
             rows=[_site_row(record, site) for site in sites],
-            region_rows=[_region_row(record, site, list(titles)) for site in sites],
-            titles=titles,
-            pictures=pictures,
-            scanner_limit=SCANNER_LIMIT,
-            tried_limit=TRIED_LIMIT,
+            sizes=[features[0].group for features in record.groups("spacing", "extent").values()],
+            images=_sections(record, drift, shown, ("appearance", "scale", "other")),
+            targets=_sections(record, drift, shown, ("target",)),
             light=LIGHT,
             dark=DARK,
         )
@@ -48,7 +41,11 @@ def render_statistics(record: StatisticsRecord) -> str:
 
 @dataclass(frozen=True)
 class SiteRow:
-    """One hospital in the first table; None is what it did not tell."""
+    """One hospital in the first table; None is what it did not tell.
+
+    Attributes:
+        sizes: By group, its medians along the axes.
+    """
 
     site: str
     patients: Count
@@ -56,18 +53,42 @@ class SiteRow:
     left_out: dict[str, Count]
     label_convention: str | None
     min_count: int | None
-    spacing_mm: tuple[float, ...] | None
-    extent_mm: tuple[float, ...] | None
-    scale: dict[str, float | None]
+    sizes: dict[str, tuple[float, ...] | None]
 
 
 @dataclass(frozen=True)
-class RegionRow:
-    """One hospital's tumors: by region, mean volume in mL and the share of patients without."""
+class Cell:
+    """One hospital's number.
 
-    site: str
-    volume_ml: dict[str, float | None]
-    absent: dict[str, float | None]
+    Attributes:
+        value: The number; None if it told none.
+        heat: From 0 to 1, how far it is from other hospitals; None where that is not shown by color.
+        marked: Whether chance would hardly put it so far from all others.
+    """
+
+    value: float | None
+    heat: float | None = None
+    marked: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """One group of features: its pictures, light and dark, and a table of hospitals.
+
+    Attributes:
+        group: The group.
+        caption: What the table has.
+        columns: Short and long title of each feature.
+        rows: Hospital to its cells.
+        pictures: Two PNGs; empty for none.
+    """
+
+    group: FeatureGroup
+    caption: str
+    columns: tuple[tuple[str, str], ...]
+    rows: dict[str, tuple[Cell, ...]]
+    digits: int
+    pictures: tuple[bytes, ...] = ()
 
 
 def median(feature: FeatureRecord, site: str) -> float | None:
@@ -87,7 +108,6 @@ def _counted_nothing(record: StatisticsRecord, site: str) -> bool:
 
 def _site_row(record: StatisticsRecord, site: str) -> SiteRow:
     answer = None if _counted_nothing(record, site) else record.sites.get(site)
-    scales = record.of_group("scale")
     return SiteRow(
         site=site,
         patients=answer.patients if answer else None,
@@ -95,32 +115,86 @@ def _site_row(record: StatisticsRecord, site: str) -> SiteRow:
         left_out=answer.left_out if answer else {},
         label_convention=answer.label_convention if answer else None,
         min_count=answer.min_count if answer else None,
-        spacing_mm=_medians(list(record.of_group("spacing").values()), site),
-        extent_mm=_medians(list(record.of_group("extent").values()), site),
-        scale={name: _power(median(feature, site)) for name, feature in scales.items()},
+        sizes={name: _medians(axes, site) for name, axes in record.groups("spacing", "extent").items()},
     )
 
 
-def _medians(features: list[FeatureRecord], site: str) -> tuple[float, ...] | None:
+def _medians(features: Sequence[FeatureRecord], site: str) -> tuple[float, ...] | None:
     found = [value for feature in features if (value := median(feature, site)) is not None]
     return tuple(found) if found and len(found) == len(features) else None
 
 
-def _power(logarithm: float | None) -> float | None:
-    return None if logarithm is None else 10**logarithm
+def _sections(
+    record: StatisticsRecord, drift: Drift, sites: Sequence[str], roles: Sequence[Role]
+) -> list[Section]:
+    sections = []
+    for features in record.groups(*roles).values():
+        distances = [drift.distances.get(feature.name, {}) for feature in features]
+        rows = {
+            site: tuple(
+                _cell(record, feature, own, site) for feature, own in zip(features, distances, strict=True)
+            )
+            for site in sites
+        }
+        group = features[0].group
+        sections.append(
+            Section(
+                group=group,
+                caption=_caption(record, group),
+                columns=tuple((feature.of.upper(), feature.title) for feature in features),
+                rows=rows,
+                digits=group.digits,
+                pictures=_draw(features, group, sites),
+            )
+        )
+    return sections
 
 
-def _region_row(record: StatisticsRecord, site: str, regions: list[str]) -> RegionRow:
-    volumes, absences = record.of_group("volume"), record.of_group("absence")
-    return RegionRow(
-        site=site,
-        volume_ml={region: _mean(volumes.get(region), site) for region in regions},
-        absent={region: _mean(absences.get(region), site) for region in regions},
-    )
+def _draw(features: Sequence[FeatureRecord], group: FeatureGroup, sites: Sequence[str]) -> tuple[bytes, ...]:
+    if group.form == "spread":
+        return tuple(draw_spreads(features, sites, palette) for palette in (LIGHT, DARK))
+    if group.form == "number" and group.role == "target":
+        return tuple(draw_amounts(features, sites, palette) for palette in (LIGHT, DARK))
+    return ()
 
 
-def _mean(feature: FeatureRecord | None, site: str) -> float | None:
-    bins = feature.reported.get(site) if feature else None
-    if feature is None or bins is None:
+def _cell(
+    record: StatisticsRecord, feature: FeatureRecord, distances: Mapping[str, Distance], site: str
+) -> Cell:
+    known = distances.get(site)
+    group = feature.group
+    if group.form == "spread":
+        reach = record.drift.tried if record.drift else None
+        heat = None if known is None or reach is None else min(known.value / reach, 1)
+        return Cell(known.value if known else None, heat=heat)
+    if group.role == "scale":
+        logarithm = median(feature, site)
+        return Cell(None if logarithm is None else 10**logarithm)
+    mean = _mean(feature, site)
+    percent = 100 if group.form == "yes_no" else 1
+    return Cell(None if mean is None else percent * mean, marked=known is not None and known.beyond_chance)
+
+
+def _caption(record: StatisticsRecord, group: FeatureGroup) -> str:
+    """What the table of a group has."""
+    if group.form == "spread":
+        limits = record.drift
+        text = "Distance of each hospital from all others (Wasserstein-1"
+        text += f", in {group.unit})." if group.unit else ")."
+        if limits is None:
+            return f"{text} From which distance drift is to be expected is not known for this task."
+        return (
+            f"{text} Up to {limits.same_source} images look as if from one {limits.source}; beyond "
+            f"{limits.tried} they are farther apart than those of any hospitals that the jobs were tried on."
+        )
+    if group.role == "scale":
+        return f"{group.title}. {group.note}".strip()
+    unit = "%" if group.form == "yes_no" else group.unit
+    return f"{group.title}{f', {unit}' if unit else ''}: means over a hospital's patients."
+
+
+def _mean(feature: FeatureRecord, site: str) -> float | None:
+    bins = feature.reported.get(site)
+    if bins is None:
         return None
     return float(np.average(feature.centers(len(bins)), weights=bins))

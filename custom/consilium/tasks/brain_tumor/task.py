@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
+from consilium.tasks.segmentation.features import VolumeFeatures
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
@@ -51,6 +53,7 @@ class BrainTumor:
         preferred=("flair", "t1ce"),
         titles={"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"},
     )
+    statistics: ClassVar[VolumeFeatures] = head_features(inputs, targets)
 
     @cached_property
     def cases(self) -> SegmentationCases:

@@ -27,11 +27,10 @@ from consilium.federation.inquiry.statistics import (
 from consilium.records.outcome import determine_outcome
 from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.tasks import get_task
-from consilium.tasks.features import task_features
 from federation.flare import Engine
 
 TASK = "brain_tumor"
-FEATURES = [feature.name for feature in task_features(get_task(TASK))]
+FEATURES = [feature.name for feature in get_task(TASK).statistics.features()]
 PATIENTS = ("Doe-Jane-1931", "Roe-Richard-1940", "Poe-Edgar-1809")
 
 

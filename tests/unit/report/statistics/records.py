@@ -6,7 +6,6 @@ import numpy as np
 
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
-from consilium.tasks.features import task_features
 
 TASK = get_task("brain_tumor")
 
@@ -25,13 +24,13 @@ def record(
         missing: Sites without statistics, and why.
     """
     features = {}
-    for feature in task_features(TASK):
+    for feature in TASK.statistics.features():
         own = (values or {}).get(feature.name, {})
         middle = float(feature.centers[feature.bins // 2])
         features[feature.name] = FeatureRecord(
             group=feature.group,
             of=feature.of,
-            unit=feature.unit,
+            title=feature.title,
             low=feature.low,
             high=feature.high,
             sites={
@@ -42,6 +41,7 @@ def record(
     return StatisticsRecord(
         job="brain_tumor_stats",
         task=TASK.name,
+        drift=TASK.statistics.drift,
         status="finished",
         settings={"min_count": 1},
         sites={

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from consilium.recipes.catalog import CATALOG, build_recipe, parse_changes
-from consilium.report.statistics.drift import _ADVICE, judge_drift
+from consilium.report.statistics.drift import assess_drift
 
 from .records import record
 
@@ -12,7 +12,7 @@ SITES = {"north": 12, "south": 12, "west": 12}
 
 def apart(north):
     """Hospitals whose T2 intensities all lie at 0.1, but for those of north."""
-    return judge_drift(
+    return assess_drift(
         record(SITES, {"intensity_t2": {site: [0.1] * 12 for site in SITES} | {"north": north}})
     )
 
@@ -38,7 +38,7 @@ def test_the_hospital_and_its_modality_are_named():
 
 
 def test_without_two_hospitals_nothing_is_said():
-    drift = judge_drift(record({"north": 12}))
+    drift = assess_drift(record({"north": 12}))
     assert drift.level == "unknown"
     assert drift.findings == ()
 
@@ -48,7 +48,7 @@ def test_other_patients_are_told_with_direction_and_size():
         "volume_wt": {"north": [152.5] * 12, "south": [52.5] * 12, "west": [52.5] * 12},
         "absence_et": {"north": [1.0] * 6 + [0.0] * 6, "south": [0.0] * 12, "west": [0.0] * 12},
     }
-    findings = judge_drift(record(SITES, values)).findings
+    findings = assess_drift(record(SITES, values)).findings
     assert any(
         "Whole tumor is larger at north than elsewhere, by 100 mL on average" in one for one in findings
     )
@@ -58,11 +58,22 @@ def test_other_patients_are_told_with_direction_and_size():
 
 
 def test_advice_names_jobs_that_exist_and_settings_that_they_have():
-    advice = " ".join(sentence for sentences in _ADVICE.values() for sentence in sentences)
-    assert set(re.findall(r"brain_tumor_\w+", advice)) <= CATALOG.keys()
+    advice = " ".join(sentence for north in (0.1, 0.25, 0.7) for sentence in apart([north] * 12).advice)
+    assert set(re.findall(r"brain_tumor_\w+", advice)) == {"brain_tumor_fedavg"} <= CATALOG.keys()
     (command,) = re.findall(r"`consilium jobs export ([^`]+)`", advice)
     name, *words = command.split()
     usual = build_recipe(name).settings
     changed = build_recipe(name, parse_changes([word for word in words if word != "--set"])).settings
     assert changed.rounds == 2 * usual.rounds
     assert 2 * changed.learning.local_steps == usual.learning.local_steps
+
+
+def test_for_a_task_without_limits_distances_are_kept_and_nothing_is_concluded():
+    one = record(SITES, {"intensity_t2": {site: [0.1] * 12 for site in SITES} | {"north": [0.7] * 12}})
+    one.drift, one.task = None, "chest_ct"
+    drift = assess_drift(one)
+    assert drift.level == "unmeasured"
+    assert drift.distances["intensity_t2"]["north"].value == pytest.approx(0.6, abs=0.01)
+    assert not any("scanner" in finding for finding in drift.findings)
+    assert "is not known for this task" in drift.advice[0]
+    assert "chest_ct_fedavg" in drift.advice[0]
