@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from consilium.data.case import Case
-from consilium.data.checks import CheckedCohort
 from consilium.tasks import get_task
 from consilium.tasks.settings import LearningSettings
+
+if TYPE_CHECKING:
+    from consilium.data.checks import CheckedCohort
 
 GIB = 2**30
 

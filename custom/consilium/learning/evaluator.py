@@ -25,7 +25,7 @@ def evaluate(
     cancelled: Callable[[], bool] = lambda: False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Scores | None]:
-    """Score weights on labeled cases, each on its own original voxels.
+    """Score weights on labeled cases, each as it was before it was prepared.
 
     Args:
         task: What is predicted.

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 class RoundLoss:
     """The mean loss of a round's steps, but for the last ones while they have shown too few patients.
 
-    With one patch a step, the loss of a step is one patient's. So the mean moves only when the steps since it
-    moved last have shown the minimum of different patients: the difference of two means is about as many.
+    With one sample a step, the loss of a step is one patient's. So the mean moves only when the steps since
+    it moved last have shown the minimum of different patients: the difference of two means is about as many.
 
     Args:
         minimum: Fewest patients.
@@ -30,7 +30,7 @@ class RoundLoss:
 
         Args:
             loss: Of its whole batch.
-            patients: Those of its patches.
+            patients: Those of its samples.
         """
         self._total += loss
         self._steps += 1

@@ -43,7 +43,7 @@ class TrainingResult:
         weights: The network's weights after the last step.
         loss: Mean loss, see `RoundLoss`.
         steps: Optimizer steps made.
-        seconds: Wall time of the steps, with cutting the patches.
+        seconds: Wall time of the steps, with loading the samples.
         unreadable: Ids of cases that could no longer be read and were left out. They stay at the site.
         sent: The algorithm's weight sets that are sent beside the difference.
         numbers: Its plain numbers that are sent.

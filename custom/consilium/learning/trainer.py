@@ -252,7 +252,7 @@ class Trainer:
     def _mean_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         with self._device.autocast():
             logits = self._connected(inputs)
-        # Sums over the voxels of a volume overflow in half precision, so the loss is computed in full.
+        # Sums over all of an image overflow in half precision, so the loss is computed in full.
         loss: Tensor = self._loss(logits.float(), targets)
         return loss
 

@@ -173,6 +173,6 @@ def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSetti
         _logger.warning(
             "this site grants %s, but a batch of this job has %s: so many train",
             counted(granted, "training process", "training processes"),
-            counted(learning.batch_size, "patch", "patches"),
+            counted(learning.batch_size, "sample"),
         )
     return min(granted, learning.batch_size)

@@ -69,11 +69,11 @@ def check_round(train: Sequence[OfPatient], site: SiteSettings, learning: Learni
     Raises:
         SiteRefusal: If not.
     """
-    patches = learning.steps_per_round(len(train)) * learning.batch_size
-    if train and patches < site.min_training_patients:
+    samples = learning.steps_per_round(len(train)) * learning.batch_size
+    if train and samples < site.min_training_patients:
         raise SiteRefusal(
             "this job trains on too few patients a round for this site's min_training_patients: it takes "
-            f"at least {counted(site.min_training_patients, 'patch', 'patches')}, that is local_steps (or "
+            f"at least {counted(site.min_training_patients, 'sample')}, that is local_steps (or "
             "local_epochs) times batch_size",
             code=RefusalCode.FEW_PATIENTS_A_ROUND,
         )

@@ -11,8 +11,7 @@ from typing_extensions import Self
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.settings import ComputeSettings
 from consilium.settings import Name, Settings
-from consilium.tasks.registry import is_built_in, task_names, unlisted_reason
-from consilium.tasks.segmentation.layouts import FileEndings
+from consilium.tasks.registry import TASKS, is_built_in, task_names, unlisted_reason
 
 Role = Literal["trains", "evaluates"]
 
@@ -67,7 +66,7 @@ class SiteSettings(ComputeSettings):
     )
     file_endings: dict[str, tuple[str, ...]] = Field(
         default={},
-        description="Endings of file names to read beside the known ones: modality, or label, to endings, "
+        description="Endings of file names to read beside the known ones: input, or label, to endings, "
         'such as {"t1ce": ["T1_KM"]}.',
     )
     max_left_out: float = Field(
@@ -161,10 +160,16 @@ class SiteSettings(ComputeSettings):
     @field_validator("file_endings")
     @classmethod
     def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        try:
-            FileEndings(value)
-        except ConfigurationError as error:
-            raise ValueError(str(error)) from None
+        problems = []
+        for task in TASKS.values() if value else ():
+            try:
+                task.cases.check_endings(value)
+            except ConfigurationError as error:
+                problems.append(str(error))
+            else:
+                return value
+        if problems:
+            raise ValueError(problems[0])
         return value
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ class SiteData:
         left_out: How many they are, by the code of the reason: this may leave the site.
         groups: Ids of validation cases that are evaluated together or not at all; see `answer_groups`.
         held_back: How many more cases could be evaluated on, and are not: scores of so few stay here.
-        draw_seed: What patches, contrast and dropout are drawn by; None for the job's seed. No two sites
+        draw_seed: What samples, augmentation and dropout are drawn by; None for the job's seed. No two sites
             have the same.
         min_training_patients: Fewest patients behind an update, a loss or scores.
         max_left_out: Share of the cases that may be left out.
@@ -134,7 +134,7 @@ def prepare_site(
         site: What the hospital decides.
         learning: What the job decides.
         run: Id of the job that the training began with.
-        name: The site's name: simulated sites, which share a salt, draw their patches by it.
+        name: The site's name: simulated sites, which share a salt, draw their samples by it.
         progress: Told about each case.
         cancelled: Asked before every case.
 
@@ -167,7 +167,7 @@ def prepare_site(
             )
         train, answerable = select_cases(register, site, labeled)
         if site.split_salt is None:
-            # With the job's seed, the rounds of two jobs that differ by one step would differ by one patch.
+            # With the job's seed, the rounds of two jobs that differ by one step would differ by one sample.
             draw_seed = register.draw_seed(run, learning.model_dump_json(), *(case.id for case in train))
         else:
             draw_seed = register.draw_seed(name, str(learning.seed))  # a simulation has to repeat

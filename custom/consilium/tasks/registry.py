@@ -10,19 +10,53 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Final, TypeAlias
 
 from consilium.errors import ConfigurationError
 from consilium.settings import TypeByValues
 from consilium.tasks.base import Task
-from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.settings import LearningSettings
 
 ENTRY_POINTS: Final = "consilium.tasks"
 """The group of entry points by which another package brings a task: the entry point's name is the task's."""
 
-TASKS: Final[Mapping[str, Task]] = {task.name: task for task in (BrainTumor(),)}
+
+class _BuiltIn(Mapping[str, Task]):
+    """Tasks by name, each imported when it is first asked for: who learns one needs none of the others.
+
+    Args:
+        places: Name to the module and class of a task.
+    """
+
+    def __init__(self, places: Mapping[str, tuple[str, str]]) -> None:
+        self._places = dict(places)
+        self._made: dict[str, Task] = {}
+
+    def __getitem__(self, name: str) -> Task:
+        """Return a task; KeyError if there is none of that name."""
+        if name not in self._made:
+            module, kind = self._places[name]
+            self._made[name] = getattr(import_module(module), kind)()
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Return whether there is a task of that name; imports none."""
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._places)
+
+
+TASKS: Final[Mapping[str, Task]] = _BuiltIn(
+    {"brain_tumor": ("consilium.tasks.brain_tumor.task", "BrainTumor")}
+)
 """The tasks that come with Consilium, by name."""
 
 DEFAULT: Final = "brain_tumor"

@@ -95,7 +95,7 @@ class Setup(_Message):
         compute: What the site decides.
         train: The training cases.
         min_patients: Fewest patients behind an update or a loss.
-        draw_seed: What patches are drawn by; None for the job's seed.
+        draw_seed: What samples are drawn by; None for the job's seed.
         memory: Folder in which what a round starts from outlives the processes; None for none.
         algorithm: The settings of the job's algorithm; None for federated averaging.
     """

@@ -27,7 +27,7 @@ _SHORT_FOLDERS: Final = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108 - a priva
 def socket_folder() -> Path:
     """Return this process's folder for sockets, below `TMPDIR` or, where that is too long, a shorter one.
 
-    It is multiprocessing's own, so the processes that cut patches hand them over there as well. Only this
+    It is multiprocessing's own, so the processes that load samples hand them over there as well. Only this
     account can open it, and it is removed when this process ends. Nothing but sockets belongs there.
 
     Raises:
