@@ -23,7 +23,7 @@ from consilium.records.texts import LONGEST_REASON, clean_text
 from consilium.tasks import registry as registry  # so that the codes of its tasks are known
 
 MOST_CASES: Final = 1_000_000
-"""Of one site; the largest collections of one modality in the world have some 100,000 patients."""
+"""Of one site; the largest collections of images of one kind have some 100,000 patients."""
 
 MOST_STEPS: Final = 10_000_000
 """Optimizer steps of one round, and steps of any progress."""

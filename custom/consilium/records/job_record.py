@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.records.federation import FEDERATION_FILE, FederationRecord
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
+from consilium.tasks import get_task
 
 JobRecord = FederationRecord | ReadinessRecord | StatisticsRecord
 """What the server writes down: one for each kind of job."""
@@ -53,6 +56,14 @@ def find_record(folder: Path) -> Path:
     return found[0]
 
 
+def _learn_codes(content: object) -> None:
+    """Import the task of a record, where it is installed: the codes of its cases are known then."""
+    task = content.get("task") if isinstance(content, dict) else None
+    if isinstance(task, str):
+        with suppress(ConfigurationError):  # the numbers stand in the record either way
+            get_task(task)
+
+
 def load_record(folder: Path) -> JobRecord:
     """Read the record in the result of a job; see `find_record`.
 
@@ -61,6 +72,7 @@ def load_record(folder: Path) -> JobRecord:
     """
     path = find_record(folder)
     try:
+        _learn_codes(json.loads(path.read_text()))
         return _LOADERS[path.name](path)
     except (ValidationError, ValueError) as error:
         raise ConfigurationError(

@@ -49,13 +49,13 @@ class StateMessage(Record):
         return self
 
 
-class _Part(BaseModel):
+class _ProgressPart(BaseModel):
     """Base of the parts: a server of another version may say more than this one knows."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
 
-class Problem(_Part):
+class Problem(_ProgressPart):
     """Why a site's answer to a task did not count."""
 
     reason: Reason
@@ -65,7 +65,7 @@ class Problem(_Part):
     time: Moment = Field(description="Unix time in seconds.")
 
 
-class SiteState(_Part):
+class SiteProgress(_ProgressPart):
     """What one site said last, and what the server makes of its answers."""
 
     state: Label = Field(default="", description="In the site's own words, a few of them.")
@@ -92,7 +92,7 @@ class SiteState(_Part):
         return f"{self.state} {self.done}/{self.total}" if self.total else self.state
 
 
-class LastCheckpoint(_Part):
+class LastCheckpoint(_ProgressPart):
     """The last round that outlives the server's processes."""
 
     round: RoundNumber
@@ -100,7 +100,7 @@ class LastCheckpoint(_Part):
     seconds: Finite | None = Field(default=None, description="What it took to write.")
 
 
-class EndReason(_Part):
+class EndReason(_ProgressPart):
     """One thing that went wrong in a job."""
 
     text: LongReason
@@ -111,7 +111,7 @@ class EndReason(_Part):
         return self.text
 
 
-class Ended(_Part):
+class Ended(_ProgressPart):
     """How a job ended."""
 
     kind: OutcomeKind
@@ -119,7 +119,7 @@ class Ended(_Part):
     time: Moment = Field(description="Unix time in seconds.")
 
 
-class JobProgress(_Part):
+class JobProgress(_ProgressPart):
     """Where a job stands."""
 
     round: RoundNumber = Field(default=0, description="The round that runs, from 1; 0 before the first.")
@@ -135,7 +135,7 @@ class JobProgress(_Part):
     deadline: Moment | None = Field(
         default=None, description="When the job ends at the latest, Unix time in seconds; null: never."
     )
-    sites: dict[SiteLabel, SiteState] = Field(default_factory=dict, max_length=MOST_SITES)
+    sites: dict[SiteLabel, SiteProgress] = Field(default_factory=dict, max_length=MOST_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one resumes, the first of them first."

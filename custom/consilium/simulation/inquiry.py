@@ -18,7 +18,7 @@ from consilium.simulation.study import WORKSPACE, NamesAndLabels, site_settings,
 
 
 @dataclass(frozen=True)
-class Answers:
+class InquiryAnswers:
     """What the sites answered.
 
     Attributes:
@@ -65,7 +65,7 @@ class Inquiry:
         self._sites = site_settings(sites, self._out, evaluators, min_patients, names)
         self._display = display
 
-    def run(self) -> Answers:
+    def run(self) -> InquiryAnswers:
         """Run the job.
 
         Raises:
@@ -89,4 +89,4 @@ class Inquiry:
             private_folder(result)
             shutil.copy2(path, result)
         record = load_record(result)
-        return Answers(record, write_report(self._out / "report", record))
+        return InquiryAnswers(record, write_report(self._out / "report", record))

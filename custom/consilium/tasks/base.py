@@ -10,6 +10,7 @@ from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
+    from consilium.data.codes import ProblemCode
     from consilium.tasks.evaluation import Evaluation
     from consilium.tasks.features import StatisticsFeatures
     from consilium.tasks.method import Method
@@ -47,6 +48,10 @@ class Task(Protocol):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the images of a case, in the order in which the network takes them."""
+
+    @property
+    def codes(self) -> Sequence[type[ProblemCode]]:
+        """What can be wrong with the task's cases beside `DataCode`: whoever knows the task knows these."""
 
     @property
     def evaluation(self) -> Evaluation:

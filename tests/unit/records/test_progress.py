@@ -2,11 +2,11 @@ import time
 
 import pytest
 
-from consilium.records.progress import JobProgress, SiteState, describe_progress
+from consilium.records.progress import JobProgress, SiteProgress, describe_progress
 
 
 def progress(number, states=()):
-    sites = {name: SiteState(state=state, since=0) for name, state in states}
+    sites = {name: SiteProgress(state=state, since=0) for name, state in states}
     return JobProgress(round=number, rounds=5 if number else 0, started=time.time(), sites=sites)
 
 

@@ -41,7 +41,7 @@ from consilium.records.progress import (
     JobProgress,
     LastCheckpoint,
     Problem,
-    SiteState,
+    SiteProgress,
     StateMessage,
 )
 
@@ -126,8 +126,8 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
         if self._progress.ended:
             save_outcome(fl_ctx, self._progress)
 
-    def _site(self, name: str) -> SiteState:
-        return self._progress.sites.setdefault(name, SiteState(since=time.time()))
+    def _site(self, name: str) -> SiteProgress:
+        return self._progress.sites.setdefault(name, SiteProgress(since=time.time()))
 
     def _note_begin(self, fl_ctx: FLContext) -> None:
         self._progress.deadline = _clock(event_data(fl_ctx)["seconds"])

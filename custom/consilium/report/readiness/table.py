@@ -21,7 +21,7 @@ _SHORT = ("hospital", "cases", "labels", "found")
 
 
 @dataclass(frozen=True)
-class SiteRow:
+class ReadinessRow:
     """One hospital.
 
     Attributes:
@@ -60,7 +60,7 @@ class FindingRow:
     remedy: str
 
 
-def site_rows(record: ReadinessRecord) -> list[SiteRow]:
+def site_rows(record: ReadinessRecord) -> list[ReadinessRow]:
     """Return a row for every hospital, by name."""
     return [_site_row(record, site) for site in sorted(record.sites.keys() | record.missing.keys())]
 
@@ -100,12 +100,12 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _site_row(record: ReadinessRecord, name: str) -> SiteRow:
+def _site_row(record: ReadinessRecord, name: str) -> ReadinessRow:
     if name not in record.sites:
-        return SiteRow(name, "no answer")
+        return ReadinessRow(name, "no answer")
     site = record.sites[name]
     can = f"evaluate {'(own choice)' if site.role == 'evaluates' else 'only'}"
-    return SiteRow(
+    return ReadinessRow(
         site=name,
         can=can if site.can == "evaluate" else site.can,
         usable_cases=_describe_cases(site),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from consilium.counts import counted
 from consilium.records.job_status import NOBODY, Interruption, JobStatus
-from consilium.records.progress import JobProgress, Problem, SiteState
+from consilium.records.progress import JobProgress, Problem, SiteProgress
 from consilium.records.remedies import remedy_for
 from consilium.records.second_start import describe_second_start
 from consilium.records.texts import clean_line, clean_text
@@ -74,7 +74,7 @@ def describe_job(job: JobStatus) -> list[str]:
     return [clean_line(line, _LONGEST_LINE) for line in lines]
 
 
-def _describe_state(name: str, site: SiteState, now: float) -> str:
+def _describe_state(name: str, site: SiteProgress, now: float) -> str:
     parts = [f"{name}: {_state(site, now)}", f"since {clock(site.since)}"]
     if _cases(site):
         parts.append(f"cases {_cases(site)}")
@@ -169,7 +169,7 @@ def _site_table(progress: JobProgress) -> Table:
     return table
 
 
-def _state(site: SiteState, now: float) -> str:
+def _state(site: SiteProgress, now: float) -> str:
     said = str(site) or "nothing heard yet"
     if site.answer == "awaited":
         silent = now - site.heard if site.heard else 0.0
@@ -182,7 +182,7 @@ def _state(site: SiteState, now: float) -> str:
     }[site.answer]
 
 
-def _cases(site: SiteState) -> str:
+def _cases(site: SiteProgress) -> str:
     if site.used is None:
         return ""
     if site.left_out is None:

@@ -99,7 +99,7 @@ def _all_versions(report: StudyReport) -> dict[str, dict[str, str]]:
 
 
 def _directions(shown: Mapping[str, Sequence[Metric]]) -> str:
-    """`Higher Dice and lower HD95 are`."""
+    """`Higher Accuracy and lower Error are`."""
     parts = [
         f"{'higher' if found[0].higher_is_better else 'lower'} {title}" for title, found in shown.items()
     ]

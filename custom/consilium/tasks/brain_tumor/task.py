@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from consilium.data.codes import ProblemCode
+from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
+from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.features import VolumeFeatures
 from consilium.tasks.segmentation.presentation import SlicePresentation
@@ -46,6 +49,7 @@ class BrainTumor:
         Region("et", "Enhancing tumor", frozenset({Tissue.ENHANCING})),
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
+    codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode, BrainCode)
     evaluation: ClassVar[Evaluation] = SegmentationEvaluation(targets)
     presentation: ClassVar[Presentation | None] = SlicePresentation(
         inputs,

@@ -9,7 +9,6 @@ from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import MetricSet, Scores
 from consilium.tasks.segmentation.metrics import region_metrics
 from consilium.tasks.segmentation.regions import Region
-from consilium.tasks.segmentation.volume_case import VolumeCase
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +43,7 @@ class SegmentationEvaluation(Evaluation):
         import torch
 
         from consilium.tasks.segmentation.regions import to_regions
+        from consilium.tasks.segmentation.volume_case import VolumeCase
 
         tissues = VolumeCase.of(case).reference
         if tissues is None:
@@ -59,6 +59,7 @@ class SegmentationEvaluation(Evaluation):
             final: Whether to compute HD95 as well.
         """
         from consilium.tasks.segmentation.scoring import score_case
+        from consilium.tasks.segmentation.volume_case import VolumeCase
 
         return score_case(
             prediction,

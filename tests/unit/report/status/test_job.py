@@ -3,7 +3,7 @@ from rich.console import Console
 
 from consilium.records.federation import Resumption
 from consilium.records.job_status import Interruption, JobStatus
-from consilium.records.progress import Ended, EndReason, JobProgress, LastCheckpoint, Problem, SiteState
+from consilium.records.progress import Ended, EndReason, JobProgress, LastCheckpoint, Problem, SiteProgress
 from consilium.report.status.job import print_job, render_job
 
 NOW = 1_800_000_000.0
@@ -25,13 +25,13 @@ def running(**changes):
         until=NOW + 600,
         now=NOW,
         sites={
-            "aster": SiteState(
+            "aster": SiteProgress(
                 state="sent", since=NOW - 5, heard=NOW - 5, answer="taken", used=38, left_out=3
             ),
-            "birch": SiteState(
+            "birch": SiteProgress(
                 state="training", done=12, total=40, since=NOW - 30, heard=NOW - 2, answer="awaited"
             ),
-            "dahlia": SiteState(state="declined", since=NOW - 20, answer="refused", problem=refusal),
+            "dahlia": SiteProgress(state="declined", since=NOW - 20, answer="refused", problem=refusal),
         },
         checkpoint=LastCheckpoint(round=2, time=NOW - 31),
         resumed=[Resumption(job=OLD, after_round=1)],
@@ -113,7 +113,7 @@ def test_a_running_job_in_words():
 
 
 def test_a_site_that_has_fallen_silent_is_told_as_such():
-    sites = {"birch": SiteState(state="training", since=NOW - 400, heard=NOW - 300, answer="awaited")}
+    sites = {"birch": SiteProgress(state="training", since=NOW - 400, heard=NOW - 300, answer="awaited")}
     assert "training, silent for 5 min" in shown(running(sites=sites))
 
 
@@ -165,5 +165,5 @@ def test_an_interrupted_job_says_what_is_kept_and_who_goes_on(successor, told):
 
 
 def test_nothing_that_another_machine_says_is_markup():
-    sites = {"birch": SiteState(state="[red]x[/red]", since=NOW)}
+    sites = {"birch": SiteProgress(state="[red]x[/red]", since=NOW)}
     assert "[red]x[/red]" in shown(running(sites=sites))
