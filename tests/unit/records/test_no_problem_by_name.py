@@ -13,9 +13,7 @@ NAMES = re.compile(
 )
 
 OTHERS = {
-    "report/statistics": "features of the statistics",
     "report/data_check": "findings by image, as the cases' format names it",
-    "report/templates/statistics.html.j2": "features of the statistics",
     "report/templates/data_check.html.j2": "findings by image, as the cases' format names it",
 }
 """What is named in the words of one kind of problem until another one needs it."""

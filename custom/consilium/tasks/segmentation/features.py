@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consilium.tasks.features import CaseValue, DriftLimits, Feature, FeatureGroup
-from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
 from consilium.tasks.segmentation.normalization import Normalization, StandardizedForeground
 from consilium.tasks.segmentation.regions import Region
+
+if TYPE_CHECKING:
+    from consilium.tasks.segmentation.crop import NativeCase
 
 AXES: Final = {"x": "right", "y": "anterior", "z": "superior"}
 """Names and directions of the axes of a volume."""
