@@ -136,7 +136,6 @@ def check(
     from consilium.simulation.display import Display
 
     with _failures_as_json(as_json, show_cases=show_cases), Display() as display:
-        stated = parse_convention(convention) if convention else None
         display.show(LOADING)
         from consilium.data.checks.acceptance import format_acceptances
         from consilium.data.patients import format_patients_file
@@ -144,6 +143,7 @@ def check(
         from consilium.report.data_check.page import render_data_check
         from consilium.site_check.folder import check_folder, default_state, refuse_output
         from consilium.site_check.job import load_site_job
+        from consilium.tasks import get_task
 
         for option, path in (
             ("--html", html),
@@ -157,12 +157,14 @@ def check(
                     f"{option} {path} is there already, and may have been completed; name another file."
                 )
         display.show("looking for cases")
+        site_job = load_site_job(job)
+        case_format = get_task(site_job.learning.task).cases
         found = check_folder(
             folder,
-            load_site_job(job),
-            convention=stated,
+            site_job,
+            convention=parse_convention(convention, case_format) if convention else None,
             patients_file=patients,
-            file_endings=parse_endings(file_ending or ()),
+            file_endings=parse_endings(file_ending or (), case_format),
             accepted=accepted,
             state=state or default_state(),
             workers=workers or os.cpu_count() or 1,

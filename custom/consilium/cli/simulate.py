@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -119,6 +120,15 @@ def simulate(
         from consilium.simulation.run import simulate as run
         from consilium.simulation.study import NamesAndLabels
 
+        conventions: Mapping[str, str] = {}
+        endings: Mapping[str, tuple[str, ...]] = {}
+        if convention or file_ending:
+            from consilium.site_check.job import load_site_job
+            from consilium.tasks import get_task
+
+            case_format = get_task(load_site_job(str(job)).learning.task).cases
+            conventions = parse_conventions(convention or (), sites, case_format)
+            endings = parse_endings(file_ending or (), case_format)
         done = run(
             job,
             sites,
@@ -126,8 +136,8 @@ def simulate(
             evaluators=evaluates or (),
             min_patients=min_patients,
             names=NamesAndLabels(
-                conventions=parse_conventions(convention or (), sites),
-                file_endings=parse_endings(file_ending or ()),
+                conventions=conventions,
+                file_endings=endings,
                 patients_files=parse_files("--patients", patients or (), sites),
                 accepted_files=parse_files("--accepted", accepted or (), sites),
             ),

@@ -10,23 +10,22 @@ from typing import TYPE_CHECKING, Final
 from consilium.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from consilium.tasks.brain_tumor.labels import LabelConvention
+    from consilium.data.case_format import CaseFormat
 
 CONVENTIONS_HELP: Final = "brats-2015, brats-2018, brats-2023, brats-2024, brats-ped-2024 or decathlon"
 """The label conventions, as help names them: importing them takes longer than showing it."""
 
 
-def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
+def parse_endings(assignments: Iterable[str], case_format: CaseFormat) -> dict[str, tuple[str, ...]]:
     """Read `--file-ending t1ce=T1_KM`, given as often as needed.
 
     Args:
         assignments: The options.
+        case_format: Of the job's task.
 
     Raises:
         ConfigurationError: One has not this form, or is no ending.
     """
-    from consilium.tasks.segmentation.layouts.endings import FileEndings
-
     endings: dict[str, list[str]] = defaultdict(list)
     for assignment in assignments:
         kind, equals, ending = assignment.partition("=")
@@ -35,44 +34,50 @@ def parse_endings(assignments: Iterable[str]) -> dict[str, tuple[str, ...]]:
                 f"--file-ending {assignment!r} is not of the form KIND=ENDING, such as t1ce=T1_KM"
             )
         endings[kind].append(ending)
-    FileEndings(endings)
+    case_format.check_endings(endings)
     return {kind: tuple(found) for kind, found in endings.items()}
 
 
-def parse_convention(name: str) -> LabelConvention:
-    """Return the label convention of a name.
+def parse_convention(name: str, case_format: CaseFormat) -> str:
+    """Check the name of a label convention.
+
+    Args:
+        name: The name.
+        case_format: Of the job's task.
 
     Raises:
-        ConfigurationError: None has it.
+        ConfigurationError: None of the task's has it.
     """
-    from consilium.tasks.brain_tumor.labels import LabelConvention
+    if name not in case_format.conventions:
+        known = ", ".join(case_format.conventions) or f"none, as labels of {case_format.name} mean one thing"
+        raise ConfigurationError(f"--convention: none is named {name!r}; known: {known}")
+    return name
 
-    if name not in {one.value for one in LabelConvention}:
-        raise ConfigurationError(f"--convention: none is named {name!r}; known: {CONVENTIONS_HELP}")
-    return LabelConvention(name)
 
-
-def parse_conventions(assignments: Sequence[str], sites: Iterable[str]) -> Mapping[str, LabelConvention]:
+def parse_conventions(
+    assignments: Sequence[str], sites: Iterable[str], case_format: CaseFormat
+) -> Mapping[str, str]:
     """Read `--convention SITE=CONVENTION`, or `--convention CONVENTION` for all sites.
 
     Args:
         assignments: The options; one for a site counts more than one for all.
         sites: The names of the sites.
+        case_format: Of the job's task.
 
     Raises:
         ConfigurationError: A site or a convention is unknown, or one is given two.
     """
     names = list(sites)
-    stated: dict[str, LabelConvention] = {}
+    stated: dict[str, str] = {}
     for assignment in assignments:
         site, _, value = assignment.rpartition("=")
         if site and site not in names:
             raise ConfigurationError(
                 f"--convention {assignment}: no site is named {site}; named: {', '.join(names)}"
             )
-        if stated.setdefault(site, parse_convention(value)).value != value:
+        if stated.setdefault(site, parse_convention(value, case_format)) != value:
             raise ConfigurationError(
-                f"--convention is given twice for {site or 'all sites'}: {stated[site].value} and {value}"
+                f"--convention is given twice for {site or 'all sites'}: {stated[site]} and {value}"
             )
     for_all = {} if "" not in stated else dict.fromkeys(names, stated[""])
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}

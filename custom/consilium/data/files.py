@@ -36,8 +36,8 @@ def readable(text: object) -> str:
         text: A path, an id made of a file's name, or a message that holds one.
 
     Example:
-        >>> readable(os.fsdecode(b"M\xfcller_t1.nii.gz"))
-        'M\\xfcller_t1.nii.gz'
+        >>> readable(os.fsdecode(b"M\xfcller_scan.nii.gz"))
+        'M\\xfcller_scan.nii.gz'
     """
     return _SURROGATE.sub(_escape, str(text))
 

@@ -2,15 +2,16 @@ import pytest
 
 from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
 from consilium.errors import ConfigurationError
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 
 SITES = ("north", "south")
 
 
 def test_a_convention_is_stated_for_one_site_or_for_all():
-    assert parse_conventions((), SITES) == {}
-    assert parse_conventions(("north=brats-2023",), SITES) == {"north": LabelConvention.BRATS_2023}
-    assert parse_conventions(("brats-2018", "north=brats-ped-2024"), SITES) == {
+    assert parse_conventions((), SITES, CASES) == {}
+    assert parse_conventions(("north=brats-2023",), SITES, CASES) == {"north": LabelConvention.BRATS_2023}
+    assert parse_conventions(("brats-2018", "north=brats-ped-2024"), SITES, CASES) == {
         "north": LabelConvention.BRATS_PED_2024,
         "south": LabelConvention.BRATS_2018,
     }
@@ -28,19 +29,19 @@ def test_a_convention_is_stated_for_one_site_or_for_all():
 )
 def test_what_is_stated_wrongly_is_named(options, message):
     with pytest.raises(ConfigurationError, match=message):
-        parse_conventions(options, SITES)
+        parse_conventions(options, SITES, CASES)
 
 
 def test_endings_are_collected_by_kind():
-    assert parse_endings(("t1ce=T1_KM", "t1ce=T1_gad", "label=ROI=2")) == {
+    assert parse_endings(("t1ce=T1_KM", "t1ce=T1_gad", "label=ROI=2"), CASES) == {
         "t1ce": ("T1_KM", "T1_gad"),
         "label": ("ROI=2",),
     }
     for wrong in ("T1_KM", "=T1_KM", "t1ce="):
         with pytest.raises(ConfigurationError, match="KIND=ENDING"):
-            parse_endings((wrong,))
+            parse_endings((wrong,), CASES)
     with pytest.raises(ConfigurationError, match="file_endings names 't9'"):
-        parse_endings(("t9=x",))
+        parse_endings(("t9=x",), CASES)
 
 
 def test_sites_say_in_files_what_they_know(tmp_path):

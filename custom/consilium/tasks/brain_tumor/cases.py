@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from consilium.tasks.brain_tumor.checks.case import CHECKS
+from consilium.tasks.brain_tumor.conventions import read_convention
+from consilium.tasks.brain_tumor.described_labels import decide_in_folders
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.vocabulary import SINCE_2023, WORDS
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.labels import Reading, Values
-from consilium.tasks.segmentation.layouts import Layout
+from consilium.tasks.segmentation.layouts import FilePerImageLayout, ImageFoldersLayout, Layout
 from consilium.tasks.segmentation.normalization import StandardizedForeground
 
 INPUTS: Final = ("t1", "t1ce", "t2", "flair")
@@ -38,7 +41,12 @@ class BratsLabels:
 
     def decide(self, labels: Mapping[str, Values], layout: Layout, stated: str | None) -> Reading:
         """Decide by file names, case ids and all label values; see `conventions`."""
-        return layout.convention(labels, LabelConvention(stated) if stated is not None else None)
+        if stated is not None:
+            return read_convention(labels, stated=LabelConvention(stated))
+        if isinstance(layout, ImageFoldersLayout):
+            return read_convention(labels, described=decide_in_folders(labels, layout.label_descriptions()))
+        since_2023 = isinstance(layout, FilePerImageLayout) and layout.naming == SINCE_2023
+        return read_convention(labels, since_2023=since_2023)
 
 
 def brain_tumor_cases(inputs: tuple[str, ...] = INPUTS) -> SegmentationCases:
@@ -50,6 +58,7 @@ def brain_tumor_cases(inputs: tuple[str, ...] = INPUTS) -> SegmentationCases:
     return SegmentationCases(
         name="brain_tumor",
         inputs=inputs,
+        vocabulary=WORDS,
         labels=BratsLabels(),
         normalization=StandardizedForeground(),
         own_checks=CHECKS,

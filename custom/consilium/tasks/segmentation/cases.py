@@ -27,9 +27,9 @@ from consilium.tasks.segmentation.layouts import (
     count_endings,
     describe_foreign,
     detect_layout,
-    how_to_name,
     unknown_files,
 )
+from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
 from consilium.tasks.segmentation.native import examine
 from consilium.tasks.segmentation.normalization import Normalization
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
@@ -44,6 +44,7 @@ class SegmentationCases:
     Args:
         name: Of the problem.
         inputs: Names of the images that a case must have, in the network's order.
+        vocabulary: The words by which files are told apart.
         labels: What the values of label files mean.
         normalization: How intensities are read.
         own_checks: What is checked; default: what can be in any volume.
@@ -51,6 +52,7 @@ class SegmentationCases:
 
     name: str
     inputs: tuple[str, ...]
+    vocabulary: Vocabulary
     labels: Labels
     normalization: Normalization
     own_checks: VolumeChecks[Any] | None = None
@@ -84,7 +86,7 @@ class SegmentationCases:
 
     def check_endings(self, endings: Mapping[str, Sequence[str]]) -> None:
         """Check the endings that a hospital adds; see `FileEndings`."""
-        FileEndings(endings)
+        FileEndings(self.vocabulary, endings)
 
     def open_folder(
         self, folder: Path, files: Sequence[Path], endings: Mapping[str, Sequence[str]]
@@ -95,13 +97,14 @@ class SegmentationCases:
             DataError: No layout claims a file, or more than one does, or it lacks an input.
             ConfigurationError: An ending is none.
         """
-        layout = detect_layout(folder, files, endings)
-        if not self.inputs or set(self.inputs) - set(layout.modalities):
+        names = FileEndings(self.vocabulary, endings)
+        layout = detect_layout(folder, files, names)
+        if not self.inputs or set(self.inputs) - set(layout.inputs):
             raise DataError(
                 f"Asked for the modalities {', '.join(self.inputs) or '(none)'}; "
-                f"the layout {layout.name} has {', '.join(layout.modalities)}."
+                f"the layout {layout.name} has {', '.join(layout.inputs)}."
             )
-        return VolumeFolder(self, layout, tuple(files))
+        return VolumeFolder(self, layout, names, tuple(files))
 
     def examine(self, case: Case, convention: str | None, read: ReadBytes) -> Examination[NativeCase]:
         """Read a case and find everything that is wrong with its files."""
@@ -130,11 +133,13 @@ class VolumeFolder:
     Args:
         case_format: What is looked for.
         rules: How files lie.
+        endings: What their names say.
         files: Every visible file.
     """
 
     case_format: SegmentationCases
     rules: Layout
+    endings: FileEndings
     files: tuple[Path, ...]
 
     @property
@@ -146,7 +151,7 @@ class VolumeFolder:
         """Put the files together to cases, and describe those that nobody understood."""
         found = self.rules.find(self.files, self.case_format.inputs)
         unknown = unknown_files(self.files, found.understood)
-        notices = (*found.notices, *_describe_unknown(self.files, unknown, found))
+        notices = (*found.notices, *_describe_unknown(self.files, unknown, found, self.endings))
         return replace(found, notices=notices, unknown=unknown)
 
     def read_targets(
@@ -170,7 +175,9 @@ class VolumeFolder:
         return TargetReading(True, reading.convention, (*problems, *wrong), doubts)
 
 
-def _describe_unknown(files: Sequence[Path], unknown: Sequence[Path], found: FoundCases) -> Iterator[Notice]:
+def _describe_unknown(
+    files: Sequence[Path], unknown: Sequence[Path], found: FoundCases, endings: FileEndings
+) -> Iterator[Notice]:
     """Count the files that nobody understood, by the endings of their names: an image may be among them."""
     if not unknown:
         return
@@ -181,9 +188,10 @@ def _describe_unknown(files: Sequence[Path], unknown: Sequence[Path], found: Fou
     ids = [*(case.id for case in found.cases), *(problem.case_id for problem in found.problems)]
     seen = (
         f"Not used, because their names say nothing: {len(unknown)} of {counted(len(files), 'file')} "
-        f"({count_endings(unknown, ids)})"
+        f"({count_endings(unknown, ids, endings)})"
     )
-    sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown), how_to_name()]
+    sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown, endings)]
+    sentences.append(endings.how_to_name())
     yield Notice(DataCode.UNKNOWN_FILES, ". ".join(sentences))
 
 

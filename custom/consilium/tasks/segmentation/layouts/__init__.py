@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
-from consilium.tasks.segmentation.layouts import file_per_image, image_folders
 from consilium.tasks.segmentation.layouts.base import Layout
-from consilium.tasks.segmentation.layouts.endings import FileEndings, how_to_name
+from consilium.tasks.segmentation.layouts.endings import FileEndings
 from consilium.tasks.segmentation.layouts.file_per_image import FilePerImageLayout
 from consilium.tasks.segmentation.layouts.foreign import count_endings, describe_foreign, unknown_files
-from consilium.tasks.segmentation.layouts.image_folders import ImageFoldersLayout
+from consilium.tasks.segmentation.layouts.image_folders import EXPECTS, ImageFoldersLayout
 
 __all__ = [
     "FileEndings",
+    "FilePerImageLayout",
+    "ImageFoldersLayout",
     "Layout",
     "count_endings",
     "describe_foreign",
     "detect_layout",
-    "how_to_name",
     "unknown_files",
 ]
 
 
-def detect_layout(
-    folder: Path, files: Sequence[Path], file_endings: Mapping[str, Sequence[str]] | None = None
-) -> Layout:
+def detect_layout(folder: Path, files: Sequence[Path], endings: FileEndings) -> Layout:
     """The one layout whose files lie in a folder.
 
     Args:
         folder: The dataset folder.
         files: Every visible file under it.
-        file_endings: What a hospital adds to the known endings of file names: modality, or `label`, to
-            endings.
+        endings: Tells by its name what a file is.
 
     Returns:
         The layout.
 
     Raises:
         FolderError: No layout claims a file, or more than one does.
-        ConfigurationError: An ending is none.
     """
-    endings = FileEndings(file_endings)
     per_image = FilePerImageLayout(folder, files, endings)
     in_folders = ImageFoldersLayout(files, endings, per_image.claimed)
     if per_image.claimed and in_folders.claims:
@@ -59,9 +54,11 @@ def detect_layout(
         return per_image
     if in_folders.claims:
         return in_folders
-    foreign = "".join(f" {line}." for line in describe_foreign(files))
+    foreign = "".join(f" {line}." for line in describe_foreign(files, endings))
     raise FolderError(
         DataCode.UNKNOWN_LAYOUT,
-        f"No known layout under {folder}. Found {count_endings(files, ()) or 'no readable file'}.{foreign} "
-        f"Looked for {file_per_image.EXPECTS}; {image_folders.EXPECTS}. {how_to_name()}",
+        f"No known layout under {folder}. Found {count_endings(files, (), endings) or 'no readable file'}."
+        f"{foreign} "
+        f"Looked for {endings.vocabulary.looked_for}; {EXPECTS}. "
+        f"{endings.how_to_name()}",
     )

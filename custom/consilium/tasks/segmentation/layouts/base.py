@@ -1,14 +1,12 @@
-"""What a dataset layout is: the file names by which cases, modalities and labels are told apart."""
+"""What a dataset layout is: the file names by which cases, images and labels are told apart."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 from consilium.data.case_format import FoundCases
-from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.labels import Reading, Values
 
 _EXTENSIONS: Final = (".nii.gz", ".nii")
 
@@ -21,29 +19,18 @@ class Layout(Protocol):
         """Short name, as it stands in reports."""
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Canonical names of the modalities that it knows."""
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that it knows."""
 
-    def find(self, files: Sequence[Path], modalities: Sequence[str]) -> FoundCases:
+    def find(self, files: Sequence[Path], inputs: Sequence[str]) -> FoundCases:
         """Put the files of the layout together to cases.
 
         Args:
             files: Every visible file of the dataset folder.
-            modalities: Canonical names of the images that a case must have.
+            inputs: Names of the images that a case must have.
 
         Raises:
             DataError: The folder contradicts itself, for example in its description file.
-        """
-
-    def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:
-        """The label convention of a site.
-
-        Args:
-            labels: For each label of the site, by case id, the values other than 0 that occur in it.
-            stated: What the hospital says.
-
-        Raises:
-            FolderError: Names and values allow two readings.
         """
 
 

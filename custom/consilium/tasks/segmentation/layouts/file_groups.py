@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from consilium.tasks.segmentation.layouts.base import nifti_stem
-from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings, is_label_of
+from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
+from consilium.tasks.segmentation.layouts.vocabulary import BidsNames
 
-# BraTS 2020 ships case 355 with its label as W39_1998.09.19_Segm.nii.
-_MISNAMED_LABELS: Final = {"W39_1998.09.19": re.compile(r".*355$")}
 # Folders whose files are labels, and names of files that say nothing. No "masks": those may be of the brain.
 _LABEL_FOLDERS: Final = frozenset(("label", "labels", "segs", "segmentations", "annotations", "gt"))
 _NAMELESS: Final = frozenset(("image", "img", "scan", "volume", "vol", "data", "nifti", "label", "mask"))
@@ -24,10 +23,6 @@ _END_BYTES: Final = 4096
 _BIDS = re.compile(
     r"(?P<case>sub-[A-Za-z0-9]+(?:_ses-[A-Za-z0-9]+)?)(?P<entities>(?:_[a-z]+-[A-Za-z0-9]+)*)_(?P<suffix>[A-Za-z0-9]+)"
 )
-_BIDS_SUFFIXES: Final = {"T1w": "t1", "T2w": "t2", "FLAIR": "flair", "dseg": LABEL, "mask": LABEL}
-_BIDS_TUMOR = re.compile(r"(?i)-(?:[a-z]*(?:tumou?r|lesion|glioma))")
-_BIDS_ANATOMY = re.compile(r"(?i)(?:aseg|aparc|tissue|brain|atlas)")
-_BIDS_STRIPPED = re.compile(r"(?i)_desc-(?:brain|skullstripp?ed|stripped|bet)")
 
 
 @dataclass(frozen=True)
@@ -38,10 +33,10 @@ class NamedFile:
         path: The file.
         folder: Where the files of its case lie.
         case_id: Its case.
-        role: A modality or `LABEL`.
-        version: The lower, the better: a name that says that the skull is removed comes first.
+        role: An input or `LABEL`.
+        version: The lower, the better: a name that says that the image is prepared comes first.
         variant: What tells it from another version of equal worth: files of one variant belong together.
-        since_2023: See `ParsedName`.
+        naming: See `ParsedName`.
         named: Whether the name itself says the case, not its folder.
         bids: Whether the name follows BIDS.
     """
@@ -52,7 +47,7 @@ class NamedFile:
     role: str
     version: tuple[bool, int] = (True, 0)
     variant: str = ""
-    since_2023: bool | None = None
+    naming: str | None = None
     named: bool = True
     bids: bool = False
 
@@ -73,8 +68,9 @@ def read_name(path: Path, root: Path, endings: FileEndings) -> NamedFile | str |
         return None
     if folder != root and (name := nifti_stem(folder)) is not None:
         stem, folder = name, folder.parent  # each file in a folder of its own that has the file's name
-    if (bids := _BIDS.fullmatch(stem)) and bids["suffix"] in _BIDS_SUFFIXES:
-        return _read_bids(path, bids)
+    names = endings.vocabulary.bids
+    if names and (bids := _BIDS.fullmatch(stem)) and bids["suffix"] in names.suffixes:
+        return _read_bids(path, bids, names)
     parsed = endings.parse(stem)
     if parsed is None:
         return _read_folder_name(path, stem, root, endings)
@@ -85,27 +81,27 @@ def read_name(path: Path, root: Path, endings: FileEndings) -> NamedFile | str |
         folder,
         parsed.case_id or id_of_folder(folder, root),
         parsed.role,
-        (not parsed.stripped, parsed.rank),
-        since_2023=parsed.since_2023,
+        (not parsed.prepared, parsed.rank),
+        naming=parsed.naming,
         named=bool(parsed.case_id),
     )
 
 
-def _read_bids(path: Path, name: re.Match[str]) -> NamedFile | str:
-    role, entities = _BIDS_SUFFIXES[name["suffix"]], name["entities"]
-    tumor = bool(_BIDS_TUMOR.search(entities))
+def _read_bids(path: Path, name: re.Match[str], names: BidsNames) -> NamedFile | str:
+    role, entities = names.suffixes[name["suffix"]], name["entities"]
+    wanted = bool(re.search(names.label, entities))
     if role == LABEL:
-        if not tumor and (name["suffix"] == "mask" or _BIDS_ANATOMY.search(entities)):
+        if not wanted and (name["suffix"] == "mask" or re.search(names.anatomy, entities)):
             return path.name
     elif "_ce-" in entities:
-        if role != "t1":
+        if role not in names.enhanced:
             return path.name
-        role = "t1ce"
+        role = names.enhanced[role]
     subject = name["case"].partition("_")[0]
     tree = next((above.parent for above in path.parents if above.name == subject), path.parent)
     variant = re.sub(r"_ce-[A-Za-z0-9]+", "", entities)
-    stripped = bool(_BIDS_STRIPPED.search(entities))
-    return NamedFile(path, tree, name["case"], role, (not stripped, 0), variant, bids=True)
+    prepared = bool(re.search(names.prepared, entities))
+    return NamedFile(path, tree, name["case"], role, (not prepared, 0), variant, bids=True)
 
 
 def _read_folder_name(path: Path, stem: str, root: Path, endings: FileEndings) -> NamedFile | None:
@@ -176,12 +172,6 @@ class CaseFiles:
         """The label files."""
         return [file for file in self.files if file.role == LABEL]
 
-    @property
-    def since_2023(self) -> bool | None:
-        """Whether the images are named as BraTS has since 2023; None where they may be of any year."""
-        said = [file.since_2023 for file in self.files if file.since_2023 is not None]
-        return all(said) if said else None
-
 
 def group_files(files: Iterable[NamedFile]) -> tuple[list[CaseFiles], list[NamedFile]]:
     """Put files together by case and folder.
@@ -206,13 +196,14 @@ def group_files(files: Iterable[NamedFile]) -> tuple[list[CaseFiles], list[Named
 
 
 def assign_strays(
-    groups: Sequence[CaseFiles], strays: Sequence[NamedFile]
+    groups: Sequence[CaseFiles], strays: Sequence[NamedFile], endings: FileEndings
 ) -> tuple[dict[str, list[NamedFile]], list[NamedFile]]:
     """Give labels that lie without images to the case that their name says, and to no other.
 
     Args:
         groups: Cases with images.
         strays: Labels without.
+        endings: Knows what may stand between a case and its label.
 
     Returns:
         Labels by case id, and those that nobody owns.
@@ -229,7 +220,7 @@ def assign_strays(
             owned[stray.case_id].append(stray)
             continue
         beside = by_folder.get(stray.folder, [])
-        if len(beside) == 1 and not beside[0].labels and _belongs(stray, beside[0]):
+        if len(beside) == 1 and not beside[0].labels and _belongs(stray, beside[0], endings):
             owned[beside[0].case_id].append(stray)
         else:
             lost.append(stray)
@@ -247,14 +238,16 @@ def _identifies(group: CaseFiles, by_folder: Mapping[Path, Sequence[CaseFiles]])
     )
 
 
-def _belongs(stray: NamedFile, group: CaseFiles) -> bool:
+def _belongs(stray: NamedFile, group: CaseFiles, endings: FileEndings) -> bool:
     """Whether a label in the folder of one case is that case's by its name, or can be nobody else's."""
     if not stray.named:
         return True
-    known = _MISNAMED_LABELS.get(stray.case_id)
+    known = endings.vocabulary.misnamed_labels.get(stray.case_id)
     if known is not None:
-        return bool(known.match(group.case_id))
-    return is_label_of(stray.case_id, group.case_id) or is_label_of(stray.case_id, group.folder.name)
+        return bool(re.match(known, group.case_id))
+    return endings.is_label_of(stray.case_id, group.case_id) or endings.is_label_of(
+        stray.case_id, group.folder.name
+    )
 
 
 def same_content(first: Path, second: Path) -> bool:

@@ -1,4 +1,4 @@
-"""One NIfTI file for each image: BraTS of all years, most public collections, BIDS, and what hospitals make.
+"""One NIfTI file for each image: most public collections, BIDS, and what hospitals make.
 
 The kind of image stands at the end of the file's name (the table is `endings`), the case before it; where
 nothing stands before it, the folder's name is the case.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from consilium.counts import counted
@@ -16,9 +16,6 @@ from consilium.data.case import Case, CaseProblem, FolderError, ImageFile, Notic
 from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
 from consilium.data.visits import patient_by_name
-from consilium.tasks.brain_tumor.conventions import read_convention
-from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.labels import Reading, Values
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
 from consilium.tasks.segmentation.layouts.file_groups import (
@@ -31,15 +28,6 @@ from consilium.tasks.segmentation.layouts.file_groups import (
     same_content,
 )
 
-EXPECTS = (
-    "brats-2018: <case>_t1 _t1ce _t2 _flair _seg; brats-2023: <case>-t1n -t1c -t2w -t2f -seg; "
-    "the endings of other collections in docs/data.md; t1 t1ce t2 flair seg alone in a folder for each case; "
-    "BIDS: sub-<label>_T1w, _ce-gadolinium_T1w, _T2w, _FLAIR, all .nii or .nii.gz"
-)
-"""The files that it looks for, as they stand in an error message."""
-
-_ENDINGS_OF_2018 = re.compile(r"(?i).+_(?:t1|t1ce|t2|flair|segm?)")
-
 
 class FilePerImageLayout:
     """Folders in which each image is a file of its own.
@@ -49,8 +37,11 @@ class FilePerImageLayout:
         files: Every visible file under it.
         endings: The table of endings.
 
+    Attributes:
+        naming: The release as whose files they are named, see `Vocabulary`; None where they may be of any.
+
     Raises:
-        FolderError: Some cases are named as BraTS until 2021 and others as since 2023.
+        FolderError: Some cases are named as of one release and others as of another.
     """
 
     def __init__(self, root: Path, files: Sequence[Path], endings: FileEndings) -> None:
@@ -59,15 +50,20 @@ class FilePerImageLayout:
         self._understood = frozenset(path for path, name in read.items() if name is not None)
         self._files = [name for name in read.values() if isinstance(name, NamedFile)]
         self._groups, self._strays = group_files(self._files)
-        new = [group for group in self._groups if group.since_2023]
-        old = [group for group in self._groups if group.since_2023 is False]
-        if new and old:
+        words = endings.vocabulary
+        by_naming: dict[str, list[CaseFiles]] = {naming: [] for naming in words.namings}
+        for group in self._groups:
+            if (naming := _naming(group, list(words.namings))) is not None:
+                by_naming[naming].append(group)
+        found = {naming: groups for naming, groups in by_naming.items() if groups}
+        if len(found) > 1:
+            seen = "; ".join(f"{words.namings[naming]}: {_count(groups)}" for naming, groups in found.items())
             raise FolderError(
                 DataCode.MIXED_LAYOUTS,
-                f"{root} mixes layouts (brats-2018 or the like: {_count(old)}; brats-2023: {_count(new)}). "
-                "Their labels differ. Give each layout a dataset folder of its own.",
+                f"{root} mixes layouts ({seen}). Their labels differ. Give each layout a dataset folder of "
+                "its own.",
             )
-        self._since_2023 = bool(new)
+        self.naming = next(iter(found), None)
 
     @property
     def claimed(self) -> frozenset[Path]:
@@ -77,17 +73,21 @@ class FilePerImageLayout:
     @property
     def name(self) -> str:
         """Short name, as it stands in reports."""
-        if self._since_2023:
-            return "brats-2023"
+        words = self._endings.vocabulary
+        if self.naming is not None and self.naming in words.layouts:
+            return words.layouts[self.naming]
         if self._files and all(file.bids for file in self._files if file.role != LABEL):
             return "bids"
-        plain = all(_ENDINGS_OF_2018.fullmatch(nifti_stem(file.path) or "") for file in self._files)
-        return "brats-2018" if plain else "file-per-image"
+        if words.plain_layout is not None:
+            name, pattern = words.plain_layout
+            if all(re.fullmatch(pattern, nifti_stem(file.path) or "") for file in self._files):
+                return name
+        return "file-per-image"
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Canonical names of the modalities that it knows."""
-        return self._endings.modalities
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that it knows."""
+        return self._endings.inputs
 
     def find(self, files: Sequence[Path], modalities: Sequence[str]) -> FoundCases:
         """Make cases of the files; one that lacks an image or has one twice is a problem.
@@ -96,7 +96,7 @@ class FilePerImageLayout:
             files: Every visible file of the dataset folder.
             modalities: Canonical names of the images that a case must have.
         """
-        labels, lost = assign_strays(self._groups, self._strays)
+        labels, lost = assign_strays(self._groups, self._strays, self._endings)
         by_id: dict[str, list[CaseFiles]] = defaultdict(list)
         for group in self._groups:
             by_id[group.case_id].append(group)
@@ -116,10 +116,6 @@ class FilePerImageLayout:
             self._understood,
         )
 
-    def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:
-        """The site's label convention, by the rules that go with these names."""
-        return read_convention(labels, since_2023=self._since_2023, stated=stated)
-
     def _one_case(
         self,
         case_id: str,
@@ -131,7 +127,7 @@ class FilePerImageLayout:
         first, *others = sorted(groups, key=lambda one: (_lacks(one, modalities), not one.labels, one.folder))
         for other in others:
             if _lacks(other, modalities) > _lacks(first, modalities):
-                continue  # less of the case, or with its skull: not a second version of it
+                continue  # less of the case, or not prepared: not a second version of it
             if pair := next(differing(first, other), None):
                 detail = f"{first.folder} and {other.folder} both hold it; {pair[0]} and {pair[1]} differ."
                 yield CaseProblem(case_id, DataCode.DUPLICATE_CASE, detail)
@@ -159,7 +155,7 @@ class FilePerImageLayout:
 
 
 def _lacks(group: CaseFiles, modalities: Sequence[str]) -> tuple[int, bool]:
-    """How many images a folder lacks of a case, and whether it has none without the skull."""
+    """How many images a folder lacks of a case, and whether none of them is prepared."""
     images = [file for file in group.files if file.role in modalities]
     return len(modalities) - len({file.role for file in images}), all(file.version[0] for file in images)
 
@@ -169,6 +165,12 @@ def _best(labels: Sequence[NamedFile]) -> list[Path]:
     ordered = sorted(labels, key=lambda file: (file.version, file.path))
     best = [file.path for file in ordered if file.version == ordered[0].version]
     return best[:1] + [path for path in best[1:] if not same_content(best[0], path)]
+
+
+def _naming(group: CaseFiles, namings: Sequence[str]) -> str | None:
+    """The release as whose the images are named, the earliest of several; None where they may be of any."""
+    said = [file.naming for file in group.files if file.naming is not None]
+    return min(said, key=namings.index) if said else None
 
 
 def _count(groups: Sequence[CaseFiles]) -> str:

@@ -10,14 +10,14 @@ from typing import Final
 
 from consilium.data.scan import is_dicom
 from consilium.tasks.segmentation.layouts.base import nifti_stem
-from consilium.tasks.segmentation.layouts.endings import is_plain_ending
+from consilium.tasks.segmentation.layouts.endings import FileEndings
 
 _SIMPLEITK: Final = (
     'python -c "import sys, SimpleITK as s; s.WriteImage(s.ReadImage(sys.argv[1]), sys.argv[2])" '
     "IMAGE IMAGE.nii.gz (pip install SimpleITK)"
 )
 _CONVERTERS: Final = {
-    (".mha", ".mhd", ".nrrd", ".nhdr"): ("MetaImage or NRRD files (BraTS 2012 to 2015)", _SIMPLEITK),
+    (".mha", ".mhd", ".nrrd", ".nhdr"): ("MetaImage or NRRD files", _SIMPLEITK),
     (".mgz", ".mgh", ".img", ".hdr", ".mnc"): (
         "FreeSurfer, Analyze or MINC files",
         "nib-convert IMAGE IMAGE.nii.gz",
@@ -28,8 +28,7 @@ _CONVERTERS: Final = {
     ),
 }
 _DICOM: Final = (
-    "DICOM files: convert each series to NIfTI, for example with: dcm2niix -z y -f %i_%d -o OUT DIR; then "
-    "register the images of a case to one another and remove the skull"
+    "DICOM files: convert each series to NIfTI, for example with: dcm2niix -z y -f %i_%d -o OUT DIR"
 )
 _JOINT = re.compile(r"[-_. ]")
 _DOCUMENTS: Final = frozenset(
@@ -42,17 +41,19 @@ _DOCUMENTS: Final = frozenset(
 _NAMED_DOCUMENTS: Final = frozenset({"README", "LICENSE", "LICENCE", "CHANGES", "Thumbs.db", "desktop.ini"})
 
 
-def describe_foreign(files: Iterable[Path]) -> list[str]:
+def describe_foreign(files: Iterable[Path], endings: FileEndings) -> list[str]:
     """Say what the files of a folder are that no layout reads, and how each kind is converted.
 
     Args:
         files: The files.
+        endings: Knows what is to be done after DICOM is converted.
     """
     files = list(files)
     found: list[str] = []
     # Content is asked of the others only: names of DICOM files say nothing.
     if any(path.suffix.lower() == ".dcm" or (_is_unnamed(path) and is_dicom(path)) for path in files):
-        found.append(_DICOM)
+        after = endings.vocabulary.after_dicom
+        found.append(f"{_DICOM}; then {after}" if after else _DICOM)
     suffixes = {path.suffix.lower() for path in files}
     found += [f"{what}: {how}" for kinds, (what, how) in _CONVERTERS.items() if suffixes.intersection(kinds)]
     return found
@@ -68,7 +69,7 @@ def unknown_files(files: Sequence[Path], understood: frozenset[Path]) -> tuple[P
     return tuple(path for path in files if path not in understood and not _is_document(path))
 
 
-def count_endings(files: Sequence[Path], case_ids: Iterable[str]) -> str:
+def count_endings(files: Sequence[Path], case_ids: Iterable[str], endings: FileEndings) -> str:
     """Count files by what stands behind the case's id in their names, the most frequent first.
 
     Only words of imaging, and endings that several cases share, are written out: the rest of a name may be
@@ -77,6 +78,7 @@ def count_endings(files: Sequence[Path], case_ids: Iterable[str]) -> str:
     Args:
         files: The files.
         case_ids: The cases of the folder.
+        endings: Knows the words of imaging.
     """
     known = set(case_ids)
     named: list[str] = []
@@ -84,14 +86,14 @@ def count_endings(files: Sequence[Path], case_ids: Iterable[str]) -> str:
         starts = (path.name[: end.start()] for end in _JOINT.finditer(path.name))
         owner = max((start for start in starts if start in known or start == path.parent.name), default="")
         ending = path.name[len(owner) :]
-        if is_plain_ending(_without_extension(ending)) or (owner and ending[:1] in "-_. "):
+        if endings.is_plain(_without_extension(ending)) or (owner and ending[:1] in "-_. "):
             named.append(ending)
         else:
             named.append("")
     shared = Counter(named)
     counts = Counter(
         ending
-        if ending and (shared[ending] > 1 or is_plain_ending(_without_extension(ending)))
+        if ending and (shared[ending] > 1 or endings.is_plain(_without_extension(ending)))
         else _extension(path)
         for path, ending in zip(files, named, strict=True)
     )

@@ -1,28 +1,23 @@
 """`imagesTr`, `labelsTr`, `imagesTs`: the folders of the Medical Segmentation Decathlon and of nnU-Net.
 
-The Decathlon's Task01 has one 4D image a case, its channels in another order and its labels numbered
-otherwise than BraTS, although the patients are BraTS patients (http://medicaldecathlon.com). nnU-Net has one
-file a channel, `<case>_0000.nii.gz`, and says in `dataset.json` what channels and labels are; its own
-conversions of BraTS number labels as the Decathlon does (https://github.com/MIC-DKFZ/nnUNet).
+The Decathlon has one image a case, of several channels a 4D one (http://medicaldecathlon.com). nnU-Net has
+one file a channel, `<case>_0000.nii.gz`, and says in `dataset.json` what channels and labels are
+(https://github.com/MIC-DKFZ/nnUNet).
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from consilium.counts import counted
 from consilium.data.case import Case, CaseProblem, FolderError, ImageFile, Notice
 from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
 from consilium.data.visits import patient_by_name
-from consilium.tasks.brain_tumor.conventions import ambiguous, read_convention
-from consilium.tasks.brain_tumor.labels import LabelConvention
-from consilium.tasks.segmentation.labels import Reading, Values, list_values
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.dataset_json import FILE, Description, read_description
 from consilium.tasks.segmentation.layouts.endings import FileEndings
@@ -37,16 +32,6 @@ EXPECTS: Final = (
 
 _TRAINING, _TEST = "imagesTr", "imagesTs"
 _IMAGES, _LABELS = (_TRAINING, _TEST), ("labelsTr", "labelsTs")
-_CHANNELS: Final = ("flair", "t1", "t1ce", "t2")
-_TASK01 = re.compile(r"BRATS_\d+")
-_DECATHLON_EXAMPLE: Final = (
-    '{"modality": {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}, '
-    '"labels": {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}}'
-)
-_NNUNET_EXAMPLE: Final = (
-    '{"channel_names": {"0": "T1", "1": "T1ce", "2": "T2", "3": "FLAIR"}, '
-    '"labels": {"background": 0, "edema": 1, "non-enhancing tumor": 2, "enhancing tumor": 3}}'
-)
 _CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 
 
@@ -81,9 +66,9 @@ class ImageFoldersLayout:
         return NNUNET if self._by_channel else DECATHLON
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Canonical names of the modalities that it knows."""
-        return self._endings.modalities
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that it knows."""
+        return self._endings.inputs
 
     def find(self, files: Sequence[Path], modalities: Sequence[str]) -> FoundCases:
         """Pair the images with their labels.
@@ -131,37 +116,9 @@ class ImageFoldersLayout:
             frozenset({*self._images, *self._labels, *known}),
         )
 
-    def convention(self, labels: Mapping[str, Values], stated: LabelConvention | None = None) -> Reading:
-        """What `dataset.json` says; without one, the Decathlon's own where the cases are named as its are.
-
-        Raises:
-            FolderError: Nothing says what the labels of a folder mean, or values contradict it.
-        """
-        if stated is not None:
-            return read_convention(labels, stated=stated)
-        files = [self._descriptions[root] for root in sorted({path.parent.parent for path in self._labels})]
-        if not any(files) and all(map(_TASK01.fullmatch, labels)):
-            return read_convention(labels, described=LabelConvention.DECATHLON)
-        said = [file.convention() if file else None for file in files]
-        described = {convention for convention in said if convention}
-        if None in said:
-            where = (
-                f"{said.count(None)} of {counted(len(said), 'folder')} with labels"
-                if described
-                else "this folder"
-            )
-            raise ambiguous(
-                f"no {FILE} in {where} says which tissue each label value is; "
-                f"the labels hold {list_values(frozenset().union(*labels.values()))}",
-                "decathlon labels (1 edema, 2 non-enhancing), as in nnU-Net's own conversions of BraTS",
-                "brats-2023 labels (1 necrotic and non-enhancing core, 2 edema)",
-            )
-        if len(described) > 1:
-            raise ambiguous(
-                f"the {FILE} files below this folder contradict one another",
-                *sorted(f"{one.value} labels" for one in described),
-            )
-        return read_convention(labels, described=described.pop())
+    def label_descriptions(self) -> list[Description | None]:
+        """Return what describes each folder that has labels."""
+        return [self._descriptions[root] for root in sorted({path.parent.parent for path in self._labels})]
 
     def _volumes(self) -> dict[tuple[Path, str], dict[str, ImageFile]]:
         """The images of each case, by folder and id."""
@@ -170,24 +127,39 @@ class ImageFoldersLayout:
             stem = nifti_stem(path) or path.name
             description = self._descriptions[path.parent.parent]
             if not self._by_channel:
-                order = description.channels if description else self._order_of_task01(path.parent.parent)
-                images = {name: ImageFile(path, index) for index, name in enumerate(order) if name}
+                order = description.channels if description else self._known_order(path.parent.parent)
+                images = {
+                    name: ImageFile(path, index if len(order) > 1 else None)
+                    for index, name in enumerate(order)
+                    if name
+                }
                 found[path.parent, stem] = images
                 continue
             if description is None:
-                raise _undescribed(path.parent.parent, "like a raw dataset of nnU-Net", _NNUNET_EXAMPLE)
+                example = self._endings.vocabulary.nnunet_example
+                raise _undescribed(path.parent.parent, "like a raw dataset of nnU-Net", example)
             case_id, channel = _split(stem)
             images = found[path.parent, case_id]
             if channel is not None and channel < len(description.channels):
                 images[description.channels[channel]] = ImageFile(path)
         return found
 
-    def _order_of_task01(self, root: Path) -> tuple[str, ...]:
-        """The Decathlon's order of channels, which only cases that are named as its are have for certain."""
-        names = [nifti_stem(path) or "" for path in self._images if path.parent.parent == root]
-        if not all(map(_TASK01.fullmatch, names)):
-            raise _undescribed(root, "like a dataset of the Decathlon", _DECATHLON_EXAMPLE)
-        return _CHANNELS
+    def _known_order(self, root: Path) -> tuple[str, ...]:
+        """The order of channels of a public set, which only cases that are named as its have for certain."""
+        known = self._endings.vocabulary.known_set(
+            [nifti_stem(path) or "" for path in self._images if path.parent.parent == root]
+        )
+        if known is not None:
+            return known.channels
+        if self._single:
+            return self._endings.inputs
+        example = self._endings.vocabulary.decathlon_example
+        raise _undescribed(root, "like a dataset of the Decathlon", example)
+
+    @property
+    def _single(self) -> bool:
+        """Whether there is but one input, so that nothing has to say which channel is which."""
+        return len(self._endings.inputs) == 1
 
     @cached_property
     def _by_channel(self) -> bool:
@@ -213,7 +185,8 @@ def _undescribed(root: Path, kind: str, example: str) -> FolderError:
     return FolderError(
         DataCode.UNKNOWN_LAYOUT,
         f"{root} looks {kind}, but has no {FILE}: nothing says which channel is which image. Write one "
-        f"beside {_TRAINING}, in the order and with the numbers of these files, for example {example}.",
+        f"beside {_TRAINING}, in the order and with the numbers of these files"
+        f"{f', for example {example}' if example else ''}.",
     )
 
 
