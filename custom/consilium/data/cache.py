@@ -11,13 +11,14 @@ from typing import Any
 from consilium.data.cache_entry import build_entry, entry_name, read_meta
 from consilium.data.cache_limit import CacheLimit, remove_leftovers
 from consilium.data.cached_case import CachedCase, Origin, open_entry
-from consilium.data.case import Case, CaseProblem
+from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_format import CaseFormat, Examination, PreparationSettings, Prepared
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.files import private_folder, write_failure
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
@@ -35,7 +36,7 @@ class PreparedCohort:
     """
 
     cases: tuple[CachedCase, ...]
-    problems: tuple[CaseProblem, ...]
+    problems: tuple[Finding, ...]
 
 
 class CaseCache(CaseProduct[CachedCase]):
@@ -125,7 +126,7 @@ class CaseCache(CaseProduct[CachedCase]):
         problems = [problem for case_id, problem in made.problems.items() if case_id not in known]
         return PreparedCohort(
             tuple(ready[case.id] for case in cohort.cases if case.id in ready),
-            tuple(sorted([*cohort.problems, *problems], key=lambda problem: problem.case_id)),
+            tuple(sorted([*cohort.problems, *problems], key=lambda problem: problem.case)),
         )
 
     def begin(self, keys: Collection[str]) -> None:

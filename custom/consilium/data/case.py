@@ -8,9 +8,8 @@ from pathlib import Path
 
 from consilium.data.codes import ProblemCode
 from consilium.data.files import JsonPath, readable
+from consilium.data.finding import Finding
 from consilium.errors import DataError
-
-__all__ = ["Case", "CaseError", "CaseProblem", "FolderError", "ImageFile", "Notice", "ProblemCode", "Target"]
 
 
 @dataclass(frozen=True)
@@ -83,48 +82,6 @@ class Case:
         object.__setattr__(self, "patient", readable(self.patient))
 
 
-@dataclass(frozen=True)
-class CaseProblem:
-    """Why one case is left out.
-
-    Args:
-        case_id: The case. Stays on the site.
-        code: What is wrong. The code and how often it occurs are all that may leave.
-        detail: What was seen; may name paths and ids, so it stays on the site.
-        modality: The image that it is about; None for a label or a whole case.
-    """
-
-    case_id: str
-    code: ProblemCode
-    detail: str
-    modality: str | None = None
-
-    def __post_init__(self) -> None:
-        """Write file names in no encoding with escapes, as `Case` does."""
-        object.__setattr__(self, "case_id", readable(self.case_id))
-        object.__setattr__(self, "detail", readable(self.detail))
-
-    def describe(self) -> str:
-        """Return one line for the site's own log."""
-        return f"case {self.case_id} is left out: {self.code.value}: {self.detail}"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What the names in a dataset folder show, although it makes no case unusable.
-
-    Args:
-        code: What it is.
-        detail: What was seen. With a case it may name paths, and stays on the site; without one it holds
-            counts and endings of file names only.
-        case_id: What it is about; None for the folder as a whole.
-    """
-
-    code: ProblemCode
-    detail: str
-    case_id: str | None = None
-
-
 class CaseError(DataError):
     """One case can't be used; the others can.
 
@@ -132,7 +89,7 @@ class CaseError(DataError):
         problem: What is wrong with it.
     """
 
-    def __init__(self, problem: CaseProblem) -> None:
+    def __init__(self, problem: Finding) -> None:
         super().__init__(f"Case {problem.case_id}: {problem.detail} {problem.code.remedy}")
         self.problem = problem
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from consilium.data.case import CaseError, CaseProblem
+from consilium.data.case import CaseError
 from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.file_content import SHORTAGES, UnusableFile
 from consilium.data.files import readable
+from consilium.data.finding import Finding
 from consilium.errors import ConsiliumError
 
 PASSING: Final = frozenset({DataCode.OUT_OF_RESOURCES, DataCode.PERMISSION_DENIED, DataCode.UNEXPECTED_ERROR})
@@ -55,4 +56,4 @@ def case_boundary(case_id: str, subject: object, doing: str) -> Iterator[None]:
 
 
 def _case_error(case_id: str, code: ProblemCode, detail: str) -> CaseError:
-    return CaseError(CaseProblem(case_id, code, detail))
+    return CaseError(Finding(case_id=case_id, code=code, detail=detail))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from consilium.data.case import Case, CaseError, CaseProblem, Notice
+from consilium.data.case import Case, CaseError
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,9 +40,9 @@ class FoundCases:
     """
 
     cases: tuple[Case, ...]
-    problems: tuple[CaseProblem, ...] = ()
+    problems: tuple[Finding, ...] = ()
     incomplete: tuple[Case, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[Finding, ...] = ()
     understood: frozenset[Path] = frozenset()
     unknown: tuple[Path, ...] = ()
 
@@ -59,8 +60,8 @@ class TargetReading:
 
     meaningful: bool
     convention: str | None = None
-    problems: tuple[CaseProblem, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    problems: tuple[Finding, ...] = ()
+    notices: tuple[Finding, ...] = ()
 
 
 class DatasetFolder(Protocol):
@@ -109,7 +110,7 @@ class Examination(Generic[NativeT]):
         files: What could be read, by path, in the format's own form.
     """
 
-    problems: tuple[CaseProblem, ...] = ()
+    problems: tuple[Finding, ...] = ()
     native: NativeT | None = None
     parts: tuple[NativeT, ...] = ()
     files: Mapping[Path, Any] = field(default_factory=dict)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_format import CaseFormat, Examination
+from consilium.data.finding import Finding
 from consilium.data.sources import CaseReader, CaseRecord, SourceContent
 
 ValueT = TypeVar("ValueT")
@@ -103,7 +104,7 @@ class CaseResult:
 
     case: Case
     values: tuple[Any, ...]
-    problem: CaseProblem | None = None
+    problem: Finding | None = None
     record: CaseRecord | None = None
 
 
@@ -149,7 +150,7 @@ def read_case(job: CaseJob) -> CaseResult:
         examination = Examination((error.problem,))
     key = _key(reader, job)  # of what was read: a known file may have been another
     values: list[Any] = []
-    problem: CaseProblem | None = None
+    problem: Finding | None = None
     for product in job.products:
         try:
             value = product.recall(key, job.case, job.convention) if key is not None else None
@@ -174,7 +175,7 @@ def _key(reader: CaseReader, job: CaseJob) -> str | None:
 def _result(
     job: CaseJob,
     values: list[Any],
-    problem: CaseProblem | None = None,
+    problem: Finding | None = None,
     record: CaseRecord | None = None,
 ) -> CaseResult:
     padded = (*values, *[None] * (len(job.products) - len(values)))

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from consilium.data.case import Case, CaseProblem, Notice
+from consilium.data.case import Case
 from consilium.data.case_format import CaseFormat
 from consilium.data.codes import DataCode
+from consilium.data.finding import Finding
 from consilium.data.patients import Patients, find_patients
 from consilium.data.progress import Progress
 from consilium.data.scan import scan_folder
@@ -36,11 +37,11 @@ class Cohort:
     layout: str
     convention: str | None
     cases: tuple[Case, ...]
-    problems: tuple[CaseProblem, ...]
+    problems: tuple[Finding, ...]
     left_out: tuple[Case, ...] = ()
     labels: int = 0
     patients: Patients = field(default_factory=Patients)
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[Finding, ...] = ()
     unknown_files: tuple[Path, ...] = ()
 
 
@@ -83,7 +84,7 @@ def read_cohort(
     found = dataset.find()
     cases, duplicates = _unique(found.cases)
     patients = find_patients(
-        [case.id for case in cases] + [problem.case_id for problem in found.problems],
+        [case.id for case in cases] + [problem.case for problem in found.problems],
         folder=folder,
         file=patients_file,
         places={case.id: _folder(case) for case in cases},
@@ -97,7 +98,7 @@ def read_cohort(
     )
     faulty = {problem.case_id: problem for problem in targets.problems if problem.case_id in complete}
     forbidden = [
-        CaseProblem(path.name, DataCode.PERMISSION_DENIED, f"{path} may not be listed.")
+        Finding(case_id=path.name, code=DataCode.PERMISSION_DENIED, detail=f"{path} may not be listed.")
         for path in scan.forbidden
     ]
     return Cohort(
@@ -107,7 +108,7 @@ def read_cohort(
         problems=tuple(
             sorted(
                 [*found.problems, *duplicates, *forbidden, *faulty.values()],
-                key=lambda problem: problem.case_id,
+                key=lambda problem: problem.case,
             )
         ),
         left_out=(
@@ -141,14 +142,16 @@ def require_convention(convention: str | None, case_format: CaseFormat) -> None:
     )
 
 
-def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[CaseProblem]]:
+def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:
     """Cases sorted by id. Of two with one id none is used: nobody knows which is right."""
     by_id: dict[str, list[Case]] = defaultdict(list)
     for case in sorted(cases, key=lambda case: (case.id, _folder(case))):
         by_id[case.id].append(case)
     problems = [
-        CaseProblem(
-            case_id, DataCode.DUPLICATE_CASE, f"{_folder(same[0])} and {_folder(same[1])} both hold it."
+        Finding(
+            case_id=case_id,
+            code=DataCode.DUPLICATE_CASE,
+            detail=f"{_folder(same[0])} and {_folder(same[1])} both hold it.",
         )
         for case_id, same in by_id.items()
         if len(same) > 1

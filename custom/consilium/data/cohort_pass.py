@@ -11,11 +11,11 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from consilium.data.case import CaseProblem
 from consilium.data.case_format import CaseFormat
 from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, ValueT, read_case, recall_case
 from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled, ConsiliumError
@@ -41,7 +41,7 @@ class CohortPass:
 
     products: tuple[CaseProduct[Any], ...] = ()
     values: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    problems: Mapping[str, CaseProblem] = field(default_factory=dict)
+    problems: Mapping[str, Finding] = field(default_factory=dict)
 
     def of(self, product: CaseProduct[ValueT]) -> dict[str, ValueT]:
         """The values of one product, by case."""
@@ -197,7 +197,7 @@ def _read_one_by_one(jobs: Iterable[CaseJob], index: SourceIndex) -> Generator[C
 
 def _ended(job: CaseJob) -> CaseResult:
     detail = f"{job.case.place} can't be read: the system ended the process, most likely for want of memory."
-    problem = CaseProblem(job.case.id, DataCode.OUT_OF_RESOURCES, detail)
+    problem = Finding(case_id=job.case.id, code=DataCode.OUT_OF_RESOURCES, detail=detail)
     return CaseResult(job.case, (None,) * len(job.products), problem)
 
 

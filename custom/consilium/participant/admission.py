@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from consilium.counts import Count, list_counts
-from consilium.data.case import CaseProblem, FolderError
+from consilium.data.case import FolderError
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically, write_failure
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
@@ -164,14 +165,14 @@ def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:
     return f"more than {site.max_left_out:.0%} of the cases would be left out, which its max_left_out forbids"
 
 
-def left_out_by_code(problems: Iterable[CaseProblem]) -> dict[str, int]:
+def left_out_by_code(problems: Iterable[Finding]) -> dict[str, int]:
     """Count cases that are left out by the code of the reason, in the order of the codes: for the site."""
     return dict(sorted(Counter(problem.code.value for problem in problems).items()))
 
 
 def count_left_out(
     register: PatientRegister,
-    problems: Iterable[CaseProblem],
+    problems: Iterable[Finding],
     cohort: Cohort,
     *,
     minimum: int,
@@ -186,7 +187,7 @@ def count_left_out(
         minimum: Fewest patients behind a count, as the hospital decided.
         job_minimum: The same, where a job wants more.
     """
-    cases = ((problem.code.value, identify(problem.case_id, cohort)) for problem in problems)
+    cases = ((problem.code.value, identify(problem.case, cohort)) for problem in problems)
     return register.count_by_code("left out", cases, minimum=minimum, job_minimum=job_minimum)
 
 

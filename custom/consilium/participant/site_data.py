@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from consilium.counts import Count, count_text, list_counts
 from consilium.data.cache import CachedCase, CaseCache
-from consilium.data.case import CaseProblem
 from consilium.data.codes import DataCode
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.admission import admit_cases, count_left_out
@@ -41,7 +41,7 @@ class SiteData:
 
     train: tuple[CachedCase, ...]
     validation: tuple[CachedCase, ...]
-    problems: tuple[CaseProblem, ...] = field(default=(), repr=False)
+    problems: tuple[Finding, ...] = field(default=(), repr=False)
     left_out: dict[str, Count] = field(default_factory=dict)
     groups: tuple[frozenset[str], ...] = field(default=(), repr=False)
     held_back: int = 0
@@ -69,7 +69,7 @@ class SiteData:
         if not lost:
             return self
         detail = "its preprocessed files could no longer be read; they are made again with the next job"
-        problems = [CaseProblem(case, DataCode.UNREADABLE, detail) for case in sorted(lost)]
+        problems = [Finding(case_id=case, code=DataCode.UNREADABLE, detail=detail) for case in sorted(lost)]
         for problem in problems:
             _logger.warning("%s", problem.describe())
         groups = tuple(group for group in self.groups if not group & lost)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import Count
-from consilium.data.case import CaseProblem
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.participant.admission import admit_cases, count_left_out
 from consilium.participant.patient_register import open_register
@@ -50,7 +50,7 @@ class SiteStatistics:
         cases: Sequence[tuple[str, CaseStatistics]],
         *,
         labeled: Sequence[tuple[str, CaseStatistics]] | None = None,
-        problems: Sequence[CaseProblem] = (),
+        problems: Sequence[Finding] = (),
         left_out: Mapping[str, Count] | None = None,
         held_back: Mapping[str, int] | None = None,
         convention: str | None = None,

@@ -16,9 +16,10 @@ import pytest
 from consilium.data import cache_entry, cached_case
 from consilium.data.cache import CaseCache
 from consilium.data.cached_case import Origin, UnreadableCase
-from consilium.data.case import CaseError, CaseProblem
+from consilium.data.case import CaseError
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
+from consilium.data.finding import Finding
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.segmentation.cases import SegmentationCases
@@ -155,7 +156,7 @@ def test_an_entry_that_can_t_be_made_again_is_made_by_the_next_job(prepare, hosp
 def shortages():
     """Where the machine may be short of something, or a fault of ours shows, while an entry is made again."""
     too_many = OSError(errno.EMFILE, "Too many open files")
-    denied = CaseError(CaseProblem("B", DataCode.PERMISSION_DENIED, "It can't be opened."))
+    denied = CaseError(Finding(case_id="B", code=DataCode.PERMISSION_DENIED, detail="It can't be opened."))
     return [
         pytest.param(SegmentationCases, "prepare", MemoryError(), id="memory to preprocess"),
         pytest.param(SegmentationCases, "prepare", KeyError("program"), id="a fault of ours"),

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 import consilium.data
 from consilium.data.cache import CaseCache
 from consilium.data.cached_case import CachedCase, UnreadableCase, attach
-from consilium.data.case import Case, CaseError, CaseProblem, ImageFile
+from consilium.data.case import Case, CaseError, ImageFile
 from consilium.data.case_format import (
     Examination,
     FoundCases,
@@ -24,6 +24,7 @@ from consilium.data.case_format import (
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over
+from consilium.data.finding import Finding
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.processes.messages import CASES as CASES_AS_JSON
@@ -72,7 +73,7 @@ class EyeFolder:
             if set(found) == set(EYES)
         ]
         problems = [
-            CaseProblem(one, DataCode.MISSING_MODALITY, "An eye is missing.")
+            Finding(case_id=one, code=DataCode.MISSING_MODALITY, detail="An eye is missing.")
             for one, found in photos.items()
             if set(found) < set(EYES)
         ]
@@ -80,7 +81,10 @@ class EyeFolder:
 
     def read_targets(self, cases, *, convention, index, progress=None):
         wrong = [one for one in cases if not 0 <= one.target <= 4]
-        problems = [CaseProblem(one.id, DataCode.UNREADABLE, f"{one.target} is no grade.") for one in wrong]
+        problems = [
+            Finding(case_id=one.id, code=DataCode.UNREADABLE, detail=f"{one.target} is no grade.")
+            for one in wrong
+        ]
         return TargetReading(True, problems=tuple(problems))
 
 
@@ -107,7 +111,9 @@ class EyeFormat:
         for eye, image in case.images.items():
             content = read(image.path)
             if len(content) != 12:
-                problem = CaseProblem(case.id, DataCode.TRUNCATED, f"{image.path} is cut.", eye)
+                problem = Finding(
+                    case_id=case.id, code=DataCode.TRUNCATED, detail=f"{image.path} is cut.", modality=eye
+                )
                 return Examination((problem,), files=arrays)
             arrays[eye] = np.frombuffer(content, np.uint8)
         return Examination(native=(arrays, case.target))
@@ -222,7 +228,7 @@ def test_a_convention_that_the_problem_does_not_have_is_refused(practice):
 
 
 def test_a_case_that_cannot_be_read_raises_its_first_problem():
-    problem = CaseProblem("A", DataCode.TRUNCATED, "It is cut.")
+    problem = Finding(case_id="A", code=DataCode.TRUNCATED, detail="It is cut.")
     with pytest.raises(CaseError) as caught:
         Examination((problem,)).require_native()
     assert caught.value.problem == problem

@@ -2,8 +2,8 @@
 
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.cohort import CheckedCohort, check_cohort, recall_cohort
-from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode, Severity
+from consilium.data.finding import Finding
 
 __all__ = [
     "AcceptedFindings",

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.checks.finding import Finding
 from consilium.data.codes import ProblemCode, Severity, find_code, known_codes
+from consilium.data.finding import Finding
 from consilium.data.visits import one_spelling
 from consilium.errors import ConfigurationError
 

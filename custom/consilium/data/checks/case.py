@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
-from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.checks.case_check import CaseCheck
+from consilium.data.finding import Finding
 from consilium.data.sources import read_source
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def check_case(case: Case, convention: str | None, case_format: CaseFormat) -> C
     try:
         examination = case_format.examine(case, convention, lambda path: read_source(path).data)
     except CaseError as error:
-        return case_format.checks.check_type(read=(Finding.from_problem(error.problem),))
+        return case_format.checks.check_type(read=(error.problem,))
     return check_examined(case, convention, case_format, examination)
 
 
@@ -100,7 +101,7 @@ def check_examined(
         with case_boundary(case.id, case.place, "checked"):
             return checks.check(case, convention, case_format.inputs, examination)
     except CaseError as error:
-        return checks.check_type(read=(Finding.from_problem(error.problem),))
+        return checks.check_type(read=(error.problem,))
 
 
 def run_groups(

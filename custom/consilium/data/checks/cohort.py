@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.case import Case, CaseError
 from consilium.data.case_format import CaseFormat
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.case import CaseChecks
-from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.checks.case_check import CaseCheck
 from consilium.data.checks.kept import KeptFindings
 from consilium.data.checks.patients import check_declaration, check_patients
 from consilium.data.codes import DataCode, Severity
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import CaseReader, SourceIndex
 
@@ -123,7 +124,7 @@ def recall_cohort(
         The cohort without the cases that have an error, and all findings; None if a case was not checked yet.
     """
     cases = (*cohort.cases, *cohort.left_out)
-    keys: dict[str, str | CaseProblem] = {}
+    keys: dict[str, str | Finding] = {}
     for folder in folders:
         kept = KeptFindings(folder, case_format)
         found: dict[str, CaseCheck] = {}
@@ -131,8 +132,8 @@ def recall_cohort(
             if case.id not in keys:
                 keys[case.id] = _key_of(case, cohort, case_format, index)
             key = keys[case.id]
-            if isinstance(key, CaseProblem):  # a file that can't be read is a finding in any case
-                found[case.id] = case_format.checks.check_type(read=(Finding.from_problem(key),))
+            if isinstance(key, Finding):  # a file that can't be read is a finding in any case
+                found[case.id] = case_format.checks.check_type(read=(key,))
                 continue
             check = kept.recall(key, case, cohort.convention)
             if check is None:
@@ -159,7 +160,7 @@ def _useless_acceptances(accepted: AcceptedFindings, found: Sequence[Finding]) -
             yield Finding(code=code, case_id=None, detail=detail)
 
 
-def _key_of(case: Case, cohort: Cohort, case_format: CaseFormat, index: SourceIndex) -> str | CaseProblem:
+def _key_of(case: Case, cohort: Cohort, case_format: CaseFormat, index: SourceIndex) -> str | Finding:
     """The key of a case's files, or why they can't be read; what was read of them is not held any longer."""
     try:
         return CaseReader(case, index.recall(case)).key(cohort.convention, case_format.name)
@@ -171,18 +172,17 @@ def _decide(
     cohort: Cohort,
     comparing: CaseChecks,
     checks: Mapping[str, CaseCheck],
-    failures: Mapping[str, CaseProblem],
+    failures: Mapping[str, Finding],
     accepted: AcceptedFindings,
 ) -> CheckedCohort:
     """Leave out every case with an error; its first one is the reason that is counted."""
     seen = [finding for check in checks.values() for finding in check.findings(accepted.mark)]
     # A look at the files says more of the same: each image that is missing.
     known = {(finding.case_id, finding.code) for finding in seen}
-    named = [Finding.from_problem(problem) for problem in (*cohort.problems, *failures.values())]
+    named = [*cohort.problems, *failures.values()]
     found = [finding for finding in named if (finding.case_id, finding.code) not in known]
-    notices = [Finding(code=one.code, case_id=one.case_id, detail=one.detail) for one in cohort.notices]
     between = [
-        *notices,
+        *cohort.notices,
         *check_patients(cohort.cases, checks, comparing),
         *check_declaration(cohort.patients),
     ]
@@ -191,17 +191,15 @@ def _decide(
     found += _useless_acceptances(accepted, found)
     found.sort(key=lambda finding: finding.case_id or "")
     usable = {case.id for case in cohort.cases}
-    reasons: dict[str, CaseProblem] = {}
+    reasons: dict[str, Finding] = {}
     for finding in found:
         if finding.severity is Severity.ERROR and finding.case_id in usable:
-            reasons.setdefault(finding.case_id or "", finding.problem())
+            reasons.setdefault(finding.case_id or "", finding)
     return CheckedCohort(
         replace(
             cohort,
             cases=tuple(case for case in cohort.cases if case.id not in reasons),
-            problems=tuple(
-                sorted([*cohort.problems, *reasons.values()], key=lambda problem: problem.case_id)
-            ),
+            problems=tuple(sorted([*cohort.problems, *reasons.values()], key=lambda problem: problem.case)),
         ),
         tuple(found),
         checks,

@@ -14,7 +14,7 @@ from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.case import check_examined
-from consilium.data.checks.finding import CaseCheck, mark_of_files
+from consilium.data.checks.case_check import CaseCheck, mark_of_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed

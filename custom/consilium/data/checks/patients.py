@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
 from consilium.data.checks.case import CaseChecks
-from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.checks.case_check import CaseCheck
 from consilium.data.codes import DataCode
+from consilium.data.finding import Finding
 from consilium.data.patients import Patients
 
 _CLEAR_LABEL_FIT = 0.5

@@ -16,7 +16,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.counts import counted
-from consilium.data.case import CaseProblem
+from consilium.data.finding import Finding
 from consilium.errors import SiteRefusal
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
@@ -262,7 +262,7 @@ class TaskHandlers:
             )
         return self._participant
 
-    def _log_problems(self, problems: Sequence[CaseProblem], fl_ctx: FLContext) -> None:
+    def _log_problems(self, problems: Sequence[Finding], fl_ctx: FLContext) -> None:
         for problem in problems:
             # The site's own log: the only place that names a patient.
             self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)

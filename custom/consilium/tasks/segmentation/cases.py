@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, Notice
+from consilium.data.case import Case
 from consilium.data.case_format import Examination, FoundCases, Prepared, ReadBytes, TargetReading
 from consilium.data.codes import DataCode
+from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
@@ -170,14 +171,16 @@ class VolumeFolder:
         if not telling:
             return TargetReading(False, problems=(*problems, *_contradictions(values, labels, None, False)))
         reading = labels.decide(telling, self.rules, convention)
-        doubts = (Notice(VolumeCode.DOUBTFUL_CONVENTION, reading.doubt),) if reading.doubt else ()
+        doubts = (
+            (Finding(code=VolumeCode.DOUBTFUL_CONVENTION, detail=reading.doubt),) if reading.doubt else ()
+        )
         wrong = _contradictions(values, labels, reading.convention, True)
         return TargetReading(True, reading.convention, (*problems, *wrong), doubts)
 
 
 def _describe_unknown(
     files: Sequence[Path], unknown: Sequence[Path], found: FoundCases, endings: FileEndings
-) -> Iterator[Notice]:
+) -> Iterator[Finding]:
     """Count the files that nobody understood, by the endings of their names: an image may be among them."""
     if not unknown:
         return
@@ -185,24 +188,24 @@ def _describe_unknown(
     unlabeled = sum(not case.labeled for case in found.cases)
     lacking = [f"{counted(len(problems), 'case')} without an image of each kind"] if problems else []
     lacking += [f"{counted(unlabeled, 'case')} without a label"] if unlabeled else []
-    ids = [*(case.id for case in found.cases), *(problem.case_id for problem in found.problems)]
+    ids = [*(case.id for case in found.cases), *(problem.case for problem in found.problems)]
     seen = (
         f"Not used, because their names say nothing: {len(unknown)} of {counted(len(files), 'file')} "
         f"({count_endings(unknown, ids, endings)})"
     )
     sentences = [seen, *(["; ".join(lacking)] if lacking else []), *describe_foreign(unknown, endings)]
     sentences.append(endings.how_to_name())
-    yield Notice(DataCode.UNKNOWN_FILES, ". ".join(sentences))
+    yield Finding(code=DataCode.UNKNOWN_FILES, detail=". ".join(sentences))
 
 
 def _contradictions(
     values: Mapping[str, Values], labels: Labels, convention: str | None, decided: bool
-) -> Iterator[CaseProblem]:
+) -> Iterator[Finding]:
     """Cases whose label holds a value that the site's convention doesn't have."""
     for case_id, marked in values.items():
         if unknown := marked - labels.known_values:
             detail = f"The label holds {list_values(unknown)}, which no convention knows."
-            yield CaseProblem(case_id, VolumeCode.BAD_LABEL_VALUE, detail)
+            yield Finding(case_id=case_id, code=VolumeCode.BAD_LABEL_VALUE, detail=detail)
         elif decided and (foreign := marked - labels.values(convention).keys()):
             detail = f"The label holds {list_values(foreign)}; the site's labels are {convention}."
-            yield CaseProblem(case_id, VolumeCode.OTHER_CONVENTION, detail)
+            yield Finding(case_id=case_id, code=VolumeCode.OTHER_CONVENTION, detail=detail)

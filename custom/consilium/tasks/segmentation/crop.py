@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.case import CaseError, CaseProblem, ImageFile, ProblemCode
+from consilium.data.case import CaseError, ImageFile
 from consilium.data.case_boundary import case_boundary
+from consilium.data.codes import ProblemCode
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.foreground import anatomy_box
 from consilium.tasks.segmentation.grid import check_grid
 from consilium.tasks.segmentation.normalization import Normalization
@@ -60,12 +62,12 @@ class Problems:
     """Collects what is wrong with one case."""
 
     def __init__(self, case_id: str) -> None:
-        self.found: list[CaseProblem] = []
+        self.found: list[Finding] = []
         self._case_id = case_id
 
     def add(self, code: ProblemCode, detail: str, *, modality: str | None = None) -> None:
         """Note a problem."""
-        self.found.append(CaseProblem(self._case_id, code, detail, modality))
+        self.found.append(Finding(case_id=self._case_id, code=code, detail=detail, modality=modality))
 
     def extend(self, found: Iterable[tuple[ProblemCode, str]], *, modality: str | None = None) -> None:
         """Note several problems of one image."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from consilium.data.case import Case, CaseError, CaseProblem
+from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import PASSING, case_boundary
+from consilium.data.finding import Finding
 from consilium.data.sources import FileRecord, SourceContent, SourceIndex, TargetRecord, read_source
 from consilium.tasks.segmentation.labels import Values, label_values
 from consilium.tasks.segmentation.reading import pick_3d, read_nifti
@@ -27,7 +28,7 @@ _READERS: Final = min(4, os.cpu_count() or 1)
 
 def read_labels(
     cases: Sequence[Case], index: SourceIndex, progress: Progress | None = None
-) -> tuple[dict[str, Values], list[CaseProblem]]:
+) -> tuple[dict[str, Values], list[Finding]]:
     """Read the values other than 0 in each label, by case id, and what labels can't be read.
 
     Args:
@@ -39,7 +40,7 @@ def read_labels(
         OSError: The index can't be written.
     """
     values: dict[str, Values] = {}
-    problems: list[CaseProblem] = []
+    problems: list[Finding] = []
     with ThreadPoolExecutor(_READERS) as pool:
         try:
             labels = pool.map(lambda case: read_label(case, index), cases)
@@ -47,7 +48,7 @@ def read_labels(
                 if label.problem is None:
                     values[case.id] = frozenset(label.values)
                 else:
-                    problems.append(CaseProblem(case.id, label.problem, label.detail))
+                    problems.append(Finding(case_id=case.id, code=label.problem, detail=label.detail))
                 if progress:
                     progress(done, len(cases), "reading labels")
         finally:

@@ -18,11 +18,12 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.data.case import CaseError, CaseProblem, ImageFile
+from consilium.data.case import CaseError, ImageFile
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_format import ReadBytes
 from consilium.data.codes import DataCode
 from consilium.data.file_content import FileContent, UnusableFile, read_start
+from consilium.data.finding import Finding
 from consilium.data.sources import read_source
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.nifti_header import (
@@ -148,7 +149,7 @@ def pick_3d(stored: StoredVolume, volume: ImageFile, *, case_id: str) -> StoredV
     if array.ndim != 3:
         wanted = "one 3D image" if volume.channel is None else f"a 4D image with channel {volume.channel}"
         detail = f"{volume.path} has the shape {stored.array.shape}, not {wanted}."
-        raise CaseError(CaseProblem(case_id, VolumeCode.NOT_3D, detail))
+        raise CaseError(Finding(case_id=case_id, code=VolumeCode.NOT_3D, detail=detail))
     return replace(stored, array=array)
 
 

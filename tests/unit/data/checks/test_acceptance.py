@@ -11,9 +11,10 @@ from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 from consilium.data.checks import AcceptedFindings, Severity, check_cohort
 from consilium.data.checks.acceptance import format_acceptances
-from consilium.data.checks.finding import CaseCheck, Finding, mark_of_files
+from consilium.data.checks.case_check import CaseCheck, mark_of_files
 from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import read_cohort
+from consilium.data.finding import Finding
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.codes import BrainCode

@@ -5,8 +5,8 @@ import pytest
 from nvflare.apis.shareable import Shareable
 from nvflare.app_common.app_constant import AppConstants
 
-from consilium.data.case import CaseProblem
 from consilium.data.codes import DataCode
+from consilium.data.finding import Finding
 from consilium.federation.server.job_outcomes import announce_outcome
 from consilium.federation.site.journal import SiteJournal
 from consilium.participant.settings import SiteSettings
@@ -45,7 +45,10 @@ def text(engine):
 
 
 def test_the_hospital_sees_the_round_its_cases_and_what_it_waits_for(engine, journal):
-    problems = tuple(CaseProblem(f"patient-{number}", DataCode.TRUNCATED, "cut short") for number in range(3))
+    problems = tuple(
+        Finding(case_id=f"patient-{number}", code=DataCode.TRUNCATED, detail="cut short")
+        for number in range(3)
+    )
     site = SiteSettings(dataset=Path("/data"), cache_dir=Path("/cache"))
     journal.note_cases(SiteData(tuple(range(30)), tuple(range(8)), problems), site)
     journal.start_task("train", task(2, 10))

@@ -26,7 +26,7 @@ def found(code: str, case_id: str | None, detail: str = "", **more: object) -> F
 
 
 def check(*findings: Finding, cases: tuple[Case, ...] = (case("A"), case("B"))) -> DataCheck:
-    left_out = {one.case_id: one.problem() for one in findings if one.case_id and one.severity == "error"}
+    left_out = {one.case_id: one for one in findings if one.case_id and one.severity == "error"}
     cohort = Cohort("brats-2018", LabelConvention.BRATS_2018, cases, tuple(left_out.values()))
     return DataCheck(FOLDER, "brain_tumor_fedavg", findings, CheckedCohort(cohort, findings))
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.brain_tumor.checks.brain import BrainView, describe_slab
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.segmentation.checks.extent import filled_background, plausible_extent

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.brain_tumor.checks.brain import BrainView
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.labels import Tissue

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.brain_tumor.checks.brain import (
     MIN_TUMOR_VOXELS,
     BrainView,

@@ -12,8 +12,9 @@ from pydantic import BaseModel, Field
 from consilium.data.case import Case
 from consilium.data.case_format import Examination
 from consilium.data.checks.case import run_groups
+from consilium.data.checks.case_check import CaseCheck
 from consilium.data.checks.cohort import CheckedCohort
-from consilium.data.checks.finding import CaseCheck, Finding
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
 from consilium.tasks.segmentation.checks.duplicates import check_duplicates
 from consilium.tasks.segmentation.checks.extent import check_background, check_extent
@@ -102,7 +103,7 @@ class VolumeChecks(Generic[ViewT]):
         examination: Examination[NativeCase],
     ) -> VolumeCheck:
         """Run all checks on a case that was read, or on what can be looked at of one that can't be used."""
-        read = [Finding.from_problem(problem) for problem in examination.problems]
+        read = list(examination.problems)
         read += check_headers(case, examination)
         if examination.native is None:
             parts = [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.view import BoolMap, CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 

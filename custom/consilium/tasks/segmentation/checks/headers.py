@@ -16,8 +16,8 @@ from nibabel.spatialimages import HeaderDataError
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_format import Examination
-from consilium.data.checks.finding import Finding
 from consilium.data.codes import DataCode, ProblemCode
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.labels import ROUNDING, rounding_noise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 

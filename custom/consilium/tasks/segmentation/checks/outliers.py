@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import agree, counted
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.extent import filled_background
 from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode

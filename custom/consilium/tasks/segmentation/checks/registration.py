@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 from scipy import fft, ndimage
 
-from consilium.data.checks.finding import Finding
+from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.view import CaseView, FloatMap
 from consilium.tasks.segmentation.codes import VolumeCode
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from consilium.counts import counted
-from consilium.data.case import Case, CaseProblem, FolderError, ImageFile, Notice
+from consilium.data.case import Case, FolderError, ImageFile
 from consilium.data.case_format import FoundCases
-from consilium.data.codes import DataCode
+from consilium.data.codes import DataCode, Severity
+from consilium.data.finding import Finding
 from consilium.data.visits import patient_by_name
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
@@ -100,19 +101,24 @@ class FilePerImageLayout:
         by_id: dict[str, list[CaseFiles]] = defaultdict(list)
         for group in self._groups:
             by_id[group.case_id].append(group)
-        found: list[Case | CaseProblem | Notice] = []
+        found: list[Case | Finding] = []
         for case_id, groups in sorted(by_id.items()):
             found += self._one_case(case_id, groups, labels.get(case_id, []), modalities)
         found += [
-            Notice(DataCode.STRAY_LABEL, f"{one.path} names no case that lacks a label.", one.case_id)
+            Finding(
+                code=DataCode.STRAY_LABEL,
+                detail=f"{one.path} names no case that lacks a label.",
+                case_id=one.case_id,
+            )
             for one in lost
         ]
         cases = [one for one in found if isinstance(one, Case)]
+        findings = [one for one in found if isinstance(one, Finding)]
         return FoundCases(
             tuple(case for case in cases if len(case.images) == len(modalities)),
-            tuple(one for one in found if isinstance(one, CaseProblem)),
+            tuple(one for one in findings if one.severity is Severity.ERROR),
             tuple(case for case in cases if len(case.images) < len(modalities)),
-            tuple(one for one in found if isinstance(one, Notice)),
+            tuple(one for one in findings if one.severity is not Severity.ERROR),
             self._understood,
         )
 
@@ -122,7 +128,7 @@ class FilePerImageLayout:
         groups: Sequence[CaseFiles],
         labels: Sequence[NamedFile],
         modalities: Sequence[str],
-    ) -> Iterator[Case | CaseProblem | Notice]:
+    ) -> Iterator[Case | Finding]:
         """Make the case of an id; of several folders that hold it, the best is used, if they agree."""
         first, *others = sorted(groups, key=lambda one: (_lacks(one, modalities), not one.labels, one.folder))
         for other in others:
@@ -130,21 +136,21 @@ class FilePerImageLayout:
                 continue  # less of the case, or not prepared: not a second version of it
             if pair := next(differing(first, other), None):
                 detail = f"{first.folder} and {other.folder} both hold it; {pair[0]} and {pair[1]} differ."
-                yield CaseProblem(case_id, DataCode.DUPLICATE_CASE, detail)
+                yield Finding(case_id=case_id, code=DataCode.DUPLICATE_CASE, detail=detail)
                 return
             detail = f"{other.folder} holds a copy of what is used from {first.folder}."
-            yield Notice(DataCode.REPEATED_CASE, detail, case_id)
+            yield Finding(code=DataCode.REPEATED_CASE, detail=detail, case_id=case_id)
         images = first.images(modalities)
         if label := _best([*first.labels, *labels]):
             images[LABEL] = label
         if twice := next(((role, paths) for role, paths in images.items() if len(paths) > 1), None):
             detail = f"{twice[1][0]} and {twice[1][1]} are both its {twice[0]}."
-            yield CaseProblem(case_id, DataCode.DUPLICATE_FILE, detail)
+            yield Finding(case_id=case_id, code=DataCode.DUPLICATE_FILE, detail=detail)
             return
         if missing := [name for name in modalities if name not in images]:
             has = ", ".join(sorted({file.role for file in first.files}))
             detail = f"{first.folder} has no {', '.join(missing)} image (has: {has})."
-            yield CaseProblem(case_id, DataCode.MISSING_MODALITY, detail)
+            yield Finding(case_id=case_id, code=DataCode.MISSING_MODALITY, detail=detail)
         if len(missing) < len(modalities):
             yield Case(
                 id=case_id,

@@ -14,9 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from consilium.data.case import Case, CaseProblem, FolderError, ImageFile, Notice
+from consilium.data.case import Case, FolderError, ImageFile
 from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
+from consilium.data.finding import Finding
 from consilium.data.visits import patient_by_name
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.dataset_json import FILE, Description, read_description
@@ -83,13 +84,13 @@ class ImageFoldersLayout:
         labels = {(path.parent.parent, nifti_stem(path) or ""): path for path in self._labels}
         cases: list[Case] = []
         incomplete: list[Case] = []
-        problems: list[CaseProblem] = []
-        notices: list[Notice] = []
+        problems: list[Finding] = []
+        notices: list[Finding] = []
         for (folder, case_id), images in self._volumes().items():
             label = labels.pop((folder.parent, case_id), None)
             if label is None and self._labels and folder.name == _TRAINING:
                 detail = f"{folder.parent / _LABELS[0]} has no label of it."
-                notices.append(Notice(DataCode.NO_LABEL, detail, case_id))
+                notices.append(Finding(code=DataCode.NO_LABEL, detail=detail, case_id=case_id))
             missing = [name for name in modalities if name not in images]
             case = Case(
                 id=case_id,
@@ -101,12 +102,12 @@ class ImageFoldersLayout:
                 cases.append(case)
                 continue
             detail = f"{folder} has no {', '.join(missing)} image of it."
-            problems.append(CaseProblem(case_id, DataCode.MISSING_MODALITY, detail))
+            problems.append(Finding(case_id=case_id, code=DataCode.MISSING_MODALITY, detail=detail))
             if case.images:
                 incomplete.append(case)
         for (root, case_id), path in labels.items():
             detail = f"{path} has no image in {root / _TRAINING}."
-            notices.append(Notice(DataCode.STRAY_LABEL, detail, case_id))
+            notices.append(Finding(code=DataCode.STRAY_LABEL, detail=detail, case_id=case_id))
         known = {root / FILE for root in self._roots}
         return FoundCases(
             tuple(cases),
