@@ -61,7 +61,7 @@ class TrainingSettings(JobSettings):
         default=None,
         gt=0,
         le=1,
-        description="Drop a round whose model's Dice is lower by more than this; default: never.",
+        description="Drop a round whose model's key metric is worse by more than this; default: never.",
     )
     local_only: bool = Field(
         default=False,

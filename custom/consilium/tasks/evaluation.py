@@ -71,4 +71,4 @@ class Evaluation(ABC):
         if not sites:
             return None
         scores = self.metrics.combine(sites)
-        return self.metrics.arrange({**scores, **self.derive(scores)})
+        return self.metrics.arrange({**scores, **self.derive(scores)}) if scores else {}

@@ -178,6 +178,11 @@ class MetricSet(BaseModel):
         """Return scores in the metrics' order, without any that are none of them."""
         return {one.name: scores[one.name] for one in self.metrics if one.name in scores}
 
+    def without_counts(self, scores: Mapping[str, float]) -> Scores:
+        """Return the scores that people are shown: no counts."""
+        counts = {one.name for one in self.metrics if one.is_count}
+        return {name: value for name, value in scores.items() if name not in counts}
+
     def summarize(self, rows: Iterable[Mapping[str, float]]) -> Scores:
         """Average what cases scored and add up their counts; derived metrics are the task's to add.
 

@@ -121,6 +121,13 @@ class Answers:
         if state.report is not None:
             self.cases[site] = state.report.train_cases
 
+    def combine(self, scores: Mapping[str, Scores]) -> Scores:
+        """Return sites' scores together, as people are shown them; empty where there are none."""
+        if self.evaluation is None or not scores:
+            return {}
+        together = self.evaluation.combine(list(scores.values())) or {}
+        return self.evaluation.metrics.without_counts(together)
+
     def refuse(self, site: str, absence: Absence) -> None:
         """Take note of an answer that doesn't."""
         known = self.sites.get(site, SiteRound(outcome="refused"))

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.app_constant import AppConstants
@@ -64,22 +63,19 @@ class ModelAnnouncements:
         self.publish(weights, number)
         self._controller.event(AppEventType.GLOBAL_BEST_MODEL_AVAILABLE)
 
-    def announce_aggregate(
-        self, index: int, change: Weights, scores: Mapping[str, Mapping[str, float]]
-    ) -> None:
+    def announce_aggregate(self, index: int, change: Weights, scores: Mapping[str, float]) -> None:
         """Publish the aggregate of a round.
 
         Args:
             index: The round, from 0.
             change: The difference that is added to the model.
-            scores: Of the model that the round started from, by site.
+            scores: Of the model that the round started from, of all sites together.
         """
-        names = set.intersection(*(set(of_site) for of_site in scores.values())) if scores else set()
-        means = {
-            name: float(np.mean([of_site[name] for of_site in scores.values()])) for name in sorted(names)
-        }
         aggregate = FLModel(
-            params_type=ParamsType.DIFF, params=dict(change), metrics=means or None, current_round=index
+            params_type=ParamsType.DIFF,
+            params=dict(change),
+            metrics=dict(scores) or None,
+            current_round=index,
         )
         self._controller.fire_event_with_data(
             AppEventType.AFTER_AGGREGATION,

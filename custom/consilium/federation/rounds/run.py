@@ -204,6 +204,7 @@ class TrainingRun:
         elif task == TRAIN:
             self.plan.rejections.clear(site)
         self.answers.note(site, state, answer.metrics)
+        answer.metrics = self.answers.combine({site: answer.metrics or {}})  # for whoever hears of the answer
 
     def _read_sets(self, answer: FLModel) -> WeightSets:
         try:

@@ -85,7 +85,7 @@ class TrainingRounds:
             record.seconds = time.monotonic() - started
         run.select_best(index, weights)
         plan.rollback.keep(weights, plan.algorithm.state())
-        run.announcements.announce_aggregate(index, aggregate.sets[MODEL], self._scores)
+        run.announcements.announce_aggregate(index, aggregate.sets[MODEL], run.answers.combine(self._scores))
         record.seconds = time.monotonic() - started
         run.controller.event(AppEventType.ROUND_DONE)
         return plan.algorithm.step(weights, aggregate)

@@ -2,6 +2,7 @@
 
 import pytest
 from nvflare.app_common.abstract.fl_model import FLModel
+from report.grading import GRADING, graded
 
 from consilium.federation.exchange.answer_form import RefusedAnswer
 from consilium.federation.exchange.answers import Answers
@@ -35,3 +36,13 @@ def test_scores_without_cases_to_measure_them_on_are_refused(task, cases):
 @pytest.mark.parametrize("cases", [0, None])
 def test_a_site_that_keeps_its_scores_takes_part(cases):
     assert read(TRAIN, cases, {}) == {}
+
+
+def test_what_is_shown_of_several_sites_follows_from_their_counts_and_has_none_of_them():
+    answers = Answers()
+    answers.evaluation = GRADING
+    sites = {"north": graded(3, 1, 4), "south": graded(1, 1, 6)}
+    shown = answers.combine(sites)
+    assert shown.keys() == {"kappa", "accuracy"}
+    assert shown["accuracy"] == pytest.approx(4 / 10)
+    assert answers.combine({"north": {}}) == {}
