@@ -1,0 +1,70 @@
+"""The function that simulates any kind of job: what it refuses at once, and what it hands on."""
+
+from typing import ClassVar
+
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.catalog import build_recipe, export_job
+from consilium.simulation import run
+from consilium.simulation.run import simulate
+
+SITES = {"north": "/data/north", "south": "/data/south"}
+
+
+@pytest.mark.parametrize(
+    ("job", "wish", "reason"),
+    [
+        ("brain_tumor_check", {"compare": True}, "trains nothing"),
+        ("brain_tumor_stats", {"local_only": True}, "trains nothing"),
+        ("brain_tumor_stats", {"evaluators": ["north"]}, "counts all patients"),
+    ],
+)
+def test_a_job_that_only_asks_is_not_asked_to_train(job, wish, reason, tmp_path):
+    with pytest.raises(ConfigurationError, match=reason):
+        simulate(build_recipe(job), SITES, tmp_path / "out", **wish)
+    assert not (tmp_path / "out").exists()
+
+
+class StudyStub:
+    """Stands for a study: it notes what it was given."""
+
+    given: ClassVar[dict] = {}
+
+    def __init__(self, job, sites, out, **options):
+        StudyStub.given = {"job": job, "sites": sites, "out": out, "name": job.name, **options}
+        assert (job / "meta.json").is_file()
+
+    def run(self):
+        return StudyStub.given["out"] / "report/index.html"
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What the study was given, as far as a simulation is asked for."""
+    monkeypatch.setattr(run, "Study", StudyStub)
+    monkeypatch.setattr(run, "load_record", lambda folder: ("record of", folder))
+    return lambda: StudyStub.given
+
+
+def test_a_recipe_is_a_job_like_any_other_and_leaves_no_folder(given, tmp_path):
+    result = simulate(build_recipe("brain_tumor_fedavg"), SITES, tmp_path, evaluators=["south"])
+    assert given()["name"] == "brain_tumor_fedavg"
+    assert given()["evaluators"] == {"south"}
+    assert not given()["job"].exists()
+    assert result.folder == tmp_path / "result"
+    assert result.record == ("record of", result.folder)
+
+
+def test_a_folder_may_be_a_text_and_stays(given, tmp_path):
+    folder = export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
+    simulate(str(folder), SITES, str(tmp_path / "out"))
+    assert given()["job"] == folder
+    assert folder.is_dir()
+
+
+def test_nothing_is_shown_unless_asked_for(given, tmp_path, capfd):
+    simulate(build_recipe("brain_tumor_fedavg"), SITES, tmp_path)
+    given()["display"].say("the federation runs")
+    given()["display"].show("round 1")
+    assert capfd.readouterr() == ("", "")
