@@ -5,17 +5,21 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from consilium.data.case import Case, ImageFile
 from consilium.data.checks import check_cohort
-from consilium.data.cohort import Cohort
+from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.checks.case import volume_of
 from consilium.tasks.segmentation.labels import FixedLabels
+from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
 from consilium.tasks.segmentation.normalization import IntensityWindow
 
 CT = SegmentationCases(
-    name="toy_ct", inputs=("ct",), labels=FixedLabels({1: 1}), normalization=IntensityWindow(-1000, 400)
+    name="toy_ct",
+    inputs=("ct",),
+    vocabulary=Vocabulary({"ct": ("ct",)}),
+    labels=FixedLabels({1: 1}),
+    normalization=IntensityWindow(-1000, 400),
 )
 SHAPE, SPACING = (112, 84, 40), (3.0, 3.0, 7.0)
 AFFINE = np.diag([*SPACING, 1.0])
@@ -48,15 +52,19 @@ def chest(seed):
 
 
 @pytest.fixture
-def cohort(tmp_path):
-    cases = []
-    for number, case_id in enumerate(("a", "b", "c")):
-        image, lesion = chest(number)
-        for kind, array in (("ct", image), ("mask", lesion)):
-            nib.save(nib.Nifti1Image(array, AFFINE), tmp_path / f"{case_id}_{kind}.nii.gz")
-        files = (ImageFile(tmp_path / f"{case_id}_{kind}.nii.gz") for kind in ("ct", "mask"))
-        cases.append(Case(id=case_id, patient=case_id, images={"ct": next(files)}, target=next(files)))
-    return Cohort("toy", None, tuple(cases), ())
+def hospital(tmp_path):
+    folder = tmp_path / "hospital"
+    folder.mkdir()
+    for number, case_id in enumerate(("anna", "bert", "carl")):
+        for kind, array in zip(("ct", "mask"), chest(number), strict=True):
+            nib.save(nib.Nifti1Image(array, AFFINE), folder / f"{case_id}_{kind}.nii.gz")
+    return folder
+
+
+def check(hospital):
+    return check_cohort(
+        read_cohort(hospital, case_format=CT), case_format=CT, folder=hospital.parent / "state"
+    )
 
 
 def rewrite(path, change):
@@ -64,20 +72,21 @@ def rewrite(path, change):
     nib.save(nib.Nifti1Image(change(np.asarray(image.dataobj)), image.affine), path)
 
 
-def test_nothing_is_found_in_a_chest(cohort, tmp_path):
-    checked = check_cohort(cohort, case_format=CT, folder=tmp_path / "state")
+def test_nothing_is_found_in_a_chest(hospital):
+    checked = check(hospital)
     assert [(one.case_id, one.code.value, one.detail) for one in checked.findings] == []
-    assert [case.id for case in checked.cohort.cases] == ["a", "b", "c"]
-    assert {volume_of(checked, case.id).spacing_mm for case in cohort.cases} == {SPACING}
+    assert [case.id for case in checked.cohort.cases] == ["anna", "bert", "carl"]
+    assert {volume_of(checked, case.id).spacing_mm for case in checked.cohort.cases} == {SPACING}
 
 
-def test_what_can_be_wrong_with_any_volume_is_found_without_a_word_of_a_brain(cohort, tmp_path):
-    rewrite(tmp_path / "a_mask.nii.gz", lambda label: label * 0)
-    rewrite(tmp_path / "b_ct.nii.gz", lambda image: np.clip(image, -160, 50))
-    rewrite(tmp_path / "c_ct.nii.gz", lambda image: nib.load(tmp_path / "a_ct.nii.gz").get_fdata())
-    checked = check_cohort(cohort, case_format=CT, folder=tmp_path / "state")
+def test_what_can_be_wrong_with_any_volume_is_found_without_a_word_of_a_brain(hospital):
+    rewrite(hospital / "anna_mask.nii.gz", lambda label: label * 0)
+    rewrite(hospital / "bert_ct.nii.gz", lambda image: np.clip(image, -160, 50))
+    rewrite(hospital / "carl_ct.nii.gz", lambda image: nib.load(hospital / "anna_ct.nii.gz").get_fdata())
+    checked = check(hospital)
     found = {(one.case_id, one.code.value) for one in checked.findings}
-    assert {("a", "empty_label"), ("b", "clipped_intensity"), ("c", "duplicate_examination")} <= found
+    expected = {"anna": "empty_label", "bert": "clipped_intensity", "carl": "duplicate_examination"}
+    assert set(expected.items()) <= found
     for one in checked.findings:
         assert not isinstance(one.code, BrainCode)
         text = f"{one.detail} {one.code.summary} {one.code.remedy}".lower()
