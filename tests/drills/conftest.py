@@ -27,7 +27,8 @@ from integration.security.federation import (
 from integration.security.network import Network
 
 from .clock import FAKETIME, HOUR, shifted_clock
-from .consortium import MISDEEDS, OTHER_LEAD, Consortium, Outcome, export_drill_job
+from .consortium import MISDEEDS, OTHER_LEAD, Consortium, export_drill_job
+from .outcome import Outcome
 
 _COHORT = CohortSpec(
     hospitals=tuple(HospitalSpec(name=site, layout=Layout.BRATS_2020, cases=3) for site in SITES),

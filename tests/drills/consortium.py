@@ -7,22 +7,18 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 from nvflare.fuel.flare_api.flare_api import Session
 
 from consilium.guard.kit_processes import find_processes
-from consilium.learning.model_file import LAST_MODEL, load_model
-from consilium.learning.weights import Weights
-from consilium.records.federation import FederationRecord
 from consilium.records.progress import JobProgress, read_progress
 from integration.security.federation import LEAD, SERVER_NAME, SITES, Federation, wait_until
 from integration.studies import export
+
+from .outcome import Outcome
 
 OTHER_LEAD = "colleague@consortium.example"
 """A second user who may submit jobs."""
@@ -51,35 +47,6 @@ _DEATHS_IN_A_DRILL, _LAST_DEATH = 2, 5
 def export_drill_job(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
     """Write a job with a few short rounds, in which all three hospitals train."""
     return export(folder, {**_JOB, **(changes or {})})
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job and those that went on from it ended.
-
-    Attributes:
-        jobs: Their ids, the first first.
-        status: Of the last one.
-        folder: What was downloaded of the last one.
-    """
-
-    jobs: tuple[str, ...]
-    status: str
-    folder: Path
-
-    @cached_property
-    def record(self) -> FederationRecord:
-        """What the last one wrote down."""
-        return FederationRecord.load(self.folder)
-
-    @cached_property
-    def weights(self) -> Weights:
-        """The final model."""
-        return load_model(self.folder / LAST_MODEL)[0]
-
-    def outcomes(self, site: str) -> list[str]:
-        """What became of a site's answer in every round."""
-        return [one.sites[site].outcome if site in one.sites else "absent" for one in self.record.rounds]
 
 
 class Consortium:
@@ -301,9 +268,3 @@ class Consortium:
         except Exception:  # noqa: BLE001 - the same
             return None
         return session
-
-
-def largest_difference(first: Weights, second: Weights) -> float:
-    """Return by how much two models differ at most in one weight."""
-    assert first.keys() == second.keys()
-    return max(float(np.max(np.abs(np.asarray(first[name], float) - second[name]))) for name in first)

@@ -10,7 +10,8 @@ import pytest
 
 from integration.security.federation import SERVER_NAME
 
-from .consortium import ROUNDING, ROUNDS, Consortium, Outcome, largest_difference
+from .consortium import ROUNDING, ROUNDS, Consortium
+from .outcome import Outcome, largest_difference
 
 pytestmark = [
     pytest.mark.drill,

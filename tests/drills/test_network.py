@@ -10,8 +10,9 @@ import pytest
 from integration.security.conftest import NO_NAMESPACES
 from integration.security.federation import wait_until
 
-from .consortium import Consortium, Outcome
+from .consortium import Consortium
 from .long_line import long_line
+from .outcome import Outcome
 from .test_site import assert_as_undisturbed
 
 pytestmark = [

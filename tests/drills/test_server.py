@@ -6,7 +6,8 @@ import pytest
 
 from integration.security.federation import SERVER_NAME, SITES, wait_until
 
-from .consortium import ROUNDING, ROUNDS, Consortium, Outcome, largest_difference
+from .consortium import ROUNDING, ROUNDS, Consortium
+from .outcome import Outcome, largest_difference
 
 pytestmark = pytest.mark.drill
 

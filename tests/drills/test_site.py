@@ -12,7 +12,8 @@ from consilium.provisioning.site_stop import stop_site
 from integration.security.federation import SITES, wait_until
 
 from .clock import FAKETIME, HOUR, shifted_clock
-from .consortium import ROUNDING, ROUNDS, Consortium, Outcome, export_drill_job, largest_difference
+from .consortium import ROUNDING, ROUNDS, Consortium, export_drill_job
+from .outcome import Outcome, largest_difference
 
 pytestmark = pytest.mark.drill
 

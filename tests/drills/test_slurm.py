@@ -30,7 +30,8 @@ from integration.security.federation import (
 )
 from integration.security.network import Network
 
-from .consortium import ROUNDS, Consortium, Outcome, export_drill_job
+from .consortium import ROUNDS, Consortium, export_drill_job
+from .outcome import Outcome
 from .slurm_cluster import PARTITION, URGENT, SlurmCluster, missing
 
 pytestmark = [pytest.mark.drill, pytest.mark.skipif(missing() is not None, reason=str(missing()))]

@@ -7,7 +7,8 @@ import pytest
 from integration.security.federation import wait_until
 from integration.studies import edit_json
 
-from .consortium import OTHER_LEAD, ROUNDING, Consortium, Outcome, export_drill_job, largest_difference
+from .consortium import OTHER_LEAD, ROUNDING, Consortium, export_drill_job
+from .outcome import Outcome, largest_difference
 
 pytestmark = pytest.mark.drill
 

@@ -13,7 +13,8 @@ from consilium.cli.terminal import LOADING, loading, say, say_json, say_result
 from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
-    from consilium.poc.federation import Poc, PocStatus
+    from consilium.poc.federation import Poc
+    from consilium.poc.status import PocStatus
     from consilium.poc.trial import TrialResult
 
 NOT_COMPLETE = 1

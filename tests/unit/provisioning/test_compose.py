@@ -16,7 +16,7 @@ from consilium.participant.settings import SiteSettings
 from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE, write_compose_files
 from consilium.provisioning.memory import memory_environment
 
-from .test_builder import PROJECT, SERVER, provision
+from .provisioned import PROJECT, SERVER, provision
 
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+):-(?P<default>[^}]*)\})")

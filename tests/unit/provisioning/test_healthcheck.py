@@ -10,7 +10,7 @@ import pytest
 import yaml
 from site_check.federation import free_port
 
-from .test_builder import PROJECT, SERVER, provision
+from .provisioned import PROJECT, SERVER, provision
 
 CHECK = PROJECT.parent / "image/healthcheck.py"
 PORT = free_port()

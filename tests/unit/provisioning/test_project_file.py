@@ -15,7 +15,7 @@ from consilium.poc.project import Project
 from consilium.provisioning.project_check import check_project
 from consilium.provisioning.project_file import check_participants, read_project_file
 
-from .test_builder import PROJECT, provision, shipped_project
+from .provisioned import PROJECT, provision, shipped_project
 
 HOSPITAL = PROJECT.with_name("hospital.yml")
 CONSILIUM = Path(sys.executable).with_name("consilium")
