@@ -231,9 +231,7 @@ def format_patients_file(patients: Patients) -> str:
         merged = {proposed[case] for case in group}
         proposed |= {case: patient for case, before in proposed.items() if before in merged}
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "patient"])
-    writer.writerows(sorted(proposed.items()))
+    csv.writer(text, lineterminator="\n").writerows([("case", "patient"), *sorted(proposed.items())])
     return text.getvalue()
 
 
