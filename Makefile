@@ -61,9 +61,9 @@ smoke: $(STAMP)
 release: $(STAMP)
 	provision/release.sh
 
-# The table of docs/provisioning.md, from the policy.
+# The tables of docs/rights.md and docs/refusals.md, from the policy and the codes.
 rights: $(STAMP)
-	$(BIN)/python tools/rights.py docs/provisioning.md
+	$(BIN)/python tools/rights.py docs/rights.md
 	$(BIN)/python tools/refusals.py docs/refusals.md
 
 clean:

@@ -130,7 +130,7 @@ def test_the_server_and_all_sites_run(poc: RunningPoc) -> None:
 
 
 def test_the_table_of_rights_is_what_a_hospital_s_admin_meets(poc: RunningPoc) -> None:
-    """docs/provisioning.md, which is made from the policy; here the processes are asked."""
+    """docs/rights.md, which is made from the policy; here the processes are asked."""
     with open_session(Poc(poc.out).kits / ASTER_ADMIN) as session:
         answers = {
             command: str(session.api.do_command(command))

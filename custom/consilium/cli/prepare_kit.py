@@ -20,7 +20,7 @@ Exit code: 0 prepared, 2 the kit or the configuration can't be used.
 """
 
 _NEXT = {
-    "docker": "next, on the machine that runs it: startup/start_docker.sh; docs/provisioning.md",
+    "docker": "next, on the machine that runs it: startup/start_docker.sh; docs/server.md",
     "k8s": "next, with kubectl of the cluster: the steps of docs/kubernetes.md",
     "slurm": "next, at the hospital: startup/start_slurm.sh; docs/slurm.md",
 }

@@ -19,13 +19,13 @@ def row(table, beginning):
 
 
 def test_the_page_s_table_is_the_policy_s():
-    page = (DOCS / "provisioning.md").read_text()
+    page = (DOCS / "rights.md").read_text()
     assert page.split(BEGIN)[1].split(END)[0] == rights_table(), "run `make rights`"
 
 
 def test_no_other_page_has_a_table_of_rights():
     titled = [page.name for page in DOCS.glob("*.md") if "| project admin | lead |" in page.read_text()]
-    assert titled == ["provisioning.md"]
+    assert titled == ["rights.md"]
 
 
 def test_every_right_and_every_command_of_flare_s_is_in_the_table():
