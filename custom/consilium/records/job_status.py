@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, Field
 
@@ -10,7 +10,9 @@ from consilium.errors import RefusalCode
 from consilium.records.bounds import Code, Label, Moment, Reason
 from consilium.records.progress import Ended, JobProgress
 from consilium.records.remedies import remedy_for
-from consilium.records.second_start import SecondStart
+
+ADDRESS: Final = " at "
+"""Separates a process from its address."""
 
 NOBODY = "nobody"
 """What stands under `continued_by` of an interrupted job that is left to a person."""
@@ -30,6 +32,19 @@ class Abort(BaseModel):
 
     by: Label = Field(description="The user's name.")
     time: Moment = Field(description="Unix time in seconds.")
+
+
+class SecondStart(BaseModel):
+    """The two starts of one site's kit; the first works, the second waits."""
+
+    first: Label = Field(description="Where the first runs: process and, for its own site, the address seen.")
+    second: Label = Field(description="Where the second runs.")
+    since: Moment = Field(description="Since when the second tries to join; Unix time in seconds.")
+
+    def without_addresses(self) -> SecondStart:
+        """Return what others than the site and the server's own people may see of it."""
+        first, second = (text.partition(ADDRESS)[0] for text in (self.first, self.second))
+        return SecondStart(first=first, second=second, since=self.since)
 
 
 class JobStatus(BaseModel):
@@ -76,3 +91,11 @@ class JobStatus(BaseModel):
                         site.problem.code, site.problem.task
                     )
         return content
+
+
+def describe_second_start(site: str, one: SecondStart) -> str:
+    """Return a sentence about the two starts of a site, with the remedy."""
+    return (
+        f"site {site} was started twice: {one.first} works, and {one.second} waits for it to end. "
+        f"What to do: {remedy_for(RefusalCode.SECOND_START)}"
+    )

@@ -11,7 +11,7 @@ import psutil
 from pydantic import BaseModel, Field, ValidationError
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.records.bounds import Code, Label, Moment, Reason
+from consilium.records.bounds import Code, Finite, Label, Moment, Reason
 from consilium.records.federation import OutcomeKind
 from consilium.records.gain import SiteGain
 from consilium.records.remedies import remedy_for
@@ -57,7 +57,7 @@ class SiteStatus(BaseModel):
     gain: SiteGain | None = Field(
         default=None, description="Over the model that it trained alone; null where nothing was compared."
     )
-    patient_gains: list[float] = Field(
+    patient_gains: list[Finite] = Field(
         default_factory=list,
         description="Of the key metric of each patient, ascending; empty where no single patient has one.",
     )

@@ -10,7 +10,7 @@ from nvflare.apis.fl_constant import SystemComponents
 from nvflare.apis.fl_context import FLContext
 
 from consilium.federation.tasks import SECOND_STARTS_META
-from consilium.records.second_start import SecondStart
+from consilium.records.job_status import SecondStart
 
 _SECONDS_REMEMBERED = 60.0
 """A waiting second start asks again every ten seconds."""

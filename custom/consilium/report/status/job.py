@@ -11,10 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from consilium.counts import counted
-from consilium.records.job_status import NOBODY, Interruption, JobStatus
+from consilium.records.job_status import NOBODY, Interruption, JobStatus, describe_second_start
 from consilium.records.progress import JobProgress, Problem, SiteProgress
 from consilium.records.remedies import remedy_for
-from consilium.records.second_start import describe_second_start
 from consilium.records.texts import clean_line, clean_text
 from consilium.report.terminal import Terminal
 
