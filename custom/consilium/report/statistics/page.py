@@ -57,7 +57,7 @@ class SiteRow:
 
 
 @dataclass(frozen=True)
-class Cell:
+class StatisticsCell:
     """One hospital's number.
 
     Attributes:
@@ -86,7 +86,7 @@ class Section:
     group: FeatureGroup
     caption: str
     columns: tuple[tuple[str, str], ...]
-    rows: dict[str, tuple[Cell, ...]]
+    rows: dict[str, tuple[StatisticsCell, ...]]
     digits: int
     pictures: tuple[bytes, ...] = ()
 
@@ -160,19 +160,21 @@ def _draw(features: Sequence[FeatureRecord], group: FeatureGroup, sites: Sequenc
 
 def _cell(
     record: StatisticsRecord, feature: FeatureRecord, distances: Mapping[str, Distance], site: str
-) -> Cell:
+) -> StatisticsCell:
     known = distances.get(site)
     group = feature.group
     if group.form == "spread":
         reach = record.drift.tried if record.drift else None
         heat = None if known is None or reach is None else min(known.value / reach, 1)
-        return Cell(known.value if known else None, heat=heat)
+        return StatisticsCell(known.value if known else None, heat=heat)
     if group.role == "scale":
         logarithm = median(feature, site)
-        return Cell(None if logarithm is None else 10**logarithm)
+        return StatisticsCell(None if logarithm is None else 10**logarithm)
     mean = _mean(feature, site)
     percent = 100 if group.form == "yes_no" else 1
-    return Cell(None if mean is None else percent * mean, marked=known is not None and known.beyond_chance)
+    return StatisticsCell(
+        None if mean is None else percent * mean, marked=known is not None and known.beyond_chance
+    )
 
 
 def _caption(record: StatisticsRecord, group: FeatureGroup) -> str:
