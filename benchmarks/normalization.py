@@ -129,7 +129,7 @@ def train_and_score(
         scored += cases[TRAINED:]
     learner = SingleProcess(learning, ComputeSettings(device="cpu"), train)
     weights = learner.train(initial_weights(task, learning, seed), Schedule(0, 1)).weights
-    scores = [one for one in learner.score(weights, scored, distances=False) if one is not None]
+    scores = [one for one in learner.score(weights, scored, final=False) if one is not None]
     return np.array([np.mean([one[f"dice_{region.name}"] for one in scores]) for region in task.targets])
 
 

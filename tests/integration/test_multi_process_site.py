@@ -267,7 +267,7 @@ def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(si
             result = participant.train(weights, Schedule(index, 2))
             losses.append(result.loss)
             weights = result.weights
-        metrics = summarize(participant.score(weights, distances=True))
+        metrics = summarize(participant.score(weights, final=True))
 
         answered = tmp_path / "answer.json"
         wait_until(lambda: answered.exists() or process.poll() is not None, "the site's answer")

@@ -21,7 +21,7 @@ def evaluate(
     cases: Sequence[CachedCase],
     device: Device,
     *,
-    distances: bool = True,
+    final: bool = True,
     cancelled: Callable[[], bool] = lambda: False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Scores | None]:
@@ -33,7 +33,7 @@ def evaluate(
         weights: The weights to evaluate.
         cases: Labeled cases.
         device: On what.
-        distances: Whether to measure what only final models are measured by as well.
+        final: Whether to measure what only final models are measured by as well.
         cancelled: Asked before every case.
         on_case: Told cases done and cases in all.
 
@@ -50,7 +50,7 @@ def evaluate(
             raise Cancelled(f"evaluation stopped at case {done} of {len(cases)}")
         try:
             prediction = predictor.predict(case)
-            scores.append(task.evaluation.score(prediction, case, final=distances))
+            scores.append(task.evaluation.score(prediction, case, final=final))
         except UnreadableCase:
             scores.append(None)
         on_case(done + 1, len(cases))

@@ -74,7 +74,7 @@ def score_both(
     cancelled: Callable[[], bool] = lambda: False,
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[PairedScores]:
-    """Score both models, with distances, on the cases that the site may answer about.
+    """Score both models, as final ones, on the cases that the site may answer about.
 
     Args:
         participant: The site.
@@ -96,7 +96,7 @@ def score_both(
         def tell(done: int, total: int, *, place: int = place) -> None:
             on_case(place * total + done, 2 * total)
 
-        scores = participant.score(weights, distances=True, cancelled=cancelled, on_case=tell)
+        scores = participant.score(weights, final=True, cancelled=cancelled, on_case=tell)
         by_case.append(dict(zip((case.id for case in participant.data.validation), scores, strict=True)))
     return [
         PairedScores(case.id, case.patient, by_case[0][case.id], by_case[1][case.id])

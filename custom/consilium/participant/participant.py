@@ -40,7 +40,7 @@ class Participant:
         participant = Participant(cases, learning, ComputeSettings())  # see `prepare_site`
         weights = initial_weights(get_task(learning.task), learning, seed=0)
         result = participant.train(weights, Schedule(round_index=0, rounds=1))
-        scores = participant.score(result.weights, distances=True)
+        scores = participant.score(result.weights, final=True)
         participant.close()
         ```
 
@@ -134,7 +134,7 @@ class Participant:
         weights: Weights,
         *,
         cases: Sequence[CachedCase] | None = None,
-        distances: bool,
+        final: bool,
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores]:
@@ -148,9 +148,7 @@ class Participant:
         """
         own = cases is None
         evaluated = self.data.validation if cases is None else cases
-        scores = self._learner.score(
-            weights, evaluated, distances=distances, cancelled=cancelled, on_case=on_case
-        )
+        scores = self._learner.score(weights, evaluated, final=final, cancelled=cancelled, on_case=on_case)
         rows = list(zip(evaluated, scores, strict=True))
         self.data = self.data.without([case.id for case, score in rows if score is None])
         kept = {case.id for case in self.data.validation}

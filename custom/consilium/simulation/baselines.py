@@ -187,7 +187,7 @@ def _train_and_evaluate(
         pairs = score_both(participant, weights, final)
     evaluation = get_task(plan.learning.task).evaluation
     scores = {
-        site: evaluation.summarize(participant.score(weights, cases=cases, distances=True))
+        site: evaluation.summarize(participant.score(weights, cases=cases, final=True))
         for site, cases in validation.items()
         if cases and site != plan.name
     }

@@ -62,7 +62,7 @@ class Task(Protocol):
         """Pictures of a case with what a model found; None for a task that has none."""
 
     @property
-    def targets(self) -> Sequence[Any]:
+    def targets(self) -> Sequence[Target]:
         """What is predicted, in the network's order."""
 
     @property

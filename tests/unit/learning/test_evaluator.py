@@ -82,7 +82,7 @@ def test_distances_are_in_native_millimeters(tmp_path):
     case = knowing_case(tmp_path, reference, told=np.roll(reference, 2, axis=2), spacing_mm=(1.0, 1.0, 3.0))
     # A shift by two slices of 3 mm; beside the poles another voxel is nearer than the one it came from.
     assert 4 < scores_of(case)["hd95_wt"] <= 6
-    assert "hd95_wt" not in scores_of(case, distances=False)
+    assert "hd95_wt" not in scores_of(case, final=False)
 
 
 def test_scores_come_in_the_order_of_the_cases(tmp_path):

@@ -199,7 +199,7 @@ def test_a_participant_trains_and_judges(tmp_path):
     result = participant.train(start, Schedule())
     assert result.steps == LEARNING.local_steps
     assert any(not np.array_equal(result.weights[name], start[name]) for name in start)
-    scores = participant.score(result.weights, distances=True)
+    scores = participant.score(result.weights, final=True)
     assert len(scores) == len(participant.data.validation)
     assert {"dice_tc", "dice_wt", "dice_et", "hd95_tc", "hd95_wt", "hd95_et"} == set(scores[0])
 
@@ -216,7 +216,7 @@ def test_zeroed_entries_of_the_cache_change_nothing_of_a_round(tmp_path):
                 path.write_bytes(path.read_bytes()[:128] + bytes(path.stat().st_size - 128))
         participant = Participant(data, LEARNING, settings)
         result = participant.train(start, Schedule())
-        return result.loss, participant.score(result.weights, distances=False), participant.data.left_out
+        return result.loss, participant.score(result.weights, final=False), participant.data.left_out
 
     assert round_of(damaged=True) == round_of(damaged=False)
 
@@ -235,7 +235,7 @@ def test_cases_that_become_unreadable_are_left_out_and_counted(tmp_path, caplog)
     for case in lost:
         lose(case)
     start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
-    scores = participant.score(start, distances=False)
+    scores = participant.score(start, final=False)
     participant.train(start, Schedule())
     assert len(scores) == len(before.validation) - 1
     assert participant.data.train == before.train[1:]
@@ -265,23 +265,23 @@ def evaluating(tmp_path, patients, **settings):
 def test_an_unreadable_case_takes_its_group_out_of_the_scores(tmp_path):
     participant, weights = evaluating(tmp_path, 7, min_training_patients=3)
     before = participant.data
-    assert len(participant.score(weights, distances=False)) == 7
+    assert len(participant.score(weights, final=False)) == 7
     lost = before.validation[0]
     lose(lost)
     (group,) = (group for group in before.groups if lost.id in group)
-    assert len(participant.score(weights, distances=False)) == 7 - len(group)
+    assert len(participant.score(weights, final=False)) == 7 - len(group)
     assert {case.id for case in participant.data.validation} == {
         case.id for case in before.validation
     } - group
     assert participant.data.held_back == len(group) - 1
-    assert len(participant.score(weights, distances=False)) == 7 - len(group)
+    assert len(participant.score(weights, final=False)) == 7 - len(group)
 
 
 def test_unreadable_cases_can_leave_no_scores_to_send(tmp_path):
     participant, weights = evaluating(tmp_path, 5, min_training_patients=3)
     lose(participant.data.validation[0])
     with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
-        participant.score(weights, distances=False)
+        participant.score(weights, final=False)
 
 
 def test_a_site_that_trains_goes_on_without_scores(tmp_path):
@@ -292,7 +292,7 @@ def test_a_site_that_trains_goes_on_without_scores(tmp_path):
     weights = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     assert (len(participant.data.train), participant.data.evaluated) == (4, 3)
     lose(participant.data.validation[0])
-    assert participant.score(weights, distances=False) == []
+    assert participant.score(weights, final=False) == []
     assert participant.data.evaluated is None
     assert participant.train(weights, Schedule()).steps == 4
     for case in participant.data.train[:2]:

@@ -36,7 +36,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         `train`: evaluate the weights received, then train from them; answers the weight difference, the
             scores of the weights received, and a `SiteReport`. A site that only evaluates answers without a
             difference.
-        `validate`: evaluate the weights received, with distances.
+        `validate`: evaluate the weights received, as a final model.
         `local_only`: train a model alone, as often and as long as in the federation, and compare it with the
             weights received; answers a `SiteReport` with the gain. The model stays here.
         The questions that the job's algorithm declares: what its `SiteDialogue` answers.

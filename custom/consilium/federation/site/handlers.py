@@ -159,7 +159,7 @@ class TaskHandlers:
         participant = self._get_participant(model, fl_ctx, abort)
         sets = read_sets(model, self._algorithm)
         weights = sets.pop(MODEL)
-        scores = self._score(participant, weights, model, fl_ctx, abort, distances=False)
+        scores = self._score(participant, weights, model, fl_ctx, abort, final=False)
         result: TrainingResult | None = None
         if participant.data.role == "trains":
             schedule = Schedule(model.current_round, model.total_rounds)
@@ -203,7 +203,7 @@ class TaskHandlers:
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         weights = read_sets(model, self._algorithm)[MODEL]
-        scores = self._score(participant, weights, model, fl_ctx, abort, distances=True)
+        scores = self._score(participant, weights, model, fl_ctx, abort, final=True)
         return to_reply(None, scores, report_on(participant, None, time.monotonic() - started), model)
 
     def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
@@ -275,13 +275,13 @@ class TaskHandlers:
         fl_ctx: FLContext,
         abort: Signal,
         *,
-        distances: bool,
+        final: bool,
     ) -> Scores:
         """Return scores of a received model; none where they would be of too few patients to leave."""
         return get_task(self._settings.task).evaluation.summarize(
             participant.score(
                 participant.personalize(weights, request.current_round),
-                distances=distances,
+                final=final,
                 cancelled=lambda: abort.triggered,
                 on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
             )

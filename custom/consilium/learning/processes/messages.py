@@ -121,7 +121,7 @@ class Score(_Message):
     """Evaluate the weights in the folder on the cases in the folder."""
 
     kind: Literal["score"] = "score"
-    distances: bool
+    final: bool
 
 
 class Cancel(_Message):

@@ -83,7 +83,7 @@ class SingleProcess:
         weights: Weights,
         cases: Sequence[CachedCase],
         *,
-        distances: bool = True,
+        final: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores | None]:
@@ -94,7 +94,7 @@ class SingleProcess:
             weights,
             cases,
             self._device,
-            distances=distances,
+            final=final,
             cancelled=cancelled,
             on_case=on_case,
         )

@@ -164,7 +164,7 @@ class _Worker:
             weights,
             cases[self._ranks.rank :: self._ranks.world_size],
             self._device,
-            distances=command.distances,
+            final=command.final,
             cancelled=self._site.cancelled,
             on_case=lambda done, total: self._site.send(Progress(done=done, total=total)),
         )

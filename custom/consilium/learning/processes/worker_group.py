@@ -158,7 +158,7 @@ class WorkerGroup:
         weights: Weights,
         cases: Sequence[CachedCase],
         *,
-        distances: bool = True,
+        final: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores | None]:
@@ -178,7 +178,7 @@ class WorkerGroup:
             save_sets(self._folder.received, {MODEL: weights})
             write_atomically(self._folder.cases, CASES.dump_json(_absolute(cases)), durable=False)
             try:
-                answers = self._ask(processes, Score(distances=distances), cancelled, tell)
+                answers = self._ask(processes, Score(final=final), cancelled, tell)
             finally:
                 self._folder.cases.unlink(missing_ok=True)
         shares = [iter(answer.scores) for answer in answers if isinstance(answer, Scored)]

@@ -132,7 +132,7 @@ class _Artist:
     ) -> None:
         self._presentation = presentation
         self._evaluation = task.evaluation
-        self._evaluate = partial(evaluate, task, learning, weights, device=device, distances=False)
+        self._evaluate = partial(evaluate, task, learning, weights, device=device, final=False)
         self._predictor = Predictor(task, learning, weights, device)
 
     def median_patient(self, site: SiteData, path: Path, *, title: str) -> PatientPicture | None:

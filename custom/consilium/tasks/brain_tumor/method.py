@@ -1,27 +1,21 @@
-"""How brain tumor segmentation is learned: its networks, and contrast that varies as between scanners."""
+"""How brain tumor segmentation is learned: with contrast that varies as between scanners."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.method import SegmentationMethod
-from consilium.tasks.segmentation.networks import build_segresnet, build_unet_small
 from consilium.tasks.segmentation.settings import SegmentationSettings
 
 
 class BrainTumorMethod(SegmentationMethod):
     """The method of `BrainTumor`."""
-
-    def build_network(self, settings: SegmentationSettings) -> nn.Module:
-        """Build `unet_small` (for CPU sites) or `segresnet` (16 filters, for GPU sites)."""
-        build = {"unet_small": build_unet_small, "segresnet": build_segresnet}[settings.network]
-        return build(len(self.inputs), len(self.regions))
 
     def augment(self, inputs: Tensor, share: BatchShare, generator: torch.Generator) -> Tensor:
         """Change the contrast of every image of every patch."""

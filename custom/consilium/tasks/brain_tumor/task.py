@@ -9,14 +9,13 @@ from consilium.data.codes import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.labels import Tissue
-from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.features import VolumeFeatures
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
+from consilium.tasks.segmentation.task import SegmentationTask
 
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.method import BrainTumorMethod
@@ -32,7 +31,7 @@ class BrainTumorSettings(SegmentationSettings):
     patch_voxels: PatchVoxels = (72, 88, 80)
 
 
-class BrainTumor:
+class BrainTumor(SegmentationTask):
     """Segment the three nested regions of a glioma from T1, contrast-enhanced T1, T2 and FLAIR.
 
     Regions overlap (ET inside TC inside WT), so each output channel is a binary problem of its own with a
@@ -50,14 +49,21 @@ class BrainTumor:
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode, BrainCode)
-    evaluation: ClassVar[Evaluation] = SegmentationEvaluation(targets)
-    presentation: ClassVar[Presentation | None] = SlicePresentation(
-        inputs,
-        targets,
-        preferred=("flair", "t1ce"),
-        titles={"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"},
-    )
-    statistics: ClassVar[VolumeFeatures] = head_features(inputs, targets)
+
+    @cached_property
+    def presentation(self) -> Presentation | None:
+        """Slices with the regions that a model found, FLAIR and contrast-enhanced T1 first."""
+        return SlicePresentation(
+            self.inputs,
+            self.targets,
+            preferred=("flair", "t1ce"),
+            titles={"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"},
+        )
+
+    @cached_property
+    def statistics(self) -> VolumeFeatures:
+        """What is counted about patients before any training."""
+        return head_features(self.inputs, self.targets)
 
     @cached_property
     def cases(self) -> SegmentationCases:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from consilium.data.checks import CheckedCohort
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.checks.case import volume_of
-from consilium.tasks.segmentation.networks import RegionLoss
+from consilium.tasks.segmentation.networks import NETWORKS, RegionLoss
 from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.proposals import propose
 from consilium.tasks.segmentation.reading import VolumeSize, read_size
@@ -26,10 +25,10 @@ from consilium.tasks.segmentation.settings import SegmentationSettings
 from consilium.tasks.segmentation.volume_case import VolumeCase
 
 
-class SegmentationMethod(ABC):
+class SegmentationMethod:
     """A `Method` for volumes of which a network segments regions, each a binary problem of its own.
 
-    A problem's subclass builds its networks, and changes what else differs.
+    A problem's subclass changes what differs, such as augmentation or networks.
 
     Args:
         inputs: Names of the images of a case, C of them.
@@ -40,9 +39,12 @@ class SegmentationMethod(ABC):
         self.inputs = tuple(inputs)
         self.regions = tuple(regions)
 
-    @abstractmethod
     def build_network(self, settings: SegmentationSettings) -> nn.Module:
-        """Build the network that the settings name: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`."""
+        """Build the network that the settings name: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`.
+
+        `unet_small` is for sites without a GPU, `segresnet` for those with one.
+        """
+        return NETWORKS[settings.network](len(self.inputs), len(self.regions))
 
     def build_loss(self, settings: SegmentationSettings) -> nn.Module:
         """Build Dice plus binary cross-entropy, each region on its own."""

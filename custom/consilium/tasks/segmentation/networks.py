@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from monai.losses import DiceLoss
 from monai.networks.nets import SegResNet, UNet
 from torch import Tensor, nn
@@ -38,6 +41,13 @@ def build_segresnet(channels: int, regions: int) -> nn.Module:
         dropout_prob=0.2,
     )
     return network
+
+
+NETWORKS: Final[Mapping[str, Callable[[int, int], nn.Module]]] = {
+    "unet_small": build_unet_small,
+    "segresnet": build_segresnet,
+}
+"""Networks by name: channels and regions to a network."""
 
 
 class RegionLoss(nn.Module):

@@ -1,0 +1,64 @@
+"""The frame of a task that segments volumes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from consilium.data.codes import ProblemCode
+from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.presentation import Presentation
+from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
+from consilium.tasks.segmentation.presentation import SlicePresentation
+from consilium.tasks.segmentation.regions import Region
+from consilium.tasks.segmentation.settings import SegmentationSettings
+
+if TYPE_CHECKING:
+    from consilium.tasks.segmentation.cases import SegmentationCases
+    from consilium.tasks.segmentation.features import VolumeFeatures
+    from consilium.tasks.segmentation.method import SegmentationMethod
+
+
+class SegmentationTask(ABC):
+    """A `Task` whose targets are regions of volumes.
+
+    A problem's subclass states its name, title, inputs and targets, has a subclass of `SegmentationSettings`
+    with its name and defaults, and says how its cases are read and what is counted about them. What else is
+    particular to it, such as networks, it gives in a `method` of its own.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    inputs: ClassVar[tuple[str, ...]]
+    targets: ClassVar[tuple[Region, ...]]
+    settings_type: ClassVar[type[SegmentationSettings]]
+    codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode,)
+
+    @property
+    @abstractmethod
+    def cases(self) -> SegmentationCases:
+        """How its cases are found, read and prepared."""
+
+    @property
+    @abstractmethod
+    def statistics(self) -> VolumeFeatures:
+        """What is counted about patients before any training."""
+
+    @property
+    def method(self) -> SegmentationMethod:
+        """How the regions are learned; torch and MONAI load with it."""
+        from consilium.tasks.segmentation.method import SegmentationMethod
+
+        return SegmentationMethod(self.inputs, self.targets)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Dice and HD95 of each region, and their means."""
+        return SegmentationEvaluation(self.targets)
+
+    @cached_property
+    def presentation(self) -> Presentation | None:
+        """Slices of a case with the regions that a model found."""
+        return SlicePresentation(self.inputs, self.targets)
