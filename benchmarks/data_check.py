@@ -1,7 +1,7 @@
 """How much `consilium check` finds, what it finds that is not there, and how fast it is.
 
 Healthy synthetic patients of every scanner of the demo's cohort are checked as they are; then each way to
-damage a case (`tests/unit/tasks/brain_tumor/checks/damage.py`) is applied to patient after patient.
+damage a case (`tests/unit/tasks/brain_tumor/checks/damage/`) is applied to patient after patient.
 Run it from the repository's root:
 
     python benchmarks/data_check.py --healthy 500 --damaged 500
