@@ -33,7 +33,7 @@ def test_bad_updates_are_refused(consortium: Consortium, tmp_path: Path) -> None
         assert answer.outcome == "refused"
         assert reason in (answer.reason or "")
         assert answer.weight == 0
-        assert f"the server did not use the last answer: {answer.reason}" in log
+        assert f"the server rejected the last answer: {answer.reason}" in log
     for site in ("north", "clinic"):
         assert outcome.outcomes(site) == ["trained"] * rounds
     assert outcome.outcomes(HOSTILE)[-1] == "trained"

@@ -49,7 +49,7 @@ def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(fol
         code = process.wait(DEADLINE_SECONDS)
         if number != signal.SIGKILL:
             assert code == 130
-            assert "nothing runs any more. The same command resumes." in log.read_text()
+            assert "nothing runs on. The same command resumes." in log.read_text()
         assert "Traceback" not in log.read_text()
         wait_until(lambda: not any(map(is_running, descendants)), "a process runs on")
     kept = {path: path.stat().st_mtime_ns for path in notes.iterdir()}

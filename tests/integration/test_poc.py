@@ -205,7 +205,7 @@ def test_a_job_from_the_console_to_the_report(
 ) -> None:
     assert all(site in session.clients for site in SITES)
     assert "FINISHED:COMPLETED" in session.listed
-    assert "this site refuses the command" in session.tail
+    assert "this site rejects the command" in session.tail
     report = poc.run("report", str(session.result), "--out", str(tmp_path / "report"))
     assert report.returncode == 0, report.stderr
     assert "success" in report.stderr

@@ -113,7 +113,7 @@ def main() -> None:
         # typer catches the interrupt of a running command and makes this exit code of it, without a word.
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
-        _end_interrupted("stopped; nothing runs any more. The same command resumes.")
+        _end_interrupted("stopped; nothing runs on. The same command resumes.")
     except OSError as error:
         if error.errno not in _NOT_OURS or error.filename is None:
             _end_with_traceback(error)

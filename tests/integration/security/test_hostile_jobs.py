@@ -52,7 +52,7 @@ def test_each_hospital_refuses_an_unknown_scope(federation, attacks):
 @pytest.mark.parametrize("site", ["north", "south"])
 def test_a_hospitals_files_are_read_by_nobody_from_elsewhere(federation, attacks, command, site):
     """Nor by its own admin: that a user is that admin, is what the server says."""
-    assert "this site refuses the command" in attacks.commands[command.format(site)]
+    assert "this site rejects the command" in attacks.commands[command.format(site)]
     assert "[U:server][A:command_rejected]sys.shell" in federation.audit_of(site)
 
 

@@ -113,7 +113,7 @@ def test_the_site_keeps_what_the_server_refused_for_its_people(executor, engine,
     assert [(one.by, one.reason) for one in status.refusals] == [
         ("server", "its update is refused: it changes nothing")
     ]
-    assert "did not use the last answer: its update is refused: it changes nothing" in caplog.text
+    assert "rejected the last answer: its update is refused: it changes nothing" in caplog.text
 
 
 def check(executor, engine):
