@@ -85,7 +85,7 @@ def prepared_site(folder: Path) -> None:
 
 
 def run_memory(folder: Path) -> None:
-    memory = memory_of_run(folder, RUN, RUN)
+    memory = memory_of_run(folder, RUN)
     assert memory is not None
     CheckpointStore(memory).save(1, {"model": WEIGHTS}, {})
 
@@ -128,7 +128,7 @@ def patient_picture(folder: Path) -> None:
     case = phantom(folder.parent / "entry")
     assert case.reference is not None
     found = to_regions(torch.from_numpy(np.array(case.reference)), BrainTumor.targets)
-    render_patient(case, found, BrainTumor.targets, folder / "a.png", modalities=BrainTumor.inputs, title="a")
+    render_patient(case, found, BrainTumor.targets, folder / "a.png", shown={0: "T1", 1: "T2"}, title="a")
 
 
 def logs(folder: Path) -> None:
