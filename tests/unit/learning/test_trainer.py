@@ -8,11 +8,9 @@ from torch import nn
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_memory import RoundMemory
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
-from consilium.learning.weights import MODEL
 from consilium.participant.patient_register import PatientRegister
 from consilium.tasks.segmentation.networks import RegionLoss
 
@@ -24,16 +22,6 @@ WEIGHTS = initial_weights(TASK, LEARNING, seed=0)
 
 def learning(**changes):
     return LEARNING.model_copy(update={"local_steps": 5, "weight_decay": 0.0, "warmup": 0.0, **changes})
-
-
-@pytest.fixture
-def cases(tmp_path):
-    random = np.random.default_rng(0)
-    labels = [random.integers(0, 4, (20, 20, 20)) for _ in range(3)]
-    return [
-        cached_case(tmp_path, label, np.eye(4)[label].transpose(3, 0, 1, 2), name=f"P{index}")
-        for index, label in enumerate(labels)
-    ]
 
 
 def same(first, second):
@@ -162,99 +150,6 @@ def test_a_site_draws_by_its_own_seed_where_it_has_one(cases):
     assert len({first_loss(cases, draw_seed=seed) for seed in range(5)}) == 5
 
 
-def train_rounds(cases, indices, memory=None, weights=WEIGHTS):
-    """Train rounds in one process, each from the weights of the one before."""
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=memory and RoundMemory(memory))
-    for index in indices:
-        weights = trainer.train(weights, Schedule(index, 4)).weights
-    return weights
-
-
-def test_a_new_process_goes_on_with_the_moments_of_the_last(cases, tmp_path):
-    undisturbed = train_rounds(cases, range(3))
-    after_two = train_rounds(cases, range(2), tmp_path / "kept")
-    assert same(train_rounds(cases, [2], tmp_path / "kept", after_two), undisturbed)
-    assert not same(train_rounds(cases, [2], None, after_two), undisturbed)
-
-
-@pytest.mark.parametrize("again", [True, False], ids=["the same process", "a new process"])
-def test_a_round_that_is_repeated_gives_the_same_update(cases, tmp_path, again):
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
-    first = trainer.train(WEIGHTS, Schedule(0, 4)).weights
-    second = trainer.train(first, Schedule(1, 4)).weights
-    if not again:
-        trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
-    assert same(trainer.train(first, Schedule(1, 4)).weights, second)
-
-
-@pytest.mark.parametrize("kept", [True, False], ids=["on disk", "in the process"])
-@pytest.mark.parametrize("index", [0, 1])
-def test_a_round_that_was_stopped_half_way_gives_the_update_of_an_undisturbed_one(
-    cases, tmp_path, kept, index
-):
-    """The first round, too: it starts without moments, and not with those of its half."""
-    undisturbed = train_rounds(cases, range(index + 1))
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept") if kept else None)
-    weights, calls = WEIGHTS, itertools.count()
-    for number in range(index):
-        weights = trainer.train(weights, Schedule(number, 4)).weights
-    with pytest.raises(Cancelled):
-        trainer.train(weights, Schedule(index, 4), cancelled=lambda: next(calls) == 3)
-    assert same(trainer.train(weights, Schedule(index, 4)).weights, undisturbed)
-    assert same(trainer.train(weights, Schedule(index, 4)).weights, undisturbed)  # and once more, complete
-
-
-def test_a_round_whose_loss_became_nan_can_be_trained_again(cases):
-    trainer = Trainer(TinyTask(PoisonedMethod), learning(), cases, CPU)
-    with pytest.raises(TrainingError, match="nan"):
-        trainer.train(WEIGHTS, Schedule(0, 4))
-    assert same(trainer.train(WEIGHTS, Schedule(0, 4)).weights, train_rounds(cases, [0]))
-
-
-def test_a_site_that_missed_a_round_goes_on_alike_in_whatever_process(cases, tmp_path):
-    undisturbed = train_rounds(cases, [0, 1, 3])
-    after_two = train_rounds(cases, [0, 1], tmp_path / "kept")
-    assert same(train_rounds(cases, [3], tmp_path / "kept", after_two), undisturbed)
-
-
-def test_a_server_that_returns_to_an_older_round_is_followed(cases, tmp_path):
-    """What was trained after that round belongs to an abandoned line; its moments and model are of no use."""
-    start = train_rounds(cases, [0], tmp_path / "line")
-    undisturbed = train_rounds(cases, [1, 2], tmp_path / "line", start)
-    train_rounds(cases, range(4), tmp_path / "kept")
-    trained = train_rounds(cases, [0], tmp_path / "kept")
-    assert same(RoundMemory(tmp_path / "kept").recall(4).arrays[MODEL], trained)
-    assert same(train_rounds(cases, [1, 2], tmp_path / "kept", trained), undisturbed)
-
-
-class WithAnother(Ranks):
-    """This process, and one that can read none of its cases any more, or was told to stop."""
-
-    marks = (0, 1)
-
-    def union(self, marks):
-        return torch.maximum(marks, torch.tensor(self.marks, dtype=torch.uint8)) if len(marks) == 2 else marks
-
-
-class WithAStopped(WithAnother):
-    marks = (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("ranks", "error", "reason"),
-    [(WithAnother(), TrainingError, "can be read any more"), (WithAStopped(), Cancelled, "step 0 of 5")],
-)
-def test_a_process_stops_with_the_others_and_waits_for_none_of_them(cases, ranks, error, reason):
-    with pytest.raises(error, match=reason):
-        Trainer(TASK, learning(), cases, CPU, ranks=ranks).train(WEIGHTS, Schedule())
-
-
-def test_moments_that_can_t_be_kept_cost_no_round(cases, tmp_path, caplog):
-    (tmp_path / "kept").write_text("a file where the folder belongs")
-    assert same(train_rounds(cases, range(2), tmp_path / "kept"), train_rounds(cases, range(2)))
-    assert "remembers of round 1 could not be kept" in caplog.text
-
-
 def test_a_case_that_can_no_longer_be_read_is_left_out_for_good(cases):
     trainer = Trainer(TASK, learning(local_steps=None, local_epochs=2), cases, CPU)
     assert trainer.train(WEIGHTS, Schedule()).unreadable == ()
@@ -326,30 +221,6 @@ def test_steps_are_as_large_as_the_schedule_says(cases, index):
     # Adam's first step moves every weight by the learning rate.
     largest = max(np.abs(moved[name] - WEIGHTS[name]).max() for name in WEIGHTS)
     assert largest == pytest.approx(schedule.rate(settings, 0, 1), rel=1e-2)
-
-
-def rates(settings, rounds, steps):
-    return [
-        Schedule(index, rounds).rate(settings, step, steps)
-        for index in range(rounds)
-        for step in range(steps)
-    ]
-
-
-def test_the_rate_warms_up_in_a_line_and_falls_to_one_percent():
-    settings = learning(learning_rate=0.5, warmup=0.1)
-    rate = rates(settings, rounds=4, steps=25)
-    assert rate[0] == pytest.approx(0.05)
-    assert rate[4] == pytest.approx(0.25)
-    assert rate[9] == max(rate) == pytest.approx(0.5)
-    assert rate[9:] == sorted(rate[9:], reverse=True)
-    assert rate[54] == pytest.approx(0.5 * (0.01 + 0.99 / 2))  # half-way down the cosine
-    assert rate[-1] == pytest.approx(0.005)
-
-
-def test_rounds_join_without_a_jump():
-    settings = learning(warmup=0.1)
-    assert rates(settings, rounds=5, steps=20) == pytest.approx(rates(settings, rounds=1, steps=100))
 
 
 def test_no_case_is_an_error_before_anything_starts():
