@@ -27,7 +27,6 @@ from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
-from consilium.tasks.segmentation.metrics import summarize
 
 from .studies import ANY_NUMBER, wait_until
 
@@ -267,7 +266,7 @@ def test_two_processes_give_what_one_gives_and_end_with_a_site_that_is_killed(si
             result = participant.train(weights, Schedule(index, 2))
             losses.append(result.loss)
             weights = result.weights
-        metrics = summarize(participant.score(weights, final=True))
+        metrics = get_task(LEARNING.task).evaluation.summarize(participant.score(weights, final=True))
 
         answered = tmp_path / "answer.json"
         wait_until(lambda: answered.exists() or process.poll() is not None, "the site's answer")
