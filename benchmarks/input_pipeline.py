@@ -54,7 +54,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as cache_folder:
         settings = task.cases.preprocessing(1.0)
         started = time.perf_counter()
-        (cached,) = CaseCache(Path(cache_folder), settings=settings).prepare(cohort).cases
+        (cached,) = (
+            CaseCache(Path(cache_folder), case_format=task.cases, settings=settings).prepare(cohort).cases
+        )
         once = time.perf_counter() - started
         recipe, random = PatchSampler(PATCH, foreground_share=0.5), np.random.default_rng(0)
 
