@@ -46,7 +46,7 @@ from consilium.participant.site_data import prepare_site  # noqa: E402
 from consilium.provisioning.policy import PROPERTY  # noqa: E402
 from consilium.records.federation import FederationRecord  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 
 SITES, CASES, ROUNDS, FACTOR = 10, 7, 8, -10
@@ -170,7 +170,7 @@ def main() -> None:
             first[index % len(first)].model_copy(update={"name": f"site_{index:02d}", "cases": CASES})
             for index in range(SITES)
         ),
-        grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+        grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
     )
     hospitals = make_cohort(spec, folder / "hospitals", workers=2).hospitals
     decided = settings_of(hospitals, folder)

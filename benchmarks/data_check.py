@@ -39,7 +39,7 @@ from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
 from consilium.data.checks.case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Layout, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, make_cohort  # noqa: E402
 
 
 class Job(NamedTuple):
@@ -93,7 +93,7 @@ def make_healthy(folder: Path, count: int, seed: int, workers: int) -> list[Path
     """Make as many patients for each of the demo's four scanners, under names that the damages know."""
     each = -(-count // len(DEMO_COHORT.hospitals))
     hospitals = tuple(
-        one.model_copy(update={"cases": each, "layout": Layout.BRATS_2021, "missing_et": 0.1})
+        one.model_copy(update={"cases": each, "layout": CaseLayout.BRATS_2021, "missing_et": 0.1})
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=seed)

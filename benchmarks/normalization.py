@@ -36,11 +36,11 @@ from consilium.learning.rounds import Schedule  # noqa: E402
 from consilium.learning.settings import ComputeSettings  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 from consilium.tasks.segmentation.intensities import standardize  # noqa: E402
 
-GRID = Grid(shape=(48, 56, 44), spacing_mm=4.0)
+GRID = VoxelGrid(shape=(48, 56, 44), spacing_mm=4.0)
 TRAINED, SCORED = 5, 3
 """Patients of each scanner."""
 
@@ -93,7 +93,7 @@ def main() -> None:
 def make(folder: Path, seed: int, *, damaged: bool) -> list[Path]:
     """Make patients for each of the demo's scanners; in every second case one image gets hot voxels."""
     hospitals = tuple(
-        one.model_copy(update={"cases": TRAINED + SCORED, "layout": Layout.BRATS_2021, "missing_et": 0.0})
+        one.model_copy(update={"cases": TRAINED + SCORED, "layout": CaseLayout.BRATS_2021, "missing_et": 0.0})
         for one in DEMO_COHORT.hospitals
     )
     made = make_cohort(

@@ -23,15 +23,15 @@ from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.features import DRIFT
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 from consilium.tasks.case_statistics import KeptStatistics
-from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
+from consilium.tasks.segmentation.features import STANDARDIZED
 
 PATIENTS, OTHERS = 24, 12
 GROUPS = (4, 8, 12)
 DRAWS = 400
 LIMIT = DRIFT.same_source
-EDGES = np.linspace(*INTENSITY_RANGE, INTENSITY_BINS + 1)
+EDGES = np.linspace(STANDARDIZED.low, STANDARDIZED.high, STANDARDIZED.number + 1)
 CENTERS = (EDGES[:-1] + EDGES[1:]) / 2
 
 
@@ -58,7 +58,7 @@ def main() -> None:
 def intensities(folder: Path) -> dict[str, Bins]:
     """Return each scanner's patients, `(patients, modalities, bins)`."""
     hospitals = tuple(
-        HospitalSpec(name=one.name, layout=Layout.BRATS_2021, cases=PATIENTS, scanner=one.scanner)
+        HospitalSpec(name=one.name, layout=CaseLayout.BRATS_2021, cases=PATIENTS, scanner=one.scanner)
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=7)

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from consilium.tasks.brain_tumor.synthetic import make_cohort
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 from integration.security.conftest import NO_NAMESPACES
 from integration.security.federation import (
     LEAD,
@@ -31,8 +31,8 @@ from .consortium import MISDEEDS, OTHER_LEAD, Consortium, export_drill_job
 from .outcome import Outcome
 
 _COHORT = CohortSpec(
-    hospitals=tuple(HospitalSpec(name=site, layout=Layout.BRATS_2020, cases=3) for site in SITES),
-    grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+    hospitals=tuple(HospitalSpec(name=site, layout=CaseLayout.BRATS_2020, cases=3) for site in SITES),
+    grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
 )
 
 

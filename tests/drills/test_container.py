@@ -15,9 +15,9 @@ import pytest
 
 from consilium.provisioning.compose import ENV_FILE, USER_ID
 from consilium.tasks.brain_tumor.synthetic import make_cohort
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 from integration.security.federation import (
     LEAD,
     REPOSITORY,
@@ -42,8 +42,8 @@ _DATASET = Path("/data/brats")
 _OF_THE_BASE = ("pip==", "wheel==", "consilium==")
 
 _COHORT = CohortSpec(
-    hospitals=tuple(HospitalSpec(name=site, layout=Layout.BRATS_2020, cases=3) for site in _HOSPITALS),
-    grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+    hospitals=tuple(HospitalSpec(name=site, layout=CaseLayout.BRATS_2020, cases=3) for site in _HOSPITALS),
+    grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
 )
 
 

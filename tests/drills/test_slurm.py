@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from consilium.tasks.brain_tumor.synthetic import make_cohort
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 from integration.security.federation import (
     REPOSITORY,
     SERVER_NAME,
@@ -37,8 +37,8 @@ from .slurm_cluster import PARTITION, URGENT, SlurmCluster, missing
 pytestmark = [pytest.mark.drill, pytest.mark.skipif(missing() is not None, reason=str(missing()))]
 
 _COHORT = CohortSpec(
-    hospitals=tuple(HospitalSpec(name=site, layout=Layout.BRATS_2020, cases=3) for site in SITES),
-    grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+    hospitals=tuple(HospitalSpec(name=site, layout=CaseLayout.BRATS_2020, cases=3) for site in SITES),
+    grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
 )
 _TIME_LIMIT = "1"
 """Minutes; the shortest that Slurm counts."""

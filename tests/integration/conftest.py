@@ -3,22 +3,22 @@ from pathlib import Path
 import pytest
 
 from consilium.tasks.brain_tumor.synthetic import make_cohort
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 
 from .studies import Study, export, simulate
 
 COHORT = CohortSpec(
     hospitals=(
-        HospitalSpec(name="north", layout=Layout.BRATS_2020, cases=3),
-        HospitalSpec(name="south", layout=Layout.DECATHLON, cases=2),
-        HospitalSpec(name="clinic", layout=Layout.BRATS_2023, cases=2),
-        HospitalSpec(name="careless", layout=Layout.BRATS_2021, cases=13),
-        HospitalSpec(name="hapless", layout=Layout.BRATS_2020, cases=1),
-        HospitalSpec(name="solo", layout=Layout.BRATS_2023, cases=1),
+        HospitalSpec(name="north", layout=CaseLayout.BRATS_2020, cases=3),
+        HospitalSpec(name="south", layout=CaseLayout.DECATHLON, cases=2),
+        HospitalSpec(name="clinic", layout=CaseLayout.BRATS_2023, cases=2),
+        HospitalSpec(name="careless", layout=CaseLayout.BRATS_2021, cases=13),
+        HospitalSpec(name="hapless", layout=CaseLayout.BRATS_2020, cases=1),
+        HospitalSpec(name="solo", layout=CaseLayout.BRATS_2023, cases=1),
     ),
-    grid=Grid(shape=(38, 48, 38), spacing_mm=4.0),
+    grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),
 )
 
 

@@ -12,6 +12,7 @@ import typer
 from consilium.cli.site_options import CONVENTIONS_HELP, parse_convention, parse_endings
 from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
+from consilium.default_task import DEFAULT
 
 if TYPE_CHECKING:
     from consilium.report.data_check.page import DataCheck
@@ -66,7 +67,7 @@ def check(
     ] = False,
     job: Annotated[
         str, typer.Option(help="Job folder, or a name of `consilium jobs list`: its grid and cache count.")
-    ] = "brain_tumor_fedavg",
+    ] = f"{DEFAULT}_fedavg",
     convention: Annotated[
         str | None,
         typer.Option(

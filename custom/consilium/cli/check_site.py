@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consilium.cli.terminal import LOADING, say_json
+from consilium.default_task import DEFAULT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -46,7 +47,7 @@ def check_site(
     ],
     job: Annotated[
         str, typer.Option(help="Job folder, or a name of `consilium jobs list`, to check the machine for.")
-    ] = "brain_tumor_fedavg",
+    ] = f"{DEFAULT}_fedavg",
     offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON for machines, without case ids and folders.")

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from consilium.cli.terminal import LOADING, say_result
+from consilium.default_task import DEFAULT
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("runs/demo"),
+    task: Annotated[str, typer.Option(help="Whose hospitals and whose job.")] = DEFAULT,
 ) -> None:
     """Run a whole federation on this machine: four synthetic hospitals, one job, one report.
 
@@ -25,5 +27,5 @@ def demo(
         display.show(LOADING)
         from consilium.simulation.demo import run_demo
 
-        page = run_demo(out, display)
+        page = run_demo(out, display, task)
     say_result(page)

@@ -32,9 +32,9 @@ One job for what the hospitals' data and machines are like:
 def list_jobs() -> None:
     """List the jobs, with what each does."""
     with loading("the jobs"):
-        from consilium.recipes.catalog import CATALOG, build_recipe
+        from consilium.recipes.catalog import build_recipe
 
-    for name in CATALOG:
+    for name in _all_jobs():
         say_result(f"{name}\t{build_recipe(name).summary}")
 
 
@@ -60,23 +60,39 @@ def export_jobs(
 ) -> None:
     """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
     from consilium.errors import ConfigurationError
+    from consilium.tasks import DEFAULT
 
     with loading("the jobs"):
         from consilium.data.files import output_folder
-        from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
+        from consilium.recipes.catalog import build_recipe, export_job, parse_changes
 
     if name is None and (change or fingerprint):
         raise ConfigurationError(
             "--set and --fingerprint change one job: name it, for example `consilium jobs export "
-            "brain_tumor_fedavg`"
+            f"{DEFAULT}_fedavg`"
         )
     changes = parse_changes(change or [])
     if name and fingerprint:
         changes = _propose(name, fingerprint, changes)
-    recipes = [build_recipe(one, changes) for one in ([name] if name else CATALOG)]
+    recipes = [build_recipe(one, changes) for one in ([name] if name else _all_jobs())]
     output_folder(to, "--to")
     for recipe in recipes:
         say_result(export_job(recipe, to))
+
+
+def _all_jobs() -> list[str]:
+    """The names of the jobs of all tasks; what can't be used is left out, with a note."""
+    from consilium.errors import ConfigurationError
+    from consilium.recipes.catalog import task_jobs
+    from consilium.tasks import get_task, task_names
+
+    names: list[str] = []
+    for task in task_names():
+        try:
+            names += task_jobs(get_task(task))
+        except ConfigurationError as error:
+            say(f"left out: {error}", err=True)
+    return names
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from consilium.cli.terminal import LOADING, loading, say, say_json, say_result
+from consilium.default_task import DEFAULT
 from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -67,11 +68,16 @@ LocalOnly = Annotated[
 
 _OUT = Path("runs/poc")
 _PROJECT = Path("poc/project.yml")
-_JOB = Path("jobs/brain_tumor_fedavg")
+_JOB = Path(f"jobs/{DEFAULT}_fedavg")
 
 
 @app.command()
-def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None) -> None:
+def up(
+    out: Out = _OUT,
+    project: ProjectFile = _PROJECT,
+    hospitals: Hospitals = None,
+    task: Annotated[str, typer.Option(help="Whose synthetic hospitals.")] = DEFAULT,
+) -> None:
     """Start the server and the sites with the policy of real sites.
 
     Jobs of an earlier POC in OUT are forgotten; downloaded results stay. `~/.nvflare` is not touched.
@@ -88,7 +94,7 @@ def up(out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = 
         poc, wanted = Poc(out), Project.read(project)
         again = f"stopped; nothing runs on. {poc.command('up')} starts it again."
         with _said_after_ctrl_c(again):
-            folders = find_hospitals(wanted, hospitals, poc.folder, display)
+            folders = find_hospitals(wanted, hospitals, poc.folder, display, task)
             with ended_with_this_process(poc.folder):
                 start(poc, wanted, folders, display)
     say_result(poc.kits)

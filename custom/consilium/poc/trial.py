@@ -16,7 +16,7 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc, is_completed
 from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
-from consilium.recipes.job_folder import JobFolder, job_kind, read_job_folder
+from consilium.recipes.job_folder import JobFolder, job_kind, job_task, read_job_folder
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.records.outcome import Outcome, determine_outcome
@@ -26,7 +26,7 @@ from consilium.report.training.patients import PatientPicture, draw_patients, pr
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.eligibility import require_enough_sites
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
+from consilium.tasks.registry import DEFAULT, synthetic_cohort
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class TrialResult:
     page: Path
 
 
-def find_hospitals(project: Project, folder: Path | None, out: Path, display: Display) -> dict[str, Path]:
+def find_hospitals(
+    project: Project, folder: Path | None, out: Path, display: Display, task: str = DEFAULT
+) -> dict[str, Path]:
     """Return the sites' folders: those in a given folder, or synthetic ones, made where they are missing.
 
     Args:
@@ -54,6 +56,7 @@ def find_hospitals(project: Project, folder: Path | None, out: Path, display: Di
         folder: A folder with a subfolder of cases for every site; None for synthetic hospitals.
         out: Where synthetic hospitals go.
         display: Where progress is shown.
+        task: Whose synthetic hospitals.
 
     Raises:
         ConfigurationError: If a folder is missing, or a site is none of the demo's hospitals.
@@ -72,17 +75,18 @@ def find_hospitals(project: Project, folder: Path | None, out: Path, display: Di
             )
         output_folder(out, "--out")
         return {name: folder / name for name in project.sites}
-    known = {hospital.name: hospital for hospital in DEMO_COHORT.hospitals}
-    unknown = project.sites.keys() - known.keys()
+    synthetic = synthetic_cohort(task)
+    known = synthetic.hospitals
+    unknown = project.sites.keys() - set(known)
     if unknown:
         raise ConfigurationError(
             f"there are no synthetic patients for {', '.join(sorted(unknown))}; known: {', '.join(known)}. "
             "Give a folder with cases for every site: --hospitals DIR"
         )
     output_folder(out, "--out")
-    cohort = make_cohort(
-        DEMO_COHORT.model_copy(update={"hospitals": tuple(known[name] for name in project.sites)}),
+    cohort = synthetic.make(
         out / "hospitals",
+        only=project.sites,
         workers=available_cores(),
         progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
     )
@@ -163,8 +167,8 @@ def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, displ
     Raises:
         ConsiliumError: If a step can't be done.
     """
-    _read_training(job)
-    folders = find_hospitals(project, hospitals, poc.folder, display)
+    task = job_task(job)
+    folders = find_hospitals(project, hospitals, poc.folder, display, task)
     with ended_with_this_process(poc.folder):
         start(poc, project, folders, display)
         try:

@@ -1,4 +1,7 @@
-"""The jobs in `jobs/`: every folder there is written from here, and a test keeps the two in step."""
+"""The jobs of every task: training, readiness check and statistics, with the task's own settings.
+
+Every folder of `jobs/` is written from here, and a test keeps the two in step.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -18,6 +21,8 @@ from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
+from consilium.tasks import TASKS, get_task, task_names
+from consilium.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -33,34 +38,60 @@ class CatalogEntry:
     settings: Mapping[str, Any]
 
 
-CATALOG: Mapping[str, CatalogEntry] = {
-    "brain_tumor_fedavg": CatalogEntry(
-        FedAvgRecipe, {"rounds": 6, "min_sites": 2, "learning": {"task": "brain_tumor"}}
-    ),
-    "brain_tumor_fedavg_gpu": CatalogEntry(
-        FedAvgRecipe,
-        {
-            "rounds": 100,
-            "min_sites": 2,
-            "gpus_per_site": 1,
-            "task_request_seconds": 15.0,
-            "learning": {
-                "task": "brain_tumor",
-                "network": "segresnet",
-                "spacing_mm": 1.0,
-                "patch_voxels": [128, 128, 128],
-                "batch_size": 2,
-                "local_steps": None,
-                "local_epochs": 2,
-                "learning_rate": 2e-4,
-                "window_overlap": 0.5,
-            },
-        },
-    ),
-    "brain_tumor_check": CatalogEntry(ReadinessRecipe, {"min_sites": 2, "learning": {"task": "brain_tumor"}}),
-    "brain_tumor_stats": CatalogEntry(StatisticsRecipe, {"min_sites": 2}),
+_RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
+    "fedavg": FedAvgRecipe,
+    "check": ReadinessRecipe,
+    "stats": StatisticsRecipe,
 }
-"""The jobs by name."""
+"""How the names of jobs end, with what builds them; others than these start with one of them."""
+
+
+def task_jobs(task: Task) -> dict[str, CatalogEntry]:
+    """Return the jobs of a task by name.
+
+    Raises:
+        ConfigurationError: If the task states settings of a job that no recipe builds.
+    """
+    stated = task.jobs
+    return {
+        f"{task.name}_{ending}": _entry(task, ending, stated.get(ending, {}))
+        for ending in dict.fromkeys(("fedavg", *stated, "check", "stats"))
+    }
+
+
+def _entry(task: Task, ending: str, stated: Mapping[str, Any]) -> CatalogEntry:
+    recipe = _RECIPES.get(ending.partition("_")[0])
+    if recipe is None:
+        raise ConfigurationError(
+            f"task {task.name!r} has settings of a job that ends in {ending!r}; known: "
+            f"{', '.join(_RECIPES)}, and names that start with one of them and _"
+        )
+    if recipe is StatisticsRecipe:
+        return CatalogEntry(recipe, {**stated, "task": task.name})
+    return CatalogEntry(recipe, {**stated, "learning": {"task": task.name, **stated.get("learning", {})}})
+
+
+CATALOG: Final[Mapping[str, CatalogEntry]] = {
+    name: entry for task in TASKS.values() for name, entry in task_jobs(task).items()
+}
+"""The jobs of the tasks that come with Consilium, by name."""
+
+
+def find_job(name: str) -> CatalogEntry:
+    """Return a job of any installed task; no package is imported but the one of the task that it names.
+
+    Raises:
+        ConfigurationError: If there is none of that name.
+    """
+    if name in CATALOG:
+        return CATALOG[name]
+    owner = max((one for one in task_names() if name.startswith(f"{one}_")), key=len, default=None)
+    jobs = dict(CATALOG) if owner is None else task_jobs(get_task(owner))
+    if name not in jobs:
+        raise ConfigurationError(
+            f"no job is named {name!r}; known: {', '.join(jobs)}; see `consilium jobs list`"
+        )
+    return jobs[name]
 
 
 def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobRecipe:
@@ -77,11 +108,7 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobReci
     Raises:
         ConfigurationError: If no job has that name, or a setting can't be used.
     """
-    if name not in CATALOG:
-        raise ConfigurationError(
-            f"no job is named {name!r}; known: {', '.join(CATALOG)}; see `consilium jobs list`"
-        )
-    entry = CATALOG[name]
+    entry = find_job(name)
     values: dict[str, Any] = {"name": name, **deepcopy(dict(entry.settings))}
     for key, value in (changes or {}).items():
         group, _, setting = key.rpartition(".")

@@ -73,6 +73,16 @@ def job_kind(path: Path) -> JobKind:
     return _read_recipe(path).kind
 
 
+def job_task(path: Path) -> str:
+    """Return what a job is about.
+
+    Raises:
+        ConfigurationError: See `job_kind`.
+    """
+    values = _read_recipe(path).settings.model_dump(mode="json")
+    return str(values["task"] if "task" in values else values["learning"]["task"])
+
+
 @contextmanager
 def changed_job(path: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
     """Have a copy of a job's folder with some settings changed; `meta.json` stays, whom it names included.

@@ -11,24 +11,25 @@ from consilium.learning.cores import available_cores
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.simulation.display import Display
 from consilium.simulation.study import Study
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort
-
-DEMO_JOB = "brain_tumor_fedavg"
-CLINIC = "dahlia"
-"""The hospital of the demo's cohort that only evaluates: too small to spare patients for training."""
+from consilium.tasks.registry import DEFAULT, synthetic_cohort
 
 
-def run_demo(out: Path, display: Display) -> Path:
+def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     """Make the cohort, run the main job on it with comparisons, write the report; returns its page.
+
+    Args:
+        out: Where everything goes.
+        display: Where progress is shown.
+        task: Whose synthetic hospitals and whose job.
 
     Raises:
         ConsiliumError: If a step can't be done; what is done already is kept for the next run.
     """
     output_folder(out, "--out")
     started = time.monotonic()
-    display.say("cohort: four synthetic hospitals")
-    cohort = make_cohort(
-        DEMO_COHORT,
+    synthetic = synthetic_cohort(task)
+    display.say(f"cohort: {counted(len(synthetic.hospitals), 'synthetic hospital')}")
+    cohort = synthetic.make(
         out / "hospitals",
         workers=available_cores(),
         progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
@@ -37,6 +38,6 @@ def run_demo(out: Path, display: Display) -> Path:
     display.say(
         f"cohort: {counted(cohort.written, 'patient')} made" if cohort.written else "cohort: there already"
     )
-    job = export_job(build_recipe(DEMO_JOB), out / "job")
-    study = Study(job, cohort.hospitals, out, evaluators=frozenset({CLINIC}), compare=True, display=display)
+    job = export_job(build_recipe(f"{task}_fedavg"), out / "job")
+    study = Study(job, cohort.hospitals, out, evaluators=synthetic.evaluators, compare=True, display=display)
     return study.run({"cohort": seconds})

@@ -20,7 +20,7 @@ from consilium.learning.device import process_count
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.recipes.job_folder import job_kind, read_job_folder
-from consilium.tasks.registry import only_listed_tasks
+from consilium.tasks.registry import DEFAULT, only_listed_tasks
 from consilium.tasks.settings import LearningSettings
 
 
@@ -94,7 +94,7 @@ def _read(folder: Path) -> SiteJob:
     if job_kind(folder) != "training":
         raise ConfigurationError(
             f"job {folder.name!r} trains nothing, so it has no demands on a machine; name one that trains, "
-            "for example brain_tumor_fedavg"
+            f"for example {DEFAULT}_fedavg"
         )
     job = read_job_folder(folder)
     meta = json.loads((folder / "meta.json").read_text())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from consilium.tasks.features import StatisticsFeatures
     from consilium.tasks.method import Method
     from consilium.tasks.presentation import Presentation
+    from consilium.tasks.synthetic import SyntheticCohort
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,18 @@ class Task(Protocol):
     @property
     def method(self) -> Method[Any]:
         """How the task is learned: networks, loss, samples, inference."""
+
+    @property
+    def synthetic(self) -> SyntheticCohort | None:
+        """Synthetic hospitals to try the task on; None for a task that has none."""
+
+    @property
+    def jobs(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings of the task's jobs that differ from those of the recipes.
+
+        By the end of a job's name: `fedavg`, `fedavg_gpu` or another that starts with `fedavg`, `check`,
+        `stats`. A task has a job of each of `fedavg`, `check` and `stats`, even if nothing is stated here.
+        """
 
     @property
     def statistics(self) -> StatisticsFeatures:

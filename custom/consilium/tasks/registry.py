@@ -14,10 +14,12 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Final, TypeAlias
 
+from consilium.default_task import DEFAULT as DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.settings import TypeByValues
 from consilium.tasks.base import Task
 from consilium.tasks.settings import LearningSettings
+from consilium.tasks.synthetic import SyntheticCohort
 
 ENTRY_POINTS: Final = "consilium.tasks"
 """The group of entry points by which another package brings a task: the entry point's name is the task's."""
@@ -59,9 +61,6 @@ TASKS: Final[Mapping[str, Task]] = _BuiltIn(
 )
 """The tasks that come with Consilium, by name."""
 
-DEFAULT: Final = "brain_tumor"
-"""The task of a command or a job that names none."""
-
 _listed: ContextVar[frozenset[str] | None] = ContextVar("listed", default=None)
 
 
@@ -97,6 +96,20 @@ def get_task(name: str) -> Task:
 def task_names() -> tuple[str, ...]:
     """Return the names of all tasks, those that come with Consilium first; imports no other package."""
     return (*TASKS, *sorted({entry.name for entry in _entry_points()} - TASKS.keys()))
+
+
+def synthetic_cohort(name: str) -> SyntheticCohort:
+    """Return the synthetic hospitals of a task.
+
+    Raises:
+        ConfigurationError: If there is no such task, or it has none.
+    """
+    cohort = get_task(name).synthetic
+    if cohort is None:
+        raise ConfigurationError(
+            f"task {name!r} has no synthetic hospitals; give folders with cases, or another --task"
+        )
+    return cohort
 
 
 def is_built_in(name: str) -> bool:

@@ -15,7 +15,7 @@ from consilium.federation.tasks import REPORT_META
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.tasks.brain_tumor.synthetic import make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 
 from ..conftest import COHORT
 from ..studies import export, read_json, run
@@ -106,7 +106,7 @@ def lied(hospitals, tmp_path_factory):
 
 def _of_three_patients(folder):
     spec = CohortSpec(
-        hospitals=(HospitalSpec(name=GROWING, layout=Layout.BRATS_2023, cases=3),), grid=COHORT.grid
+        hospitals=(HospitalSpec(name=GROWING, layout=CaseLayout.BRATS_2023, cases=3),), grid=COHORT.grid
     )
     return make_cohort(spec, folder).hospitals[GROWING]
 

@@ -15,6 +15,7 @@ from consilium.cli.site_options import CONVENTIONS_HELP
 from consilium.recipes.catalog import CATALOG, build_recipe, export_job
 from consilium.simulation import demo
 from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.synthetic.hospitals import BrainTumorHospitals
 
 JOB = "brain_tumor_fedavg"
 
@@ -190,7 +191,7 @@ def test_what_the_system_refuses_later_is_no_fault_of_the_program(run, tmp_path,
     def full(*arguments, **options):
         raise OSError(28, "No space left on device", str(tmp_path / "model.bin"))
 
-    monkeypatch.setattr(demo, "make_cohort", full)
+    monkeypatch.setattr(BrainTumorHospitals, "make", full)
     code, out, err = run("demo", "--out", tmp_path)
     assert (code, out) == (2, "")
     assert f"error: {tmp_path / 'model.bin'}: No space left on device" in err

@@ -11,7 +11,7 @@ from consilium.participant.settings import SiteSettings
 from consilium.participant.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
 from consilium.tasks.case_statistics import CaseStatistics
-from consilium.tasks.segmentation.intensities import INTENSITY_BINS
+from consilium.tasks.segmentation.features import STANDARDIZED
 
 TASK = get_task("brain_tumor")
 FEATURES = {feature.name: feature for feature in TASK.statistics.features()}
@@ -19,7 +19,7 @@ FEATURES = {feature.name: feature for feature in TASK.statistics.features()}
 
 def case(*, edema_ml=20.0, enhancing_ml=6.0, first_bin=0.0, spacing=1.0, scale=100.0, labeled=True):
     """A case whose intensities lie in the first two bins."""
-    shares = (first_bin, 1 - first_bin) + (0.0,) * (INTENSITY_BINS - 2)
+    shares = (first_bin, 1 - first_bin) + (0.0,) * (STANDARDIZED.number - 2)
     values = {f"intensity_{name}": shares for name in TASK.inputs}
     values |= {f"scale_{name}": float(np.log10(scale)) for name in TASK.inputs}
     values |= {"spacing_x": spacing, "spacing_y": 1.0, "spacing_z": 1.0}

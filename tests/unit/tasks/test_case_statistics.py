@@ -10,8 +10,7 @@ from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from consilium.tasks.case_statistics import KeptStatistics
-from consilium.tasks.segmentation.features import VolumeFeatures
-from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
+from consilium.tasks.segmentation.features import STANDARDIZED, VolumeFeatures
 
 FEATURES = get_task("brain_tumor").statistics
 AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])  # voxels of 1 x 2 x 3 mm
@@ -59,7 +58,7 @@ def test_numbers_of_a_case_worked_out_by_hand(tmp_path):
     values = np.array([10] * 8 + [30] * 7 + [50])
     counted = np.clip(values, *np.percentile(values, (0.5, 99.5)))
     places = (values - counted.mean()) / counted.std()
-    counts, _ = np.histogram(places, bins=INTENSITY_BINS, range=INTENSITY_RANGE)
+    counts, _ = np.histogram(places, bins=STANDARDIZED.number, range=STANDARDIZED[:2])
     assert numbers["intensity_t1"] == pytest.approx(counts / 16)
 
 

@@ -29,7 +29,7 @@ def readiness_path(workspace: Workspace, task: str) -> Path:
     return Path(workspace.get_root_dir()) / _FOLDER / f"readiness_{task}.json"
 
 
-def rejection(path: Path, admission: AdmissionSettings, connected: list[str]) -> str | None:
+def rejection(path: Path, admission: AdmissionSettings, connected: list[str], task: str) -> str | None:
     """Return why a training job may not start; None if it may.
 
     A check that can't be read rejects the job, too.
@@ -38,8 +38,9 @@ def rejection(path: Path, admission: AdmissionSettings, connected: list[str]) ->
         path: The server's last readiness check.
         admission: The job's requirements.
         connected: The connected sites.
+        task: What is to be learned.
     """
-    how = "submit the job brain_tumor_check first"
+    how = f"submit the job {task}_check first"
     try:
         record = ReadinessRecord.load(path)
     except FileNotFoundError:

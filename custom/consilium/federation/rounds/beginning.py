@@ -32,8 +32,9 @@ class Beginning:
         if self._admission is None:
             return
         controller = self._run.controller
-        path = readiness_path(controller.engine.get_workspace(), self._run.plan.learning.task)
-        reason = rejection(path, self._admission, controller.connected_sites())
+        task = self._run.plan.learning.task
+        path = readiness_path(controller.engine.get_workspace(), task)
+        reason = rejection(path, self._admission, controller.connected_sites(), task)
         if reason is not None:
             raise FailedJob(reason)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from consilium.data.codes import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
@@ -20,6 +21,7 @@ from consilium.tasks.segmentation.task import SegmentationTask
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.method import BrainTumorMethod
     from consilium.tasks.segmentation.cases import SegmentationCases
+    from consilium.tasks.synthetic import SyntheticCohort
 
 
 class BrainTumorSettings(SegmentationSettings):
@@ -64,6 +66,35 @@ class BrainTumor(SegmentationTask):
     def statistics(self) -> VolumeFeatures:
         """What is counted about patients before any training."""
         return head_features(self.inputs, self.targets)
+
+    jobs: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "fedavg": {"rounds": 6, "min_sites": 2},
+        "fedavg_gpu": {
+            "rounds": 100,
+            "min_sites": 2,
+            "gpus_per_site": 1,
+            "task_request_seconds": 15.0,
+            "learning": {
+                "network": "segresnet",
+                "spacing_mm": 1.0,
+                "patch_voxels": [128, 128, 128],
+                "batch_size": 2,
+                "local_steps": None,
+                "local_epochs": 2,
+                "learning_rate": 2e-4,
+                "window_overlap": 0.5,
+            },
+        },
+        "check": {"min_sites": 2},
+        "stats": {"min_sites": 2},
+    }
+
+    @cached_property
+    def synthetic(self) -> SyntheticCohort:
+        """The hospitals of the demo; making them takes the extra `cohort`."""
+        from consilium.tasks.brain_tumor.synthetic.hospitals import BrainTumorHospitals
+
+        return BrainTumorHospitals()
 
     @cached_property
     def cases(self) -> SegmentationCases:

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.tasks.features import CaseValue, DriftLimits, Feature, FeatureGroup
-from consilium.tasks.segmentation.intensities import INTENSITY_BINS, INTENSITY_RANGE
-from consilium.tasks.segmentation.normalization import Normalization, StandardizedForeground
 from consilium.tasks.segmentation.regions import Region
 
 if TYPE_CHECKING:
     from consilium.tasks.segmentation.crop import NativeCase
+    from consilium.tasks.segmentation.normalization import Normalization
 
 AXES: Final = {"x": "right", "y": "anterior", "z": "superior"}
 """Names and directions of the axes of a volume."""
@@ -77,8 +76,9 @@ class Bins(NamedTuple):
     number: int
 
 
-_STANDARDIZED_FOREGROUND: Final = StandardizedForeground()
-STANDARDIZED: Final = Bins(*INTENSITY_RANGE, INTENSITY_BINS)
+STANDARDIZED: Final = Bins(-4.0, 6.0, 50)
+"""Of intensities, in standard deviations from the foreground's mean."""
+
 LOGARITHMS: Final = Bins(0.0, 5.0, 50)
 
 
@@ -94,7 +94,8 @@ class VolumeFeatures:
         targets: What is segmented.
         volume_ml: Bins of its volumes.
         extent_mm: Bins of the image's extent along an axis.
-        normalization: What of an image is foreground, and what the network sees of it.
+        normalization: What of an image is foreground, and what the network sees of it; None for
+            `StandardizedForeground`.
         intensity: Bins of what the network sees.
         intensity_unit: Their unit.
         intensity_note: How they are worked out, a sentence.
@@ -106,7 +107,7 @@ class VolumeFeatures:
     targets: tuple[Region, ...]
     volume_ml: Bins
     extent_mm: Bins
-    normalization: Normalization = _STANDARDIZED_FOREGROUND
+    normalization: Normalization | None = None
     intensity: Bins = STANDARDIZED
     intensity_unit: str = "SD"
     intensity_note: str = (
@@ -149,10 +150,14 @@ class VolumeFeatures:
 
     def describe(self, native: NativeCase) -> dict[str, CaseValue]:
         """Return the values of a case by feature name."""
+        # What reads images: the processes that write and check jobs ask for ranges alone.
+        from consilium.tasks.segmentation.normalization import StandardizedForeground
+
+        normalization = self.normalization or StandardizedForeground()
         values: dict[str, CaseValue] = {}
         for name, array in native.images.items():
-            mask = self.normalization.foreground(array)
-            values[f"intensity_{name}"] = self._share_of_bins(self.normalization.normalize(array)[mask])
+            mask = normalization.foreground(array)
+            values[f"intensity_{name}"] = self._share_of_bins(normalization.normalize(array)[mask])
             if self.scale is not None:
                 # A median of 0 or less has no logarithm; it is out of range like one below 1.
                 values[f"scale_{name}"] = float(np.log10(max(float(np.median(array[mask])), 1.0)))

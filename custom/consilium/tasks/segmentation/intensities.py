@@ -1,19 +1,14 @@
-"""Intensities without a scanner's scale, and the bins in which every site counts them."""
+"""Intensities without a scanner's scale."""
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.segmentation.codes import VolumeCode
-
-INTENSITY_RANGE: Final = (-4.0, 6.0)
-"""Standard deviations from the mean of the brain; the first and last bin hold what lies beyond."""
-
-INTENSITY_BINS: Final = 50
 
 _PLAUSIBLE_DEVIATIONS = 30.0
 _PERCENTILES = (0.5, 99.5)

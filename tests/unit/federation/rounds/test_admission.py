@@ -15,7 +15,7 @@ def refuse(tmp_path):
         path.parent.mkdir(exist_ok=True)
         if record is not None:
             record.save(path)
-        return rejection(path, AdmissionSettings(**demands), connected)
+        return rejection(path, AdmissionSettings(**demands), connected, "brain_tumor")
 
     return refuse
 
@@ -61,4 +61,4 @@ def test_a_check_of_another_day_or_of_the_future_admits_nobody(refuse, hours):
 def test_a_check_that_cannot_be_read_admits_nobody(tmp_path, content):
     path = tmp_path / "readiness.json"
     path.write_text(content)
-    assert "can't be read" in rejection(path, AdmissionSettings(), ALL)
+    assert "can't be read" in rejection(path, AdmissionSettings(), ALL, "brain_tumor")

@@ -13,7 +13,7 @@ from consilium.tasks.brain_tumor.synthetic.noise import BoolMap, FloatMap
 
 @dataclass(frozen=True)
 class Atlas:
-    """Tissue maps of the average head at 1 mm, each `(X, Y, Z)`.
+    """TissueProperties maps of the average head at 1 mm, each `(X, Y, Z)`.
 
     Args:
         gray: Share of gray matter, 0 to 1.

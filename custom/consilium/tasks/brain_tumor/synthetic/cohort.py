@@ -2,7 +2,7 @@
 
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,34 +12,17 @@ import numpy as np
 
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas, load_atlas
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.marker import CohortMarker
 from consilium.tasks.brain_tumor.synthetic.patient import make_patient
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import case_name, case_paths, finish_hospital, write_case
-
-Progress = Callable[[int, int, str], None]
-"""Called after each case with the cases done, the cases to do, and `hospital/case`."""
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """A cohort on disk.
-
-    Args:
-        folder: Its root.
-        hospitals: Each hospital's folder, by name.
-        written: Cases that this call made; the others were there.
-    """
-
-    folder: Path
-    hospitals: dict[str, Path]
-    written: int
+from consilium.tasks.synthetic import CohortProgress, MadeCohort
 
 
 def make_cohort(
-    spec: CohortSpec, folder: Path | str, *, workers: int = 1, progress: Progress | None = None
-) -> Cohort:
+    spec: CohortSpec, folder: Path | str, *, workers: int = 1, progress: CohortProgress | None = None
+) -> MadeCohort:
     """Make every hospital of a cohort under `folder`, one subfolder each.
 
     Safe to repeat: a complete cohort of the same specification is left alone, an interrupted one is
@@ -73,7 +56,7 @@ def make_cohort(
             cases = [case_name(hospital.layout, index) for index in range(hospital.cases)]
             finish_hospital(hospital.layout, root / hospital.name, cases)
         marker.write(complete=True)
-    return Cohort(root, {hospital.name: root / hospital.name for hospital in spec.hospitals}, len(jobs))
+    return MadeCohort(root, {hospital.name: root / hospital.name for hospital in spec.hospitals}, len(jobs))
 
 
 _PARTIAL = ".partial"
@@ -84,7 +67,7 @@ class _Job:
     """One case to make."""
 
     root: Path
-    grid: Grid
+    grid: VoxelGrid
     seed: int
     hospital: HospitalSpec
     index: int
@@ -104,7 +87,9 @@ def _jobs(spec: CohortSpec, root: Path) -> Iterator[_Job]:
             yield _Job(root, spec.grid, spec.seed, hospital, index)
 
 
-def _run(jobs: list[_Job], spec: CohortSpec, root: Path, workers: int, progress: Progress | None) -> None:
+def _run(
+    jobs: list[_Job], spec: CohortSpec, root: Path, workers: int, progress: CohortProgress | None
+) -> None:
     """Make the cases, in this process or in several; the workers share one copy of the atlas in memory."""
     partial = root / _PARTIAL
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,23 +1,23 @@
 """The demo cohort: four hospitals with four layouts and four clearly different scanners."""
 
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.scanner import Scanner
 from consilium.tasks.brain_tumor.synthetic.signal import Sequence
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 
 DEMO_COHORT = CohortSpec(
     hospitals=(
         HospitalSpec(
             name="aster",
-            layout=Layout.BRATS_2021,
+            layout=CaseLayout.BRATS_2021,
             cases=14,
             missing_et=0,
             scanner=Scanner(tesla=3.0, in_plane_mm=1.0, slice_mm=1.0, snr=45, bias=0.08, gain=2600),
         ),
         HospitalSpec(
             name="birch",
-            layout=Layout.BRATS_2020,
+            layout=CaseLayout.BRATS_2020,
             cases=12,
             scanner=Scanner(
                 tesla=1.5,
@@ -33,7 +33,7 @@ DEMO_COHORT = CohortSpec(
         ),
         HospitalSpec(
             name="cedar",
-            layout=Layout.DECATHLON,
+            layout=CaseLayout.DECATHLON,
             cases=12,
             missing_et=0,
             scanner=Scanner(
@@ -50,7 +50,7 @@ DEMO_COHORT = CohortSpec(
         ),
         HospitalSpec(
             name="dahlia",
-            layout=Layout.BRATS_2023,
+            layout=CaseLayout.BRATS_2023,
             cases=4,
             missing_et=0,
             scanner=Scanner(
@@ -66,6 +66,6 @@ DEMO_COHORT = CohortSpec(
             ),
         ),
     ),
-    grid=Grid(shape=(96, 112, 88), spacing_mm=2.0),
+    grid=VoxelGrid(shape=(96, 112, 88), spacing_mm=2.0),
 )
 """Four hospitals on a grid that a laptop trains on; `dahlia` is the small clinic that only evaluates."""

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 _HEAD_MM = (150.0, 190.0, 150.0)
 
 
-class Grid(BaseModel):
+class VoxelGrid(BaseModel):
     """The voxel grid that a cohort is stored on.
 
     Args:
@@ -20,7 +20,7 @@ class Grid(BaseModel):
     spacing_mm: float = Field(default=1.0, ge=0.5, le=4.0)
 
     @model_validator(mode="after")
-    def _holds_a_head(self) -> "Grid":
+    def _holds_a_head(self) -> "VoxelGrid":
         extent = [size * self.spacing_mm for size in self.shape]
         if any(have < need for have, need in zip(extent, _HEAD_MM, strict=True)):
             raise ValueError(

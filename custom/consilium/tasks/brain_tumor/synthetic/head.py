@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas, bounding_box
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.noise import (
     BoolMap,
     FloatMap,
@@ -65,7 +65,7 @@ class Head:
     box: tuple[slice, slice, slice]
 
 
-def grow_head(atlas: Atlas, grid: Grid, mass: Mass, rng: np.random.Generator) -> Head:
+def grow_head(atlas: Atlas, grid: VoxelGrid, mass: Mass, rng: np.random.Generator) -> Head:
     """Bend the average head into one patient's.
 
     The patient differs by posture and size (an affine map, in half of them mirrored), by shape (a smooth
@@ -120,7 +120,7 @@ def _column(vector: FloatMap) -> FloatMap:
     return vector.reshape(3, 1, 1, 1)
 
 
-def _lattice(grid: Grid, knot: float) -> FloatMap:
+def _lattice(grid: VoxelGrid, knot: float) -> FloatMap:
     """MNI positions `(3, X, Y, Z)` of the knots of a grid that is centered on the brain."""
     axes = [
         ((np.arange(spline_knots(size, knot)) - 1) * knot - (size - 1) / 2) * grid.spacing_mm + center

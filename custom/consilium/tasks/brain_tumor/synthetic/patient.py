@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.head import Head, grow_head
 from consilium.tasks.brain_tumor.synthetic.scanner import Modality, acquire
 from consilium.tasks.brain_tumor.synthetic.signal import make_specimen
@@ -28,7 +28,7 @@ class Patient:
     label: LabelMap
 
 
-def make_patient(atlas: Atlas, grid: Grid, hospital: HospitalSpec, index: int, seed: int) -> Patient:
+def make_patient(atlas: Atlas, grid: VoxelGrid, hospital: HospitalSpec, index: int, seed: int) -> Patient:
     """Make one patient of a hospital.
 
     Args:
@@ -57,7 +57,7 @@ def _is_low_grade(hospital: HospitalSpec, index: int) -> bool:
     return after > before
 
 
-def _on_grid(array: np.ndarray[Any, Any], head: Head, grid: Grid) -> np.ndarray[Any, Any]:
+def _on_grid(array: np.ndarray[Any, Any], head: Head, grid: VoxelGrid) -> np.ndarray[Any, Any]:
     """Put an array from the head's box back into the stored grid."""
     whole = np.zeros(grid.shape, array.dtype)
     whole[head.box] = array

@@ -28,7 +28,7 @@ class Sequence(BaseModel):
     ti_ms: float | None = Field(default=None, gt=0)
 
 
-class Tissue(NamedTuple):
+class TissueProperties(NamedTuple):
     """What a tissue is to the scanner, at 3 T.
 
     Args:
@@ -48,15 +48,15 @@ class Tissue(NamedTuple):
 
 # Healthy tissue: Wansapura et al. 1999 and Stanisz et al. 2005 at 3 T, rounded. Tumor parts: typical values
 # of relaxometry in glioblastoma (Hattingen et al. 2013, Lescher et al. 2015).
-TISSUES: Mapping[str, Tissue] = {
-    "gray": Tissue(1450, 98, 0.81, 0.01, 0.05),
-    "white": Tissue(820, 74, 0.71, 0.005, 0.04),
-    "csf": Tissue(4200, 1200, 1.00, 0.0, 0.03),
-    "vessel": Tissue(1900, 60, 0.85, 0.6, 0.10),
-    "necrosis": Tissue(2300, 250, 0.94, 0.02, 0.09),
-    "solid": Tissue(1850, 150, 0.87, 0.02, 0.10),
-    "enhancing": Tissue(1600, 130, 0.84, 0.24, 0.14),
-    "edema": Tissue(1750, 165, 0.86, 0.005, 0.09),
+TISSUES: Mapping[str, TissueProperties] = {
+    "gray": TissueProperties(1450, 98, 0.81, 0.01, 0.05),
+    "white": TissueProperties(820, 74, 0.71, 0.005, 0.04),
+    "csf": TissueProperties(4200, 1200, 1.00, 0.0, 0.03),
+    "vessel": TissueProperties(1900, 60, 0.85, 0.6, 0.10),
+    "necrosis": TissueProperties(2300, 250, 0.94, 0.02, 0.09),
+    "solid": TissueProperties(1850, 150, 0.87, 0.02, 0.10),
+    "enhancing": TissueProperties(1600, 130, 0.84, 0.24, 0.14),
+    "edema": TissueProperties(1750, 165, 0.86, 0.005, 0.09),
 }
 
 _FREE_WATER_T1_MS = 4000.0
@@ -127,7 +127,7 @@ def signal_map(specimen: Specimen, sequence: Sequence, *, tesla: float, agent: b
 
 
 def tissue_signal(
-    tissue: Tissue, sequence: Sequence, *, tesla: float, agent: bool, water: float = 1.0
+    tissue: TissueProperties, sequence: Sequence, *, tesla: float, agent: bool, water: float = 1.0
 ) -> float:
     """Signal of one tissue relative to pure, fully relaxed water.
 

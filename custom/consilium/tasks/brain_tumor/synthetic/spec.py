@@ -3,10 +3,10 @@
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from consilium.settings import Settings
-from consilium.tasks.brain_tumor.synthetic.grid import Grid
+from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.scanner import Scanner
 from consilium.tasks.brain_tumor.synthetic.tumor import TumorMix
-from consilium.tasks.brain_tumor.synthetic.writers import Layout
+from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 
 
 class HospitalSpec(BaseModel):
@@ -26,7 +26,7 @@ class HospitalSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]*$")
-    layout: Layout
+    layout: CaseLayout
     cases: int = Field(ge=1, le=9999)
     scanner: Scanner = Scanner()
     missing_et: float = Field(default=0.1, ge=0, le=1)
@@ -43,7 +43,7 @@ class CohortSpec(Settings):
     """
 
     hospitals: tuple[HospitalSpec, ...] = Field(min_length=1)
-    grid: Grid = Grid()
+    grid: VoxelGrid = VoxelGrid()
     seed: int = Field(default=0, ge=0)
 
     @field_validator("hospitals")

@@ -17,7 +17,7 @@ Images = Mapping[Modality, npt.NDArray[np.int16]]
 """One `(X, Y, Z)` image a modality, axes toward right, anterior and superior."""
 
 
-class Layout(str, Enum):
+class CaseLayout(str, Enum):
     """The four ways in which the field stores a case."""
 
     BRATS_2020 = "brats2020"
@@ -30,25 +30,25 @@ class Layout(str, Enum):
     """`imagesTr/BRATS_001.nii.gz`, one 4D image; labels 1 = edema, 2 = non-enhancing, 3 = enhancing."""
 
 
-def case_name(layout: Layout, index: int) -> str:
+def case_name(layout: CaseLayout, index: int) -> str:
     """Name of the case with this number, counted from 0, as its layout counts."""
     return {
-        Layout.BRATS_2020: f"BraTS20_Training_{index + 1:03d}",
-        Layout.BRATS_2021: f"BraTS2021_{index:05d}",
-        Layout.BRATS_2023: f"BraTS-GLI-{index:05d}-000",
-        Layout.DECATHLON: f"BRATS_{index + 1:03d}",
+        CaseLayout.BRATS_2020: f"BraTS20_Training_{index + 1:03d}",
+        CaseLayout.BRATS_2021: f"BraTS2021_{index:05d}",
+        CaseLayout.BRATS_2023: f"BraTS-GLI-{index:05d}-000",
+        CaseLayout.DECATHLON: f"BRATS_{index + 1:03d}",
     }[layout]
 
 
-def case_paths(layout: Layout, case: str) -> list[Path]:
+def case_paths(layout: CaseLayout, case: str) -> list[Path]:
     """What a case consists of, relative to the hospital's folder: one folder, or two files."""
-    if layout is Layout.DECATHLON:
+    if layout is CaseLayout.DECATHLON:
         return [Path(part, f"{case}.nii.gz") for part in ("imagesTr", "labelsTr")]
     return [Path(case)]
 
 
 def write_case(
-    layout: Layout, folder: Path, case: str, images: Images, label: LabelMap, spacing_mm: float
+    layout: CaseLayout, folder: Path, case: str, images: Images, label: LabelMap, spacing_mm: float
 ) -> None:
     """Write a case as a hospital with this layout holds it.
 
@@ -60,13 +60,13 @@ def write_case(
         label: The truth, in the numbering of `Label`.
         spacing_mm: Size of a voxel.
     """
-    if layout is Layout.DECATHLON:
+    if layout is CaseLayout.DECATHLON:
         _write_decathlon(folder, case, images, label, spacing_mm)
     else:
         _write_brats(_BRATS[layout], folder, case, images, label, spacing_mm)
 
 
-def finish_hospital(layout: Layout, folder: Path, cases: list[str]) -> None:
+def finish_hospital(layout: CaseLayout, folder: Path, cases: list[str]) -> None:
     """Write what a layout keeps beside its cases: the Decathlon's `dataset.json`; BraTS has nothing.
 
     Args:
@@ -74,7 +74,7 @@ def finish_hospital(layout: Layout, folder: Path, cases: list[str]) -> None:
         folder: The hospital's folder.
         cases: Names of all its cases.
     """
-    if layout is not Layout.DECATHLON:
+    if layout is not CaseLayout.DECATHLON:
         return
     listing = {
         "name": "BRATS",
@@ -103,9 +103,9 @@ class _BratsStyle(NamedTuple):
 _OLD_SUFFIXES: Mapping[Modality, str] = {modality: modality for modality in MODALITIES}
 _NEW_SUFFIXES: Mapping[Modality, str] = {"t1": "t1n", "t1ce": "t1c", "t2": "t2w", "flair": "t2f"}
 _BRATS = {
-    Layout.BRATS_2020: _BratsStyle("_", _OLD_SUFFIXES, enhancing=4),
-    Layout.BRATS_2021: _BratsStyle("_", _OLD_SUFFIXES, enhancing=4),
-    Layout.BRATS_2023: _BratsStyle("-", _NEW_SUFFIXES, enhancing=3),
+    CaseLayout.BRATS_2020: _BratsStyle("_", _OLD_SUFFIXES, enhancing=4),
+    CaseLayout.BRATS_2021: _BratsStyle("_", _OLD_SUFFIXES, enhancing=4),
+    CaseLayout.BRATS_2023: _BratsStyle("-", _NEW_SUFFIXES, enhancing=3),
 }
 _DECATHLON_CHANNELS: tuple[Modality, ...] = ("flair", "t1", "t1ce", "t2")
 
@@ -129,7 +129,7 @@ def _write_decathlon(folder: Path, case: str, images: Images, label: LabelMap, s
     affine = np.diag([spacing, spacing, spacing, 1.0])
     numbered = _renumber(label, {Label.EDEMA: 1, Label.NECROTIC_CORE: 2, Label.ENHANCING: 3})
     channels = np.stack([images[modality] for modality in _DECATHLON_CHANNELS], axis=-1)
-    image_path, label_path = (folder / path for path in case_paths(Layout.DECATHLON, case))
+    image_path, label_path = (folder / path for path in case_paths(CaseLayout.DECATHLON, case))
     image_path.parent.mkdir(parents=True, exist_ok=True)
     label_path.parent.mkdir(parents=True, exist_ok=True)
     _save(channels, affine, image_path)

@@ -7,7 +7,7 @@ import pytest
 from consilium.data.checks import CheckedCohort, check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, Grid, Layout, make_cohort
+from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort
 
 
 @pytest.fixture(scope="session")
@@ -15,11 +15,15 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two healthy patients of one of the demo's scanners and one of each other, at 3 mm."""
     hospitals = tuple(
         one.model_copy(
-            update={"cases": 2 if one.name == "aster" else 1, "layout": Layout.BRATS_2021, "missing_et": 0.0}
+            update={
+                "cases": 2 if one.name == "aster" else 1,
+                "layout": CaseLayout.BRATS_2021,
+                "missing_et": 0.0,
+            }
         )
         for one in DEMO_COHORT.hospitals
     )
-    spec = CohortSpec(hospitals=hospitals, grid=Grid(shape=(72, 84, 64), spacing_mm=3.0), seed=5)
+    spec = CohortSpec(hospitals=hospitals, grid=VoxelGrid(shape=(72, 84, 64), spacing_mm=3.0), seed=5)
     return make_cohort(spec, tmp_path_factory.mktemp("archive")).hospitals
 
 

@@ -6,17 +6,17 @@ pytest.importorskip("nilearn", reason="synthetic cohorts need nilearn: pip insta
 
 from consilium.tasks.brain_tumor.synthetic import (
     DEMO_COHORT,
+    CaseLayout,
     CohortSpec,
-    Grid,
     HospitalSpec,
-    Layout,
     TumorMix,
+    VoxelGrid,
 )
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas, load_atlas
 from consilium.tasks.brain_tumor.synthetic.head import Head, grow_head
 from consilium.tasks.brain_tumor.synthetic.tumor import Tumor, grow_tumor, plan_tumor
 
-COARSE = Grid(shape=(56, 72, 56), spacing_mm=3.0)
+COARSE = VoxelGrid(shape=(56, 72, 56), spacing_mm=3.0)
 """Large enough for a head, small enough for a test."""
 
 
@@ -56,5 +56,5 @@ def one_of_each() -> CohortSpec:
 def two_cases() -> CohortSpec:
     """One hospital of two patients."""
     return CohortSpec(
-        hospitals=(HospitalSpec(name="aster", layout=Layout.BRATS_2021, cases=2),), grid=COARSE, seed=7
+        hospitals=(HospitalSpec(name="aster", layout=CaseLayout.BRATS_2021, cases=2),), grid=COARSE, seed=7
     )

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from consilium.errors import ConfigurationError
-from consilium.tasks.brain_tumor.synthetic import CohortSpec, Layout, make_cohort
+from consilium.tasks.brain_tumor.synthetic import CaseLayout, CohortSpec, make_cohort
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -93,6 +93,6 @@ def test_no_workers_is_refused(tmp_path: Path, two_cases: CohortSpec) -> None:
 
 
 def test_hospitals_of_the_same_name_are_refused(two_cases: CohortSpec) -> None:
-    twin = {"name": "aster", "layout": Layout.DECATHLON, "cases": 1}
+    twin = {"name": "aster", "layout": CaseLayout.DECATHLON, "cases": 1}
     with pytest.raises(ValidationError, match="names must differ"):
         CohortSpec.model_validate({"hospitals": [two_cases.hospitals[0].model_dump(), twin]})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from consilium.tasks.brain_tumor.synthetic import Grid
+from consilium.tasks.brain_tumor.synthetic import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.atlas import Atlas
 from consilium.tasks.brain_tumor.synthetic.head import Head, Mass, grow_head
 from consilium.tasks.brain_tumor.synthetic.tumor import Tumor
@@ -52,4 +52,4 @@ def test_a_mass_pushes_the_midline_away(atlas: Atlas) -> None:
 
 def test_a_grid_that_cuts_the_head_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"needs at least \[150.0, 190.0, 150.0\] mm"):
-        Grid(shape=(40, 40, 40), spacing_mm=2.0)
+        VoxelGrid(shape=(40, 40, 40), spacing_mm=2.0)

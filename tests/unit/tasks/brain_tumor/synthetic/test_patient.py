@@ -3,9 +3,9 @@ import pytest
 
 from consilium.tasks.brain_tumor.synthetic import (
     DEMO_COHORT,
+    CaseLayout,
     HospitalSpec,
     Label,
-    Layout,
     Patient,
     make_patient,
 )
@@ -80,7 +80,7 @@ def test_thick_slices_blur_along_z_only(first_patients: dict[str, Patient]) -> N
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, []), (0.5, [1]), (0.7, [1, 2])])
 def test_missing_et_is_dealt_out_exactly(atlas: Atlas, share: float, expected: list[int]) -> None:
-    hospital = HospitalSpec(name="elder", layout=Layout.BRATS_2021, cases=3, missing_et=share)
+    hospital = HospitalSpec(name="elder", layout=CaseLayout.BRATS_2021, cases=3, missing_et=share)
     without = [
         index
         for index in range(hospital.cases)

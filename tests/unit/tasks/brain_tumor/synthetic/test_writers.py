@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from consilium.tasks.brain_tumor.synthetic import Label, Layout
+from consilium.tasks.brain_tumor.synthetic import CaseLayout, Label
 from consilium.tasks.brain_tumor.synthetic.scanner import MODALITIES
 from consilium.tasks.brain_tumor.synthetic.writers import case_name, finish_hospital, write_case
 
@@ -36,13 +36,13 @@ def _upright(path: Path) -> np.ndarray:
 @pytest.mark.parametrize(
     ("layout", "case", "names", "enhancing"),
     [
-        (Layout.BRATS_2020, "BraTS20_Training_003", ("_t1", "_t1ce", "_t2", "_flair", "_seg"), 4),
-        (Layout.BRATS_2021, "BraTS2021_00002", ("_t1", "_t1ce", "_t2", "_flair", "_seg"), 4),
-        (Layout.BRATS_2023, "BraTS-GLI-00002-000", ("-t1n", "-t1c", "-t2w", "-t2f", "-seg"), 3),
+        (CaseLayout.BRATS_2020, "BraTS20_Training_003", ("_t1", "_t1ce", "_t2", "_flair", "_seg"), 4),
+        (CaseLayout.BRATS_2021, "BraTS2021_00002", ("_t1", "_t1ce", "_t2", "_flair", "_seg"), 4),
+        (CaseLayout.BRATS_2023, "BraTS-GLI-00002-000", ("-t1n", "-t1c", "-t2w", "-t2f", "-seg"), 3),
     ],
 )
 def test_brats(
-    tmp_path: Path, images, label, layout: Layout, case: str, names: tuple[str, ...], enhancing: int
+    tmp_path: Path, images, label, layout: CaseLayout, case: str, names: tuple[str, ...], enhancing: int
 ) -> None:
     assert case_name(layout, 2) == case
     write_case(layout, tmp_path, case, images, label, SPACING)
@@ -57,10 +57,10 @@ def test_brats(
 
 
 def test_decathlon(tmp_path: Path, images, label) -> None:
-    case = case_name(Layout.DECATHLON, 0)
+    case = case_name(CaseLayout.DECATHLON, 0)
     assert case == "BRATS_001"
-    write_case(Layout.DECATHLON, tmp_path, case, images, label, SPACING)
-    finish_hospital(Layout.DECATHLON, tmp_path, [case])
+    write_case(CaseLayout.DECATHLON, tmp_path, case, images, label, SPACING)
+    finish_hospital(CaseLayout.DECATHLON, tmp_path, [case])
 
     channels = _upright(tmp_path / "imagesTr" / "BRATS_001.nii.gz")
     for channel, modality in enumerate(("flair", "t1", "t1ce", "t2")):

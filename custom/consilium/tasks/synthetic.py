@@ -1,0 +1,72 @@
+"""Synthetic hospitals: what a task offers to try everything on without a patient's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+CohortProgress: TypeAlias = Callable[[int, int, str], None]
+"""Called after each case with the cases done, the cases to do, and `hospital/case`."""
+
+
+@dataclass(frozen=True)
+class MadeCohort:
+    """A synthetic cohort on disk.
+
+    Attributes:
+        folder: Its root.
+        hospitals: Each hospital's folder, by name.
+        written: Cases that this call made; the others were there.
+    """
+
+    folder: Path
+    hospitals: dict[str, Path]
+    written: int
+
+
+class SyntheticCohort(Protocol):
+    """Synthetic hospitals of a task: small enough for a laptop, different enough to learn from.
+
+    Nothing in them is from a patient: a model trained on them is for trying things out, never for use.
+    """
+
+    @property
+    def hospitals(self) -> tuple[str, ...]:
+        """Names of the hospitals."""
+
+    @property
+    def evaluators(self) -> frozenset[str]:
+        """Those that only evaluate in the demo, because they are too small to spare patients for training."""
+
+    @property
+    def cases(self) -> int:
+        """How many cases all hospitals have."""
+
+    def specify(self, options: Mapping[str, Any]) -> SyntheticCohort:
+        """Return the cohort with options of `consilium cohort` that somebody gave.
+
+        Raises:
+            ConfigurationError: If one is none of this task's, or can't be used.
+        """
+
+    def make(
+        self,
+        folder: Path,
+        *,
+        only: Collection[str] | None = None,
+        workers: int = 1,
+        progress: CohortProgress | None = None,
+    ) -> MadeCohort:
+        """Make the hospitals under a folder, one subfolder each; what is there already is left alone.
+
+        Args:
+            folder: Where; made if missing.
+            only: Names of the hospitals to make; None for all.
+            workers: Processes.
+            progress: Called after each case.
+
+        Raises:
+            ConfigurationError: If the folder holds something else, or what making takes is not installed.
+        """

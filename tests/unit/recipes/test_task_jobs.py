@@ -1,0 +1,43 @@
+"""The jobs of every task: those that come with Consilium, and those of installed packages."""
+
+import pytest
+from tasks.packages import installed, is_imported, toy
+
+from consilium.errors import ConfigurationError
+from consilium.recipes.catalog import CATALOG, build_recipe, export_job, find_job, task_jobs
+from consilium.recipes.job_folder import job_task
+from consilium.tasks import DEFAULT, get_task
+
+
+def test_the_catalog_is_that_of_the_tasks_that_come_with_consilium():
+    assert list(CATALOG) == list(task_jobs(get_task(DEFAULT)))
+    assert next(iter(CATALOG)) == f"{DEFAULT}_fedavg"
+
+
+def test_a_task_of_another_package_has_jobs_by_its_name(tmp_path):
+    with installed(tmp_path, toy()):
+        assert find_job(f"{DEFAULT}_fedavg")
+        assert not is_imported()
+        names = list(task_jobs(get_task("toy_tumor")))
+        assert names == ["toy_tumor_fedavg", "toy_tumor_fedavg_gpu", "toy_tumor_check", "toy_tumor_stats"]
+        for name in names:
+            job = export_job(build_recipe(name, {"min_sites": 3}), tmp_path / "jobs")
+            assert job_task(job) == "toy_tumor"
+
+
+def test_an_unknown_job_names_those_that_the_task_has(tmp_path):
+    with pytest.raises(ConfigurationError, match="known: brain_tumor_fedavg, brain_tumor_fedavg_gpu"):
+        find_job("brain_tumor_fedprox")
+    with pytest.raises(ConfigurationError, match="no job is named 'chest_ct_fedavg'"):
+        find_job("chest_ct_fedavg")
+    with installed(tmp_path, ("broken-package", "broken", "raise RuntimeError('no')")):
+        with pytest.raises(ConfigurationError, match="broken-package"):
+            find_job("broken_fedavg")
+        assert find_job(f"{DEFAULT}_stats")
+
+
+def test_settings_of_a_job_that_nothing_builds_are_an_error(tmp_path):
+    name, task, source = toy()
+    odd = source + "    jobs = {'swarm': {}}\n"
+    with installed(tmp_path, (name, task, odd)), pytest.raises(ConfigurationError, match="ends in 'swarm'"):
+        task_jobs(get_task(task))
