@@ -73,5 +73,5 @@ def test_each_site_keeps_its_cache_in_its_own_workspace(notebook):
 def test_a_job_that_no_hospital_would_run_is_not_simulated(request_of_sites, tmp_path):
     code, _, stderr = run_notebook(tmp_path, request_of_sites | {"extended": True})
     assert code != 0
-    assert "is not what a recipe of Consilium writes, so every site would refuse it" in stderr
+    assert "is not what a recipe of Consilium writes, so every site would reject it" in stderr
     assert "CrossSiteModelEval" in stderr

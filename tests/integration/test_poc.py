@@ -284,7 +284,7 @@ def test_a_site_that_is_killed_while_it_trains_alone_goes_on_and_says_what_it_ga
     assert isinstance(record, FederationRecord)
     assert record.gains.keys() == {"aster", "birch"}  # dahlia only evaluates
     log = read_if_there(Path(alone[0].log))
-    assert re.search(r"the local-only model is there after round [12] of 3", log)
+    assert re.search(r"resuming the local-only model after round [12] of 3", log)
     kept = poc.out / "cache/aster/runs" / alone[0].job_id / "local_only"
     assert list(kept.glob("*.safetensors"))
     shown = poc.run("status", "--site", str(kit))

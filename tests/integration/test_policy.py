@@ -27,7 +27,7 @@ def test_a_job_that_no_recipe_writes_is_refused_before_anything_starts(job, hosp
     assert study.code == 2
     assert not footprint.exists()
     assert "subprocess.Popen" in study.stderr
-    assert "every site would refuse it" in study.stderr
+    assert "every site would reject it" in study.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""State of the server that outlives its process: what parts of a job remember from round to round."""
+"""State of the server that survives restarts: what parts of a job remember from round to round."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def require_known(*sources: Source) -> None:
     Raises:
         ConfigurationError: If one of them has another; its message names all that differ.
     """
-    _refuse([place_of(source) for source in sources if not _is_known(source)])
+    _reject([place_of(source) for source in sources if not _is_known(source)])
 
 
 @cache
@@ -185,7 +185,7 @@ def require_all_known() -> None:
         for place, source in present.items()
         if source is None or not (source.__module__.startswith("consilium.") or _is_known(source))
     ]
-    _refuse(different)
+    _reject(different)
 
 
 def place_of(source: Source) -> str:
@@ -214,7 +214,7 @@ def _find(place: str) -> Source | None:
     return found
 
 
-def _refuse(different: Collection[str]) -> None:
+def _reject(different: Collection[str]) -> None:
     if different:
         raise ConfigurationError(
             f"the source of {', '.join(different)} is not that of nvflare 2.9.0, on which Consilium's "

@@ -1,4 +1,4 @@
-"""What a component has only while its job runs."""
+"""State of a component that exists only while its job runs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Train, evaluate and predict on one site's cases: plain PyTorch and MONAI, no FLARE needed."""
+"""Training, evaluation and prediction on one site's cases: plain PyTorch and MONAI, no FLARE needed."""

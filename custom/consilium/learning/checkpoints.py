@@ -1,4 +1,4 @@
-"""Rounds that survive a crash: arrays and state on disk, each found again only if it is whole."""
+"""Checkpoints of rounds: arrays and state on disk, each found again only if it is whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory and disk a job needs at a site: estimates from its network and its batch.
+"""Estimates of a job's memory and disk at a site, from its network and its batch.
 
 They are upper bounds by rules that stand below, not measurements.
 """

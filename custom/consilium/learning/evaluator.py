@@ -35,7 +35,7 @@ def evaluate(
         device: On what.
         final: Whether to measure what only final models are measured by as well.
         cancelled: Asked before every case.
-        on_case: Told cases done and cases in all.
+        on_case: Called with the number of cases done and of all cases.
 
     Returns:
         The scores of each case, in the order of `cases`; None for one that can no longer be read.

@@ -1,4 +1,4 @@
-"""Weights out of a network, into one, and those that one starts with."""
+"""Weights of a network: read, set and initialized."""
 
 from __future__ import annotations
 

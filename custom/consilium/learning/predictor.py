@@ -1,4 +1,4 @@
-"""What one network predicts for a case."""
+"""Predictions of one network for a case."""
 
 from __future__ import annotations
 

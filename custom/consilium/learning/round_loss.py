@@ -26,7 +26,7 @@ class RoundLoss:
         self.mean: float | None = None
 
     def add(self, loss: float, patients: Iterable[str]) -> None:
-        """Take note of a step.
+        """Record a step.
 
         Args:
             loss: Of its whole batch.

@@ -1,4 +1,4 @@
-"""What a site keeps of its rounds: the next round starts from it, in whatever process."""
+"""Memory of a site's rounds, from which the next one starts in whatever process."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Schedule:
 
 
 OnStep = Callable[[int, int, float | None], None]
-"""Told steps done, steps in all, and the mean loss so far; see `RoundLoss`."""
+"""Called with the steps done, the steps in all, and the mean loss so far; see `RoundLoss`."""
 
 
 @dataclass(frozen=True, slots=True)

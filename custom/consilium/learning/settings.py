@@ -1,4 +1,4 @@
-"""What a site decides about its machine's part in training."""
+"""Settings of a hospital for its machine's part in training."""
 
 from __future__ import annotations
 

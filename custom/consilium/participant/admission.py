@@ -1,4 +1,4 @@
-"""Which of a site's cases are used: those without an error. A file that stays there names the others."""
+"""Admission of a site's cases: those without an error; a file at the site names the others."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def admit_cases(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CheckedCohort:
-    """Find and check a site's cases, and refuse where more of them are left out than the hospital tolerates.
+    """Find and check a site's cases; decline if more of them are left out than the hospital tolerates.
 
     Args:
         site: What the hospital decides.
         task: What is to be learned.
         products: What else to make of the cases without an error, from the same reading.
-        progress: Told about each case.
+        progress: Called for each case.
         cancelled: Asked before every case.
 
     Returns:
@@ -83,7 +83,7 @@ def examine_cases(
         site: What the hospital decides.
         task: What is to be learned.
         products: What else to make of the cases without an error, from the same reading.
-        progress: Told about each case.
+        progress: Called for each case.
         cancelled: Asked before every case.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Audit of answers: whether one more, with those given before, tells of too few patients.
+"""Audit of answers: whether one more, with those given before, is about too few patients.
 
 A declaration can turn patients of an earlier answer into one person, or show that a group is of few. What was
 answered then can't be taken back, and leaving these few out would subtract them from it. The answers to a
-question span a vector space; one more is refused if it adds a vector of few patients only to that space. See
+question span a vector space; one more is withheld if it adds a vector of few patients only to that space. See
 Chin and Ozsoyoglu 1982, Auditing and inference control in statistical databases, doi 10.1109/TSE.1982.236161.
 """
 
@@ -21,7 +21,7 @@ Answers = Sequence[Collection[str]]
 def discloses(answers: Answers, new: Collection[str], patients: Mapping[str, str], minimum: int) -> bool:
     """Return whether a sum of multiples of answers may be about few patients once a new one is given.
 
-    Sums that could be formed without it don't count: they tell nothing that was not told.
+    Sums that could be formed without it don't count: they reveal nothing new.
 
     Args:
         answers: Those that were given.

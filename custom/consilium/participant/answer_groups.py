@@ -1,7 +1,7 @@
 """Groups of patients that a site answers about together, so that no two answers differ by a few of them.
 
-A mean or a count over many patients says little about one. Two of them say everything about whoever is in one
-and not in the other: a patient who came between two jobs, or whose files were damaged. So patients are put
+A mean or a count over many patients says little about one. Two of them say everything about a patient who is
+in only one of them: one who came between two jobs, or whose files were damaged. So patients are put
 into groups of at least the site's minimum, once; from then on each answer is about whole groups. However many
 answers are added and subtracted, what is left is about whole groups again.
 """

@@ -1,4 +1,4 @@
-"""The local-only model of a hospital: trained as its site trained in the federation, and alone."""
+"""The local-only model of a hospital: trained as in the federation, without the other sites."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from consilium.tasks.settings import LearningSettings
 _logger = logging.getLogger(__name__)
 
 OnRoundStep = Callable[[int, int, int], None]
-"""Told the round that is trained, from 0, its steps done and its steps in all."""
+"""Called with the round that is trained, from 0, its steps done and its steps in all."""
 
 
 def train_local_only(
@@ -54,14 +54,14 @@ def train_local_only(
     first = 0
     if (kept := RoundMemory(memory).recall(rounds)) is not None:
         weights, first = kept.arrays[MODEL], kept.number
-        _logger.info("the local-only model is there after round %d of %d", first, rounds)
+        _logger.info("resuming the local-only model after round %d of %d", first, rounds)
     for index in range(first, rounds):
 
-        def tell(step: int, steps: int, loss: float | None, *, index: int = index) -> None:
+        def report(step: int, steps: int, loss: float | None, *, index: int = index) -> None:
             on_step(index, step, steps)
 
         weights = participant.train(
-            weights, Schedule(index, rounds), cancelled=cancelled, on_step=tell
+            weights, Schedule(index, rounds), cancelled=cancelled, on_step=report
         ).weights
     return weights
 
@@ -81,7 +81,7 @@ def score_both(
         local: The local-only model.
         federated: The federation's final model.
         cancelled: Asked before every case.
-        on_case: Told cases done and cases in all, over both models.
+        on_case: Called with the cases done and the cases in all, over both models.
 
     Returns:
         The scores by case; a case that can no longer be read takes its group with it, see `SiteData.without`.
@@ -93,10 +93,10 @@ def score_both(
     by_case = []
     for place, weights in enumerate((local, federated)):
 
-        def tell(done: int, total: int, *, place: int = place) -> None:
+        def report(done: int, total: int, *, place: int = place) -> None:
             on_case(place * total + done, 2 * total)
 
-        scores = participant.score(weights, final=True, cancelled=cancelled, on_case=tell)
+        scores = participant.score(weights, final=True, cancelled=cancelled, on_case=report)
         by_case.append(dict(zip((case.id for case in participant.data.validation), scores, strict=True)))
     return [
         PairedScores(case.id, case.patient, by_case[0][case.id], by_case[1][case.id])

@@ -48,7 +48,7 @@ class Participant:
         data: The cases.
         learning: What the job decides.
         compute: What the site decides.
-        memory: Folder in which what a round starts from outlives this process; None for none.
+        memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: What the job decides about it; None for federated averaging.
 
     Raises:

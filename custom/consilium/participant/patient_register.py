@@ -27,7 +27,7 @@ from consilium.participant.answer_groups import Group, regroup, whole_groups
 from consilium.participant.settings import SiteSettings
 
 KEY_FILE: Final = "split.key"
-"""32 random bytes: who has them can tell which patients a site validates on."""
+"""32 random bytes, kept secret: they determine which patients a site validates on."""
 
 REGISTER_FILE: Final = "patients.json"
 

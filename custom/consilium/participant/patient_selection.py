@@ -1,4 +1,4 @@
-"""Which of a site's patients a job trains on and evaluates models on, and whether they are enough."""
+"""Selection of the patients that a job trains on and evaluates models on, with their minimum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hospital decides about its part in every job."""
+"""Settings of a hospital for its part in every job."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class SiteSettings(ComputeSettings):
         default=0.5,
         ge=0,
         le=1,
-        description="Share of the cases that may be left out; with more, the site refuses.",
+        description="Share of the cases that may be left out; with more, the site declines.",
     )
     role: Role = Field(
         default="trains", description="A hospital that only evaluates does so with all its patients."

@@ -135,7 +135,7 @@ def prepare_site(
         learning: What the job decides.
         run: Id of the job that the training began with.
         name: The site's name: simulated sites, which share a salt, draw their samples by it.
-        progress: Told about each case.
+        progress: Called for each case.
         cancelled: Asked before every case.
 
     Raises:

@@ -26,7 +26,7 @@ _DIGITS = 6
 class SiteStatistics:
     """Histograms over a site's patients.
 
-    A record is a patient: the examinations of one are averaged first, so whoever came often counts once.
+    A record is a patient: the examinations of one are averaged first, so each patient counts once.
     Counts below the minimum are 0, and histograms over fewer patients are empty.
 
     Args:
@@ -82,7 +82,7 @@ class SiteStatistics:
 
         A patient that is spread over the bins adds one in all, so a bin need not hold a whole number. Values
         of which each falls into one bin are micro-aggregated before, so a bin holds nobody or at least the
-        minimum of patients. A yes or no that fewer than the minimum share is not told: all bins are 0.
+        minimum of patients. A yes or no that fewer than the minimum share is withheld: all bins are 0.
         """
         defined, values = self.features[feature], self._values[feature]
         counts = np.zeros(defined.bins)
@@ -115,7 +115,7 @@ def gather_statistics(
         site: What the hospital decides.
         task: What is to be learned.
         min_count: The job's minimum; the site's counts where it is higher.
-        progress: Told about each case.
+        progress: Called for each case.
         cancelled: Asked before every case.
 
     Raises:

@@ -114,7 +114,7 @@ class Poc:
         """Submit a job as the lead data scientist; returns its id.
 
         Raises:
-            PocError: If the server does not run or refuses the job.
+            PocError: If the server does not run or rejects the job.
         """
         self.require_server()
         lead = self.project().lead

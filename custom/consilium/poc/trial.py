@@ -117,7 +117,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
 
     Raises:
         ConfigurationError: If the folder is not one of Consilium's jobs; nothing was submitted then.
-        PocError: If the POC does not run, the job is refused, or leaves no result.
+        PocError: If the POC does not run, the job is rejected, or leaves no result.
     """
     training = _read_training(job)
     if training is not None:

@@ -1,4 +1,4 @@
-"""What every recipe has: settings, the job that they ask for, and where in its files each setting stands."""
+"""Base of every recipe: settings, the job that they ask for, and where in its files each setting stands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hospitals' data and machines are like, read from the results of the jobs that ask for it."""
+"""Fingerprint of the hospitals' data and machines, read from the results of the jobs that ask for it."""
 
 from __future__ import annotations
 
@@ -106,10 +106,10 @@ def _medians(record: StatisticsRecord, role: Role) -> Box | None:
     """The medians over the patients of all sites, along each axis; None unless all three are known."""
     medians = []
     for feature in record.of_role(role):
-        told = list(feature.reported.values())
-        if not told:
+        reported = list(feature.reported.values())
+        if not reported:
             return None
-        bins = np.sum(told, axis=0)
+        bins = np.sum(reported, axis=0)
         middle = int(np.searchsorted(np.cumsum(bins), bins.sum() / 2))
         medians.append(float(feature.centers(len(bins))[middle]))
     return _box(medians) if len(medians) == _AXES else None

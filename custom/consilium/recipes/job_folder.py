@@ -1,4 +1,4 @@
-"""Read an exported job folder back: its kind, what it trains, and whether a hospital would take it."""
+"""Exported job folders read back: kind, training settings, and whether a hospital would take the job."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _read_recipe(path: Path) -> JobRecipe:
     code = sorted(folder for folder in path.rglob("custom") if folder.is_dir())
     if code:
         raise ConfigurationError(
-            f"{path} brings its own code ({code[0].relative_to(path)}); sites refuse such a job, and so does "
+            f"{path} brings its own code ({code[0].relative_to(path)}); sites reject such a job, and so does "
             "the simulation: a job is configuration only"
         )
     files = JobFiles(
@@ -127,7 +127,7 @@ def _read_recipe(path: Path) -> JobRecipe:
         return recover_recipe(files)
     except ConfigurationError as error:
         raise ConfigurationError(
-            f"{path} is not what a recipe of Consilium writes, so every site would refuse it: {error}. Write "
+            f"{path} is not what a recipe of Consilium writes, so every site would reject it: {error}. Write "
             "it with `consilium jobs export NAME --set KEY=VALUE`"
         ) from None
 

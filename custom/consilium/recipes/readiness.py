@@ -1,4 +1,4 @@
-"""The readiness check: who can train, who can only evaluate, who must mend what."""
+"""The readiness check: which sites can train, which only evaluate, and which have something to fix."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def show(value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line of ASCII, shortened: it may quote what a stranger wrote."""
+    """Return a text as one line of ASCII, shortened: it may quote the sender's own words."""
     words = " ".join(text.encode("unicode_escape").decode().replace("\\n", " ").split())
     return _shorten(words, _REASON_CHARACTERS)
 

@@ -1,4 +1,4 @@
-"""Federated statistics: what the hospitals' data look like, before any training."""
+"""Federated statistics of the hospitals' data, before any training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON without what two readers could read differently: as strict as what our recipes write."""
+"""Strict JSON: nothing that two readers could read differently, as our recipes write it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_NUMBER: Final = 32
 def parse_json(content: bytes) -> Any:
     """Parse JSON text.
 
-    Refuses what the JSON standard leaves open or Python adds: a key that stands twice in an object, NaN and
+    Rejects what the JSON standard leaves open or Python adds: a key that stands twice in an object, NaN and
     infinite numbers, an encoding other than ASCII, in which recipes write: FLARE reads it in the encoding of
     each machine.
 
@@ -37,7 +37,7 @@ def parse_json(content: bytes) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
+            parse_constant=_reject_constant,
             parse_int=_read_int,
             parse_float=_read_float,
         )
@@ -58,7 +58,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _refuse_constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ConfigurationError(f"{name} is no number of JSON")
 
 

@@ -1,4 +1,4 @@
-"""What every job that trains has: its settings, its parts, and where its settings stand in its files."""
+"""Base of every job that trains: its settings, its parts, and where its settings stand in its files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Bounded types of everything that another site sends.
 
-A model made of these types refuses what is out of bounds with a `ValidationError`, and cleans and shortens
+A model made of these types rejects what is out of bounds with a `ValidationError`, and cleans and shortens
 texts. Numbers are not coerced: no text, no truth value and no array becomes one. NaN and infinity are no
 numbers here, as JSON has neither and a record that holds them can't be read back.
 

@@ -1,7 +1,7 @@
 """Record of a training job: counts, scores and codes, nothing about a patient.
 
 A site's part of it is made of the bounded types of `consilium.records.bounds`: what is out of bounds is
-refused when it arrives.
+rejected when it arrives.
 """
 
 from __future__ import annotations

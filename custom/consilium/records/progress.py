@@ -93,7 +93,7 @@ class SiteProgress(_ProgressPart):
 
 
 class LastCheckpoint(_ProgressPart):
-    """The last round that outlives the server's processes."""
+    """The last round that is kept across restarts of the server."""
 
     round: RoundNumber
     time: Moment = Field(description="Unix time in seconds.")

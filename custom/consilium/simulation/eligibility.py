@@ -30,7 +30,7 @@ class _Site:
 def require_enough_sites(
     sites: Mapping[str, SiteSettings], job: JobFolder, show: Callable[[str], None], *, keep: bool
 ) -> tuple[str, ...]:
-    """Refuse a job for which too few sites have patients to train on, before anything starts.
+    """Reject a job for which too few sites have patients to train on, before anything starts.
 
     Images are not looked at, so a site may have fewer usable patients in the end than counted here, never
     more.

@@ -99,7 +99,7 @@ def test_broken_json_names_the_file(job, name):
 def test_a_job_that_a_site_would_refuse_is_refused_with_the_place_and_what_to_type(job):
     change(job / SERVER, lambda config: config["components"].append({"id": "x", "path": "subprocess.Popen"}))
     message = refusal(job)
-    assert "every site would refuse it: app/config/config_fed_server.json: components[5]" in message
+    assert "every site would reject it: app/config/config_fed_server.json: components[5]" in message
     assert "consilium jobs export NAME --set KEY=VALUE" in message
 
 

@@ -1,4 +1,4 @@
-"""What a federated algorithm is at the server: what is asked in a round, how answers combine, the step.
+"""Interface of a federated algorithm at the server: questions of a round, combined answers, the step.
 
 The other half is in `consilium.learning.algorithms`, with the settings that both are made from.
 """
@@ -28,7 +28,7 @@ class AlgorithmJob:
     """What an algorithm has to know of its job.
 
     Attributes:
-        learning: What the sites were told to do.
+        learning: How the sites train.
         rounds: Rounds of training.
         aggregation: How updates combine, as the job says it: the fields of an algorithm's own model, such as
             `AggregationSettings`.
@@ -67,7 +67,7 @@ class Question:
         sets: Weight sets that are sent, beside the model where there is one.
         content: Plain JSON values that are sent.
         answer: Model of the plain values that a site answers; bounded, unknown fields are errors.
-        among: Sites that may be asked; None for all. Whoever else is connected is not part of it.
+        among: Sites that may be asked; None for all. Others are left out, even if connected.
     """
 
     aggregator: Aggregator
@@ -104,7 +104,7 @@ class ServerAlgorithm(ABC):
         self.aggregation: Mapping[str, Any] = job.aggregation
 
     def begin(self, weights: Weights) -> None:  # noqa: B027 - a hook
-        """Take note of the model that the job starts or resumes with; before `restore`, if it resumes."""
+        """Receive the model that the job starts or resumes with; before `restore`, if it resumes."""
 
     @abstractmethod
     def questions(self, start: RoundStart) -> Iterator[Question]:
@@ -124,7 +124,7 @@ class ServerAlgorithm(ABC):
         """
 
     def close(self) -> None:  # noqa: B027 - a hook
-        """Let go of a round's answers; may be called without a round."""
+        """Release a round's answers; may be called without a round."""
 
     def step(self, weights: Weights, aggregate: Aggregate) -> Weights:
         """Return the global weights after a round: here, the sum. Weights that stay at the sites stay here.

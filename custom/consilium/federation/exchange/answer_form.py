@@ -1,7 +1,7 @@
-"""The form that every site's answer has to have, before anybody looks at what it says.
+"""Form of every site's answer, checked before its content.
 
 FLARE hands a controller whatever a site sent; what it can't read itself it drops, and the site counts as one
-that has not answered. Here such an answer is one that the server refuses, with a reason.
+that has not answered. Here the server rejects such an answer, with a reason.
 """
 
 from __future__ import annotations

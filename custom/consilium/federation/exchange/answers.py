@@ -1,4 +1,4 @@
-"""What the sites have answered to the task that runs."""
+"""Answers of the sites to the current task."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ class Answers:
             raise RefusedAnswer(f"its comparison can't be used: {error}") from None
 
     def note(self, site: str, state: SiteRound, scores: Mapping[str, float] | None = None) -> None:
-        """Take note of an answer that counts.
+        """Record an answer that counts.
 
         Args:
             site: The site.
-            state: What became of its answer.
+            state: The site's part in the round, by its answer.
             scores: Of the weights that it received; none if it keeps them to itself.
         """
         self.sites[site] = state
@@ -128,8 +128,8 @@ class Answers:
         together = self.evaluation.combine(list(scores.values())) or {}
         return self.evaluation.metrics.without_counts(together)
 
-    def refuse(self, site: str, absence: Absence) -> None:
-        """Take note of an answer that doesn't."""
+    def reject(self, site: str, absence: Absence) -> None:
+        """Record an answer that does not count."""
         known = self.sites.get(site, SiteRound(outcome="refused"))
         known = known.model_copy()
         known.outcome, known.reason = "refused", absence.reason  # assigned, so that the bounds hold
@@ -137,11 +137,11 @@ class Answers:
         self.sites[site] = known
 
     def miss(self, site: str, reason: str) -> None:
-        """Take note of a site that is no longer waited for."""
+        """Record a site that is no longer waited for."""
         self.sites[site].reason, self.sites[site].code = reason, RefusalCode.LOST
 
     def close(self) -> None:
-        """Say of whoever has not answered that they were too late."""
+        """Record the sites that have not answered as late."""
         for one in self.sites.values():
             if one.outcome == "no answer" and one.reason is None:
                 one.reason = "it had not answered when the round was closed"

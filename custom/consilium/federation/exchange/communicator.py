@@ -1,4 +1,4 @@
-"""How tasks and answers reach a controller: FLARE's distribution of tasks, without rules of its own."""
+"""Communicator of a controller: FLARE's distribution of tasks, without rules of its own."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class EnduringTasks(WFCommServer):  # type: ignore[misc]
         self._heard: dict[str, float] = {}
 
     def client_is_active(self, client_name: str, reason: str, fl_ctx: FLContext) -> None:
-        """Take note of a sign of life: a request, an answer, or a heartbeat every ten seconds.
+        """Record that a site is active: it sent a request, an answer, or a heartbeat (every ten seconds).
 
-        What a session sends whose requests are refused is none.
+        Messages of a session whose requests are rejected don't count.
         """
         if not is_from_participant():
             return
@@ -36,17 +36,17 @@ class EnduringTasks(WFCommServer):  # type: ignore[misc]
         super().client_is_active(client_name, reason, fl_ctx)
 
     def absence(self, site: str, since: float, silence_seconds: float) -> str | None:
-        """Say why a site can't be waited for, None if it can.
+        """Return why a site can't be waited for; None if it can.
 
         Args:
             site: Its name.
             since: When it was asked, on the monotonic clock.
-            silence_seconds: Without a sign of life for so long, it is taken for lost.
+            silence_seconds: Without a message for so long, it is taken for lost.
         """
         if self.get_client_disconnect_time(site) is not None:
             return "its process or its connection was lost"
         if time.monotonic() - max(self._heard.get(site, since), since) > silence_seconds:
-            return f"it gave no sign of life for {silence_seconds / 60:g} min"
+            return f"it sent nothing for {silence_seconds / 60:g} min"
         return None
 
     def _job_policy_violated(self) -> bool:
@@ -64,9 +64,9 @@ def check_answer(result: object, site: str) -> Shareable:
         if refusal is None:
             return FLModelUtils.to_shareable(read_answer(result, site))
     except RefusedAnswer as error:
-        return _refused(str(error), error.code)
+        return _rejected(str(error), error.code)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        return _refused(f"its answer can't be read ({type(error).__name__})", RefusalCode.ANSWER)
+        return _rejected(f"its answer can't be read ({type(error).__name__})", RefusalCode.ANSWER)
     return_code, absence = refusal
     headers = {
         REASON_HEADER: absence.reason,
@@ -76,9 +76,9 @@ def check_answer(result: object, site: str) -> Shareable:
     return make_reply(return_code, headers)
 
 
-def _refused(reason: str, code: RefusalCode) -> Shareable:
-    refused = RejectedShareable()
-    refused.set_return_code(ReturnCode.BAD_REQUEST_DATA)
-    refused.set_header(REASON_HEADER, reason)
-    refused.set_header(CODE_HEADER, code.value)
-    return refused
+def _rejected(reason: str, code: RefusalCode) -> Shareable:
+    rejected = RejectedShareable()
+    rejected.set_return_code(ReturnCode.BAD_REQUEST_DATA)
+    rejected.set_header(REASON_HEADER, reason)
+    rejected.set_header(CODE_HEADER, code.value)
+    return rejected

@@ -40,7 +40,7 @@ class QuorumSettings(Settings):
         default=5.0,
         ge=1,
         le=MINUTES_PER_YEAR,
-        description="A site without a sign of life for so long is lost; a busy one gives one every 10 s.",
+        description="A site that sends nothing for so long is lost; a busy one sends a heartbeat every 10 s.",
     )
     attempts: int = Field(default=3, ge=1, le=100, description="Times that a round is tried.")
     backoff_seconds: float = Field(

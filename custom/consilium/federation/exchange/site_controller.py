@@ -1,4 +1,4 @@
-"""Ask every site something and take the answers as they come: the base of this package's controllers."""
+"""Base of this package's controllers: a question to every site, its answers taken as they come."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SECONDS_BETWEEN_ROLL_CALLS = 2.0
 
 
 class SiteController(ModelController):  # type: ignore[misc]
-    """A controller for which a site that refuses or fails is an answer like any other.
+    """A controller that takes a site's decline or failure as an answer like any other.
 
     FLARE's own controllers end the job for everybody when one site answers with an error.
 
@@ -81,7 +81,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         super().start_controller(fl_ctx)
 
     def stop_controller(self, fl_ctx: FLContext) -> None:
-        """End, and let no site wait for its turn any more."""
+        """End, and release the sites that wait for a transfer."""
         if self._slots is not None:
             self._slots.release_all()
         super().stop_controller(fl_ctx)
@@ -97,10 +97,10 @@ class SiteController(ModelController):  # type: ignore[misc]
 
     @abstractmethod
     def note_refusal(self, site: str, absence: Absence) -> None:
-        """Take note that a site's answer doesn't count, and why."""
+        """Record that a site's answer doesn't count, and why."""
 
-    def refuse(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
-        """Refuse an answer that is wrong; returns False for `take` to return."""
+    def reject(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
+        """Reject an answer that is wrong; returns False for `take` to return."""
         return self.set_aside(site, Absence(reason, code))
 
     def ask(
@@ -118,7 +118,7 @@ class SiteController(ModelController):  # type: ignore[misc]
 
         An answer that comes after that is dropped. A site that still works on it stops: FLARE's clients look
         every few seconds whether their task is still wanted. A site that is lost is not waited for; one whose
-        process is started anew meanwhile gets the task again.
+        process was restarted meanwhile gets the task again.
 
         Args:
             task: The task's name.
@@ -126,7 +126,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             sites: Whom to ask.
             deadline_seconds: How long to wait for the last of them.
             grace_seconds: How long to wait for the others once there are enough.
-            silence_seconds: A site without a sign of life for so long is lost.
+            silence_seconds: A site that sends nothing for so long is lost.
             enough: Whether the answers so far would do.
         """
         if self.abort_signal.triggered or not sites:
@@ -166,7 +166,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         return list(self.sample_clients())
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
-        """Take note of sites that are no longer waited for, and why; without effect here."""
+        """Record sites that are no longer waited for, and why; without effect here."""
 
     def set_aside(self, site: str, absence: Absence) -> bool:
         """Leave a site's answer out, with a reason for the operator; returns False for `take` to return.
@@ -182,14 +182,14 @@ class SiteController(ModelController):  # type: ignore[misc]
         return False
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Refuse what a site sent instead of an answer: FLARE knows no task that it would be of."""
+        """Reject what a site sent instead of an answer: FLARE knows no task that it belongs to."""
         super().handle_event(event_type, fl_ctx)
         if event_type == BROKEN_ANSWER:
             data = event_data(fl_ctx)
             with self._asking:
                 if self._open and data["site"] in self._waiting:
                     self._waiting.discard(data["site"])
-                    self.refuse(data["site"], data["reason"])
+                    self.reject(data["site"], data["reason"])
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Take what a site sent in, in the form that an answer has; called by FLARE."""
@@ -203,7 +203,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             try:
                 if not self._open:
                     return self._drop(site)
-                taken = self._take_or_refuse(site, answer)
+                taken = self._take_or_reject(site, answer)
             finally:
                 # FLARE holds the answer for a while, and what it brought would count as memory.
                 (answer.params or {}).clear()
@@ -218,13 +218,13 @@ class SiteController(ModelController):  # type: ignore[misc]
                 )
             return taken
 
-    def _take_or_refuse(self, site: str, answer: FLModel) -> bool:
+    def _take_or_reject(self, site: str, answer: FLModel) -> bool:
         """Take an answer; whatever it breaks, it costs its own site and nobody else."""
         try:
             return self.take(site, answer)
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
             self.exception(f"{site}: its answer could not be taken")
-            return self.refuse(site, f"its answer can't be used ({type(error).__name__})")
+            return self.reject(site, f"its answer can't be used ({type(error).__name__})")
 
     def _drop(self, site: str) -> bool:
         self.info(f"{site}: its answer came too late and is dropped")
@@ -245,7 +245,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             reason = str(result.get_header(REASON_HEADER))
             code = RefusalCode(result.get_header(CODE_HEADER))
             if isinstance(result, RejectedShareable):
-                return self.refuse(client_name, reason, code)
+                return self.reject(client_name, reason, code)
             return self.set_aside(client_name, Absence(reason, code, result.get_header(LEFT_OUT_HEADER)))
 
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
@@ -253,7 +253,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         return tasks.absence(site, since, silence_seconds) if isinstance(tasks, EnduringTasks) else None
 
     def _let_time_pass(self) -> None:
-        """Sleep a little, and look now and then who has joined: a request of an unknown site is refused."""
+        """Sleep a little, and look now and then who has joined: a request of an unknown site is rejected."""
         if time.monotonic() - self._roll_called > _SECONDS_BETWEEN_ROLL_CALLS:
             self._call_the_roll()
         time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -1,4 +1,4 @@
-"""FLARE's statistics controller, for which a site that fails, or sends what nobody asked for, is one less."""
+"""FLARE's statistics controller, made to continue without a site that fails or sends a wrong answer."""
 
 from __future__ import annotations
 
@@ -171,8 +171,8 @@ def read_statistics(
     counts = _read_counts(said.get(StatisticsConstants.STATS_COUNT, {}))
     low, high = ({name: one["range"][end] for name, one in features.items()} for end in (0, 1))
     for name, limits in ((StatisticsConstants.STATS_MIN, low), (StatisticsConstants.STATS_MAX, high)):
-        told = said.get(name, {})
-        if any(type(value) not in (int, float) or value != limits[one] for one, value in told.items()):
+        sent = said.get(name, {})
+        if any(type(value) not in (int, float) or value != limits[one] for one, value in sent.items()):
             raise RefusedAnswer("it says that a feature has another range than the job's")
     histograms = {
         name: _read_histogram(name, value, counts.get(name, 0), features[name])

@@ -58,11 +58,11 @@ class ReadinessCheck(SiteController):
     def take(self, site: str, answer: FLModel) -> bool:
         """Keep one site's answer."""
         if answer.params or answer.metrics:
-            return self.refuse(site, "it sent an update or scores that nobody asked for")
+            return self.reject(site, "it sent an update or scores that nobody asked for")
         try:
             readiness = SiteReadiness.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
-            return self.refuse(
+            return self.reject(
                 site, f"its answer can't be read; wrong is {name_faults(error, SiteReadiness)}"
             )
         self._record.value.sites[site] = readiness

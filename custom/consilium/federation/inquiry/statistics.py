@@ -74,7 +74,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         self._engine = fl_ctx.get_engine()
 
     def finalize(self, fl_ctx: FLContext) -> None:
-        """Let go of the statistics."""
+        """Release the statistics."""
         self._statistics = None
 
     def pre_run(
@@ -267,9 +267,9 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
 
     def _note_missing(self, fl_ctx: FLContext) -> None:
         record = self._record.value
-        told = {site for feature in record.features.values() for site in feature.reported}
+        reported = {site for feature in record.features.values() for site in feature.reported}
         for site in (client.name for client in fl_ctx.get_engine().get_clients()):
-            if site in told or site in record.missing:
+            if site in reported or site in record.missing:
                 continue
             answer = record.sites.get(site)
             if answer is None:

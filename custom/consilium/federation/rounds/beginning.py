@@ -1,4 +1,4 @@
-"""What precedes the first round: admission of the job, and the preparation of the sites."""
+"""Start of a training job: its admission, and the preparation of its sites."""
 
 from __future__ import annotations
 

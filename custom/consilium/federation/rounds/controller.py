@@ -225,7 +225,7 @@ class FederatedTraining(SiteController):
     def note_refusal(self, site: str, absence: Absence) -> None:
         """Keep the reason with the answers of the task."""
         if self._run.begun:
-            self._run.value.answers.refuse(site, absence)
+            self._run.value.answers.reject(site, absence)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Inform each site with its task why its last answer was rejected; note a fault that ends the job."""
@@ -235,10 +235,10 @@ class FederatedTraining(SiteController):
         if event_type == EventType.AFTER_TASK_DATA_FILTER:
             self._plan.rejections.attach_reason(fl_ctx)
 
-    def refuse(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
+    def reject(self, site: str, reason: str, code: RefusalCode = RefusalCode.ANSWER) -> bool:
         """Reject an answer that is wrong, and count it; returns False for `take` to return."""
         self._plan.rejections.note(site, reason, code)
-        return super().refuse(site, reason, code)
+        return super().reject(site, reason, code)
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
         """Keep why a site was no longer waited for."""

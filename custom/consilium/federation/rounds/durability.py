@@ -1,4 +1,4 @@
-"""What outlives the server's process after each round of a training job, and how a job resumes from it."""
+"""Durable state after each round of a training job, from which the job resumes."""
 
 from __future__ import annotations
 

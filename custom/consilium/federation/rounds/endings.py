@@ -1,4 +1,4 @@
-"""What follows the last round: the final validation, and a comparison with models that sites train alone."""
+"""End of a training job: the final validation, and the comparison with local-only models."""
 
 from __future__ import annotations
 

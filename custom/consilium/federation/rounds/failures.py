@@ -1,4 +1,4 @@
-"""Why a round does not count, and why a job ends before its time."""
+"""Reasons why a round does not count, and why a job ends early."""
 
 from __future__ import annotations
 

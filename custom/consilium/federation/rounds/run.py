@@ -170,8 +170,8 @@ class TrainingRun:
         try:
             self._take(site, answer)
         except (RefusedAnswer, RejectedUpdate) as error:
-            about = "its update is refused: " if isinstance(error, RejectedUpdate) else ""
-            return self.controller.refuse(site, f"{about}{error}", error.code)
+            about = "its update is rejected: " if isinstance(error, RejectedUpdate) else ""
+            return self.controller.reject(site, f"{about}{error}", error.code)
         except OSError as error:
             reason = f"the server could not keep its update: {error.strerror}"
             return self.controller.set_aside(site, Absence(reason, RefusalCode.SERVER_DISK))
@@ -204,7 +204,7 @@ class TrainingRun:
         elif task == TRAIN:
             self.plan.rejections.clear(site)
         self.answers.note(site, state, answer.metrics)
-        answer.metrics = self.answers.combine({site: answer.metrics or {}})  # for whoever hears of the answer
+        answer.metrics = self.answers.combine({site: answer.metrics or {}})  # for the event
 
     def _read_sets(self, answer: FLModel) -> WeightSets:
         try:

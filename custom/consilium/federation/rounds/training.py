@@ -123,7 +123,7 @@ class TrainingRounds:
         """
         run, answers = self._run, self._run.answers
         for site, reason in question.aggregator.screen().items():
-            run.controller.refuse(site, f"its update is refused: {reason}", RefusalCode.UPDATE)
+            run.controller.reject(site, f"its update is rejected: {reason}", RefusalCode.UPDATE)
         trains = question.task == TRAIN
         if trains:
             record.sites = answers.sites

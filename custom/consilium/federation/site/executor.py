@@ -86,7 +86,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             self.log_info(fl_ctx, f"{task_name}: {error}")
             return refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=RefusalCode.ABORTED))
         except SiteRefusal as error:
-            self.log_error(fl_ctx, f"{task_name} refused: {error}", fire_event=False)
+            self.log_error(fl_ctx, f"{task_name} declined: {error}", fire_event=False)
             return self._decline(fl_ctx, error)
         except ConsiliumError as error:
             self.log_error(fl_ctx, f"{task_name} failed: {error}", fire_event=False)

@@ -1,4 +1,4 @@
-"""What a site does in each task: between FLARE's objects and `consilium.participant`."""
+"""Handlers of a site's tasks, between FLARE's objects and `consilium.participant`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a federated algorithm is at a site: hooks around local training, and what travels beside the model.
+"""Interface of a federated algorithm at a site: hooks around local training, and what it sends besides.
 
 An algorithm has a half here and one at the server, in `consilium.federation.algorithms`. Both are made from
 the same settings, which also declare what the two halves exchange.
@@ -176,7 +176,7 @@ class LocalAlgorithm:
         return None
 
     def begin(self, local: LocalRound) -> None:
-        """Take note of what a round starts from."""
+        """Receive what a round starts from."""
 
     def batches(self, local: LocalRound, batches: Iterator[Batch]) -> Iterator[Batch]:
         """Return where the round's batches come from; here, from the trainer's own loader."""

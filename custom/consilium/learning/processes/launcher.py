@@ -1,4 +1,4 @@
-"""Starts a site's training processes with torchrun, listens to them and ends them."""
+"""Launcher of a site's training processes: torchrun, their connection, and their end."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Processes:
         return [self._known[rank].pid for rank in range(self._size)]
 
     def send(self, command: Train | Score | Cancel) -> None:
-        """Tell every process.
+        """Send a command to every process.
 
         Raises:
             TrainingError: If one has ended.

@@ -1,4 +1,4 @@
-"""What a site's process and its training processes say to each other: JSON, checked on arrival.
+"""Messages between a site's process and its training processes: JSON, checked on arrival.
 
 Weights and lists of cases travel as files in the group's folder, so that no message is ever larger than a
 socket's buffer and nobody waits for a process that has stopped listening.
@@ -96,7 +96,7 @@ class Setup(_Message):
         train: The training cases.
         min_patients: Fewest patients behind an update or a loss.
         draw_seed: What samples are drawn by; None for the job's seed.
-        memory: Folder in which what a round starts from outlives the processes; None for none.
+        memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: The settings of the job's algorithm; None for federated averaging.
     """
 

@@ -1,4 +1,4 @@
-"""Which part of a batch each of a site's training processes takes, and what they have to agree on."""
+"""Shares of a batch for a site's training processes, and the state that they have to agree on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training and evaluating in the site's own process."""
+"""Training and evaluation in the site's own process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SingleProcess:
         cases: Labeled training cases; none at a site that only evaluates.
         min_patients: See `Trainer`.
         draw_seed: See `Trainer`.
-        memory: Folder in which what a round starts from outlives this process; None for none.
+        memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: What the job decides about it; None for federated averaging.
     """
 
@@ -100,5 +100,5 @@ class SingleProcess:
         )
 
     def close(self) -> None:
-        """Let go of the network and the optimizer's moments."""
+        """Release the network and the optimizer's moments."""
         self._trainer = None

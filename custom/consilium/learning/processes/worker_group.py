@@ -62,7 +62,7 @@ class WorkerGroup:
         silence_s: See `SILENCE_S`.
         min_patients: See `Trainer`.
         draw_seed: See `Trainer`.
-        memory: Folder in which what a round starts from outlives the processes; None for none.
+        memory: Folder for the state that a round starts from, kept across restarts; None for none.
         algorithm: What the job decides about it; None for federated averaging.
 
     Raises:
@@ -127,13 +127,13 @@ class WorkerGroup:
             TrainingError: If the loss becomes non-finite, the weights do not fit, or a process dies or hangs.
         """
 
-        def tell(rank: int, progress: Progress) -> None:
+        def report(rank: int, progress: Progress) -> None:
             on_step(progress.done, progress.total, progress.loss)
 
         with self._running() as processes:
             save_sets(self._folder.received, {**(sets or {}), MODEL: weights})
             command = Train(round_index=schedule.round_index, rounds=schedule.rounds)
-            answers = self._ask(processes, command, cancelled, tell)
+            answers = self._ask(processes, command, cancelled, report)
             results = [answer for answer in answers if isinstance(answer, Trained)]
             trained = load_sets(self._folder.trained)
             unreadable = sorted({case for result in results for case in result.unreadable})
@@ -170,7 +170,7 @@ class WorkerGroup:
         """
         done = [0] * self._size
 
-        def tell(rank: int, progress: Progress) -> None:
+        def report(rank: int, progress: Progress) -> None:
             done[rank] = progress.done
             on_case(sum(done), len(cases))
 
@@ -178,7 +178,7 @@ class WorkerGroup:
             save_sets(self._folder.received, {MODEL: weights})
             write_atomically(self._folder.cases, CASES.dump_json(_absolute(cases)), durable=False)
             try:
-                answers = self._ask(processes, Score(final=final), cancelled, tell)
+                answers = self._ask(processes, Score(final=final), cancelled, report)
             finally:
                 self._folder.cases.unlink(missing_ok=True)
         shares = [iter(answer.scores) for answer in answers if isinstance(answer, Scored)]

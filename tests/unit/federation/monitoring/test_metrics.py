@@ -158,7 +158,7 @@ def test_without_a_reporter_nothing_is_sent(tmp_path):
 def test_a_hospital_that_names_a_reporter_of_its_own_sees_its_own_part(daemon, tmp_path):
     journal = SiteJournal()
     journal.begin(Engine(tmp_path).context)
-    journal.note_refusal("server", "its update is refused")
+    journal.note_refusal("server", "its update is rejected")
     journal.end()
     exported = daemon.read()
     assert exported.keys() <= {f"{PREFIX}_{name}" for name in SITE_METRICS}

@@ -156,7 +156,7 @@ def test_a_round_counts_for_the_sites_whose_update_is_in_it(engine):
     for site, role in (("clinic", "evaluates"), ("north", "trains"), ("south", "trains")):
         take(engine, site, role)
     announce(
-        engine, ANSWER_REFUSED, site="south", reason="its update is refused: it is ten times the others'"
+        engine, ANSWER_REFUSED, site="south", reason="its update is rejected: it is ten times the others'"
     )
     engine.fire_event(AppEventType.ROUND_DONE, engine.context)
     progress = read_progress(engine.run_folder)

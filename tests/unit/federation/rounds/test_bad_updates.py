@@ -64,7 +64,7 @@ def test_bad_updates_are_left_out_and_their_site_is_excluded_in_the_end(run, fac
     assert record.status == "finished"
     assert model(engine) == 5
     assert outcomes(record, "evil") == ["refused"] * 3 + ["excluded"] * 2
-    assert record.rounds[0].sites["evil"].reason.startswith("its update is refused: ")
+    assert record.rounds[0].sites["evil"].reason.startswith("its update is rejected: ")
     last = record.rounds[2].sites["evil"].reason
     told = f"excluded from training after 3 rejected answers in a row, the last: {last}"
     assert record.rounds[4].sites["evil"].reason == told
@@ -119,7 +119,7 @@ def test_a_repeated_update_is_not_waited_for_in_vain(run):
     north, south = Same(), Same()
     record, _ = run({"north": north, "south": south}, quorum={"attempts": 5, "backoff_seconds": 3600})
     assert record.status == "failed"
-    assert "south: its update is refused: it is the same as another site's of this round" in record.reason
+    assert "south: its update is rejected: it is the same as another site's of this round" in record.reason
     assert record.reason.endswith("another attempt would give the same")
     assert [task for task, _ in north.seen].count(TRAIN) == 1
     assert record.rounds[0].sites["south"].code is RefusalCode.REPEATED_UPDATE

@@ -107,13 +107,13 @@ def test_the_site_keeps_what_the_server_refused_for_its_people(executor, engine,
     at_site(engine, site(tmp_path, ["P1", "P2", "P3"]))
     executor.handle_event(EventType.START_RUN, engine.context)
     asked = request()
-    asked.set_header(REFUSAL_HEADER, "its update is refused: it changes nothing")
+    asked.set_header(REFUSAL_HEADER, "its update is rejected: it changes nothing")
     execute(executor, engine, VALIDATE, asked)
     (status,) = read_site_status(engine.workspace.get_root_dir())
     assert [(one.by, one.reason) for one in status.refusals] == [
-        ("server", "its update is refused: it changes nothing")
+        ("server", "its update is rejected: it changes nothing")
     ]
-    assert "rejected the last answer: its update is refused: it changes nothing" in caplog.text
+    assert "rejected the last answer: its update is rejected: it changes nothing" in caplog.text
 
 
 def check(executor, engine):

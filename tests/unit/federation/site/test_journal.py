@@ -66,11 +66,11 @@ def test_refusals_of_both_sides_are_kept_with_their_round(engine, journal):
     journal.start_task("train", task(0, 10))
     journal.note_refusal("site", "versions do not fit")
     journal.start_task("train", task(1, 10))
-    journal.note_refusal("server", "its update is refused: it is ten times the others'")
+    journal.note_refusal("server", "its update is rejected: it is ten times the others'")
     told = text(engine)
     assert "this site declined: versions do not fit" in told
     assert "round 2" in told
-    assert "the server did not use its answer: its update is refused" in told
+    assert "the server did not use its answer: its update is rejected" in told
 
 
 @pytest.mark.parametrize(
