@@ -19,7 +19,8 @@ from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
-from consilium.participant.patient_register import PatientRegister, open_register
+from consilium.participant.patient_register import PatientRegister
+from consilium.participant.register_files import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task
 

@@ -1,6 +1,6 @@
 """What a site remembers of its patients from job to job: each one's side, and who is answered about together.
 
-It stays in the site's `state_dir`, with keyed hashes in the place of ids.
+Keyed hashes stand in the place of ids; `register_files` keeps it in the site's `state_dir`.
 """
 
 from __future__ import annotations
@@ -8,31 +8,23 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Generic, Literal
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from consilium.counts import Count, counted
-from consilium.data.files import private_folder, write_atomically
+from consilium.counts import Count
 from consilium.data.split import CaseT, Sides, Split
 from consilium.errors import DataError
 from consilium.participant.answer_audit import discloses, extend_basis
 from consilium.participant.answer_groups import Group, regroup, whole_groups
-from consilium.participant.settings import SiteSettings
 
 KEY_FILE: Final = "split.key"
 """32 random bytes, kept secret: they determine which patients a site validates on."""
 
 REGISTER_FILE: Final = "patients.json"
 
-_LOCK_FILE = "register.lock"
-_KEY_BYTES = 32
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
 _GOLDEN_SECTION = 0x9E3779B97F4A7C15  # of 2**64 (Knuth, The Art of Computer Programming 3, 6.4)
 _PER_DRAW = 2**64
@@ -104,12 +96,12 @@ class PatientRegister:
             known = _Content(key=fingerprint) if content is None else _Content.model_validate_json(content)
         except ValidationError:
             raise DataError(
-                f"{source} is damaged, or of another version of Consilium. {_remedy(REGISTER_FILE)}"
+                f"{source} is damaged, or of another version of Consilium. {restore_remedy(REGISTER_FILE)}"
             ) from None
         if known.key != fingerprint:
             raise DataError(
                 f"{source} was written with another key than the {KEY_FILE}, or split_salt, of now. "
-                f"{_remedy(KEY_FILE)}"
+                f"{restore_remedy(KEY_FILE)}"
             )
         self._sides = Sides(frozenset(known.training), frozenset(known.validation))
         self._groups = dict(known.groups)
@@ -245,116 +237,8 @@ class PatientRegister:
         ).model_dump_json(indent=1)
 
 
-@contextmanager
-def open_register(
-    site: SiteSettings, examinations: Mapping[str, str] | None = None
-) -> Iterator[PatientRegister]:
-    """Open a site's register; what was decided is on the disk before this returns, whatever is raised.
-
-    One process at a time has it open, so two jobs that start together decide the same.
-
-    Args:
-        site: Says where the register lies.
-        examinations: See `PatientRegister`.
-
-    Raises:
-        DataError: If it can't be read or written, or is damaged. It is never made again by itself: the site
-            would then answer the same question about other patients.
-    """
-    folder = site.state_dir
-    try:
-        private_folder(folder)
-        with FileLock(folder / _LOCK_FILE, mode=0o600):
-            register = _load(site, examinations) or _begin(site, examinations)
-            before = register.to_json()
-            try:
-                yield register
-            finally:
-                if (decided := register.to_json()) != before:
-                    write_atomically(folder / REGISTER_FILE, decided.encode())
-    except OSError as error:
-        raise DataError(
-            f"The site's register of patients in {folder} can't be used ({error}): let the account that runs "
-            "FLARE read and write it, and make room on its disk."
-        ) from error
-
-
-def read_register(site: SiteSettings, examinations: Mapping[str, str] | None = None) -> PatientRegister:
-    """Return a copy of a site's register, to look at what a job would decide; nothing is written.
-
-    Raises:
-        DataError: If it can't be read, or is damaged.
-    """
-    try:
-        return _load(site, examinations) or _new_register(site, secrets.token_bytes(_KEY_BYTES), examinations)
-    except OSError as error:
-        raise DataError(
-            f"The site's register of patients in {site.state_dir} can't be read ({error}): repeat this from "
-            "the account that runs FLARE."
-        ) from error
-
-
-def _load(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister | None:
-    """Return the register that a site has, None if it has none yet."""
-    path = site.state_dir / REGISTER_FILE
-    key, content = _find_key(site), _read(path)
-    if content is None and (key is None or site.split_salt is not None):
-        return None
-    if content is None or key is None:
-        missing, other = (REGISTER_FILE, KEY_FILE) if content is None else (KEY_FILE, REGISTER_FILE)
-        raise DataError(f"{path.with_name(missing)} is missing, and {other} is there. {_remedy(missing)}")
-    return PatientRegister(
-        key, content, source=path, examinations=examinations, repeats=site.split_salt is not None
-    )
-
-
-def _begin(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister:
-    """Make a register, with a key of its own; without both of its files, the next job is refused."""
-    key = _find_key(site) or _make_key(site.state_dir / KEY_FILE)
-    register = _new_register(site, key, examinations)
-    write_atomically(site.state_dir / REGISTER_FILE, register.to_json().encode())
-    return register
-
-
-def _new_register(site: SiteSettings, key: bytes, examinations: Mapping[str, str] | None) -> PatientRegister:
-    return PatientRegister(key, examinations=examinations, repeats=site.split_salt is not None)
-
-
-def _find_key(site: SiteSettings) -> bytes | None:
-    if site.split_salt is not None:
-        return site.split_salt.encode()
-    path = site.state_dir / KEY_FILE
-    key = _read(path)
-    if key is not None and len(key) != _KEY_BYTES:
-        raise DataError(
-            f"{path} holds {counted(len(key), 'byte')} instead of {_KEY_BYTES}. {_remedy(KEY_FILE)}"
-        )
-    return key
-
-
-def _make_key(path: Path) -> bytes:
-    """Draw the secret and write it down, where none is.
-
-    Raises:
-        FileExistsError: If somebody else has just done so.
-    """
-    key = secrets.token_bytes(_KEY_BYTES)
-    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _remedy(name: str) -> str:
+def restore_remedy(name: str) -> str:
+    """Return what to do about a missing or damaged file of the register."""
     return (
         f"Restore {name} from a backup. Where there is none, remove {KEY_FILE} and {REGISTER_FILE}: the "
         "site then splits its patients again, and what it answers next can be compared with what it answered "

@@ -13,8 +13,8 @@ from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.admission import admit_cases, count_left_out
-from consilium.participant.patient_register import open_register
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
+from consilium.participant.register_files import open_register
 from consilium.participant.settings import Role, SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.settings import LearningSettings

@@ -13,7 +13,8 @@ from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWr
 
 from consilium.federation.inquiry.patient_statistics import PatientStatistics
 from consilium.federation.inquiry.readiness import ReadinessCheck
-from consilium.federation.inquiry.statistics import SiteStatisticsGenerator, StatisticsRecorder
+from consilium.federation.inquiry.site_statistics import SiteStatisticsGenerator
+from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver

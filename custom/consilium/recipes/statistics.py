@@ -17,11 +17,11 @@ from pydantic import Field, field_validator
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.federation.inquiry.patient_statistics import PatientStatistics
-from consilium.federation.inquiry.statistics import (
+from consilium.federation.inquiry.site_statistics import (
     SiteStatisticsGenerator,
-    StatisticsRecorder,
     histogram_config,
 )
+from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
 from consilium.federation.tasks import SITE_STATE_EVENT
 from consilium.recipes.base import JobRecipe, JobSettings, Place, new_job
 from consilium.settings import MINUTES_PER_YEAR, Name

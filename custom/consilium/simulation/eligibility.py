@@ -13,7 +13,7 @@ from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import judge_ability
-from consilium.participant.patient_register import read_register
+from consilium.participant.register_files import read_register
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.job_folder import JobFolder
 from consilium.tasks import get_task

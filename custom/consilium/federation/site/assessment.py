@@ -14,8 +14,9 @@ from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import SiteRefusal
 from consilium.learning.cores import available_cores
 from consilium.participant.admission import count_left_out, excess, identify
-from consilium.participant.patient_register import PatientRegister, open_register
+from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
+from consilium.participant.register_files import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
 from consilium.tasks.segmentation.checks.case import volume_of

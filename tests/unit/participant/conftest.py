@@ -1,0 +1,8 @@
+import pytest
+
+from consilium.participant.settings import SiteSettings
+
+
+@pytest.fixture
+def site(tmp_path):
+    return SiteSettings(dataset=tmp_path / "data", state_dir=tmp_path / "kit" / "site_state")
