@@ -154,6 +154,11 @@ class DataCode(ProblemCode):
         "patients file and folder differ",
         "Correct the ids, and add a line for each case that the file lacks: they are grouped by name alone.",
     )
+    DOUBTFUL_CONVENTION = warning(
+        "doubtful_convention",
+        "label values may mean something else",
+        "Look at a label, and state the convention of the site.",
+    )
     # Files
     MISSING_MODALITY = error(
         "missing_modality",

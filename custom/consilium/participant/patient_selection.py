@@ -9,25 +9,33 @@ from consilium.data.split import CaseT
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.patient_register import Answerable, PatientRegister
 from consilium.participant.settings import SiteSettings
+from consilium.tasks.base import Task
 from consilium.tasks.settings import LearningSettings
 
 
 def select_cases(
-    register: PatientRegister, site: SiteSettings, labeled: Sequence[CaseT]
+    register: PatientRegister, site: SiteSettings, labeled: Sequence[CaseT], task: Task
 ) -> tuple[tuple[CaseT, ...], Answerable[CaseT]]:
     """Return the cases to train on, and those to evaluate models on.
+
+    Scores that hold counts, such as a confusion matrix, say as much as other counts do: they are of whole
+    groups of `min_count` patients.
 
     Args:
         register: The site's.
         site: What the hospital decides; nothing here depends on the job.
         labeled: The usable labeled cases.
+        task: What they are labeled for.
     """
     train: tuple[CaseT, ...] = ()
     validation: Sequence[CaseT] = labeled
     if site.role == "trains":
         split = register.split(labeled, validation_fraction=site.validation_fraction)
         train, validation = split.train, split.validation
-    return train, register.answerable("scores", validation, minimum=site.min_training_patients)
+    question, minimum = "scores", site.min_training_patients
+    if task.evaluation.metrics.has_counts:
+        question, minimum = "counts in scores", max(site.min_count, minimum)
+    return train, register.answerable(question, validation, minimum=minimum)
 
 
 def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], minimum: int) -> None:

@@ -165,7 +165,7 @@ def prepare_site(
                 left_out=left_out,
                 details=[problem.describe() for problem in prepared.problems],
             )
-        train, answerable = select_cases(register, site, labeled)
+        train, answerable = select_cases(register, site, labeled, task)
         if site.split_salt is None:
             # With the job's seed, the rounds of two jobs that differ by one step would differ by one sample.
             draw_seed = register.draw_seed(run, learning.model_dump_json(), *(case.id for case in train))

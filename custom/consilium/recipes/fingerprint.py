@@ -131,11 +131,13 @@ def _from_readiness(record: ReadinessRecord) -> DataFingerprint | None:
     sites = [site for site in record.sites.values() if site.usable_patients]
     if not sites:
         return None
-    grids = [site.grid for site in sites if site.grid is not None]
-    spacing = np.median([grid.spacing_mm for grid in grids], axis=0) if grids else None
-    extent = (
-        np.median([np.multiply(grid.shape, grid.spacing_mm) for grid in grids], axis=0) if grids else None
-    )
+    grids = [
+        (site.grid.shape, site.grid.spacing_mm)
+        for site in sites
+        if site.grid and site.grid.spacing_mm and len(site.grid.shape) == _AXES
+    ]
+    spacing = np.median([edges for _, edges in grids], axis=0) if grids else None
+    extent = np.median([np.multiply(*grid) for grid in grids], axis=0) if grids else None
     return DataFingerprint(
         fewest_patients=min(site.usable_patients or 1 for site in sites),
         spacing_mm=None if spacing is None else _box(spacing),

@@ -197,7 +197,7 @@ class BaselineRecord(Record):
         ge=1, description="Steps that each local-only model was trained, as its site was."
     )
     pooled_steps: int = Field(
-        ge=1, description="Steps of the pooled model, each on as many patches as all sites'."
+        ge=1, description="Steps of the pooled model, each on as many samples as all sites'."
     )
     local: dict[SiteLabel, dict[SiteLabel, dict[Word, Finite]]] = Field(
         description="Site that the model was trained at alone -> site that evaluated it -> scores."

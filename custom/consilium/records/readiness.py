@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from consilium.counts import list_counts
 from consilium.data.files import private_folder, write_atomically
@@ -30,7 +31,7 @@ Ability = Literal["train", "evaluate", "nothing"]
 """What a site can do in a training job."""
 
 
-Voxels = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Pixels = Annotated[int, Field(strict=True, ge=1, le=100_000)]
 Millimeters = Annotated[Finite, Field(gt=0, le=1000)]
 Gibibytes = Annotated[Finite, Field(ge=0, le=1e9)]
 
@@ -38,10 +39,18 @@ Gibibytes = Annotated[Finite, Field(ge=0, le=1e9)]
 class Grid(Record):
     """What the site's images look like: medians over its patients with usable cases."""
 
-    shape: tuple[Voxels, Voxels, Voxels] = Field(description="Voxels along each axis of the stored images.")
-    spacing_mm: tuple[Millimeters, Millimeters, Millimeters] = Field(
-        description="Edges of a voxel along the same axes."
+    shape: tuple[Pixels, ...] = Field(
+        min_length=2, max_length=3, description="Pixels or voxels along each axis of the stored images."
     )
+    spacing_mm: tuple[Millimeters, ...] | None = Field(
+        default=None, description="Their edges along the same axes; null where the images say none."
+    )
+
+    @model_validator(mode="after")
+    def _check_axes(self) -> Self:
+        if self.spacing_mm is not None and len(self.spacing_mm) != len(self.shape):
+            raise ValueError("an axis has no spacing, or a spacing has no axis")
+        return self
 
 
 class Hardware(Record):

@@ -82,8 +82,8 @@ def train_baselines(
     """Train a model at each training hospital alone and one on all their data, and evaluate each everywhere.
 
     Every model starts from the weights that the federation starts from and makes as many steps as a site
-    makes in the federation. A local model's steps are on the patches of its site; the pooled model's are each
-    on as many patches as those of all sites together, which is what averaging after every step would be.
+    makes in the federation. A local model's steps are on its site's samples; the pooled model's are each
+    on as many samples as those of all sites together, which is what averaging after every step would be.
     Local models are trained and compared with the federation's as sites do it for a job with `local_only`;
     here they are evaluated at the other hospitals as well.
 

@@ -7,7 +7,7 @@ import shlex
 from consilium.counts import counted, list_counts
 from consilium.data.case import FolderError
 from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
-from consilium.data.codes import known_codes
+from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
@@ -19,7 +19,6 @@ from consilium.participant.settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.settings import LearningSettings
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
@@ -100,7 +99,7 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
             details=[str(error)],
             data=data,
         )
-    if held_back := count_held_back(checked, site, register):
+    if held_back := count_held_back(checked, site, learning, register):
         seen = f"{seen}; {held_back} held back from evaluation (docs/privacy.md)"
     if can == "nothing":
         return CASES.failed(
@@ -173,7 +172,7 @@ def _judge_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     if cohort.convention is None:
         return LABELS.skipped("there is no label to look at")
     source = "said in local/privacy.json" if site.label_convention else "found from names and values"
-    doubts = [one for one in cohort.notices if one.code is VolumeCode.DOUBTFUL_CONVENTION]
+    doubts = [one for one in cohort.notices if one.code is DataCode.DOUBTFUL_CONVENTION]
     if doubts:
         return LABELS.warning(
             f"{cohort.convention}, {source}; {doubts[0].code.summary}",

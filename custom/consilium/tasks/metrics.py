@@ -142,6 +142,11 @@ class MetricSet(BaseModel):
         return next(one for one in self.metrics if one.name == name)
 
     @property
+    def has_counts(self) -> bool:
+        """Whether scores hold numbers of cases, each of which may be about one patient."""
+        return any(one.is_count for one in self.metrics)
+
+    @property
     def key_metric(self) -> Metric:
         """The metric that selects models."""
         return self[self.key]

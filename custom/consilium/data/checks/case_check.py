@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +23,18 @@ def mark_of_files(key: str | None) -> str:
         Empty without a key. A letter comes first: spreadsheets would take digits for a number.
     """
     return f"x{key[:_MARK_DIGITS]}" if key else ""
+
+
+class ImageSize(NamedTuple):
+    """How large the images of a case are.
+
+    Attributes:
+        shape: Pixels or voxels along each axis.
+        spacing_mm: Their edges along the same axes; None where the images say none, such as photographs.
+    """
+
+    shape: tuple[int, ...]
+    spacing_mm: tuple[float, ...] | None = None
 
 
 class CaseCheck(BaseModel):
@@ -51,6 +64,11 @@ class CaseCheck(BaseModel):
     label_fit: float | None = None
     appearance: str | None = None
     files: str = ""
+
+    @property
+    def image_size(self) -> ImageSize | None:
+        """How large the images are; None where that was not kept."""
+        return None
 
     def findings(self, mark: Callable[[Finding], Finding] = lambda finding: finding) -> Iterator[Finding]:
         """What was found in the case alone, without what may only come of an earlier finding.

@@ -19,7 +19,7 @@ from consilium.participant.patient_selection import check_patients, check_round,
 from consilium.participant.register_files import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
-from consilium.tasks.segmentation.checks.case import volume_of
+from consilium.tasks import get_task
 from consilium.tasks.settings import LearningSettings
 
 _GIB = 2**30
@@ -90,7 +90,7 @@ def judge_ability(
     reason = excess(checked, site)
     if reason is not None:
         return "nothing", reason
-    train, answerable = select_cases(register.copy(), site, labeled)
+    train, answerable = select_cases(register.copy(), site, labeled, get_task(learning.task))
     try:
         check_patients(train, answerable.cases, site.min_training_patients)
         check_round(train, site, learning)
@@ -103,9 +103,11 @@ def judge_ability(
     return "train", None
 
 
-def count_held_back(checked: CheckedCohort, site: SiteSettings, register: PatientRegister) -> int:
+def count_held_back(
+    checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
+) -> int:
     """Return how many cases to validate on no model is evaluated on: for the hospital alone."""
-    return select_cases(register.copy(), site, _labeled(checked))[1].held_back
+    return select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))[1].held_back
 
 
 def _labeled(checked: CheckedCohort) -> list[Case]:
@@ -135,17 +137,12 @@ def _gpus_gib() -> list[float]:
 
 def _grid(cases: Sequence[Case], checked: CheckedCohort) -> Grid | None:
     patients = {case.patient: case.id for case in reversed(cases)}  # the first examination of each
-    known = [volume_of(checked, case_id) for case_id in patients.values()]
-    shapes = [one.shape for one in known if one and one.shape]
-    spacings = [one.spacing_mm for one in known if one and one.spacing_mm]
-    if not shapes or not spacings:  # the problem has no volumes
+    checks = [checked.checks[case_id] for case_id in patients.values() if case_id in checked.checks]
+    known = [check.image_size for check in checks if check.image_size]
+    if not known:  # the task keeps no sizes
         return None
-    shape, spacing = np.median(shapes, axis=0), np.median(spacings, axis=0)
+    spacings = [one.spacing_mm for one in known if one.spacing_mm]
     return Grid(
-        shape=(round(shape[0]), round(shape[1]), round(shape[2])),
-        spacing_mm=(
-            round(float(spacing[0]), 3),
-            round(float(spacing[1]), 3),
-            round(float(spacing[2]), 3),
-        ),
+        shape=tuple(round(float(edge)) for edge in np.median([one.shape for one in known], axis=0)),
+        spacing_mm=tuple(round(float(edge), 3) for edge in np.median(spacings, axis=0)) if spacings else None,
     )

@@ -28,7 +28,7 @@ class ReadinessRow:
         site: Its name.
         can: `train`, `evaluate (own choice)`, `evaluate only`, `nothing` or `no answer`.
         usable_cases: Labeled cases without an error, and of how many patients where that is another number.
-        grid: Voxels of its images and their edges.
+        images: Size of its images.
         labels: Their convention.
         machine: What a job may use there.
     """
@@ -36,7 +36,7 @@ class ReadinessRow:
     site: str
     can: str
     usable_cases: str = _NOTHING
-    grid: str = _NOTHING
+    images: str = _NOTHING
     labels: str = _NOTHING
     machine: str = _NOTHING
 
@@ -78,9 +78,9 @@ def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
 def terminal_tables(record: ReadinessRecord) -> Group:
     """Return what `rich` prints: the hospitals, and below them what was found in their cases."""
     sites = _table(
-        ("hospital", "can", "cases", "labels", "grid", "machine"),
+        ("hospital", "can", "cases", "labels", "images", "machine"),
         [
-            (row.site, row.can, row.usable_cases, row.labels, row.grid, row.machine)
+            (row.site, row.can, row.usable_cases, row.labels, row.images, row.machine)
             for row in site_rows(record)
         ],
     )
@@ -109,7 +109,7 @@ def _site_row(record: ReadinessRecord, name: str) -> ReadinessRow:
         site=name,
         can=can if site.can == "evaluate" else site.can,
         usable_cases=_describe_cases(site),
-        grid=_describe_grid(site.grid),
+        images=_describe_grid(site.grid),
         labels=site.label_convention or _NOTHING,
         machine=_describe_machine(site.hardware),
     )
@@ -124,6 +124,8 @@ def _describe_cases(site: SiteReadiness) -> str:
 def _describe_grid(grid: Grid | None) -> str:
     if grid is None:
         return _NOTHING
+    if grid.spacing_mm is None:
+        return f"{_product(grid.shape)} pixels"
     edges = grid.spacing_mm if len(set(grid.spacing_mm)) > 1 else grid.spacing_mm[:1]
     return f"{_product(grid.shape)} of {_product(edges)} mm"
 

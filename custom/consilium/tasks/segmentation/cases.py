@@ -171,9 +171,7 @@ class VolumeFolder:
         if not telling:
             return TargetReading(False, problems=(*problems, *_contradictions(values, labels, None, False)))
         reading = labels.decide(telling, self.rules, convention)
-        doubts = (
-            (Finding(code=VolumeCode.DOUBTFUL_CONVENTION, detail=reading.doubt),) if reading.doubt else ()
-        )
+        doubts = (Finding(code=DataCode.DOUBTFUL_CONVENTION, detail=reading.doubt),) if reading.doubt else ()
         wrong = _contradictions(values, labels, reading.convention, True)
         return TargetReading(True, reading.convention, (*problems, *wrong), doubts)
 

@@ -148,11 +148,6 @@ class VolumeCode(ProblemCode):
         "label values have two readings",
         "Say which reading is right: set label_convention for the site.",
     )
-    DOUBTFUL_CONVENTION = warning(
-        "doubtful_convention",
-        "label values may mean something else",
-        "Look at a label, and state the convention of the site.",
-    )
     BAD_LABEL_VALUE = error(
         "bad_label_value",
         "unknown label value",

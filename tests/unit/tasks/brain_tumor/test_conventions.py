@@ -4,6 +4,7 @@ import pytest
 from data.hospital import NAMES_2018, NAMES_2023
 
 from consilium.data.case import FolderError
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.cases import CASES
@@ -25,7 +26,7 @@ def _read(hospital, names, labels, convention=None, ids="{}"):
 
 
 def _doubts(cohort):
-    return [one.detail for one in cohort.notices if one.code is VolumeCode.DOUBTFUL_CONVENTION]
+    return [one.detail for one in cohort.notices if one.code is DataCode.DOUBTFUL_CONVENTION]
 
 
 @pytest.mark.parametrize(

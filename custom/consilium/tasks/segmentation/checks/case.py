@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from consilium.data.case import Case
 from consilium.data.case_format import Examination
 from consilium.data.checks.case import run_groups
-from consilium.data.checks.case_check import CaseCheck
+from consilium.data.checks.case_check import CaseCheck, ImageSize
 from consilium.data.checks.cohort import CheckedCohort
 from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
@@ -68,6 +68,11 @@ class VolumeCheck(CaseCheck):
     spacing_mm: Spacing3D | None = None
     image_spacing_mm: Mapping[str, Spacing3D] = Field(default_factory=dict)
     shape: Shape3D | None = None
+
+    @property
+    def image_size(self) -> ImageSize | None:
+        """Voxels and their edges along R, A and S."""
+        return ImageSize(self.shape, self.spacing_mm) if self.shape and self.spacing_mm else None
 
 
 @dataclass(frozen=True)
