@@ -10,6 +10,8 @@ import pytest
 
 from consilium.tasks import registry
 
+TOYS = Path(__file__).parents[2] / "toys"
+
 LIKE_BRAIN_TUMOR = """
 from typing import Literal
 
@@ -42,6 +44,19 @@ def installed(folder: Path, *packages: tuple[str, str, str]) -> Iterator[None]:
         finally:
             _forget(modules)
     _forget(())
+
+
+@contextmanager
+def brought(name: str) -> Iterator[None]:
+    """Have a package of `tests/toys` on the path, as if it were installed."""
+    folder = TOYS / name
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        _forget(())
+        try:
+            yield
+        finally:
+            _forget(())
 
 
 def _forget(modules: list[str] | tuple[str, ...]) -> None:

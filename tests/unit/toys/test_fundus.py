@@ -1,0 +1,196 @@
+"""A 2D classification in a package of its own: two photographs and one grade a patient, and nothing else."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from report.html import read_text
+from tasks.packages import TOYS, brought
+
+from consilium.cli.main import main
+from consilium.errors import ConfigurationError, SiteRefusal
+from consilium.guard.job_rules import check_app
+from consilium.participant.settings import SiteSettings
+from consilium.participant.site_data import prepare_site
+from consilium.participant.statistics import gather_statistics
+from consilium.recipes.catalog import build_recipe, task_jobs
+from consilium.records.scores import read_scores
+from consilium.tasks import get_task, parse_learning
+from consilium.tasks.registry import synthetic_cohort
+
+OTHER_KINDS = re.compile(
+    r"\b(brain|head|tumou?r|voxels?|volumes?|dice|hd95|regions?|patch(es)?|mm|ml|segment\w*)\b", re.I
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package():
+    with brought("fundus"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    return synthetic_cohort("fundus").make(tmp_path_factory.mktemp("archives")).hospitals
+
+
+@pytest.fixture
+def island(tmp_path):
+    """A hospital of eight patients, to damage."""
+    return synthetic_cohort("fundus").make(tmp_path / "archives", only=["island"]).hospitals["island"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def check(run, tmp_path):
+    """Check a folder; returns the exit code, what was found as JSON, and the page's text."""
+
+    def check(folder):
+        page = tmp_path / "check.html"
+        options = ("--job", "fundus_fedavg", "--state", tmp_path / "state", "--workers", 1)
+        code, out = run("check", folder, *options, "--json", "--html", page)
+        return code, json.loads(out), page_text(page)
+
+    return check
+
+
+def page_text(page):
+    return read_text(re.sub(r"(?s)<style>.*?</style>", "", page.read_text(encoding="utf-8")))
+
+
+def site(folder, tmp_path, **values):
+    places = {"split_salt": "a test", "cache_dir": tmp_path / "cache", "state_dir": tmp_path / "state"}
+    return SiteSettings(dataset=folder, tasks={"fundus": {}}, **{**places, **values}).for_task("fundus")
+
+
+def learning(**values):
+    return parse_learning({"task": "fundus", **values}, source="a test")
+
+
+def test_a_sound_folder_is_ready_and_the_page_is_of_photographs(check, archives):
+    code, found, text = check(archives["harbor"])
+    assert code == 0
+    assert found["verdict"] == "ready"
+    assert found["cases"] == {"used": 32, "labeled": 32, "left_out": 0}
+    assert OTHER_KINDS.findall(text) == []
+
+
+def test_what_is_wrong_with_a_case_is_said_by_code(check, island):
+    cut = island / "island-00_left.png"
+    cut.write_bytes(cut.read_bytes()[:200])
+    (island / "island-01_right.png").unlink()
+    grades = (island / "grades.csv").read_text()
+    (island / "grades.csv").write_text(grades.replace("island-02,2", "island-02,7"))
+    code, found, text = check(island)
+    assert code == 1
+    assert {one["code"]: one["cases"] for one in found["findings"]} == {
+        "truncated": 1,
+        "missing_modality": 1,
+        "bad_grade": 1,
+    }
+    assert found["cases"] == {"used": 5, "labeled": 5, "left_out": 3}
+    assert "Correct the grade in grades.csv." in text
+
+
+def test_a_folder_without_grades_or_photographs_is_told_apart(check, island, tmp_path):
+    (island / "grades.csv").unlink()
+    assert check(island)[1]["verdict"] == "good_without_labels"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/scan.nii.gz").write_bytes(b"1")
+    assert check(tmp_path / "empty")[1]["findings"][0]["code"] == "unknown_layout"
+
+
+def test_its_hospitals_are_made_by_the_command_line(run, tmp_path):
+    code, out = run("cohort", tmp_path / "data", "--task", "fundus", "--seed", "3")
+    assert code == 0
+    assert [line.partition("\t")[0] for line in out.splitlines()] == ["harbor", "valley", "island"]
+    assert len(list((tmp_path / "data/island").glob("*_left.png"))) == 8
+    with pytest.raises(ConfigurationError, match="no option spacing"):
+        synthetic_cohort("fundus").specify({"spacing": 2.0})
+
+
+def test_its_jobs_are_in_the_catalog():
+    assert list(task_jobs(get_task("fundus"))) == ["fundus_fedavg", "fundus_check", "fundus_stats"]
+    assert build_recipe("fundus_fedavg", {"learning.edge_pixels": 64}).settings.learning.edge_pixels == 64
+    with pytest.raises(ConfigurationError, match="spacing_mm"):
+        build_recipe("fundus_fedavg", {"learning.spacing_mm": 2.0})
+
+
+def test_statistics_are_of_brightness_and_grades(archives, tmp_path):
+    task = get_task("fundus")
+    given = gather_statistics(
+        site(archives["harbor"], tmp_path), task, progress=lambda *_: None, cancelled=lambda: False
+    )
+    assert list(given.features) == ["brightness_left", "brightness_right", "grade_patient"]
+    for feature in given.features:
+        assert sum(given.histogram(feature)) == pytest.approx(30, abs=5)  # whole groups of patients
+
+
+def test_a_job_is_declined_before_import_where_the_policy_does_not_list_the_task():
+    files = build_recipe("fundus_fedavg").files()
+    parts = {"config/config_fed_server.json": files.server, "config/config_fed_client.json": files.client}
+    script = """
+import json, sys
+from consilium.errors import ConfigurationError
+from consilium.guard.job_rules import check_app
+parts = {name: json.dumps(content).encode() for name, content in json.load(sys.stdin).items()}
+try:
+    check_app(parts, lambda path: None, "client", listed=frozenset())
+except ConfigurationError as error:
+    print(error)
+print("toy_fundus" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(TOYS / 'fundus')!r})\n{script}"],
+        input=json.dumps(parts),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    reason, imported = done.stdout.splitlines()
+    assert "policy does not list it" in reason
+    assert imported == "False"
+    app = {name: json.dumps(content).encode() for name, content in parts.items()}
+    check_app(app, lambda path: None, "client", listed=frozenset({"fundus"}))
+
+
+def test_counts_in_scores_are_of_as_many_patients_as_other_counts(archives, tmp_path):
+    """A task of means would answer about three."""
+    for number, (minimum, evaluated) in enumerate([(3, 8), (8, 8)]):
+        one = site(archives["island"], tmp_path / str(number), role="evaluates", min_count=minimum)
+        assert len(prepare_site(one, learning()).validation) == evaluated
+    few = site(archives["island"], tmp_path / "few", role="evaluates", min_count=9)
+    with pytest.raises(SiteRefusal, match="scores would be of fewer"):
+        prepare_site(few, learning())
+    data = prepare_site(site(archives["harbor"], tmp_path / "harbor", min_count=30), learning())
+    assert (data.role, data.validation, data.evaluated) == ("trains", (), None)
+    assert data.held_back > few.min_training_patients
+
+
+def test_counts_of_two_hospitals_add_up_to_their_kappa():
+    evaluation = get_task("fundus").evaluation
+    one = evaluation.summarize([{"true_0_found_0": 1.0}, {"true_4_found_4": 1.0}, {"true_2_found_3": 1.0}])
+    other = evaluation.summarize([{"true_1_found_1": 1.0}, {"true_4_found_0": 1.0}])
+    both = evaluation.combine([one, other])
+    assert both["accuracy"] == 3 / 5
+    assert both["kappa"] == pytest.approx(1 - 17 / (139 / 5))
+    assert read_scores(one, evaluation, final=True, cases=3) == one
+    with pytest.raises(ValueError, match="add up to 3"):
+        read_scores(one, evaluation, final=True, cases=4)
+
+
+def test_the_package_is_named_nowhere_else():
+    package = TOYS.parents[1] / "custom"
+    assert [path for path in package.rglob("*.py") if "fundus" in path.read_text(encoding="utf-8")] == []
