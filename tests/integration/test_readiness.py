@@ -68,7 +68,7 @@ def test_the_table_and_the_page_tell_who_must_mend_what(study):
         assert "solo" in text
     assert "partial" in study.stderr
     assert "hapless is not ready: no usable labeled case (left out: 1 unreadable)" in study.stderr
-    assert "Something is to be mended at hapless and solo." in page
+    assert "Something has to be fixed at hapless and solo." in page
     assert "hapless: no usable labeled case (left out: 1 unreadable)" in study.log_of("server")
 
 

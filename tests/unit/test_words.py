@@ -47,6 +47,7 @@ DONE = (
     "custom/consilium/provisioning",
     "custom/consilium/recipes",
     "custom/consilium/records",
+    "custom/consilium/report",
     "custom/consilium/simulation",
     "custom/consilium/site_check",
     "README.md",

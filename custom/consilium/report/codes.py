@@ -1,4 +1,4 @@
-"""Meanings of the codes that sites report; a site of another version or task may have other codes."""
+"""Meanings of the codes that sites report; another version or task may have other codes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MEANING = {
 
 
 def remedy(code: str) -> str:
-    """Say what somebody at the site can do about it."""
+    """Return what somebody at the site can do about it."""
     problem = find_code(code)
     return problem.remedy if problem else "See the site's own log."
 
 
 def describe(code: str) -> str:
-    """Say what it is, with the code itself, under which the documentation and the site's files have it."""
+    """Describe a finding, with its code, by which the documentation and the site's files name it."""
     problem = find_code(code)
     if problem is None:
         return "Something that this version of consilium has no code for" if code == OTHER_CODE else code
@@ -33,11 +33,11 @@ ACCEPTED: Final = "used; accepted by the hospital"
 
 
 def fate(severity: Severity) -> str:
-    """Say what becomes of the case."""
+    """Return whether cases with a finding of that severity are used."""
     return _MEANING[severity]
 
 
 def meaning(code: str) -> str:
-    """Say what becomes of the case, where the evidence of statistics is not overwhelming."""
+    """Return whether cases with this code are used, unless statistics say clearly otherwise."""
     problem = find_code(code)
     return _MEANING[problem.severity] if problem else "see the site's own log"

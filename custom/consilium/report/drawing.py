@@ -1,4 +1,4 @@
-"""What all charts share: the colors of a page, the lines of hospitals, names in legends."""
+"""Styles that all charts share: the colors of a page, the lines of hospitals, names in legends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from consilium.tasks.presentation import TARGET_COLORS
 
 _COLORS = ("#2f8fd0", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-"""Okabe and Ito's, for color-blind readers; markers tell apart what has the same color."""
+"""Okabe and Ito's, for color-blind readers; markers distinguish lines of the same color."""
 
 _MARKERS = "osD^vPX*"
 

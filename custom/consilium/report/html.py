@@ -1,4 +1,4 @@
-"""What all pages share: each is one HTML file that needs no network, no script, no file beside it."""
+"""Base of all pages: each is one HTML file that needs no network, no script, no file beside it."""
 
 from __future__ import annotations
 

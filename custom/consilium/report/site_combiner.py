@@ -1,4 +1,4 @@
-"""Scores of several sites together, also where the task of a record is not installed here."""
+"""Combined scores of several sites, also where the task of a record is not installed here."""
 
 from __future__ import annotations
 

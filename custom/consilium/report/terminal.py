@@ -1,4 +1,4 @@
-"""The console that everything is shown on: it prints what can be read, and obeys no text."""
+"""The console for all output: texts from others are cleaned before they are printed."""
 
 from __future__ import annotations
 

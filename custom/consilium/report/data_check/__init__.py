@@ -1,1 +1,1 @@
-"""What was found in a hospital's dataset folder, for the hospital itself."""
+"""The report of a hospital's dataset folder, for the hospital itself."""

@@ -1,4 +1,4 @@
-"""What was found in a hospital's folder, as JSON and as one HTML page. Both are for the hospital itself."""
+"""Findings in a hospital's folder, as JSON and as one HTML page. Both are for the hospital itself."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class DataCheck:
 
     Args:
         folder: The dataset folder.
-        job: The job that grid and disk were judged by.
+        job: The job for which grid and disk were checked.
         findings: Everything that was found, of the folder and of its cases.
         checked: The cases; None where the folder as a whole can't be used.
         created: Unix time in seconds.
@@ -240,7 +240,7 @@ def _next_steps(check: DataCheck) -> Iterator[str]:
         yield "Fix what is said of the folder as a whole: nothing can be used before."
     if check.counts["left_out"]:
         yield (
-            "Fix the cases that are left out, or leave them as they are: training goes on without them, "
+            "Fix the cases that are left out, or leave them as they are: training then uses the others, "
             "unless they are more than the site tolerates (max_left_out in local/privacy.json; half of the "
             "cases, where it isn't set)."
         )

@@ -49,7 +49,7 @@ class FindingRow:
         site: The hospital.
         count: Cases; `few` where the number never left the site.
         code: What was found.
-        meaning: What becomes of the cases.
+        meaning: Whether the cases are used.
         remedy: What somebody at the hospital can do about it.
     """
 

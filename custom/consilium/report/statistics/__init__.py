@@ -1,1 +1,1 @@
-"""What a statistics job found: the record, how far sites are apart, and the page."""
+"""The report of a statistics job: the record, how far sites are apart, and the page."""

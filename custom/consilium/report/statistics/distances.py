@@ -1,4 +1,4 @@
-"""How far each site's patients are from those of all others, feature by feature.
+"""Distance of each site's patients from those of all others, feature by feature.
 
 The distance is Wasserstein-1 (Villani 2009, doi 10.1007/978-3-540-71050-9): how far on average one histogram
 has to be moved to become the other. Unlike bin-by-bin measures such as Jensen-Shannon's it knows which bins
@@ -46,19 +46,19 @@ class Distance:
 
 
 def site_distances(feature: FeatureRecord, minimums: Mapping[str, int]) -> dict[str, Distance]:
-    """Return each site's distance from the rest; empty with fewer than two sites that tell anything.
+    """Return each site's distance from the rest; empty with fewer than two sites that report anything.
 
     Args:
         feature: The histograms.
         minimums: Fewest patients that a number of each site is about: the size of micro-aggregated groups.
     """
-    told = feature.reported
-    if len(told) < 2:
+    reported = feature.reported
+    if len(reported) < 2:
         return {}
-    total = np.sum(list(told.values()), axis=0)
-    groups = {site: max(1, int(bins.sum()) // minimums.get(site, 1)) for site, bins in told.items()}
+    total = np.sum(list(reported.values()), axis=0)
+    groups = {site: max(1, int(bins.sum()) // minimums.get(site, 1)) for site, bins in reported.items()}
     draws = {site: (own, sum(groups.values()) - own) for site, own in groups.items()}
-    return {site: _distance(feature, bins, total - bins, draws[site]) for site, bins in told.items()}
+    return {site: _distance(feature, bins, total - bins, draws[site]) for site, bins in reported.items()}
 
 
 def _distance(feature: FeatureRecord, site: Bins, rest: Bins, draws: tuple[int, int]) -> Distance:

@@ -62,7 +62,7 @@ def _figure(panels: int, palette: Palette) -> tuple[Figure, list[Any]]:
 
 def _style(sites: Sequence[str], site: str) -> dict[str, Any]:
     place = sites.index(site)
-    # Few markers: they tell lines of the same color apart, and would hide these curves.
+    # Few markers: they distinguish lines of the same color, and would hide these curves.
     return {**line_style(place), "markevery": (3 * place % 10, 10), "label": label_text(site)}
 
 
@@ -86,7 +86,7 @@ def _finish(figure: Figure, axes: Sequence[Any], palette: Palette) -> bytes:
             frameon=False, labelcolor=palette.ink, fontsize=9,
         )  # fmt: skip
     else:
-        axes[0].text(0.5, 0.5, "nothing told", transform=axes[0].transAxes, color=palette.faint, ha="center")
+        axes[0].text(0.5, 0.5, "no data", transform=axes[0].transAxes, color=palette.faint, ha="center")
     content = BytesIO()
     figure.savefig(
         content, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None}

@@ -41,7 +41,7 @@ def render_statistics(record: StatisticsRecord) -> str:
 
 @dataclass(frozen=True)
 class SiteRow:
-    """One hospital in the first table; None is what it did not tell.
+    """One hospital in the first table; None is what it did not report.
 
     Attributes:
         sizes: By group, its medians along the axes.
@@ -61,7 +61,7 @@ class StatisticsCell:
     """One hospital's number.
 
     Attributes:
-        value: The number; None if it told none.
+        value: The number; None if it reported none.
         heat: From 0 to 1, how far it is from other hospitals; None where that is not shown by color.
         marked: Whether chance would hardly put it so far from all others.
     """
@@ -92,7 +92,7 @@ class Section:
 
 
 def median(feature: FeatureRecord, site: str) -> float | None:
-    """Return the center of the bin in which a hospital's median patient is; None if it told nothing."""
+    """Return the center of the bin in which a hospital's median patient is; None if it reported nothing."""
     bins = feature.reported.get(site)
     if bins is None:
         return None
@@ -101,7 +101,7 @@ def median(feature: FeatureRecord, site: str) -> float | None:
 
 
 def _counted_nothing(record: StatisticsRecord, site: str) -> bool:
-    """Whether a hospital refused before it counted anything; its reason is above the table."""
+    """Whether a hospital declined before it counted anything; its reason is above the table."""
     answer = record.sites.get(site)
     return answer is not None and answer.reason is not None and answer.patients == 0 and not answer.left_out
 

@@ -1,1 +1,1 @@
-"""Where a job stands, for the people at the server and at the hospitals."""
+"""Status of a job, for the people at the server and at the hospitals."""

@@ -102,7 +102,7 @@ def _lines(job: JobStatus) -> list[str]:
     if job.interruption is not None:
         lines += _interruption_lines(job.interruption)
     if job.resumes is not None:
-        lines.append(f"goes on from job {job.resumes}")
+        lines.append(f"continues job {job.resumes}")
     lines += [describe_second_start(site, one) for site, one in sorted(job.second_starts.items())]
     if job.progress is not None:
         lines += _progress_lines(job.progress)
@@ -115,11 +115,11 @@ def _interruption_lines(interruption: Interruption) -> list[str]:
     durable = interruption.durable_round
     kept = "no round was finished" if durable is None else f"round {durable} and all before it are kept"
     if interruption.continued_by == NOBODY:
-        then = "it is not continued by itself"
+        then = "it does not continue automatically"
     elif interruption.continued_by:
-        then = f"job {interruption.continued_by} goes on from there"
+        then = f"job {interruption.continued_by} continues from there"
     else:
-        then = "it goes on by itself when enough sites are connected"
+        then = "it continues automatically when enough sites are connected"
     return [f"interrupted: {interruption.reason}", f"{kept}; {then}"]
 
 
@@ -136,7 +136,7 @@ def _progress_lines(progress: JobProgress) -> list[str]:
         parts.append(f"about {duration(expected)} left")
     lines = [", ".join(parts)] if parts else ["waiting for the first task"]
     if progress.awaited:
-        until = "as long as they give signs of life"
+        until = "as long as they send heartbeats"
         if progress.until is not None and progress.until < (progress.deadline or math.inf) - _SAME_MOMENT:
             until = f"until {clock(progress.until)}, in {duration(max(progress.until - progress.now, 0))}"
         lines.append(f"waiting for {', '.join(progress.awaited)} {until}")

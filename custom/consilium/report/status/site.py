@@ -32,7 +32,7 @@ def _where(status: SiteStatus) -> str:
     state = _WAITING.get(status.state, status.state)
     count = f" {status.done} of {status.total}" if status.total else ""
     if status.ended is not None:
-        told = {
+        end = {
             "success": "the job ended with success",
             "partial": "the job ended partially: a hospital was missing somewhere",
             "failure": "the job failed",
@@ -47,7 +47,7 @@ def _where(status: SiteStatus) -> str:
                 "; if the job still runs, the site takes part again once it is started (startup/start.sh); "
                 "the lead data scientist sees how the job stands"
             )
-        return f"{told}, {clock(status.ended)}; {_part(status)}{then}"
+        return f"{end}, {clock(status.ended)}; {_part(status)}{then}"
     if status.lost:
         return (
             f"{place}its process is gone, last seen {clock(status.updated)} ({state}{count}); the server "

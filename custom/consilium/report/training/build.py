@@ -1,4 +1,4 @@
-"""Write a study's report: numbers for machines, pictures, and one page for people."""
+"""A study's report: numbers for machines, pictures, and one page for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader has to know before believing a study's numbers."""
+"""Cautions for the reader of a study's numbers."""
 
 from __future__ import annotations
 

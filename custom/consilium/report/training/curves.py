@@ -1,4 +1,4 @@
-"""How a model came about: its scores and the hospitals' losses, round by round."""
+"""Curves of a training: the model's scores and the hospitals' losses, round by round."""
 
 from __future__ import annotations
 

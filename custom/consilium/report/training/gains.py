@@ -1,4 +1,4 @@
-"""Who gains by the federation and who loses: each hospital against the model that it trained alone."""
+"""Gains and losses by the federation: each hospital against its local-only model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from consilium.report.training.study import GainSummary, Standing, StudyReport
 FEW_PATIENTS: Final = 10
 """Patients below which an interval means little, and the report says so."""
 
-FEWEST_TO_TELL: Final = 3
+FEWEST_TO_CONCLUDE: Final = 3
 """Patients below which no hospital is said to gain or lose: two agree by chance half of the time."""
 
 NOT_COMPARED: Final[Standing] = "not compared"
@@ -95,14 +95,14 @@ def list_sites(sites: Sequence[str], *, most: int) -> str:
 
 
 def _standing(patients: int, ends: tuple[float, float] | None) -> Standing:
-    if ends is None or patients < FEWEST_TO_TELL or ends[0] <= 0 <= ends[1]:
+    if ends is None or patients < FEWEST_TO_CONCLUDE or ends[0] <= 0 <= ends[1]:
         return "unclear"
     return "gains" if ends[0] > 0 else "loses"
 
 
 def _why_unclear(patients: int, ends: tuple[float, float] | None) -> str | None:
-    if patients < FEWEST_TO_TELL:
-        return f"fewer than {FEWEST_TO_TELL} tell nothing"
+    if patients < FEWEST_TO_CONCLUDE:
+        return f"fewer than {FEWEST_TO_CONCLUDE} are too few for a conclusion"
     return "no interval of so few leaves the hospital" if ends is None else None
 
 

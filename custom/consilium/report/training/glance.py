@@ -1,4 +1,4 @@
-"""What a reader asks first: which models, which patients, how many, what was left out, who was there."""
+"""A study at a glance: models, patients, cases left out, and the sites that took part."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PatientPicture:
-    """A picture of one validation patient, without anything that tells who it is.
+    """A picture of one validation patient, without anything that identifies the patient.
 
     Attributes:
         path: The PNG for screens.
@@ -45,7 +45,7 @@ class PatientPicture:
 
 
 def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings) -> dict[str, SiteData]:
-    """Open the hospitals' caches here as well; a hospital that refused in the federation is left out.
+    """Open the hospitals' caches here as well; a hospital that declined in the federation is left out.
 
     Args:
         sites: Site name to what the hospital decides, with absolute paths.

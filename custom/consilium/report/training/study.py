@@ -1,4 +1,4 @@
-"""What `report.json` holds: the outcome of a study in numbers, and all that the page is made from."""
+"""Content of `report.json`: the outcome of a study in numbers, from which the page is made."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class GainSummary(_ReportPart):
 
     standing: Standing
     why: str | None = Field(
-        default=None, description="Why the hospital is not compared, or why nobody can tell."
+        default=None, description="Why the hospital is not compared, or why the result is inconclusive."
     )
     patients: int | None = None
     mean: FiniteFloat | None = None

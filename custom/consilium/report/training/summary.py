@@ -1,4 +1,4 @@
-"""From the records of a run to the numbers of its report."""
+"""Summary of a run: from its records to the numbers of its report."""
 
 from __future__ import annotations
 

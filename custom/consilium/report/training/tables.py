@@ -1,4 +1,4 @@
-"""The tables that compare models: what stands in them and which number is best."""
+"""Tables that compare models, with the best number marked."""
 
 from __future__ import annotations
 

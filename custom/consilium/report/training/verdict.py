@@ -1,4 +1,4 @@
-"""The outcome of a study in words: who gains and who loses first, then how good the model is."""
+"""The outcome of a study in words: who gains and who loses, then how good the model is."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def state_headline(report: StudyReport) -> str:
     unclear, out = sites_that(report, "unclear"), sites_that(report, "not compared")
     compared = len(gains) + len(loses) + len(unclear)
     if not compared:
-        return "No hospital can be compared with a model of its own, so nobody can say who gains."
+        return "No hospital can be compared with a model of its own, so it is unknown who gains."
     parts = [_who(gains, compared, "gains", "gain"), _who(loses, compared, "loses", "lose")]
-    clear, untold = _by_evidence(report, unclear)
-    if len(untold) == compared:
-        parts = [f"too few patients to tell who gains ({_patient_span(report, untold)})"]
+    clear, inconclusive = _by_evidence(report, unclear)
+    if len(inconclusive) == compared:
+        parts = [f"too few patients for a conclusion ({_patient_span(report, inconclusive)})"]
     elif not gains and not loses:
         parts = ["no hospital clearly gains or loses"]
     elif not loses and len(gains) < compared:
@@ -49,12 +49,12 @@ def state_headline(report: StudyReport) -> str:
         parts.append("none gains")
     if clear and (gains or loses):
         parts.append(f"no clear difference at {_names(clear)}")
-    if untold and len(untold) < compared:
-        parts.append(f"too few patients to tell at {_names(untold)}")
+    if inconclusive and len(inconclusive) < compared:
+        parts.append(f"too few patients for a conclusion at {_names(inconclusive)}")
     if out:
         parts.append(f"{_names(out)} cannot be compared")
     headline = f"Against each hospital's own model: {'; '.join(part for part in parts if part)}."
-    return headline if len(untold) == compared else f"{headline} {_weakness(report)}".rstrip()
+    return headline if len(inconclusive) == compared else f"{headline} {_weakness(report)}".rstrip()
 
 
 def state_verdict(report: StudyReport) -> list[str]:
@@ -108,10 +108,10 @@ def state_verdict(report: StudyReport) -> list[str]:
 
 
 def _by_evidence(report: StudyReport, unclear: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The hospitals without a clear difference, and those of which nobody can tell."""
+    """The hospitals without a clear difference, and those with too few patients for a conclusion."""
     gains = {site: report.sites[site].gain for site in unclear}
-    untold = [site for site, gain in gains.items() if gain and gain.why]
-    return [site for site in unclear if site not in untold], untold
+    inconclusive = [site for site, gain in gains.items() if gain and gain.why]
+    return [site for site in unclear if site not in inconclusive], inconclusive
 
 
 def _weakness(report: StudyReport) -> str:

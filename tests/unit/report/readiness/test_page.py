@@ -85,8 +85,8 @@ def test_the_page_begins_with_who_can_train_and_who_is_not_ready(record):
     text = page_text(record)
     assert "2 of 5 hospitals can train: north and south." in text
     assert "By its own choice, clinic will only evaluate." in text
-    assert "Something is to be mended at small and west." in text
-    cautions = text[text.index("To be mended before training") : text.index("Hospitals")]
+    assert "Something has to be fixed at small and west." in text
+    cautions = text[text.index("To fix before training") : text.index("Hospitals")]
     assert "small: one usable labeled patient" in cautions
     assert "west: versions do not fit" in cautions
     assert "clinic" not in cautions
@@ -114,7 +114,7 @@ def test_the_page_is_one_file_without_a_link_elsewhere(record, tmp_path):
 def test_a_check_in_which_all_is_well_has_nothing_to_mend():
     record = readiness(north="train", south="train")
     text = page_text(record)
-    assert "To be mended" not in text
+    assert "To fix before" not in text
     assert "What was found in the cases Nothing." in text
     assert "found" not in terminal_text(record)
 

@@ -96,7 +96,7 @@ def test_an_aborted_job_names_who_aborted_it_and_when():
 def test_the_deadline_of_a_job_is_shown_and_nobody_is_waited_for_without_end():
     assert "the job's deadline: 2027-01-15" in shown(running(deadline=NOW + 3 * 3600))
     assert ", in 3 h 0 min" in shown(running(deadline=NOW + 3 * 3600))
-    assert "waiting for birch as long as they give signs of life" in shown(running(until=None))
+    assert "waiting for birch as long as they send heartbeats" in shown(running(until=None))
 
 
 def test_a_running_job_in_words():
@@ -148,9 +148,9 @@ def test_whether_a_job_went_wrong(kind, status, wrong):
 @pytest.mark.parametrize(
     ("successor", "told"),
     [
-        (None, "goes on by itself when enough sites are connected"),
-        (OLD, f"job {OLD} goes on from there"),
-        ("nobody", "not continued by itself"),
+        (None, "continues automatically when enough sites are connected"),
+        (OLD, f"job {OLD} continues from there"),
+        ("nobody", "does not continue automatically"),
     ],
 )
 def test_an_interrupted_job_says_what_is_kept_and_who_goes_on(successor, told):

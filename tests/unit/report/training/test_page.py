@@ -147,9 +147,15 @@ def test_a_real_federation_s_report_compares_with_the_local_only_models() -> Non
         }
     )
     text = " ".join(Page(rendered(record)).text.split())
-    assert "aster gains; none loses; too few patients to tell at birch; cedar and dahlia cannot be" in text
+    assert (
+        "aster gains; none loses; too few patients for a conclusion at birch; cedar and dahlia cannot be"
+        in text
+    )
     assert "gains +0.040 +0.020 to +0.060 \N{MIDDLE DOT} 12 patients" in text
-    assert "too few patients to tell +0.010 3 patients: no interval of so few leaves the hospital" in text
+    assert (
+        "too few patients for a conclusion +0.010 3 patients: no interval of so few leaves the hospital"
+        in text
+    )
     assert "not compared: its disk is full" in text
     assert text.count("Local-only, own") == 2
     assert "How far each hospital's own model travels" not in text  # no model left its hospital

@@ -63,7 +63,9 @@ def test_a_hospital_without_an_own_model_is_never_a_win() -> None:
 def test_one_or_two_patients_tell_nothing(patients: int) -> None:
     far = site_gain(0.3, FINAL_DICE["birch"], patients)
     report = compared(aster=0.05, birch=far, cedar=0.05)
-    assert "aster and cedar gain; none loses; too few patients to tell at birch" in state_headline(report)
+    assert "aster and cedar gain; none loses; too few patients for a conclusion at birch" in state_headline(
+        report
+    )
     counted = "1 patient" if patients == 1 else "2 patients"
     assert f"Weak evidence at birch: {counted}, and over fewer than 10 an" in state_headline(report)
 
@@ -79,10 +81,13 @@ def test_an_interval_that_stays_at_its_hospital_decides_nothing() -> None:
 def test_where_nobody_can_tell_the_headline_says_that() -> None:
     few = {site: site_gain(FINAL_DICE[site] - 0.05, FINAL_DICE[site], 4) for site in ("aster", "birch")}
     assert state_headline(compared(**few)) == (
-        f"{START}too few patients to tell who gains (4 patients each); cedar and dahlia cannot be compared."
+        f"{START}too few patients for a conclusion (4 patients each); cedar and dahlia cannot be compared."
     )
     mixed = state_headline(compared(**few, cedar=0.0))
-    assert f"{START}no hospital clearly gains or loses; too few patients to tell at aster and birch" in mixed
+    assert (
+        f"{START}no hospital clearly gains or loses; too few patients for a conclusion at aster and birch"
+        in mixed
+    )
 
 
 def test_three_patients_who_agree_are_called_and_said_to_be_few() -> None:
