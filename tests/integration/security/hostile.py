@@ -182,10 +182,10 @@ REASONS = {
     "sites that train something else": "learning.seed is 0; a training job with these settings has 7 there",
     **dict.fromkeys(
         ("environment variable", "variable of the site", "secret of the site", "absolute path", "home folder",
-         "absolute path after a blank", "the kit itself", "parent folder", "address elsewhere"),
-        "learning.network: allowed: what matches",
+         "absolute path after a blank", "the kit itself", "parent folder", "address elsewhere",
+         "folder of the kit"),
+        "learning.network: allowed: 'unet_small' or 'segresnet'",
     ),
-    "folder of the kit": "has no network 'startup'; known: unet_small, segresnet",
     "configuration with includes": "it holds 'app/config/config_fed_client.conf'",
     "configuration of logging": "it holds 'app/config/log_config.json'",
     "key that stands twice": "key \"executors\" stands twice",

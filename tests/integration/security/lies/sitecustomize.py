@@ -26,7 +26,7 @@ def _lie(model: Any) -> None:
     if model.params and model.current_round == 0:
         report["train_cases"] = 10**15
     elif model.params:
-        model.metrics["dice"] = 100.0
+        model.metrics["dice_wt"] = 100.0
     elif len(model.metrics or {}) > 1:
         report["versions"] = {"torch": ESCAPE}
     else:
