@@ -23,6 +23,7 @@ _NO_COUNT = re.compile(
     r"[A-Z_]+"  # a constant, never one
     r"|name|one\.value|described\.value|FILE|seen"
     r"|dtype|size|z|self\.shape|_shape\(case\)"  # what the voxels are, or a grid of them
+    r"|limits\.\w+|shown|'mean over' if .*"  # distances, names, words
     r"|hours|word|total|every|group\.describe_images\(found\.total\)"
 )
 _BEHIND = re.compile(r"\((?:s|es)\)(?![\w(])")
