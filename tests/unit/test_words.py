@@ -36,20 +36,7 @@ WORDS = {
 """What is not written -> what is."""
 
 DONE = (
-    "custom/consilium/errors.py",
-    "custom/consilium/processes.py",
-    "custom/consilium/cli",
-    "custom/consilium/federation",
-    "custom/consilium/guard",
-    "custom/consilium/learning",
-    "custom/consilium/participant",
-    "custom/consilium/poc",
-    "custom/consilium/provisioning",
-    "custom/consilium/recipes",
-    "custom/consilium/records",
-    "custom/consilium/report",
-    "custom/consilium/simulation",
-    "custom/consilium/site_check",
+    "custom/consilium",
     "README.md",
     "docs/console.md",
     "docs/containers.md",

@@ -92,7 +92,7 @@ class CaseCache(CaseProduct[CachedCase]):
         Args:
             cohort: The site's cases.
             index: What is known of the files; default: what the folder of the cache holds.
-            progress: Told about each case that is ready.
+            progress: Called for each case that is ready.
             cancelled: Asked before every case.
 
         Returns:

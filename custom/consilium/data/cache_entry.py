@@ -129,7 +129,7 @@ def write_entry(folder: Path, case: Prepared) -> None:
 
 
 def read_meta(entry: Path) -> EntryMeta | None:
-    """What an entry says that it holds; None if it is absent, incomplete, or damaged as sizes can tell."""
+    """Return the content list of an entry; None if it is absent, incomplete, or of wrong sizes."""
     meta = read_sealed(entry / META, EntryMeta)
     try:
         if meta and all((entry / name).stat().st_size == check.size for name, check in meta.files.items()):

@@ -1,4 +1,4 @@
-"""The room that a cache may take: other entries go first, least recently used ones before the rest."""
+"""The space limit of a cache: other entries are removed first, least recently used ones next."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CacheLimit:
             self._others = {path: entry_bytes(path) for path in sorted(others, key=_last_used)}
 
     def account(self, entry: Path, share: float) -> None:
-        """Take note of an entry of the cohort, and remove others where there is no room.
+        """Record an entry of the cohort, and remove others where there is no room.
 
         Args:
             entry: Its folder.

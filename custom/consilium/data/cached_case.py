@@ -87,7 +87,7 @@ class Origin:
 class CachedCase:
     """A prepared case: arrays by name, and what the format keeps beside them.
 
-    Arrays are mapped anew at each access and nothing is kept open: a site with a thousand cases would
+    Arrays are mapped at each access and nothing is kept open: a site with a thousand cases would
     otherwise run out of file descriptors, and a data loader's workers receive a few paths instead of
     arrays. The first access of a process compares a file with its checksum; a damaged entry is made again
     from the hospital's files. Where that fails, after several tries if the reason may pass, the access raises

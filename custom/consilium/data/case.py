@@ -1,4 +1,4 @@
-"""A case: one examination of one patient, as files, and what can be wrong with it."""
+"""A case: one examination of one patient, as files, and its possible problems."""
 
 from __future__ import annotations
 

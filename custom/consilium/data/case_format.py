@@ -1,4 +1,4 @@
-"""What a problem tells about its cases: how files become cases, how those are read, and what is prepared."""
+"""Format of a problem's cases: how files become cases, how those are read, and what is prepared."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class DatasetFolder(Protocol):
             cases: Those that have a target, also incomplete ones.
             convention: What the hospital says; it is then followed.
             index: What is known of files; what is read is kept in it.
-            progress: Told about each target.
+            progress: Called for each target.
 
         Raises:
             FolderError: They can mean several things.

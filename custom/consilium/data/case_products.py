@@ -58,7 +58,7 @@ class CaseProduct(ABC, Generic[ValueT]):
         return True
 
     def account(self, value: ValueT, share: float) -> None:
-        """Take note, in the process that asked, of what is there now.
+        """Record, in the process that asked, what is there now.
 
         Args:
             value: What was recalled or made.

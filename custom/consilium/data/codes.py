@@ -1,4 +1,4 @@
-"""What can be wrong with a hospital's data, whatever it shows: one code each, its severity and its remedy.
+"""Codes of problems with a hospital's data, whatever it shows: each with its severity and its remedy.
 
 A task adds codes of its own as another subclass of `ProblemCode`; `find_code` knows them once it is imported.
 """

@@ -1,4 +1,4 @@
-"""A site's cohort: its layout, its cases, what its targets mean, and what can't be used."""
+"""A site's cohort: its layout, its cases, the meaning of its targets, and the cases that can't be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cohort:
     Args:
         layout: Name of the layout that its files follow.
         convention: What its targets mean; None when it has none, or the problem has but one meaning.
-        cases: The cases that can be used as far as names and targets tell, sorted by id.
+        cases: The cases that can be used, by their names and targets, sorted by id.
         problems: The cases that can't, sorted by id.
         left_out: Those of them whose files can be looked at all the same.
         labels: How many targets were found, also of cases that can't be used.
@@ -57,7 +57,7 @@ def read_cohort(
 ) -> Cohort:
     """Find the cases under a folder and decide once, for the whole site, what their targets mean.
 
-    Every target is needed for that, because one case alone may not tell. One that the index knows is not
+    Every target is needed for that, because one case alone may be ambiguous. One that the index knows is not
     opened.
 
     Args:
@@ -68,14 +68,14 @@ def read_cohort(
             `participants.tsv` where the folder has one, and names.
         file_endings: What the site adds to the known endings of file names: input, or `label`, to endings.
         index: What is known of targets; what is read is kept in it, and held for the reading of the case.
-        progress: Told about each target.
+        progress: Called for each target.
 
     Returns:
         Layout, convention, usable cases and problems.
 
     Raises:
         DataError: The folder can't be read, follows no layout or several, its layout lacks an input, or what
-            its targets mean can't be told, or its patients file can't be used.
+            its targets mean is ambiguous, or its patients file can't be used.
         ConfigurationError: The convention is none that the problem knows, or an ending is none.
     """
     require_convention(convention, case_format)

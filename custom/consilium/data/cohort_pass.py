@@ -74,7 +74,7 @@ def pass_over(
         case_format: How the problem's cases are read.
         index: What is known of the files; what is learned is kept in it.
         workers: Processes that read. Each holds one case at a time.
-        progress: Told about each case.
+        progress: Called for each case.
         cancelled: Asked before every case.
 
     Raises:

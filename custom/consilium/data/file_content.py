@@ -90,7 +90,7 @@ class FileContent:
             skipped += len(piece)
             if skipped > limit:
                 raise UnusableFile(
-                    DataCode.TOO_LARGE, f"goes on for more than {counted(limit, 'byte')} behind its voxels"
+                    DataCode.TOO_LARGE, f"has more than {counted(limit, 'byte')} behind its voxels"
                 )
         return skipped
 
@@ -120,7 +120,7 @@ class FileContent:
         return b""
 
     def _start_member(self) -> None:
-        """Go on with the next gzip member, where there is one."""
+        """Start the next gzip member, where there is one."""
         self._pending = b""
         if self._raw[self._position : self._position + 1] == b"\0":
             self._position = len(self._raw) - len(self._raw[self._position :].lstrip(b"\0"))

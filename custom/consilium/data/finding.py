@@ -1,4 +1,4 @@
-"""What was found in a case or a folder: one type from reading through the checks to what is written down."""
+"""A finding in a case or a folder: one type from reading through the checks to the records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why ids in a hospital's file are not those of its cases: what spreadsheets and people make of them."""
+"""Explanations of ids that match no case: the changes that spreadsheets and people make."""
 
 from __future__ import annotations
 

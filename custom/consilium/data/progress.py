@@ -1,4 +1,4 @@
-"""How long-running steps report where they are."""
+"""Progress of long-running steps."""
 
 from collections.abc import Callable
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""List the files under a dataset folder, and the folders in it that may not be read."""
+"""List of the files under a dataset folder, and of the folders in it that may not be read."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What an imaging problem states about itself."""
+"""Base of every imaging problem: the attributes by which all else knows it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Task(Protocol):
 
     @property
     def codes(self) -> Sequence[type[ProblemCode]]:
-        """What can be wrong with the task's cases beside `DataCode`: whoever knows the task knows these."""
+        """Codes of problems with the task's cases, besides `DataCode`."""
 
     @property
     def evaluation(self) -> Evaluation:

@@ -1,4 +1,4 @@
-"""What a task says of its evaluation: its metrics, and how a case, a site and a federation are scored."""
+"""Evaluation of a task: its metrics, and how a case, a site and a federation are scored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of the statistics: what is counted about a site's patients, with fixed public ranges."""
+"""Features of the statistics, with fixed public ranges."""
 
 from __future__ import annotations
 

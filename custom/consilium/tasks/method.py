@@ -1,4 +1,4 @@
-"""How a task is learned: its networks, loss, samples, inference, and what they need of a machine."""
+"""Method of a task: its networks, loss, samples, inference, and what they need of a machine."""
 
 from __future__ import annotations
 

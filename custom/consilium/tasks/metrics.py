@@ -1,4 +1,4 @@
-"""The metrics of a task: what each says, in which range and direction, and how sites' results combine."""
+"""Metrics of a task: each one's range and direction, and how sites' results combine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 MOST_METRICS: Final = 200
-"""Of a task, counts among them: an answer with more scores is refused as a whole."""
+"""Of a task, counts among them: an answer with more scores is rejected as a whole."""
 
 Scores = dict[str, float]
 """Values by metric."""
@@ -103,7 +103,7 @@ class MetricSet(BaseModel):
     Attributes:
         metrics: The metrics.
         key: The one that selects models; it is measured in every round.
-        gained: Those by which a hospital is told what it gains, the key among them.
+        gained: Those in which a hospital's gain is reported, the key among them.
         targets: Name of each target -> its title, in order.
         nothing_learned: Value of the key metric at or beyond which a model is as good as none; None where
             no value says so.

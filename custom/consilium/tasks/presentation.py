@@ -1,4 +1,4 @@
-"""What a task says of its presentation: pictures of a case with what a model found in it."""
+"""Presentation of a task: pictures of a case with a model's prediction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
 
 TARGET_COLORS: Final = ("#ffb000", "#29c7ac", "#ff4f79")
-"""Of targets in pictures and curves, by their place; told apart by color-blind readers, and on gray."""
+"""Of targets in pictures and curves, by their place; distinct for color-blind readers, and on gray."""
 
 
 @dataclass(frozen=True)

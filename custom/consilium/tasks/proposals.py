@@ -1,4 +1,4 @@
-"""What settings are proposed from, and the form in which a task proposes them."""
+"""Proposals of settings by a task, and the facts that they are made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job decides about learning: the settings that every task has."""
+"""Learning settings that every task has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking at a hospital's data before anything runs on it: `check_cohort` decides which cases are used."""
+"""Checks of a hospital's data before anything runs on it: `check_cohort` decides which cases are used."""
 
 from consilium.data.checks.acceptance import AcceptedFindings
 from consilium.data.checks.cohort import CheckedCohort, check_cohort, recall_cohort

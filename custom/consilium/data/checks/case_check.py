@@ -1,4 +1,4 @@
-"""What is kept of a case that was checked."""
+"""The stored result of a case's check."""
 
 from __future__ import annotations
 

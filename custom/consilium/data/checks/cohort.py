@@ -1,4 +1,4 @@
-"""Checking all cases of a site: in parallel, resumable, and never the same file twice."""
+"""Check of all cases of a site: in parallel, resumable, and never the same file twice."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def check_cohort(
         index: What is known of the files; default: what `folder` holds.
         products: What else to make of the cases without an error, from the same reading.
         workers: Processes. Each holds one case at a time.
-        progress: Told about each case.
+        progress: Called for each case.
         cancelled: Asked before every case.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What was found in each case, kept for the next time."""
+"""Store of the findings in each case."""
 
 from __future__ import annotations
 

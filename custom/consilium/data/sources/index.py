@@ -1,4 +1,4 @@
-"""What is known of the hospital's files without reading them: hashes of content, and values in targets."""
+"""Index of the hospital's files: hashes of content, and values in targets, kept for the next start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be wrong with images of a brain and the label of its tumor."""
+"""Codes of problems with images of a brain and the label of its tumor."""
 
 from consilium.data.codes import ProblemCode, warning
 

@@ -1,4 +1,4 @@
-"""Which label convention a site uses: from file names, case ids and all of its label values.
+"""Recognition of a site's label convention: from file names, case ids and all of its label values.
 
 The years share file names but not label values, so neither is enough alone. Where two readings remain, the
 site says which: enhancing tumor taken for a resection cavity would train without any error. What hardly a
@@ -250,7 +250,7 @@ def ambiguous(evidence: str, *readings: str) -> FolderError:
     either = "; or ".join(readings)
     return FolderError(
         VolumeCode.AMBIGUOUS_CONVENTION,
-        f"The label convention of this site can't be told: {evidence}. Either they are {either}. "
+        f"The label convention of this site is ambiguous: {evidence}. Either they are {either}. "
         f"{how_to_state()}",
     )
 

@@ -1,4 +1,4 @@
-"""What `dataset.json` says of the labels of a brain tumor cohort, as one of the known conventions."""
+"""Labels of a brain tumor cohort by its `dataset.json`, as one of the known conventions."""
 
 from __future__ import annotations
 

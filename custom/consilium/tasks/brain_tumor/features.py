@@ -1,4 +1,4 @@
-"""What is counted about patients with brain tumors: the ranges of heads, and the limits measured on them."""
+"""Statistics features of patients with brain tumors: the ranges of heads, and the limits measured on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How brain tumor segmentation is learned: with contrast that varies as between scanners."""
+"""Method of brain tumor segmentation: contrast is augmented as it varies between scanners."""
 
 from __future__ import annotations
 

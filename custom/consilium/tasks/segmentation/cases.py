@@ -45,7 +45,7 @@ class SegmentationCases:
     Args:
         name: Of the problem.
         inputs: Names of the images that a case must have, in the network's order.
-        vocabulary: The words by which files are told apart.
+        vocabulary: The words by which files are distinguished.
         labels: What the values of label files mean.
         normalization: How intensities are read.
         own_checks: What is checked; default: what can be in any volume.

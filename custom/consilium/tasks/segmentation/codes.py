@@ -1,4 +1,4 @@
-"""What can be wrong with volumes and the labels on them, whatever they show."""
+"""Codes of problems with volumes and the labels on them, whatever they show."""
 
 from consilium.data.codes import ProblemCode, error, info, warning
 
@@ -51,7 +51,7 @@ class VolumeCode(ProblemCode):
     INEXACT_QFORM = warning(
         "inexact_qform",
         "quaternion longer than 1",
-        "Save the file again: the rounded quaternion is read here, but refused by nibabel and others.",
+        "Save the file again: the rounded quaternion is read here, but rejected by nibabel and others.",
     )
     CONFLICTING_AFFINES = warning(
         "conflicting_affines",

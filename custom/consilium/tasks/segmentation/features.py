@@ -87,7 +87,7 @@ class VolumeFeatures:
     """The features of a segmentation of volumes, in the bins of a problem.
 
     Intensities are those that the network sees, so that what preparing a case takes away, such as a scanner's
-    gain, tells no hospital from another.
+    gain, distinguishes no hospitals.
 
     Args:
         inputs: The images of a case, by name, with their titles.

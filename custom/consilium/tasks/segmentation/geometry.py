@@ -1,4 +1,4 @@
-"""Where a preprocessed case lies in its original file, and the way back."""
+"""Geometry of a preprocessed case in its original file, and the way back."""
 
 from typing import Any
 

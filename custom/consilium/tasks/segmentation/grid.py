@@ -1,4 +1,4 @@
-"""Whether the images of one case lie on one grid."""
+"""Check that the images of one case lie on one grid."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _MAX_TABLE = 1 << 20  # levels; images of integers have 65,536
 
 
 class Levels(NamedTuple):
-    """The distinct values of an image and how many voxels have each; cheap to ask what sorting would tell.
+    """The distinct values of an image and how many voxels have each; cheaper than sorting all voxels.
 
     Attributes:
         values: In order, `(L,)`.

@@ -1,4 +1,4 @@
-"""Which values label files hold: read once, then known for as long as a file stays as it is."""
+"""Values in label files: read once, then known for as long as a file stays as it is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_labels(
     Args:
         cases: Labeled cases.
         index: What is known of labels; see `read_label`.
-        progress: Told about each label.
+        progress: Called for each label.
 
     Raises:
         OSError: The index can't be written.

@@ -1,4 +1,4 @@
-"""Values of label files, and what they mean: read for a whole site, because one case alone may not tell."""
+"""Values of label files and their meaning, read for a whole site: one case alone may be ambiguous."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How volumetric segmentation is learned: patches, a sliding window, and regions that may overlap."""
+"""Method of volumetric segmentation: patches, a sliding window, and regions that may overlap."""
 
 from __future__ import annotations
 

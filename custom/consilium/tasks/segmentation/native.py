@@ -1,4 +1,4 @@
-"""A case on its own voxels: what makes its files unusable is found here, in one reading."""
+"""A case on its own voxels, read once; problems that make its files unusable are found here."""
 
 from __future__ import annotations
 

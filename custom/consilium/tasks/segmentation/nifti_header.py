@@ -136,7 +136,7 @@ def affine_of(header: Any) -> NDArray[np.float64]:
 
 
 def settle_quaternion(header: Any) -> Flaw | None:
-    """Shorten a quaternion that rounding has made longer than 1, which nibabel refuses; returns the flaw.
+    """Shorten a quaternion that rounding has made longer than 1, which nibabel rejects; returns the flaw.
 
     Its fourth part, the root of 1 less the squares of the three that are stored, is then 0, as the NIfTI
     library has it (`nifti_quatern_to_mat44`).
@@ -146,11 +146,11 @@ def settle_quaternion(header: Any) -> Flaw | None:
     excess = float(parts @ parts) - 1.0
     if not int(header["qform_code"]) or not 0.0 < excess <= _ROUNDED_QUATERNION:
         return None
-    refused = excess > abs(float(header.quaternion_threshold))
+    fails = excess > abs(float(header.quaternion_threshold))
     parts *= (1.0 - np.finfo(np.float64).eps * 4) / np.linalg.norm(parts)
     for name, part in zip(names, parts, strict=True):
         header[name] = part
-    return (VolumeCode.INEXACT_QFORM, f"has a quaternion of length 1 + {excess / 2:.1e}") if refused else None
+    return (VolumeCode.INEXACT_QFORM, f"has a quaternion of length 1 + {excess / 2:.1e}") if fails else None
 
 
 def _recognize(start: bytes) -> tuple[Any, Literal["<", ">"] | None]:

@@ -1,4 +1,4 @@
-"""What the intensities of an image mean: its foreground, what makes it useless, and what a network sees."""
+"""Normalization of an image's intensities: foreground, unusable images, and the network's input."""
 
 from __future__ import annotations
 

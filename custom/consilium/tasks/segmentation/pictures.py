@@ -1,4 +1,4 @@
-"""Pictures of one patient as a radiologist looks at them: images, the reference, what the model found."""
+"""Pictures of one patient as a radiologist looks at them: images, reference and prediction."""
 
 from __future__ import annotations
 

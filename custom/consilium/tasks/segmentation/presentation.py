@@ -1,4 +1,4 @@
-"""The presentation of a segmentation: slices with contours of the reference and what the model found."""
+"""The presentation of a segmentation: slices with contours of the reference and the prediction."""
 
 from __future__ import annotations
 

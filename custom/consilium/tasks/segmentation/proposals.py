@@ -1,4 +1,4 @@
-"""Voxel size, patch and batch of a segmentation, proposed from what hospitals' data and machines are like.
+"""Proposed voxel size, patch and batch of a segmentation, from the hospitals' data and machines.
 
 The rules follow nnU-Net's planner (Isensee et al. 2021, doi 10.1038/s41592-020-01008-z): the median voxel
 size, as large a patch of the median case as the smallest machine takes with two of them a step, then as many

@@ -1,4 +1,4 @@
-"""Resample volumes between two grids that cover the same box.
+"""Resampling of volumes between two grids that cover the same box.
 
 Voxels are boxes, not points: both grids share their outer faces, so going to another voxel size and back
 moves nothing, whatever the sizes (`align_corners=False` in torch's words).

@@ -1,4 +1,4 @@
-"""What a job decides about learning to segment volumes."""
+"""Learning settings of a job that segments volumes."""
 
 from __future__ import annotations
 

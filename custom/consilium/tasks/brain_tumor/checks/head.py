@@ -1,4 +1,4 @@
-"""What is nonzero in the images: a brain, a slab of one, or a head with its skull; labels that cover it."""
+"""Content of the images: a brain, a slab of one, or a head with its skull; labels that cover it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the images are what they are named, or two of them are exchanged."""
+"""Check of the images' names: whether one is another modality, or two are exchanged."""
 
 from __future__ import annotations
 

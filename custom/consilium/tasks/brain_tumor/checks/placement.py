@@ -1,4 +1,4 @@
-"""Whether a label lies on the tumor that the images show."""
+"""Check of a label's place: whether it lies on the tumor that the images show."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _check_merged(view: BrainView, masks: Mapping[Tissue, BoolMap]) -> Iterator[
 
 
 def label_contrast(view: BrainView) -> float | None:
-    """How far what the label marks stands out in FLAIR and T2; None where that can't be judged."""
+    """Return how far the labeled tissue stands out in FLAIR and T2; None where that can't be measured."""
     bright = [name for name in _BRIGHT if name in view.inputs]
     return tumor_contrast(view, bright) if bright else None
 

@@ -33,7 +33,7 @@ def make_cohort(
         spec: What to make.
         folder: Where; made if missing.
         workers: Processes.
-        progress: Told of every case.
+        progress: Called for each case.
 
     Returns:
         The cohort.

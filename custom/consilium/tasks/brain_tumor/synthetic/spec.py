@@ -1,4 +1,4 @@
-"""What a synthetic cohort holds."""
+"""Specification of a synthetic cohort."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 

@@ -17,7 +17,7 @@ _DIGEST_BYTES = 20
 
 
 def image_digests(view: CaseView) -> dict[str, str]:
-    """A hash of each modality's voxels, of every other one along each axis: enough to tell two images apart.
+    """Hash each modality's voxels, every other one along each axis: enough to distinguish two images.
 
     Compression, number type, order of the axes and the empty space around the anatomy change nothing in it.
     """

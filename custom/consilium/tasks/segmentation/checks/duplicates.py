@@ -1,4 +1,4 @@
-"""Whether one image stands under the names of two modalities."""
+"""Check for one image under the names of two modalities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is foreground in the images: its size, how thick its slices are, and whether all else is 0."""
+"""Extent of the images' foreground: its size, its slice thickness, and whether all else is 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Voxels and slices that don't belong: what overflow, wrapped numbers, spikes and specks leave behind."""
+"""Outlying voxels and slices: from overflow, wrapped numbers, spikes and specks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the images of a case lie on one another: their edges agree better here than anywhere else."""
+"""Check of a case's registration: edges of its images agree better here than anywhere else."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def detect_layout(folder: Path, files: Sequence[Path], endings: FileEndings) -> 
     Args:
         folder: The dataset folder.
         files: Every visible file under it.
-        endings: Tells by its name what a file is.
+        endings: Parser of file names.
 
     Returns:
         The layout.

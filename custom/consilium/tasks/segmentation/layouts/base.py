@@ -1,4 +1,4 @@
-"""What a dataset layout is: the file names by which cases, images and labels are told apart."""
+"""A dataset layout: the file names by which cases, images and labels are distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file's name says: its case and its kind of image, told by the last words of the name."""
+"""Parsed file names: the case, and the kind of image by the last words of the name."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class NamedFile:
         case_id: Its case.
         role: An input or `LABEL`.
         version: The lower, the better: a name that says that the image is prepared comes first.
-        variant: What tells it from another version of equal worth: files of one variant belong together.
+        variant: Distinguishes it from another version of equal rank: files of one variant belong together.
         naming: See `ParsedName`.
         named: Whether the name itself says the case, not its folder.
         bids: Whether the name follows BIDS.
@@ -228,7 +228,7 @@ def assign_strays(
 
 
 def _identifies(group: CaseFiles, by_folder: Mapping[Path, Sequence[CaseFiles]]) -> bool:
-    """Whether a case's id tells it from others, wherever the file lies; `scan` in every folder does not."""
+    """Whether a case's id is unique, wherever the file lies; `scan` in every folder is not."""
     folder = group.folder.name
     return (
         any(file.bids for file in group.files)

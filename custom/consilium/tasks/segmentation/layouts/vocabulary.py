@@ -1,4 +1,4 @@
-"""The words of a problem in file names: by which endings its images and labels are told apart."""
+"""Vocabulary of a problem: the endings of file names by which its images and labels are distinguished."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class KnownSet:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words by which the files of a problem are told apart.
+    """The words by which the files of a problem are distinguished.
 
     Words are joined by "_" here; in a file name "-", "." and a space do as well, and case does not matter.
 
