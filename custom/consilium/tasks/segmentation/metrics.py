@@ -63,7 +63,7 @@ def _define_dice(regions: Sequence[Region]) -> str:
     listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     return (
         "Overlap with the reference segmentation, 0 to 1, on the original voxels. Where a region is absent "
-        "from both, it is 1; where only one has it, 0 (the rule of BraTS). “Mean” is over "
+        "from both, it is 1; where only one has it, 0. “Mean” is over "
         f"{listed}."
     )
 
