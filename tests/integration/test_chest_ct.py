@@ -1,0 +1,69 @@
+"""A task of another package from its synthetic hospitals to the pages of its jobs, by commands alone."""
+
+import os
+import re
+import sys
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from .studies import ENVIRONMENT, Study, run, simulate
+
+pytestmark = pytest.mark.integration
+
+PACKAGE = Path(__file__).parents[1] / "toys/chest_ct"
+BRAIN = re.compile(
+    r"brain|skull|tumou?r|glioma|brats|edema|enhancing|\b(head|mri?|flair|t1|t1ce|t2|wt|tc|et)\b", re.I
+)
+QUICK = ("learning.local_steps=2", "learning.spacing_mm=6", "learning.patch_voxels=32", "rounds=1")
+
+
+@pytest.fixture
+def conduct(tmp_path, monkeypatch):
+    """Simulate one of the task's jobs at its synthetic hospitals."""
+    path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
+    program = str(Path(sys.executable).with_name("consilium"))
+
+    def conduct(kind: str, *settings: str) -> Study:
+        code, made, errors = run([program, "cohort", str(tmp_path / "data"), "--task", "chest_ct"])
+        assert code == 0, errors
+        changes = [word for setting in settings for word in ("--set", setting)]
+        code, _, errors = run(
+            [program, "jobs", "export", f"chest_ct_{kind}", "--to", str(tmp_path), *changes]
+        )
+        assert code == 0, errors
+        sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
+        study = simulate(tmp_path / f"chest_ct_{kind}", sites, tmp_path / "out")
+        assert study.code == 0, study.stderr
+        return study
+
+    return conduct
+
+
+def page_of(study: Study) -> tuple[str, str]:
+    """Return the page, and its text."""
+    page = (study.out / "report/index.html").read_text()
+    text = re.sub(r"(?s)<(style|script).*?</\1>|<[^>]*>", " ", page)
+    return page, re.sub(r"\s+", " ", unescape(text))
+
+
+def test_a_training_ends_with_a_report_of_its_own_region_and_pictures(conduct):
+    study = conduct("fedavg", *QUICK)
+    page, text = page_of(study)
+    assert study.federation["status"] == "finished"
+    assert "chest CT lesion segmentation" in text
+    assert "lesion" in text
+    assert BRAIN.findall(text) == []
+    assert page.count("<img") >= 3  # curves, and one patient of each hospital
+    assert (study.out / "result/model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("check", "2 of 2 hospitals can train"), ("stats", "0 is -1000 HU and 1 is 400 HU")]
+)
+def test_a_check_and_statistics_end_with_their_pages(conduct, kind, said):
+    _, text = page_of(conduct(kind))
+    assert said in text
+    assert BRAIN.findall(text) == []

@@ -1,0 +1,168 @@
+"""A chest CT segmentation in a package of its own: one scan and one mask a patient, Hounsfield units."""
+
+import json
+import re
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+from report.html import read_text
+from tasks.packages import TOYS, brought
+
+from consilium.cli.main import main
+from consilium.errors import ConfigurationError, SiteRefusal
+from consilium.guard.job_rules import check_app
+from consilium.participant.settings import SiteSettings
+from consilium.participant.statistics import gather_statistics
+from consilium.recipes.catalog import build_recipe, export_job, task_jobs
+from consilium.recipes.job_folder import job_task
+from consilium.tasks import get_task
+from consilium.tasks.registry import synthetic_cohort
+
+BRAIN = re.compile(
+    r"brain|skull|tumou?r|glioma|brats|edema|enhancing|\b(head|mri?|flair|t1|t1ce|t2|wt|tc|et)\b", re.I
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package():
+    with brought("chest_ct"):
+        yield
+
+
+@pytest.fixture
+def elm(tmp_path):
+    """A hospital of eight patients, to damage."""
+    return synthetic_cohort("chest_ct").make(tmp_path / "archives", only=["elm"]).hospitals["elm"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def check(run, tmp_path):
+    """Check a folder; returns the exit code, what was found as JSON, and the page's text."""
+
+    def check(folder):
+        page = tmp_path / "check.html"
+        options = ("--job", "chest_ct_fedavg", "--state", tmp_path / "state", "--workers", 1)
+        code, out = run("check", folder, *options, "--json", "--html", page)
+        html = re.sub(r"(?s)<style>.*?</style>", "", page.read_text(encoding="utf-8"))
+        return code, json.loads(out), read_text(html)
+
+    return check
+
+
+def codes(found):
+    return {one["code"]: one["cases"] for one in found["findings"]}
+
+
+def edit(path, change):
+    """Change the voxels of a file."""
+    volume = nib.load(path)
+    array = np.asarray(volume.dataobj).copy()
+    changed = change(array)
+    nib.Nifti1Image(array if changed is None else changed, volume.affine).to_filename(path)
+
+
+def test_sound_scans_are_ready_and_nothing_speaks_of_a_brain(check, elm):
+    code, found, text = check(elm)
+    assert code == 0
+    assert codes(found) == {}
+    assert found["cases"] == {"used": 8, "labeled": 8, "left_out": 0}
+    assert BRAIN.findall(text) == []
+
+
+def test_what_is_wrong_with_a_scan_is_found(check, elm):
+    (elm / "patient00_mask.nii.gz").write_bytes(b"no image")
+    (elm / "patient01_ct.nii.gz").unlink()
+    edit(elm / "patient02_mask.nii.gz", lambda label: np.where(label, 3, 0).astype(np.uint8))
+    edit(elm / "patient03_ct.nii.gz", lambda image: np.full_like(image, -1000))
+    edit(elm / "patient04_mask.nii.gz", lambda label: label[:-8])
+    code, found, text = check(elm)
+    assert code == 1
+    assert codes(found) == {
+        "unreadable": 1,
+        "stray_label": 1,
+        "bad_label_value": 1,
+        "constant_image": 1,
+        "shape_mismatch": 1,
+    }
+    # A mask without a scan is no case.
+    assert found["cases"] == {"used": 3, "labeled": 3, "left_out": 4}
+    assert BRAIN.findall(text) == []
+
+
+def test_its_hospitals_are_made_by_the_command_line_and_left_alone_then(run, tmp_path):
+    for _ in range(2):
+        code, out = run("cohort", tmp_path / "data", "--task", "chest_ct")
+        assert code == 0
+        assert [line.partition("\t")[0] for line in out.splitlines()] == ["elm", "fir"]
+    assert len(list((tmp_path / "data/fir").glob("*_ct.nii.gz"))) == 8
+    with pytest.raises(ConfigurationError, match="no option --spacing"):
+        synthetic_cohort("chest_ct").specify({"spacing": 2.0})
+
+
+def test_its_jobs_are_in_the_catalog(tmp_path):
+    names = list(task_jobs(get_task("chest_ct")))
+    assert names == ["chest_ct_fedavg", "chest_ct_check", "chest_ct_stats"]
+    for name in names:
+        assert job_task(export_job(build_recipe(name), tmp_path)) == "chest_ct"
+    assert build_recipe("chest_ct_fedavg").settings.learning.spacing_mm == (3, 3, 6)
+
+
+def test_statistics_are_in_the_window_of_hounsfield_units(elm, tmp_path):
+    places = {"cache_dir": tmp_path / "cache", "state_dir": tmp_path / "state"}
+    site = SiteSettings(dataset=elm, split_salt="a test", tasks={"chest_ct": {}}, **places)
+    given = gather_statistics(
+        site.for_task("chest_ct"), get_task("chest_ct"), progress=lambda *_: None, cancelled=lambda: False
+    )
+    axes = [f"{kind}_{axis}" for kind in ("spacing", "extent") for axis in "xyz"]
+    assert sorted(given.features) == sorted(["intensity_ct", "volume_lesion", "absence_lesion", *axes])
+    spread = np.array(given.histogram("intensity_ct"))
+    # Soft tissue, 40 HU; air and lung are no foreground.
+    assert spread[36:39].sum() > 0.95 * spread.sum()
+
+
+def test_a_job_is_declined_before_import_where_the_policy_does_not_list_the_task():
+    files = build_recipe("chest_ct_fedavg").files()
+    parts = {"config/config_fed_server.json": files.server, "config/config_fed_client.json": files.client}
+    app = {name: json.dumps(content) for name, content in parts.items()}
+    script = f"""
+import json, sys
+sys.path.insert(0, {str(TOYS / "chest_ct")!r})
+from consilium.errors import ConfigurationError
+from consilium.guard.job_rules import check_app
+try:
+    check_app({{name: text.encode() for name, text in json.load(sys.stdin).items()}}, lambda path: None,
+              "client", listed=())
+except ConfigurationError as error:
+    print(error)
+print("toy_chest_ct" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=json.dumps(app), capture_output=True, text=True, timeout=120
+    )
+    reason, imported = done.stdout.splitlines()
+    assert "policy does not list it" in reason
+    assert imported == "False"
+    content = {name: text.encode() for name, text in app.items()}
+    check_app(content, lambda path: None, "client", listed={"chest_ct"})
+    SiteSettings(dataset="/data", tasks={"chest_ct": {}}).require_listed("chest_ct")
+    with pytest.raises(SiteRefusal, match="policy does not list it"):
+        SiteSettings(dataset="/data").require_listed("chest_ct")
+
+
+def test_the_package_is_named_nowhere_else():
+    package = TOYS.parents[1] / "custom"
+    assert [path for path in package.rglob("*.py") if "chest_ct" in path.read_text(encoding="utf-8")] == []
