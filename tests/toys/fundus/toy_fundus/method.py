@@ -20,7 +20,7 @@ class TinyGrader(nn.Module):
         self.grade = nn.Linear(16, len(GRADES))
 
     def forward(self, photos):
-        seen = self.eye(photos.flatten(0, 1) / 255)
+        seen = self.eye(photos.flatten(0, 1) / 64)
         return self.grade(seen.mean((2, 3)).unflatten(0, (-1, len(EYES))).mean(1))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic hospitals: discs with a bright spot for each grade, in the tint of the hospital's camera."""
+"""Synthetic hospitals: discs, brighter and more spotted at higher grades, tinted by the camera."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -55,7 +55,7 @@ class FundusHospitals:
 
 def _draw(grade, tint, random):
     y, x = np.mgrid[:_EDGE, :_EDGE] - _EDGE / 2
-    photo = ((x**2 + y**2 < (_EDGE / 2 - 2) ** 2)[..., None] * np.array(tint)).astype(float)
+    photo = ((x**2 + y**2 < (_EDGE / 2 - 2) ** 2)[..., None] * np.array(tint)) * (0.2 + 0.25 * grade)
     for _ in range(4 * grade):
         row, column = random.integers(_EDGE // 4, 3 * _EDGE // 4, 2)
         photo[row : row + 3, column : column + 3] = 250
