@@ -174,3 +174,14 @@ def name_faults(error: ValidationError, model: type[BaseModel]) -> str:
     places = [str(one["loc"][0]) if one["loc"] else "" for one in faults]
     names = [place if place in model.model_fields else "an unknown field" for place in places if place]
     return ", ".join(dict.fromkeys(names)) or "all of it"
+
+
+class MissingSite(Record):
+    """Why a site has no part in an inquiry: a readiness check, or a statistics job."""
+
+    reason: Reason
+    code: Code = Field(default=None, description="What kind of reason it is.")
+
+    def __str__(self) -> str:
+        """Return the reason."""
+        return self.reason

@@ -75,7 +75,7 @@ class JobStatus(BaseModel):
         for reason, shown in zip(
             self.ended.reasons if self.ended else [], (content["ended"] or {}).get("reasons", []), strict=True
         ):
-            shown["remedy"] = remedy_for(reason.code)
+            shown["remedy"] = reason.remedy
         if self.interruption is not None:
             content["interruption"]["remedy"] = remedy_for(self.interruption.code)
         for start in content["second_starts"].values():

@@ -13,6 +13,7 @@ from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord, explain
 from consilium.records.statistics import StatisticsRecord
 
+_FINAL = "final validation"
 _TOOK_PART = ("ready", "trained", "evaluated")
 
 
@@ -44,7 +45,7 @@ def determine_outcome(record: JobRecord) -> Outcome:
 def _training_outcome(record: FederationRecord) -> Outcome:
     stages = {f"round {one.number}": one.sites for one in record.rounds}
     if record.final_sites:
-        stages["final validation"] = record.final_sites
+        stages[_FINAL] = record.final_sites
     everybody = sorted(set[str]().union(*stages.values()))
     absences = defaultdict[tuple[str, str, RefusalCode | None], list[str]](list)
     for site, answer in sorted(record.preparation.items()):
@@ -56,7 +57,11 @@ def _training_outcome(record: FederationRecord) -> Outcome:
             if absence is not None:
                 absences[(site, *absence)].append(stage)
     reasons = [
-        EndReason(text=f"{_span(missed)}: {site} is not part of it: {reason}", code=code)
+        EndReason(
+            text=f"{_span(missed)}: {site} is not part of it: {reason}",
+            code=code,
+            task="validate" if missed[-1] == _FINAL else "train",
+        )
         for (site, reason, code), missed in absences.items()
     ]
     if record.status != "finished":
@@ -82,7 +87,11 @@ def _readiness_outcome(record: ReadinessRecord) -> Outcome:
     if record.reason is not None:
         return Outcome("failure", (EndReason(text=record.reason, code=RefusalCode.JOB_ABORTED),))
     reasons = tuple(
-        EndReason(text=f"{name} is not ready: {explain(name, record)}", code=_readiness_code(name, record))
+        EndReason(
+            text=f"{name} is not ready: {explain(name, record)}",
+            code=(record.sites.get(name) or record.missing[name]).code,
+            task="check",
+        )
         for name in record.not_ready
     )
     if not record.able_to_train:
@@ -93,17 +102,15 @@ def _readiness_outcome(record: ReadinessRecord) -> Outcome:
 
 def _statistics_outcome(record: StatisticsRecord) -> Outcome:
     reasons = tuple(
-        EndReason(text=f"{name} is not part of the statistics: {reason}", code=RefusalCode.DECLINED)
-        for name, reason in sorted(record.missing.items())
+        EndReason(
+            text=f"{name} is not part of the statistics: {missing}", code=missing.code, task="statistics"
+        )
+        for name, missing in sorted(record.missing.items())
     )
     if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (EndReason(text=ended, code=RefusalCode.JOB_FAILED), *reasons))
     return Outcome("partial" if reasons else "success", reasons)
-
-
-def _readiness_code(name: str, record: ReadinessRecord) -> RefusalCode:
-    return RefusalCode.NO_LABELED_CASE if name in record.sites else RefusalCode.DECLINED
 
 
 def _absence(answer: SiteRound | None) -> tuple[str, RefusalCode | None] | None:
@@ -124,5 +131,5 @@ def _span(stages: Sequence[str]) -> str:
     spans = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
     named = [f"round{'s' if len(rounds) > 1 else ''} {', '.join(spans)}"] if rounds else []
     before = [stage for stage in stages if stage == "preparation"]
-    after = [stage for stage in stages if stage == "final validation"]
+    after = [stage for stage in stages if stage == _FINAL]
     return ", ".join([*before, *named, *after])

@@ -25,7 +25,7 @@ from consilium.records.bounds import (
     StepCount,
 )
 from consilium.records.federation import OutcomeKind, Resumption
-from consilium.records.remedies import TASKS_AFTER_ROUNDS
+from consilium.records.remedies import TASKS_AFTER_ROUNDS, remedy_for
 
 MOST_SITES: Final = 10_000
 MOST_REASONS: Final = 10_000
@@ -105,6 +105,12 @@ class EndReason(_ProgressPart):
 
     text: LongReason
     code: Code = None
+    task: Label = Field(default="train", description="What a site had no part in.")
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return remedy_for(self.code, self.task)
 
     def __str__(self) -> str:
         """Return the text."""

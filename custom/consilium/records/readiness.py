@@ -12,9 +12,11 @@ from typing_extensions import Self
 from consilium.counts import list_counts
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import (
+    Code,
     CodeCounts,
     Finite,
     Label,
+    MissingSite,
     Moment,
     Reason,
     Record,
@@ -68,6 +70,7 @@ class SiteReadiness(Record):
     can: Ability
     role: Literal["trains", "evaluates"] = Field(default="trains", description="What the hospital decided.")
     reason: Reason | None = Field(default=None, description="Why it can't train.")
+    code: Code = Field(default=None, description="What kind of reason it is.")
     usable_cases: WithheldCount = Field(default=0, description="Labeled cases without an error.")
     usable_patients: WithheldCount = Field(default=0, description="Patients whom these cases are of.")
     left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
@@ -90,7 +93,7 @@ class ReadinessRecord(Record):
     created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
     sites: dict[SiteLabel, SiteReadiness] = Field(default_factory=dict)
     reason: Reason | None = Field(default=None, description="Why the check did not end; null if it did.")
-    missing: dict[SiteLabel, Reason] = Field(
+    missing: dict[SiteLabel, MissingSite] = Field(
         default_factory=dict, description="Sites without an answer that counts, and why."
     )
 
@@ -128,7 +131,7 @@ class ReadinessRecord(Record):
 def explain(name: str, record: ReadinessRecord) -> str:
     """Say in one line why a site can't train, by its codes; `ready` if it can."""
     if name not in record.sites:
-        return record.missing.get(name, "not in the check")
+        return str(record.missing.get(name, "not in the check"))
     site = record.sites[name]
     if site.can == "train":
         return "ready"

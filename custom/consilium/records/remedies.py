@@ -32,8 +32,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "IT department raises max_left_out",
     RefusalCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
     "cache_dir, and the next job prepares them again",
-    RefusalCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients; more labeled "
-    "patients, or a lower minimum, is for the hospital to decide",
+    RefusalCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients, or for "
+    "min_count of the statistics; more labeled patients, or a lower minimum, is for the hospital to decide",
     RefusalCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
     "shows the network more patients",
     RefusalCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
@@ -105,14 +105,24 @@ _REMEDIES_AFTER_ROUNDS: Final[dict[RefusalCode, str]] = {
     RefusalCode.SERVER_DISK: "make room on the server's disk; this job doesn't ask for it again",
 }
 
+_REMEDIES_OF_INQUIRIES: Final[dict[RefusalCode, str]] = {
+    RefusalCode.LATE: "repeat the job with a longer timeout_minutes, or once the site's IT department has "
+    "seen to it: `consilium status --site KIT` there",
+}
+
+_INQUIRIES: Final = frozenset({"check", "statistics"})
+"""Jobs that ask each site once."""
+
 
 def remedy_for(code: RefusalCode | None, task: str = "train") -> str:
     """Return what to do about a refusal.
 
     Args:
         code: The kind of refusal; None where it is unknown.
-        task: The task of the site, such as `train`, `validate` or `local_only`.
+        task: The task of the site, such as `train`, `validate`, `local_only` or `check`.
     """
+    if task in _INQUIRIES and code in _REMEDIES_OF_INQUIRIES:
+        return _REMEDIES_OF_INQUIRIES[code]
     if task in TASKS_AFTER_ROUNDS and code in _REMEDIES_AFTER_ROUNDS:
         return _REMEDIES_AFTER_ROUNDS[code]
     return _ASK_THE_SITE if code is None else _REMEDIES[code]

@@ -15,10 +15,12 @@ from consilium.errors import ConfigurationError
 from consilium.records.bounds import (
     MOST_CASES,
     CaseCount,
+    Code,
     CodeCounts,
     Finite,
     Label,
     LongReason,
+    MissingSite,
     Reason,
     Record,
     SiteLabel,
@@ -44,6 +46,7 @@ class SiteAnswer(Record):
     label_convention: Word | None = None
     min_count: CaseCount = Field(ge=1, description="Fewest patients that a number of this site is about.")
     reason: Reason | None = Field(default=None, description="Why it has no statistics.")
+    code: Code = Field(default=None, description="What kind of reason it is.")
     versions: Versions = Field(default_factory=dict)
 
 
@@ -97,7 +100,7 @@ class StatisticsRecord(Record):
     reason: LongReason | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     sites: dict[SiteLabel, SiteAnswer] = Field(default_factory=dict)
-    missing: dict[SiteLabel, Reason] = Field(
+    missing: dict[SiteLabel, MissingSite] = Field(
         default_factory=dict, description="Sites without statistics, and why."
     )
     features: dict[str, FeatureRecord] = Field(default_factory=dict)

@@ -93,11 +93,11 @@ def _look_at(site: SiteSettings, job: JobFolder, progress: Progress, *, keep: bo
         known = recall_cohort(cohort, case_format=case_format, folders=(site.cache_dir,), index=index)
         checked = known or CheckedCohort(cohort, ())
         register = read_register(site, cohort.patients.examinations)
-        can, reason = judge_ability(checked, site, job.learning, register)
+        can, refusal = judge_ability(checked, site, job.learning, register)
     except (ConfigurationError, DataError, OSError) as error:
         return _Site(trains=False, seen=f"{error}")
     labeled = [case for case in checked.cohort.cases if case.labeled]
     cases = f"{counted(len(labeled), 'labeled case')} of {counted(count_patients(labeled), 'patient')}"
     if can == "train":
         return _Site(trains=True, seen=f"it can train, with {cases}")
-    return _Site(trains=False, seen=f"{reason} ({cases}, a share of them to validate on)")
+    return _Site(trains=False, seen=f"{refusal} ({cases}, a share of them to validate on)")

@@ -91,7 +91,7 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
     data, named = _count(cohort, checked=True), _name(cohort)
     try:
         register = read_register(site, cohort.patients.examinations)
-        can, reason = judge_ability(checked, site, learning, register)
+        can, refusal = judge_ability(checked, site, learning, register)
     except DataError as error:
         return CASES.failed(
             f"{seen}. The site's register of patients can't be used",
@@ -103,7 +103,7 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
         seen = f"{seen}; {held_back} held back from evaluation (docs/privacy.md)"
     if can == "nothing":
         return CASES.failed(
-            f"{seen}. A job would be refused: {reason}", _mend(cohort), data=data, cases=named
+            f"{seen}. A job would be refused: {refusal}", _mend(cohort), data=data, cases=named
         )
     if can == "evaluate" and site.role == "trains":
         return CASES.warning(f"{seen}. {_ONE_PATIENT}", _mend(cohort), data=data, cases=named)

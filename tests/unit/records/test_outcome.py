@@ -3,6 +3,7 @@ from report.statistics.records import record as statistics
 from report.study import federation, site_report
 
 from consilium.errors import RefusalCode
+from consilium.records.bounds import MissingSite
 from consilium.records.federation import SiteRound
 from consilium.records.outcome import determine_outcome
 
@@ -90,13 +91,14 @@ def test_a_check_is_a_success_when_every_site_can_do_what_its_hospital_decided()
 def test_a_site_that_can_only_evaluate_without_having_decided_so_is_not_ready():
     small = site("evaluate", reason="one usable labeled patient", left_out={"truncated": None, "not_3d": 7})
     record = readiness(north="train", small=small)
-    record.missing["west"] = "versions do not fit"
+    record.missing["west"] = MissingSite(reason="versions do not fit", code=RefusalCode.VERSIONS)
     outcome = determine_outcome(record)
     assert outcome.kind == "partial"
     assert texts(outcome) == (
         "small is not ready: one usable labeled patient (left out: few truncated, 7 not_3d)",
         "west is not ready: versions do not fit",
     )
+    assert [reason.code for reason in outcome.reasons] == [None, RefusalCode.VERSIONS]
 
 
 def test_a_check_after_which_no_site_can_train_is_a_failure():
@@ -111,6 +113,7 @@ def test_statistics_are_partial_without_a_site_and_a_failure_when_the_job_failed
     missing = determine_outcome(statistics(sites, missing={"west": "its disk is away"}))
     assert missing.kind == "partial"
     assert texts(missing) == ("west is not part of the statistics: its disk is away",)
+    assert missing.reasons[0].code == RefusalCode.DATASET
     failed = statistics({}, missing={"west": "its disk is away"})
     failed.status, failed.reason = "failed", "it ended early"
     outcome = determine_outcome(failed)

@@ -80,7 +80,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
         super().handle_event(event_type, fl_ctx)
         if event_type == BROKEN_ANSWER:
             data = fl_ctx.get_prop(FLContextKey.EVENT_DATA)
-            self._leave_out(data["site"], data["reason"], fl_ctx)
+            self._leave_out(data["site"], RefusedAnswer(data["reason"]), fl_ctx)
 
     def results_pre_run_cb(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Take what a site says beside its statistics."""
@@ -88,7 +88,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
         try:
             answer = read_handshake(result)
         except RefusedAnswer as error:
-            self._leave_out(site, str(error), fl_ctx)
+            self._leave_out(site, error, fl_ctx)
             return
         self.client_handshake_ok = {site: True}
         said = {site: DXO(DataKind.STATISTICS, data=answer.model_dump())}
@@ -107,20 +107,19 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
                 result, stage, self.statistic_configs[StatisticsConstants.STATS_HISTOGRAM]
             )
         except RefusedAnswer as error:
-            self._leave_out(site, str(error), fl_ctx)
+            self._leave_out(site, error, fl_ctx)
             return
         for name, values in statistics.items():
             self.client_statistics.setdefault(name, {})[site] = {DATASET: values}
 
-    def _leave_out(self, site: str, reason: str, fl_ctx: FLContext) -> None:
-        reason = clean_text(reason)
+    def _leave_out(self, site: str, refusal: RefusedAnswer, fl_ctx: FLContext) -> None:
+        reason = clean_text(str(refusal))
         self._left_out.add(site)
         for sites in self.client_statistics.values():
             sites.pop(site, None)
         self.log_warning(fl_ctx, f"{site}: {reason}", fire_event=False)
-        self.fire_event_with_data(
-            ANSWER_REFUSED, fl_ctx, FLContextKey.EVENT_DATA, {"site": site, "reason": reason}
-        )
+        data = {"site": site, "reason": reason, "code": refusal.code.value}
+        self.fire_event_with_data(ANSWER_REFUSED, fl_ctx, FLContextKey.EVENT_DATA, data)
 
 
 def read_handshake(result: Any) -> SiteAnswer:
@@ -190,7 +189,7 @@ def read_statistics(
 def _read_content(result: Any) -> dict[str, Any]:
     refusal = read_refusal(result)
     if refusal is not None:
-        raise RefusedAnswer(refusal[1].reason)
+        raise RefusedAnswer(refusal[1].reason, code=refusal[1].code)
     try:
         content = from_shareable(result).data
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes

@@ -10,12 +10,13 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
 from consilium.counts import counted
+from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.running import Running
 from consilium.federation.tasks import CHECK, REPORT_META
-from consilium.records.bounds import name_faults
+from consilium.records.bounds import MissingSite, name_faults
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 
 
@@ -44,7 +45,8 @@ class ReadinessCheck(SiteController):
         self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
         for name in sites:
             if name not in record.sites:
-                record.missing.setdefault(name, f"no answer within {counted(self.timeout_minutes, 'minute')}")
+                late = f"no answer within {counted(self.timeout_minutes, 'minute')}"
+                record.missing.setdefault(name, MissingSite(reason=late, code=RefusalCode.LATE))
         if self.abort_signal.triggered:
             record.reason = "aborted before all sites had answered"
         record.save(Path(self.get_run_dir()) / READINESS_FILE)
@@ -70,4 +72,4 @@ class ReadinessCheck(SiteController):
 
     def note_refusal(self, site: str, absence: Absence) -> None:
         """Keep why a site has no answer."""
-        self._record.value.missing[site] = absence.reason
+        self._record.value.missing[site] = MissingSite(reason=absence.reason, code=absence.code)

@@ -15,7 +15,7 @@ from nvflare.app_common.abstract.statistics_spec import (
 from nvflare.app_common.abstract.statistics_spec import Feature as FlareFeature
 
 from consilium.counts import counted
-from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, SiteRefusal
+from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, RefusalCode, SiteRefusal
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import StateReporter
@@ -118,10 +118,12 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             raise  # FLARE's executor answers it with a return code that ends nobody else's job
         except SiteRefusal as error:
             self.log_error(fl_ctx, f"no statistics: {error}", fire_event=False)
-            return self._without(error.public_reason)
+            return self._without(error.public_reason, error.code)
         except ConsiliumError as error:
             self.log_error(fl_ctx, f"no statistics: {error}", fire_event=False)
-            return self._without(f"{type(error).__name__}: the reason is in the site's log")
+            return self._without(
+                f"{type(error).__name__}: the reason is in the site's log", RefusalCode.FAILED
+            )
         for problem in statistics.problems:
             # The site's own log: the only place that names a patient.
             self.log_warning(fl_ctx, problem.describe(), fire_event=False)
@@ -138,6 +140,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             label_convention=statistics.convention,
             min_count=statistics.minimum,
             reason=None if statistics.patients else _explain(few, statistics.minimum),
+            code=None if statistics.patients else _code(few),
             versions=component_versions(),
         )
 
@@ -160,8 +163,14 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             cancelled=lambda: abort is not None and abort.triggered,
         )
 
-    def _without(self, reason: str) -> SiteAnswer:
-        return SiteAnswer(min_count=max(1, self.min_count), reason=reason, versions=component_versions())
+    def _without(self, reason: str, code: RefusalCode) -> SiteAnswer:
+        return SiteAnswer(
+            min_count=max(1, self.min_count), reason=reason, code=code, versions=component_versions()
+        )
+
+
+def _code(few: bool) -> RefusalCode:
+    return RefusalCode.FEW_PATIENTS if few else RefusalCode.NO_LABELED_CASE
 
 
 def _explain(few: bool, minimum: int) -> str:

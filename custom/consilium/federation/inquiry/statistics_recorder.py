@@ -14,11 +14,12 @@ from nvflare.app_common.abstract.statistics_writer import StatisticsWriter
 from nvflare.app_common.app_constant import StatisticsConstants
 from pydantic import ValidationError
 
+from consilium.errors import RefusalCode
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
 from consilium.federation.running import Running
 from consilium.federation.versions import component_versions
-from consilium.records.bounds import name_faults
+from consilium.records.bounds import MissingSite, name_faults
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 from consilium.tasks.features import Feature
@@ -97,12 +98,13 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         try:
             record.sites[site] = SiteAnswer.model_validate(answer)
         except ValidationError as error:
-            record.missing[site] = f"its answer can't be read; wrong is {name_faults(error, SiteAnswer)}"
+            faults = f"its answer can't be read; wrong is {name_faults(error, SiteAnswer)}"
+            record.missing[site] = MissingSite(reason=faults, code=RefusalCode.ANSWER)
         record.save(self._folder)
 
     def _leave_out(self, refusal: Mapping[str, Any]) -> None:
         record = self._record.value
-        record.missing[refusal["site"]] = refusal["reason"]
+        record.missing[refusal["site"]] = MissingSite(reason=refusal["reason"], code=refusal["code"])
         record.sites.pop(refusal["site"], None)
         record.save(self._folder)
 
@@ -114,9 +116,13 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
                 continue
             answer = record.sites.get(site)
             if answer is None:
-                record.missing[site] = "its task failed or did not end; the site's log may say why"
+                failed = "its task failed or did not end; the site's log may say why"
+                record.missing[site] = MissingSite(reason=failed, code=RefusalCode.FAILED)
+            elif answer.reason is not None:
+                record.missing[site] = MissingSite(reason=answer.reason, code=answer.code)
             else:
-                record.missing[site] = answer.reason or "it said that it is ready, but no statistics came"
+                silent = "it said that it is ready, but no statistics came"
+                record.missing[site] = MissingSite(reason=silent, code=RefusalCode.ANSWER)
 
 
 def _feature_record(feature: Feature, statistics: Mapping[str, Any]) -> FeatureRecord:

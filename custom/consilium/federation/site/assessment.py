@@ -11,7 +11,7 @@ import psutil
 from consilium.counts import count_patients
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
-from consilium.errors import SiteRefusal
+from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.cores import available_cores
 from consilium.participant.admission import count_left_out, excess, identify
 from consilium.participant.patient_register import PatientRegister
@@ -51,7 +51,7 @@ def assess(
         if finding.case_id is not None
     ]
     with open_register(site, cohort.patients.examinations) as register:
-        can, reason = judge_ability(checked, site, learning, register)
+        can, refusal = judge_ability(checked, site, learning, register)
         usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
         left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         noted_by_code = register.count_by_code("noted", noted, minimum=site.min_count)
@@ -59,7 +59,8 @@ def assess(
     return SiteReadiness(
         can=can,
         role=site.role,
-        reason=reason,
+        reason=refusal and refusal.public_reason,
+        code=refusal and refusal.code,
         usable_cases=usable.count,
         usable_patients=None if usable.count is None else count_patients(usable.cases),
         left_out=left_out,
@@ -75,7 +76,7 @@ def assess(
 
 def judge_ability(
     checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
-) -> tuple[Ability, str | None]:
+) -> tuple[Ability, SiteRefusal | None]:
     """Return what a site can do with its cases, and why that is not all: as `prepare_site` decides.
 
     Args:
@@ -86,20 +87,22 @@ def judge_ability(
     """
     labeled = _labeled(checked)
     if not labeled:
-        return "nothing", "no usable labeled case"
+        return "nothing", SiteRefusal("no usable labeled case", code=RefusalCode.NO_LABELED_CASE)
     reason = excess(checked, site)
     if reason is not None:
-        return "nothing", reason
+        return "nothing", SiteRefusal(reason, code=RefusalCode.LEFT_OUT)
     train, answerable = select_cases(register.copy(), site, labeled, get_task(learning.task))
     try:
         check_patients(train, answerable.cases, site.min_training_patients)
         check_round(train, site, learning)
     except SiteRefusal as refusal:
-        return "nothing", refusal.public_reason
+        return "nothing", refusal
     if site.role == "evaluates":
-        return "evaluate", "it only evaluates, as the hospital decided"
+        decided = "it only evaluates, as the hospital decided"
+        return "evaluate", SiteRefusal(decided, code=RefusalCode.ONLY_EVALUATES)
     if not train:
-        return "evaluate", "one usable labeled patient, and training takes two"
+        few = "one usable labeled patient, and training takes two"
+        return "evaluate", SiteRefusal(few, code=RefusalCode.FEW_PATIENTS)
     return "train", None
 
 

@@ -136,6 +136,7 @@ class TaskHandlers:
             readiness = SiteReadiness(
                 can="nothing",
                 reason=error.public_reason,
+                code=error.code,
                 hardware=hardware(site),
                 versions=component_versions(),
             )

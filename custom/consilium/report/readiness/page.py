@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from consilium.counts import counted
-from consilium.records.readiness import ReadinessRecord, explain
+from consilium.errors import RefusalCode
+from consilium.records.readiness import ReadinessRecord
+from consilium.records.remedies import remedy_for
 from consilium.report.drawing import DARK, LIGHT
 from consilium.report.html import page_environment
 from consilium.report.readiness.table import finding_rows, site_rows
@@ -21,7 +24,7 @@ def render_readiness(record: ReadinessRecord) -> str:
             record=record,
             created=datetime.fromtimestamp(record.created, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             verdict=" ".join(_verdict(record)),
-            not_ready={name: _reason(name, record) for name in record.not_ready},
+            not_ready={name: _obstacle(name, record) for name in record.not_ready},
             rows=site_rows(record),
             findings=finding_rows(record),
             components=sorted({name for site in record.sites.values() for name in site.versions}),
@@ -31,11 +34,18 @@ def render_readiness(record: ReadinessRecord) -> str:
     )
 
 
-def _reason(name: str, record: ReadinessRecord) -> str:
-    """Say why a hospital is not ready; what it left out stands in the page's own table."""
-    if name not in record.sites:
-        return explain(name, record)
-    return record.sites[name].reason or "it only evaluates"
+@dataclass(frozen=True)
+class Obstacle:
+    """Why a hospital is not ready, and what to do; what it left out stands in the page's own table."""
+
+    reason: str
+    code: RefusalCode | None
+    remedy: str
+
+
+def _obstacle(name: str, record: ReadinessRecord) -> Obstacle:
+    one = record.sites.get(name) or record.missing[name]
+    return Obstacle(one.reason or "it only evaluates", one.code, remedy_for(one.code, "check"))
 
 
 def _verdict(record: ReadinessRecord) -> Iterator[str]:

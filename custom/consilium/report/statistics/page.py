@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from consilium.counts import Count
+from consilium.records.remedies import remedy_for
 from consilium.records.statistics import FeatureRecord, StatisticsRecord
 from consilium.report.drawing import DARK, LIGHT
 from consilium.report.html import page_environment
@@ -28,6 +29,7 @@ def render_statistics(record: StatisticsRecord) -> str:
         .render(
             record=record,
             drift=drift,
+            remedies={site: remedy_for(one.code, "statistics") for site, one in record.missing.items()},
             limits=record.drift,
             rows=[_site_row(record, site) for site in sites],
             sizes=[features[0].group for features in record.groups("spacing", "extent").values()],

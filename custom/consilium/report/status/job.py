@@ -12,7 +12,7 @@ from rich.text import Text
 
 from consilium.counts import counted
 from consilium.records.job_status import NOBODY, Interruption, JobStatus, describe_second_start
-from consilium.records.progress import JobProgress, Problem, SiteProgress
+from consilium.records.progress import EndReason, JobProgress, Problem, SiteProgress
 from consilium.records.remedies import remedy_for
 from consilium.records.texts import clean_line, clean_text
 from consilium.report.terminal import Terminal
@@ -93,8 +93,13 @@ def _remedy(problem: Problem) -> str:
     return remedy_for(problem.code, problem.task)
 
 
+def _end_reason(reason: EndReason) -> str:
+    code = f" ({reason.code.value})" if reason.code else ""
+    return f"{reason}{code} -> {reason.remedy}"
+
+
 def _lines(job: JobStatus) -> list[str]:
-    lines = [] if job.ended is None else [f"{reason}" for reason in job.ended.reasons]
+    lines = [] if job.ended is None else [_end_reason(reason) for reason in job.ended.reasons]
     if job.aborted is not None:
         lines.insert(0, f"aborted by {job.aborted.by}, {clock(job.aborted.time)}")
     elif job.status == _ABORTED:

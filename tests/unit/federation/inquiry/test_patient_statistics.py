@@ -165,7 +165,7 @@ LIES = {
 def test_a_site_that_fails_or_sends_what_nobody_asked_for_is_left_out_with_its_reason(job, lie):
     record = check(job.run(LIES[lie]), page=lie == "a failure")  # whose reason has control characters
     assert record.missing.keys() == {"liar"}
-    assert record.missing["liar"].isprintable()
+    assert record.missing["liar"].reason.isprintable()
     assert "liar" not in record.sites
     assert all("liar" not in feature.sites for feature in record.features.values())
 

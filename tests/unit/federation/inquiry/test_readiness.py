@@ -11,9 +11,11 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.errors import RefusalCode
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.rounds.admission import readiness_path
 from consilium.federation.tasks import CHECK, REASON_HEADER, REPORT_META
+from consilium.records.bounds import MissingSite
 from consilium.records.outcome import determine_outcome
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 from federation.flare import JOB_NAME, Engine
@@ -77,9 +79,11 @@ def test_a_site_without_an_answer_that_counts_is_missing_with_its_reason(run):
     talking = answer({**site("train").model_dump(), "patient": "Doe-Jane"})
     record, engine = run({"north": answer(site("train")), "south": refusing, "east": talking, "west": None})
     assert record.missing == {
-        "south": "versions do not fit",
-        "east": "its answer can't be read; wrong is an unknown field",
-        "west": "no answer within 240 minutes",
+        "south": MissingSite(reason="versions do not fit", code=RefusalCode.DECLINED),
+        "east": MissingSite(
+            reason="its answer can't be read; wrong is an unknown field", code=RefusalCode.ANSWER
+        ),
+        "west": MissingSite(reason="no answer within 240 minutes", code=RefusalCode.LATE),
     }
     assert record.able_to_train == ["north"]
     assert "Doe-Jane" not in (engine.run_folder / READINESS_FILE).read_text()
@@ -97,7 +101,8 @@ def test_an_answer_brings_no_arrays_and_no_scores(run, extra):
     content = site("train").model_dump()
     smuggling = FLModelUtils.to_shareable(FLModel(**{"metrics": {}, **extra}, meta={REPORT_META: content}))
     record, _ = run({"north": answer(site("train")), "east": smuggling})
-    assert record.missing == {"east": "it sent an update or scores that nobody asked for"}
+    smuggled = "it sent an update or scores that nobody asked for"
+    assert record.missing == {"east": MissingSite(reason=smuggled, code=RefusalCode.ANSWER)}
     assert record.able_to_train == ["north"]
 
 

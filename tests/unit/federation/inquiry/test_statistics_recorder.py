@@ -8,8 +8,10 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.statistics_spec import Bin
 from nvflare.app_common.app_constant import StatisticsConstants as Names
 
+from consilium.errors import RefusalCode
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
+from consilium.records.bounds import MissingSite
 from consilium.records.outcome import determine_outcome
 from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.tasks import get_task
@@ -61,7 +63,11 @@ def test_an_aborted_job_is_recorded_as_aborted_though_enough_sites_had_answered(
 def test_the_record_holds_what_sites_told_and_why_others_are_missing(server):
     engine, recorder = server
     take_handshake(engine, "north", SiteAnswer(patients=5, cases=6, min_count=3).model_dump())
-    take_handshake(engine, "south", SiteAnswer(min_count=1, reason="its disk is away").model_dump())
+    take_handshake(
+        engine,
+        "south",
+        SiteAnswer(min_count=1, reason="its disk is away", code=RefusalCode.DATASET).model_dump(),
+    )
     recorder.save(combined({"north": (5, (2, 3))}), True, engine.context)
     record = StatisticsRecord.load(engine.run_folder)
     assert (record.status, record.job, record.settings) == (
@@ -73,8 +79,10 @@ def test_the_record_holds_what_sites_told_and_why_others_are_missing(server):
     assert record.features["absence_et"].sites.keys() == {"north"}
     assert record.features["absence_et"].sites["north"].bins == [2, 3]
     assert record.missing == {
-        "south": "its disk is away",
-        "west": "its task failed or did not end; the site's log may say why",
+        "south": MissingSite(reason="its disk is away", code=RefusalCode.DATASET),
+        "west": MissingSite(
+            reason="its task failed or did not end; the site's log may say why", code=RefusalCode.FAILED
+        ),
     }
 
 
@@ -85,7 +93,7 @@ def test_bins_that_nobody_asked_for_are_not_kept(server, bins):
     recorder.save(combined({"north": (5, bins)}), True, engine.context)
     record = StatisticsRecord.load(engine.run_folder)
     assert record.features["absence_et"].sites == {}
-    assert record.missing["north"] == "it said that it is ready, but no statistics came"
+    assert record.missing["north"].reason == "it said that it is ready, but no statistics came"
 
 
 @pytest.mark.parametrize("answer", [{"patients": "many"}, {"min_count": 1, "ids": ["Doe"]}, None])
@@ -93,14 +101,22 @@ def test_an_answer_that_is_none_makes_the_site_missing(server, answer):
     engine, recorder = server
     take_handshake(engine, "north", answer)
     recorder.save({}, True, engine.context)
-    assert StatisticsRecord.load(engine.run_folder).missing["north"].startswith("its answer can't be read")
+    assert (
+        StatisticsRecord.load(engine.run_folder)
+        .missing["north"]
+        .reason.startswith("its answer can't be read")
+    )
 
 
 def test_a_job_that_ends_early_leaves_a_record_that_says_so(server):
     engine, _ = server
-    take_handshake(engine, "south", SiteAnswer(min_count=1, reason="its disk is away").model_dump())
+    take_handshake(
+        engine,
+        "south",
+        SiteAnswer(min_count=1, reason="its disk is away", code=RefusalCode.DATASET).model_dump(),
+    )
     engine.fire_event(EventType.END_RUN, engine.context)
     record = StatisticsRecord.load(engine.run_folder)
     assert record.status == "failed"
-    assert record.missing["south"] == "its disk is away"
+    assert record.missing["south"].reason == "its disk is away"
     assert json.loads((engine.run_folder / "statistics.json").read_text())["reason"]

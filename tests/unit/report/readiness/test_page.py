@@ -4,6 +4,8 @@ import pytest
 from federation.readiness import readiness, site
 from rich.console import Console
 
+from consilium.errors import RefusalCode
+from consilium.records.bounds import MissingSite
 from consilium.report.readiness.page import render_readiness
 from consilium.report.readiness.table import terminal_tables
 from consilium.report.write import write_report
@@ -39,7 +41,7 @@ def record():
     small = site("evaluate", usable_cases=None, reason="one usable labeled patient, and training takes two")
     clinic = site("evaluate", role="evaluates", reason="it only evaluates, as the hospital decided")
     record = readiness(north=north, south="train", small=small, clinic=clinic)
-    record.missing["west"] = "versions do not fit"
+    record.missing["west"] = MissingSite(reason="versions do not fit", code=RefusalCode.VERSIONS)
     return record
 
 
@@ -99,7 +101,8 @@ def test_a_hospital_that_leaves_too_many_cases_out_is_led_to_what_was_found():
         )
     )
     text = page_text(record)
-    assert "north: more than 50% would be left out. What was found in its cases is listed below." in text
+    assert "north: more than 50% would be left out. What to do: " in text
+    assert "What was found in its cases is listed below." in text
     assert "north 6 file incomplete or damaged (truncated) left out" in text
 
 
@@ -121,8 +124,10 @@ def test_a_check_in_which_all_is_well_has_nothing_to_mend():
 
 def test_a_check_without_an_answer_has_a_page():
     record = readiness()
-    record.missing["west"] = "no answer within 240 minutes"
-    assert "0 of 1 hospital can train." in page_text(record)
+    record.missing["west"] = MissingSite(reason="no answer within 240 minutes", code=RefusalCode.LATE)
+    text = page_text(record)
+    assert "0 of 1 hospital can train." in text
+    assert "west: no answer within 240 minutes (late). What to do: repeat the job" in text
 
 
 def test_names_and_reasons_from_elsewhere_are_shown_as_they_are():

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from consilium.errors import RefusalCode
+from consilium.records.bounds import MissingSite
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 
@@ -48,7 +50,10 @@ def record(
             site: SiteAnswer(patients=patients, cases=patients, min_count=1, label_convention="brats-2018")
             for site, patients in sites.items()
         },
-        missing=dict(missing or {}),
+        missing={
+            site: MissingSite(reason=reason, code=RefusalCode.DATASET)
+            for site, reason in (missing or {}).items()
+        },
         features=features,
     )
 

@@ -39,7 +39,10 @@ def test_missing_hospitals_are_told_first_with_the_reason():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=1, reason="its disk is away")
     text = read_text(render_statistics(one))
-    assert "west is missing from these statistics: its disk is away." in text
+    assert (
+        "west is missing from these statistics: its disk is away (dataset). What to do: `consilium check-site"
+        in text
+    )
     assert text.index("Read this first") < text.index("west is missing") < text.index("Hospitals")
 
 

@@ -1,6 +1,7 @@
 import pytest
 from rich.console import Console
 
+from consilium.errors import RefusalCode
 from consilium.records.federation import Resumption
 from consilium.records.job_status import Interruption, JobStatus
 from consilium.records.progress import Ended, EndReason, JobProgress, LastCheckpoint, Problem, SiteProgress
@@ -84,10 +85,14 @@ def test_an_aborted_job_names_who_aborted_it_and_when():
         name="brain_tumor_fedavg",
         status="FINISHED:ABORTED",
         aborted={"by": "it@north.example", "time": NOW},
-        ended=Ended(kind="failure", reasons=[EndReason(text="aborted in round 2")], time=NOW),
+        ended=Ended(
+            kind="failure",
+            reasons=[EndReason(text="aborted in round 2", code=RefusalCode.JOB_ABORTED)],
+            time=NOW,
+        ),
     )
     assert "aborted by it@north.example, 2027-01-15" in shown(job)
-    assert "aborted in round 2" in shown(job)
+    assert "aborted in round 2 (job_aborted) -> nothing: a user aborted it" in shown(job)
     assert job.as_json()["aborted"] == {"by": "it@north.example", "time": NOW}
     unknown = job.model_copy(update={"aborted": None})
     assert "aborted; by whom, only the server's audit.log says" in shown(unknown)
