@@ -52,6 +52,8 @@ def test_the_report_says_that_a_site_with_one_patient_only_evaluates(study, site
 
 
 def test_images_went_in_at_their_full_size(study):
-    entries = [read_json(path)["content"]["geometry"] for path in (study.out / "cache").rglob("meta.json")]
+    entries = [
+        read_json(path)["content"]["meta"]["geometry"] for path in (study.out / "cache").rglob("meta.json")
+    ]
     assert len(entries) == 4
     assert {tuple(entry["file_shape"]) for entry in entries} == {(240, 240, 155)}

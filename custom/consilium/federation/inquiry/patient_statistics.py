@@ -91,7 +91,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
             self._leave_out(site, error, fl_ctx)
             return
         self.client_handshake_ok = {site: True}
-        said = {site: DXO(DataKind.STATISTICS, data=answer.model_dump())}
+        said = {site: DXO(DataKind.STATISTICS, data=answer.model_dump(mode="json"))}
         fl_ctx.set_prop(StatisticsConstants.PRE_RUN_RESULT, said)
         self.fire_event(EventType.PRE_RUN_RESULT_AVAILABLE, fl_ctx)
 

@@ -76,7 +76,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         fl_ctx = self._engine.new_context()
         answer = self._describe(fl_ctx)
         self._state.report(fl_ctx, "ready" if answer.reason is None else "no statistics")
-        return answer.model_dump()
+        return answer.model_dump(mode="json")
 
     def features(self) -> dict[str, list[FlareFeature]]:
         """Return the features of a task that may run here, whether or not this site has any patient."""

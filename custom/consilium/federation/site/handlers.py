@@ -144,7 +144,9 @@ class TaskHandlers:
             self._log_problems(checked.cohort.problems, fl_ctx)
             readiness = assess(checked, site, self._settings, component_versions())
         reply = FLModel(
-            metrics={}, current_round=request.current_round, meta={REPORT_META: readiness.model_dump()}
+            metrics={},
+            current_round=request.current_round,
+            meta={REPORT_META: readiness.model_dump(mode="json")},
         )
         return FLModelUtils.to_shareable(reply)
 

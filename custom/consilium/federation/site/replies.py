@@ -128,7 +128,7 @@ def to_reply(params: Weights | None, scores: Scores, report: SiteReport, receive
         params=dict(params) if params is not None else None,
         metrics={**scores, **({} if cases is None else {"validation_cases": float(cases)})},
         current_round=received.current_round,
-        meta={REPORT_META: report.model_dump()},
+        meta={REPORT_META: report.model_dump(mode="json")},
     )
     return FLModelUtils.to_shareable(reply)
 
