@@ -85,4 +85,4 @@ def test_the_next_job_is_shaped_by_the_result(study, capsys):
     assert "learning.spacing_mm=4.0: the median voxel of all patients is 4.0 x 4.0 x 4.0 mm" in stderr
     assert "(not taken: --set learning.batch_size wins)" in stderr
     learning = read_job_folder(Path(stdout.strip())).learning
-    assert (learning.spacing_mm, learning.batch_size) == (4.0, 3)
+    assert (learning.spacing_mm, learning.batch_size) == ((4.0, 4.0, 4.0), 3)
