@@ -8,6 +8,7 @@ import pytest
 from consilium.participant.register_files import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
+from consilium.records.bounds import MissingSite
 from consilium.records.federation import FederationRecord
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import StatisticsRecord
@@ -66,7 +67,7 @@ def test_statistics_that_failed_are_a_failed_job(tmp_path):
 
 
 def test_a_check_after_which_nobody_can_train_is_not_a_failed_job(tmp_path):
-    ReadinessRecord(job="a", task="brain_tumor", missing={"north": "away"}).save(tmp_path / READINESS_FILE)
+    ReadinessRecord(job="a", task="brain_tumor", missing={"north": MissingSite(reason="away")}).save(tmp_path / READINESS_FILE)
     assert failure_of(tmp_path) is None
 
 
