@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.recipes.base import JobRecipe
     from consilium.recipes.catalog import build_recipe, export_job
-    from consilium.recipes.job_folder import JobFolder, read_job_folder
+    from consilium.recipes.exported_job import ExportedJob, read_exported_job
     from consilium.records.federation import FederationRecord
     from consilium.records.job_record import load_record
     from consilium.report.data_check.page import DataCheck
@@ -49,8 +49,8 @@ __all__ = [
     "ConsiliumError",
     "DataCheck",
     "Display",
+    "ExportedJob",
     "FederationRecord",
-    "JobFolder",
     "JobRecipe",
     "LearningSettings",
     "NamesAndLabels",
@@ -72,7 +72,7 @@ __all__ = [
     "load_site_job",
     "open_device",
     "prepare_site",
-    "read_job_folder",
+    "read_exported_job",
     "simulate",
     "write_report",
 ]
@@ -83,7 +83,7 @@ _MODULES = {
     "DataCheck": "consilium.report.data_check.page",
     "Display": "consilium.simulation.display",
     "FederationRecord": "consilium.records.federation",
-    "JobFolder": "consilium.recipes.job_folder",
+    "ExportedJob": "consilium.recipes.exported_job",
     "JobRecipe": "consilium.recipes.base",
     "LearningSettings": "consilium.tasks.settings",
     "NamesAndLabels": "consilium.simulation.study",
@@ -105,7 +105,7 @@ _MODULES = {
     "load_site_job": "consilium.site_check.job",
     "open_device": "consilium.learning.device",
     "prepare_site": "consilium.participant.site_data",
-    "read_job_folder": "consilium.recipes.job_folder",
+    "read_exported_job": "consilium.recipes.exported_job",
     "simulate": "consilium.simulation.run",
     "write_report": "consilium.report.write",
 }

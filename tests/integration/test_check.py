@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from consilium.participant.site_data import SiteData, prepare_site
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.exported_job import read_exported_job
 from consilium.simulation.environment import with_split_salts
 from consilium.simulation.study import site_settings
 from consilium.tasks import get_task
@@ -65,7 +65,7 @@ def federation(hospitals, tmp_path_factory) -> Federation:
     for label in sites["later"].rglob("*-seg.nii.gz"):
         _operate(label)
     job = export(folder / "jobs", {"rounds": 1, "min_sites": 4})
-    return Federation(simulate(job, sites, folder / "out"), sites, damaged, read_job_folder(job).learning)
+    return Federation(simulate(job, sites, folder / "out"), sites, damaged, read_exported_job(job).learning)
 
 
 def _damage(hospital: Path) -> dict[str, str]:

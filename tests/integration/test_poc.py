@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from consilium.federation.monitoring.metrics import METRICS, PREFIX, SITE_METRICS
+from consilium.federation.monitoring.published_metrics import METRICS, PREFIX, SITE_METRICS
 from consilium.federation.server.user_session import open_session
 from consilium.federation.versions import component_versions
 from consilium.poc.command import PocError

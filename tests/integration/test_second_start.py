@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.guard.kit_processes import find_processes
 from consilium.provisioning.kit import Kit
 from consilium.site_check.finding import Status

@@ -7,7 +7,7 @@ import pytest
 
 from consilium.cli.jobs import export_jobs
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.exported_job import read_exported_job
 from consilium.records.statistics import StatisticsRecord
 
 from .studies import Study, simulate
@@ -84,5 +84,5 @@ def test_the_next_job_is_shaped_by_the_result(study, capsys):
     stdout, stderr = capsys.readouterr()
     assert "learning.spacing_mm=4.0: the median voxel of all patients is 4.0 x 4.0 x 4.0 mm" in stderr
     assert "(not taken: --set learning.batch_size wins)" in stderr
-    learning = read_job_folder(Path(stdout.strip())).learning
+    learning = read_exported_job(Path(stdout.strip())).learning
     assert (learning.spacing_mm, learning.batch_size) == ((4.0, 4.0, 4.0), 3)

@@ -24,7 +24,7 @@ from consilium.data.cohort_pass import pass_over
 from consilium.data.files import OTHERS
 from consilium.data.sources import SourceIndex
 from consilium.federation.server.job_outcomes import save_outcome
-from consilium.federation.site.run_memory import memory_of_run
+from consilium.federation.site.training_folder import training_folder
 from consilium.federation.transport.arrival import DiskArrival
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.guard.private_files import PrivateLogHandler
@@ -84,8 +84,8 @@ def prepared_site(folder: Path) -> None:
     prepare_site(settings.model_copy(update={"cache_dir": folder}), learning)
 
 
-def run_memory(folder: Path) -> None:
-    memory = memory_of_run(folder, RUN)
+def one_training(folder: Path) -> None:
+    memory = training_folder(folder, RUN)
     assert memory is not None
     CheckpointStore(memory).save(1, {"model": WEIGHTS}, {})
 
@@ -149,9 +149,9 @@ def poc_project(folder: Path) -> None:
 WRITERS: Mapping[str, Callable[[Path], None]] = {
     writer.__name__: writer
     for writer in (
-        cache, checks, checks_then_cache, statistics, prepared_site, run_memory, checkpoints, spool, arrival,
-        site_status, outcome, readiness_record, study_report, readiness_report, patient_picture, logs,
-        poc_project,
+        cache, checks, checks_then_cache, statistics, prepared_site, one_training, checkpoints, spool,
+        arrival, site_status, outcome, readiness_record, study_report, readiness_report, patient_picture,
+        logs, poc_project,
     )
 }  # fmt: skip
 
@@ -198,7 +198,7 @@ def test_a_folder_that_a_person_names_for_a_report_or_a_job_keeps_its_mode(umask
 OPEN_BY_DESIGN = {
     "data/files.py": "makes private folders",
     "tasks/brain_tumor/synthetic": "no patients; they stand for the hospitals' own folders",
-    "federation/site/run_memory.py": "an empty file in a private folder",
+    "federation/site/training_folder.py": "an empty file in a private folder",
     "federation/updates/spool.py": "safetensors makes its own files private, and the folder is",
     "provisioning/compose.py": "writes into a kit, which is closed as a whole",
     "provisioning/kit_versions.py": "writes into a kit, which is closed as a whole",

@@ -138,7 +138,7 @@ def check(
 
     with _failures_as_json(as_json, show_cases=show_cases), Display() as display:
         display.show(LOADING)
-        from consilium.data.checks.acceptance import format_acceptances
+        from consilium.data.checks.accepted_findings import format_acceptances
         from consilium.data.patients import format_patients_file
         from consilium.errors import ConfigurationError
         from consilium.report.data_check.page import render_data_check

@@ -115,7 +115,7 @@ def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> N
         poc = Poc(out)
         poc.require_server()
         from consilium.poc.trial import run_job
-        from consilium.recipes.job_folder import changed_job
+        from consilium.recipes.exported_job import changed_job
 
         goes_on = (
             f"a submitted job continues: {poc.command('status')} shows it, {poc.command('down')} stops "

@@ -22,11 +22,11 @@ from nvflare.private.fed.utils.fed_utils import require_signed_jobs
 
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.names import is_job_id
+from consilium.guard.accepted_jobs import AcceptedJobs
 from consilium.guard.archive import read_archive
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
 from consilium.guard.job_rules import Side, check_app
 from consilium.guard.job_validator import reject_job, tasks_listed_by, why_forbidden
-from consilium.guard.signature_memory import SignatureMemory
 from consilium.guard.signatures import check_signer, is_signed, verify_app
 from consilium.recipes.base import APP
 
@@ -154,7 +154,7 @@ def _check_start(workspace: Workspace, job_id: Any, meta: Any) -> None:
             f"it was deployed with another {' and '.join(changed)}", code=RefusalCode.JOB_REPEATED
         )
     if require_signed_jobs(workspace, _STARTUP_CONFIG["client"]):
-        SignatureMemory(Path(workspace.get_root_dir())).check_start(checked)
+        AcceptedJobs(Path(workspace.get_root_dir())).check_start(checked)
 
 
 def _check_description(job_id: Any, meta: Any) -> DeployedMeta:
@@ -179,4 +179,4 @@ def _check_signature(workspace: Workspace, side: Side, files: dict[str, bytes], 
     signature = verify_app(files, startup / "rootCA.pem")
     check_signer(signature, meta)
     if side == "client":
-        SignatureMemory(Path(workspace.get_root_dir())).accept(signature, meta)
+        AcceptedJobs(Path(workspace.get_root_dir())).accept(signature, meta)

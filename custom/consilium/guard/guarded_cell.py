@@ -14,9 +14,9 @@ from nvflare.fuel.f3.message import Message
 
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace
+from consilium.guard.audit_log import record_rejected_message
 from consilium.guard.message_rules import MessageRules, report_fault
 from consilium.guard.message_table import accepted_topics
-from consilium.guard.refusals import record_rejected_message
 from consilium.guard.site_commands import GuardedAdminAgent
 
 _UNUSED: Final = (MessageHeaderKey.CONN_URL, MessageHeaderKey.PASS_THROUGH, MessageHeaderKey.ROUTE)

@@ -12,7 +12,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.names import JobId, SiteName
 from consilium.recipes.base import APP, META
-from consilium.recipes.recover import one_line
+from consilium.recipes.recognition import one_line
 from consilium.settings import MAX_SITES, Name, Settings
 
 _MAX_BYTES: Final = 256 * 1024

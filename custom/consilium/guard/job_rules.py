@@ -18,7 +18,7 @@ from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.guard.job_meta import DeployedMeta, check_submitted_meta
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles
-from consilium.recipes.recover import recover_app, recover_recipe
+from consilium.recipes.recognition import recognize_app, recognize_recipe
 from consilium.recipes.strict_json import parse_json
 from consilium.tasks.registry import only_listed_tasks
 
@@ -49,7 +49,7 @@ def check_job(files: Mapping[str, bytes], forbidden_class: Callable[[str], str |
     meta, server, client = (_parse(name, files[name]) for name in _JOB_FILES)
     meta = restore_default_resources(meta)
     check_submitted_meta(meta)
-    recover_recipe(JobFiles(meta, server, client))
+    recognize_recipe(JobFiles(meta, server, client))
     _check_classes(server, f"{APP}/{SERVER_CONFIG}", forbidden_class)
 
 
@@ -79,9 +79,9 @@ def check_app(
     configs = [_parse(name, files[name]) for name in _APP_FILES]
     with only_listed_tasks(listed) if listed is not None else nullcontext():
         if meta is None:
-            recover_app(*configs)
+            recognize_app(*configs)
         else:
-            recover_recipe(JobFiles(meta.model_dump(mode="json", exclude_unset=True), *configs))
+            recognize_recipe(JobFiles(meta.model_dump(mode="json", exclude_unset=True), *configs))
     _check_classes(configs[_APP_FILES.index(_CONFIGS[side])], _CONFIGS[side], forbidden_class)
 
 

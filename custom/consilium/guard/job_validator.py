@@ -15,9 +15,9 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.site.settings import listed_tasks
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
+from consilium.guard.audit_log import audit_text
 from consilium.guard.guarded_cell import messages_are_guarded
 from consilium.guard.job_rules import Side, check_app
-from consilium.guard.refusals import audit_text
 from consilium.records.remedies import remedy_for
 
 

@@ -26,8 +26,8 @@ from nvflare.utils import job_launcher_utils
 
 from consilium.counts import counted
 from consilium.federation.replacement import replace
+from consilium.guard.audit_log import record_rejected_connection
 from consilium.guard.parties import parse_party
-from consilium.guard.refusals import record_rejected_connection
 from consilium.guard.second_starts import START, Start, must_wait
 
 KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"

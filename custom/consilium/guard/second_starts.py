@@ -30,7 +30,7 @@ from pydantic import ValidationError
 
 from consilium.errors import RefusalCode
 from consilium.federation.server.second_starts import second_starts
-from consilium.guard.refusals import record_rejected_connection
+from consilium.guard.audit_log import record_rejected_connection
 from consilium.records.job_status import ADDRESS, SecondStart, describe_second_start
 
 START: Final = "consilium_start"

@@ -22,13 +22,13 @@ from consilium.federation.replacement import replace, require_all_known
 from consilium.federation.tasks import ABORT_META
 from consilium.federation.transport.set_up import set_up_server_process
 from consilium.guard.archive import read_archive
+from consilium.guard.audit_log import audit_text
 from consilium.guard.authenticated_server import AuthenticatedServer
 from consilium.guard.deployment import CheckedDeployer
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.job_rules import check_job, restore_default_resources
 from consilium.guard.job_validator import describe_rejection, why_forbidden
 from consilium.guard.loopback import guard_connections
-from consilium.guard.refusals import audit_text
 from consilium.guard.workspace_lock import WorkspaceLock
 
 

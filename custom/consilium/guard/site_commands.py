@@ -22,8 +22,8 @@ from nvflare.private.fed.client.admin import FedAdminAgent, RequestProcessor
 
 from consilium.errors import RefusalCode
 from consilium.federation.names import is_job_id
+from consilium.guard.audit_log import record_rejected_command
 from consilium.guard.parties import Kind, parse_party
-from consilium.guard.refusals import record_rejected_command
 from consilium.records.remedies import remedy_for
 
 

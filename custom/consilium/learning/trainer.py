@@ -21,7 +21,7 @@ from consilium.learning.network_weights import get_weights, set_weights
 from consilium.learning.optimizer_state import get_moments, set_moments
 from consilium.learning.processes.ranks import Ranks
 from consilium.learning.round_loss import RoundLoss
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.samples import NONE_READABLE, sample_loader
 from consilium.learning.weights import MODEL, Weights, WeightSets
@@ -67,7 +67,7 @@ class Trainer:
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
         min_patients: int = 1,
         draw_seed: int | None = None,
-        memory: RoundMemory | None = None,
+        memory: RoundStateStore | None = None,
         algorithm: LocalAlgorithm | None = None,
     ) -> None:
         if not cases:
@@ -92,7 +92,7 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(enabled=device.needs_loss_scaling)
         self._min_patients = min_patients
         self._draw_seed = settings.seed if draw_seed is None else draw_seed
-        self._memory = memory or RoundMemory()
+        self._memory = memory or RoundStateStore()
         self._new_scaler = self._scaler.state_dict()
         self._moments_after: int | None = None  # rounds; None while they are those of a part of one
         self._lost = torch.zeros(len(self._cases), dtype=torch.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import MODEL, Weights
 from consilium.participant.paired_scores import PairedScores
@@ -52,7 +52,7 @@ def train_local_only(
     """
     weights: Weights = initial_weights(get_task(learning.task), learning, learning.seed)
     first = 0
-    if (kept := RoundMemory(memory).recall(rounds)) is not None:
+    if (kept := RoundStateStore(memory).recall(rounds)) is not None:
         weights, first = kept.arrays[MODEL], kept.number
         _logger.info("resuming the local-only model after round %d of %d", first, rounds)
     for index in range(first, rounds):

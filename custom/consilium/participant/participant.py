@@ -15,7 +15,7 @@ from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings
 from consilium.learning.device import process_count
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import Weights, WeightSets
@@ -67,7 +67,7 @@ class Participant:
     ) -> None:
         self.data = data
         self._algorithm = algorithm or FedAvgAlgorithmSettings()
-        self._personal = RoundMemory(memory / _PERSONAL if memory else None)
+        self._personal = RoundStateStore(memory / _PERSONAL if memory else None)
         processes = _processes(data, learning, compute)
         self._learner: SingleProcess | WorkerGroup = (
             WorkerGroup(

@@ -12,7 +12,7 @@ from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.participant.admission import admit_cases, count_left_out
+from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register
 from consilium.participant.settings import Role, SiteSettings
@@ -123,9 +123,9 @@ def prepare_site(
         ```python
         from pathlib import Path
 
-        from consilium import SiteSettings, prepare_site, read_job_folder
+        from consilium import SiteSettings, prepare_site, read_exported_job
 
-        job = read_job_folder(Path("jobs/brain_tumor_fedavg"))
+        job = read_exported_job(Path("jobs/brain_tumor_fedavg"))
         cases = prepare_site(SiteSettings(dataset=Path("/data/north")), job.learning)
         print(len(cases.train), len(cases.validation), cases.left_out)
         ```

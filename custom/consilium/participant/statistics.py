@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from consilium.counts import Count
 from consilium.data.finding import Finding
 from consilium.data.progress import Progress
-from consilium.participant.admission import admit_cases, count_left_out
+from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.register_files import open_register
 from consilium.participant.settings import SiteSettings
 from consilium.tasks.base import Task

@@ -16,7 +16,7 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc, is_completed
 from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
-from consilium.recipes.job_folder import JobFolder, job_kind, job_task, read_job_folder
+from consilium.recipes.exported_job import ExportedJob, job_kind, job_task, read_exported_job
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.records.outcome import Outcome, determine_outcome
@@ -156,9 +156,9 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
     return TrialResult(job_id, record, outcome, page)
 
 
-def _read_training(job: Path) -> JobFolder | None:
+def _read_training(job: Path) -> ExportedJob | None:
     """Check a job before anything starts; returns what it trains, None if it only asks the sites."""
-    return read_job_folder(job) if job_kind(job) == "training" else None
+    return read_exported_job(job) if job_kind(job) == "training" else None
 
 
 def run_all(poc: Poc, project: Project, job: Path, hospitals: Path | None, display: Display) -> TrialResult:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.policy import SiteKind
 

@@ -15,7 +15,7 @@ from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
 from consilium.data.files import private_folder
-from consilium.federation.rounds.durable_rounds import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
+from consilium.federation.rounds.checkpoints import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
 from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn

@@ -13,7 +13,7 @@ from typing import Final
 from nvflare.apis.fl_constant import WorkspaceConstants
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.federation.site.settings import PROPERTY
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit

@@ -10,7 +10,7 @@ from nvflare.lighter.constants import ParticipantType, ProvFileName
 from nvflare.lighter.entity import Participant
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.guard.start_check import REFUSED
 from consilium.guard.workspace_lock import DESCRIPTOR_VARIABLE, LOCK_FILE
 from consilium.provisioning.memory import memory_environment

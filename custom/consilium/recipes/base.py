@@ -16,8 +16,8 @@ from nvflare.recipe.spec import Recipe
 from pydantic import Field
 from typing_extensions import Self
 
-from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
+from consilium.federation.monitoring.published_metrics import JobMetrics
 from consilium.settings import MAX_SITES, Name, Settings
 
 JobKind = Literal["training", "readiness", "statistics"]

@@ -16,8 +16,8 @@ from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.inquiry.site_statistics import SiteStatisticsGenerator
 from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
 from consilium.federation.monitoring.curves import ScoreCurves
-from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
+from consilium.federation.monitoring.published_metrics import JobMetrics
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.site.executor import SiteExecutor

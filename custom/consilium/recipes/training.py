@@ -14,8 +14,8 @@ from consilium.counts import counted
 from consilium.federation.exchange.quorum import QuorumSettings
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.names import JobId
-from consilium.federation.rounds.admission import AdmissionSettings
 from consilium.federation.rounds.controller import FederatedTraining
+from consilium.federation.rounds.job_admission import AdmissionSettings
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
@@ -26,7 +26,7 @@ from consilium.federation.tasks import (
     TRAIN,
     VALIDATE,
 )
-from consilium.federation.updates.rules import AggregationSettings
+from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.recipes.base import (

@@ -15,7 +15,7 @@ from typing_extensions import Self
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
 from consilium.participant.paired_scores import PairedScores
 from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
-from consilium.records.scores import read_scores
+from consilium.records.score_bounds import read_scores
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
 

@@ -15,7 +15,7 @@ from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import judge_ability
 from consilium.participant.register_files import read_register
 from consilium.participant.settings import SiteSettings
-from consilium.recipes.job_folder import JobFolder
+from consilium.recipes.exported_job import ExportedJob
 from consilium.tasks import get_task
 
 
@@ -28,7 +28,7 @@ class _Site:
 
 
 def require_enough_sites(
-    sites: Mapping[str, SiteSettings], job: JobFolder, show: Callable[[str], None], *, keep: bool
+    sites: Mapping[str, SiteSettings], job: ExportedJob, show: Callable[[str], None], *, keep: bool
 ) -> tuple[str, ...]:
     """Reject a job for which too few sites have patients to train on, before anything starts.
 
@@ -76,7 +76,7 @@ def _show_count(show: Callable[[str], None], name: str, done: int, total: int, w
     show(f"{name}: {what}, {done} of {total}")
 
 
-def _look_at(site: SiteSettings, job: JobFolder, progress: Progress, *, keep: bool) -> _Site:
+def _look_at(site: SiteSettings, job: ExportedJob, progress: Progress, *, keep: bool) -> _Site:
     case_format = get_task(job.learning.task).cases
     index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=(site.cache_dir,))
     try:

@@ -110,9 +110,9 @@ def with_split_salts(sites: Mapping[str, SiteSettings], seed: int) -> dict[str, 
 def seed_of(job: Path) -> int:
     """Return the seed of an exported job, 0 for one that trains nothing."""
     # Not with this module: it loads what reads images, which commands that only watch a job do without.
-    from consilium.recipes.job_folder import job_kind, read_job_folder
+    from consilium.recipes.exported_job import job_kind, read_exported_job
 
-    return read_job_folder(job).learning.seed if job_kind(job) == "training" else 0
+    return read_exported_job(job).learning.seed if job_kind(job) == "training" else 0
 
 
 def failure_of(folder: Path) -> EndReason | None:

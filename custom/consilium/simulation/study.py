@@ -18,7 +18,7 @@ from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.participant.settings import SiteSettings, list_installed
 from consilium.participant.site_data import SiteData
-from consilium.recipes.job_folder import JobFolder, read_job_folder
+from consilium.recipes.exported_job import ExportedJob, read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record
 from consilium.report.site_combiner import SiteCombiner
@@ -89,7 +89,7 @@ class Study:
         compare: bool,
         display: Display,
     ) -> None:
-        self._job = read_job_folder(job)
+        self._job = read_exported_job(job)
         self._out = out.resolve()
         self._sites = with_split_salts(
             site_settings(sites, self._out, evaluators, min_patients, names), self._job.learning.seed
@@ -212,7 +212,7 @@ def with_report(error: SimulationError, result: Path, folder: Path) -> Simulatio
     return SimulationError(f"{error}\n  each site's reason, and what to do about it: {page}")
 
 
-def describe_job(job: JobFolder) -> str:
+def describe_job(job: ExportedJob) -> str:
     """Return one line about a job."""
     learning = job.learning
     return f"{job.path.name}: {learning.summary}, {counted(job.rounds, 'round')}"

@@ -13,7 +13,7 @@ from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import count_held_back, judge_ability
-from consilium.participant.admission import left_out_by_code
+from consilium.participant.case_admission import left_out_by_code
 from consilium.participant.register_files import read_register
 from consilium.participant.settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding

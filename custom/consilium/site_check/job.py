@@ -19,7 +19,7 @@ from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import job_kind, read_job_folder
+from consilium.recipes.exported_job import job_kind, read_exported_job
 from consilium.tasks.registry import DEFAULT, only_listed_tasks
 from consilium.tasks.settings import LearningSettings
 
@@ -96,7 +96,7 @@ def _read(folder: Path) -> SiteJob:
             f"job {folder.name!r} trains nothing, so it has no demands on a machine; name one that trains, "
             f"for example {DEFAULT}_fedavg"
         )
-    job = read_job_folder(folder)
+    job = read_exported_job(folder)
     meta = json.loads((folder / "meta.json").read_text())
     client = next(folder.glob("*/config/config_fed_client.json"))
     classes = dict.fromkeys(class_paths(json.loads(client.read_text())))

@@ -17,7 +17,7 @@ from nvflare.tool.deploy.k8s_deploy import HELM_CHART_DIR
 from consilium.counts import counted
 from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.guard.private_files import PrivateFiles
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit

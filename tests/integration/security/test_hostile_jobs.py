@@ -2,7 +2,7 @@
 
 import pytest
 
-from consilium.guard.refusals import audit_text
+from consilium.guard.audit_log import audit_text
 
 from .conftest import MEMBER, NORTH_ADMIN, PROJECT_ADMIN, SHELL_COMMANDS, SUBMITTERS
 from .federation import LEAD, SERVER_NAME, SITES, SOUTH_ADMIN

@@ -19,8 +19,8 @@ from nvflare.private.fed.utils.app_deployer import AppDeployer
 from nvflare.security.security import FLAuthorizer
 
 from consilium.guard import deployment
+from consilium.guard.accepted_jobs import ACCEPTED_FILE
 from consilium.guard.deployment import CheckedDeployer, deployment_fault
-from consilium.guard.signature_memory import ACCEPTED_FILE
 from consilium.guard.site_guard import SiteGuard
 from consilium.provisioning.policy import authorization_policy
 from consilium.recipes.catalog import build_recipe, export_job

@@ -10,8 +10,8 @@ from nvflare.fuel.f3.stats_pool import StatsPoolManager
 
 from consilium.errors import ConfigurationError
 from consilium.guard import guarded_cell
+from consilium.guard.audit_log import record_rejected_message
 from consilium.guard.guarded_cell import GuardedCell, guard_messages
-from consilium.guard.refusals import record_rejected_message
 from consilium.guard.site_commands import GuardedAdminAgent
 
 

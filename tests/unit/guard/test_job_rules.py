@@ -14,7 +14,7 @@ from consilium.guard.job_meta import check_deployed_meta
 from consilium.guard.job_rules import SIGNATURES, check_app, check_job
 from consilium.recipes.base import JobFiles
 from consilium.recipes.catalog import build_recipe
-from consilium.recipes.recover import recover_recipe
+from consilium.recipes.recognition import recognize_recipe
 
 from .mutations import importable_classes, mutated
 
@@ -113,7 +113,7 @@ def test_a_job_with_any_single_change_is_refused_or_another_job_of_the_recipe(re
             return
         # What was let in is what a recipe writes: there is nothing else in it.
         parts = JobFiles(*(json.loads(attacked[one]) for one in (META, SERVER, CLIENT)))
-        written = recover_recipe(parts).files()
+        written = recognize_recipe(parts).files()
         assert json.dumps(parts.server, sort_keys=True) == json.dumps(written.server, sort_keys=True)
         assert json.dumps(parts.client, sort_keys=True) == json.dumps(written.client, sort_keys=True)
         assert set(parts.meta) - set(written.meta) <= {"scope", "study"}

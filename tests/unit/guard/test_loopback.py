@@ -13,7 +13,7 @@ from nvflare.fuel.f3.sfm.constants import Types
 from nvflare.fuel.f3.sfm.prefix import PREFIX_LEN, Prefix
 from nvflare.fuel.f3.stats_pool import StatsPoolManager
 
-from consilium.guard import refusals
+from consilium.guard import audit_log
 from consilium.guard.loopback import (
     KEY_VARIABLE,
     GuardedConnManager,
@@ -149,7 +149,7 @@ class Wire(Connection):
 def manager(key, monkeypatch):
     """A server's keeper of connections."""
     monkeypatch.setattr(StatsPoolManager, "pools", {})
-    monkeypatch.setattr(refusals, "_refusals", refusals.RefusalLog())
+    monkeypatch.setattr(audit_log, "_refusals", audit_log.AuditLog())
     monkeypatch.setattr(ProvenConnection, "used_nonces", UsedNonces())
     made = GuardedConnManager(Endpoint("server", {"fqcn": "server"}))
     yield made

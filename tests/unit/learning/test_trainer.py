@@ -8,7 +8,7 @@ from torch import nn
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.participant.patient_register import PatientRegister
@@ -65,7 +65,7 @@ def test_no_loss_and_no_difference_of_two_is_of_few_patients(cases):
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_round_that_showed_few_patients_gives_nothing(cases, tmp_path, steps):
-    memory, told = RoundMemory(tmp_path / "kept"), []
+    memory, told = RoundStateStore(tmp_path / "kept"), []
     trainer = Trainer(TASK, learning(local_steps=steps), cases, CPU, min_patients=3, memory=memory)
     with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
         trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: told.append(loss))

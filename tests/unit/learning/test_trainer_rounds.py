@@ -7,7 +7,7 @@ import torch
 
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.processes.ranks import Ranks
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL
@@ -18,7 +18,7 @@ from .tiny import CPU, TinyTask
 
 def train_rounds(cases, indices, memory=None, weights=WEIGHTS):
     """Train rounds in one process, each from the weights of the one before."""
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=memory and RoundMemory(memory))
+    trainer = Trainer(TASK, learning(), cases, CPU, memory=memory and RoundStateStore(memory))
     for index in indices:
         weights = trainer.train(weights, Schedule(index, 4)).weights
     return weights
@@ -33,11 +33,11 @@ def test_a_new_process_goes_on_with_the_moments_of_the_last(cases, tmp_path):
 
 @pytest.mark.parametrize("again", [True, False], ids=["the same process", "a new process"])
 def test_a_round_that_is_repeated_gives_the_same_update(cases, tmp_path, again):
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
+    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundStateStore(tmp_path / "kept"))
     first = trainer.train(WEIGHTS, Schedule(0, 4)).weights
     second = trainer.train(first, Schedule(1, 4)).weights
     if not again:
-        trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept"))
+        trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundStateStore(tmp_path / "kept"))
     assert same(trainer.train(first, Schedule(1, 4)).weights, second)
 
 
@@ -48,7 +48,9 @@ def test_a_round_that_was_stopped_half_way_gives_the_update_of_an_undisturbed_on
 ):
     """The first round, too: it starts without moments, and not with those of its half."""
     undisturbed = train_rounds(cases, range(index + 1))
-    trainer = Trainer(TASK, learning(), cases, CPU, memory=RoundMemory(tmp_path / "kept") if kept else None)
+    trainer = Trainer(
+        TASK, learning(), cases, CPU, memory=RoundStateStore(tmp_path / "kept") if kept else None
+    )
     weights, calls = WEIGHTS, itertools.count()
     for number in range(index):
         weights = trainer.train(weights, Schedule(number, 4)).weights
@@ -77,7 +79,7 @@ def test_a_server_that_returns_to_an_older_round_is_followed(cases, tmp_path):
     undisturbed = train_rounds(cases, [1, 2], tmp_path / "line", start)
     train_rounds(cases, range(4), tmp_path / "kept")
     trained = train_rounds(cases, [0], tmp_path / "kept")
-    assert same(RoundMemory(tmp_path / "kept").recall(4).arrays[MODEL], trained)
+    assert same(RoundStateStore(tmp_path / "kept").recall(4).arrays[MODEL], trained)
     assert same(train_rounds(cases, [1, 2], tmp_path / "kept", trained), undisturbed)
 
 

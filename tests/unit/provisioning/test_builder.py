@@ -21,7 +21,7 @@ from nvflare.security.security import FLAuthorizer
 from site_check.federation import free_port
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.federation.site.settings import scope_properties
 from consilium.federation.transport.tuning import LARGEST_MESSAGE
 from consilium.provisioning.builder import SitePolicyBuilder

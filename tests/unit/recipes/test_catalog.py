@@ -8,7 +8,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.transport.array_pieces import ArrayPieces
 from consilium.provisioning.communication import communication
 from consilium.recipes.catalog import CATALOG, build_recipe, export_job, parse_changes
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.exported_job import read_exported_job
 
 
 def test_values_are_read_as_what_they_look_like():
@@ -34,7 +34,7 @@ def test_what_is_no_assignment_is_refused_with_an_example(text):
 
 def test_changes_reach_the_job(tmp_path):
     changes = parse_changes(["rounds=7", "learning.learning_rate=2e-4", "learning.local_steps=5"])
-    job = read_job_folder(export_job(build_recipe("brain_tumor_fedavg", changes), tmp_path))
+    job = read_exported_job(export_job(build_recipe("brain_tumor_fedavg", changes), tmp_path))
     assert job.rounds == 7
     assert job.learning.learning_rate == 2e-4
     assert job.learning.local_steps == 5
@@ -87,7 +87,7 @@ def test_exporting_again_replaces_the_job_and_nothing_else(tmp_path):
     again = export_job(build_recipe("brain_tumor_fedavg", {"rounds": 9}), tmp_path)
     assert again == first
     assert not (again / "leftover.json").exists()
-    assert read_job_folder(again).rounds == 9
+    assert read_exported_job(again).rounds == 9
     assert sorted(path.name for path in tmp_path.iterdir()) == ["brain_tumor_fedavg", "mine.txt"]
 
 

@@ -6,7 +6,7 @@ from consilium.data.sources import file as sources
 from consilium.errors import ConfigurationError
 from consilium.participant.settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import read_job_folder
+from consilium.recipes.exported_job import read_exported_job
 from consilium.simulation.eligibility import require_enough_sites
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, make_cohort
 
@@ -31,7 +31,7 @@ def refusal(hospitals, tmp_path):
     """Ask for a job at sites; returns why it is refused, else the notes on sites that don't train."""
 
     def refusal(*names, folders=None, minimum=3, **settings):
-        job = read_job_folder(export_job(build_recipe("brain_tumor_fedavg", settings), tmp_path / "jobs"))
+        job = read_exported_job(export_job(build_recipe("brain_tumor_fedavg", settings), tmp_path / "jobs"))
         sites = {
             name: SiteSettings(
                 dataset=(folders or hospitals)[name],

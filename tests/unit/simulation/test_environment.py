@@ -67,7 +67,9 @@ def test_statistics_that_failed_are_a_failed_job(tmp_path):
 
 
 def test_a_check_after_which_nobody_can_train_is_not_a_failed_job(tmp_path):
-    ReadinessRecord(job="a", task="brain_tumor", missing={"north": MissingSite(reason="away")}).save(tmp_path / READINESS_FILE)
+    ReadinessRecord(job="a", task="brain_tumor", missing={"north": MissingSite(reason="away")}).save(
+        tmp_path / READINESS_FILE
+    )
     assert failure_of(tmp_path) is None
 
 

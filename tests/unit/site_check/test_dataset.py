@@ -1,7 +1,7 @@
 import pytest
 from data.hospital import Hospital
 
-from consilium.participant.admission import examine_cases
+from consilium.participant.case_admission import examine_cases
 from consilium.participant.settings import SiteSettings
 from consilium.site_check.dataset import check_dataset
 from consilium.site_check.finding import Status

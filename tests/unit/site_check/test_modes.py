@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from consilium.data.files import private_folder
-from consilium.federation.rounds.durable_rounds import SERVER_STORAGE
+from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.participant.settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.start_scripts import UMASK_LINE

@@ -16,7 +16,7 @@ from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import prepare_site
 from consilium.participant.statistics import gather_statistics
 from consilium.recipes.catalog import build_recipe, task_jobs
-from consilium.records.scores import read_scores
+from consilium.records.score_bounds import read_scores
 from consilium.tasks import get_task, parse_learning
 from consilium.tasks.registry import synthetic_cohort
 

@@ -1,6 +1,6 @@
 """Checks of a hospital's data before anything runs on it: `check_cohort` decides which cases are used."""
 
-from consilium.data.checks.acceptance import AcceptedFindings
+from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.cohort import CheckedCohort, check_cohort, recall_cohort
 from consilium.data.codes import ProblemCode, Severity
 from consilium.data.finding import Finding

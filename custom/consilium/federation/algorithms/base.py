@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import TRAIN
-from consilium.federation.updates.aggregation import Aggregate, Aggregator
+from consilium.federation.updates.aggregator import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from consilium.errors import ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
-from consilium.federation.updates.aggregation import Aggregate, ScreenedAggregation
-from consilium.federation.updates.rules import AggregationSettings
+from consilium.federation.updates.aggregation_rules import AggregationSettings
+from consilium.federation.updates.aggregator import Aggregate, ScreenedAggregation
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL
 

@@ -13,7 +13,7 @@ from consilium.federation.tasks import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_
 from consilium.records.bounds import Record, name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
-from consilium.records.scores import read_scores
+from consilium.records.score_bounds import read_scores
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Scores
 

@@ -19,12 +19,12 @@ from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.quorum import Quorum, QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.monitoring.job_events import JOB_BEGUN, announce
-from consilium.federation.rounds.admission import AdmissionSettings
-from consilium.federation.rounds.beginning import Beginning
-from consilium.federation.rounds.durability import Durability
-from consilium.federation.rounds.durable_rounds import DurableRounds
-from consilium.federation.rounds.endings import Endings
+from consilium.federation.rounds.checkpoints import RoundCheckpoints
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
+from consilium.federation.rounds.final_evaluation import FinalEvaluation
+from consilium.federation.rounds.job_admission import AdmissionSettings
+from consilium.federation.rounds.preparation import Preparation
+from consilium.federation.rounds.resumption import ResumableRounds
 from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.rounds.run import TrainingPlan, TrainingRun
 from consilium.federation.rounds.training import TrainingRounds
@@ -142,26 +142,26 @@ class FederatedTraining(SiteController):
         """Carry out the whole training; see the class."""
         announce(self, JOB_BEGUN, seconds=self._plan.seconds)
         run = self._run.begin(TrainingRun(self, self._plan, self._new_record()))
-        endings = Endings(run)
+        final_evaluation = FinalEvaluation(run)
         run.save()
         try:
-            self._train(run, endings)
+            self._train(run, final_evaluation)
         except AbortedJob as error:
             reason = f"{error}: {self._fault}" if self._fault else str(error)
-            endings.finish("failed", reason, RefusalCode.JOB_ABORTED)
+            final_evaluation.finish("failed", reason, RefusalCode.JOB_ABORTED)
         except (FailedJob, ConfigurationError) as error:
             code = error.code if isinstance(error, FailedJob) else RefusalCode.JOB_SETTINGS
-            endings.finish("failed", str(error), code)
+            final_evaluation.finish("failed", str(error), code)
             self.panic(str(error))
         except Exception as error:
             # FLARE ends the job then, and its record must not say that it still runs.
             reason = f"{type(error).__name__} at the server; the reason is in its log"
-            endings.finish("failed", reason, RefusalCode.SERVER_ERROR)
+            final_evaluation.finish("failed", reason, RefusalCode.SERVER_ERROR)
             raise
         else:
-            endings.finish("finished")
+            final_evaluation.finish("finished")
 
-    def _train(self, run: TrainingRun, endings: Endings) -> None:
+    def _train(self, run: TrainingRun, final_evaluation: FinalEvaluation) -> None:
         """Train and evaluate to the end.
 
         Raises:
@@ -169,18 +169,18 @@ class FederatedTraining(SiteController):
             AbortedJob: If the job was aborted.
             FailedJob: If the job can't continue.
         """
-        algorithm, beginning = self._plan.algorithm, Beginning(run, self._admission or None)
+        algorithm, preparation = self._plan.algorithm, Preparation(run, self._admission or None)
         run.answers.evaluation = get_task(self._plan.learning.task).evaluation
-        durability = Durability(run, DurableRounds(self.fl_ctx, self.learning, self.algorithm))
+        resumable = ResumableRounds(run, RoundCheckpoints(self.fl_ctx, self.learning, self.algorithm))
         # A resumed job needs no initial weights, and the server then no torch and no MONAI to draw them.
-        resumed = durability.resume()
+        resumed = resumable.resume()
         rounds_done, weights = resumed or (0, self.load_model().params)
         if resumed is None:
             algorithm.begin(weights)
         receive_on_disk(self.engine, run.folder, _ALLOWANCE * algorithm.largest_answer(weights))
         if resumed is None:
-            beginning.admit()
-        beginning.prepare_sites()
+            preparation.admit()
+        preparation.prepare_sites()
         rounds = TrainingRounds(run)
         for index in range(rounds_done, self.rounds):
             run.stop_if_aborted(f"before round {index + 1}")
@@ -188,11 +188,11 @@ class FederatedTraining(SiteController):
             weights = rounds.train(index, weights)
             run.save()
             run.publish(weights, index + 1)
-            durability.keep(index + 1, weights)
-        weights = endings.validate(weights)
+            resumable.keep(index + 1, weights)
+        weights = final_evaluation.validate(weights)
         if self.local_only:
             run.save()
-            endings.compare_with_local_only(weights)
+            final_evaluation.compare_with_local_only(weights)
 
     def _new_record(self) -> FederationRecord:
         task = get_task(self._plan.learning.task)

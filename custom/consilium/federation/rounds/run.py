@@ -24,7 +24,7 @@ from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.rounds.selection import BestModel
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, QUESTION_META, RUN_META, TRAIN, VALIDATE
-from consilium.federation.updates.aggregation import Contribution
+from consilium.federation.updates.aggregator import Contribution
 from consilium.federation.updates.rejections import RejectedUpdate, Rejections
 from consilium.federation.updates.screening import Screening
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets

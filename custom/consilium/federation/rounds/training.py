@@ -13,7 +13,7 @@ from consilium.federation.algorithms.base import Question, RoundStart
 from consilium.federation.rounds.failures import FailedJob, FailedRound
 from consilium.federation.rounds.run import TrainingRun
 from consilium.federation.tasks import TRAIN
-from consilium.federation.updates.aggregation import Aggregate
+from consilium.federation.updates.aggregator import Aggregate
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.federation import RoundRecord

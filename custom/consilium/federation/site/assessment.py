@@ -13,7 +13,7 @@ from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.cores import available_cores
-from consilium.participant.admission import count_left_out, excess, identify
+from consilium.participant.case_admission import count_left_out, excess, identify
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register

@@ -28,9 +28,9 @@ from consilium.federation.site.replies import (
     to_answer,
     to_reply,
 )
-from consilium.federation.site.run_memory import memory_of_run
 from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import StateReporter
+from consilium.federation.site.training_folder import training_folder
 from consilium.federation.tasks import (
     CHECK,
     LOCAL_ONLY,
@@ -118,7 +118,7 @@ class TaskHandlers:
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
         from consilium.federation.site.assessment import assess, hardware
-        from consilium.participant.admission import examine_cases
+        from consilium.participant.case_admission import examine_cases
 
         request = read_request(shareable)
         site = read_site_settings(fl_ctx, self._task)
@@ -259,7 +259,7 @@ class TaskHandlers:
                 f"{data.held_back} held back, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
-            self._memory = memory_of_run(site.cache_dir, run)
+            self._memory = training_folder(site.cache_dir, run)
             self._participant = Participant(
                 data, self._settings, site, memory=self._memory, algorithm=self._algorithm
             )

@@ -15,9 +15,9 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.app_constant import AppConstants
 
 from consilium.errors import RefusalCode
-from consilium.federation.monitoring.metrics import SITE_METRICS, MetricsPublisher
+from consilium.federation.monitoring.published_metrics import SITE_METRICS, MetricsPublisher
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
-from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
+from consilium.federation.site.training_folder import LOCAL_ONLY_FOLDER
 from consilium.federation.tasks import TRAIN
 from consilium.participant.settings import SiteSettings
 from consilium.records.gain import SiteGain
@@ -99,7 +99,7 @@ class SiteJournal:
         self._status.held_back = data.held_back
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
-        from consilium.participant.admission import QUARANTINE_FILE  # it reads images: see SiteExecutor
+        from consilium.participant.case_admission import QUARANTINE_FILE  # it reads images: see SiteExecutor
 
         self._status.left_out_file = str(site.cache_dir / QUARANTINE_FILE)
         self._publish("own_cases_used", len(data.train) + len(data.validation))

@@ -14,8 +14,8 @@ from nvflare.apis.signal import Signal
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.federation.site.run_memory import LOCAL_ONLY_FOLDER
 from consilium.federation.site.state import StateReporter
+from consilium.federation.site.training_folder import LOCAL_ONLY_FOLDER
 from consilium.learning.weights import Weights
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.settings import SiteSettings

@@ -11,7 +11,7 @@ from consilium.learning.algorithms import local_algorithm
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.settings import ComputeSettings
 from consilium.learning.trainer import Trainer
@@ -57,7 +57,7 @@ class SingleProcess:
                 loader_workers=compute.loader_workers,
                 min_patients=min_patients,
                 draw_seed=draw_seed,
-                memory=RoundMemory(memory) if memory else None,
+                memory=RoundStateStore(memory) if memory else None,
                 algorithm=local_algorithm(algorithm, learning) if algorithm else None,
             )
             if cases

@@ -40,7 +40,7 @@ from consilium.learning.processes.messages import (
 )
 from consilium.learning.processes.ranks import Ranks
 from consilium.learning.processes.socket_folder import remove_socket_folder
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL
@@ -111,7 +111,7 @@ class _Worker:
             min_patients=setup.min_patients,
             draw_seed=setup.draw_seed,
             ranks=ranks,
-            memory=RoundMemory(setup.memory) if setup.memory else None,
+            memory=RoundStateStore(setup.memory) if setup.memory else None,
             algorithm=(
                 local_algorithm(parse_algorithm(setup.algorithm), setup.learning) if setup.algorithm else None
             ),

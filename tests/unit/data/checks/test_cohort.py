@@ -6,7 +6,7 @@ import pytest
 
 from consilium.data.checks import check_cohort
 from consilium.data.checks import cohort as recalling
-from consilium.data.checks import kept as module
+from consilium.data.checks import kept_findings as module
 from consilium.data.checks.cohort import recall_cohort
 from consilium.data.cohort import read_cohort
 from consilium.data.sources import SourceIndex

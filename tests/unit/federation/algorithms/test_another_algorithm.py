@@ -15,7 +15,7 @@ from nvflare.fuel.utils.config_service import ConfigService
 from toy_algorithm import CHANGE, CONTROL, GREET, toy_algorithm
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import CHECKPOINTS
+from consilium.federation.rounds.checkpoints import CHECKPOINTS
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.tasks import (
     ANSWER_META,

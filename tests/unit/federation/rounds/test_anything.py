@@ -21,11 +21,11 @@ from consilium.federation.algorithms.base import AlgorithmJob
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
-from consilium.federation.monitoring.metrics import JobMetrics
 from consilium.federation.monitoring.progress import ProgressReceiver
+from consilium.federation.monitoring.published_metrics import JobMetrics
 from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.transport.message_checks import BROKEN_ANSWER
-from consilium.federation.updates.aggregation import Aggregate
+from consilium.federation.updates.aggregator import Aggregate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.model_file import load_model

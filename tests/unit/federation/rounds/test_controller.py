@@ -13,7 +13,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, RefusalCode
-from consilium.federation.rounds.admission import readiness_path
+from consilium.federation.rounds.job_admission import readiness_path
 from consilium.federation.tasks import (
     CODE_HEADER,
     LEFT_OUT_HEADER,

@@ -15,7 +15,7 @@ from nvflare.apis.signal import Signal
 from nvflare.fuel.utils.config_service import ConfigService
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.durable_rounds import CHECKPOINTS, CheckpointPlace
+from consilium.federation.rounds.checkpoints import CHECKPOINTS, CheckpointPlace
 from consilium.federation.tasks import CHECKPOINT_EVENT, LOCAL_ONLY, PREPARE, RESUME_META, TRAIN, VALIDATE
 from consilium.learning import checkpoints
 from consilium.learning.model_file import load_model

@@ -11,7 +11,7 @@ from learning.tiny import LEARNING, site
 from consilium.data.checks import CheckedCohort
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.federation.site.assessment import assess
-from consilium.participant.admission import examine_cases
+from consilium.participant.case_admission import examine_cases
 from consilium.participant.patient_register import REGISTER_FILE
 from consilium.participant.site_data import prepare_site
 from consilium.participant.statistics import gather_statistics

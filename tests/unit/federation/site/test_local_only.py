@@ -27,7 +27,7 @@ from consilium.federation.tasks import (
 )
 from consilium.learning import trainer
 from consilium.learning.network_weights import initial_weights
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport
 from consilium.records.site_status import read_site_status
@@ -70,7 +70,7 @@ def compare(executor, engine, **question):
 
 
 def local_model(settings):
-    return RoundMemory(settings.cache_dir / "runs" / JOB / "local_only").recall(ROUNDS).arrays[MODEL]
+    return RoundStateStore(settings.cache_dir / "runs" / JOB / "local_only").recall(ROUNDS).arrays[MODEL]
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_it_makes_the_steps_of_a_federation_of_one(tmp_path):
     average = initial_weights(get_task("brain_tumor"), LEARNING, LEARNING.seed)
     for index in range(ROUNDS):
         compare(executor, engine, task=TRAIN, index=index, weights=average)
-        average = RoundMemory(settings.cache_dir / "runs" / JOB).recall(ROUNDS).arrays[MODEL]
+        average = RoundStateStore(settings.cache_dir / "runs" / JOB).recall(ROUNDS).arrays[MODEL]
     compare(executor, engine)
     alone = local_model(settings)
     for name, value in average.items():

@@ -10,7 +10,7 @@ from consilium.federation.site.replies import check_outgoing
 from consilium.learning.algorithms.base import LocalAlgorithm, Outgoing
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings
 from consilium.learning.processes.ranks import Ranks
-from consilium.learning.round_memory import RoundMemory
+from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
 from learning.test_trainer import TASK, WEIGHTS, learning, same
@@ -83,11 +83,11 @@ def test_a_round_starts_from_what_the_one_before_left(cases, tmp_path, kept):
     whole = trainer(cases)
     first = whole.train(WEIGHTS, Schedule(0, 3), sets=CONTROLS)
     second = whole.train(first.weights, Schedule(1, 3), sets=CONTROLS)
-    memory = RoundMemory(tmp_path / "kept")
+    memory = RoundStateStore(tmp_path / "kept")
     again = trainer(cases, memory=memory)
     again.train(WEIGHTS, Schedule(0, 3), sets=CONTROLS)
     if kept:
-        again = trainer(cases, memory=RoundMemory(tmp_path / "kept"))
+        again = trainer(cases, memory=RoundStateStore(tmp_path / "kept"))
     for _ in range(2):  # and the same once more, as after a lost answer
         repeated = again.train(first.weights, Schedule(1, 3), sets=CONTROLS)
         assert same(repeated.weights, second.weights)

@@ -9,7 +9,7 @@ from consilium.errors import ConfigurationError
 from consilium.participant.paired_scores import PairedScores
 from consilium.records.gain import SiteGain, check_gain, measure_gain, patient_gains
 from consilium.records.model_comparison import paired_difference
-from consilium.records.scores import read_scores
+from consilium.records.score_bounds import read_scores
 from consilium.records.site_status import SiteStatus
 from consilium.report import site_combiner
 from consilium.report.status.site import describe_site

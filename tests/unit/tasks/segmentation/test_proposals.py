@@ -6,7 +6,7 @@ import pytest
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, gpu_bytes
 from consilium.recipes.catalog import build_recipe
-from consilium.recipes.plan import as_changes, propose
+from consilium.recipes.proposal import as_changes, propose
 from consilium.tasks.proposals import DataFingerprint, Fingerprint
 from consilium.tasks.segmentation.proposals import CPU_PATCH_VOXELS
 

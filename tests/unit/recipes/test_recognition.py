@@ -11,7 +11,7 @@ from pyhocon import ConfigFactory, HOCONConverter
 from consilium.errors import ConfigurationError
 from consilium.recipes import classes
 from consilium.recipes.base import JobFiles
-from consilium.recipes.recover import RECIPES, recover_app, recover_recipe
+from consilium.recipes.recognition import RECIPES, recognize_app, recognize_recipe
 
 from .any_settings import any_recipe, largest_recipes
 
@@ -65,10 +65,10 @@ def unbounded(schema, definitions, name):
 @given(any_recipe)
 def test_every_job_that_a_recipe_writes_is_found_again_with_its_settings(recipe):
     files = read_again(recipe.files())
-    found = recover_recipe(files)
+    found = recognize_recipe(files)
     assert type(found) is type(recipe)
     assert found.settings == recipe.settings
-    app = recover_app(files.server, files.client)
+    app = recognize_app(files.server, files.client)
     renamed = {"name": recipe.settings.name, "min_sites": recipe.settings.min_sites}
     decided_in_meta = {"gpus_per_site", "resume"} & set(type(recipe.settings).model_fields)
     renamed |= {key: getattr(recipe.settings, key) for key in decided_in_meta}
@@ -84,7 +84,7 @@ def test_what_nvflare_job_submit_makes_of_a_job_is_still_the_same_job(recipe):
         json.loads(HOCONConverter.to_json(ConfigFactory.parse_string(json.dumps(part))))
         for part in (files.server, files.client)
     ]
-    assert recover_app(*written).kind == recipe.kind
+    assert recognize_app(*written).kind == recipe.kind
 
 
 @pytest.mark.parametrize("recipe", largest_recipes(), ids=lambda recipe: recipe.kind)
@@ -123,7 +123,7 @@ def test_values_that_python_or_pydantic_hold_for_equal_are_told_apart(setting, o
     files = read_again(recipe.files())
     files.client["executors"][0]["executor"]["args"]["learning"][setting] = other
     with pytest.raises(ConfigurationError, match=setting):
-        recover_recipe(files)
+        recognize_recipe(files)
 
 
 def test_a_reason_is_one_short_line_whatever_is_quoted():
@@ -138,7 +138,7 @@ def test_a_reason_is_one_short_line_whatever_is_quoted():
             else:
                 files.server["workflows"][0]["path"] = text
             with pytest.raises(ConfigurationError) as caught:
-                recover_recipe(files)
+                recognize_recipe(files)
             assert len(str(caught.value)) < 1000
             assert str(caught.value).isascii()
             assert str(caught.value).isprintable()

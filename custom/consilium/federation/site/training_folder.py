@@ -1,4 +1,4 @@
-"""Directory for a site's per-round state that survives restarts."""
+"""Directory of one training at a site: per-round state that survives restarts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEPT: Final = 3
 """Trainings whose memory is kept: an interrupted one may be resumed after another has run."""
 
 
-def memory_of_run(cache_dir: Path, run: Any) -> Path | None:
+def training_folder(cache_dir: Path, run: Any) -> Path | None:
     """Return the folder for a training's memory, and remove those of the oldest trainings.
 
     Args:

@@ -15,8 +15,8 @@ from nvflare.fuel.data_event.data_bus import DataBus
 from nvflare.fuel.utils.class_loader import load_class
 from nvflare.fuel.utils.config_service import ConfigService
 
-from consilium.federation.monitoring.metrics import METRICS, PREFIX, SITE_METRICS, JobMetrics
-from consilium.federation.rounds.durable_rounds import CHECKPOINTS
+from consilium.federation.monitoring.published_metrics import METRICS, PREFIX, SITE_METRICS, JobMetrics
+from consilium.federation.rounds.checkpoints import CHECKPOINTS
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.tasks import REASON_HEADER, TRAIN
 from consilium.provisioning.policy import MetricsTarget, metrics_reporter

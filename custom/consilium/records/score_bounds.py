@@ -1,4 +1,4 @@
-"""The scores that a site says it measured: all of a task's, each within its range, or none."""
+"""Bounds of the scores that a site reports: all of a task's, each within its range, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Durable state after each round of a training job, from which the job resumes."""
+"""Rounds of a training job that are saved as they end, and the job that resumes from them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from nvflare.apis.fl_constant import FLContextKey
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.durable_state import Remembering
-from consilium.federation.rounds.durable_rounds import DurableRounds
+from consilium.federation.algorithms.state import Remembering
+from consilium.federation.rounds.checkpoints import RoundCheckpoints
 from consilium.federation.rounds.run import TrainingRun
 from consilium.federation.tasks import CHECKPOINT_EVENT
 from consilium.learning.weights import Weights
 
 
-class Durability:
-    """Makes each round of a job durable, and resumes the interrupted job that it names.
+class ResumableRounds:
+    """Saves each round of a job, and resumes the interrupted job that it names.
 
     Args:
         run: The job that runs.
         rounds: Its checkpoints.
     """
 
-    def __init__(self, run: TrainingRun, rounds: DurableRounds) -> None:
+    def __init__(self, run: TrainingRun, rounds: RoundCheckpoints) -> None:
         self._run = run
         self._rounds = rounds
 

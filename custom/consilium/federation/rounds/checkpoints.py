@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.algorithms.state import AlgorithmState
 from consilium.federation.tasks import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import MODEL, Weights
@@ -81,7 +81,7 @@ class RunState(Record):
 
 
 @dataclass(frozen=True)
-class DurableRound:
+class RoundCheckpoint:
     """A round to resume from.
 
     Attributes:
@@ -97,7 +97,7 @@ class DurableRound:
     parts: Mapping[str, AlgorithmState]
 
 
-class DurableRounds:
+class RoundCheckpoints:
     """The durable rounds of the job that runs in this process.
 
     Args:
@@ -117,7 +117,7 @@ class DurableRounds:
         self._place = CheckpointPlace.find(fl_ctx.get_engine().get_workspace())
         self._store = self._place.of_job(self.job_id) if self._place else None
 
-    def resume(self) -> DurableRound | None:
+    def resume(self) -> RoundCheckpoint | None:
         """Return the last durable round of the job that this one resumes; None if it resumes none.
 
         The round is this job's own from then on, so a second interruption loses no more than the first.
@@ -147,7 +147,7 @@ class DurableRounds:
             part: AlgorithmState(values, checkpoint.arrays.get(part, {}))
             for part, values in state.parts.items()
         }
-        return DurableRound(checkpoint.number, checkpoint.arrays[MODEL], state, parts)
+        return RoundCheckpoint(checkpoint.number, checkpoint.arrays[MODEL], state, parts)
 
     def keep(
         self,

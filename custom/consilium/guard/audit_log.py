@@ -34,7 +34,7 @@ def audit_text(text: str, longest: int = _LONGEST) -> str:
     return text.encode("unicode_escape").decode().replace("[", "(").replace("]", ")")[:longest]
 
 
-class RefusalLog:
+class AuditLog:
     """Writes each kind of refusal at most once in ten minutes, so that no sender can fill the disk.
 
     Kinds differ in who was refused and what. Of more than 2000 kinds in ten minutes, the rest counts as one:
@@ -77,7 +77,7 @@ class RefusalLog:
         _log.warning("%s of %s: %s", action, *(key[0], what))
 
 
-_refusals = RefusalLog()
+_refusals = AuditLog()
 
 
 def record_rejected_message(neighbor: str | None, headers: Mapping[str, Any], fault: str) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
-from consilium.recipes.recover import recover_recipe
+from consilium.recipes.recognition import recognize_recipe
 from consilium.recipes.strict_json import parse_json
 from consilium.recipes.training import TrainingRecipe
 from consilium.tasks.settings import LearningSettings
 
 
 @dataclass(frozen=True)
-class JobFolder:
+class ExportedJob:
     """What an exported job says.
 
     Attributes:
@@ -39,13 +39,13 @@ class JobFolder:
     mandatory_sites: tuple[str, ...]
 
 
-def read_job_folder(path: Path) -> JobFolder:
+def read_exported_job(path: Path) -> ExportedJob:
     """Read and check the folder of a job that trains.
 
     Example:
         >>> from consilium.recipes.catalog import build_recipe, export_job
         >>> folder = export_job(build_recipe("brain_tumor_fedavg", {"rounds": 3}), Path("my_jobs"))
-        >>> read_job_folder(folder).rounds
+        >>> read_exported_job(folder).rounds
         3
 
     Raises:
@@ -58,7 +58,7 @@ def read_job_folder(path: Path) -> JobFolder:
             f"{path} is a {recipe.kind} job, not one that trains; `consilium jobs list` names those that do"
         )
     settings = recipe.settings
-    return JobFolder(
+    return ExportedJob(
         path, settings.rounds, settings.learning, settings.min_sites, settings.quorum.mandatory_sites
     )
 
@@ -124,7 +124,7 @@ def _read_recipe(path: Path) -> JobRecipe:
         *(_read(path / name) for name in (META, f"{APP}/{SERVER_CONFIG}", f"{APP}/{CLIENT_CONFIG}"))
     )
     try:
-        return recover_recipe(files)
+        return recognize_recipe(files)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{path} is not what a recipe of Consilium writes, so every site would reject it: {error}. Write "

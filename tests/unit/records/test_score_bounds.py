@@ -7,7 +7,7 @@ from anything import ANYTHING, NUMBERS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.records.scores import read_scores
+from consilium.records.score_bounds import read_scores
 from consilium.tasks import get_task
 
 EVALUATION = get_task("brain_tumor").evaluation

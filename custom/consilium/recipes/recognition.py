@@ -1,4 +1,4 @@
-"""The recipe that wrote a job, found from its files: a job is Consilium's if a recipe writes exactly it."""
+"""Recognition of a job from its files: it is Consilium's if a recipe writes exactly these."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _REASON_CHARACTERS: Final = 400
 _MISSING: Final = object()
 
 
-def recover_recipe(files: JobFiles) -> JobRecipe:
+def recognize_recipe(files: JobFiles) -> JobRecipe:
     """Return the recipe that writes exactly these files.
 
     Reads the settings back from the places where recipes write them, lets the recipe's own model check them,
@@ -55,7 +55,7 @@ def recover_recipe(files: JobFiles) -> JobRecipe:
     return recipe
 
 
-def recover_app(server: Any, client: Any) -> JobRecipe:
+def recognize_app(server: Any, client: Any) -> JobRecipe:
     """Return a recipe that writes exactly these configurations, whatever its job's `meta.json` holds.
 
     Args:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from consilium.counts import counted
-from consilium.federation.rounds.admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.failures import FailedJob
+from consilium.federation.rounds.job_admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.run import TrainingRun
 from consilium.federation.tasks import PREPARE
 
 
-class Beginning:
+class Preparation:
     """Lets a job start only where it may, and has every site get its data ready.
 
     Args:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from consilium.federation.updates.aggregation import Contribution, ScreenedAggregation
+from consilium.federation.updates.aggregation_rules import AggregationSettings
+from consilium.federation.updates.aggregator import Contribution, ScreenedAggregation
 from consilium.federation.updates.rejections import RejectedUpdate
-from consilium.federation.updates.rules import AggregationSettings
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport

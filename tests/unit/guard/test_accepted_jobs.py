@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from consilium.guard import signature_memory, signatures
-from consilium.guard.signature_memory import ACCEPTED_FILE, JOB_DAYS, SignatureMemory
+from consilium.guard import accepted_jobs, signatures
+from consilium.guard.accepted_jobs import ACCEPTED_FILE, JOB_DAYS, AcceptedJobs
 from consilium.guard.signatures import verify_app
 
 from .kit import JOB_ID, OTHER_ID
@@ -23,7 +23,7 @@ def accept(tmp_path, lead, root_file):
     def accept(signing="first", **more):
         if signing not in made:
             made[signing] = verify_app(signed_files(tmp_path / signing, lead), root_file)
-        SignatureMemory(site).accept(made[signing], meta_of(**more))
+        AcceptedJobs(site).accept(made[signing], meta_of(**more))
 
     accept.site = site
     return accept
@@ -39,11 +39,11 @@ def test_an_old_signature_does_not_count_for_another_job(accept):
 def test_a_job_comes_again_and_starts_for_some_days_only(accept, monkeypatch):
     accept()
     begin = time.time()
-    memory = SignatureMemory(accept.site)
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + (JOB_DAYS - 1) * DAY)
+    memory = AcceptedJobs(accept.site)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + (JOB_DAYS - 1) * DAY)
     accept()
     memory.check_start(meta_of())
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + (JOB_DAYS + 1) * DAY)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + (JOB_DAYS + 1) * DAY)
     assert f"more than {JOB_DAYS} days ago" in refusal(accept)
     assert f"more than {JOB_DAYS} days ago" in refusal(memory.check_start, meta_of())
     accept(job_id=OTHER_ID, resume=JOB_ID)  # how a job continues after that
@@ -51,12 +51,12 @@ def test_a_job_comes_again_and_starts_for_some_days_only(accept, monkeypatch):
 
 
 def test_only_an_accepted_job_starts(accept, monkeypatch):
-    memory = SignatureMemory(accept.site)
+    memory = AcceptedJobs(accept.site)
     assert "none that this site has accepted" in refusal(memory.check_start, meta_of())
     accept()
     assert "none that this site has accepted" in refusal(memory.check_start, meta_of(job_id=OTHER_ID))
     begin = time.time()
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + 301 * DAY)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + 301 * DAY)
     assert "none that this site has accepted" in refusal(memory.check_start, meta_of())
 
 
@@ -67,7 +67,7 @@ def test_a_job_comes_again_with_the_same_description(accept, change):
     accept()
     accept(status="DISPATCHED", schedule_count=2)
     assert "with another description" in refusal(lambda: accept(**change))
-    assert "with another description" in refusal(SignatureMemory(accept.site).check_start, meta_of(**change))
+    assert "with another description" in refusal(AcceptedJobs(accept.site).check_start, meta_of(**change))
 
 
 def test_a_memory_of_an_earlier_release_is_read(accept):
@@ -76,7 +76,7 @@ def test_a_memory_of_an_earlier_release_is_read(accept):
     jobs = json.loads(path.read_text())["jobs"]
     old = {job_id: {k: job[k] for k in ("signatures", "first", "expires")} for job_id, job in jobs.items()}
     path.write_text(json.dumps({"jobs": old}))
-    SignatureMemory(accept.site).check_start(meta_of())
+    AcceptedJobs(accept.site).check_start(meta_of())
     accept()
 
 
@@ -97,35 +97,35 @@ def test_a_copy_and_a_resumption_name_a_job_of_the_same_signature(accept, key):
 def test_a_part_of_an_old_signature_is_enough_to_know_it(accept, monkeypatch, tmp_path, lead, root_file):
     accept()
     old, new = (verify_app(signed_files(tmp_path / name, lead), root_file) for name in ("first2", "second2"))
-    SignatureMemory(accept.site).accept(old, meta_of(job_id=OTHER_ID))
+    AcceptedJobs(accept.site).accept(old, meta_of(job_id=OTHER_ID))
     mixed = signatures.Signature(**{**vars(new), "digests": (old.digests[0], new.digests[1])})
     third = "33333333-58a5-4d7b-9a0e-4d1f3c2b1a00"
-    assert "before" in refusal(SignatureMemory(accept.site).accept, mixed, meta_of(job_id=third))
+    assert "before" in refusal(AcceptedJobs(accept.site).accept, mixed, meta_of(job_id=third))
 
 
 def test_copies_end_some_time_after_the_first(accept, monkeypatch):
     accept()
     copies = iter(f"{number:08x}-58a5-4d7b-9a0e-4d1f3c2b1a00" for number in range(100))
     begin = time.time()
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + 59 * DAY)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + 59 * DAY)
     last = next(copies)
     accept(job_id=last, cloned_from=JOB_ID)
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + 61 * DAY)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + 61 * DAY)
     assert "more than 60 days old" in refusal(lambda: accept(job_id=next(copies), cloned_from=last))
 
 
 def test_the_site_forgets_only_what_can_not_come_again(accept, monkeypatch):
     accept()
     begin = time.time()
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + 299 * DAY)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + 299 * DAY)
     assert "before" in refusal(lambda: accept(job_id=OTHER_ID))
-    monkeypatch.setattr(signature_memory.time, "time", lambda: begin + 301 * DAY)
+    monkeypatch.setattr(accepted_jobs.time, "time", lambda: begin + 301 * DAY)
     accept("later", job_id=OTHER_ID)  # the certificates have run out: the first is refused by itself
     assert list(json.loads((accept.site / ACCEPTED_FILE).read_text())["jobs"]) == [OTHER_ID]
 
 
 def test_a_full_memory_takes_no_other_job(accept, monkeypatch):
-    monkeypatch.setattr(signature_memory, "MAX_JOBS", 1)
+    monkeypatch.setattr(accepted_jobs, "MAX_JOBS", 1)
     accept()
     before = (accept.site / ACCEPTED_FILE).read_bytes()
     assert "takes no other" in refusal(lambda: accept("again", job_id=OTHER_ID))
@@ -144,7 +144,7 @@ def test_a_memory_that_can_not_be_written_refuses(accept, monkeypatch):
     def full(path, content):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(signature_memory, "write_atomically", full)
+    monkeypatch.setattr(accepted_jobs, "write_atomically", full)
     assert f"can't write its {ACCEPTED_FILE}" in refusal(accept)
 
 

@@ -11,7 +11,7 @@ from consilium.learning.weights import MODEL, Weights
 from consilium.records.model_comparison import kept_round
 
 
-class Endings:
+class FinalEvaluation:
     """Evaluates the final model at every site, and has it compared with local-only models.
 
     Args:

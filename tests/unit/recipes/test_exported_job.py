@@ -4,7 +4,7 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.job_folder import changed_job, job_kind, read_job_folder
+from consilium.recipes.exported_job import changed_job, job_kind, read_exported_job
 
 SERVER, CLIENT = "app/config/config_fed_server.json", "app/config/config_fed_client.json"
 
@@ -16,7 +16,7 @@ def job(tmp_path):
 
 def refusal(path):
     with pytest.raises(ConfigurationError) as caught:
-        read_job_folder(path)
+        read_exported_job(path)
     return str(caught.value)
 
 
@@ -28,7 +28,7 @@ def change(path, edit):
 
 def test_a_job_says_what_every_site_trains(job):
     settings = build_recipe("brain_tumor_fedavg").settings
-    read = read_job_folder(job)
+    read = read_exported_job(job)
     assert (read.path, read.rounds, read.learning) == (job, settings.rounds, settings.learning)
 
 
@@ -136,7 +136,7 @@ def test_a_changed_copy_keeps_whom_the_job_is_for_and_is_what_a_recipe_writes(jo
     with changed_job(job, {"local_only": True}) as copy:
         assert copy.name == job.name
         assert (copy / "meta.json").read_bytes() == (job / "meta.json").read_bytes()
-        assert read_job_folder(copy).learning == read_job_folder(job).learning
+        assert read_exported_job(copy).learning == read_exported_job(job).learning
         tasks = json.loads((copy / CLIENT).read_text())["executors"][0]["tasks"]
         assert "local_only" in tasks
         assert json.loads((copy / SERVER).read_text())["workflows"][0]["args"]["local_only"] is True

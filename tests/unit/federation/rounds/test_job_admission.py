@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from consilium.federation.rounds.admission import AdmissionSettings, rejection
+from consilium.federation.rounds.job_admission import AdmissionSettings, rejection
 from federation.readiness import readiness, site
 
 ALL = ["north", "south", "east"]

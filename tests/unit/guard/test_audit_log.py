@@ -5,23 +5,23 @@ from nvflare.fuel.f3.cellnet.defs import MessageHeaderKey
 from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import RefusalCode
-from consilium.guard import refusals
-from consilium.guard.refusals import RefusalLog, audit_text, record_rejected_message
+from consilium.guard import audit_log
+from consilium.guard.audit_log import AuditLog, audit_text, record_rejected_message
 
 
 @pytest.fixture
 def entries(audited, monkeypatch):
-    monkeypatch.setattr(refusals, "_refusals", RefusalLog())
+    monkeypatch.setattr(audit_log, "_refusals", AuditLog())
     return audited
 
 
 def test_a_kind_of_refusal_is_written_once_and_then_counted(audited, monkeypatch):
-    log = RefusalLog()
+    log = AuditLog()
     for _ in range(1000):
         log.record("south", RefusalCode.MESSAGE, "x")
     log.record("south", RefusalCode.MESSAGE, "y")
     assert [entry["msg"] for entry in audited] == ["x", "y"]
-    monkeypatch.setattr("consilium.guard.refusals.time.monotonic", lambda: 1e9)
+    monkeypatch.setattr("consilium.guard.audit_log.time.monotonic", lambda: 1e9)
     log.record("south", RefusalCode.MESSAGE, "x")
     assert audited[-1] == {
         "user": "south",
@@ -31,7 +31,7 @@ def test_a_kind_of_refusal_is_written_once_and_then_counted(audited, monkeypatch
 
 
 def test_a_flood_of_kinds_is_bounded(audited):
-    log = RefusalLog()
+    log = AuditLog()
     for number in range(10_000):
         log.record(f"south{number}", RefusalCode.MESSAGE, "x" * 10_000)
     assert len(audited) <= 2001
@@ -47,7 +47,7 @@ def test_a_flood_of_kinds_is_bounded(audited):
 def test_whatever_a_name_holds_an_entry_is_one_line_of_plain_text(who, headers, fault):
     entries = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refusals, "_refusals", RefusalLog())
+        patch.setattr(audit_log, "_refusals", AuditLog())
         patch.setattr(AuditService, "add_event", lambda **entry: entries.append(entry))
         record_rejected_message(who, headers, fault)
     for text in (entries[0]["user"], entries[0]["msg"]):

@@ -10,7 +10,7 @@ from tasks.brain_tumor.checks.damage import damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 from consilium.data.checks import AcceptedFindings, Severity, check_cohort
-from consilium.data.checks.acceptance import format_acceptances
+from consilium.data.checks.accepted_findings import format_acceptances
 from consilium.data.checks.case_check import CaseCheck, mark_of_files
 from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import read_cohort

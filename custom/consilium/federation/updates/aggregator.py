@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import counted
+from consilium.federation.updates.aggregation_rules import AggregationSettings, Rule, euclidean_norm
 from consilium.federation.updates.rejections import RejectedUpdate
-from consilium.federation.updates.rules import AggregationSettings, Rule, euclidean_norm
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.learning.weights import MODEL, Weights, WeightSets, join_sets, split_sets

@@ -12,7 +12,7 @@ from consilium.data.case import Case
 from consilium.data.case_boundary import PASSING
 from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.case_products import CaseProduct
-from consilium.data.checks.acceptance import AcceptedFindings
+from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.case import check_examined
 from consilium.data.checks.case_check import CaseCheck, mark_of_files
 from consilium.data.codes import Severity

@@ -1,4 +1,4 @@
-"""Memory of the jobs that a site has accepted, and of the signatures that they came with."""
+"""Jobs that a site has accepted, in a file at the site, and the signatures that they came with."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class _AcceptedJob(Settings):
     )
 
 
-class _AcceptedJobs(Settings):
+class _JobList(Settings):
     jobs: dict[JobId, _AcceptedJob]
 
 
-class SignatureMemory:
+class AcceptedJobs:
     """Which job each signature came with, in a file that outlives the site's processes.
 
     Args:
@@ -115,7 +115,7 @@ class SignatureMemory:
 
     def _read(self) -> dict[str, _AcceptedJob]:
         try:
-            return dict(_AcceptedJobs.model_validate_json(self._path.read_bytes()).jobs)
+            return dict(_JobList.model_validate_json(self._path.read_bytes()).jobs)
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError) as error:
@@ -127,7 +127,7 @@ class SignatureMemory:
 
     def _write(self, jobs: dict[str, _AcceptedJob]) -> None:
         try:
-            write_atomically(self._path, _AcceptedJobs(jobs=jobs).model_dump_json(indent=1).encode())
+            write_atomically(self._path, _JobList(jobs=jobs).model_dump_json(indent=1).encode())
         except OSError as error:
             raise JobRejected(
                 f"this site can't write its {ACCEPTED_FILE} ({type(error).__name__})",

@@ -16,7 +16,7 @@ _ROUNDS = 2
 _logger = logging.getLogger(__name__)
 
 
-class RoundMemory:
+class RoundStateStore:
     """Keeps what a site has to remember after each round, and returns what a round starts from.
 
     A round that is trained again, in this process or in a new one, starts from the same state and gives the
