@@ -41,8 +41,8 @@ from consilium.learning.network_weights import initial_weights  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
 from consilium.learning.weights import Weights, difference  # noqa: E402
 from consilium.participant.participant import Participant  # noqa: E402
-from consilium.participant.settings import SiteSettings  # noqa: E402
 from consilium.participant.site_data import prepare_site  # noqa: E402
+from consilium.participant.site_settings import SiteSettings  # noqa: E402
 from consilium.provisioning.policy import PROPERTY  # noqa: E402
 from consilium.records.federation import FederationRecord  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.records.federation import FederationRecord
 from consilium.simulation.process import SimulatedJob

@@ -18,8 +18,8 @@ import torch
 from monai.losses import DiceLoss
 from monai.networks.nets import SegResNet
 
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import open_device
-from consilium.learning.settings import ComputeSettings
 from consilium.tasks import get_task, parse_learning
 
 PATCH = (128, 128, 128)

@@ -30,10 +30,10 @@ from tests.unit.tasks.brain_tumor.checks.damage import hot_damages  # noqa: E402
 from consilium.data import foreground, preprocessing  # noqa: E402
 from consilium.data.cache import CachedCase, CaseCache  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
+from consilium.learning.compute_settings import ComputeSettings  # noqa: E402
 from consilium.learning.network_weights import initial_weights  # noqa: E402
 from consilium.learning.processes.single_process import SingleProcess  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
-from consilium.learning.settings import ComputeSettings  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort  # noqa: E402

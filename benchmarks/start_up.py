@@ -70,8 +70,8 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
     import torch
 
     from consilium.participant.case_admission import examine_cases
-    from consilium.participant.settings import SiteSettings
     from consilium.participant.site_data import prepare_site
+    from consilium.participant.site_settings import SiteSettings
     from consilium.participant.statistics import gather_statistics
     from consilium.site_check.folder import check_folder
     from consilium.site_check.job import SiteJob

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from consilium.errors import ConsiliumError
+    from consilium.learning.compute_settings import ComputeSettings
     from consilium.learning.device import open_device
     from consilium.learning.evaluator import evaluate
     from consilium.learning.model_file import load_model
     from consilium.learning.network_weights import initial_weights
     from consilium.learning.predictor import Predictor
     from consilium.learning.rounds import Schedule
-    from consilium.learning.settings import ComputeSettings
     from consilium.participant.participant import Participant
-    from consilium.participant.settings import SiteSettings
     from consilium.participant.site_data import SiteData, prepare_site
+    from consilium.participant.site_settings import SiteSettings
     from consilium.recipes.base import JobRecipe
     from consilium.recipes.catalog import build_recipe, export_job
     from consilium.recipes.exported_job import ExportedJob, read_exported_job
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from consilium.site_check.folder import check_folder
     from consilium.site_check.job import load_site_job
     from consilium.tasks.base import Task
+    from consilium.tasks.learning_settings import LearningSettings
     from consilium.tasks.registry import get_task
-    from consilium.tasks.settings import LearningSettings
 
     __version__: str
 
@@ -78,21 +78,21 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ComputeSettings": "consilium.learning.settings",
+    "ComputeSettings": "consilium.learning.compute_settings",
     "ConsiliumError": "consilium.errors",
     "DataCheck": "consilium.report.data_check.page",
     "Display": "consilium.simulation.display",
     "FederationRecord": "consilium.records.federation",
     "ExportedJob": "consilium.recipes.exported_job",
     "JobRecipe": "consilium.recipes.base",
-    "LearningSettings": "consilium.tasks.settings",
+    "LearningSettings": "consilium.tasks.learning_settings",
     "NamesAndLabels": "consilium.simulation.study",
     "Participant": "consilium.participant.participant",
     "Predictor": "consilium.learning.predictor",
     "Schedule": "consilium.learning.rounds",
     "SimulationResult": "consilium.simulation.run",
     "SiteData": "consilium.participant.site_data",
-    "SiteSettings": "consilium.participant.settings",
+    "SiteSettings": "consilium.participant.site_settings",
     "Task": "consilium.tasks.base",
     "build_recipe": "consilium.recipes.catalog",
     "check_folder": "consilium.site_check.folder",

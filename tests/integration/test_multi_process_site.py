@@ -16,15 +16,15 @@ import pytest
 import torch
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import load_model, save_model
 from consilium.learning.network_weights import initial_weights
 from consilium.learning.processes import launcher, worker_group
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule
-from consilium.learning.settings import ComputeSettings
 from consilium.participant.participant import Participant
-from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import prepare_site
+from consilium.participant.site_settings import SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 

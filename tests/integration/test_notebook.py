@@ -15,7 +15,7 @@ import sys
 
 from nvflare.app_common.workflows.cross_site_model_eval import CrossSiteModelEval
 
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe
 from consilium.simulation.environment import HospitalSimEnv
 

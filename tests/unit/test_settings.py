@@ -7,7 +7,7 @@ import pytest
 import consilium
 from consilium.errors import ConfigurationError
 from consilium.learning.processes.messages import _Message
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.settings import Settings
 
 

@@ -68,7 +68,7 @@ def check_site(
 
     with Display() as display:
         display.show(LOADING)
-        from consilium.federation.site.settings import listed_tasks
+        from consilium.federation.site.local_settings import listed_tasks
         from consilium.provisioning.kit import Kit
         from consilium.site_check.job import load_site_job
         from consilium.site_check.readiness import check_site as run_checks

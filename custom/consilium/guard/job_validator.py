@@ -13,7 +13,7 @@ from nvflare.fuel.sec.audit import AuditService
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
-from consilium.federation.site.settings import listed_tasks
+from consilium.federation.site.local_settings import listed_tasks
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.audit_log import audit_text
 from consilium.guard.guarded_cell import messages_are_guarded

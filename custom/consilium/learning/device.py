@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.cores import available_cores
-from consilium.learning.settings import ComputeSettings
 
 _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
 """Memory formats by the dimensions of a batch of images, and of the weights of a convolution over it."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from consilium.data.case import Case
 from consilium.tasks import get_task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.data.checks import CheckedCohort

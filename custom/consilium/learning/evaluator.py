@@ -10,8 +10,8 @@ from consilium.learning.device import Device
 from consilium.learning.predictor import Predictor
 from consilium.learning.weights import Weights
 from consilium.tasks import Task
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
-from consilium.tasks.settings import LearningSettings
 
 
 def evaluate(

@@ -26,7 +26,7 @@ from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.samples import NONE_READABLE, sample_loader
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 _MOMENTS, _SCALER = "moments", "scaler"
 _ALGORITHM, _OF_ALGORITHM = "algorithm", "algorithm."

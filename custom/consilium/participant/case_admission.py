@@ -21,7 +21,7 @@ from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.register_files import open_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 
 _logger = logging.getLogger(__name__)

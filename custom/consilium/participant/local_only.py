@@ -13,7 +13,7 @@ from consilium.learning.weights import MODEL, Weights
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.participant import Participant
 from consilium.tasks import get_task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 

@@ -12,16 +12,16 @@ from consilium.data.cache import CachedCase
 from consilium.errors import SiteRefusal
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import process_count
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.site_data import SiteData
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
-from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 

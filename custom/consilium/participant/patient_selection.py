@@ -8,9 +8,9 @@ from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.patient_register import Answerable, PatientRegister
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 
 def select_cases(

@@ -19,7 +19,7 @@ from consilium.participant.patient_register import (
     PatientRegister,
     restore_remedy,
 )
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 
 _LOCK_FILE = "register.lock"
 _KEY_BYTES = 32

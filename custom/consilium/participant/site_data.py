@@ -15,9 +15,9 @@ from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register
-from consilium.participant.settings import Role, SiteSettings
+from consilium.participant.site_settings import Role, SiteSettings
 from consilium.tasks import get_task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.register_files import open_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 from consilium.tasks.case_statistics import CaseStatistics, KeptStatistics
 from consilium.tasks.features import Feature

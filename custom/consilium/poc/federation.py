@@ -22,7 +22,7 @@ from consilium.federation.server.user_session import (
 )
 from consilium.guard.kit_processes import KitProcess, find_processes, stop_processes
 from consilium.guard.start_check import is_one_word
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.project import Project
 from consilium.poc.status import PocStatus

@@ -18,9 +18,9 @@ from nvflare.lighter.spec import Builder, Project, ProvisionContext
 
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
-from consilium.federation.site.settings import PROPERTY
+from consilium.federation.site.local_settings import PROPERTY
 from consilium.guard.private_files import PrivateLogHandler
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.processes import keep_new_files_private
 from consilium.provisioning.communication import COMM_CONFIG, communication
 from consilium.provisioning.compose import write_compose_files

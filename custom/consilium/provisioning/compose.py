@@ -12,7 +12,7 @@ import yaml
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.policy import SiteKind
 
 COMPOSE_FILE: Final = "compose.yaml"

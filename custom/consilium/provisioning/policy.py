@@ -19,13 +19,13 @@ from consilium.federation.rounds.checkpoints import CHECKPOINTS, SERVER_STORAGE,
 from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn
+from consilium.federation.site.local_settings import PROPERTY
 from consilium.federation.site.logout import Logout
-from consilium.federation.site.settings import PROPERTY
 from consilium.guard.job_validator import JobValidator
 from consilium.guard.private_files import PrivateFiles
 from consilium.guard.server_guard import ServerGuard
 from consilium.guard.site_guard import SiteGuard
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
 from consilium.settings import Settings
 

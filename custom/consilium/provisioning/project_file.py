@@ -14,7 +14,7 @@ from pydantic import Field
 
 from consilium.errors import ConfigurationError
 from consilium.federation.names import check_site_names
-from consilium.federation.site.settings import PROPERTY
+from consilium.federation.site.local_settings import PROPERTY
 from consilium.settings import Settings
 
 _TYPES: Final = (ParticipantType.SERVER, ParticipantType.CLIENT, ParticipantType.ADMIN, ParticipantType.RELAY)

@@ -14,8 +14,8 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
-from consilium.federation.site.settings import PROPERTY
-from consilium.participant.settings import SiteSettings
+from consilium.federation.site.local_settings import PROPERTY
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?")

@@ -17,7 +17,7 @@ from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobF
 from consilium.recipes.recognition import recognize_recipe
 from consilium.recipes.strict_json import parse_json
 from consilium.recipes.training import TrainingRecipe
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 
 @dataclass(frozen=True)

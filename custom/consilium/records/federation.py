@@ -37,9 +37,9 @@ from consilium.records.bounds import (
 )
 from consilium.records.gain import SiteGain
 from consilium.tasks import parse_learning
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import MetricSet
 from consilium.tasks.registry import settings_type
-from consilium.tasks.settings import LearningSettings
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from queue import Empty
 
 from consilium.data.cache import CachedCase
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import load_model
-from consilium.learning.settings import ComputeSettings
 from consilium.participant.local_only import score_both, train_local_only
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.participant import Participant
@@ -23,8 +23,8 @@ from consilium.processes import interrupts_held_back, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
 from consilium.tasks import get_task
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
-from consilium.tasks.settings import LearningSettings
 
 POOLED = "pooled"
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -14,7 +14,7 @@ from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import judge_ability
 from consilium.participant.register_files import read_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.exported_job import ExportedJob
 from consilium.tasks import get_task
 

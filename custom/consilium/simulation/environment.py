@@ -19,7 +19,7 @@ from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.replacement import require_known
 from consilium.learning.processes.socket_folder import socket_folder
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.processes import end_with, keep_new_files_private
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.records.federation import FederationRecord

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from consilium.data.files import private_folder, private_opener
 from consilium.errors import RefusalCode
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.processes import stop_process_tree
 from consilium.records.job_record import RECORD_FILES
 from consilium.records.progress import PROGRESS_FILE, describe_progress, read_progress

@@ -16,8 +16,8 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
-from consilium.participant.settings import SiteSettings, list_installed
 from consilium.participant.site_data import SiteData
+from consilium.participant.site_settings import SiteSettings, list_installed
 from consilium.recipes.exported_job import ExportedJob, read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record

@@ -15,11 +15,11 @@ from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import count_held_back, judge_ability
 from consilium.participant.case_admission import left_out_by_code
 from consilium.participant.register_files import read_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
 from consilium.tasks import get_task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 CASES = SiteCheck("dataset.cases", "Cases can be used")
 LABELS = SiteCheck("dataset.labels", "What labels mean is known")

@@ -10,7 +10,7 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.cohort import Cohort
 from consilium.learning.estimate import GIB, disk_need
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob

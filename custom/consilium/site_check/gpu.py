@@ -11,7 +11,7 @@ from nvflare.fuel.utils.gpu_utils import get_host_gpu_ids, get_host_gpu_memory_t
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, gpu_bytes
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob

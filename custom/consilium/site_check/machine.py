@@ -10,7 +10,7 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import shared_memory_bytes
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob

@@ -19,7 +19,7 @@ from consilium.data.files import OTHERS
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.guard.private_files import PrivateFiles
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.start_scripts import UMASK_LINE
 from consilium.site_check.finding import SiteCheck, SiteFinding

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from consilium.data.progress import Progress
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.site_check.credentials import check_credentials
 from consilium.site_check.dataset import CASES, LABELS, check_dataset

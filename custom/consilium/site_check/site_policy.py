@@ -19,8 +19,8 @@ from nvflare.app_common.widgets.component_path_authorizer import (
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.site.settings import parse_site_settings, scope_properties
-from consilium.participant.settings import SiteSettings
+from consilium.federation.site.local_settings import parse_site_settings, scope_properties
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
 from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
 from consilium.site_check.finding import SiteCheck, SiteFinding

@@ -1,8 +1,8 @@
 """Imaging problems: one folder each, found by name. No nvflare here."""
 
 from consilium.tasks.base import Target, Task
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.registry import DEFAULT, TASKS, TaskLearning, get_task, parse_learning, task_names
-from consilium.tasks.settings import LearningSettings
 
 __all__ = [
     "DEFAULT",

@@ -18,7 +18,7 @@ from consilium.default_task import DEFAULT as DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.settings import TypeByValues
 from consilium.tasks.base import Task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.synthetic import SyntheticCohort
 
 ENTRY_POINTS: Final = "consilium.tasks"

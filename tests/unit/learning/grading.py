@@ -18,9 +18,9 @@ from consilium.data.case import Case
 from consilium.data.case_format import Prepared
 from consilium.tasks.base import Target
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.method import BatchShare
 from consilium.tasks.metrics import Metric, MetricSet, Scores
-from consilium.tasks.settings import LearningSettings
 
 GRADES, EDGE = 3, 6
 

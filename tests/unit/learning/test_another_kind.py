@@ -22,7 +22,7 @@ from consilium.learning.network_weights import initial_weights
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule
-from consilium.learning.settings import ComputeSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
 from consilium.tasks import get_task, parse_learning

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from consilium.errors import ConfigurationError
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.cores import available_cores
 from consilium.learning.device import Device, open_device, process_count
-from consilium.learning.settings import ComputeSettings
 
 
 @pytest.fixture(autouse=True)

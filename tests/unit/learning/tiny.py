@@ -14,12 +14,12 @@ from consilium.data.cache_entry import write_entry
 from consilium.data.cached_case import CachedCase, open_entry
 from consilium.data.case import Case
 from consilium.learning.device import Device
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.method import BrainTumorMethod
 from consilium.tasks.brain_tumor.task import BrainTumor, BrainTumorSettings
 from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
 CPU = Device(torch.device("cpu"), None)

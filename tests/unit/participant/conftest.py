@@ -1,6 +1,6 @@
 import pytest
 
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 
 
 @pytest.fixture

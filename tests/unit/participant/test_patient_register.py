@@ -7,7 +7,7 @@ import pytest
 
 from consilium.participant.patient_register import KEY_FILE, PatientRegister
 from consilium.participant.register_files import open_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from participant.register import Visit, answered, split, visits
 
 

@@ -10,7 +10,7 @@ from consilium.errors import DataError, SiteRefusal
 from consilium.participant import register_files
 from consilium.participant.patient_register import KEY_FILE, REGISTER_FILE
 from consilium.participant.register_files import open_register, read_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from participant.register import answered, split, visits
 
 

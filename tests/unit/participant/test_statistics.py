@@ -7,7 +7,7 @@ from learning.tiny import folders
 from learning.tiny import site as site_of
 
 from consilium.errors import SiteRefusal
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.participant.statistics import SiteStatistics, gather_statistics, micro_aggregate
 from consilium.tasks import get_task
 from consilium.tasks.case_statistics import CaseStatistics

@@ -22,7 +22,7 @@ from site_check.federation import free_port
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
-from consilium.federation.site.settings import scope_properties
+from consilium.federation.site.local_settings import scope_properties
 from consilium.federation.transport.tuning import LARGEST_MESSAGE
 from consilium.provisioning.builder import SitePolicyBuilder
 from consilium.provisioning.policy import allowed_classes, guard

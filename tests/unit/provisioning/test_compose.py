@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from consilium.errors import ConfigurationError
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE, write_compose_files
 from consilium.provisioning.memory import memory_environment
 

@@ -9,9 +9,9 @@ from nvflare.app_common.default_component_policy import DEFAULT_CLASS_ALLOW_LIST
 from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIST
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
-from consilium.federation.site.settings import read_site_settings
+from consilium.federation.site.local_settings import read_site_settings
 from consilium.guard.job_validator import why_forbidden
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.policy import (
     SiteFilter,
     allowed_classes,

@@ -11,7 +11,7 @@ from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
-from consilium.tasks.segmentation.settings import MAX_BATCH_VOXELS
+from consilium.tasks.segmentation.segmentation_settings import MAX_BATCH_VOXELS
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,62}", fullmatch=True)
 sites = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)

@@ -4,7 +4,7 @@ import pytest
 
 from consilium.data.sources import file as sources
 from consilium.errors import ConfigurationError
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.recipes.exported_job import read_exported_job
 from consilium.simulation.eligibility import require_enough_sites

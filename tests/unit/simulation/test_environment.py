@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consilium.participant.register_files import open_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.records.bounds import MissingSite
 from consilium.records.federation import FederationRecord

@@ -2,7 +2,7 @@ import pytest
 from data.hospital import Hospital
 
 from consilium.participant.case_admission import examine_cases
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.dataset import check_dataset
 from consilium.site_check.finding import Status
 from consilium.site_check.folder import check_folder, default_state

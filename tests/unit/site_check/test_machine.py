@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from consilium.data.cohort import read_cohort
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
 from consilium.site_check import disk, gpu, machine
 from consilium.site_check.disk import check_disk

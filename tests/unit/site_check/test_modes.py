@@ -9,7 +9,7 @@ import pytest
 
 from consilium.data.files import private_folder
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.start_scripts import UMASK_LINE
 from consilium.site_check.finding import Status

@@ -14,7 +14,7 @@ from tasks.packages import TOYS, brought
 from consilium.cli.main import main
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.guard.job_rules import check_app
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.participant.statistics import gather_statistics
 from consilium.recipes.catalog import build_recipe, export_job, task_jobs
 from consilium.recipes.exported_job import job_task

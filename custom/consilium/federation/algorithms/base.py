@@ -20,7 +20,7 @@ from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.records.bounds import Record
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from nvflare.app_common.abstract.statistics_spec import Feature as FlareFeature
 from consilium.counts import counted
 from consilium.errors import Cancelled, ConfigurationError, ConsiliumError, RefusalCode, SiteRefusal
 from consilium.federation.inquiry.patient_statistics import DATASET
-from consilium.federation.site.settings import read_site_settings
+from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.state import StateReporter
 from consilium.federation.versions import component_versions
 from consilium.records.statistics import SiteAnswer

@@ -30,7 +30,7 @@ from consilium.federation.updates.screening import Screening
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 _WHEN: Final[Mapping[str, str]] = {
     PREPARE: "while the sites prepared",

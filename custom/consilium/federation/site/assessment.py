@@ -17,10 +17,10 @@ from consilium.participant.case_admission import count_left_out, excess, identif
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
 from consilium.tasks import get_task
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 _GIB = 2**30
 

@@ -20,6 +20,7 @@ from consilium.data.finding import Finding
 from consilium.errors import SiteRefusal
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
+from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.replies import (
     check_outgoing,
     read_request,
@@ -28,7 +29,6 @@ from consilium.federation.site.replies import (
     to_answer,
     to_reply,
 )
-from consilium.federation.site.settings import read_site_settings
 from consilium.federation.site.state import StateReporter
 from consilium.federation.site.training_folder import training_folder
 from consilium.federation.tasks import (
@@ -50,9 +50,9 @@ from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
 from consilium.records.readiness import SiteReadiness
 from consilium.tasks import DEFAULT, get_task, parse_learning
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 from consilium.tasks.registry import is_built_in
-from consilium.tasks.settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.participant.participant import Participant

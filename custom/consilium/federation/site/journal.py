@@ -19,7 +19,7 @@ from consilium.federation.monitoring.published_metrics import SITE_METRICS, Metr
 from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.site.training_folder import LOCAL_ONLY_FOLDER
 from consilium.federation.tasks import TRAIN
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.records.gain import SiteGain
 from consilium.records.site_status import Refusal, SiteStatus, read_site_status
 from consilium.tasks.metrics import MetricSet

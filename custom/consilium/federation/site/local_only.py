@@ -18,8 +18,8 @@ from consilium.federation.site.state import StateReporter
 from consilium.federation.site.training_folder import LOCAL_ONLY_FOLDER
 from consilium.learning.weights import Weights
 from consilium.participant.paired_scores import PairedScores
-from consilium.participant.settings import SiteSettings
-from consilium.tasks.settings import LearningSettings
+from consilium.participant.site_settings import SiteSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.participant.participant import Participant

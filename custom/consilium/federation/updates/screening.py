@@ -18,7 +18,7 @@ from consilium.learning.rounds import Schedule
 from consilium.learning.weights import Weights
 from consilium.records.federation import SiteReport
 from consilium.settings import Settings
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 _OUTLIER_SCORE = 3.5
 _FEWEST_FOR_SPREAD = 4

@@ -12,7 +12,7 @@ from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
 
 if TYPE_CHECKING:
-    from consilium.tasks.settings import LearningSettings
+    from consilium.tasks.learning_settings import LearningSettings
 
 
 @dataclass(frozen=True)

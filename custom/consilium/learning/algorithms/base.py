@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from consilium.learning.processes.ranks import Ranks
-    from consilium.tasks.settings import LearningSettings
+    from consilium.tasks.learning_settings import LearningSettings
 
 Batch: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 """Of a loader: images, what is to be learned, and the places of the cases that they are cut from."""

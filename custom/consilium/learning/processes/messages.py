@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from consilium.data.cache import CachedCase
 from consilium.errors import RefusalCode
-from consilium.learning.settings import ComputeSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.settings import Settings
 from consilium.tasks import TaskLearning
 from consilium.tasks.metrics import Scores

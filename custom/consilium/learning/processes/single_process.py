@@ -9,16 +9,16 @@ from consilium.data.cache import CachedCase
 from consilium.errors import TrainingError
 from consilium.learning.algorithms import local_algorithm
 from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import ComputeSettings
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import Weights, WeightSets
 from consilium.tasks import get_task
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
-from consilium.tasks.settings import LearningSettings
 
 
 class SingleProcess:

@@ -15,6 +15,7 @@ from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
 from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.cores import available_cores
 from consilium.learning.device import device_name
 from consilium.learning.model_file import load_sets, save_sets
@@ -36,10 +37,9 @@ from consilium.learning.processes.messages import (
 )
 from consilium.learning.processes.socket_folder import socket_folder
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
-from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
-from consilium.tasks.settings import LearningSettings
 
 SILENCE_S = 600.0
 """How long no process may report a step or a case before all of them are taken to hang, in seconds: what NCCL

@@ -16,8 +16,8 @@ from nvflare.fuel.utils.class_loader import get_class_name
 from nvflare.tool.deploy.k8s_deploy import HELM_CHART_DIR
 
 from consilium.errors import ConfigurationError
+from consilium.federation.site.local_settings import PROPERTY
 from consilium.federation.site.pod_jobs import JOB_POD, SitePodLauncher
-from consilium.federation.site.settings import PROPERTY
 from consilium.provisioning.communication import COMM_CONFIG
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.policy import write_json

@@ -11,18 +11,18 @@ from pathlib import Path
 from consilium.data.cached_case import CachedCase
 from consilium.data.files import private_folder
 from consilium.errors import DataError, SiteRefusal
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import Device, open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import load_model
 from consilium.learning.predictor import Predictor
-from consilium.learning.settings import ComputeSettings
 from consilium.learning.weights import Weights
-from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import SiteData, prepare_site
+from consilium.participant.site_settings import SiteSettings
 from consilium.tasks import Task, get_task
+from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import MetricSet, Scores
 from consilium.tasks.presentation import PRINT, SCREEN, Presentation
-from consilium.tasks.settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.method import SegmentationMethod
-from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
 
 class BrainTumorMethod(SegmentationMethod):

@@ -15,7 +15,7 @@ from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.features import VolumeFeatures
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
-from consilium.tasks.segmentation.settings import PatchVoxels, SegmentationSettings, SpacingMm
+from consilium.tasks.segmentation.segmentation_settings import PatchVoxels, SegmentationSettings, SpacingMm
 from consilium.tasks.segmentation.task import SegmentationTask
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.proposals import propose
 from consilium.tasks.segmentation.reading import VolumeSize, read_size
 from consilium.tasks.segmentation.regions import Region, to_regions
-from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from consilium.tasks.segmentation.volume_case import VolumeCase
 
 

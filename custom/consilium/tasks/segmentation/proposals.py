@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.tasks.proposals import Box, Choice, Fingerprint
-from consilium.tasks.segmentation.settings import MAX_BATCH_VOXELS, SegmentationSettings
+from consilium.tasks.segmentation.segmentation_settings import MAX_BATCH_VOXELS, SegmentationSettings
 
 CPU_SPACING_MM: Final = 2.0
 """Finest voxels on which a hospital without a GPU trains: a finer grid has at least eight times as many."""

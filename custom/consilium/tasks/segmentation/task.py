@@ -13,7 +13,7 @@ from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
-from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
 if TYPE_CHECKING:
     from consilium.tasks.segmentation.cases import SegmentationCases

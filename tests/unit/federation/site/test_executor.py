@@ -36,7 +36,7 @@ from consilium.federation.tasks import (
 from consilium.federation.versions import component_versions
 from consilium.learning.network_weights import initial_weights
 from consilium.participant import site_data
-from consilium.participant.settings import TaskData
+from consilium.participant.site_settings import TaskData
 from consilium.records.federation import SiteReport
 from consilium.records.readiness import SiteReadiness
 from consilium.records.site_status import read_site_status

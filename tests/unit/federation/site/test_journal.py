@@ -9,8 +9,8 @@ from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.federation.server.job_outcomes import announce_outcome
 from consilium.federation.site.journal import SiteJournal
-from consilium.participant.settings import SiteSettings
 from consilium.participant.site_data import SiteData
+from consilium.participant.site_settings import SiteSettings
 from consilium.records.site_status import read_site_status
 from consilium.report.status.site import describe_site
 from federation.flare import JOB_ID, JOB_NAME, Engine

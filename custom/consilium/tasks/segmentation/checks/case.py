@@ -28,7 +28,7 @@ from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.normalization import Normalization
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, shape_ras
-from consilium.tasks.segmentation.settings import SegmentationSettings
+from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
 CHECK_VERSION: Final = 10
 """Raised when the same files would give other findings of any volume."""

@@ -6,7 +6,7 @@ import pytest
 from tasks.packages import installed, is_imported, toy
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 from consilium.records.remedies import remedy_for
 
 BRAIN, CHEST = Path("/data/brats"), Path("/data/chest")

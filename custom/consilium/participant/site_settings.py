@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
-from consilium.learning.settings import ComputeSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.settings import Name, Settings
 from consilium.tasks.registry import TASKS, is_built_in, task_names, unlisted_reason
 

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from typing_extensions import Self
 
 from consilium.counts import counted
-from consilium.tasks.settings import LearningSettings
+from consilium.tasks.learning_settings import LearningSettings
 
 MAX_BATCH_VOXELS = 2**27
 """Most voxels of a batch: the largest `batch_size` of patches of 128 x 128 x 128. Four images of it are 1 GiB

@@ -1,7 +1,7 @@
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.learning.settings import ComputeSettings
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.tasks import parse_learning
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 

@@ -12,7 +12,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.apis.workspace import Workspace
 
 from consilium.errors import ConfigurationError
-from consilium.participant.settings import SiteSettings
+from consilium.participant.site_settings import SiteSettings
 
 PROPERTY = "consilium"
 """Key under which a privacy scope's `properties` hold the site's settings."""

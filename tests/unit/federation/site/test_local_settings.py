@@ -5,7 +5,7 @@ import pytest
 from nvflare.apis.fl_constant import FLContextKey
 
 from consilium.errors import ConfigurationError
-from consilium.federation.site.settings import read_site_settings
+from consilium.federation.site.local_settings import read_site_settings
 from federation.flare import Engine
 
 
