@@ -30,7 +30,7 @@ def keep_new_files_private() -> None:
     os.umask(stat.S_IRWXG | stat.S_IRWXO)
 
 
-def end_as_by_ctrl_c() -> None:
+def interrupt_on_termination() -> None:
     """Let `kill` and a closed terminal end this program as Ctrl-C does: it can stop what it started."""
     for number in _ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
@@ -38,7 +38,7 @@ def end_as_by_ctrl_c() -> None:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def ignore_interrupts() -> Iterator[None]:
     """Finish a block whatever is pressed meanwhile."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDS}
     try:
@@ -92,7 +92,7 @@ def is_running(process: psutil.Process) -> bool:
         return False
 
 
-def end_with(parent: IO[Any]) -> None:
+def end_with_parent(parent: IO[Any]) -> None:
     """End this process, with all that it has started, as soon as the one that started it has ended.
 
     The system closes its end of the pipe however it ends.
@@ -128,7 +128,7 @@ def worker_pool(
         arguments: Its arguments.
 
     Yields:
-        The pool. Workers start when the first functions are submitted: do that in `interrupts_held_back`.
+        The pool. Workers start when the first functions are submitted: do that in `defer_interrupts`.
     """
     with ProcessPoolExecutor(
         workers,
@@ -140,7 +140,7 @@ def worker_pool(
 
 
 @contextmanager
-def interrupts_held_back() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Hold Ctrl-C back until the end of the context; processes started in it never see one."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, set(_ENDS))
     try:

@@ -72,7 +72,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            problems = _without_consequences(error.errors(include_url=False))
+            problems = _without_follow_up_errors(error.errors(include_url=False))
             lines = [_explain(cls, values, problem) for problem in problems]
             raise ConfigurationError(
                 f"{source}: {counted(len(lines), 'setting')} can't be used\n" + "\n".join(lines)
@@ -105,7 +105,7 @@ class TypeByValues:
         )
 
 
-def _without_consequences(problems: Iterable[Any]) -> list[Any]:
+def _without_follow_up_errors(problems: Iterable[Any]) -> list[Any]:
     """Leave out lists that pydantic calls too short because it dropped a wrong value from them."""
     problems = list(problems)
     places = [problem["loc"] for problem in problems]

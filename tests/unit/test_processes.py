@@ -8,10 +8,10 @@ import pytest
 
 from consilium import processes as module
 from consilium.processes import (
-    end_as_by_ctrl_c,
-    interrupts_held_back,
+    defer_interrupts,
+    ignore_interrupts,
+    interrupt_on_termination,
     stop_process_tree,
-    uninterrupted,
     worker_pool,
 )
 
@@ -65,29 +65,29 @@ ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @pytest.mark.parametrize("number", ENDS)
 def test_a_command_that_is_ended_in_any_way_can_stop_what_it_started(handlers, number):
-    end_as_by_ctrl_c()
+    interrupt_on_termination()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
 
 
 def test_who_asked_to_outlive_the_terminal_does(handlers):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    end_as_by_ctrl_c()
+    interrupt_on_termination()
     signal.raise_signal(signal.SIGHUP)
 
 
 @pytest.mark.parametrize("number", ENDS)
 def test_stopping_is_not_interrupted(handlers, number):
-    end_as_by_ctrl_c()
-    with uninterrupted():
+    interrupt_on_termination()
+    with ignore_interrupts():
         signal.raise_signal(number)
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
 
 
 def test_who_starts_processes_is_interrupted_afterwards(handlers):
-    end_as_by_ctrl_c()
-    with pytest.raises(KeyboardInterrupt), interrupts_held_back():  # noqa: PT012
+    interrupt_on_termination()
+    with pytest.raises(KeyboardInterrupt), defer_interrupts():  # noqa: PT012
         signal.raise_signal(signal.SIGTERM)
         assert signal.SIGTERM in signal.sigpending()
 
@@ -96,7 +96,7 @@ def test_workers_go_on_for_a_while_when_their_whole_group_is_ended():
     """`timeout` and a closed terminal signal all of them, and it is their parent that ends them."""
     with worker_pool(1) as pool:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-            with interrupts_held_back():
+            with defer_interrupts():
                 work = pool.submit(_signal_oneself, number)
             assert work.result(DEADLINE_SECONDS) == number
 
@@ -108,7 +108,7 @@ def _signal_oneself(number):
 
 def test_a_worker_that_nobody_ends_does_not_stay(monkeypatch):
     with worker_pool(1, _end_soon_at_once) as pool:
-        with interrupts_held_back():
+        with defer_interrupts():
             work = pool.submit(_wait_after_sigterm)
         with pytest.raises(BrokenProcessPool):
             work.result(DEADLINE_SECONDS)
@@ -125,19 +125,19 @@ def _wait_after_sigterm():
 
 POOL = """
 import os, signal, time
-from consilium.processes import interrupts_held_back, worker_pool
+from consilium.processes import defer_interrupts, worker_pool
 if __name__ == "__main__":
     with worker_pool(1) as pool:
-        with interrupts_held_back():
+        with defer_interrupts():
             worker = pool.submit(os.getpid)
         print(worker.result(), flush=True)
         signal.pause()
 """
 CHILD_WITH_PIPE = """
 import subprocess, sys
-from consilium.processes import end_with
+from consilium.processes import end_with_parent
 sys.stdin.readline()
-end_with(sys.stdin)
+end_with_parent(sys.stdin)
 grandchild = subprocess.Popen(["sleep", "1000"])
 print(grandchild.pid, flush=True)
 grandchild.wait()

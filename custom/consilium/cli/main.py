@@ -34,7 +34,7 @@ from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
 from consilium.cli.terminal import say, say_error
 from consilium.errors import Cancelled, ConsiliumError
-from consilium.processes import end_as_by_ctrl_c, keep_new_files_private
+from consilium.processes import interrupt_on_termination, keep_new_files_private
 from consilium.records.texts import clean_lines
 
 WRONG_INPUT = 2
@@ -65,7 +65,7 @@ app.add_typer(kits, name="kits")
 app.add_typer(poc, name="poc")
 
 
-def _say_version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         from consilium.federation.versions import component_versions
 
@@ -79,7 +79,8 @@ def _say_version(asked: bool) -> None:
 @app.callback()
 def _consilium(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Show versions and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show versions and exit."),
     ] = False,
 ) -> None:
     pass
@@ -92,7 +93,7 @@ def main() -> None:
 
     What a command writes, and what it starts writes, only the user can read.
     """
-    end_as_by_ctrl_c()
+    interrupt_on_termination()
     keep_new_files_private()
     # MONAI and FLARE import deprecated parts of other packages; the person at the terminal can't change that.
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -93,7 +93,7 @@ def up(
 
         poc, wanted = Poc(out), Project.read(project)
         again = f"stopped; nothing runs on. {poc.command('up')} starts it again."
-        with _said_after_ctrl_c(again):
+        with _explain_interruption(again):
             folders = find_hospitals(wanted, hospitals, poc.folder, display, task)
             with ended_with_this_process(poc.folder):
                 start(poc, wanted, folders, display)
@@ -122,7 +122,7 @@ def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> N
             "everything."
         )
         shaped = changed_job(job, {"local_only": True} if local_only else {})
-        with _said_after_ctrl_c(goes_on), shaped as folder:
+        with _explain_interruption(goes_on), shaped as folder:
             ended = run_job(poc, folder, display)
     _finish(ended)
 
@@ -133,7 +133,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
 ) -> None:
     """Show processes, sites, jobs and rounds; exit code 1 unless the server and all sites run."""
-    with _said_after_ctrl_c("stopped; the POC is as it was."), loading("FLARE, and asking the server"):
+    with _explain_interruption("stopped; the POC is as it was."), loading("FLARE, and asking the server"):
         from consilium.poc.federation import Poc
 
         poc = Poc(out)
@@ -165,7 +165,7 @@ def run(
     again = (
         "stopped; nothing runs on. The same command starts again with the patients and caches made so far."
     )
-    with _said_after_ctrl_c(again), Display() as display:
+    with _explain_interruption(again), Display() as display:
         display.show(LOADING)
         from consilium.poc.federation import Poc
         from consilium.poc.project import Project
@@ -176,7 +176,7 @@ def run(
 
 
 @contextmanager
-def _said_after_ctrl_c(message: str) -> Iterator[None]:
+def _explain_interruption(message: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:

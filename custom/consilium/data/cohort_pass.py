@@ -19,7 +19,7 @@ from consilium.data.finding import Finding
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled, ConsiliumError
-from consilium.processes import interrupts_held_back, worker_pool
+from consilium.processes import defer_interrupts, worker_pool
 
 _STARTS = 2
 """Processes in a row that end before they have done anything, after which no other is started."""
@@ -153,7 +153,7 @@ def _read_together(
 ) -> Generator[CaseResult, None, None]:
     with worker_pool(min(workers, len(jobs))) as pool:
         try:
-            with interrupts_held_back():  # the workers start now and inherit it
+            with defer_interrupts():  # the workers start now and inherit it
                 futures = [pool.submit(read_case, _with_held(job, index)) for job in jobs]
             for future in as_completed(futures):
                 yield future.result()
@@ -172,12 +172,12 @@ def _read_one_by_one(jobs: Iterable[CaseJob], index: SourceIndex) -> Generator[C
         answered = False
         with worker_pool(1) as pool:
             try:
-                with interrupts_held_back():
+                with defer_interrupts():
                     answer = pool.submit(os.getpid)
                 answer.result()
                 answered, failed_starts = True, 0
                 while left:
-                    with interrupts_held_back():
+                    with defer_interrupts():
                         future = pool.submit(read_case, _with_held(left[0], index))
                     result = future.result()
                     left.popleft()

@@ -23,7 +23,7 @@ class Finding(BaseModel):
         confidence: For what was found by statistics, how sure it is, 0 to 1; None for a plain fact.
         overwhelming: Whether evidence by statistics is so strong that the case is left out.
         accepted: Whether the hospital has looked at it and accepts it; then the case is used.
-        files: Mark of the content of the case's files, see `mark_of_files`; empty where one can't be read.
+        files: Fingerprint of the case's files, see `fingerprint_files`; empty where one can't be read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from consilium.data.visits import one_spelling
+from consilium.data.visits import normalize_unicode
 
 _FILE_NAME = re.compile(r"(?i)[/\\]|\.nii(?:\.gz)?$")
 _ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
@@ -21,7 +21,7 @@ _KINDS: Final[tuple[tuple[Callable[[str], str], str], ...]] = (
 )
 
 
-def why_unknown(written: Collection[str], case_ids: Collection[str]) -> Iterator[str]:
+def explain_unknown_id(written: Collection[str], case_ids: Collection[str]) -> Iterator[str]:
     """Say what makes ids in a file other than those of the cases, without naming any.
 
     Args:
@@ -31,7 +31,7 @@ def why_unknown(written: Collection[str], case_ids: Collection[str]) -> Iterator
     Returns:
         Each kind of mistake, and how many ids it explains.
     """
-    cases = {one_spelling(case_id) for case_id in case_ids}
+    cases = {normalize_unicode(case_id) for case_id in case_ids}
     rest = set(written) - cases
     for spell, what in _KINDS:
         spelled = {spell(case_id) for case_id in cases}

@@ -18,8 +18,8 @@ from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
 from consilium.data.files import readable
-from consilium.data.mistyped_ids import why_unknown
-from consilium.data.visits import one_spelling, patient_by_name, possible_visits, shared_folders
+from consilium.data.mistyped_ids import explain_unknown_id
+from consilium.data.visits import normalize_unicode, patient_by_name, possible_visits, shared_folders
 
 PARTICIPANTS_FILE: Final = "participants.tsv"
 """BIDS' list of participants, in the top folder of a dataset."""
@@ -49,7 +49,7 @@ class PatientsFile:
 
     def patient_of(self, case_id: str) -> str | None:
         """Return the patient of a case, None where the file doesn't say; the longest participant counts."""
-        name = one_spelling(case_id)
+        name = normalize_unicode(case_id)
         if name in self.cases:
             return self.cases[name]
         starts = (name[:end] for end in range(len(name), 0, -1) if name[end : end + 1] in _SEPARATORS)
@@ -94,7 +94,7 @@ class Patients:
     @property
     def unknown_lines(self) -> list[int]:
         """Lines that declare a case which isn't there: its id is mistyped, or it has gone."""
-        known = {one_spelling(case_id) for case_id in self.case_ids}
+        known = {normalize_unicode(case_id) for case_id in self.case_ids}
         lines = self.declared.lines if self.declared else {}
         return sorted(line for case, line in lines.items() if case not in known)
 
@@ -106,7 +106,7 @@ class Patients:
         lines, unknown = self.declared.lines, set(self.unknown_lines)
         ids = [case for case, line in lines.items() if line in unknown]
         header = min(lines.values(), default=0)
-        doubts = list(why_unknown(ids, self.case_ids))
+        doubts = list(explain_unknown_id(ids, self.case_ids))
         if header in unknown:
             doubts.append(f'line {header} may be a header whose columns are not named "case" and "patient"')
         return doubts
@@ -168,18 +168,18 @@ def find_patients(
         return Patients(frozenset(case_ids), places=below)
     patients = Patients(frozenset(case_ids), read_patients_file(file or standard), below)
     if file is not None and len(patients.undeclared) == len(patients.case_ids) > 0:
-        raise _unusable(file, f"names none of the cases of the folder{_why_none(patients)}")
+        raise _unusable(file, f"names none of the cases of the folder{_explain_no_match(patients)}")
     return patients
 
 
-def _why_none(patients: Patients) -> str:
+def _explain_no_match(patients: Patients) -> str:
     file = patients.declared
     if file is None or not file.cases:
         return ""
-    known = {one_spelling(case_id) for case_id in patients.case_ids}
+    known = {normalize_unicode(case_id) for case_id in patients.case_ids}
     if known.intersection(file.cases.values()):
         return "; cases stand where patients are wanted: exchange the columns, or their names in line 1"
-    return "".join(f"; {why}" for why in why_unknown(file.cases, known))
+    return "".join(f"; {why}" for why in explain_unknown_id(file.cases, known))
 
 
 def read_patients_file(path: Path) -> PatientsFile:
@@ -247,7 +247,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for row in reader:
-            cells = [one_spelling(cell.strip()) for cell in row]
+            cells = [normalize_unicode(cell.strip()) for cell in row]
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:

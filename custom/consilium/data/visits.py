@@ -79,7 +79,7 @@ def patient_by_name(case_id: str) -> str:
     return patient
 
 
-def one_spelling(name: str) -> str:
+def normalize_unicode(name: str) -> str:
     """Return a name in one spelling of letters with marks: file names of macOS have them in two parts."""
     return unicodedata.normalize("NFC", name)
 
@@ -105,7 +105,7 @@ def possible_visits(case_ids: Iterable[str]) -> dict[str, list[str]]:
             if one_patient or len(ids) <= _FEW_CASES or len(group) < len(ids):
                 visits[stem] |= group
     for case_id in ids:  # names that differ in capital letters or in how marks are spelled look like one
-        visits[one_spelling(case_id).casefold()].add(case_id)
+        visits[normalize_unicode(case_id).casefold()].add(case_id)
     return {stem: sorted(group) for stem, group in sorted(visits.items()) if len(group) > 1}
 
 

@@ -94,14 +94,14 @@ def read_entry(zipped: ZipFile, entry: ZipInfo, most: int) -> bytes:
 
     Args:
         zipped: The archive.
-        entry: One of its entries, of `is_packed_plainly`.
+        entry: One of its entries, of `is_safely_packed`.
         most: Bytes that are allowed.
     """
     with zipped.open(entry) as file:
         return file.read(most + 1)
 
 
-def is_packed_plainly(entry: ZipInfo) -> bool:
+def is_safely_packed(entry: ZipInfo) -> bool:
     """Return whether an entry is neither encrypted nor packed in a way that unpacks without limits."""
     return not entry.flag_bits & _ENCRYPTED and entry.compress_type in (ZIP_STORED, ZIP_DEFLATED)
 
@@ -115,7 +115,7 @@ def _entry_fault(entry: ZipInfo, names: list[str]) -> str | None:
         return "is there twice"
     if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
         return "is no plain file or folder"
-    if not is_packed_plainly(entry):
+    if not is_safely_packed(entry):
         return "is packed in a way that FLARE does not use"
     if entry.is_dir() and entry.file_size:
         return "is a folder with content"

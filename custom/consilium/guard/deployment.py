@@ -26,7 +26,7 @@ from consilium.guard.accepted_jobs import AcceptedJobs
 from consilium.guard.archive import read_archive
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
 from consilium.guard.job_rules import Side, check_app
-from consilium.guard.job_validator import reject_job, tasks_listed_by, why_forbidden
+from consilium.guard.job_validator import class_fault, reject_job, tasks_listed_by
 from consilium.guard.signatures import check_signer, is_signed, verify_app
 from consilium.recipes.base import APP
 
@@ -134,7 +134,7 @@ def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: A
         )
     files = read_archive(app)
     listed = tasks_listed_by(side, Path(workspace.get_root_dir()))
-    check_app(files, why_forbidden, side, checked, listed=listed)
+    check_app(files, class_fault, side, checked, listed=listed)
     _check_signature(workspace, side, files, checked)
 
 

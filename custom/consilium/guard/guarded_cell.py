@@ -85,13 +85,13 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
         if fault is not None:
             record_rejected_message(neighbor, headers, fault)
             return
-        if self._answers_nothing(headers):
+        if self._is_unsolicited_answer(headers):
             return
         for unused in _UNUSED:
             message.remove_header(unused)
         super().process_message(endpoint, connection, app_id, message)
 
-    def _answers_nothing(self, headers: Mapping[str, Any]) -> bool:
+    def _is_unsolicited_answer(self, headers: Mapping[str, Any]) -> bool:
         """Return whether a message is an answer for this process to no request that it waits for.
 
         An honest one that comes too late is no different, so there is no record of it.

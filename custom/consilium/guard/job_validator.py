@@ -53,7 +53,7 @@ class JobValidator(AppValidator):  # type: ignore[misc]
             # FLARE deploys into WORKSPACE/JOB/APP.
             check_app(
                 _read_folder(app),
-                why_forbidden,
+                class_fault,
                 self._side,
                 listed=tasks_listed_by(self._side, app.parents[1]),
             )
@@ -119,7 +119,7 @@ def _read_folder(app: Path) -> dict[str, bytes]:
     }
 
 
-def why_forbidden(class_path: str) -> str | None:
+def class_fault(class_path: str) -> str | None:
     """Say why the `class_allow_list` of this process's site forbids a class path; None if it doesn't."""
     try:
         ComponentPathAuthorizer().authorize_component_config({"path": class_path})

@@ -27,7 +27,7 @@ from consilium.guard.authenticated_server import AuthenticatedServer
 from consilium.guard.deployment import CheckedDeployer
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.job_rules import check_job, restore_default_resources
-from consilium.guard.job_validator import describe_rejection, why_forbidden
+from consilium.guard.job_validator import class_fault, describe_rejection
 from consilium.guard.loopback import guard_connections
 from consilium.guard.workspace_lock import WorkspaceLock
 
@@ -95,7 +95,7 @@ class SubmittedJobValidator(JobMetaValidator):  # type: ignore[misc]
         try:
             if not isinstance(job_data, str):
                 raise JobRejected("it is no file", code=RefusalCode.JOB_ARCHIVE)
-            check_job(_read_job(job_name, Path(job_data)), why_forbidden)
+            check_job(_read_job(job_name, Path(job_data)), class_fault)
         except ConfigurationError as error:
             reason = describe_rejection(error, f"the server rejects job {job_name[:80]!a}")
         else:

@@ -67,7 +67,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
             raise StartError(f"{what} {path!r}", SPLIT)
     _require_room(workspace)
     if hold is None:
-        is_lockable = _look_at_lock(workspace)
+        is_lockable = _check_lock(workspace)
     else:
         is_lockable = take(hold, workspace, holder=os.getppid())
         if is_lockable:
@@ -94,7 +94,7 @@ def _require_room(workspace: Path) -> None:
         )
 
 
-def _look_at_lock(workspace: Path) -> bool:
+def _check_lock(workspace: Path) -> bool:
     try:
         (workspace / LOCK_FILE).lstat()
         descriptor = open_lock(workspace)

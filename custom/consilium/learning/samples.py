@@ -56,7 +56,7 @@ class SampleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         row = 0
         while True:
             drawn = [mine[index] for index in random.permutation(len(mine))]
-            for case in _one_of_each_first(drawn, self._cases):
+            for case in _interleave_patients(drawn, self._cases):
                 if self._lost[case]:
                     continue
                 try:
@@ -114,7 +114,7 @@ def _by_patient(cases: Sequence[CachedCase]) -> list[list[int]]:
     return list(places.values())
 
 
-def _one_of_each_first(drawn: Sequence[int], cases: Sequence[CachedCase]) -> list[int]:
+def _interleave_patients(drawn: Sequence[int], cases: Sequence[CachedCase]) -> list[int]:
     """Order places of cases so that every patient comes before any comes again, else as they were drawn."""
     seen: Counter[str] = Counter()
     turns = []

@@ -52,7 +52,7 @@ def regroup(
     small = [group for group in groups if _patients(group) < minimum]
     bound = [group for group in small if any(_answered(group, answers))]
     waiting = [group for group in small if group not in bound]
-    whole = [group for group in waiting if _is_whole(group, present)]
+    whole = [group for group in waiting if _is_complete(group, present)]
     large = [group for group in groups if group not in small]
     new = _form(_without_group(groups, present), minimum)
     if 0 < _patients(*bound) < minimum and (large or new):
@@ -68,7 +68,7 @@ def regroup(
     ]
 
 
-def whole_groups(
+def complete_groups(
     groups: Iterable[Group], present: Mapping[str, str], minimum: int, job_minimum: int = 1
 ) -> list[Group]:
     """Return the groups that may be answered about: those of which every case is there.
@@ -79,7 +79,7 @@ def whole_groups(
         minimum: Fewest patients of a group.
         job_minimum: Fewest patients of all of them; with fewer, none is returned.
     """
-    whole = [group for group in groups if _is_whole(group, present) and _patients(group) >= minimum]
+    whole = [group for group in groups if _is_complete(group, present) and _patients(group) >= minimum]
     return whole if _patients(*whole) >= job_minimum else []
 
 
@@ -125,10 +125,10 @@ def _likeness(
     """How often a group was answered about as others were, and whether it is there."""
     its = _answered(group, answers)
     alike = [mine == its[place] for other in bound for place, mine in enumerate(_answered(other, answers))]
-    return sum(alike), _is_whole(group, present)
+    return sum(alike), _is_complete(group, present)
 
 
-def _is_whole(group: Group, present: Mapping[str, str]) -> bool:
+def _is_complete(group: Group, present: Mapping[str, str]) -> bool:
     return group.keys() <= present.keys()
 
 

@@ -18,7 +18,7 @@ from consilium.counts import Count
 from consilium.data.split import CaseT, Sides, Split
 from consilium.errors import DataError
 from consilium.participant.answer_audit import discloses, extend_basis
-from consilium.participant.answer_groups import Group, regroup, whole_groups
+from consilium.participant.answer_groups import Group, complete_groups, regroup
 
 KEY_FILE: Final = "split.key"
 """32 random bytes, kept secret: they determine which patients a site validates on."""
@@ -151,7 +151,7 @@ class PatientRegister:
             self._groups.get(question, []), present, minimum, answers=answers, declared=self._patients
         )
         self._groups[question] = groups
-        whole = whole_groups(groups, present, minimum, job_minimum)
+        whole = complete_groups(groups, present, minimum, job_minimum)
         answered = {name for group in whole for name in group}
         patients = {name: patient for group in groups for name, patient in group.items()}
         if discloses(answers, answered, patients, minimum):

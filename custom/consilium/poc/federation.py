@@ -14,7 +14,7 @@ from nvflare.fuel.flare_api.flare_api import Session
 
 from consilium.data.files import private_folder
 from consilium.federation.server.user_session import (
-    NoServer,
+    ServerUnreachable,
     SessionError,
     open_session,
     read_all_jobs,
@@ -26,7 +26,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.project import Project
 from consilium.poc.status import PocStatus
-from consilium.processes import uninterrupted
+from consilium.processes import ignore_interrupts
 from consilium.records.job_status import NOBODY, JobStatus
 from consilium.records.progress import JobProgress, describe_progress, read_progress
 
@@ -163,7 +163,7 @@ class Poc:
             try:
                 with self._session() as session:
                     job = read_job(session, job_id)
-            except NoServer:
+            except ServerUnreachable:
                 show("the server does not answer; its start script restarts it")
             except SessionError as error:
                 raise PocError(str(error)) from error
@@ -241,7 +241,7 @@ class Poc:
         return self.folder / "flare" / self.project().name / "prod_00"
 
     def _end(self) -> None:
-        with uninterrupted():  # who presses Ctrl-C once more shall not be left with half of them
+        with ignore_interrupts():  # who presses Ctrl-C once more shall not be left with half of them
             while processes := self._processes():  # a script may have restarted its process in between
                 stop_processes(processes)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
-from consilium.guard.archive import UNREADABLE, is_packed_plainly, read_entry
+from consilium.guard.archive import UNREADABLE, is_safely_packed, read_entry
 from consilium.provisioning.kit_packing import (
     CA,
     CONFIGS,
@@ -159,7 +159,7 @@ def _entry_fault(entry: zipfile.ZipInfo, root: str) -> str | None:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if any(part in ("", ".", "..") or not _NAME.fullmatch(part) for part in parts) or not root[0].isalnum():
         return "no file of a kit has such a name"
-    if entry.filename != entry.orig_filename or not is_packed_plainly(entry):
+    if entry.filename != entry.orig_filename or not is_safely_packed(entry):
         return "it is packed otherwise than a kit is"
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or (kind == stat.S_IFDIR) > entry.is_dir():
         return "it is a link or no plain file"

@@ -16,7 +16,7 @@ import psutil
 from consilium.errors import ConsiliumError
 from consilium.guard.kit_processes import KitProcess, find_processes
 from consilium.guard.workspace_lock import STATE_FILES
-from consilium.processes import end_processes, is_running, uninterrupted
+from consilium.processes import end_processes, ignore_interrupts, is_running
 from consilium.provisioning.kit import Kit
 from consilium.records.site_status import STATUS_FOLDER, read_site_status
 
@@ -109,7 +109,7 @@ def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS)
         raise JobRuns(jobs)
     running = {one.job_id for one in read_site_status(kit.root) if one.ended is None and not one.lost}
     ended: list[EndedProcess] = []
-    with uninterrupted():  # half a stop would leave a site that starts again, or a job without a parent
+    with ignore_interrupts():  # half a stop would leave a site that starts again, or a job without a parent
         while found := find_processes(kit.root):  # a script may have started another one in between
             before = len(ended)
             ended += _end(found, grace)
@@ -125,12 +125,12 @@ def _close_records(workspace: Path, jobs: set[str]) -> None:
     """Note in the site's records of jobs that its part has ended: FLARE kills their processes."""
     for status in read_site_status(workspace):
         if status.job_id in jobs and status.lost:
-            with suppress(OSError), _as_owner(workspace / STATUS_FOLDER):
+            with suppress(OSError), _write_as_owner(workspace / STATUS_FOLDER):
                 status.model_copy(update={"ended": time.time()}).save(workspace)
 
 
 @contextmanager
-def _as_owner(folder: Path) -> Iterator[None]:
+def _write_as_owner(folder: Path) -> Iterator[None]:
     """Write as a folder's owner where root does it: in what is root's, the site could not write any more."""
     if os.geteuid() != 0:
         yield

@@ -32,7 +32,7 @@ LEFT_OUT: Final = _MEANING[Severity.ERROR]
 ACCEPTED: Final = "used; accepted by the hospital"
 
 
-def fate(severity: Severity) -> str:
+def use_of_cases(severity: Severity) -> str:
     """Return whether cases with a finding of that severity are used."""
     return _MEANING[severity]
 

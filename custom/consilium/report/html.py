@@ -7,7 +7,7 @@ from base64 import b64encode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.counts import count_text, counted, total_text
-from consilium.report.codes import describe, fate, meaning, remedy
+from consilium.report.codes import describe, meaning, remedy, use_of_cases
 from consilium.tasks.metrics import Metric
 
 _NOTHING = "\N{EN DASH}"
@@ -26,7 +26,7 @@ def page_environment() -> Environment:
     environment.filters.update(
         number=_number,
         signed=_signed,
-        goodness=_goodness,
+        goodness=_relative_score,
         lower_first=_lower_first,
         upper_first=upper_first,
         tick=_tick,
@@ -34,7 +34,7 @@ def page_environment() -> Environment:
         size=_size,
         png=_png,
         describe=describe,
-        fate=fate,
+        use_of_cases=use_of_cases,
         meaning=meaning,
         remedy=remedy,
         count_text=count_text,
@@ -57,7 +57,7 @@ def _signed(value: float | None, digits: int = 3) -> str:
     return f"{rounded:+.{digits}f}".replace("-", _MINUS) if rounded else f"{0:.{digits}f}"
 
 
-def _goodness(value: float | None, metric: Metric) -> float:
+def _relative_score(value: float | None, metric: Metric) -> float:
     """How good a value is, from 0 to 1: the color of a cell."""
     if value is None:
         return 0.0

@@ -19,7 +19,7 @@ from consilium.participant.local_only import score_both, train_local_only
 from consilium.participant.paired_scores import PairedScores
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
-from consilium.processes import interrupts_held_back, worker_pool
+from consilium.processes import defer_interrupts, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
 from consilium.tasks import get_task
@@ -102,7 +102,7 @@ def train_baselines(
     steps: Queue[tuple[str, int, int]] = get_context("spawn").Queue()
     with worker_pool(workers, _connect, (steps,)) as pool:
         try:
-            with interrupts_held_back():  # the workers start now and inherit it
+            with defer_interrupts():  # the workers start now and inherit it
                 futures = [pool.submit(_train_and_evaluate, plan, validation, federation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:

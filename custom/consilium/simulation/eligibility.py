@@ -12,7 +12,7 @@ from consilium.data.cohort import read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
-from consilium.federation.site.assessment import judge_ability
+from consilium.federation.site.assessment import assess_ability
 from consilium.participant.register_files import read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.exported_job import ExportedJob
@@ -50,7 +50,7 @@ def require_enough_sites(
     found = {}
     for name, site in sites.items():
         show(f"{name}: looking for its cases")
-        found[name] = _look_at(
+        found[name] = _assess_site(
             site.for_task(job.learning.task), job, partial(_show_count, show, name), keep=keep
         )
     able = [name for name, site in found.items() if site.trains]
@@ -76,7 +76,7 @@ def _show_count(show: Callable[[str], None], name: str, done: int, total: int, w
     show(f"{name}: {what}, {done} of {total}")
 
 
-def _look_at(site: SiteSettings, job: ExportedJob, progress: Progress, *, keep: bool) -> _Site:
+def _assess_site(site: SiteSettings, job: ExportedJob, progress: Progress, *, keep: bool) -> _Site:
     case_format = get_task(job.learning.task).cases
     index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=(site.cache_dir,))
     try:
@@ -93,7 +93,7 @@ def _look_at(site: SiteSettings, job: ExportedJob, progress: Progress, *, keep: 
         known = recall_cohort(cohort, case_format=case_format, folders=(site.cache_dir,), index=index)
         checked = known or CheckedCohort(cohort, ())
         register = read_register(site, cohort.patients.examinations)
-        can, refusal = judge_ability(checked, site, job.learning, register)
+        can, refusal = assess_ability(checked, site, job.learning, register)
     except (ConfigurationError, DataError, OSError) as error:
         return _Site(trains=False, seen=f"{error}")
     labeled = [case for case in checked.cohort.cases if case.labeled]

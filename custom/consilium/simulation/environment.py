@@ -20,7 +20,7 @@ from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.replacement import require_known
 from consilium.learning.processes.socket_folder import socket_folder
 from consilium.participant.site_settings import SiteSettings
-from consilium.processes import end_with, keep_new_files_private
+from consilium.processes import end_with_parent, keep_new_files_private
 from consilium.provisioning.policy import write_class_policy, write_site_policy
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
@@ -157,7 +157,7 @@ def main() -> None:
     """Run the simulation that a line of standard input describes: the process that `SimulatedJob` starts."""
     keep_new_files_private()
     request: dict[str, Any] = json.loads(sys.stdin.readline())
-    end_with(sys.stdin)
+    end_with_parent(sys.stdin)
     sites = {name: SiteSettings.model_validate(values) for name, values in request["sites"].items()}
     run_in_simulator(Path(request["job"]), sites, Path(request["workspace"]))
 

@@ -105,7 +105,7 @@ class SimulatedJob:
         assert self._process is not None  # inside the context
         return_code = self._process.poll()
         if return_code:
-            raise SimulationError(f"the simulated job failed; FLARE's log is {self.log}{self._last_words()}")
+            raise SimulationError(f"the simulated job failed; FLARE's log is {self.log}{self._log_tail()}")
         return return_code is None
 
     def wait(self, seconds: float) -> None:
@@ -116,7 +116,7 @@ class SimulatedJob:
         except subprocess.TimeoutExpired:
             return
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         """Return the reason in the record, or the last errors in the log of an aborted job."""
         failure = failure_of(self.folder)
         if failure is not None and failure.code is not RefusalCode.JOB_ABORTED:

@@ -12,7 +12,7 @@ from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
-from consilium.federation.site.assessment import count_held_back, judge_ability
+from consilium.federation.site.assessment import assess_ability, count_held_back
 from consilium.participant.case_admission import left_out_by_code
 from consilium.participant.register_files import read_register
 from consilium.participant.site_settings import SiteSettings
@@ -77,21 +77,21 @@ def check_dataset(
             "correct the file, or accepted_findings in local/privacy.json",
             details=[str(error)],
         )
-        return [failure, _judge_labels(cohort, site)], cohort
+        return [failure, _evaluate_labels(cohort, site)], cohort
     checked = recall_cohort(cohort, case_format=case_format, folders=folders, index=index, accepted=accepted)
     if checked is not None:
-        return [_judge_checked(checked, site, learning), _judge_labels(cohort, site)], checked.cohort
-    return [_judge_unchecked(cohort, site), _judge_labels(cohort, site)], cohort
+        return [_evaluate_checked(checked, site, learning), _evaluate_labels(cohort, site)], checked.cohort
+    return [_evaluate_unchecked(cohort, site), _evaluate_labels(cohort, site)], cohort
 
 
-def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
+def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
     """Assess cases that were read: nothing else is left out by a job."""
     cohort = checked.cohort
     seen = f"{_describe(cohort)}; every case was checked"
     data, named = _count(cohort, checked=True), _name(cohort)
     try:
         register = read_register(site, cohort.patients.examinations)
-        can, refusal = judge_ability(checked, site, learning, register)
+        can, refusal = assess_ability(checked, site, learning, register)
     except DataError as error:
         return CASES.failed(
             f"{seen}. The site's register of patients can't be used",
@@ -103,18 +103,18 @@ def _judge_checked(checked: CheckedCohort, site: SiteSettings, learning: Learnin
         seen = f"{seen}; {held_back} held back from evaluation (docs/privacy.md)"
     if can == "nothing":
         return CASES.failed(
-            f"{seen}. A job would be refused: {refusal}", _mend(cohort), data=data, cases=named
+            f"{seen}. A job would be refused: {refusal}", _remedy(cohort), data=data, cases=named
         )
     if can == "evaluate" and site.role == "trains":
-        return CASES.warning(f"{seen}. {_ONE_PATIENT}", _mend(cohort), data=data, cases=named)
+        return CASES.warning(f"{seen}. {_ONE_PATIENT}", _remedy(cohort), data=data, cases=named)
     if cohort.problems:
-        return CASES.warning(seen, _mend(cohort), data=data, cases=named)
+        return CASES.warning(seen, _remedy(cohort), data=data, cases=named)
     return CASES.ok(seen, data=data)
 
 
-def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
+def _evaluate_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     """Assess cases by their names and labels; images may leave more of them out."""
-    seen, remedy = f"{_describe(cohort)}; images NOT checked", _mend(cohort, *_CHECK)
+    seen, remedy = f"{_describe(cohort)}; images NOT checked", _remedy(cohort, *_CHECK)
     data, named = _count(cohort, checked=False), _name(cohort)
     details = [f"consilium check {shlex.quote(str(site.dataset))}"]
     if site.label_convention:
@@ -125,7 +125,7 @@ def _judge_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
         details[0] += "".join(f" --file-ending {shlex.quote(f'{role}={ending}')}" for ending in endings)
     patients = _labeled_patients(cohort)
     if not patients:
-        return CASES.failed(seen, _mend(cohort), data=data, cases=named)
+        return CASES.failed(seen, _remedy(cohort), data=data, cases=named)
     if site.role == "trains" and patients < _MIN_TO_TRAIN:
         seen = f"{seen}. {_ONE_PATIENT}"
     return CASES.warning(seen, remedy, details=details, data=data, cases=named)
@@ -161,14 +161,14 @@ def _name(cohort: Cohort) -> list[str]:
     return [problem.describe() for problem in cohort.problems]
 
 
-def _mend(cohort: Cohort, *more: str) -> str:
+def _remedy(cohort: Cohort, *more: str) -> str:
     """Say what to do about what is left out; where that is not it, that cases are missing."""
     found = {problem.code for problem in cohort.problems}
     lines = [*more, *(f"{code.value}: {code.remedy}" for code in known_codes() if code in found)]
     return " ".join(lines) if lines else "add labels, or labeled cases of more patients, to the folder"
 
 
-def _judge_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
+def _evaluate_labels(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     if cohort.convention is None:
         return LABELS.skipped("there is no label to look at")
     source = "said in local/privacy.json" if site.label_convention else "found from names and values"

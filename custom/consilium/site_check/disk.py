@@ -22,7 +22,7 @@ WORKSPACE_DISK = SiteCheck("machine.workspace_disk", "Disk for logs and checkpoi
 def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: SiteJob) -> list[SiteFinding]:
     """Check that cache and workspace can be written and have room for what the job is estimated to write."""
     need = disk_need(cohort.cases if cohort else (), job.learning)
-    workspace = _judge_disk(WORKSPACE_DISK, kit.root, "the kit's folder", need.workspace)
+    workspace = _evaluate_disk(WORKSPACE_DISK, kit.root, "the kit's folder", need.workspace)
     if site is None or cohort is None:
         why = "this is the server's kit" if kit.kind == "server" else "the cases can't be counted"
         return [CACHE_DISK.skipped(f"{why}, so there is nothing to estimate from"), workspace]
@@ -38,12 +38,12 @@ def check_disk(kit: Kit, site: SiteSettings | None, cohort: Cohort | None, job: 
             workspace,
         ]
     return [
-        _judge_disk(CACHE_DISK, site.cache_dir, "cache_dir", max(0, need.cache - present)),
+        _evaluate_disk(CACHE_DISK, site.cache_dir, "cache_dir", max(0, need.cache - present)),
         workspace,
     ]
 
 
-def _judge_disk(subject: SiteCheck, folder: Path, what: str, needed: int) -> SiteFinding:
+def _evaluate_disk(subject: SiteCheck, folder: Path, what: str, needed: int) -> SiteFinding:
     present = folder
     while not present.exists() and present != present.parent:
         present = present.parent

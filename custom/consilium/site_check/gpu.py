@@ -101,10 +101,10 @@ def check_gpu_memory(kit: Kit, site: SiteSettings, job: SiteJob) -> SiteFinding:
         processes = job.processes_at(kit.site_name, site)
     except ConfigurationError as error:
         return GPU_MEMORY.failed(str(error), 'set "processes": "auto" in local/privacy.json')
-    return _judge_memory(job, range(first, first + processes))
+    return _evaluate_memory(job, range(first, first + processes))
 
 
-def _judge_memory(job: SiteJob, devices: range) -> SiteFinding:
+def _evaluate_memory(job: SiteJob, devices: range) -> SiteFinding:
     """Compare the smallest of the devices, one for each training process, with what a step takes."""
     needed = gpu_bytes(job.share_of_process(len(devices))) / GIB
     total = min(torch.cuda.get_device_properties(index).total_memory for index in devices) / GIB

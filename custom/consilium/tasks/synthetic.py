@@ -12,7 +12,7 @@ CohortProgress: TypeAlias = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class MadeCohort:
+class GeneratedCohort:
     """A synthetic cohort on disk.
 
     Attributes:
@@ -58,7 +58,7 @@ class SyntheticCohort(Protocol):
         only: Collection[str] | None = None,
         workers: int = 1,
         progress: CohortProgress | None = None,
-    ) -> MadeCohort:
+    ) -> GeneratedCohort:
         """Make the hospitals under a folder, one subfolder each; what is there already is left alone.
 
         Args:

@@ -7,7 +7,7 @@ from nvflare.fuel.f3.cellnet.core_cell import CoreCell
 
 from consilium.errors import ConfigurationError
 from consilium.guard.guarded_cell import GuardedCell
-from consilium.guard.job_validator import JobValidator, why_forbidden
+from consilium.guard.job_validator import JobValidator, class_fault
 
 pytestmark = pytest.mark.usefixtures("allow_list", "guarded")
 
@@ -50,8 +50,8 @@ def test_code_links_and_other_files_are_refused_and_recorded(app, audited):
 
 
 def test_the_sites_list_decides_about_classes():
-    assert why_forbidden("consilium.federation.site.executor.SiteExecutor") is None
-    assert "class_allow_list" in why_forbidden("subprocess.Popen")
+    assert class_fault("consilium.federation.site.executor.SiteExecutor") is None
+    assert "class_allow_list" in class_fault("subprocess.Popen")
 
 
 def test_a_side_that_is_none_is_an_error():

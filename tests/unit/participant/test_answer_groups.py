@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.participant.answer_audit import discloses, extend_basis
-from consilium.participant.answer_groups import regroup, whole_groups
+from consilium.participant.answer_groups import complete_groups, regroup
 
 VISITS = [(f"case {patient}{visit}", f"patient {patient}") for patient in "ABCDEFGHIJ" for visit in (1, 2)]
 """Ten patients with two examinations each."""
@@ -47,7 +47,7 @@ def answer(groups, answered, persons, present, minimum):
     there = {case: persons[case] for case in present}
     groups = regroup(groups, there, minimum, answers=answered, declared=persons)
     whole = {
-        case: patient for group in whole_groups(groups, there, minimum) for case, patient in group.items()
+        case: patient for group in complete_groups(groups, there, minimum) for case, patient in group.items()
     }
     known = {case: patient for group in groups for case, patient in group.items()}
     return groups, {} if discloses(answered, whole, known, minimum) else whole
@@ -183,10 +183,10 @@ def test_small_groups_are_joined_when_they_are_enough_together():
     present = {f"case {patient}": patient for patient in "ABCD"}
     groups = regroup([], present, 2)
     assert len(groups) == 2
-    assert whole_groups(regroup(groups, present, 4), present, 4) == [present]
-    assert whole_groups(regroup(groups, present, 5), present, 5) == []
+    assert complete_groups(regroup(groups, present, 4), present, 4) == [present]
+    assert complete_groups(regroup(groups, present, 5), present, 5) == []
     more = present | {"case E": "E"}
-    assert whole_groups(regroup(groups, more, 5), more, 5) == []  # it would single E out
+    assert complete_groups(regroup(groups, more, 5), more, 5) == []  # it would single E out
 
 
 def test_a_group_that_lost_a_case_waits_for_it():
@@ -195,10 +195,10 @@ def test_a_group_that_lost_a_case_waits_for_it():
     assert [sorted(group.values()) for group in groups] == [["A", "B", "C"], ["D", "E", "F", "G", "H"]]
     without = {case: patient for case, patient in everybody.items() if patient != "B"}
     assert regroup(groups, without, 3) == groups
-    assert [sorted(group.values()) for group in whole_groups(groups, without, 3)] == [
+    assert [sorted(group.values()) for group in complete_groups(groups, without, 3)] == [
         ["D", "E", "F", "G", "H"]
     ]
-    assert len(whole_groups(groups, everybody, 3)) == 2
+    assert len(complete_groups(groups, everybody, 3)) == 2
 
 
 def test_newcomers_wait_until_there_are_enough():
@@ -217,7 +217,7 @@ def test_a_second_examination_of_a_known_patient_is_a_newcomer():
     groups = regroup([], present, 3)
     again = present | {"case A again": "A", "case A a third time": "A"}
     assert regroup(groups, again, 3) == groups
-    assert whole_groups(groups, again, 3) == groups
+    assert complete_groups(groups, again, 3) == groups
 
 
 @given(st.lists(st.sets(st.sampled_from(CASES)), max_size=8), st.sets(st.sampled_from(CASES)))

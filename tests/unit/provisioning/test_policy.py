@@ -10,7 +10,7 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
 from consilium.federation.site.local_settings import read_site_settings
-from consilium.guard.job_validator import why_forbidden
+from consilium.guard.job_validator import class_fault
 from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.policy import (
     SiteFilter,
@@ -32,13 +32,13 @@ def test_a_job_may_name_what_our_recipes_write_and_nothing_else(monkeypatch, kin
     monkeypatch.setattr(
         "nvflare.fuel.utils.config_service.ConfigService.get_section", lambda name: {CLASS_ALLOW_LIST: listed}
     )
-    assert all(why_forbidden(path) is None for path in listed)
+    assert all(class_fault(path) is None for path in listed)
     others = {
         *DEFAULT_CLASS_ALLOW_LIST, *SERVER_CLASSES, *CLIENT_CLASSES, "subprocess.Popen",
         "consilium.federation.updates.spool.UpdateSpool", "consilium.guard.server_guard.ZipFile",
         *(f"{path}x" for path in listed), *(path.rpartition(".")[0] for path in listed),
     } - set(listed)  # fmt: skip
-    assert not [path for path in others if why_forbidden(path) is None]
+    assert not [path for path in others if class_fault(path) is None]
 
 
 def test_a_simulation_s_server_and_sites_share_one_list(tmp_path):

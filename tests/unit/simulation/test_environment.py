@@ -104,7 +104,7 @@ def test_the_process_of_a_simulation_writes_for_its_owner_only(monkeypatch):
         request.write('{"sites": {}, "job": "job", "workspace": "simulation"}\n')
         request.flush()
         monkeypatch.setattr(sys, "stdin", pipe)
-        monkeypatch.setattr(environment, "end_with", lambda parent: None)
+        monkeypatch.setattr(environment, "end_with_parent", lambda parent: None)
         environment.main()
     assert umasks == [0o077]
 

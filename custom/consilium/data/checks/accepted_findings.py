@@ -13,7 +13,7 @@ from typing import Final
 from consilium.counts import counted
 from consilium.data.codes import ProblemCode, Severity, find_code, known_codes
 from consilium.data.finding import Finding
-from consilium.data.visits import one_spelling
+from consilium.data.visits import normalize_unicode
 from consilium.errors import ConfigurationError
 
 ACCEPTED_FILE: Final = "accepted_findings.csv"
@@ -84,7 +84,7 @@ class AcceptedFindings:
                     f"{path}, line {number}: the columns case and by must not be empty. Write who accepts "
                     "the finding, or remove the line."
                 )
-            lines[one_spelling(case_id), _code(name, path, number), files.lower()] = number
+            lines[normalize_unicode(case_id), _code(name, path, number), files.lower()] = number
         return cls(lines)
 
     @classmethod
@@ -146,7 +146,7 @@ def format_acceptances(findings: Iterable[Finding]) -> str:
 def _acceptance(finding: Finding) -> Acceptance | None:
     if finding.case_id is None:
         return None
-    return one_spelling(finding.case_id), finding.code, finding.files
+    return normalize_unicode(finding.case_id), finding.code, finding.files
 
 
 def _code(name: str, path: Path, number: int) -> ProblemCode:

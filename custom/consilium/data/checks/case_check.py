@@ -13,7 +13,7 @@ from consilium.data.finding import Finding
 _MARK_DIGITS = 12
 
 
-def mark_of_files(key: str | None) -> str:
+def fingerprint_files(key: str | None) -> str:
     """Return a short mark of the content of a case's files, and of what its label's values mean.
 
     Args:

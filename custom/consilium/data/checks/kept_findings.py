@@ -14,7 +14,7 @@ from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.case import check_examined
-from consilium.data.checks.case_check import CaseCheck, mark_of_files
+from consilium.data.checks.case_check import CaseCheck, fingerprint_files
 from consilium.data.codes import Severity
 from consilium.data.files import private_folder
 from consilium.data.sealed import read_sealed, write_sealed
@@ -52,7 +52,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
     ) -> CaseCheck:
         """Run all checks, and keep what they find unless another machine or account would not find it."""
         found = check_examined(case, convention, self.case_format, examination)
-        check = found.model_copy(update={"files": mark_of_files(key)})
+        check = found.model_copy(update={"files": fingerprint_files(key)})
         if key is not None and not any(finding.code in PASSING for finding in check.read):
             write_sealed(self._path(key, case), check)
         return check

@@ -22,7 +22,7 @@ class AlgorithmState:
     arrays: Weights = field(default_factory=dict)
 
 
-class Remembering(Protocol):
+class Stateful(Protocol):
     """A part of the algorithm that knows something from the rounds before.
 
     A round that starts after `restore` goes as it would have gone without an interruption.

@@ -15,7 +15,7 @@ from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEAD
 from consilium.federation.transport.message_checks import is_from_participant
 
 
-class EnduringTasks(WFCommServer):  # type: ignore[misc]
+class TaskCommunicator(WFCommServer):  # type: ignore[misc]
     """FLARE's distribution of tasks, for a controller that decides itself which sites are enough.
 
     FLARE's own ends the job when fewer than its fewest sites are connected for a minute.

@@ -22,7 +22,7 @@ from nvflare.app_common.workflows.model_controller import ModelController
 
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence
-from consilium.federation.exchange.communicator import EnduringTasks, RejectedShareable, check_answer
+from consilium.federation.exchange.communicator import RejectedShareable, TaskCommunicator, check_answer
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -47,8 +47,8 @@ from consilium.federation.transport.tuning import grow_callback_pool
 from consilium.federation.versions import component_versions
 from consilium.records.texts import clean_text
 
-_SECONDS_BETWEEN_LOOKS = 0.1
-_SECONDS_BETWEEN_ROLL_CALLS = 2.0
+_POLL_SECONDS = 0.1
+_SECONDS_BETWEEN_REFRESHES = 2.0
 
 
 class SiteController(ModelController):  # type: ignore[misc]
@@ -61,12 +61,12 @@ class SiteController(ModelController):  # type: ignore[misc]
     """
 
     def __init__(self, persistor_id: str = "") -> None:
-        super().__init__(persistor_id=persistor_id, task_check_period=_SECONDS_BETWEEN_LOOKS)
+        super().__init__(persistor_id=persistor_id, task_check_period=_POLL_SECONDS)
         self._slots: TransferSlots | None = None  # taken when the job runs
         self._asking = Lock()  # answers come in threads of FLARE's
         self._open = False
         self._waiting: set[str] = set()
-        self._roll_called = -math.inf
+        self._sites_refreshed = -math.inf
 
     def start_controller(self, fl_ctx: FLContext) -> None:
         """Start, with this package's way of sending models.
@@ -89,7 +89,7 @@ class SiteController(ModelController):  # type: ignore[misc]
     def set_communicator(self, communicator: WFCommSpec) -> None:
         """Take the place of what FLARE's configuration of a job has made."""
         super().set_communicator(communicator)  # it still hears of events, and answers with our name
-        super().set_communicator(EnduringTasks())
+        super().set_communicator(TaskCommunicator())
 
     @abstractmethod
     def take(self, site: str, answer: FLModel) -> bool:
@@ -149,7 +149,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                 lost = {site: reason for site, reason in absences.items() if reason}
                 self.note_absences(lost)
                 self.cancel_all_tasks()
-            self._let_time_pass()
+            self._wait_briefly()
         with self._asking:
             self._open = False
         announce(self, TASK_CLOSED, lost=lost)
@@ -158,11 +158,11 @@ class SiteController(ModelController):  # type: ignore[misc]
         """Wait, but no longer than the job runs."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not self.abort_signal.triggered:
-            self._let_time_pass()
+            self._wait_briefly()
 
     def connected_sites(self) -> list[str]:
         """Return the sites that take part in the job now; they come and go while it runs."""
-        self._call_the_roll()
+        self._refresh_connected_sites()
         return list(self.sample_clients())
 
     def note_absences(self, reasons: Mapping[str, str]) -> None:
@@ -250,17 +250,17 @@ class SiteController(ModelController):  # type: ignore[misc]
 
     def _absence(self, site: str, since: float, silence_seconds: float) -> str | None:
         tasks = self.communicator
-        return tasks.absence(site, since, silence_seconds) if isinstance(tasks, EnduringTasks) else None
+        return tasks.absence(site, since, silence_seconds) if isinstance(tasks, TaskCommunicator) else None
 
-    def _let_time_pass(self) -> None:
+    def _wait_briefly(self) -> None:
         """Sleep a little, and look now and then who has joined: a request of an unknown site is rejected."""
-        if time.monotonic() - self._roll_called > _SECONDS_BETWEEN_ROLL_CALLS:
-            self._call_the_roll()
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        if time.monotonic() - self._sites_refreshed > _SECONDS_BETWEEN_REFRESHES:
+            self._refresh_connected_sites()
+        time.sleep(_POLL_SECONDS)
 
-    def _call_the_roll(self) -> None:
+    def _refresh_connected_sites(self) -> None:
         try:
             self.engine.sync_clients_from_main_process()
         except RuntimeError as error:
             self.warning(f"the server's main process did not say which sites are connected: {error}")
-        self._roll_called = time.monotonic()
+        self._sites_refreshed = time.monotonic()

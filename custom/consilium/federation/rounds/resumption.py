@@ -9,7 +9,7 @@ from nvflare.apis.fl_constant import FLContextKey
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.algorithms.state import Remembering
+from consilium.federation.algorithms.state import Stateful
 from consilium.federation.rounds.checkpoints import RoundCheckpoints
 from consilium.federation.rounds.run import TrainingRun
 from consilium.federation.tasks import CHECKPOINT_EVENT
@@ -88,7 +88,7 @@ class ResumableRounds:
                 CHECKPOINT_EVENT, controller.fl_ctx, FLContextKey.EVENT_DATA, data
             )
 
-    def _parts(self) -> Mapping[str, Remembering]:
+    def _parts(self) -> Mapping[str, Stateful]:
         """What knows something from the rounds before."""
         plan = self._run.plan
         return {

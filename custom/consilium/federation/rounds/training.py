@@ -137,7 +137,7 @@ class TrainingRounds:
             what = counted(len(given), "update" if trains else f"answer to {question.task}")
             raise FailedRound(
                 f"round {record.number} has {what}, {lack}; {answers.explain_others(given)}",
-                lasts=self._lacks_for_good(),
+                lasts=self._quorum_is_unreachable(),
             )
 
     def _combine(self, record: RoundRecord) -> Aggregate:
@@ -155,7 +155,7 @@ class TrainingRounds:
             self._run.plan.rejections.clear(site)
         return aggregate
 
-    def _lacks_for_good(self) -> bool:
+    def _quorum_is_unreachable(self) -> bool:
         """Whether all sites of the job, were they asked again, would make no quorum either."""
         answers = self._run.answers
         known = {*self._run.record.preparation, *answers.sites} - {*answers.unable}

@@ -93,7 +93,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             self._find_interrupted(fl_ctx)
             threading.Thread(target=self._watch, name="job_continuation", daemon=True).start()
         elif event_type == EventType.JOB_COMPLETED and self._jobs is not None:
-            self._look_at_end(str(get_event_job_id(fl_ctx)), fl_ctx)
+            self._handle_end(str(get_event_job_id(fl_ctx)), fl_ctx)
         elif event_type == EventType.SYSTEM_END:
             self._stopped.set()
 
@@ -104,7 +104,7 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
             elif _is_to_be_continued(job):
                 self._wait_for_sites(job, self._last_checkpoint(job))
 
-    def _look_at_end(self, job_id: str, fl_ctx: FLContext) -> None:
+    def _handle_end(self, job_id: str, fl_ctx: FLContext) -> None:
         job = self._jobs.get_job(job_id, fl_ctx)
         status = job.meta.get(JobMetaKey.STATUS.value) if job else None
         if status == RunStatus.FINISHED_COMPLETED.value:

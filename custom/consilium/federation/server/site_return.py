@@ -36,7 +36,7 @@ _STARTS = 6
 
 
 @dataclass
-class _Heard:
+class _JobReport:
     """A site's last report of its jobs, and when it came."""
 
     jobs: frozenset[str] = frozenset()
@@ -79,7 +79,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         super().__init__()
         replace(server_deployer, "JobRunner", ResilientJobRunner)
         self._engine: Any = None
-        self._heard: dict[str, _Heard] = {}
+        self._heard: dict[str, _JobReport] = {}
         self._attempts: dict[tuple[str, str], _Attempts] = {}
         self._stopped = threading.Event()
 
@@ -101,17 +101,17 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         token = message.get_header(CellMessageHeaderKeys.TOKEN)
         if isinstance(token, str) and isinstance(jobs, list | tuple | set) and len(jobs) <= _MOST_JOBS:
             ids = (job for job in jobs if isinstance(job, str) and len(job) <= _LONGEST_JOB_ID)
-            self._heard[token] = _Heard(frozenset(ids), time.monotonic())
+            self._heard[token] = _JobReport(frozenset(ids), time.monotonic())
 
     def _watch(self) -> None:
         while not self._stopped.wait(_SECONDS_BETWEEN_LOOKS):
             try:
                 with self._engine.new_context() as fl_ctx:
-                    self._look(fl_ctx)
+                    self._check_sites(fl_ctx)
             except Exception as error:  # noqa: BLE001 - the FLARE boundary: this thread must outlive any job
                 self.logger.error(f"sites could not be brought back ({type(error).__name__}: {error})")
 
-    def _look(self, fl_ctx: FLContext) -> None:
+    def _check_sites(self, fl_ctx: FLContext) -> None:
         runner = self._engine.job_runner
         if not isinstance(runner, ResilientJobRunner):
             return
@@ -143,7 +143,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         attempts = self._attempts.get((job_id, client.name))
         if attempts is None or attempts.token != client.token:
             attempts = self._attempts[job_id, client.name] = _Attempts(client.token)
-        heard = self._heard.get(client.token, _Heard())
+        heard = self._heard.get(client.token, _JobReport())
         return (
             job_id not in heard.jobs
             and heard.at > attempts.not_before

@@ -52,7 +52,7 @@ class SessionError(ConsiliumError):
     """A failed request to the server."""
 
 
-class NoServer(SessionError):
+class ServerUnreachable(SessionError):
     """A server that does not answer."""
 
 
@@ -66,7 +66,7 @@ def open_session(kit: Path, *, study: str = DEFAULT_STUDY) -> Iterator[Session]:
 
     Raises:
         ConfigurationError: If it is not the kit of a user, or a damaged one.
-        NoServer: If the server does not answer.
+        ServerUnreachable: If the server does not answer.
         SessionError: If it rejects the user.
     """
     _check_kit(kit)
@@ -124,7 +124,7 @@ def _log_in(kit: Path, study: str) -> Session:
             auto_login_max_tries=1,
         )
     except NoConnection:
-        raise NoServer(
+        raise ServerUnreachable(
             f"the server named in {kit}/startup/{_ADMIN_FILE} does not answer within {_CONNECT_SECONDS:g} s: "
             "is it started, does this machine reach its port, and is the kit of this federation?"
         ) from None

@@ -51,7 +51,7 @@ def assess(
         if finding.case_id is not None
     ]
     with open_register(site, cohort.patients.examinations) as register:
-        can, refusal = judge_ability(checked, site, learning, register)
+        can, refusal = assess_ability(checked, site, learning, register)
         usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
         left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         noted_by_code = register.count_by_code("noted", noted, minimum=site.min_count)
@@ -74,7 +74,7 @@ def assess(
     )
 
 
-def judge_ability(
+def assess_ability(
     checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
 ) -> tuple[Ability, SiteRefusal | None]:
     """Return what a site can do with its cases, and why that is not all: as `prepare_site` decides.

@@ -78,7 +78,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         handler = self._handlers.find(task_name)
         if handler is None:
             return refuse(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
-        self._hear_refusal(shareable, fl_ctx)
+        self._log_rejection(shareable, fl_ctx)
         self._journal.start_task(task_name, shareable)
         try:
             reply = handler(shareable, fl_ctx, abort_signal)
@@ -99,7 +99,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._state.report(fl_ctx, _STATE_AFTER.get(task_name, "sent"))
         return reply
 
-    def _hear_refusal(self, shareable: Shareable, fl_ctx: FLContext) -> None:
+    def _log_rejection(self, shareable: Shareable, fl_ctx: FLContext) -> None:
         """Record that the server rejected this site's last answer, where the task says so."""
         header = shareable.get_header(REFUSAL_HEADER)
         refusal = clean_text(header) if isinstance(header, str) else ""

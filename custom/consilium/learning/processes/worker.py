@@ -139,7 +139,7 @@ class _Worker:
             Schedule(command.round_index, command.rounds),
             sets=sets,
             cancelled=self._site.cancelled,
-            on_step=self._tell_step if self._ranks.rank == 0 else lambda step, steps, loss: None,
+            on_step=self._report_step if self._ranks.rank == 0 else lambda step, steps, loss: None,
         )
         if self._ranks.rank == 0:
             sent = {f"{SENT}{name}": weights for name, weights in result.sent.items()}
@@ -152,7 +152,7 @@ class _Worker:
             numbers=dict(result.numbers),
         )
 
-    def _tell_step(self, step: int, steps: int, loss: float | None) -> None:
+    def _report_step(self, step: int, steps: int, loss: float | None) -> None:
         self._site.send(Progress(done=step, total=steps, loss=loss))
 
     def _score(self, command: Score) -> Scored:

@@ -68,9 +68,9 @@ def site_rows(record: ReadinessRecord) -> list[ReadinessRow]:
 def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
     """Return a row for every finding: by hospital, what cost cases first."""
     return [
-        FindingRow(name, count_text(count), code, fate or meaning(code), remedy(code))
+        FindingRow(name, count_text(count), code, use_of_cases or meaning(code), remedy(code))
         for name, site in sorted(record.sites.items())
-        for counts, fate in ((site.left_out, LEFT_OUT), (site.noted, ""), (site.accepted, ACCEPTED))
+        for counts, use_of_cases in ((site.left_out, LEFT_OUT), (site.noted, ""), (site.accepted, ACCEPTED))
         for code, count in counts.items()
     ]
 

@@ -24,7 +24,7 @@ def draw_spreads(features: Sequence[FeatureRecord], sites: Sequence[str], palett
         for site, bins in feature.reported.items():
             centers = feature.centers(len(bins))
             one.plot(centers, bins / bins.sum() / (centers[1] - centers[0]), **_style(sites, site))
-        _dress(one, feature.title, _with_unit(feature.group.title, feature), palette)
+        _style_axes(one, feature.title, _with_unit(feature.group.title, feature), palette)
         margin = _MARGIN * (feature.high - feature.low)
         one.set_xlim(feature.low + margin, feature.high - margin)
         one.set_ylim(bottom=0)
@@ -41,7 +41,7 @@ def draw_amounts(features: Sequence[FeatureRecord], sites: Sequence[str], palett
             share = np.concatenate([[0.0], np.cumsum(bins) / bins.sum()])
             reach = max(reach, float(edges[np.argmax(share >= 1 - 1e-9)]))
             one.plot(edges, share, **_style(sites, site))
-        _dress(one, feature.title, _with_unit(f"{feature.group.title} up to", feature), palette)
+        _style_axes(one, feature.title, _with_unit(f"{feature.group.title} up to", feature), palette)
         width = reach - feature.low or feature.high - feature.low
         one.set_xlim(feature.low, feature.low + width * 1.1)
         one.set_ylim(0, 1.03)
@@ -66,7 +66,7 @@ def _style(sites: Sequence[str], site: str) -> dict[str, Any]:
     return {**line_style(place), "markevery": (3 * place % 10, 10), "label": label_text(site)}
 
 
-def _dress(axes: Any, title: str, below: str, palette: Palette) -> None:
+def _style_axes(axes: Any, title: str, below: str, palette: Palette) -> None:
     axes.set_facecolor(palette.paper)
     axes.set_title(title, color=palette.ink, fontsize=12, loc="left")
     axes.set_xlabel(below, color=palette.ink, fontsize=9)

@@ -40,8 +40,8 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
     by_hospital = f"{metrics.key_name[:1].upper()}{metrics.key_name[1:]} by hospital"
     for axes, title in ((targets, combined), (hospitals, by_hospital)):
         _set_range(axes, key)
-        _dress(axes, title, palette, len(report.rounds))
-    _dress(losses, "Training loss by hospital", palette, len(report.rounds))
+        _style_axes(axes, title, palette, len(report.rounds))
+    _style_axes(losses, "Training loss by hospital", palette, len(report.rounds))
     losses.set_ylim(bottom=0)
     with open(path, "wb", opener=private_opener) as file:
         figure.savefig(
@@ -103,7 +103,7 @@ def _draw(axes: Any, points: _Points, style: dict[str, Any], label: str) -> None
         axes.plot(*zip(*points, strict=True), label=label_text(label), **style)
 
 
-def _dress(axes: Any, title: str, palette: Palette, rounds: int) -> None:
+def _style_axes(axes: Any, title: str, palette: Palette, rounds: int) -> None:
     axes.set_facecolor(palette.paper)
     axes.set_title(title, color=palette.ink, fontsize=12, loc="left")
     axes.set_xlabel("Round", color=palette.ink)

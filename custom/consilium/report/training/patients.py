@@ -81,7 +81,7 @@ def draw_patients(
     if task.presentation is None:
         return {}
     weights, _ = load_model(model)
-    draw = _Artist(task, task.presentation, learning, weights, device)
+    draw = _PatientRenderer(task, task.presentation, learning, weights, device)
     pictures: dict[str, PatientPicture | None] = {}
     private_folder(folder, ours=False)
     for name, site in data.items():
@@ -119,7 +119,7 @@ def pick_patient(
     return scored[(len(scored) - 1) // 2]
 
 
-class _Artist:
+class _PatientRenderer:
     """Draws patients with what a model finds in them."""
 
     def __init__(

@@ -37,7 +37,10 @@ def state_headline(report: StudyReport) -> str:
     compared = len(gains) + len(loses) + len(unclear)
     if not compared:
         return "No hospital can be compared with a model of its own, so it is unknown who gains."
-    parts = [_who(gains, compared, "gains", "gain"), _who(loses, compared, "loses", "lose")]
+    parts = [
+        _hospitals_phrase(gains, compared, "gains", "gain"),
+        _hospitals_phrase(loses, compared, "loses", "lose"),
+    ]
     clear, inconclusive = _by_evidence(report, unclear)
     if len(inconclusive) == compared:
         parts = [f"too few patients for a conclusion ({_patient_span(report, inconclusive)})"]
@@ -139,7 +142,7 @@ _STATES = {
 }
 
 
-def _who(sites: Sequence[str], compared: int, one: str, several: str) -> str:
+def _hospitals_phrase(sites: Sequence[str], compared: int, one: str, several: str) -> str:
     """`aster gains`, `aster and birch gain`, `7 of 9 hospitals lose`, `all 9 hospitals gain`."""
     if not sites:
         return ""

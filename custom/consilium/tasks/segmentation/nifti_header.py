@@ -135,7 +135,7 @@ def affine_of(header: Any) -> NDArray[np.float64]:
     return affine
 
 
-def settle_quaternion(header: Any) -> Flaw | None:
+def normalize_quaternion(header: Any) -> Flaw | None:
     """Shorten a quaternion that rounding has made longer than 1, which nibabel rejects; returns the flaw.
 
     Its fourth part, the root of 1 less the squares of the three that are stored, is then 0, as the NIfTI

@@ -104,7 +104,7 @@ def _propose_spacing(native: Box, fingerprint: Fingerprint) -> Choice:
 
 
 def _fit_cpu(case: Sequence[float], spacing: float, fingerprint: Fingerprint) -> tuple[Choice, Choice]:
-    patch = _whole(case)
+    patch = _whole_case_patch(case)
     while math.prod(patch) > CPU_PATCH_VOXELS:
         patch = _smaller(patch, case)
     reason = (
@@ -122,7 +122,7 @@ def _fit_gpu(
 ) -> tuple[Choice, Choice]:
     budget = _GPU_SHARE * gpu_gib * _GIB
     smallest = (_PATCH_LIMITS[0],) * 3
-    patch, batch = _whole(case), 2
+    patch, batch = _whole_case_patch(case), 2
     while patch != smallest and step.of(patch, batch) > budget:
         patch = _smaller(patch, case)
     if step.of(patch, batch) > budget:
@@ -153,7 +153,7 @@ def _fit_gpu(
     )
 
 
-def _whole(case: Sequence[float]) -> tuple[int, ...]:
+def _whole_case_patch(case: Sequence[float]) -> tuple[int, ...]:
     """The smallest patch that holds a whole case."""
     low, high = _PATCH_LIMITS
     return tuple(

@@ -33,8 +33,8 @@ from consilium.tasks.segmentation.nifti_header import (
     affine_of,
     extensions_of,
     needed_bytes,
+    normalize_quaternion,
     parse_header,
-    settle_quaternion,
     shape_of,
 )
 
@@ -121,7 +121,7 @@ def read_size(path: Path, *, case_id: str) -> VolumeSize:
             header = parse_header(bytes(start))
         except (HeaderDataError, WrapStructError) as error:
             raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
-        settle_quaternion(header)
+        normalize_quaternion(header)
         spacing = voxel_sizes(affine_of(header))
         return VolumeSize(shape_of(header)[:3], tuple(float(size) for size in spacing))
 
@@ -164,7 +164,7 @@ def _read(content: FileContent) -> StoredVolume:
         raise UnusableFile(
             DataCode.TRUNCATED, f"holds {counted(len(start), 'byte')} where its header promises {needed}"
         )
-    flaws = [flaw for flaw in (settle_quaternion(header),) if flaw is not None]
+    flaws = [flaw for flaw in (normalize_quaternion(header),) if flaw is not None]
     if behind or content.trailing:
         where = "voxels" if behind else "compressed content"
         flaws.append(

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from consilium.errors import ConfigurationError
-from consilium.tasks.synthetic import CohortProgress, MadeCohort
+from consilium.tasks.synthetic import CohortProgress, GeneratedCohort
 
 AIR, LUNG, TISSUE, LESION = -1000, -850, 40, 80
 SHAPE, SPACING_MM = (96, 72, 24), (3.0, 3.0, 6.0)
@@ -32,7 +32,7 @@ class ChestHospitals:
         only: Collection[str] | None = None,
         workers: int = 1,
         progress: CohortProgress | None = None,
-    ) -> MadeCohort:
+    ) -> GeneratedCohort:
         """Write what is not there yet."""
         homes = {name: folder / name for name in self.hospitals if only is None or name in only}
         scans = [(home, number) for home in homes.values() for number in range(self.patients)]
@@ -46,7 +46,7 @@ class ChestHospitals:
                 volume.to_filename(_path(home, number, kind))
             if progress:
                 progress(done, len(missing), f"{home.name}/patient{number:02}")
-        return MadeCohort(folder, homes, len(missing))
+        return GeneratedCohort(folder, homes, len(missing))
 
 
 def make_scan(*, seed: int, noise: float) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from consilium.errors import ConfigurationError
-from consilium.tasks.synthetic import MadeCohort
+from consilium.tasks.synthetic import GeneratedCohort
 from toy_fundus.cases import EYES, GRADES, GRADES_FILE
 
 _EDGE = 48
@@ -50,7 +50,7 @@ class FundusHospitals:
                 if progress:
                     progress(written, self.cases, f"{name}/{identity}")
             (made[name] / GRADES_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return MadeCohort(folder, made, written)
+        return GeneratedCohort(folder, made, written)
 
 
 def _draw(grade, tint, random):

@@ -11,7 +11,7 @@ from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 from consilium.data.checks import AcceptedFindings, Severity, check_cohort
 from consilium.data.checks.accepted_findings import format_acceptances
-from consilium.data.checks.case_check import CaseCheck, mark_of_files
+from consilium.data.checks.case_check import CaseCheck, fingerprint_files
 from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import read_cohort
 from consilium.data.finding import Finding
@@ -232,5 +232,5 @@ def test_a_file_to_complete_holds_what_can_be_accepted_and_nothing_else(two_pati
 
 
 def test_a_mark_is_no_number_to_a_spreadsheet():
-    assert mark_of_files("123456789012" + "0" * 28) == "x123456789012"
-    assert mark_of_files(None) == ""
+    assert fingerprint_files("123456789012" + "0" * 28) == "x123456789012"
+    assert fingerprint_files(None) == ""

@@ -22,7 +22,7 @@ from nvflare.private.fed.server.server_command_agent import ServerCommandAgent
 from nvflare.private.fed.server.server_runner import ServerRunner
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
-from consilium.federation.exchange.site_controller import EnduringTasks
+from consilium.federation.exchange.site_controller import TaskCommunicator
 from consilium.federation.tasks import REASON_HEADER
 from consilium.federation.transport import message_checks as senders
 from consilium.federation.transport.message_checks import (
@@ -190,7 +190,7 @@ def test_what_is_not_is_turned_away_and_a_broken_answer_announced(agent):
 def test_what_a_session_sends_whose_tasks_are_refused_is_no_sign_of_life(agent, monkeypatch):
     """The site has registered again, in another process; this one still sends its heartbeats."""
     monkeypatch.setattr(agent, "_get_client", {"present": "north"}.get)
-    tasks, heard = EnduringTasks(), []
+    tasks, heard = TaskCommunicator(), []
     monkeypatch.setattr(WFCommServer, "client_is_active", lambda *_: heard.append("reconnected"))
 
     def serve(agent, request):

@@ -67,7 +67,7 @@ def check_order(view: BrainView) -> Iterator[Finding]:
 
 
 @dataclass(frozen=True)
-class _Looks:
+class _Appearance:
     """What the images look like.
 
     Args:
@@ -81,7 +81,7 @@ class _Looks:
     sure_of_fluid: bool
 
 
-def _look(view: BrainView) -> _Looks | None:
+def _look(view: BrainView) -> _Appearance | None:
     """Name the images by what they show, as stated where that isn't clear; None without clear CSF."""
     inner = ndimage.binary_erosion(view.inside, iterations=_RIM_VOXELS)
     inner &= ~ndimage.binary_dilation(view.marked)
@@ -111,7 +111,7 @@ def _look(view: BrainView) -> _Looks | None:
     margins = {"t2": fluid_margin / _FLUID_MARGIN, "flair": flair_margin / _FLAIR_MARGIN}
     margins["t1"] = margins["t1ce"] = abs(uptake)
     least = min((margins[actual] for name, actual in names.items() if name != actual), default=0.0)
-    return _Looks(
+    return _Appearance(
         {name: names[name] for name in _FOUR},
         confidence=1 - 0.5 ** max(least, 0.0),
         sure_of_fluid=fluid[t2] > _SURE_FLUID and fluid_margin > _SURE_FLUID_MARGIN,

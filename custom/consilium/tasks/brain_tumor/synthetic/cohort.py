@@ -17,12 +17,12 @@ from consilium.tasks.brain_tumor.synthetic.marker import CohortMarker
 from consilium.tasks.brain_tumor.synthetic.patient import make_patient
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import case_name, case_paths, finish_hospital, write_case
-from consilium.tasks.synthetic import CohortProgress, MadeCohort
+from consilium.tasks.synthetic import CohortProgress, GeneratedCohort
 
 
 def make_cohort(
     spec: CohortSpec, folder: Path | str, *, workers: int = 1, progress: CohortProgress | None = None
-) -> MadeCohort:
+) -> GeneratedCohort:
     """Make every hospital of a cohort under `folder`, one subfolder each.
 
     Safe to repeat: a complete cohort of the same specification is left alone, an interrupted one is
@@ -56,7 +56,9 @@ def make_cohort(
             cases = [case_name(hospital.layout, index) for index in range(hospital.cases)]
             finish_hospital(hospital.layout, root / hospital.name, cases)
         marker.write(complete=True)
-    return MadeCohort(root, {hospital.name: root / hospital.name for hospital in spec.hospitals}, len(jobs))
+    return GeneratedCohort(
+        root, {hospital.name: root / hospital.name for hospital in spec.hospitals}, len(jobs)
+    )
 
 
 _PARTIAL = ".partial"

@@ -85,7 +85,7 @@ def grow_head(atlas: Atlas, grid: VoxelGrid, mass: Mass, rng: np.random.Generato
     lattice += _ventricle_stretch(lattice, rng.normal(0.0, 0.14))
     seat = _nearest(lattice, mass.seat_mm)
     push = _mass_effect(world - _column(world[(slice(None), *seat)]), mass.radius_mm)
-    lattice -= _transform(matrix, push * _give(atlas.sample(atlas.brain, lattice)))
+    lattice -= _transform(matrix, push * _tissue_mobility(atlas.sample(atlas.brain, lattice)))
     position = np.stack([spline_field(axis, grid.shape, knot) for axis in lattice])
 
     box = _brain_box(atlas, position)
@@ -170,7 +170,7 @@ def _mass_effect(offset: FloatMap, radius: float) -> FloatMap:
     return cast("FloatMap", 0.26 * np.exp(1 - distance / np.float32(radius)) * offset)
 
 
-def _give(inside: FloatMap) -> FloatMap:
+def _tissue_mobility(inside: FloatMap) -> FloatMap:
     """How far tissue can move: not at all at the skull, freely 15 mm beneath it."""
     depth = ndimage.gaussian_filter(inside, 10 / _KNOT_MM)
     return cast("FloatMap", np.clip(2.5 * (depth - 0.55), 0, 1))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from consilium.errors import ConfigurationError
-from consilium.tasks.synthetic import CohortProgress, MadeCohort
+from consilium.tasks.synthetic import CohortProgress, GeneratedCohort
 
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec
@@ -50,7 +50,7 @@ class BrainTumorHospitals:
         only: Collection[str] | None = None,
         workers: int = 1,
         progress: CohortProgress | None = None,
-    ) -> MadeCohort:
+    ) -> GeneratedCohort:
         """Make the hospitals; see `make_cohort`."""
         from consilium.tasks.brain_tumor.synthetic.cohort import make_cohort
 
