@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.site_options import CONVENTIONS_HELP, parse_convention, parse_endings
+from consilium.cli.options import CONVENTIONS_HELP, parse_convention, parse_endings
 from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
 from consilium.default_task import DEFAULT

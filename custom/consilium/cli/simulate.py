@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.site_options import CONVENTIONS_HELP, parse_conventions, parse_endings, parse_files
+from consilium.cli.options import CONVENTIONS_HELP, parse_conventions, parse_endings, parse_files
 from consilium.cli.terminal import LOADING, say_result
 from consilium.errors import ConfigurationError
 

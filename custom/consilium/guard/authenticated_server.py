@@ -16,8 +16,8 @@ from nvflare.private.fed.utils.identity_utils import IdentityAsserter
 
 from consilium.errors import ConfigurationError
 from consilium.federation.server.second_starts import second_starts
-from consilium.guard.second_starts import WAIT
 from consilium.guard.start_check import require_free, server_ports
+from consilium.guard.start_precedence import WAIT
 
 _SECONDS_TO_FREE, _SECONDS_BETWEEN_TRIES = 30.0, 1.0
 _SECONDS_TO_LISTEN = 60.0
@@ -81,7 +81,7 @@ class AuthenticatedServer(FederatedServer):  # type: ignore[misc]
     def client_heartbeat(self, request: Message) -> Message:
         """Take a site's heartbeat, and say in the answer if the site was started elsewhere as well.
 
-        Who sends it is the only process of the site that is connected (`consilium.guard.second_starts`).
+        Who sends it is the only process of the site that is connected (`consilium.guard.start_precedence`).
         FLARE refuses it for as long as it remembers a session of another one.
         """
         token, site = (

@@ -28,7 +28,7 @@ from consilium.counts import counted
 from consilium.federation.replacement import replace
 from consilium.guard.audit_log import record_rejected_connection
 from consilium.guard.parties import parse_party
-from consilium.guard.second_starts import START, Start, must_wait
+from consilium.guard.start_precedence import START, Start, must_wait
 
 KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"
 """Environment variable that hands the secret of a lasting process to the jobs that it starts."""

@@ -18,8 +18,8 @@ from consilium.federation.replacement import replace, require_all_known
 from consilium.guard.deployment import process_deployment, process_start
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.loopback import ProvenConnection, guard_connections
-from consilium.guard.second_starts import WAIT, Start, notices
 from consilium.guard.site_commands import GuardedAdminAgent
+from consilium.guard.start_precedence import WAIT, Start, notices
 from consilium.guard.workspace_lock import WorkspaceLock
 
 

@@ -15,6 +15,7 @@ from consilium.site_check.disk import check_disk
 from consilium.site_check.finding import SiteFinding, Status
 from consilium.site_check.gpu import GPU_MEMORY, check_capacity, check_gpu_memory
 from consilium.site_check.job import SiteJob
+from consilium.site_check.kit_start import check_kit_start
 from consilium.site_check.machine import (
     SHARED_MEMORY,
     check_account,
@@ -26,7 +27,6 @@ from consilium.site_check.network import check_network
 from consilium.site_check.rights import check_byoc, check_rights
 from consilium.site_check.site_policy import check_resources, check_scope, check_tasks
 from consilium.site_check.software import check_software
-from consilium.site_check.start import check_kit_start
 
 FORMAT = 1
 """Raised when the meaning of a key in `Readiness.as_json` changes."""

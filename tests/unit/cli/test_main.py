@@ -11,7 +11,7 @@ import typer
 
 from consilium.cli import main as module
 from consilium.cli.main import main
-from consilium.cli.site_options import CONVENTIONS_HELP
+from consilium.cli.options import CONVENTIONS_HELP
 from consilium.recipes.catalog import CATALOG, build_recipe, export_job
 from consilium.simulation import demo
 from consilium.tasks.brain_tumor.labels import LabelConvention

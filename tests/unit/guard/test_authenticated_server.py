@@ -20,7 +20,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.server.second_starts import second_starts
 from consilium.guard import authenticated_server as certain_server
 from consilium.guard.authenticated_server import AuthenticatedServer
-from consilium.guard.second_starts import WAIT
+from consilium.guard.start_precedence import WAIT
 
 OWN_HEADERS = (
     CellMessageHeaderKeys.CLIENT_NAME,

@@ -16,9 +16,9 @@ from nvflare.fuel.f3.sfm.prefix import PREFIX_LEN
 
 from consilium.federation.server.second_starts import SecondStarts, second_starts
 from consilium.federation.tasks import SECOND_STARTS_META
-from consilium.guard import second_starts as module
+from consilium.guard import start_precedence as module
 from consilium.guard.loopback import GuardedConnManager, ProvenConnection
-from consilium.guard.second_starts import LONGEST_SILENCE_SECONDS, START, WAIT, Notices, Start, Waiting
+from consilium.guard.start_precedence import LONGEST_SILENCE_SECONDS, START, WAIT, Notices, Start, Waiting
 
 from .test_loopback import SECURE, framed, key, listened, manager  # noqa: F401 - fixtures
 

@@ -1,6 +1,6 @@
 import pytest
 
-from consilium.cli.site_options import parse_conventions, parse_endings, parse_files
+from consilium.cli.options import parse_conventions, parse_endings, parse_files
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention

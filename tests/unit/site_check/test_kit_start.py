@@ -7,7 +7,7 @@ import socket
 from consilium.guard.workspace_lock import LOCK_FILE, open_lock, take
 from consilium.provisioning.kit import Kit
 from consilium.site_check.finding import Status
-from consilium.site_check.start import check_kit_start
+from consilium.site_check.kit_start import check_kit_start
 
 from .federation import SERVER, SITE
 
