@@ -98,8 +98,7 @@ def _all_jobs() -> list[str]:
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:
     """Print what is proposed for the hospitals, each choice with its reason; what is set explicitly wins."""
     from consilium.recipes.catalog import build_recipe
-    from consilium.recipes.fingerprint import read_fingerprint
-    from consilium.recipes.proposal import as_changes, propose
+    from consilium.recipes.proposal import as_changes, propose, read_fingerprint
 
     choices = propose(read_fingerprint(files), build_recipe(name, changes).settings)
     for choice in choices:

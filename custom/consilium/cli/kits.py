@@ -8,15 +8,12 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.prepare_kit import EPILOG as _PREPARE_EPILOG
-from consilium.cli.prepare_kit import prepare
 from consilium.cli.terminal import say, say_result
 from consilium.errors import ConfigurationError
 
 app = typer.Typer(
     no_args_is_help=True, help="Pack startup kits to hand them over; unpack one; prepare one for a cluster."
 )
-app.command("prepare", epilog=_PREPARE_EPILOG)(prepare)
 
 _PACK_EPILOG = """
 The project admin, after `nvflare provision -p provision/project.yml -w provisioned`:
@@ -37,6 +34,45 @@ Or with the numbers that the project admin said, spaces and colons allowed:
 
   $ consilium kits unpack north.zip --sha256 "3f5a ..." --fingerprint 9A:41:...
 """
+
+_PREPARE_EPILOG = """
+For a hospital whose jobs Slurm runs; the result can be sent to it:
+
+  $ cp provision/runtime/slurm.yaml north.yaml    # edit it
+
+  $ consilium kits prepare kits/north --config north.yaml --output prepared/north
+
+Exit code: 0 prepared, 2 the kit or the configuration can't be used.
+"""
+
+_NEXT = {
+    "docker": "next, on the machine that runs it: startup/start_docker.sh; docs/server.md",
+    "k8s": "next, with kubectl of the cluster: the steps of docs/kubernetes.md",
+    "slurm": "next, at the hospital: startup/start_slurm.sh; docs/slurm.md",
+}
+
+
+@app.command("prepare", epilog=_PREPARE_EPILOG)
+def prepare(
+    kit: Annotated[
+        Path, typer.Argument(metavar="KIT", help="The kit's folder, as provisioned.", show_default=False)
+    ],
+    config: Annotated[
+        Path,
+        typer.Option(help="An edited copy of a file of provision/runtime/: docker, k8s or slurm.yaml."),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder to write; it must not exist.")],
+) -> None:
+    """Prepare a startup kit for Docker, Kubernetes or Slurm.
+
+    Writes a copy of the kit and leaves the kit itself as it is. The copy holds the same private key, and no
+    path of this machine, so it can be prepared anywhere.
+    """
+    from consilium.provisioning.runtimes.prepare import prepare_kit
+
+    runtime = prepare_kit(kit, config, output)
+    say_result(output)
+    say(_NEXT[runtime], err=True)
 
 
 @app.command("pack", epilog=_PACK_EPILOG)

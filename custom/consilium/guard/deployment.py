@@ -25,12 +25,13 @@ from consilium.federation.names import is_job_id
 from consilium.guard.accepted_jobs import AcceptedJobs
 from consilium.guard.archive import read_archive
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
-from consilium.guard.job_rules import Side, check_app
+from consilium.guard.job_rules import check_app
 from consilium.guard.job_validator import class_fault, reject_job, tasks_listed_by
+from consilium.guard.parties import SiteKind
 from consilium.guard.signatures import check_signer, is_signed, verify_app
 from consilium.recipes.base import APP
 
-_STARTUP_CONFIG: Final[dict[Side, str]] = {
+_STARTUP_CONFIG: Final[dict[SiteKind, str]] = {
     "server": WorkspaceConstants.SERVER_STARTUP_CONFIG,
     "client": WorkspaceConstants.CLIENT_STARTUP_CONFIG,
 }
@@ -102,7 +103,7 @@ def process_start(processor: StartJobProcessor, req: Message, app_ctx: Any) -> M
 
 
 def deployment_fault(
-    workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any
+    workspace: Workspace, side: SiteKind, job_id: Any, meta: Any, app_name: Any, app: Any
 ) -> str | None:
     """Return why a site rejects an app, and record that; None if it accepts it.
 
@@ -121,7 +122,7 @@ def deployment_fault(
     return None
 
 
-def _check(workspace: Workspace, side: Side, job_id: Any, meta: Any, app_name: Any, app: Any) -> None:
+def _check(workspace: Workspace, side: SiteKind, job_id: Any, meta: Any, app_name: Any, app: Any) -> None:
     checked = _check_description(job_id, meta)
     if app_name != APP:
         raise JobRejected(
@@ -170,7 +171,9 @@ def _check_description(job_id: Any, meta: Any) -> DeployedMeta:
     return checked
 
 
-def _check_signature(workspace: Workspace, side: Side, files: dict[str, bytes], meta: DeployedMeta) -> None:
+def _check_signature(
+    workspace: Workspace, side: SiteKind, files: dict[str, bytes], meta: DeployedMeta
+) -> None:
     if not is_signed(files):
         if require_signed_jobs(workspace, _STARTUP_CONFIG[side]):
             raise JobRejected("it is not signed", code=RefusalCode.JOB_UNSIGNED)

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
 
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.guard.job_meta import DeployedMeta, check_submitted_meta
+from consilium.guard.parties import SiteKind
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles
 from consilium.recipes.recognition import recognize_app, recognize_recipe
 from consilium.recipes.strict_json import parse_json
 from consilium.tasks.registry import only_listed_tasks
-
-Side = Literal["server", "client"]
 
 SIGNATURES: Final = (NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE)
 """Files that FLARE's console adds to every folder that it submits."""
@@ -31,7 +30,7 @@ _CUSTOM: Final = "custom"
 _CONFIG: Final = "config"
 _APP_FILES: Final = (SERVER_CONFIG, CLIENT_CONFIG)
 _JOB_FILES: Final = (META, *(f"{APP}/{name}" for name in _APP_FILES))
-_CONFIGS: Final[Mapping[Side, str]] = {"server": SERVER_CONFIG, "client": CLIENT_CONFIG}
+_CONFIGS: Final[Mapping[SiteKind, str]] = {"server": SERVER_CONFIG, "client": CLIENT_CONFIG}
 _DROPPED_DEFAULT: Final = PORTABLE_RESOURCE_DEFAULT_KEY.removeprefix("@")
 
 
@@ -56,7 +55,7 @@ def check_job(files: Mapping[str, bytes], forbidden_class: Callable[[str], str |
 def check_app(
     files: Mapping[str, bytes],
     forbidden_class: Callable[[str], str | None],
-    side: Side,
+    side: SiteKind,
     meta: DeployedMeta | None = None,
     *,
     listed: Collection[str] | None = None,

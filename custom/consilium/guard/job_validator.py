@@ -17,7 +17,8 @@ from consilium.federation.site.local_settings import listed_tasks
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.audit_log import audit_text
 from consilium.guard.guarded_cell import messages_are_guarded
-from consilium.guard.job_rules import Side, check_app
+from consilium.guard.job_rules import check_app
+from consilium.guard.parties import SiteKind
 from consilium.records.remedies import remedy_for
 
 
@@ -36,9 +37,11 @@ class JobValidator(AppValidator):  # type: ignore[misc]
         ConfigurationError: If it is neither; the site doesn't start then.
     """
 
-    def __init__(self, side: Side) -> None:
-        if side not in get_args(Side):
-            raise ConfigurationError(f"JobValidator: side is {side!r}; allowed: {', '.join(get_args(Side))}")
+    def __init__(self, side: SiteKind) -> None:
+        if side not in get_args(SiteKind):
+            raise ConfigurationError(
+                f"JobValidator: side is {side!r}; allowed: {', '.join(get_args(SiteKind))}"
+            )
         self._side = side
 
     def validate(self, app_folder: str) -> tuple[str, dict[str, object]]:
@@ -62,7 +65,7 @@ class JobValidator(AppValidator):  # type: ignore[misc]
         return "", {}
 
 
-def tasks_listed_by(side: Side, workspace: Path) -> frozenset[str] | None:
+def tasks_listed_by(side: SiteKind, workspace: Path) -> frozenset[str] | None:
     """Return the tasks of other packages that may be imported in this process; None for any.
 
     Args:

@@ -19,6 +19,7 @@ from nvflare.lighter.spec import Builder, Project, ProvisionContext
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import PROPERTY
+from consilium.guard.parties import SiteKind
 from consilium.guard.private_files import PrivateLogHandler
 from consilium.participant.site_settings import SiteSettings
 from consilium.processes import keep_new_files_private
@@ -28,7 +29,6 @@ from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (
     MetricsTarget,
     SiteFilter,
-    SiteKind,
     authorization_policy,
     site_resources,
     write_json,

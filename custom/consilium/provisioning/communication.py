@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from nvflare.fuel.f3.drivers.grpc_driver import GRPC_DEFAULT_OPTIONS
 
-from consilium.provisioning.policy import SiteKind
+from consilium.guard.parties import SiteKind
 
 COMM_CONFIG: Final = "comm_config.json"
 """File in a kit's `local/` from which FLARE reads how its processes talk."""

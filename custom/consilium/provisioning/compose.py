@@ -12,8 +12,8 @@ import yaml
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
+from consilium.guard.parties import SiteKind
 from consilium.participant.site_settings import SiteSettings
-from consilium.provisioning.policy import SiteKind
 
 COMPOSE_FILE: Final = "compose.yaml"
 """Where `docker compose` looks for it: in the kit's own folder."""

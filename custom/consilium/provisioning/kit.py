@@ -21,11 +21,11 @@ from nvflare.tool.deploy.deploy_common import (
 )
 
 from consilium.errors import ConfigurationError
+from consilium.guard.parties import SiteKind
 
-Kind = Literal["client", "server"]
 Runtime = Literal["process", "docker", "k8s", "slurm"]
 
-_STARTUP_FILES: dict[Kind, str] = {"client": "fed_client.json", "server": "fed_server.json"}
+_STARTUP_FILES: dict[SiteKind, str] = {"client": "fed_client.json", "server": "fed_server.json"}
 _ADMIN_FILE = "fed_admin.json"
 _START_SCRIPTS: dict[Runtime, tuple[str, ...]] = {
     "process": (START_SH, SUB_START_SH, STOP_FL_SH),
@@ -209,7 +209,7 @@ def editable(name: str) -> str:
     return name if copy == name else f"{copy} (first: cp -p {name} {copy})"
 
 
-def _find_kind(root: Path) -> Kind:
+def _find_kind(root: Path) -> SiteKind:
     if not root.is_dir():
         hint = "unpack it first" if root.is_file() else "name the folder that the project admin sent"
         raise ConfigurationError(f"{root} is not a folder; {hint}: it holds startup/ and local/")

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nvflare.apis.fl_constant import WorkspaceConstants
 from nvflare.app_common.logging.constants import ALLOW_LOG_STREAMING_VAR
@@ -22,6 +22,7 @@ from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.local_settings import PROPERTY
 from consilium.federation.site.logout import Logout
 from consilium.guard.job_validator import JobValidator
+from consilium.guard.parties import SiteKind
 from consilium.guard.private_files import PrivateFiles
 from consilium.guard.server_guard import ServerGuard
 from consilium.guard.site_guard import SiteGuard
@@ -34,8 +35,6 @@ APP_VALIDATOR = "app_validator"
 
 SCOPE = "hospital"
 """Name of the one privacy scope that a site has unless its IT department defines others."""
-
-SiteKind = Literal["server", "client"]
 
 _REPORTER = "nvflare.fuel_opt.statsd.statsd_reporter.StatsDReporter"
 

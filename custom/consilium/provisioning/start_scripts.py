@@ -1,4 +1,7 @@
-"""Additions to FLARE's start scripts: private files, checks before the start, paths with spaces, stopping."""
+"""How a site's processes start: memory settings, and additions to FLARE's start scripts.
+
+The scripts get private files, checks before the start, paths with spaces, and stopping.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from nvflare.lighter.entity import Participant
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
+from consilium.guard.parties import SiteKind
 from consilium.guard.start_check import REFUSED
 from consilium.guard.workspace_lock import DESCRIPTOR_VARIABLE, LOCK_FILE
-from consilium.provisioning.memory import memory_environment
 
 UMASK_LINE: Final = (
     "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"
@@ -29,6 +32,16 @@ _SCRIPTS: Final[Mapping[str, tuple[str, ...]]] = {
 """The scripts that FLARE writes into every kit of a kind; some builders add others."""
 
 _LOCK_DESCRIPTOR: Final = 9
+
+_SERVER_MEMORY: Final = (
+    "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0:glibc.malloc.mmap_threshold=65536"
+)
+"""By itself glibc keeps what is freed for each of the server's hundreds of threads, and pieces of models
+among it; so all of them share it, and what is longer than 64 KiB goes back at once. It wins over
+`MALLOC_ARENA_MAX`. Not for hospitals: training takes and frees arrays all the time."""
+
+_ARENAS: Final = "4"
+"""As FLARE's own start script sets it, which is not run where a pod or a container starts Python itself."""
 
 _KNOWN_WORKSPACE: Final = 'echo "WORKSPACE set to $WORKSPACE"\n'
 _BACKGROUND: Final = "$DIR/sub_start.sh &\n"
@@ -69,6 +82,16 @@ _CONSOLE: Final = (
     ("mkdir -p $DIR/../transfer\n", 'mkdir -p "$DIR/../transfer"\n'),
     ("-m $DIR/.. -s", '-m "$DIR/.." -s'),
 )
+
+
+def memory_environment(kind: SiteKind) -> Mapping[str, str]:
+    """Return the memory settings of the C library for the processes of a server or a hospital.
+
+    They only work as environment variables from a process's start on, and another C library takes no notice.
+    How many threads compute is `cpu_threads` of the site, or as many cores as the container may use.
+    """
+    arenas = {"MALLOC_ARENA_MAX": _ARENAS}
+    return {**arenas, "GLIBC_TUNABLES": _SERVER_MEMORY} if kind == "server" else arenas
 
 
 def correct_scripts(startup: Path, participant: Participant) -> None:

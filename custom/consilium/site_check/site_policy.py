@@ -20,9 +20,10 @@ from nvflare.app_common.widgets.component_path_authorizer import (
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import parse_site_settings, scope_properties
+from consilium.guard.parties import SiteKind
 from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit, editable
-from consilium.provisioning.policy import APP_VALIDATOR, SiteKind, allowed_classes, guard, job_validator
+from consilium.provisioning.policy import APP_VALIDATOR, allowed_classes, guard, job_validator
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.job import SiteJob
 from consilium.tasks.registry import is_built_in, task_names

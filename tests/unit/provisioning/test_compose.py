@@ -14,7 +14,7 @@ import yaml
 from consilium.errors import ConfigurationError
 from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE, write_compose_files
-from consilium.provisioning.memory import memory_environment
+from consilium.provisioning.start_scripts import memory_environment
 
 from .provisioned import PROJECT, SERVER, provision
 

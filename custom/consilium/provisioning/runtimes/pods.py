@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from nvflare.tool.deploy.deploy_common import WORKSPACE_MOUNT_PATH
 
-from consilium.provisioning.memory import memory_environment
 from consilium.provisioning.runtimes.cluster import Cluster, Resources
+from consilium.provisioning.start_scripts import memory_environment
 
 Document = dict[str, Any]
 

@@ -13,7 +13,7 @@ from site_check.federation import SERVER, read
 
 from consilium.errors import ConfigurationError
 from consilium.federation.site.pod_jobs import JOB_POD
-from consilium.provisioning.memory import memory_environment
+from consilium.provisioning.start_scripts import memory_environment
 from consilium.site_check.finding import Status
 from consilium.site_check.job import load_site_job
 from consilium.site_check.readiness import check_site

@@ -2,7 +2,7 @@ import pytest
 from report.statistics.records import record
 
 from consilium.errors import ConfigurationError
-from consilium.recipes.fingerprint import read_fingerprint
+from consilium.recipes.proposal import read_fingerprint
 from consilium.records.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 
 
