@@ -14,8 +14,7 @@ from consilium.default_task import DEFAULT
 from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
-    from consilium.poc.federation import Poc
-    from consilium.poc.status import PocStatus
+    from consilium.poc.federation import Poc, PocStatus
     from consilium.poc.trial import TrialResult
 
 NOT_COMPLETE = 1

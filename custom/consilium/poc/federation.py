@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nvflare.fuel.flare_api.flare_api import Session
 
@@ -25,7 +27,6 @@ from consilium.guard.start_check import is_one_word
 from consilium.participant.site_settings import SiteSettings
 from consilium.poc.command import FlareCommand, PocError
 from consilium.poc.project import Project
-from consilium.poc.status import PocStatus
 from consilium.processes import ignore_interrupts
 from consilium.records.job_status import NOBODY, JobStatus
 from consilium.records.progress import JobProgress, describe_progress, read_progress
@@ -37,7 +38,28 @@ _STOP_SECONDS = 90.0
 _ANSWER_SECONDS = 180.0
 _NO_PROGRESS = "the job's processes are starting, or have just ended"
 _SECONDS_BETWEEN_LOOKS = 1.0
-_COMPLETED = "FINISHED:COMPLETED"
+
+
+@dataclass(frozen=True)
+class PocStatus:
+    """What runs of a POC.
+
+    Attributes:
+        up: Whether the server and all sites run.
+        ports: The server's.
+        processes: Process ids of every participant, job processes included.
+        jobs: Newest first; None when the server doesn't answer.
+    """
+
+    up: bool
+    ports: tuple[int, ...]
+    processes: dict[str, list[int]]
+    jobs: list[JobStatus] | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for `json.dumps`."""
+        jobs = None if self.jobs is None else [job.as_json() for job in self.jobs]
+        return {"up": self.up, "ports": self.ports, "processes": self.processes, "jobs": jobs}
 
 
 class Poc:
@@ -273,8 +295,3 @@ class Poc:
 
     def _progress(self, job_id: str) -> JobProgress | None:
         return read_progress(self.kits / self.project().server / job_id)
-
-
-def is_completed(status: str) -> bool:
-    """Return whether FLARE's status of a job says that it ran to its end."""
-    return status == _COMPLETED

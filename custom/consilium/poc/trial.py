@@ -6,14 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from consilium.counts import counted
 from consilium.data.files import output_folder
 from consilium.errors import ConfigurationError, RefusalCode
-from consilium.learning.cores import available_cores
 from consilium.learning.model_file import LAST_MODEL
 from consilium.poc.command import PocError
-from consilium.poc.federation import Poc, is_completed
+from consilium.poc.federation import Poc
 from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
 from consilium.recipes.exported_job import ExportedJob, job_kind, job_task, read_exported_job
@@ -24,9 +23,13 @@ from consilium.records.progress import EndReason
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import PatientPicture, draw_patients, prepare_sites
 from consilium.report.write import write_report
+from consilium.simulation.demo import make_hospitals
 from consilium.simulation.display import Display
 from consilium.simulation.eligibility import require_enough_sites
 from consilium.tasks.registry import DEFAULT, synthetic_cohort
+
+_COMPLETED: Final = "FINISHED:COMPLETED"
+"""FLARE's status of a job that ran to its end."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +87,7 @@ def find_hospitals(
             "Give a folder with cases for every site: --hospitals DIR"
         )
     output_folder(out, "--out")
-    cohort = synthetic.make(
-        out / "hospitals",
-        only=project.sites,
-        workers=available_cores(),
-        progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
-    )
-    display.say(
-        f"cohort: {counted(cohort.written, 'patient')} made" if cohort.written else "cohort: there already"
-    )
-    return cohort.hospitals
+    return make_hospitals(synthetic, out / "hospitals", display, only=project.sites)
 
 
 def start(poc: Poc, project: Project, hospitals: Mapping[str, Path], display: Display) -> None:
@@ -138,7 +132,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
     except ConfigurationError as error:
         raise PocError(f"job {job_id} ended with {status} and left no record: {error}") from error
     outcome = determine_outcome(record)
-    if outcome.kind != "failure" and not is_completed(status):
+    if outcome.kind != "failure" and status != _COMPLETED:
         ended = EndReason(text=f"FLARE ended the job with {status}", code=RefusalCode.JOB_FAILED)
         outcome = Outcome("failure", (ended, *outcome.reasons))
     report, model = downloaded / "report", find_record(downloaded).parent / LAST_MODEL

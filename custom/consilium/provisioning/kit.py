@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cryptography import x509
 from nvflare.apis.fl_constant import WorkspaceConstants
@@ -23,7 +23,11 @@ from nvflare.tool.deploy.deploy_common import (
 from consilium.errors import ConfigurationError
 from consilium.guard.parties import SiteKind
 
-Runtime = Literal["process", "docker", "k8s", "slurm"]
+PreparedRuntime = Literal["docker", "k8s", "slurm"]
+"""What `consilium kits prepare` can make a kit for."""
+
+Runtime = Literal["process", PreparedRuntime]
+"""What starts jobs at a site: a process of the kit as it was provisioned, or what it is prepared for."""
 
 _STARTUP_FILES: dict[SiteKind, str] = {"client": "fed_client.json", "server": "fed_server.json"}
 _ADMIN_FILE = "fed_admin.json"
@@ -131,8 +135,9 @@ class Kit:
             launchers = {component.get("id") for component in resources.get("components", [])}
         except (ConfigurationError, TypeError, AttributeError):
             return "process"
-        runtimes: tuple[Runtime, ...] = ("docker", "k8s", "slurm")
-        return next((name for name in runtimes if f"{name}_launcher" in launchers), "process")
+        return next(
+            (name for name in get_args(PreparedRuntime) if f"{name}_launcher" in launchers), "process"
+        )
 
     @property
     def start_scripts(self) -> tuple[str, ...]:

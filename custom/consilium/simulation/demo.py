@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from consilium.counts import counted
@@ -12,6 +13,7 @@ from consilium.recipes.catalog import build_recipe, export_job
 from consilium.simulation.display import Display
 from consilium.simulation.study import Study
 from consilium.tasks.registry import DEFAULT, synthetic_cohort
+from consilium.tasks.synthetic import SyntheticCohort
 
 
 def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
@@ -29,15 +31,31 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     started = time.monotonic()
     synthetic = synthetic_cohort(task)
     display.say(f"cohort: {counted(len(synthetic.hospitals), 'synthetic hospital')}")
+    hospitals = make_hospitals(synthetic, out / "hospitals", display)
+    seconds = time.monotonic() - started
+    job = export_job(build_recipe(f"{task}_fedavg"), out / "job")
+    study = Study(job, hospitals, out, evaluators=synthetic.evaluators, compare=True, display=display)
+    return study.run({"cohort": seconds})
+
+
+def make_hospitals(
+    synthetic: SyntheticCohort, folder: Path, display: Display, *, only: Collection[str] | None = None
+) -> dict[str, Path]:
+    """Make synthetic hospitals where they are missing; returns the folder of each.
+
+    Args:
+        synthetic: The hospitals.
+        folder: Where they go.
+        display: Where progress is shown.
+        only: Names of those to make; default: all.
+    """
     cohort = synthetic.make(
-        out / "hospitals",
+        folder,
+        only=only,
         workers=available_cores(),
         progress=lambda done, total, case: display.show(f"cohort: patient {done} of {total}"),
     )
-    seconds = time.monotonic() - started
     display.say(
         f"cohort: {counted(cohort.written, 'patient')} made" if cohort.written else "cohort: there already"
     )
-    job = export_job(build_recipe(f"{task}_fedavg"), out / "job")
-    study = Study(job, cohort.hospitals, out, evaluators=synthetic.evaluators, compare=True, display=display)
-    return study.run({"cohort": seconds})
+    return cohort.hospitals

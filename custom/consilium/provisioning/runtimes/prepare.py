@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from nvflare.apis.fl_constant import WorkspaceConstants
@@ -17,17 +17,15 @@ from nvflare.tool.deploy import deploy_common, docker_deploy, k8s_deploy, slurm_
 
 from consilium.data.files import close_tree, private_folder
 from consilium.errors import ConfigurationError
-from consilium.provisioning.kit import Kit
+from consilium.provisioning.kit import Kit, PreparedRuntime
 from consilium.provisioning.policy import write_json
 from consilium.provisioning.runtimes import kubernetes, slurm
 from consilium.provisioning.runtimes.cluster import Cluster
 
-Runtime = Literal["docker", "k8s", "slurm"]
-
-_BACKENDS: dict[Runtime, Any] = {"docker": docker_deploy, "k8s": k8s_deploy, "slurm": slurm_deploy}
+_BACKENDS: dict[PreparedRuntime, Any] = {"docker": docker_deploy, "k8s": k8s_deploy, "slurm": slurm_deploy}
 
 
-def prepare_kit(source: Path, configuration: Path, output: Path) -> Runtime:
+def prepare_kit(source: Path, configuration: Path, output: Path) -> PreparedRuntime:
     """Write a copy of a kit whose jobs a container system or Slurm runs.
 
     The copy names no path of this machine: the project admin can prepare it for a hospital.
@@ -67,7 +65,7 @@ def prepare_kit(source: Path, configuration: Path, output: Path) -> Runtime:
     return runtime
 
 
-def _runtime_of(values: dict[str, Any], configuration: Path) -> Runtime:
+def _runtime_of(values: dict[str, Any], configuration: Path) -> PreparedRuntime:
     for runtime in _PREPARATIONS:
         if values.get("runtime") == runtime:
             return runtime
@@ -110,14 +108,14 @@ def _prepare_kubernetes(kit: Kit, made: Path, values: dict[str, Any]) -> None:
     kubernetes.write_manifests(kit, made, site)
 
 
-_PREPARATIONS: dict[Runtime, Callable[[Kit, Path, dict[str, Any]], None]] = {
+_PREPARATIONS: dict[PreparedRuntime, Callable[[Kit, Path, dict[str, Any]], None]] = {
     "docker": _prepare_docker,
     "k8s": _prepare_kubernetes,
     "slurm": _prepare_slurm,
 }
 
 
-def _prepare_by_flare(runtime: Runtime, made: Path, values: dict[str, Any]) -> None:
+def _prepare_by_flare(runtime: PreparedRuntime, made: Path, values: dict[str, Any]) -> None:
     """Let FLARE prepare a kit in place; it prints what it does and ends the program on an error."""
     backend, said = _BACKENDS[runtime], io.StringIO()
     try:
