@@ -15,6 +15,7 @@ from nvflare.job_config.defs import FilterType
 from pydantic import Field, field_validator
 
 from consilium.counts import counted
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.federation.inquiry.patient_statistics import PatientStatistics
 from consilium.federation.inquiry.site_statistics import (
@@ -33,7 +34,7 @@ _RECORDED: Final[Place] = ("server", "components", 2, "args")
 class StatisticsSettings(JobSettings):
     """Everything that a statistics job decides; fewer answers than `min_sites` end it."""
 
-    task: Name = "brain_tumor"
+    task: Name = DEFAULT
     min_count: int = Field(
         default=5,
         ge=1,

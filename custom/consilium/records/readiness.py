@@ -89,7 +89,8 @@ class ReadinessRecord(Record):
     """All sites' answers to one check."""
 
     job: Label
-    task: str = Field(description="What is to be learned: `brain_tumor`.")
+    task: Word = Field(description="What is to be learned.")
+    title: Label = Field(description="Of the task, for people.")
     created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
     sites: dict[SiteLabel, SiteReadiness] = Field(default_factory=dict)
     reason: Reason | None = Field(default=None, description="Why the check did not end; null if it did.")

@@ -94,7 +94,8 @@ class StatisticsRecord(Record):
     """A whole run."""
 
     job: Label
-    task: str
+    task: Word
+    title: Label = Field(description="Of the task, for people.")
     drift: DriftLimits | None = Field(default=None, description="What was measured for the task.")
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None

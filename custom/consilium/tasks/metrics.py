@@ -75,6 +75,11 @@ class Metric(BaseModel):
         return self.combines == "sum"
 
     @property
+    def is_mean(self) -> bool:
+        """Whether it is a mean over several others; that of a single one is just another name for it."""
+        return len(self.mean_of) > 1
+
+    @property
     def label(self) -> str:
         """The title with the unit: `HD95, mm`."""
         return f"{self.title}, {self.unit}" if self.unit else self.title
@@ -153,11 +158,16 @@ class MetricSet(BaseModel):
 
     @property
     def shown(self) -> dict[str, list[Metric]]:
-        """The metrics that people are shown, by title, that of the key metric first; no counts."""
+        """The metrics that people are shown, by title, that of the key metric first.
+
+        No counts, and of a task with a single target no metric of this target beside the overall one, which
+        is the same number.
+        """
+        single = {part for one in self.metrics if one.mean_of and not one.is_mean for part in one.mean_of}
         groups: dict[str, list[Metric]] = defaultdict(list)
         groups[self.key_metric.title] = []
         for one in self.metrics:
-            if not one.is_count:
+            if not one.is_count and one.name not in single:
                 groups[one.title].append(one)
         return dict(groups)
 
@@ -165,7 +175,7 @@ class MetricSet(BaseModel):
     def key_name(self) -> str:
         """The key metric in a sentence: `mean Dice` where it is a mean over targets."""
         key = self.key_metric
-        return f"mean {key.title}" if key.mean_of else key.title
+        return f"mean {key.title}" if key.is_mean else key.title
 
     def in_round(self, *, final: bool) -> list[Metric]:
         """Return the metrics of a round's model, or of the final one."""

@@ -147,7 +147,7 @@ def test_report_of_a_readiness_check(run, tmp_path, text):  # noqa: F811
     hardware = {"cores": 1, "memory_gib": 1.0, "free_disk_gib": 1.0}
     site = {"can": "nothing", "reason": text, "left_out": {text: 1}, "hardware": hardware}
     missing = {"west": {"reason": text, "code": text}}
-    record = {"job": text, "task": "brain_tumor", "sites": {text: site}, "missing": missing}
+    record = {"job": text, "task": "brain_tumor", "title": text, "sites": {text: site}, "missing": missing}
     (tmp_path / READINESS_FILE).write_text(json.dumps(record))
     code, out, err = run("report", tmp_path, "--out", tmp_path / "report")
     assert code == 1

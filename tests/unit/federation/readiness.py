@@ -14,4 +14,6 @@ def site(can: str, **fields: Any) -> SiteReadiness:
 def readiness(**sites: str | SiteReadiness) -> ReadinessRecord:
     """Return a check of just now; a text is what a site can do."""
     answers = {name: site(one) if isinstance(one, str) else one for name, one in sites.items()}
-    return ReadinessRecord(job="brain_tumor_check", task="brain_tumor", sites=answers)
+    return ReadinessRecord(
+        job="brain_tumor_check", task="brain_tumor", title="Brain tumor segmentation", sites=answers
+    )

@@ -18,7 +18,9 @@ def readiness(gpus, can="train", patients=40, grid=((240, 240, 155), (1.0, 1.0, 
         )
         for name, memory in gpus.items()
     }
-    return ReadinessRecord(job="brain_tumor_check", task="brain_tumor", sites=sites)
+    return ReadinessRecord(
+        job="brain_tumor_check", task="brain_tumor", title="Brain tumor segmentation", sites=sites
+    )
 
 
 @pytest.fixture

@@ -62,14 +62,16 @@ def test_what_hospitals_say_of_their_files_reaches_their_settings(tmp_path):
 
 
 def test_statistics_that_failed_are_a_failed_job(tmp_path):
-    StatisticsRecord(job="a", task="brain_tumor", status="failed", reason="too few sites").save(tmp_path)
+    StatisticsRecord(job="a", task="brain_tumor", title="A", status="failed", reason="too few sites").save(
+        tmp_path
+    )
     assert str(failure_of(tmp_path)) == "too few sites"
 
 
 def test_a_check_after_which_nobody_can_train_is_not_a_failed_job(tmp_path):
-    ReadinessRecord(job="a", task="brain_tumor", missing={"north": MissingSite(reason="away")}).save(
-        tmp_path / READINESS_FILE
-    )
+    ReadinessRecord(
+        job="a", task="brain_tumor", title="A", missing={"north": MissingSite(reason="away")}
+    ).save(tmp_path / READINESS_FILE)
     assert failure_of(tmp_path) is None
 
 

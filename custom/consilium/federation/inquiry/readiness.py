@@ -18,6 +18,7 @@ from consilium.federation.running import Running
 from consilium.federation.tasks import CHECK, REPORT_META
 from consilium.records.bounds import MissingSite, name_faults
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
+from consilium.tasks import get_task
 
 
 class ReadinessCheck(SiteController):
@@ -27,7 +28,7 @@ class ReadinessCheck(SiteController):
     where training jobs with `admission` look for it.
 
     Args:
-        task: What is to be learned, for example `brain_tumor`.
+        task: What is to be learned.
         timeout_minutes: How long sites may take; those that are not done by then count as missing.
     """
 
@@ -40,7 +41,8 @@ class ReadinessCheck(SiteController):
     def run(self) -> None:
         """Ask, and write the record."""
         job = self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME]
-        record = self._record.begin(ReadinessRecord(job=job, task=self.task))
+        title = get_task(self.task).title
+        record = self._record.begin(ReadinessRecord(job=job, task=self.task, title=title))
         sites = self.connected_sites()
         self.ask(CHECK, FLModel(metrics={}), sites, deadline_seconds=self.timeout_minutes * 60)
         for name in sites:

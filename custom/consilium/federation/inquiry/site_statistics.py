@@ -45,7 +45,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
     `consilium.tasks.features` are answered: no sum, mean, quantile, minimum or maximum.
 
     Args:
-        task: What is to be learned, for example `brain_tumor`.
+        task: What is to be learned.
         min_count: Fewest patients that a number may be about; the site's own minimum counts where it is
             higher.
     """

@@ -84,10 +84,12 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
 
     def _start(self, fl_ctx: FLContext) -> None:
         self._folder = Path(fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id()))
+        task = get_task(self.task)
         record = StatisticsRecord(
             job=fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
             task=self.task,
-            drift=get_task(self.task).statistics.drift,
+            title=task.title,
+            drift=task.statistics.drift,
             settings=self.settings,
             versions=component_versions(),
         )

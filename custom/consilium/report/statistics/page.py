@@ -23,6 +23,7 @@ def render_statistics(record: StatisticsRecord) -> str:
     sites = sorted(record.sites.keys() | record.missing.keys())
     drift = assess_drift(record)
     shown = [site for site in sites if site not in record.missing]
+    sizes = list(record.groups("spacing", "extent").values())
     return (
         page_environment()
         .get_template("statistics.html.j2")
@@ -32,7 +33,8 @@ def render_statistics(record: StatisticsRecord) -> str:
             remedies={site: remedy_for(one.code, "statistics") for site, one in record.missing.items()},
             limits=record.drift,
             rows=[_site_row(record, site) for site in sites],
-            sizes=[features[0].group for features in record.groups("spacing", "extent").values()],
+            sizes=[features[0].group for features in sizes],
+            axes=[feature.title for feature in sizes[0]] if sizes else [],
             images=_sections(record, drift, shown, ("appearance", "scale", "other")),
             targets=_sections(record, drift, shown, ("target",)),
             light=LIGHT,
@@ -80,14 +82,14 @@ class Section:
     Attributes:
         group: The group.
         caption: What the table has.
-        columns: Short and long title of each feature.
+        columns: Titles of the features.
         rows: Hospital to its cells.
         pictures: Two PNGs; empty for none.
     """
 
     group: FeatureGroup
     caption: str
-    columns: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
     rows: dict[str, tuple[StatisticsCell, ...]]
     digits: int
     pictures: tuple[bytes, ...] = ()
@@ -143,7 +145,7 @@ def _sections(
             Section(
                 group=group,
                 caption=_caption(record, group),
-                columns=tuple((feature.of.upper(), feature.title) for feature in features),
+                columns=tuple(feature.title for feature in features),
                 rows=rows,
                 digits=group.digits,
                 pictures=_draw(features, group, sites),

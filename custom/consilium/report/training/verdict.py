@@ -80,7 +80,7 @@ def state_verdict(report: StudyReport) -> list[str]:
     value = key.text(scores[key.name])
     reached = (
         f"a {metrics.key_name} of {value}"
-        if key.mean_of
+        if key.is_mean
         else f"{value}{key.unit and ' '}{key.unit} in {key.title}"
     )
     sentences = [
@@ -105,7 +105,7 @@ def state_verdict(report: StudyReport) -> list[str]:
     worst, worst_score = report.summary.worst_site, report.summary.worst_site_score
     if len(evaluated) > 1 and worst_score is not None:
         extreme = "lowest" if key.higher_is_better else "highest"
-        of_site = "mean" if key.mean_of else key.title
+        of_site = "mean" if key.is_mean else key.title
         sentences.append(f"Its {extreme} {of_site} is at {worst}: {key.text(worst_score)}.")
     return sentences
 

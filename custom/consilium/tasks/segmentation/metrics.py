@@ -59,13 +59,14 @@ _HD95 = (
 
 
 def _define_dice(regions: Sequence[Region]) -> str:
-    names = [f"{region.title.lower()} ({region.name.upper()})" for region in regions]
-    listed = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    return (
+    text = (
         "Overlap with the reference segmentation, 0 to 1, on the original voxels. Where a region is absent "
-        "from both, it is 1; where only one has it, 0. “Mean” is over "
-        f"{listed}."
+        "from both, it is 1; where only one has it, 0."
     )
+    if len(regions) == 1:
+        return text
+    names = [f"{region.title.lower()} ({region.name.upper()})" for region in regions]
+    return f"{text} “Mean” is over {', '.join(names[:-1])} and {names[-1]}."
 
 
 def _with_mean(mean: Metric, regions: Sequence[Region]) -> tuple[Metric, ...]:

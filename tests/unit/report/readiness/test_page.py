@@ -106,6 +106,11 @@ def test_a_hospital_that_leaves_too_many_cases_out_is_led_to_what_was_found():
     assert "north 6 file incomplete or damaged (truncated) left out" in text
 
 
+def test_the_page_is_named_after_the_task_as_people_call_it(record):
+    record.title = "Retinopathy grading"
+    assert "<title>Readiness for retinopathy grading</title>" in render_readiness(record)
+
+
 def test_the_page_is_one_file_without_a_link_elsewhere(record, tmp_path):
     page = write_report(tmp_path / "report", record)
     html = page.read_text()

@@ -43,6 +43,7 @@ def record(
     return StatisticsRecord(
         job="brain_tumor_stats",
         task=TASK.name,
+        title=TASK.title,
         drift=TASK.statistics.drift,
         status="finished",
         settings={"min_count": 1},

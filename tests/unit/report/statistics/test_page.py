@@ -35,6 +35,16 @@ def test_the_page_has_each_hospitals_numbers():
     assert "north 152 52 (beyond chance) 152" in text  # volumes of TC, WT and ET in mL
 
 
+def test_headings_are_the_titles_of_the_task_and_its_features():
+    one = record(SITES)
+    one.title = "Chest CT lesion segmentation"
+    html = render_statistics(one)
+    assert "<title>Statistics for chest CT lesion segmentation</title>" in html
+    text = read_text(html)
+    assert f"medians over patients, right {TIMES} anterior {TIMES} superior." in text
+    assert "Hospital Tumor core Whole tumor Enhancing tumor north" in text
+
+
 def test_missing_hospitals_are_told_first_with_the_reason():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=1, reason="its disk is away")
