@@ -62,7 +62,7 @@ def _damage_cases(hospital: Path) -> dict[str, str]:
         return case / f"{case.name}_{kind}.nii.gz"
 
     ways = {
-        "missing_modality": lambda case: file(case, "t2").unlink(),
+        "missing_image": lambda case: file(case, "t2").unlink(),
         "truncated": lambda case: _truncate(file(case, "flair")),
         "bad_label_value": lambda case: _rewrite(file(case, "seg"), _mark_seven),
         "shape_mismatch": lambda case: _rewrite(file(case, "t1"), lambda array: array[:, :, 1:]),

@@ -77,7 +77,7 @@ def _damage(hospital: Path) -> dict[str, str]:
     t1, t2 = (copied / f"{copied.name}_{name}.nii.gz" for name in ("t1", "t2"))
     shutil.copyfile(t1, t2)
     return {
-        missing.name: "missing_modality",
+        missing.name: "missing_image",
         truncated.name: "truncated",
         copied.name: "duplicate_modality",
     }
@@ -124,7 +124,7 @@ def test_the_report_says_three_left_out_and_why(federation):
     assert told in page
     text = " ".join(page.replace('<span class="faint">', "").split())
     for reason in (
-        "image missing (missing_modality). Add the missing image file to the case&#39;s folder",
+        "image missing (missing_image). Add the missing image file to the case&#39;s folder",
         "file incomplete or damaged (truncated). Copy the file from its source again",
         "one image under two modalities (duplicate_modality). Replace the copy by the image",
     ):

@@ -55,7 +55,7 @@ def test_each_site_says_what_it_can_do(record):
 def test_cases_are_counted_with_what_was_found(record, hospitals):
     careless = record.sites["careless"]
     assert careless.usable_cases == len(list(hospitals["careless"].iterdir())) - 3
-    assert careless.left_out == {"missing_modality": 1, "unreadable": 2}
+    assert careless.left_out == {"missing_image": 1, "unreadable": 2}
     assert record.sites["hapless"].left_out == {"unreadable": 1}
     assert record.sites["north"].grid.spacing_mm == (4.0, 4.0, 4.0)
     assert record.sites["north"].label_convention

@@ -160,8 +160,8 @@ class DataCode(ProblemCode):
         "Look at a label, and state the convention of the site.",
     )
     # Files
-    MISSING_MODALITY = error(
-        "missing_modality",
+    MISSING_IMAGE = error(
+        "missing_image",
         "image missing",
         "Add the missing image file to the case's folder, or remove the case.",
     )

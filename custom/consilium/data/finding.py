@@ -19,7 +19,7 @@ class Finding(BaseModel):
         code: What it is.
         detail: What was seen; may name paths and cases. Never the value of a header field.
         case_id: The case; None for the folder as a whole, whose detail names no case.
-        modality: The image that it is about; None for a label or a whole case.
+        image: Name of the image that it is about, as in `Case.images`; None for a target or a whole case.
         confidence: For what was found by statistics, how sure it is, 0 to 1; None for a plain fact.
         overwhelming: Whether evidence by statistics is so strong that the case is left out.
         accepted: Whether the hospital has looked at it and accepts it; then the case is used.
@@ -31,7 +31,7 @@ class Finding(BaseModel):
     code: ProblemCode
     detail: _Text
     case_id: _Text | None = None
-    modality: str | None = None
+    image: str | None = None
     confidence: float | None = Field(default=None, ge=0, le=1)
     overwhelming: bool = False
     accepted: bool = False

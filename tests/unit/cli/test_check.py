@@ -152,8 +152,8 @@ def test_where_every_case_lacks_an_image_it_says_which_and_what_else_is_there(ru
     assert (code, found["verdict"]) == (2, "not_usable")
     assert found["label_convention"] == "brats-2018"
     by_code = {one["code"]: one for one in found["findings"]}
-    assert by_code["missing_modality"]["images"] == {"t1": 2, "t2": 2}
-    assert by_code["missing_modality"]["cases"] == 2
+    assert by_code["missing_image"]["images"] == {"t1": 2, "t2": 2}
+    assert by_code["missing_image"]["cases"] == 2
     assert by_code["no_usable_case"]["severity"] == "error"
     assert "left out" not in by_code["no_usable_case"]["remedy"]
     text = " ".join(page.read_text().split())

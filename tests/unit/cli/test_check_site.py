@@ -53,13 +53,13 @@ def test_a_ready_site_ends_with_0_and_names_no_patient(run, root):
     code, out, _ = run(root, "--offline")
     assert code == 0
     assert "north: ready for job brain_tumor_fedavg" in out
-    assert "left out: 1 missing_modality" in out
+    assert "left out: 1 missing_image" in out
     assert "smith" not in out
 
 
 def test_cases_are_named_to_who_asks(run, root):
     _, out, _ = run(root, "--offline", "--show-cases")
-    assert "case smith-1972 is left out: missing_modality" in out
+    assert "case smith-1972 is left out: missing_image" in out
     _, out, _ = run(root, "--offline", "--show-cases", "--json")
     assert "smith-1972" in out
 

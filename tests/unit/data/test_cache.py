@@ -125,7 +125,7 @@ def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
     assert [(p.case_id, p.code) for p in prepared.problems] == [
         ("B", DataCode.EMPTY_FILE),
         ("C", DataCode.UNREADABLE),
-        ("D", DataCode.MISSING_MODALITY),
+        ("D", DataCode.MISSING_IMAGE),
     ]
 
 

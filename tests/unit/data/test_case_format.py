@@ -73,7 +73,7 @@ class EyeFolder:
             if set(found) == set(EYES)
         ]
         problems = [
-            Finding(case_id=one, code=DataCode.MISSING_MODALITY, detail="An eye is missing.")
+            Finding(case_id=one, code=DataCode.MISSING_IMAGE, detail="An eye is missing.")
             for one, found in photos.items()
             if set(found) < set(EYES)
         ]
@@ -112,7 +112,7 @@ class EyeFormat:
             content = read(image.path)
             if len(content) != 12:
                 problem = Finding(
-                    case_id=case.id, code=DataCode.TRUNCATED, detail=f"{image.path} is cut.", modality=eye
+                    case_id=case.id, code=DataCode.TRUNCATED, detail=f"{image.path} is cut.", image=eye
                 )
                 return Examination((problem,), files=arrays)
             arrays[eye] = np.frombuffer(content, np.uint8)
@@ -175,7 +175,7 @@ def test_what_is_wrong_with_a_case_or_its_class_leaves_it_out(practice, tmp_path
     assert [(one.case_id, one.code) for one in prepared.problems] == [
         ("A", DataCode.TRUNCATED),
         ("B", DataCode.UNREADABLE),
-        ("C", DataCode.MISSING_MODALITY),
+        ("C", DataCode.MISSING_IMAGE),
     ]
 
 

@@ -66,7 +66,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path):
     damaged.write_bytes(damaged.read_bytes()[:40])
     data = prepare_site(settings, LEARNING)
     assert sorted(ids(data.train) + ids(data.validation)) == ["P1", "P2"]
-    assert data.left_out == {"bad_label_value": 1, "missing_modality": 2, "truncated": 1}
+    assert data.left_out == {"bad_label_value": 1, "missing_image": 2, "truncated": 1}
     assert list(data.left_out) == sorted(data.left_out)
     assert "P3" not in repr(data)  # so that a log line of the object names no patient
 
@@ -83,11 +83,11 @@ def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_pat
         prepare_site(settings, LEARNING)
     reason = caught.value.public_reason
     assert reason == (
-        "no usable labeled case: 1 without a label; left out: 2 bad_label_value, 1 missing_modality"
+        "no usable labeled case: 1 without a label; left out: 2 bad_label_value, 1 missing_image"
     )
     for private in ("Doe", "Roe", "Poe", "Ward", "/", ".nii"):
         assert private not in reason
-    for patient, code in (("Doe-Jane", "bad_label_value"), ("Roe-Rick", "missing_modality")):
+    for patient, code in (("Doe-Jane", "bad_label_value"), ("Roe-Rick", "missing_image")):
         assert f"case {patient} is left out: {code}" in str(caught.value)  # for the site's own log
 
 
@@ -101,7 +101,7 @@ def test_a_refusal_tells_no_count_below_the_sites_minimum(tmp_path):
     with pytest.raises(SiteRefusal) as caught:
         prepare_site(settings, LEARNING)
     assert caught.value.public_reason == (
-        "no usable labeled case: few without a label; left out: 2 bad_label_value, few missing_modality"
+        "no usable labeled case: few without a label; left out: 2 bad_label_value, few missing_image"
     )
 
 
@@ -110,7 +110,7 @@ def test_what_leaves_the_site_has_no_count_below_its_minimum(tmp_path):
     Hospital(settings.dataset).brats("P6", without=("flair",))
     data = prepare_site(settings, LEARNING)
     assert (len(data.train), len(data.validation)) == (3, 2)
-    assert data.left_out == {"missing_modality": None}
+    assert data.left_out == {"missing_image": None}
 
 
 @pytest.mark.parametrize("role", ["trains", "evaluates"])

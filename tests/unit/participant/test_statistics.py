@@ -162,7 +162,7 @@ def test_cases_are_counted_by_reason(tmp_path):
     settings = site_of(tmp_path, ["A"])
     Hospital(settings.dataset).brats("B", without=["t2"])
     statistics = gather(settings)
-    assert (statistics.patients, statistics.left_out) == (1, {"missing_modality": 1})
+    assert (statistics.patients, statistics.left_out) == (1, {"missing_image": 1})
 
 
 def test_an_empty_folder_is_refused_without_its_name_in_the_public_reason(tmp_path):

@@ -108,8 +108,8 @@ def test_bad_cases_are_counted_by_code_and_named_only_apart(hospital, judged, re
         hospital.brats(name)
     hospital.brats("mueller-1950", without=["t1"])
     cases = judged()[0][0]
-    refused(cases, "left out: 1 missing_modality", "Add the missing image", Status.WARNING)
-    assert cases.data["left_out"] == {"missing_modality": 1}
+    refused(cases, "left out: 1 missing_image", "Add the missing image", Status.WARNING)
+    assert cases.data["left_out"] == {"missing_image": 1}
     assert "mueller-1950" in cases.cases[0]
     assert "mueller" not in cases.seen + cases.remedy + str(cases.data) + str(cases.details)
 

@@ -97,7 +97,7 @@ def test_what_is_wrong_with_a_case_is_said_by_code(check, island):
     assert code == 1
     assert {one["code"]: one["cases"] for one in found["findings"]} == {
         "truncated": 1,
-        "missing_modality": 1,
+        "missing_image": 1,
         "bad_grade": 1,
     }
     assert found["cases"] == {"used": 5, "labeled": 5, "left_out": 3}

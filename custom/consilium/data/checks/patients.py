@@ -102,19 +102,19 @@ def _shared_images(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
     """An image in two cases that differ otherwise belongs to one of them: where it fits its neighbors."""
     owners: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for case_id, check in checks.items():
-        for modality, digest in check.images.items():
-            owners[digest].append((case_id, modality))
+        for name, digest in check.images.items():
+            owners[digest].append((case_id, name))
     for sharing in owners.values():
         if len({case_id for case_id, _ in sharing}) < 2:
             continue
         fits = {one: checks[one[0]].fits.get(one[1], 0.0) for one in sharing}
         best, second = sorted(fits.values(), reverse=True)[:2]
-        for case_id, modality in sharing:
-            if best - second > _CLEAR_FIT and fits[case_id, modality] == best:
+        for case_id, name in sharing:
+            if best - second > _CLEAR_FIT and fits[case_id, name] == best:
                 continue
             others = ", ".join(sorted({other for other, _ in sharing if other != case_id}))
-            detail = f"Its {modality} image is also in case {others}."
-            yield Finding(code=DataCode.SHARED_IMAGE, case_id=case_id, modality=modality, detail=detail)
+            detail = f"Its {name} image is also in case {others}."
+            yield Finding(code=DataCode.SHARED_IMAGE, case_id=case_id, image=name, detail=detail)
 
 
 def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:

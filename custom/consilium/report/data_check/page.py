@@ -48,15 +48,15 @@ class FindingGroup:
 
     @property
     def images(self) -> dict[str, int]:
-        """In how many cases each image is concerned, by modality; empty for what is not about an image."""
-        seen = {(one.modality, one.case_id) for one in self.findings if one.modality is not None}
-        return dict(sorted(Counter(str(modality) for modality, _ in seen).items()))
+        """In how many cases each image is concerned, by its name; empty for what is not about an image."""
+        seen = {(one.image, one.case_id) for one in self.findings if one.image is not None}
+        return dict(sorted(Counter(str(name) for name, _ in seen).items()))
 
     def describe_images(self, total: int) -> str:
         """Which images are concerned in how many of all cases: "t1, t2 in 6 of 6"; "" for none."""
         by_count: dict[int, list[str]] = defaultdict(list)
-        for modality, count in self.images.items():
-            by_count[count].append(modality)
+        for name, count in self.images.items():
+            by_count[count].append(name)
         parts = [f"{', '.join(names)} in {count} of {total}" for count, names in sorted(by_count.items())]
         return "; ".join(reversed(parts))
 

@@ -182,7 +182,7 @@ def _describe_unknown(
     """Count the files that nobody understood, by the endings of their names: an image may be among them."""
     if not unknown:
         return
-    problems = [problem for problem in found.problems if problem.code is DataCode.MISSING_MODALITY]
+    problems = [problem for problem in found.problems if problem.code is DataCode.MISSING_IMAGE]
     unlabeled = sum(not case.labeled for case in found.cases)
     lacking = [f"{counted(len(problems), 'case')} without an image of each kind"] if problems else []
     lacking += [f"{counted(unlabeled, 'case')} without a label"] if unlabeled else []

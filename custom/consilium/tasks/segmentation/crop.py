@@ -65,14 +65,14 @@ class Problems:
         self.found: list[Finding] = []
         self._case_id = case_id
 
-    def add(self, code: ProblemCode, detail: str, *, modality: str | None = None) -> None:
+    def add(self, code: ProblemCode, detail: str, *, image: str | None = None) -> None:
         """Note a problem."""
-        self.found.append(Finding(case_id=self._case_id, code=code, detail=detail, modality=modality))
+        self.found.append(Finding(case_id=self._case_id, code=code, detail=detail, image=image))
 
-    def extend(self, found: Iterable[tuple[ProblemCode, str]], *, modality: str | None = None) -> None:
+    def extend(self, found: Iterable[tuple[ProblemCode, str]], *, image: str | None = None) -> None:
         """Note several problems of one image."""
         for code, detail in found:
-            self.add(code, detail, modality=modality)
+            self.add(code, detail, image=image)
 
     @contextmanager
     def collected(self, subject: object, doing: str) -> Iterator[None]:
@@ -121,7 +121,7 @@ def crop_case(
         if not any(flat.values()):
             return native
         for name, found in flat.items():
-            problems.extend(found, modality=name)
+            problems.extend(found, image=name)
         placed = {name: image for name, image in placed.items() if not flat[name]}
     return None
 

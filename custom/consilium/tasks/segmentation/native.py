@@ -52,7 +52,7 @@ def examine(
     problems = Problems(case.id)
     for name in inputs:
         if name not in case.images:
-            problems.add(DataCode.MISSING_MODALITY, f"There is no {name} image.", modality=name)
+            problems.add(DataCode.MISSING_IMAGE, f"There is no {name} image.", image=name)
     volumes = {name: case.images[name] for name in inputs if name in case.images}
     drawn = case.target_file
     files, placed = _read(case, volumes, problems, read)
@@ -65,7 +65,7 @@ def examine(
     for name, image in placed.items():
         before = len(problems.found)
         with problems.collected(volumes[name].path, "checked"):
-            problems.extend(normalization.check_image(volumes[name].path, image.array), modality=name)
+            problems.extend(normalization.check_image(volumes[name].path, image.array), image=name)
         if len(problems.found) == before:
             sound[name] = image
     grids = {volumes[name].path: image for name, image in placed.items()}

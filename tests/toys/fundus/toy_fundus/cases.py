@@ -70,7 +70,7 @@ class FundusFolder:
 
     def find(self):
         problems = [
-            Finding(case_id=one, code=DataCode.MISSING_MODALITY, detail=f"No {eye} eye.", modality=eye)
+            Finding(case_id=one, code=DataCode.MISSING_IMAGE, detail=f"No {eye} eye.", image=eye)
             for one, found in self.photos.items()
             for eye in EYES
             if eye not in found
@@ -109,7 +109,7 @@ class PhotoChecks:
     def check(self, case, convention, inputs, examination):
         images = examination.native.images if examination.native else {}
         dark = [
-            Finding(case_id=case.id, code=FundusCode.DARK_PHOTO, detail=f"The {eye} eye is.", modality=eye)
+            Finding(case_id=case.id, code=FundusCode.DARK_PHOTO, detail=f"The {eye} eye is.", image=eye)
             for eye, photo in images.items()
             if photo.mean() < _DARK
         ]
@@ -172,9 +172,7 @@ class FundusCases:
                     images[eye] = np.asarray(photo.convert("RGB"))
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
                 detail = f"{file.path} is no whole PNG."
-                problems.append(
-                    Finding(case_id=case.id, code=DataCode.TRUNCATED, detail=detail, modality=eye)
-                )
+                problems.append(Finding(case_id=case.id, code=DataCode.TRUNCATED, detail=detail, image=eye))
         native = None if problems else Photos(images, case.target)
         return Examination(tuple(problems), native)
 

@@ -102,7 +102,7 @@ def test_the_handshake_says_how_many_patients_there_are_and_what_is_left_out(thr
     site = three()
     site.hospital.brats("D", without=["t2"])
     answer = site.answer()
-    assert (answer.patients, answer.cases, answer.left_out) == (3, 3, {"missing_modality": 1})
+    assert (answer.patients, answer.cases, answer.left_out) == (3, 3, {"missing_image": 1})
     assert (answer.label_convention, answer.reason) == ("brats-2018", None)
 
 

@@ -250,13 +250,13 @@ def test_counts_of_cases_left_out_move_by_enough_patients(hospital):
     for patient in PATIENTS[:7]:
         (image,) = (hospital.dataset / f"{patient}-100").glob("*-t2f.nii.gz")
         image.unlink()
-        told.append(readiness(hospital).left_out["missing_modality"])
+        told.append(readiness(hospital).left_out["missing_image"])
     assert told == [None, None, 3, 3, 3, 6, 6]
-    assert described(hospital).left_out == {"missing_modality": 6}  # the same question of another job
+    assert described(hospital).left_out == {"missing_image": 6}  # the same question of another job
     told = []
     for patient in PATIENTS[:2]:
         shutil.rmtree(hospital.dataset / f"{patient}-100")
-        told.append(readiness(hospital).left_out["missing_modality"])
+        told.append(readiness(hospital).left_out["missing_image"])
     assert told[-1] == 3
 
 

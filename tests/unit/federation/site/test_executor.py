@@ -97,7 +97,7 @@ def test_preparing_answers_what_the_site_has_and_touches_no_model(executor, engi
     model, report = answer_of(execute(executor, engine, PREPARE, asked))
     assert not model.params
     assert (report.role, report.train_cases, report.validation_cases) == ("trains", 2, 1)
-    assert report.left_out == {"missing_modality": 1}
+    assert report.left_out == {"missing_image": 1}
     assert report.versions == component_versions()
     states = [data for event, data in engine.events if event == SITE_STATE_EVENT]
     assert from_shareable(states[-1]).data["state"] == "ready"
@@ -129,7 +129,7 @@ def test_checking_answers_counts_and_prepares_nothing(executor, engine, tmp_path
     at_site(engine, settings)
     readiness = check(executor, engine)
     assert (readiness.can, readiness.reason, readiness.usable_cases) == ("train", None, 3)
-    assert readiness.left_out == {"missing_modality": 1}
+    assert readiness.left_out == {"missing_image": 1}
     assert readiness.label_convention == "brats-2018"
     assert readiness.grid is not None
     assert readiness.hardware.cores >= 1
@@ -143,7 +143,7 @@ def test_checking_suppresses_counts_below_the_hospital_s_minimum(executor, engin
     at_site(engine, settings)
     readiness = check(executor, engine)
     assert (readiness.can, readiness.usable_cases, readiness.grid) == ("train", None, None)
-    assert readiness.left_out == {"missing_modality": None}
+    assert readiness.left_out == {"missing_image": None}
 
 
 def test_checking_counts_patients_and_not_their_examinations(executor, engine, tmp_path):
@@ -156,11 +156,11 @@ def test_checking_counts_patients_and_not_their_examinations(executor, engine, t
     at_site(engine, settings)
     readiness = check(executor, engine)
     assert (readiness.usable_cases, readiness.grid) == (None, None)
-    assert readiness.left_out == {"missing_modality": None}
+    assert readiness.left_out == {"missing_image": None}
     hospital.brats("BraTS-GLI-00004-100", names=NAMES_2023)
     readiness = check(executor, engine)
     assert (readiness.usable_cases, readiness.usable_patients) == (9, 3)
-    assert readiness.left_out == {"missing_modality": None}
+    assert readiness.left_out == {"missing_image": None}
     assert readiness.grid is not None
 
 
@@ -266,7 +266,7 @@ def test_checking_and_training_say_the_same_of_counts_below_the_hospital_s_minim
     _, report = answer_of(execute(executor, engine, TRAIN))
     assert (readiness.can, readiness.usable_cases) == ("train", 5)
     assert (report.train_cases, report.validation_cases) == (3, 2)
-    assert readiness.left_out == report.left_out == {"missing_modality": None}
+    assert readiness.left_out == report.left_out == {"missing_image": None}
     told = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
     assert {one["state"] for one in told} >= {
         "reading labels",
@@ -283,9 +283,9 @@ def test_a_site_that_leaves_too_many_cases_out_still_says_which_kinds(executor, 
     readiness = check(executor, engine)
     assert (readiness.can, readiness.usable_cases) == ("nothing", 3)
     assert "max_left_out" in readiness.reason
-    assert readiness.left_out == {"missing_modality": 1}
+    assert readiness.left_out == {"missing_image": 1}
     refused = execute(executor, engine, PREPARE).get_header(REASON_HEADER)
-    assert refused == f"{readiness.reason} (1 missing_modality)"
+    assert refused == f"{readiness.reason} (1 missing_image)"
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp
     assert set(model.metrics) == {"dice", "dice_tc", "dice_wt", "dice_et", "validation_cases"}
     assert model.metrics["validation_cases"] == report.validation_cases == 1
     assert (report.role, report.train_cases, report.steps) == ("trains", 2, LEARNING.local_steps)
-    assert report.left_out == {"missing_modality": 1}
+    assert report.left_out == {"missing_image": 1}
     assert report.loss is not None
     assert {"python", "consilium", "nvflare", "monai", "torch"} == set(report.versions)
 
@@ -404,7 +404,7 @@ def test_a_refusal_says_its_kind_and_counts_what_was_left_out(executor, engine, 
     at_site(engine, settings)
     reply = execute(executor, engine, PREPARE)
     assert reply.get_header(CODE_HEADER) == "no_labeled_case"
-    assert reply.get_header(LEFT_OUT_HEADER) == {"bad_label_value": 2, "missing_modality": None}
+    assert reply.get_header(LEFT_OUT_HEADER) == {"bad_label_value": 2, "missing_image": None}
 
 
 def test_a_process_that_can_t_answer_any_more_ends(executor, engine, tmp_path, monkeypatch, caplog):

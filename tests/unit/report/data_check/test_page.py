@@ -43,10 +43,10 @@ def test_a_folder_without_findings_leads_to_the_check_of_the_site() -> None:
 def test_cases_are_listed_one_by_one_with_all_that_is_wrong_in_each() -> None:
     page = render_data_check(
         check(
-            found("truncated", "Z", "Z_t1.nii.gz ends early.", modality="t1"),
+            found("truncated", "Z", "Z_t1.nii.gz ends early.", image="t1"),
             found("label_mirrored", "C", "Moved by 8 mm.", confidence=0.97, overwhelming=True),
             found("shared_label", "C", "Its label is also that of case Z."),
-            found("clipped_intensity", "A", "3% have the largest value.", modality="t2"),
+            found("clipped_intensity", "A", "3% have the largest value.", image="t2"),
         )
     )
     text = read_text(page)

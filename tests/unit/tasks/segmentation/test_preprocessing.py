@@ -113,7 +113,7 @@ LARGE[:8] = LARGE[-8:] = LARGE[:, :8] = LARGE[:, -8:] = LARGE[:, :, :8] = LARGE[
 def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
     case = one_case(tmp_path, {"t1": LARGE, "flair": FLAT[name]})
     problem = _problem(case)
-    assert (problem.code, problem.modality) == (VolumeCode.CONSTANT_IMAGE, "flair")
+    assert (problem.code, problem.image) == (VolumeCode.CONSTANT_IMAGE, "flair")
     assert "flair.nii.gz" in problem.detail
     check = check_case(case, None, brain_tumor_cases(SETTINGS.inputs))
     assert [one.code for one in check.read if one.code.severity is Severity.ERROR] == [problem.code]
@@ -125,7 +125,7 @@ def test_each_image_without_contrast_is_named(tmp_path, name):
     case = one_case(tmp_path, {"t1": _stray(value=7, at=(0, 0, 0)), "flair": FLAT[name]})
     examination = FORMAT.examine(case, None, read_file)
     assert {one.code for one in examination.problems} == {VolumeCode.CONSTANT_IMAGE}
-    assert {one.modality for one in examination.problems} == {"t1", "flair"} or name.startswith("voxels")
+    assert {one.image for one in examination.problems} == {"t1", "flair"} or name.startswith("voxels")
     assert examination.parts == () or name.startswith("voxels")
     check_case(case, None, brain_tumor_cases(SETTINGS.inputs))
 

@@ -38,7 +38,7 @@ def check_skull_strip(view: BrainView) -> Iterator[Finding]:
         yield view.finding(
             BrainCode.NOT_SKULL_STRIPPED,
             f"What is nonzero measures {volume_ml:.0f} mL; a brain has up to {BRAIN_ML:.0f}.",
-            modality=name,
+            image=name,
             confidence=1 - 0.5 * float(np.exp(-(volume_ml - BRAIN_ML) / _BRAIN_ML_SPREAD)),
             overwhelming=bool(volume_ml > HEAD_ML),
         )
@@ -49,7 +49,7 @@ def check_coverage(view: BrainView) -> Iterator[Finding]:
     if filled_background(view) or not plausible_extent(view):
         return
     if view.volume_ml <= BRAIN_ML and (slab := describe_slab(view)):  # heads reach below the brain
-        yield view.finding(BrainCode.PARTIAL_COVERAGE, slab, modality=view.only_image)
+        yield view.finding(BrainCode.PARTIAL_COVERAGE, slab, image=view.only_image)
 
 
 def check_mask(view: BrainView) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ from consilium.tasks.segmentation.normalization import Normalization
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, shape_ras
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
-CHECK_VERSION: Final = 10
+CHECK_VERSION: Final = 11
 """Raised when the same files would give other findings of any volume."""
 
 _SAME_SPACING_MM = 1e-3
@@ -159,7 +159,7 @@ class VolumeChecks(Generic[ViewT]):
                     yield Finding(
                         code=VolumeCode.OTHER_SPACING,
                         case_id=case_id,
-                        modality=None if alike else name,
+                        image=None if alike else name,
                         detail=f"Voxels are {sizes} mm; the job's are {learning.spacing_text}.",
                     )
                 if alike:

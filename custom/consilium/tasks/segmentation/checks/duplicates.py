@@ -32,7 +32,7 @@ def check_duplicates(view: CaseView) -> Iterator[Finding]:
             detail = f"{second} holds the voxels of {first}, multiplied."
         else:
             continue
-        yield view.finding(VolumeCode.DUPLICATE_MODALITY, detail, modality=second)
+        yield view.finding(VolumeCode.DUPLICATE_MODALITY, detail, image=second)
 
 
 def _is_scaled(one: NDArray[Any], other: NDArray[Any], inside: BoolMap) -> bool:

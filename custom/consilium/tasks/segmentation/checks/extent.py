@@ -18,7 +18,7 @@ def check_background(view: CaseView) -> Iterator[Finding]:
     """Find images whose background should be 0 and is not."""
     for name, share in filled_background(view).items():
         detail = f"{share:.0%} of the voxels on the border of the volume are nonzero."
-        yield view.finding(VolumeCode.NONZERO_BACKGROUND, detail, modality=name)
+        yield view.finding(VolumeCode.NONZERO_BACKGROUND, detail, image=name)
 
 
 def check_extent(view: CaseView) -> Iterator[Finding]:
@@ -26,10 +26,10 @@ def check_extent(view: CaseView) -> Iterator[Finding]:
     spacing = view.native.spacing_mm
     if max(spacing) / min(spacing) > _THICK_RATIO:
         detail = "Voxels are " + " x ".join(f"{size:.2f}" for size in spacing) + " mm."
-        yield view.finding(VolumeCode.THICK_SLICES, detail, modality=view.only_image)
+        yield view.finding(VolumeCode.THICK_SLICES, detail, image=view.only_image)
     if not plausible_extent(view) and not filled_background(view):  # then what is nonzero has no extent
         detail = "What is nonzero measures " + " x ".join(f"{size:.0f}" for size in view.extent_mm) + " mm."
-        yield view.finding(VolumeCode.IMPLAUSIBLE_SIZE, detail, modality=view.only_image)
+        yield view.finding(VolumeCode.IMPLAUSIBLE_SIZE, detail, image=view.only_image)
 
 
 def plausible_extent(view: CaseView) -> bool:

@@ -48,11 +48,11 @@ def check_headers(case: Case, examination: Examination[NativeCase]) -> Iterator[
     """Look at the header of every file that could be read."""
     for path, stored in examination.files.items():
         label = case.target_file is not None and path == case.target_file.path
-        modality = None if label else _modality(case, path)
+        image = None if label else _image(case, path)
         with case_boundary(case.id, path, "checked"), np.errstate(all="ignore"):  # of a damaged header
             found = list(_check_file(path, stored, label=label))
         for code, detail in found:
-            yield Finding(code=code, case_id=case.id, modality=modality, detail=f"{path} {detail}.")
+            yield Finding(code=code, case_id=case.id, image=image, detail=f"{path} {detail}.")
 
 
 def _check_file(path: Path, stored: StoredVolume, *, label: bool) -> Iterator[tuple[ProblemCode, str]]:
@@ -111,7 +111,7 @@ def _check_identity(header: Any, extensions: Iterable[Extension]) -> Iterator[tu
             yield found, f"carries {name}{what}"
 
 
-def _modality(case: Case, path: Path) -> str | None:
-    """The one modality in a file; None where it holds several."""
+def _image(case: Case, path: Path) -> str | None:
+    """The one image in a file; None where it holds several."""
     names = [name for name, volume in case.images.items() if volume.path == path]
     return names[0] if len(names) == 1 else None

@@ -34,21 +34,21 @@ def check_intensities(view: CaseView) -> Iterator[Finding]:
         alike = float(levels.counts[common] / levels.counts.sum())
         if alike > _COMMON_SHARE and name not in filled:
             detail = f"{alike:.1%} of the nonzero voxels are {levels.values[common]:g}."
-            yield view.finding(VolumeCode.LITTLE_CONTRAST, detail, modality=name)
+            yield view.finding(VolumeCode.LITTLE_CONTRAST, detail, image=name)
         nonzero, top = np.count_nonzero(view.foreground[name]), tops[name]
         if top > view.scales[name].high:  # a hot voxel doesn't hide that the others end at one value
             top = image[image <= view.scales[name].high].max()
         negative = np.count_nonzero(image < 0) / nonzero
         if negative > _NEGATIVE_SHARE and view.traits.zero_background:
             detail = f"{negative:.1%} of the nonzero voxels are negative."
-            yield view.finding(VolumeCode.NEGATIVE_INTENSITY, detail, modality=name)
+            yield view.finding(VolumeCode.NEGATIVE_INTENSITY, detail, image=name)
         clipped = np.count_nonzero(image == top) / nonzero if top else 0.0
         if clipped > _CLIPPED_SHARE and view.measurable:
             detail = f"{clipped:.1%} of the nonzero voxels have the largest value, {top:g}."
-            yield view.finding(VolumeCode.CLIPPED_INTENSITY, detail, modality=name)
+            yield view.finding(VolumeCode.CLIPPED_INTENSITY, detail, image=name)
         if view.measurable and (image.dtype.itemsize == 1 or windowed > 1 or _is_scaled_byte(image)):
             yield view.finding(
-                VolumeCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", modality=name
+                VolumeCode.EIGHT_BIT, f"It has at most {_GRAY_LEVELS} gray levels.", image=name
             )
 
 

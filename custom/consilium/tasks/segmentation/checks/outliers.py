@@ -59,7 +59,7 @@ def check_hot_voxels(view: CaseView) -> Iterator[Finding]:
             detail += f"; {background} of them are outside the anatomy"
         if _near_limit(image.dtype, inside, outside):
             detail += f"; {image.dtype} ends there, so numbers may have wrapped around or overflowed"
-        yield view.finding(VolumeCode.HOT_VOXELS, f"{detail}.", modality=name)
+        yield view.finding(VolumeCode.HOT_VOXELS, f"{detail}.", image=name)
 
 
 def check_stray_voxels(view: CaseView) -> Iterator[Finding]:
@@ -70,7 +70,7 @@ def check_stray_voxels(view: CaseView) -> Iterator[Finding]:
         if values.size:
             voxels = f"{counted(values.size, 'nonzero voxel')} apart from the rest"
             detail = f"{voxels} {agree(values.size, 'is', 'are')} left out."
-            yield view.finding(VolumeCode.STRAY_VOXELS, detail, modality=name)
+            yield view.finding(VolumeCode.STRAY_VOXELS, detail, image=name)
 
 
 def check_slices(view: CaseView) -> Iterator[Finding]:
@@ -93,7 +93,7 @@ def check_slices(view: CaseView) -> Iterator[Finding]:
                     f"{slices} in brightness from those on either side, the first is number "
                     f"{view.native.crop_start[axis] + full[odd[0]]} from {direction}."
                 )
-                yield view.finding(VolumeCode.ODD_SLICE, detail, modality=name)
+                yield view.finding(VolumeCode.ODD_SLICE, detail, image=name)
                 break
 
 

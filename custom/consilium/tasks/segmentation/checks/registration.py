@@ -42,7 +42,7 @@ def check_registration(view: CaseView) -> Iterator[Finding]:
             yield view.finding(
                 VolumeCode.NOT_REGISTERED,
                 f"{name} fits the other images better {how}.",
-                modality=name,
+                image=name,
                 confidence=min(1.0, 0.5 + gain / 0.4),
                 overwhelming=agreement < _SURE_AGREEMENT_BELOW and gain > _SURE_GAIN and view.whole,
             )
@@ -50,7 +50,7 @@ def check_registration(view: CaseView) -> Iterator[Finding]:
             yield view.finding(
                 VolumeCode.NOT_REGISTERED,
                 f"Edges of {name} agree with those of the other images by {agreement:.2f} only.",
-                modality=name,
+                image=name,
                 confidence=min(1.0, 0.5 + (_MIN_AGREEMENT - agreement) / 0.4),
             )
 

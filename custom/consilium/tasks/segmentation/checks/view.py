@@ -81,7 +81,7 @@ class CaseView:
         code: ProblemCode,
         detail: str,
         *,
-        modality: str | None = None,
+        image: str | None = None,
         confidence: float | None = None,
         overwhelming: bool = False,
     ) -> Finding:
@@ -89,7 +89,7 @@ class CaseView:
         return Finding(
             code=code,
             case_id=self.case.id,
-            modality=modality,
+            image=image,
             detail=detail,
             confidence=confidence,
             overwhelming=overwhelming,

@@ -150,7 +150,7 @@ class FilePerImageLayout:
         if missing := [name for name in modalities if name not in images]:
             has = ", ".join(sorted({file.role for file in first.files}))
             detail = f"{first.folder} has no {', '.join(missing)} image (has: {has})."
-            yield Finding(case_id=case_id, code=DataCode.MISSING_MODALITY, detail=detail)
+            yield Finding(case_id=case_id, code=DataCode.MISSING_IMAGE, detail=detail)
         if len(missing) < len(modalities):
             yield Case(
                 id=case_id,

@@ -102,7 +102,7 @@ class ImageFoldersLayout:
                 cases.append(case)
                 continue
             detail = f"{folder} has no {', '.join(missing)} image of it."
-            problems.append(Finding(case_id=case_id, code=DataCode.MISSING_MODALITY, detail=detail))
+            problems.append(Finding(case_id=case_id, code=DataCode.MISSING_IMAGE, detail=detail))
             if case.images:
                 incomplete.append(case)
         for (root, case_id), path in labels.items():

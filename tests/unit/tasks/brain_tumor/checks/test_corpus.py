@@ -134,7 +134,7 @@ def test_an_image_with_little_contrast_is_looked_at_and_used(two_patients, check
     brain = np.flatnonzero(array)
     array.ravel()[np.random.default_rng(0).permutation(brain)[: int(share * brain.size)]] = 300
     nib.Nifti1Image(array, image.affine).to_filename(path)
-    found = {(one.code.value, one.severity) for one in check(two_patients).findings if one.modality == "t2"}
+    found = {(one.code.value, one.severity) for one in check(two_patients).findings if one.image == "t2"}
     assert ((code, severity) in found) == bool(code)
     assert "constant_image" not in {name for name, _ in found}
 
@@ -145,7 +145,7 @@ def test_the_label_of_an_incomplete_case_is_held_against_what_is_there(two_patie
     for case in (CASE, OTHER):
         (two_patients / case / f"{case}_{missing}.nii.gz").unlink()
     checked = check(two_patients)
-    assert {one.code.value for one in checked.findings} == {"missing_modality"}
+    assert {one.code.value for one in checked.findings} == {"missing_image"}
 
 
 def _relabel(hospital, how):

@@ -33,8 +33,8 @@ def test_each_missing_image_is_named(two_patients, check):
     for kind in ("t1", "t2"):
         path_of(two_patients, kind).unlink()
     checked = check(two_patients)
-    assert {one.modality for one in of(checked, "missing_modality")} == {"t1", "t2"}
-    assert [problem.code.value for problem in checked.cohort.problems] == ["missing_modality"]
+    assert {one.image for one in of(checked, "missing_image")} == {"t1", "t2"}
+    assert [problem.code.value for problem in checked.cohort.problems] == ["missing_image"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_where_an_image_is_missing_the_others_are_looked_at(name, code, two_pati
     missing = "t1" if name not in ("a name", "meters") else "t1ce"
     path_of(two_patients, missing).unlink()
     found = codes_of(check(two_patients), CASE)
-    assert "missing_modality" in found
+    assert "missing_image" in found
     assert code in found or (code == "label_shifted" and "label_outside_brain" in found)
 
 
@@ -68,7 +68,7 @@ def test_whatever_is_wrong_with_one_file_the_skull_in_the_others_is_seen(name, t
     damage("skull and scalp", two_patients)
     damage(name, two_patients)
     found = of(check(two_patients), "not_skull_stripped")
-    assert len({one.modality for one in found} - {None}) >= 3
+    assert len({one.image for one in found} - {None}) >= 3
 
 
 def test_images_on_grids_of_their_own_are_looked_at_one_by_one(two_patients, check):
@@ -76,7 +76,7 @@ def test_images_on_grids_of_their_own_are_looked_at_one_by_one(two_patients, che
     for size, kind in enumerate(("t1ce", "t2", "flair"), start=1):
         change(two_patients, kind, lambda a, size=size: a[:, :, size:])
     checked = check(two_patients)
-    assert {one.modality for one in of(checked, "not_skull_stripped")} == {"t1", "t1ce", "t2", "flair"}
+    assert {one.image for one in of(checked, "not_skull_stripped")} == {"t1", "t1ce", "t2", "flair"}
     assert volume_of(checked, CASE).image_spacing_mm.keys() == {"t1", "t1ce", "t2", "flair"}
 
 

@@ -59,7 +59,7 @@ def test_it_is_said_how_many_voxels_are_hot_and_where(two_patients, check):
         two_patients, CASE, OTHER
     )
     (finding,) = findings_of(check(two_patients), "hot_voxels")
-    assert (finding.severity, finding.modality) == (Severity.WARNING, "flair")
+    assert (finding.severity, finding.image) == (Severity.WARNING, "flair")
     assert finding.detail.startswith("30 voxels, ")
     assert "30 of them are outside the anatomy" in finding.detail
 
@@ -88,7 +88,7 @@ def scaled(axis, factor):
 def test_a_slice_that_is_blank_or_brighter_is_found(axis, factor, two_patients, check):
     change(two_patients, "flair", scaled(axis, factor))
     (finding,) = findings_of(check(two_patients), "odd_slice")
-    assert finding.modality == "flair"
+    assert finding.image == "flair"
     assert "1 slice differs in brightness" in finding.detail
 
 

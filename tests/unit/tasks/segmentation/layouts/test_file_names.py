@@ -184,7 +184,7 @@ def test_labels_of_brats_in_the_decathlons_folders_are_not_read_as_its_own(hospi
 def test_a_hospital_adds_its_own_endings(hospital):
     files = _write(hospital, "P1/P1_{}.nii.gz", ("T1_nativ", "T1_KM", "T2", "FLAIR", "ROI_final"))
     (problem,) = (cohort := _read(hospital)).problems
-    assert problem.code is DataCode.MISSING_MODALITY
+    assert problem.code is DataCode.MISSING_IMAGE
     (notice,) = cohort.notices
     assert notice.code is DataCode.UNKNOWN_FILES
     assert "--file-ending" in notice.detail

@@ -68,7 +68,7 @@ def test_a_missing_modality_is_a_problem_that_names_it(hospital):
     cohort = read_cohort(hospital.folder, case_format=CASES)
     assert [case.id for case in cohort.cases] == ["A"]
     (problem,) = cohort.problems
-    assert (problem.case_id, problem.code) == ("B", DataCode.MISSING_MODALITY)
+    assert (problem.case_id, problem.code) == ("B", DataCode.MISSING_IMAGE)
     assert "no t1ce image" in problem.detail
 
 

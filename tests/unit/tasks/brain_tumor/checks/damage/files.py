@@ -28,7 +28,7 @@ from .base import (
 
 def files() -> Iterator[Damage]:
     """Files that are missing, damaged or there twice."""
-    yield one("a modality is missing", "missing_modality", lambda h, c, o: file_of(h, c, "t2").unlink())
+    yield one("a modality is missing", "missing_image", lambda h, c, o: file_of(h, c, "t2").unlink())
     yield one("a modality is there twice", "duplicate_file", _twice)
     yield one("the id is there twice", "duplicate_case", _same_id, severe=True)
     yield one("half a file", "truncated", octets("flair", lambda raw: raw[: len(raw) // 2]))
