@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from consilium.cli.options import CONVENTIONS_HELP, parse_convention, parse_endings
+from consilium.cli.options import (
+    ACCEPTED_HELP,
+    CONVENTIONS_HELP,
+    PATIENTS_HELP,
+    FileEndings,
+    JobToCheck,
+    JsonWithoutCases,
+    ShowCases,
+    parse_convention,
+    parse_endings,
+)
 from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
 from consilium.default_task import DEFAULT
@@ -52,22 +62,15 @@ def check(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The dataset folder; it is only read.", show_default=False)
     ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON for machines, without case ids and paths.")
-    ] = False,
+    as_json: JsonWithoutCases = False,
     html: Annotated[
         Path | None,
         typer.Option(
             help="Write a page that names cases; it must not leave the hospital.", show_default=False
         ),
     ] = None,
-    show_cases: Annotated[
-        bool,
-        typer.Option("--show-cases", help="Name cases and files; such output must not leave the hospital."),
-    ] = False,
-    job: Annotated[
-        str, typer.Option(help="Job folder, or a name of `consilium jobs list`: its grid and cache count.")
-    ] = f"{DEFAULT}_fedavg",
+    show_cases: ShowCases = False,
+    job: JobToCheck = f"{DEFAULT}_fedavg",
     convention: Annotated[
         str | None,
         typer.Option(
@@ -78,12 +81,7 @@ def check(
     ] = None,
     patients: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Which cases are of one patient: CSV with the columns case and patient. Default: "
-            "participants.tsv in DIR, where it has one.",
-            show_default=False,
-        ),
+        typer.Option(metavar="FILE", help=PATIENTS_HELP, show_default=False),
     ] = None,
     write_patients: Annotated[
         Path | None,
@@ -93,20 +91,10 @@ def check(
             show_default=False,
         ),
     ] = None,
-    file_ending: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND=ENDING",
-            help="How a name ends here: t1ce=T1_KM. KIND is a modality or label.",
-            show_default=False,
-        ),
-    ] = None,
+    file_ending: FileEndings = None,
     accepted: Annotated[
         Path | None,
-        typer.Option(
-            help="CSV file case,code,files,by,note of findings that somebody looked at and accepts.",
-            show_default=False,
-        ),
+        typer.Option(metavar="FILE", help=ACCEPTED_HELP, show_default=False),
     ] = None,
     write_accepted: Annotated[
         Path | None,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.options import JobToCheck, JsonWithoutCases, KitFolder, ShowCases
 from consilium.cli.terminal import LOADING, say_json
 from consilium.default_task import DEFAULT
 
@@ -39,25 +39,11 @@ _MARKS = {
 
 
 def check_site(
-    kit: Annotated[
-        Path,
-        typer.Argument(
-            metavar="KIT", help="The kit's folder; it holds startup/ and local/.", show_default=False
-        ),
-    ],
-    job: Annotated[
-        str, typer.Option(help="Job folder, or a name of `consilium jobs list`, to check the machine for.")
-    ] = f"{DEFAULT}_fedavg",
+    kit: KitFolder,
+    job: JobToCheck = f"{DEFAULT}_fedavg",
     offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="JSON for machines, without case ids and folders.")
-    ] = False,
-    show_cases: Annotated[
-        bool,
-        typer.Option(
-            "--show-cases", help="Name cases that can't be used; such output must not leave the hospital."
-        ),
-    ] = False,
+    as_json: JsonWithoutCases = False,
+    show_cases: ShowCases = False,
 ) -> None:
     """Say whether a hospital is ready to join: kit, policy, software, network, data, machine.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.options import SyntheticTask
 from consilium.cli.terminal import loading, say, say_result
 from consilium.default_task import DEFAULT
 
@@ -43,7 +44,7 @@ def cohort(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str, typer.Option(help="Whose hospitals.")] = DEFAULT,
+    task: SyntheticTask = DEFAULT,
     spacing: Annotated[
         float | None,
         typer.Option(help="Edge of a voxel in mm, 0.5 to 4. Without it, 2.", show_default=False),

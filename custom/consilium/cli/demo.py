@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
+from consilium.cli.options import OutFolder, SyntheticTask
 from consilium.cli.terminal import LOADING, say_result
 from consilium.default_task import DEFAULT
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("runs/demo"),
-    task: Annotated[str, typer.Option(help="Whose hospitals and whose job.")] = DEFAULT,
+    out: OutFolder = Path("runs/demo"),
+    task: SyntheticTask = DEFAULT,
 ) -> None:
     """Run a whole federation on this machine: four synthetic hospitals, one job, one report.
 

@@ -1,11 +1,13 @@
-"""Options that stand for a hospital's settings."""
+"""Arguments and options that several commands share, and how their texts are parsed."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
 
 from consilium.errors import ConfigurationError
 
@@ -14,6 +16,54 @@ if TYPE_CHECKING:
 
 CONVENTIONS_HELP: Final = "brats-2015, brats-2018, brats-2023, brats-2024, brats-ped-2024 or decathlon"
 """The label conventions, as help names them: importing them takes longer than showing it."""
+
+PATIENTS_HELP: Final = (
+    "Which cases are of one patient: CSV with the columns case and patient. Default: participants.tsv in the "
+    "folder of cases, where it has one."
+)
+ACCEPTED_HELP: Final = (
+    "Findings that somebody has looked at and accepts: CSV with the columns case, code, files, by and note, "
+    "as `consilium check --write-accepted` writes it."
+)
+
+KitFolder = Annotated[
+    Path,
+    typer.Argument(metavar="KIT", help="The kit's folder; it holds startup/ and local/.", show_default=False),
+]
+JobFolder = Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.")]
+JobToCheck = Annotated[
+    str, typer.Option("--job", help="Job folder, or a name of `consilium jobs list`, to check for.")
+]
+ProjectFile = Annotated[
+    Path, typer.Option("--project", metavar="FILE", help="FLARE's project file: who takes part.")
+]
+OutFolder = Annotated[Path, typer.Option("--out", help="Where everything goes.")]
+SyntheticTask = Annotated[str, typer.Option("--task", help="The task whose synthetic hospitals are used.")]
+
+Json = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
+JsonWithoutCases = Annotated[
+    bool, typer.Option("--json", help="JSON for machines, without case ids and paths.")
+]
+ShowCases = Annotated[
+    bool,
+    typer.Option("--show-cases", help="Name cases and files; such output must not leave the hospital."),
+]
+FileEndings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--file-ending",
+        metavar="KIND=ENDING",
+        help="How a file name ends here: t1ce=T1_KM. KIND is a modality or label.",
+        show_default=False,
+    ),
+]
+LocalOnly = Annotated[
+    bool,
+    typer.Option(
+        "--local-only",
+        help="Ask for the job's local_only: every site trains a model alone as well, in the federation.",
+    ),
+]
 
 
 def parse_endings(assignments: Iterable[str], case_format: CaseFormat) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.options import JobFolder, Json, LocalOnly, ProjectFile, SyntheticTask
 from consilium.cli.terminal import LOADING, loading, say, say_json, say_result
 from consilium.default_task import DEFAULT
 from consilium.errors import Cancelled
@@ -46,22 +47,12 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option(file_okay=False, help="Folder of the POC; everything lies below it.")]
-ProjectFile = Annotated[Path, typer.Option(help="FLARE project file: who takes part.")]
 Hospitals = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
         help="Folder with a subfolder of cases for every site; default: synthetic hospitals.",
         show_default=False,
-    ),
-]
-Job = Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.")]
-
-LocalOnly = Annotated[
-    bool,
-    typer.Option(
-        "--local-only",
-        help="Ask for the job's local_only: every site that trains does so alone as well, to compare with.",
     ),
 ]
 
@@ -75,7 +66,7 @@ def up(
     out: Out = _OUT,
     project: ProjectFile = _PROJECT,
     hospitals: Hospitals = None,
-    task: Annotated[str, typer.Option(help="Whose synthetic hospitals.")] = DEFAULT,
+    task: SyntheticTask = DEFAULT,
 ) -> None:
     """Start the server and the sites with the policy of real sites.
 
@@ -100,7 +91,7 @@ def up(
 
 
 @app.command()
-def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
+def submit(job: JobFolder = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
     """Submit a job, show how it goes, download its result, write its report.
 
     After Ctrl-C the job continues: `consilium poc status` shows it, `consilium poc down` stops everything.
@@ -129,7 +120,7 @@ def submit(job: Job = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> N
 @app.command()
 def status(
     out: Out = _OUT,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show processes, sites, jobs and rounds; exit code 1 unless the server and all sites run."""
     with _explain_interruption("stopped; the POC is as it was."), loading("FLARE, and asking the server"):
@@ -156,7 +147,7 @@ def down(out: Out = _OUT) -> None:
 
 @app.command()
 def run(
-    job: Job = _JOB, out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None
+    job: JobFolder = _JOB, out: Out = _OUT, project: ProjectFile = _PROJECT, hospitals: Hospitals = None
 ) -> None:
     """Do all of it: synthetic hospitals, real processes, one job, the report; then stop everything."""
     from consilium.simulation.display import Display

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from consilium.cli.options import ProjectFile
 from consilium.cli.terminal import say
 
 EPILOG = """
@@ -25,7 +26,7 @@ Again, after a hospital was added: the others' kits stay as they are
 
 
 def provision(
-    project: Annotated[Path, typer.Option(metavar="FILE", help="FLARE's project file.")],
+    project: ProjectFile,
     to: Annotated[
         Path | None,
         typer.Option(

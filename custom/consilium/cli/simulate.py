@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.options import CONVENTIONS_HELP, parse_conventions, parse_endings, parse_files
+from consilium.cli.options import (
+    ACCEPTED_HELP,
+    CONVENTIONS_HELP,
+    PATIENTS_HELP,
+    FileEndings,
+    JobFolder,
+    LocalOnly,
+    OutFolder,
+    parse_conventions,
+    parse_endings,
+    parse_files,
+)
 from consilium.cli.terminal import LOADING, say_result
 from consilium.errors import ConfigurationError
 
@@ -33,12 +44,12 @@ Before training: who is ready, and who must fix what?
 
 
 def simulate(
-    job: Annotated[Path, typer.Argument(metavar="JOB", help="An exported job folder.", show_default=False)],
+    job: JobFolder,
     site: Annotated[
         list[str],
         typer.Option(metavar="NAME=DIR", help="A hospital and the folder of its cases.", show_default=False),
     ],
-    out: Annotated[Path, typer.Option(help="Where everything goes.", show_default=False)],
+    out: OutFolder,
     evaluates: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,31 +65,14 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    file_ending: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND=ENDING",
-            help="How a file name ends at the sites: t1ce=T1_KM. KIND is a modality or label.",
-            show_default=False,
-        ),
-    ] = None,
+    file_ending: FileEndings = None,
     patients: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE",
-            help="Which cases of a site are of one patient: CSV with the columns case and patient. Default: "
-            "participants.tsv in its folder, where it has one.",
-            show_default=False,
-        ),
+        typer.Option(metavar="NAME=FILE", help=PATIENTS_HELP, show_default=False),
     ] = None,
     accepted: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=FILE",
-            help="Findings that a site has looked at and accepts: CSV with the columns case, code, files, "
-            "by and note, as consilium check --write-accepted writes it.",
-            show_default=False,
-        ),
+        typer.Option(metavar="NAME=FILE", help=ACCEPTED_HELP, show_default=False),
     ] = None,
     min_patients: Annotated[
         int | None,
@@ -89,13 +83,7 @@ def simulate(
             show_default=False,
         ),
     ] = None,
-    local_only: Annotated[
-        bool,
-        typer.Option(
-            "--local-only",
-            help="Ask for the job's local_only: every site trains a model alone as well, in the federation.",
-        ),
-    ] = False,
+    local_only: LocalOnly = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train every hospital alone and all data pooled as well.")
     ] = False,

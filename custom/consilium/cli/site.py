@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.options import KitFolder
 from consilium.cli.terminal import say, say_error, say_result
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ JOB_RUNS = 1
 app = typer.Typer(
     no_args_is_help=True, help="Stop a hospital or the server on its own machine; run it as a service."
 )
-
-KitFolder = Annotated[
-    Path,
-    typer.Argument(metavar="KIT", help="The kit's folder; it holds startup/ and local/.", show_default=False),
-]
 
 _STOP_EPILOG = """
 Before an upgrade, between jobs; it says so and stops nothing while a job runs:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.options import Json
 from consilium.cli.terminal import loading, say, say_json
 from consilium.errors import ConfigurationError
 
@@ -58,7 +59,7 @@ def status(
         ),
     ] = None,
     study: Annotated[str, typer.Option(help="Whose jobs the server is asked for.")] = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show where jobs stand: round, sites, whom the job waits for and until when, problems and remedies.
 

@@ -1,5 +1,9 @@
-import pytest
+from collections import defaultdict
 
+import pytest
+import typer
+
+from consilium.cli.main import app
 from consilium.cli.options import parse_conventions, parse_endings, parse_files
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.cases import CASES
@@ -57,3 +61,22 @@ def test_sites_say_in_files_what_they_know(tmp_path):
 def test_files_of_no_site_or_that_are_not_there_are_refused(option):
     with pytest.raises(ConfigurationError, match="--patients"):
         parse_files("--patients", (option,), SITES)
+
+
+OF_THEIR_OWN = {"--convention", "--json", "--fingerprint", "--out", "--site", "--to", "--workers"}
+"""Options that mean something else in each command, or have another form there."""
+
+
+def test_an_option_of_several_commands_has_one_help_text():
+    texts = defaultdict(set)
+    for command in leaves(typer.main.get_command(app)):
+        for option in command.params:
+            texts[option.opts[0]].add(getattr(option, "help", None))
+
+    different = {name: found for name, found in texts.items() if name.startswith("--") and len(found) > 1}
+    assert different.keys() <= OF_THEIR_OWN
+
+
+def leaves(command):
+    below = getattr(command, "commands", {}).values()
+    return [one for each in below for one in leaves(each)] or [command]
