@@ -50,8 +50,8 @@ SYNC_SECONDS = {"runner_sync_timeout": 60.0, "max_runner_sync_timeout": 600.0}
 """How long a hospital's process waits for the server's, with which it shares the cores here. By default it
 asks again after two seconds; where all do, before the server comes to answer, it never catches up."""
 
-JOB, LASTING = "the job's process", "the lasting process"
-PROCESSES = {"runner_process": JOB, "server_train": LASTING}
+JOB, PARENT = "the job's process", "the parent process"
+PROCESSES = {"runner_process": JOB, "server_train": PARENT}
 """FLARE's modules that the server runs, and what they are called here."""
 
 

@@ -74,7 +74,7 @@ class Consortium:
         return self.server / "checkpoints"
 
     def processes(self, participant: str, *, job: bool | None = None) -> list[psutil.Process]:
-        """Return a participant's Python processes: its lasting one, those of jobs, or both."""
+        """Return a participant's Python processes: its parent process, those of jobs, or both."""
         found = []
         for one in find_processes(self.server.parent / participant):
             with suppress(psutil.NoSuchProcess):
@@ -84,7 +84,7 @@ class Consortium:
         return found
 
     def signal(self, participant: str, number: signal.Signals, *, job: bool | None = None) -> None:
-        """Send a signal to all of them, the lasting one first: the scripts around it start it again."""
+        """Send a signal to all of them, the parent process first: the scripts around it start it again."""
         processes = self.processes(participant, job=job)
         assert processes, f"{participant} runs no such process"
         for process in processes:

@@ -55,7 +55,7 @@ def test_its_processes_are_killed_and_stopped_in_one_round_after_another(
     assert_as_undisturbed(consortium.wait_for_end(job_id), undisturbed)
 
 
-def test_only_its_lasting_process_is_stopped_and_killed(
+def test_only_its_parent_process_is_stopped_and_killed(
     consortium: Consortium, job: Path, undisturbed: Outcome
 ) -> None:
     job_id = consortium.submit(job)

@@ -397,7 +397,7 @@ def _stop_in_order(poc: RunningPoc, site: str) -> None:
     assert stopped.returncode == 0, stopped.stderr
     assert re.findall(r"^(ended|killed): (.*), process", stopped.stdout, re.MULTILINE) == [
         ("ended", "start script"),
-        ("ended", "lasting process"),
+        ("ended", "parent process"),
     ]
     assert processes_of(kit) == []
     assert not list(kit.glob("*.fl"))

@@ -52,7 +52,7 @@ def stop(
     ] = False,
     now: Annotated[bool, typer.Option("--now", help="Stop also while a job runs.")] = False,
 ) -> None:
-    """End all processes of a site on this machine, in order: start scripts, lasting process, jobs.
+    """End all processes of a site on this machine, in order: start scripts, parent process, jobs.
 
     A hospital logs out of the federation. A job that runs continues without it where enough others take
     part, and has it back from the next round on once it is started again. Jobs of a server that is

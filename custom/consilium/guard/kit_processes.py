@@ -30,7 +30,7 @@ class KitProcess:
     Attributes:
         kit: The startup kit that it runs from, as it was asked for.
         pid: Process id.
-        is_parent: Whether it is the lasting process, not that of a job or the script around.
+        is_parent: Whether it is the parent process, not that of a job or the script around.
         since: When it started; Unix time in seconds.
         is_job: Whether it is a job's.
     """
@@ -85,7 +85,7 @@ def stop_processes(processes: Iterable[KitProcess]) -> None:
 
 
 def end_orphans(workspace: Path) -> None:
-    """End processes of jobs that an earlier lasting process of a kit has left.
+    """End processes of jobs that an earlier parent process of a kit has left.
 
     FLARE's look for their parent only once they have loaded everything, and one whose parent had ended by
     then stays forever: it and the job's new process take the connection to the server from each other.

@@ -31,7 +31,7 @@ from consilium.guard.parties import parse_party
 from consilium.guard.start_precedence import START, Start, must_wait
 
 KEY_VARIABLE: Final = "CONSILIUM_LOOPBACK_KEY"
-"""Environment variable that hands the secret of a lasting process to the jobs that it starts."""
+"""Environment variable that hands the secret of a parent process to the jobs that it starts."""
 
 _PROOF, _NONCE = "consilium_proof", "consilium_nonce"
 _KEY_BYTES: Final = 32
@@ -46,9 +46,9 @@ _flares_credentials = job_launcher_utils.get_credential_env
 
 
 class LoopbackKey:
-    """The secret that the processes of one participant share until its lasting process ends.
+    """The secret that the processes of one participant share until its parent process ends.
 
-    The lasting process draws it. Each job that it starts gets it in its environment: by inheritance, or,
+    The parent process draws it. Each job that it starts gets it in its environment: by inheritance, or,
     where a job runs in a container, with FLARE's own credentials. It is on no disk and in no message.
     """
 
@@ -105,7 +105,7 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
 
     Attributes:
         used_nonces: The numbers of processes that have connected to this one.
-        own_start: Which start of a site this process is; None if it is no site's lasting process.
+        own_start: Which start of a site this process is; None if it is no site's parent process.
         other_start: Which one the process at the other end is.
     """
 

@@ -151,7 +151,7 @@ def report_fault(headers: Mapping[str, Any]) -> str | None:
 def _may_speak_for(me: Party, neighbor: Party, origin: Party, *, is_report: bool) -> bool:
     """Return whether a neighbor may deliver messages of an origin to a process."""
     if me.kind is Kind.SERVER:
-        # A hospital's lasting process may pass on what its jobs send; nobody else speaks for another.
+        # A hospital's parent process may pass on what its jobs send; nobody else speaks for another.
         return origin == neighbor or (neighbor.kind is Kind.SITE and origin.root == neighbor.root)
     if me.kind is Kind.SERVER_JOB:
         return neighbor.kind is Kind.SERVER  # its only connection; the server has looked already
@@ -161,14 +161,14 @@ def _may_speak_for(me: Party, neighbor: Party, origin: Party, *, is_report: bool
         return False
     if me.kind is Kind.SITE:
         return neighbor.kind in (Kind.SITE_JOB, Kind.TRANSFER) and origin == neighbor
-    # A job's process and the lasting one of its own hospital, which may pass on what the server sends.
+    # A job's process and the parent process of its own hospital, which may pass on what the server sends.
     return neighbor.kind is Kind.SITE and (
         origin == neighbor or origin.kind is Kind.SERVER_JOB or (is_report and origin.kind is Kind.SERVER)
     )
 
 
 def _may_pass_on(me: Party, origin: Party, destination: Party, *, is_report: bool) -> bool:
-    """Return whether a lasting process may pass a message on: from or to one of its own jobs."""
+    """Return whether a parent process may pass a message on: from or to one of its own jobs."""
     if me.kind not in (Kind.SERVER, Kind.SITE):
         return False
     if is_report and (destination.kind, origin.kind) in NOT_PASSED_ON:

@@ -44,7 +44,7 @@ class Party:
         name: Its fully qualified cell name.
         kind: What it is.
         root: First part of the name: `server`, the site's name, or the user's console.
-        job: The job that it works for; None for a lasting process.
+        job: The job that it works for; None for a parent process.
     """
 
     name: str

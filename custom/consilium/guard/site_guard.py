@@ -27,7 +27,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
     """Accept messages, commands, connections and jobs by the guard's rules only.
 
     The counterpart of `ServerGuard`, and one of the first components of a hospital's `resources.json`: FLARE
-    builds it in the site's lasting process and in that of each job, before either connects to anything.
+    builds it in the site's parent process and in that of each job, before either connects to anything.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0, or the kit runs already; the
@@ -43,7 +43,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         guard_messages()
         replace(DeployProcessor, "process", process_deployment)
         replace(StartJobProcessor, "process", process_start)
-        # FLARE starts the lasting process as a script, so it is the main module that uses the agent. A job's
+        # FLARE starts the parent process as a script, so it is the main module that uses the agent. A job's
         # process has no such agent, and a guarded cell takes commands from no other agent than this one.
         main = sys.modules["__main__"]
         if hasattr(main, FedAdminAgent.__name__):

@@ -57,7 +57,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """A start of a site's lasting process.
+    """A start of a site's parent process.
 
     Attributes:
         place: Stands for the folder on its machine since that was booted, and says nothing else of them.

@@ -32,7 +32,7 @@ LASTING_MODULES: Final = (
     "nvflare.private.fed.app.server.server_train",
     "nvflare.private.fed.app.client.client_train",
 )
-"""What Python runs in the lasting process of the server or of a site."""
+"""What Python runs in the parent process of the server or of a site."""
 
 STATE_FILES: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
 """What FLARE's scripts note in the workspace of what runs. Left by a start that was killed, these files name
@@ -63,21 +63,21 @@ class WorkspaceLock:
     """Holds the lock of this process's workspace until the process ends.
 
     The start script takes it before it starts FLARE, keeps it while it restarts a process that died, and
-    hands it on. Where there is no such script, as in containers, the lasting process takes it itself.
+    hands it on. Where there is no such script, as in containers, the parent process takes it itself.
     """
 
     _held: ClassVar[int | None] = None
 
     @classmethod
     def hold(cls) -> None:
-        """Take the lock in the lasting process of a site or of the server; a job's process has no part in it.
+        """Take the lock in the parent process of a site or of the server; a job's process has no part in it.
 
-        What an earlier lasting process has left of its jobs is ended.
+        What an earlier parent process has left of its jobs is ended.
 
         Raises:
             WorkspaceIsTaken: If another start works here.
         """
-        if cls._held is not None or not _is_lasting():
+        if cls._held is not None or not _is_parent_process():
             return
         workspace = Path.cwd()  # where FLARE changes to before it builds anything
         inherited = os.environ.pop(DESCRIPTOR_VARIABLE, "")
@@ -162,7 +162,7 @@ def describe_holder(workspace: Path) -> str:
     return who
 
 
-def _is_lasting() -> bool:
+def _is_parent_process() -> bool:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return spec is not None and spec.name in LASTING_MODULES
 

@@ -88,9 +88,9 @@ def wait_until_idle(kit: Kit, show: Callable[[str], None]) -> None:
 
 
 def stop_site(kit: Kit, *, jobs_too: bool = False, grace: float = GRACE_SECONDS) -> list[EndedProcess]:
-    """End all processes that run from a kit: scripts first, then the lasting process, then those of jobs.
+    """End all processes that run from a kit: scripts first, then the parent process, then those of jobs.
 
-    The scripts would start the lasting process again. A hospital's lasting process logs out of the
+    The scripts would start the parent process again. A hospital's parent process logs out of the
     federation (`consilium.federation.site.logout`). What has not ended after the grace period is killed.
 
     Args:
@@ -188,7 +188,7 @@ def _describe(one: KitProcess) -> str:
     job = _job(one)
     if job is not None:
         return f"job {job}"
-    return "lasting process" if one.is_parent else "start script"
+    return "parent process" if one.is_parent else "start script"
 
 
 def _job(one: KitProcess) -> str | None:

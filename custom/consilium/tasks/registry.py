@@ -162,7 +162,7 @@ def parse_learning(values: Mapping[str, Any], *, source: str) -> LearningSetting
 def only_listed_tasks(listed: Collection[str]) -> Iterator[None]:
     """Limit the tasks of other packages, within this block and thread, to those of a site's policy.
 
-    What a job names is looked at in the site's lasting process: the package of a task that the hospital has
+    What a job names is looked at in the site's parent process: the package of a task that the hospital has
     not listed must not be imported there.
 
     Args:

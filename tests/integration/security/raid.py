@@ -97,5 +97,5 @@ def _messages(census: Path, job: str) -> Iterator[list[str | None]]:
 
 
 def _loopback_port(federation: Federation, participant: str) -> int:
-    """Return the port on which a participant's lasting process listens for its jobs, as its log says."""
+    """Return the port on which a participant's parent process listens for its jobs, as its log says."""
     return int(re.findall(r"PASSIVE tcp://[^:]*:(\d+)\]", federation.log_of(participant))[-1])

@@ -145,7 +145,7 @@ def test_a_notice_that_is_none_is_passed_over(said):
     Notices().write("north", said)
 
 
-def test_only_a_sites_lasting_process_says_which_start_it_is(monkeypatch, key):  # noqa: F811
+def test_only_a_sites_parent_process_says_which_start_it_is(monkeypatch, key):  # noqa: F811
     from .test_loopback import end
 
     assert START not in handshake(end("north", **SECURE))

@@ -66,7 +66,7 @@ def test_all_that_runs_from_a_kit_ends_scripts_first_and_is_named(root, start):
     ended = stop_site(Kit(root), jobs_too=True)
     assert [(one.pid, one.what, one.killed) for one in ended] == [
         (script.pid, "start script", False),
-        (parent.pid, "lasting process", False),
+        (parent.pid, "parent process", False),
         (job.pid, f"job {JOB}", False),
     ]
     assert None not in (job.poll(), parent.poll(), script.poll())
@@ -162,7 +162,7 @@ def test_waiting_for_the_end_of_the_job(root, start):
     with subprocess.Popen(["sh", "-c", f"sleep 1; kill {job.pid}"]):
         done = stop("--when-idle", root)
     assert done.exit_code == 0
-    assert f"ended: lasting process, process {parent.pid}" in done.stdout
+    assert f"ended: parent process, process {parent.pid}" in done.stdout
     assert JOB not in done.stdout
 
 

@@ -19,7 +19,7 @@ _SECONDS_TO_LEAVE: Final = 4.0
 
 
 class Logout(FLComponent):  # type: ignore[misc]
-    """Log out of the federation when SIGTERM ends the site's lasting process.
+    """Log out of the federation when SIGTERM ends the site's parent process.
 
     FLARE's client dies silently, and the server shows it as connected until it has missed heartbeats for
     minutes. `consilium site stop`, systemd and `kill` send this signal. The scripts around the process

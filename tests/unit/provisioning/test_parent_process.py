@@ -1,4 +1,4 @@
-"""The lock of a workspace in the lasting process of a site."""
+"""The lock of a workspace in the parent process of a site."""
 
 import errno
 import os
@@ -58,7 +58,7 @@ def hold(stack: ExitStack, folder: Path, module: str) -> SimpleNamespace:
     return SimpleNamespace(process=process, held=said == b"held")
 
 
-def test_a_lasting_process_that_starts_again_ends_what_the_one_before_left_of_its_jobs(tmp_path):
+def test_a_parent_process_that_starts_again_ends_what_the_one_before_left_of_its_jobs(tmp_path):
     line = [sys.executable, "-c", "import signal; print(1, flush=True); signal.pause()", f"{JOB}_process"]
     with ExitStack() as stack:
         left, others = (
@@ -82,7 +82,7 @@ def test_a_lasting_process_that_starts_again_ends_what_the_one_before_left_of_it
         assert job.poll() is None, "the start that holds the lock has this job"
 
 
-def test_a_lasting_process_without_a_script_takes_the_lock_and_a_jobs_does_not(tmp_path):
+def test_a_parent_process_without_a_script_takes_the_lock_and_a_jobs_does_not(tmp_path):
     with ExitStack() as stack:
         assert hold(stack, tmp_path, SITE).held
         second = hold(stack, tmp_path, SITE)
