@@ -36,7 +36,7 @@ from tests.unit.tasks.brain_tumor.checks.damage import damages  # noqa: E402
 
 from consilium.data.case import Case, FolderError  # noqa: E402
 from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
-from consilium.data.checks.case import check_case  # noqa: E402
+from consilium.data.checks.single_case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, make_cohort  # noqa: E402

@@ -31,7 +31,7 @@ from consilium.data import foreground, preprocessing  # noqa: E402
 from consilium.data.cache import CachedCase, CaseCache  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.learning.compute_settings import ComputeSettings  # noqa: E402
-from consilium.learning.network_weights import initial_weights  # noqa: E402
+from consilium.learning.network_state import initial_weights  # noqa: E402
 from consilium.learning.processes.single_process import SingleProcess  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402

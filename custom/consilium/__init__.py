@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from consilium.learning.device import open_device
     from consilium.learning.evaluator import evaluate
     from consilium.learning.model_file import load_model
-    from consilium.learning.network_weights import initial_weights
+    from consilium.learning.network_state import initial_weights
     from consilium.learning.predictor import Predictor
     from consilium.learning.rounds import Schedule
     from consilium.participant.participant import Participant
@@ -99,7 +99,7 @@ _MODULES = {
     "evaluate": "consilium.learning.evaluator",
     "export_job": "consilium.recipes.catalog",
     "get_task": "consilium.tasks.registry",
-    "initial_weights": "consilium.learning.network_weights",
+    "initial_weights": "consilium.learning.network_state",
     "load_model": "consilium.learning.model_file",
     "load_record": "consilium.records.job_record",
     "load_site_job": "consilium.site_check.job",

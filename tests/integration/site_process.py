@@ -13,8 +13,8 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.federation.message_names import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.tasks import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.learning.model_file import load_model, save_model
 
 

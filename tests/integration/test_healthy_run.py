@@ -7,7 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from consilium.learning.model_file import load_model
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 

@@ -18,7 +18,7 @@ import torch
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import load_model, save_model
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.learning.processes import launcher, worker_group
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule

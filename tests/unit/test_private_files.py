@@ -23,7 +23,7 @@ from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.cohort_pass import pass_over
 from consilium.data.files import OTHERS
 from consilium.data.sources import SourceIndex
-from consilium.federation.server.job_outcomes import save_outcome
+from consilium.federation.monitoring.job_outcomes import save_outcome
 from consilium.federation.site.training_folder import training_folder
 from consilium.federation.transport.arrival import DiskArrival
 from consilium.federation.updates.spool import UpdateSpool

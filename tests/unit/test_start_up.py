@@ -48,7 +48,7 @@ def modules_of(job, side):
         "consilium.guard.server_guard",
         "consilium.guard.site_guard",
         "consilium.federation.server.continuation",
-        "consilium.federation.server.job_outcomes",
+        "consilium.federation.monitoring.job_outcomes",
         "consilium.federation.server.site_return",
     ],
 )

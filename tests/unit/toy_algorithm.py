@@ -17,8 +17,8 @@ from consilium.errors import SiteRefusal
 from consilium.federation import algorithms as at_server
 from consilium.federation.algorithms.base import Question, RoundStart
 from consilium.federation.algorithms.fedavg import ServerFedAvg
-from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.tasks import TRAIN
+from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.message_names import TRAIN
 from consilium.learning import algorithms as at_site
 from consilium.learning.algorithms.base import (
     AlgorithmSettings,

@@ -17,7 +17,7 @@ from consilium.data.progress import Progress
 
 if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
-    from consilium.data.checks.case import CaseChecks
+    from consilium.data.checks.single_case import CaseChecks
     from consilium.data.sources import SourceIndex
 
 NativeT = TypeVar("NativeT")

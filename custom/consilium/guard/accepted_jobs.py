@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from consilium.data.files import write_atomically
 from consilium.errors import JobRejected, RefusalCode
-from consilium.federation.names import JobId
+from consilium.federation.safe_names import JobId
 from consilium.guard.job_meta import DECIDED, DeployedMeta
 from consilium.guard.signatures import Signature
 from consilium.settings import Settings

@@ -21,7 +21,7 @@ from nvflare.private.fed.utils.app_deployer import AppDeployer
 from nvflare.private.fed.utils.fed_utils import require_signed_jobs
 
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
-from consilium.federation.names import is_job_id
+from consilium.federation.safe_names import is_job_id
 from consilium.guard.accepted_jobs import AcceptedJobs
 from consilium.guard.archive import read_archive
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta

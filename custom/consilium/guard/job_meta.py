@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
-from consilium.federation.names import JobId, SiteName
+from consilium.federation.safe_names import JobId, SiteName
 from consilium.recipes.base import APP, META
 from consilium.recipes.recognition import one_line
 from consilium.settings import MAX_SITES, Name, Settings

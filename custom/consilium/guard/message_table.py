@@ -26,7 +26,7 @@ from nvflare.private.defs import TrainingTopic
 from nvflare.private.stream_runner import TOPIC_STREAM_ABORT, TOPIC_STREAM_REQUEST
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
-from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
+from consilium.federation.monitoring.job_outcomes import JOB_ENDED_TOPIC
 from consilium.guard.parties import Kind
 
 Topics = Mapping[str, frozenset[str]]

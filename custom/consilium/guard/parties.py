@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from nvflare.fuel.f3.cellnet.fqcn import FQCN
 from nvflare.fuel.utils.admin_name_utils import is_valid_admin_client_name
 
-from consilium.federation.names import is_job_id, is_site_name
+from consilium.federation.safe_names import is_job_id, is_site_name
 
 SiteKind = Literal["server", "client"]
 """Whose a kit is, and which half of a job runs there, in FLARE's words: the server's or a hospital's."""

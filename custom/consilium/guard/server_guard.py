@@ -18,8 +18,8 @@ from nvflare.private.fed.server import admin, job_cmds, job_runner
 from nvflare.private.fed.server.job_meta_validator import JobMetaValidator
 
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
+from consilium.federation.message_names import ABORT_META
 from consilium.federation.replacement import replace, require_all_known
-from consilium.federation.tasks import ABORT_META
 from consilium.federation.transport.set_up import set_up_server_process
 from consilium.guard.archive import read_archive
 from consilium.guard.audit_log import audit_text

@@ -21,7 +21,7 @@ from nvflare.private.defs import (
 from nvflare.private.fed.client.admin import FedAdminAgent, RequestProcessor
 
 from consilium.errors import RefusalCode
-from consilium.federation.names import is_job_id
+from consilium.federation.safe_names import is_job_id
 from consilium.guard.audit_log import record_rejected_command
 from consilium.guard.parties import Kind, parse_party
 from consilium.records.remedies import remedy_for

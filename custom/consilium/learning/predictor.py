@@ -7,7 +7,7 @@ from torch import Tensor
 
 from consilium.data.cached_case import CachedCase
 from consilium.learning.device import Device
-from consilium.learning.network_weights import set_weights
+from consilium.learning.network_state import set_weights
 from consilium.learning.weights import Weights
 from consilium.tasks import LearningSettings, Task
 

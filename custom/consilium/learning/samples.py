@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.errors import TrainingError
-from consilium.learning.processes.socket_folder import socket_folder
+from consilium.learning.socket_folder import socket_folder
 from consilium.tasks.method import BatchShare, Sampler
 
 NONE_READABLE: Final = "none of the training cases can be read any more"

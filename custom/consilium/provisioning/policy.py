@@ -15,9 +15,9 @@ from nvflare.fuel.utils.class_loader import get_class_name
 from pydantic import Field
 
 from consilium.data.files import private_folder
+from consilium.federation.monitoring.job_outcomes import JobOutcomes
 from consilium.federation.rounds.checkpoints import CHECKPOINTS, SERVER_STORAGE, CheckpointPlace
 from consilium.federation.server.continuation import JobContinuation
-from consilium.federation.server.job_outcomes import JobOutcomes
 from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.local_settings import PROPERTY
 from consilium.federation.site.logout import Logout

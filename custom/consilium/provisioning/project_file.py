@@ -13,7 +13,7 @@ from nvflare.lighter.constants import DEFINED_ROLES, ParticipantType, PropKey
 from pydantic import Field
 
 from consilium.errors import ConfigurationError
-from consilium.federation.names import check_site_names
+from consilium.federation.safe_names import check_site_names
 from consilium.federation.site.local_settings import PROPERTY
 from consilium.settings import Settings
 

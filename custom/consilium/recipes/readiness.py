@@ -8,8 +8,8 @@ from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from pydantic import Field
 
 from consilium.federation.inquiry.readiness import ReadinessCheck
+from consilium.federation.message_names import CHECK, SITE_STATE_EVENT
 from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.tasks import CHECK, SITE_STATE_EVENT
 from consilium.recipes.base import (
     LEARNING_PLACE,
     TASK_REQUEST_PLACE,

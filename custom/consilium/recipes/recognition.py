@@ -10,7 +10,7 @@ from typing import Any, Final
 from nvflare.apis.job_def import JobMetaKey
 
 from consilium.errors import ConfigurationError
-from consilium.federation.tasks import RESUME_META
+from consilium.federation.message_names import RESUME_META
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobRecipe, Place
 from consilium.recipes.classes import class_path
 from consilium.recipes.fedavg import FedAvgRecipe

@@ -23,7 +23,7 @@ from consilium.federation.inquiry.site_statistics import (
     histogram_config,
 )
 from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
-from consilium.federation.tasks import SITE_STATE_EVENT
+from consilium.federation.message_names import SITE_STATE_EVENT
 from consilium.recipes.base import JobRecipe, JobSettings, Place, new_job
 from consilium.settings import MINUTES_PER_YEAR, Name
 from consilium.tasks import get_task

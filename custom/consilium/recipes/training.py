@@ -12,13 +12,7 @@ from pydantic import Field
 
 from consilium.counts import counted
 from consilium.federation.exchange.quorum import QuorumSettings
-from consilium.federation.monitoring.curves import ScoreCurves
-from consilium.federation.names import JobId
-from consilium.federation.rounds.controller import FederatedTraining
-from consilium.federation.rounds.job_admission import AdmissionSettings
-from consilium.federation.rounds.persistor import WeightsPersistor
-from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     LOCAL_ONLY,
     PREPARE,
     RESUME_META,
@@ -26,6 +20,12 @@ from consilium.federation.tasks import (
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.monitoring.curves import ScoreCurves
+from consilium.federation.rounds.controller import FederatedTraining
+from consilium.federation.rounds.job_admission import AdmissionSettings
+from consilium.federation.rounds.persistor import WeightsPersistor
+from consilium.federation.safe_names import JobId
+from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.base import AlgorithmSettings

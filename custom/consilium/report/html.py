@@ -7,7 +7,7 @@ from base64 import b64encode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from consilium.counts import count_text, counted, total_text
-from consilium.report.codes import describe, meaning, remedy, use_of_cases
+from consilium.report.code_texts import describe, meaning, remedy, use_of_cases
 from consilium.tasks.metrics import Metric
 
 _NOTHING = "\N{EN DASH}"

@@ -18,7 +18,7 @@ from nvflare.recipe.sim_env import SimEnv
 from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError, ConsiliumError, RefusalCode
 from consilium.federation.replacement import require_known
-from consilium.learning.processes.socket_folder import socket_folder
+from consilium.learning.socket_folder import socket_folder
 from consilium.participant.site_settings import SiteSettings
 from consilium.processes import end_with_parent, keep_new_files_private
 from consilium.provisioning.policy import write_class_policy, write_site_policy

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from consilium.data.files import output_folder, readable
 from consilium.errors import ConfigurationError
-from consilium.federation.names import check_site_names
+from consilium.federation.safe_names import check_site_names
 from consilium.guard.start_check import is_one_word
 
 

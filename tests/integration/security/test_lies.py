@@ -11,7 +11,7 @@ from statistics import median
 
 import pytest
 
-from consilium.federation.tasks import REPORT_META
+from consilium.federation.message_names import REPORT_META
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.tasks.brain_tumor.synthetic import make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec

@@ -9,8 +9,8 @@ from nvflare.fuel.flare_api.api_spec import JobNotRunning
 from report.study import federation
 
 from consilium.errors import ConfigurationError
+from consilium.federation.message_names import INTERRUPTION_META, OUTCOME_META, RESUME_META, STATS_GROUP
 from consilium.federation.server import user_session
-from consilium.federation.tasks import INTERRUPTION_META, OUTCOME_META, RESUME_META, STATS_GROUP
 from consilium.records import site_status
 from consilium.records.federation import FEDERATION_FILE
 from consilium.records.readiness import READINESS_FILE

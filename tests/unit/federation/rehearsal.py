@@ -8,9 +8,9 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.federation.message_names import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
-from consilium.federation.tasks import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
 from consilium.participant.paired_scores import PairedScores
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task

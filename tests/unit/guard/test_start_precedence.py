@@ -14,8 +14,8 @@ from nvflare.fuel.f3.endpoint import Endpoint
 from nvflare.fuel.f3.sfm.constants import Types
 from nvflare.fuel.f3.sfm.prefix import PREFIX_LEN
 
+from consilium.federation.message_names import SECOND_STARTS_META
 from consilium.federation.server.second_starts import SecondStarts, second_starts
-from consilium.federation.tasks import SECOND_STARTS_META
 from consilium.guard import start_precedence as module
 from consilium.guard.loopback import GuardedConnManager, ProvenConnection
 from consilium.guard.start_precedence import LONGEST_SILENCE_SECONDS, START, WAIT, Notices, Start, Waiting

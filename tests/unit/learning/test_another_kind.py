@@ -18,7 +18,7 @@ import numpy as np
 
 from grading import GradingSettings, graded_cases
 from consilium.learning.estimate import disk_need, gpu_bytes, shared_memory_bytes
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule

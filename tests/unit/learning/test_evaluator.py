@@ -5,7 +5,7 @@ from torch import nn
 
 from consilium.errors import Cancelled
 from consilium.learning.evaluator import evaluate
-from consilium.learning.network_weights import get_weights
+from consilium.learning.network_state import get_weights
 from consilium.learning.predictor import Predictor
 from consilium.tasks.brain_tumor.method import BrainTumorMethod
 from consilium.tasks.segmentation.regions import to_regions

@@ -7,7 +7,7 @@ from torch import nn
 
 from consilium.errors import ConfigurationError
 from consilium.learning.dropout import BatchDropout, share_dropout
-from consilium.learning.processes.ranks import Ranks
+from consilium.learning.ranks import Ranks
 from consilium.learning.samples import sample_loader
 from consilium.tasks import TASKS, get_task
 from consilium.tasks.brain_tumor.method import change_contrast

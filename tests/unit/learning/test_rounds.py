@@ -1,6 +1,6 @@
 import pytest
 
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.learning.rounds import Schedule
 
 from .tiny import LEARNING, TinyTask

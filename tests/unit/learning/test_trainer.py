@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from consilium.errors import Cancelled, TrainingError
-from consilium.learning.processes.ranks import Ranks
+from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer

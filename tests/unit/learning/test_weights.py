@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from consilium.errors import TrainingError
-from consilium.learning.network_weights import get_weights, initial_weights, set_weights
+from consilium.learning.network_state import get_weights, initial_weights, set_weights
 from consilium.learning.weights import difference
 from consilium.tasks import get_task
 from learning.tiny import LEARNING

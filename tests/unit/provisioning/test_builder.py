@@ -252,7 +252,7 @@ def test_site_enforced_filters_and_settings_kept_at_the_hospital_reach_its_kit(t
 def test_the_server_tells_users_how_jobs_ended_and_nobody_their_metrics_unless_asked_to(kits):
     components = read(kits / SERVER / "local/resources.json.default")["components"]
     paths = {component["id"]: component["path"] for component in components}
-    assert paths["job_outcomes"] == "consilium.federation.server.job_outcomes.JobOutcomes"
+    assert paths["job_outcomes"] == "consilium.federation.monitoring.job_outcomes.JobOutcomes"
     assert "metrics_reporter" not in paths
     assert not any("statsd" in path for path in paths.values())
 

@@ -8,11 +8,11 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
+from consilium.federation.message_names import LOCAL_ONLY, REPORT_META
 from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.tasks import LOCAL_ONLY, REPORT_META
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import save_model
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.participant.site_data import SiteData, prepare_site
 from consilium.records.federation import BaselineRecord, SiteReport
 from consilium.report.training.patients import prepare_sites

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
-from consilium.data.checks.case import CaseChecks
-from consilium.data.checks.case_check import CaseCheck
+from consilium.data.case_check import CaseCheck
+from consilium.data.checks.single_case import CaseChecks
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.patients import Patients

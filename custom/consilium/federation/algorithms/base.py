@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.tasks import TRAIN
+from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.message_names import TRAIN
 from consilium.federation.updates.aggregator import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings

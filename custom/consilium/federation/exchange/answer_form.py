@@ -19,7 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConsiliumError, RefusalCode
-from consilium.federation.tasks import ANSWER_META, CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER, REPORT_META
+from consilium.federation.message_names import (
+    ANSWER_META,
+    CODE_HEADER,
+    LEFT_OUT_HEADER,
+    REASON_HEADER,
+    REPORT_META,
+)
 from consilium.records.bounds import CodeCounts
 from consilium.records.texts import clean_text
 from consilium.tasks.metrics import MOST_METRICS

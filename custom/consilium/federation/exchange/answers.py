@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
-from consilium.federation.tasks import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
+from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import Record, name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain

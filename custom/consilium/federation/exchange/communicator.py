@@ -11,7 +11,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import RefusedAnswer, read_answer, read_refusal
-from consilium.federation.tasks import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER
+from consilium.federation.message_names import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER
 from consilium.federation.transport.message_checks import is_from_participant
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from pydantic import Field
 
-from consilium.federation.names import SiteName
+from consilium.federation.safe_names import SiteName
 from consilium.settings import MAX_SITES, MINUTES_PER_YEAR, Settings
 
 

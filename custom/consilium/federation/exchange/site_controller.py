@@ -23,6 +23,13 @@ from nvflare.app_common.workflows.model_controller import ModelController
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.communicator import RejectedShareable, TaskCommunicator, check_answer
+from consilium.federation.message_names import (
+    CODE_HEADER,
+    LEFT_OUT_HEADER,
+    REASON_HEADER,
+    REPORT_META,
+    VERSIONS_META,
+)
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -33,13 +40,6 @@ from consilium.federation.monitoring.job_events import (
     event_data,
 )
 from consilium.federation.replacement import require_known
-from consilium.federation.tasks import (
-    CODE_HEADER,
-    LEFT_OUT_HEADER,
-    REASON_HEADER,
-    REPORT_META,
-    VERSIONS_META,
-)
 from consilium.federation.transport.message_checks import BROKEN_ANSWER
 from consilium.federation.transport.set_up import limit_job_messages, set_up_server
 from consilium.federation.transport.transfer_slots import TransferSlots

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError, RefusalCode
+from consilium.federation.message_names import CHECKPOINT_EVENT, SITE_STATE_EVENT, STATS_GROUP, TRAIN
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -29,8 +30,7 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSING,
     event_data,
 )
-from consilium.federation.server.job_outcomes import announce_outcome, save_outcome
-from consilium.federation.tasks import CHECKPOINT_EVENT, SITE_STATE_EVENT, STATS_GROUP, TRAIN
+from consilium.federation.monitoring.job_outcomes import announce_outcome, save_outcome
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.job_record import load_record
 from consilium.records.outcome import determine_outcome

@@ -20,6 +20,7 @@ from nvflare.metrics.metrics_keys import MetricKeys, MetricTypes
 from nvflare.metrics.metrics_publisher import publish_app_metrics
 from pydantic import ValidationError
 
+from consilium.federation.message_names import CHECKPOINT_EVENT
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -28,7 +29,6 @@ from consilium.federation.monitoring.job_events import (
     event_data,
 )
 from consilium.federation.site.process_resources import measure_traffic
-from consilium.federation.tasks import CHECKPOINT_EVENT
 from consilium.records.federation import SiteReport
 
 PREFIX: Final = "consilium"

@@ -18,8 +18,8 @@ from pydantic import Field, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.tasks import RESUME_META
+from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.message_names import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.bounds import Record

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
+from consilium.federation.message_names import LOCAL_ONLY, VALIDATE
 from consilium.federation.rounds.failures import FailedJob
 from consilium.federation.rounds.run import TrainingRun
-from consilium.federation.tasks import LOCAL_ONLY, VALIDATE
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.model_comparison import kept_round
 

@@ -37,7 +37,7 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
     def load_model(self, fl_ctx: FLContext) -> ModelLearnable:
         """Build the network with freshly drawn weights, the same for the same seed."""
         # Only a job that starts from the beginning needs torch and MONAI at the server, and only here.
-        from consilium.learning.network_weights import initial_weights
+        from consilium.learning.network_state import initial_weights
 
         settings = self._settings
         weights = initial_weights(get_task(settings.task), settings, settings.seed)

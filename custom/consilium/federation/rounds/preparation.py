@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from consilium.counts import counted
+from consilium.federation.message_names import PREPARE
 from consilium.federation.rounds.failures import FailedJob
 from consilium.federation.rounds.job_admission import AdmissionSettings, readiness_path, rejection
 from consilium.federation.rounds.run import TrainingRun
-from consilium.federation.tasks import PREPARE
 
 
 class Preparation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consilium.federation.algorithms.state import AlgorithmState
+from consilium.federation.durable_state import AlgorithmState
 from consilium.learning.weights import MODEL, Weights, join_sets, split_sets
 from consilium.records.federation import FederationRecord
 from consilium.records.model_comparison import kept_round, paired_difference

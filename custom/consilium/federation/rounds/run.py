@@ -19,11 +19,11 @@ from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
 from consilium.federation.exchange.answers import Answers
 from consilium.federation.exchange.quorum import Quorum, QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
+from consilium.federation.message_names import LOCAL_ONLY, PREPARE, QUESTION_META, RUN_META, TRAIN, VALIDATE
 from consilium.federation.rounds.announcements import ModelAnnouncements
+from consilium.federation.rounds.best_model import BestModel
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.rollback import Rollback
-from consilium.federation.rounds.selection import BestModel
-from consilium.federation.tasks import LOCAL_ONLY, PREPARE, QUESTION_META, RUN_META, TRAIN, VALIDATE
 from consilium.federation.updates.aggregator import Contribution
 from consilium.federation.updates.rejections import RejectedUpdate, Rejections
 from consilium.federation.updates.screening import Screening

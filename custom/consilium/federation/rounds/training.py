@@ -10,9 +10,9 @@ from nvflare.app_common.app_event_type import AppEventType
 from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.algorithms.base import Question, RoundStart
+from consilium.federation.message_names import TRAIN
 from consilium.federation.rounds.failures import FailedJob, FailedRound
 from consilium.federation.rounds.run import TrainingRun
-from consilium.federation.tasks import TRAIN
 from consilium.federation.updates.aggregator import Aggregate
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights

@@ -20,8 +20,8 @@ from nvflare.private.fed.server.job_cmds import CLONED_META_KEYS
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
+from consilium.federation.message_names import INTERRUPTION_META, RESUME_META
 from consilium.federation.rounds.checkpoints import CheckpointPlace
-from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import Checkpoint
 from consilium.records.job_status import NOBODY
 

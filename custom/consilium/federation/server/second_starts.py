@@ -9,7 +9,7 @@ from typing import Any, Final
 from nvflare.apis.fl_constant import SystemComponents
 from nvflare.apis.fl_context import FLContext
 
-from consilium.federation.tasks import SECOND_STARTS_META
+from consilium.federation.message_names import SECOND_STARTS_META
 from consilium.records.job_status import SecondStart
 
 _SECONDS_REMEMBERED = 60.0

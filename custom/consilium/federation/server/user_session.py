@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError, ConsiliumError
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     ABORT_META,
     INTERRUPTION_META,
     OUTCOME_META,

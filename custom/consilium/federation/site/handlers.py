@@ -18,6 +18,16 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.counts import counted
 from consilium.data.finding import Finding
 from consilium.errors import SiteRefusal
+from consilium.federation.message_names import (
+    CHECK,
+    LOCAL_ONLY,
+    PREPARE,
+    QUESTION_META,
+    REPORT_META,
+    RUN_META,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.local_settings import read_site_settings
@@ -31,16 +41,6 @@ from consilium.federation.site.replies import (
 )
 from consilium.federation.site.state import StateReporter
 from consilium.federation.site.training_folder import training_folder
-from consilium.federation.tasks import (
-    CHECK,
-    LOCAL_ONLY,
-    PREPARE,
-    QUESTION_META,
-    REPORT_META,
-    RUN_META,
-    TRAIN,
-    VALIDATE,
-)
 from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import site_dialogue
 from consilium.learning.algorithms.base import AlgorithmSettings

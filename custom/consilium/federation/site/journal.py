@@ -15,10 +15,10 @@ from nvflare.apis.workspace import Workspace
 from nvflare.app_common.app_constant import AppConstants
 
 from consilium.errors import RefusalCode
+from consilium.federation.message_names import TRAIN
+from consilium.federation.monitoring.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.monitoring.published_metrics import SITE_METRICS, MetricsPublisher
-from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.site.training_folder import LOCAL_ONLY_FOLDER
-from consilium.federation.tasks import TRAIN
 from consilium.participant.site_settings import SiteSettings
 from consilium.records.gain import SiteGain
 from consilium.records.site_status import Refusal, SiteStatus, read_site_status

@@ -9,8 +9,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import RefusalCode, SiteRefusal, TrainingError
-from consilium.federation.site.process_resources import measure_traffic
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     ANSWER_META,
     CODE_HEADER,
     LEFT_OUT_HEADER,
@@ -18,6 +17,7 @@ from consilium.federation.tasks import (
     REPORT_META,
     VERSIONS_META,
 )
+from consilium.federation.site.process_resources import measure_traffic
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAnswer
 from consilium.learning.rounds import TrainingResult

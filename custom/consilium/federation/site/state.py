@@ -9,8 +9,8 @@ from nvflare.apis.fl_component import FLComponent
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.utils.analytix_utils import send_analytic_dxo
 
+from consilium.federation.message_names import SITE_STATE_EVENT
 from consilium.federation.site.journal import SiteJournal
-from consilium.federation.tasks import SITE_STATE_EVENT
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 1.0, 15.0
 _SHARE = 1 / 20

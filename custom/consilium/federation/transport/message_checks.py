@@ -27,8 +27,8 @@ from nvflare.private.fed.server.server_commands import ServerCommands
 from nvflare.private.fed.server.server_runner import ServerRunner
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
+from consilium.federation.message_names import REASON_HEADER, SITE_STATE_EVENT
 from consilium.federation.replacement import replace
-from consilium.federation.tasks import REASON_HEADER, SITE_STATE_EVENT
 from consilium.records.texts import clean_text
 
 BROKEN_ANSWER: Final = "consilium_broken_answer"

@@ -6,8 +6,8 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
 from consilium.errors import ConsiliumError, RefusalCode
-from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.tasks import REFUSAL_CODE_HEADER, REFUSAL_HEADER
+from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.message_names import REFUSAL_CODE_HEADER, REFUSAL_HEADER
 from consilium.records.texts import clean_text
 
 

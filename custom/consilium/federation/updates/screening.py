@@ -12,7 +12,7 @@ from pydantic import Field
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
-from consilium.federation.algorithms.state import AlgorithmState
+from consilium.federation.durable_state import AlgorithmState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import Weights

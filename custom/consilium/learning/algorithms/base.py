@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from consilium.learning.processes.ranks import Ranks
+    from consilium.learning.ranks import Ranks
     from consilium.tasks.learning_settings import LearningSettings
 
 Batch: TypeAlias = "tuple[Tensor, Tensor, Tensor]"

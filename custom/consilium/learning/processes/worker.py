@@ -38,10 +38,10 @@ from consilium.learning.processes.messages import (
     Train,
     Trained,
 )
-from consilium.learning.processes.ranks import Ranks
-from consilium.learning.processes.socket_folder import remove_socket_folder
+from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
+from consilium.learning.socket_folder import remove_socket_folder
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL
 from consilium.tasks import get_task

@@ -35,8 +35,8 @@ from consilium.learning.processes.messages import (
     Train,
     Trained,
 )
-from consilium.learning.processes.socket_folder import socket_folder
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.socket_folder import socket_folder
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores

@@ -14,7 +14,7 @@ from consilium.counts import counted
 from consilium.data.checks import CheckedCohort, Finding, Severity
 from consilium.data.codes import DataCode, ProblemCode
 from consilium.data.files import readable
-from consilium.report.drawing import DARK, LIGHT
+from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
 
 FORMAT: Final = 2

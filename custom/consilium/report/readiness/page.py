@@ -10,7 +10,7 @@ from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.records.readiness import ReadinessRecord
 from consilium.records.remedies import remedy_for
-from consilium.report.drawing import DARK, LIGHT
+from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
 from consilium.report.readiness.table import finding_rows, site_rows
 

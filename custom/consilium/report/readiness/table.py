@@ -13,7 +13,7 @@ from rich.text import Text
 from consilium.counts import count_text, counted
 from consilium.records.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 from consilium.records.texts import clean_text
-from consilium.report.codes import ACCEPTED, LEFT_OUT, meaning, remedy
+from consilium.report.code_texts import ACCEPTED, LEFT_OUT, meaning, remedy
 
 _NOTHING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"

@@ -10,10 +10,10 @@ import numpy as np
 from consilium.counts import Count
 from consilium.records.remedies import remedy_for
 from consilium.records.statistics import FeatureRecord, StatisticsRecord
-from consilium.report.drawing import DARK, LIGHT
+from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
+from consilium.report.statistics.charts import draw_amounts, draw_spreads
 from consilium.report.statistics.distances import Distance
-from consilium.report.statistics.drawing import draw_amounts, draw_spreads
 from consilium.report.statistics.drift import Drift, assess_drift
 from consilium.tasks.features import FeatureGroup, Role
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from consilium.counts import counted
 from consilium.records.site_status import Refusal, SiteStatus
-from consilium.report.codes import LEFT_OUT, remedy
+from consilium.report.code_texts import LEFT_OUT, remedy
 from consilium.report.status.job import clock
 
 _CHECK = "check"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.federation import BaselineRecord, FederationRecord
-from consilium.report.drawing import DARK, LIGHT
+from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.site_combiner import installed_task
 from consilium.report.training.curves import draw_curves
 from consilium.report.training.page import PatientView, render_page

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from consilium.data.files import private_opener
-from consilium.report.drawing import Palette, label_text, line_style
+from consilium.report.chart_style import Palette, label_text, line_style
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.study import StudyReport
 from consilium.tasks.metrics import Metric

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from consilium.report.drawing import DARK, LIGHT
+from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment, upper_first
 from consilium.report.training.gain_figure import arrange_gains
 from consilium.report.training.gains import FEW_PATIENTS

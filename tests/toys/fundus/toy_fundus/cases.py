@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case, FolderError, ImageFile
+from consilium.data.case_check import CaseCheck, ImageSize
 from consilium.data.case_format import (
     Examination,
     FoundCases,
@@ -20,7 +21,6 @@ from consilium.data.case_format import (
     Prepared,
     TargetReading,
 )
-from consilium.data.checks.case_check import CaseCheck, ImageSize
 from consilium.data.codes import DataCode, ProblemCode, error, warning
 from consilium.data.finding import Finding
 from consilium.errors import ConfigurationError

@@ -9,9 +9,9 @@ import pytest
 from tasks.brain_tumor.checks.damage import damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
+from consilium.data.case_check import CaseCheck, fingerprint_files
 from consilium.data.checks import AcceptedFindings, Severity, check_cohort
 from consilium.data.checks.accepted_findings import format_acceptances
-from consilium.data.checks.case_check import CaseCheck, fingerprint_files
 from consilium.data.codes import DataCode, known_codes
 from consilium.data.cohort import read_cohort
 from consilium.data.finding import Finding

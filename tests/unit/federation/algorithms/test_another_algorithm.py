@@ -15,9 +15,7 @@ from nvflare.fuel.utils.config_service import ConfigService
 from toy_algorithm import CHANGE, CONTROL, GREET, toy_algorithm
 
 from consilium.errors import ConfigurationError
-from consilium.federation.rounds.checkpoints import CHECKPOINTS
-from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     ANSWER_META,
     PREPARE,
     QUESTION_META,
@@ -29,10 +27,12 @@ from consilium.federation.tasks import (
     VALIDATE,
     VERSIONS_META,
 )
+from consilium.federation.rounds.checkpoints import CHECKPOINTS
+from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.model_file import load_model
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.tasks import get_task
 from federation.flare import Engine

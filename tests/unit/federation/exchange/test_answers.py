@@ -6,7 +6,7 @@ from report.grading import GRADING, graded
 
 from consilium.federation.exchange.answer_form import RefusedAnswer
 from consilium.federation.exchange.answers import Answers
-from consilium.federation.tasks import PREPARE, REPORT_META, TRAIN
+from consilium.federation.message_names import PREPARE, REPORT_META, TRAIN
 from consilium.tasks import get_task
 
 EVALUATION = get_task("brain_tumor").evaluation

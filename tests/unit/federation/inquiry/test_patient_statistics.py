@@ -21,7 +21,7 @@ from consilium.federation.exchange.answer_form import RefusedAnswer
 from consilium.federation.inquiry.patient_statistics import DATASET, PatientStatistics, read_statistics
 from consilium.federation.inquiry.site_statistics import histogram_config
 from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
-from consilium.federation.tasks import REASON_HEADER
+from consilium.federation.message_names import REASON_HEADER
 from consilium.records.statistics import SiteAnswer, StatisticsRecord
 from consilium.report.statistics.page import render_statistics
 from federation.flare import Engine

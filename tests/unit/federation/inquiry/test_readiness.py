@@ -13,8 +13,8 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import RefusalCode
 from consilium.federation.inquiry.readiness import ReadinessCheck
+from consilium.federation.message_names import CHECK, REASON_HEADER, REPORT_META
 from consilium.federation.rounds.job_admission import readiness_path
-from consilium.federation.tasks import CHECK, REASON_HEADER, REPORT_META
 from consilium.records.bounds import MissingSite
 from consilium.records.outcome import determine_outcome
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain

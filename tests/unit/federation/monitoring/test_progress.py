@@ -14,6 +14,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.widgets.info_collector import InfoCollector
 from report.study import federation
 
+from consilium.federation.message_names import CHECKPOINT_EVENT
 from consilium.federation.monitoring.job_events import (
     ANSWER_REFUSED,
     ANSWER_TAKEN,
@@ -21,9 +22,8 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSED,
     TASK_CLOSING,
 )
+from consilium.federation.monitoring.job_outcomes import JOB_ENDED_TOPIC
 from consilium.federation.monitoring.progress import ProgressReceiver
-from consilium.federation.server.job_outcomes import JOB_ENDED_TOPIC
-from consilium.federation.tasks import CHECKPOINT_EVENT
 from consilium.records.federation import Resumption, SiteReport, SiteRound
 from consilium.records.progress import JobProgress, describe_progress, read_progress
 from federation.flare import Engine

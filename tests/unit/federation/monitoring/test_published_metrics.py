@@ -15,10 +15,10 @@ from nvflare.fuel.data_event.data_bus import DataBus
 from nvflare.fuel.utils.class_loader import load_class
 from nvflare.fuel.utils.config_service import ConfigService
 
+from consilium.federation.message_names import REASON_HEADER, TRAIN
 from consilium.federation.monitoring.published_metrics import METRICS, PREFIX, SITE_METRICS, JobMetrics
 from consilium.federation.rounds.checkpoints import CHECKPOINTS
 from consilium.federation.site.journal import SiteJournal
-from consilium.federation.tasks import REASON_HEADER, TRAIN
 from consilium.provisioning.policy import MetricsTarget, metrics_reporter
 from federation.flare import JOB_NAME, Engine
 from federation.rehearsal import Rehearsal, Site, TwoWeights

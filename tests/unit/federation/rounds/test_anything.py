@@ -19,11 +19,18 @@ from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWr
 from consilium.federation.algorithms import server_algorithm
 from consilium.federation.algorithms.base import AlgorithmJob
 from consilium.federation.exchange.answer_form import Absence
+from consilium.federation.message_names import (
+    LOCAL_ONLY,
+    PREPARE,
+    REASON_HEADER,
+    REPORT_META,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.federation.monitoring.curves import ScoreCurves
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.monitoring.published_metrics import JobMetrics
-from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.transport.message_checks import BROKEN_ANSWER
 from consilium.federation.updates.aggregator import Aggregate
 from consilium.federation.updates.screening import Screening, ScreeningSettings

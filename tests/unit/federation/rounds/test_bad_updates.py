@@ -9,7 +9,7 @@ from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.apis.signal import Signal
 
 from consilium.errors import ConfigurationError, RefusalCode
-from consilium.federation.tasks import PREPARE, REASON_HEADER, REFUSAL_HEADER, TRAIN, VALIDATE
+from consilium.federation.message_names import PREPARE, REASON_HEADER, REFUSAL_HEADER, TRAIN, VALIDATE
 from consilium.federation.updates import spool
 from consilium.learning.model_file import load_model
 from consilium.records.federation import FederationRecord

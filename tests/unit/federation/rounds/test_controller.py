@@ -13,8 +13,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import ConfigurationError, RefusalCode
-from consilium.federation.rounds.job_admission import readiness_path
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     CODE_HEADER,
     LEFT_OUT_HEADER,
     PREPARE,
@@ -23,6 +22,7 @@ from consilium.federation.tasks import (
     VALIDATE,
     VERSIONS_META,
 )
+from consilium.federation.rounds.job_admission import readiness_path
 from consilium.learning.model_file import load_model
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.outcome import determine_outcome

@@ -6,7 +6,14 @@ from nvflare.apis.shareable import make_reply
 from nvflare.apis.signal import Signal
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.tasks import LOCAL_ONLY, PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.message_names import (
+    LOCAL_ONLY,
+    PREPARE,
+    REASON_HEADER,
+    REPORT_META,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.records.federation import FederationRecord
 from consilium.records.outcome import determine_outcome
 from federation.flare import Engine

@@ -15,8 +15,15 @@ from nvflare.apis.signal import Signal
 from nvflare.fuel.utils.config_service import ConfigService
 
 from consilium.errors import ConfigurationError
+from consilium.federation.message_names import (
+    CHECKPOINT_EVENT,
+    LOCAL_ONLY,
+    PREPARE,
+    RESUME_META,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.federation.rounds.checkpoints import CHECKPOINTS, CheckpointPlace
-from consilium.federation.tasks import CHECKPOINT_EVENT, LOCAL_ONLY, PREPARE, RESUME_META, TRAIN, VALIDATE
 from consilium.learning import checkpoints
 from consilium.learning.model_file import load_model
 from consilium.records.federation import FederationRecord, Resumption

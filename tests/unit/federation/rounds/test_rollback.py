@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.federation.algorithms.state import AlgorithmState
+from consilium.federation.durable_state import AlgorithmState
 from consilium.federation.rounds.rollback import Rollback
 from consilium.records.federation import FederationRecord, RoundRecord
 from consilium.tasks import get_task

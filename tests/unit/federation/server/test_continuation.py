@@ -11,10 +11,10 @@ from nvflare.apis.fl_constant import FLContextKey, SystemConfigs
 from nvflare.apis.job_def import Job, JobMetaKey, RunStatus, job_from_meta, new_job_id
 from nvflare.fuel.utils.config_service import ConfigService
 
+from consilium.federation.message_names import INTERRUPTION_META, RESUME_META
 from consilium.federation.rounds.checkpoints import CHECKPOINTS
 from consilium.federation.server import continuation as module
 from consilium.federation.server.continuation import JobContinuation
-from consilium.federation.tasks import INTERRUPTION_META, RESUME_META
 from consilium.learning.checkpoints import CheckpointStore
 from federation.flare import Engine
 

@@ -16,10 +16,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from tasks.packages import installed, is_imported, toy
 
 from consilium.errors import ConfigurationError, DataError, SiteRefusal, TrainingError
-from consilium.federation.site import executor as executor_module
-from consilium.federation.site import state
-from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     CHECK,
     CODE_HEADER,
     LEFT_OUT_HEADER,
@@ -33,8 +30,11 @@ from consilium.federation.tasks import (
     VALIDATE,
     VERSIONS_META,
 )
+from consilium.federation.site import executor as executor_module
+from consilium.federation.site import state
+from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.versions import component_versions
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.participant import site_data
 from consilium.participant.site_settings import TaskData
 from consilium.records.federation import SiteReport

@@ -7,7 +7,7 @@ from nvflare.app_common.app_constant import AppConstants
 
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
-from consilium.federation.server.job_outcomes import announce_outcome
+from consilium.federation.monitoring.job_outcomes import announce_outcome
 from consilium.federation.site.journal import SiteJournal
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings

@@ -13,10 +13,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.site import state
-from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.site.local_only import PATIENTS_FILE
-from consilium.federation.tasks import (
+from consilium.federation.message_names import (
     CODE_HEADER,
     LOCAL_ONLY,
     REASON_HEADER,
@@ -25,8 +22,11 @@ from consilium.federation.tasks import (
     SITE_STATE_EVENT,
     TRAIN,
 )
+from consilium.federation.site import state
+from consilium.federation.site.executor import SiteExecutor
+from consilium.federation.site.local_only import PATIENTS_FILE
 from consilium.learning import trainer
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport

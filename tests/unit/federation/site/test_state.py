@@ -4,9 +4,9 @@ import pytest
 from nvflare.apis.dxo import from_shareable
 from nvflare.apis.fl_component import FLComponent
 
+from consilium.federation.message_names import SITE_STATE_EVENT
 from consilium.federation.site import state as site_state
 from consilium.federation.site.state import StateReporter
-from consilium.federation.tasks import SITE_STATE_EVENT
 from federation.flare import Engine
 
 

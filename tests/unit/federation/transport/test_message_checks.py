@@ -23,7 +23,7 @@ from nvflare.private.fed.server.server_runner import ServerRunner
 from nvflare.widgets.fed_event import FED_EVENT_TOPIC
 
 from consilium.federation.exchange.site_controller import TaskCommunicator
-from consilium.federation.tasks import REASON_HEADER
+from consilium.federation.message_names import REASON_HEADER
 from consilium.federation.transport import message_checks as senders
 from consilium.federation.transport.message_checks import (
     BROKEN_ANSWER,

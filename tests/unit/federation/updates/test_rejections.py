@@ -5,8 +5,8 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from consilium.federation.algorithms.state import AlgorithmState
-from consilium.federation.tasks import REFUSAL_HEADER
+from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.message_names import REFUSAL_HEADER
 from consilium.federation.updates.rejections import Rejections
 
 EXCLUDED = "excluded from training after 3 rejected answers in a row, the last: reason worst"

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from consilium.federation.algorithms.state import AlgorithmState
+from consilium.federation.durable_state import AlgorithmState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.records.federation import SiteReport

@@ -9,7 +9,7 @@ from consilium.errors import TrainingError
 from consilium.federation.site.replies import check_outgoing
 from consilium.learning.algorithms.base import LocalAlgorithm, Outgoing
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings
-from consilium.learning.processes.ranks import Ranks
+from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from consilium.records.federation import FederationRecord
-from consilium.report.drawing import LIGHT
+from consilium.report.chart_style import LIGHT
 from consilium.report.training.curves import draw_curves, mean_by_round
 from consilium.report.training.summary import summarize_study
 

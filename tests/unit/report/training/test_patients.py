@@ -4,7 +4,7 @@ import pytest
 from tasks.segmentation.test_pictures import phantom
 
 from consilium.learning.model_file import save_model
-from consilium.learning.network_weights import initial_weights
+from consilium.learning.network_state import initial_weights
 from consilium.participant.site_data import SiteData
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, pick_patient

@@ -7,7 +7,7 @@ import pytest
 
 from consilium.records.federation import FederationRecord
 from consilium.report import site_combiner
-from consilium.report.drawing import LIGHT
+from consilium.report.chart_style import LIGHT
 from consilium.report.training.build import build_report
 from consilium.report.training.curves import draw_curves
 from consilium.report.training.summary import summarize_study

@@ -6,7 +6,7 @@ from data.hospital import LPS, head, label, one_case, preprocess
 from pydantic import ValidationError
 
 from consilium.data.case import CaseError
-from consilium.data.checks.case import check_case
+from consilium.data.checks.single_case import check_case
 from consilium.data.codes import Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from consilium.data.case import Case, CaseError, ImageFile
-from consilium.data.checks.case import check_case
+from consilium.data.checks.single_case import check_case
 from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention

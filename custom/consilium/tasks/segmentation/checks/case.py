@@ -10,10 +10,10 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from consilium.data.case import Case
+from consilium.data.case_check import CaseCheck, ImageSize
 from consilium.data.case_format import Examination
-from consilium.data.checks.case import run_groups
-from consilium.data.checks.case_check import CaseCheck, ImageSize
 from consilium.data.checks.cohort import CheckedCohort
+from consilium.data.checks.single_case import run_groups
 from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
 from consilium.tasks.segmentation.checks.duplicates import check_duplicates

@@ -10,8 +10,8 @@ import pytest
 from scipy import ndimage
 
 from consilium.data.case import Case, ImageFile
+from consilium.data.case_check import CaseCheck
 from consilium.data.checks import Severity
-from consilium.data.checks.case_check import CaseCheck
 from consilium.data.checks.patients import check_patients
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from consilium.data.case import Case, ImageFile
 from consilium.data.checks import Severity
-from consilium.data.checks.case import check_case
+from consilium.data.checks.single_case import check_case
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import LabelConvention
 

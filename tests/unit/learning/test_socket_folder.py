@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from consilium.learning.processes import socket_folder
+from consilium.learning import socket_folder
 
 SCRIPT = """
 import socket, sys
 from consilium.errors import ConfigurationError
-from consilium.learning.processes import socket_folder
+from consilium.learning import socket_folder
 if len(sys.argv) > 1:
     socket_folder._SHORT_FOLDERS = (sys.argv[1],)
 try:

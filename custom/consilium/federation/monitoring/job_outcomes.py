@@ -15,7 +15,7 @@ from nvflare.apis.workspace import Workspace
 from pydantic import ValidationError
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.federation.tasks import OUTCOME_META
+from consilium.federation.message_names import OUTCOME_META
 from consilium.records.federation import OutcomeKind
 from consilium.records.progress import Ended, EndReason, JobProgress
 

@@ -8,7 +8,7 @@ from nvflare.apis.job_def import is_valid_job_id, new_job_id
 from nvflare.apis.utils.format_check import name_check
 
 from consilium.errors import ConfigurationError
-from consilium.federation.names import check_site_names, is_job_id, is_site_name, site_name_fault
+from consilium.federation.safe_names import check_site_names, is_job_id, is_site_name, site_name_fault
 
 
 def test_what_flare_gives_a_job_is_an_id():

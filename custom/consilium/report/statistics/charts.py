@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from consilium.records.statistics import FeatureRecord
-from consilium.report.drawing import Palette, label_text, line_style
+from consilium.report.chart_style import Palette, label_text, line_style
 
 _MARGIN = 0.1
 """Of the range, at both ends: there are the bins that also hold what lies beyond."""

@@ -4,8 +4,8 @@ import pytest
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, SystemComponents
 
-from consilium.federation.server.job_outcomes import JobOutcomes, save_outcome
-from consilium.federation.tasks import OUTCOME_META
+from consilium.federation.message_names import OUTCOME_META
+from consilium.federation.monitoring.job_outcomes import JobOutcomes, save_outcome
 from consilium.records.progress import Ended, EndReason, JobProgress
 from federation.flare import JOB_ID, Engine
 

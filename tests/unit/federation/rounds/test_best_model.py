@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from consilium.federation.rounds.selection import BestModel
+from consilium.federation.rounds.best_model import BestModel
 from consilium.records.federation import FederationRecord, RoundRecord
 from consilium.tasks import get_task
 

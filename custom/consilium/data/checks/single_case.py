@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
-from consilium.data.checks.case_check import CaseCheck
+from consilium.data.case_check import CaseCheck
 from consilium.data.finding import Finding
 from consilium.data.sources import read_source
 
