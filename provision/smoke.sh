@@ -25,8 +25,8 @@ step "installing it into an empty environment, some minutes"
     > "$work/install.log" 2>&1 || { tail -n 20 "$work/install.log" >&2; stop "the wheel can't be installed"; }
 
 step "making two synthetic hospitals"
-"$(dirname "$PYTHON")/consilium" cohort "$work/hospitals" --spacing 4 --size 38x48x38 \
-    --hospital north=brats2021:3 --hospital south=decathlon:3 > "$work/cohort.log" 2>&1 ||
+"$(dirname "$PYTHON")/consilium" cohort "$work/hospitals" --set spacing=4 --set size=38x48x38 \
+    --set hospitals.north=brats2021:3 --set hospitals.south=decathlon:3 > "$work/cohort.log" 2>&1 ||
     { cat "$work/cohort.log" >&2; exit 1; }
 
 mkdir "$work/elsewhere"

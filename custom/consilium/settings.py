@@ -105,6 +105,30 @@ class TypeByValues:
         )
 
 
+def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
+    """Read `KEY=VALUE` texts, the values as YAML: `3`, `0.1`, `null`, `[64, 64, 64]`, `some_name`.
+
+    Example:
+        >>> parse_changes(["rounds=3", "learning.batch_size=2"])
+        {'rounds': 3, 'learning.batch_size': 2}
+
+    Raises:
+        ConfigurationError: If a text is not of that form.
+    """
+    import yaml  # a command that reads no such text starts without it
+
+    changes = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not key:
+            raise ConfigurationError(f"{assignment!r} is not of the form KEY=VALUE, for example seed=3")
+    return changes
+
+
 def _without_follow_up_errors(problems: Iterable[Any]) -> list[Any]:
     """Leave out lists that pydantic calls too short because it dropped a wrong value from them."""
     problems = list(problems)

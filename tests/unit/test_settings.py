@@ -8,7 +8,7 @@ import consilium
 from consilium.errors import ConfigurationError
 from consilium.learning.processes.messages import _Message
 from consilium.participant.site_settings import SiteSettings
-from consilium.settings import Settings
+from consilium.settings import Settings, parse_changes
 
 
 class Inner(Settings):
@@ -99,3 +99,24 @@ def test_all_settings_of_a_job_and_a_site_are_tried() -> None:
 
 def test_what_is_allowed_is_said() -> None:
     assert "rounds: allowed: a whole number (seen: 'many')" in refusal({"rounds": "many"})
+
+
+def test_values_are_read_as_what_they_look_like():
+    changes = parse_changes(
+        ["rounds=3", "learning.learning_rate=2e-4", "learning.local_steps=null", "learning.network=segresnet",
+         "learning.patch_voxels=[64, 64, 64]", "name=a=b"]
+    )  # fmt: skip
+    assert changes == {
+        "rounds": 3,
+        "learning.learning_rate": "2e-4",  # YAML 1.1 wants 2.0e-4; the settings read the text as a number
+        "learning.local_steps": None,
+        "learning.network": "segresnet",
+        "learning.patch_voxels": [64, 64, 64],
+        "name": "a=b",
+    }
+
+
+@pytest.mark.parametrize("text", ["rounds", "=3", "", "rounds=[1", "rounds={a: b: c}"])
+def test_what_is_no_assignment_is_refused_with_an_example(text):
+    with pytest.raises(ConfigurationError, match=r"KEY=VALUE, for example seed=3"):
+        parse_changes([text])

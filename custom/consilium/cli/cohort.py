@@ -10,19 +10,24 @@ import typer
 from consilium.cli.options import SyntheticTask
 from consilium.cli.terminal import loading, say, say_result
 from consilium.default_task import DEFAULT
+from consilium.errors import ConfigurationError
 
 EPILOG = """
-Four hospitals of 14, 12, 12 and 4 patients at 2 mm, in four layouts, from four scanners:
+The hospitals of the demo:
 
   $ consilium cohort data/demo
 
-Two hospitals of your own:
+What can be changed about them, and one change:
 
-  $ consilium cohort data/tiny --hospital north=brats2021:3 --hospital south=decathlon:3
+  $ consilium cohort --options
 
-The size of real BraTS images, 240x240x155 at 1 mm:
+  $ consilium cohort data/other --set seed=3
 
-  $ consilium cohort data/full --spacing 1
+Those of another task:
+
+  $ consilium cohort --task NAME --options
+
+  $ consilium cohort data/other --task NAME
 
 Repeat a command that was interrupted: it makes only what is missing.
 """
@@ -30,79 +35,52 @@ Repeat a command that was interrupted: it makes only what is missing.
 
 def cohort(
     folder: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="DIR", help="Where to put the hospitals, one subfolder each.", show_default=False
         ),
-    ],
-    hospital: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=LAYOUT:CASES",
-            help="A hospital; its layout is brats2020, brats2021, brats2023 or decathlon. "
-            "Repeat it for more; without it, the four of the demo. Scanners are dealt out in turn.",
-            show_default=False,
-        ),
     ] = None,
     task: SyntheticTask = DEFAULT,
-    spacing: Annotated[
-        float | None,
-        typer.Option(help="Edge of a voxel in mm, 0.5 to 4. Without it, 2.", show_default=False),
-    ] = None,
-    size: Annotated[
-        str | None,
+    change: Annotated[
+        list[str] | None,
         typer.Option(
-            metavar="XxYxZ",
-            help="Voxels. Without it, what a head needs: 96x112x88 at 2 mm, 240x240x155 at 1 mm.",
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change an option of the task's hospitals. Repeat it for more.",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Another seed makes other patients.", show_default=False)
-    ] = None,
-    tumor_mix: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE=WEIGHT,...",
-            help="Weights of small (20-45 ml), medium (45-90 ml) and large (90-150 ml) tumors, "
-            "such as small=2,medium=1,large=0.",
-            show_default=False,
-        ),
-    ] = None,
-    missing_et: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of patients without enhancing tumor, 0 to 1. Without it, 0.1.",
-            show_default=False,
-        ),
-    ] = None,
+    show_options: Annotated[
+        bool, typer.Option("--options", help="List what --set takes for this task, and make nothing.")
+    ] = False,
     workers: Annotated[int, typer.Option(help="Processes, at most one for each core.")] = 1,
 ) -> None:
     """Make synthetic hospitals of a task, to try everything on.
 
-    Those of brain_tumor have real anatomy, simulated gliomas and a different scanner in each. The options
-    but DIR, --task and --workers are theirs; another task may take some of them, or none.
+    What they are like is the task's: `--options` lists what can be changed.
 
     Nothing in them is from a patient: a model trained on them is for trying things out, never for use.
     """
-    with loading("nibabel and the anatomy"):
+    with loading("the task"):
         from consilium.data.files import output_folder
+        from consilium.settings import parse_changes
         from consilium.tasks.registry import synthetic_cohort
+        from consilium.tasks.synthetic import specify_cohort
+
+        wanted = synthetic_cohort(task)
+    if show_options:
+        for name, meaning in wanted.options.items():
+            say_result(f"{name}\t{meaning}")
+        if not wanted.options:
+            say(f"The hospitals of {task} have no options.", err=True)
+        return
+    if folder is None:
+        raise ConfigurationError("name the folder for the hospitals: consilium cohort DIR")
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from consilium.report.terminal import Terminal
 
-    options = {
-        "hospital": hospital,
-        "spacing": spacing,
-        "size": size,
-        "seed": seed,
-        "tumor-mix": tumor_mix,
-        "missing-et": missing_et,
-    }
-    given = {name: value for name, value in options.items() if value not in (None, [])}
-    wanted = synthetic_cohort(task)
-    wanted = wanted.specify(given) if given else wanted
+    wanted = specify_cohort(wanted, parse_changes(change or []))
     output_folder(folder, "DIR")
     console = Terminal(stderr=True)
     bar = Progress(

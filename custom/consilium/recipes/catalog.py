@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
@@ -117,30 +115,6 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobReci
             raise ConfigurationError(f"setting {key!r}: {group!r} is not a group of settings")
         target[setting] = value
     return entry.recipe.from_values(values, source=f"job {name!r}")
-
-
-def parse_changes(assignments: list[str]) -> dict[str, Any]:
-    """Read `KEY=VALUE` texts, the values as YAML: `3`, `0.1`, `null`, `[64, 64, 64]`, `segresnet`.
-
-    Example:
-        >>> parse_changes(["rounds=3", "learning.network=segresnet"])
-        {'rounds': 3, 'learning.network': 'segresnet'}
-
-    Raises:
-        ConfigurationError: If a text is not of that form.
-    """
-    changes = {}
-    for assignment in assignments:
-        key, equals, value = assignment.partition("=")
-        try:
-            changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
-        if not equals or not key:
-            raise ConfigurationError(
-                f"{assignment!r} is not of the form KEY=VALUE, for example learning.local_steps=5"
-            )
-    return changes
 
 
 def export_job(recipe: JobRecipe, folder: Path) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from consilium.errors import ConfigurationError
+
 CohortProgress: TypeAlias = Callable[[int, int, str], None]
 """Called after each case with the cases done, the cases to do, and `hospital/case`."""
 
@@ -44,11 +46,18 @@ class SyntheticCohort(Protocol):
     def cases(self) -> int:
         """How many cases all hospitals have."""
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What `specify` takes: the name of each option, and what it means and allows, a line."""
+
     def specify(self, options: Mapping[str, Any]) -> SyntheticCohort:
-        """Return the cohort with options of `consilium cohort` that somebody gave.
+        """Return the cohort with other options.
+
+        Args:
+            options: By name; those that are not given stay.
 
         Raises:
-            ConfigurationError: If one is none of this task's, or can't be used.
+            ConfigurationError: If one is unknown or can't be used.
         """
 
     def make(
@@ -70,3 +79,31 @@ class SyntheticCohort(Protocol):
         Raises:
             ConfigurationError: If the folder holds something else, or what making takes is not installed.
         """
+
+
+def specify_cohort(cohort: SyntheticCohort, changes: Mapping[str, Any]) -> SyntheticCohort:
+    """Return a cohort with options as `consilium cohort --set` gives them.
+
+    Args:
+        cohort: Of a task.
+        changes: Options by name; `hospitals.north` is the entry `north` of the option `hospitals`.
+
+    Raises:
+        ConfigurationError: If one is none of the cohort's, or can't be used.
+    """
+    options: dict[str, Any] = {}
+    for key, value in changes.items():
+        name, dot, entry = key.partition(".")
+        if name not in cohort.options:
+            known = ", ".join(cohort.options) or "none"
+            raise ConfigurationError(
+                f"the synthetic hospitals have no option {name!r}; known: {known}; "
+                "`consilium cohort --options` lists them"
+            )
+        if not dot:
+            options[name] = value
+        elif isinstance(entries := options.setdefault(name, {}), dict):
+            entries[entry] = value
+        else:
+            raise ConfigurationError(f"{key}: {name} is {entries!r} already; give either it or its entries")
+    return cohort.specify(options) if options else cohort

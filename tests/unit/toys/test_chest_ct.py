@@ -109,7 +109,7 @@ def test_its_hospitals_are_made_by_the_command_line_and_left_alone_then(run, tmp
         assert code == 0
         assert [line.partition("\t")[0] for line in out.splitlines()] == ["elm", "fir"]
     assert len(list((tmp_path / "data/fir").glob("*_ct.nii.gz"))) == 8
-    with pytest.raises(ConfigurationError, match="no option --spacing"):
+    with pytest.raises(ConfigurationError, match="no option spacing"):
         synthetic_cohort("chest_ct").specify({"spacing": 2.0})
 
 

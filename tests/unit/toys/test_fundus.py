@@ -113,7 +113,7 @@ def test_a_folder_without_grades_or_photographs_is_told_apart(check, island, tmp
 
 
 def test_its_hospitals_are_made_by_the_command_line(run, tmp_path):
-    code, out = run("cohort", tmp_path / "data", "--task", "fundus", "--seed", "3")
+    code, out = run("cohort", tmp_path / "data", "--task", "fundus", "--set", "seed=3")
     assert code == 0
     assert [line.partition("\t")[0] for line in out.splitlines()] == ["harbor", "valley", "island"]
     assert len(list((tmp_path / "data/island").glob("*_left.png"))) == 8

@@ -20,10 +20,11 @@ class ChestHospitals:
     hospitals = ("elm", "fir")
     evaluators: ClassVar[frozenset[str]] = frozenset()
     patients, cases = 8, 16
+    options: ClassVar[Mapping[str, str]] = {}
 
     def specify(self, options: Mapping[str, Any]) -> "ChestHospitals":
         """Refuse every option."""
-        raise ConfigurationError(f"chest_ct has no option {', '.join(f'--{name}' for name in options)}")
+        raise ConfigurationError(f"chest_ct has no option {', '.join(options)}")
 
     def make(
         self,

@@ -21,6 +21,7 @@ class FundusHospitals:
 
     seed: int = 0
 
+    options: ClassVar[dict[str, str]] = {"seed": "Another number makes other patients."}
     hospitals: ClassVar[tuple[str, ...]] = tuple(_PATIENTS)
     evaluators: ClassVar[frozenset[str]] = frozenset({"island"})
     cases: ClassVar[int] = sum(_PATIENTS.values())

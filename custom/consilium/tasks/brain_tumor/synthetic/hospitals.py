@@ -5,13 +5,44 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field
 
 from consilium.errors import ConfigurationError
+from consilium.settings import Settings
 from consilium.tasks.synthetic import CohortProgress, GeneratedCohort
 
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec
+
+
+_SOURCE: Final = "these options (see consilium cohort --options)"
+
+
+class CohortOptions(Settings):
+    """What can be changed about the hospitals of the demo."""
+
+    hospitals: dict[str, str] | None = Field(
+        default=None,
+        description="In place of the demo's four: hospitals.NAME=LAYOUT:CASES for each, such as "
+        "hospitals.north=brats2021:6. Layouts: brats2020, brats2021, brats2023, decathlon. Scanners take "
+        "turns.",
+    )
+    spacing: float = Field(default=2.0, description="Edge of a voxel in mm, 0.5 to 4; without it, 2.")
+    size: str | None = Field(
+        default=None,
+        description="Voxels, XxYxZ; without it, what a head needs: 96x112x88 at 2 mm, 240x240x155 at 1 mm.",
+    )
+    seed: int = Field(default=0, description="Another number makes other patients.")
+    tumor_mix: dict[str, float] | None = Field(
+        default=None,
+        description="Weights of tumors by size: tumor_mix.small=N (20 to 45 mL), tumor_mix.medium=N (45 to "
+        "90 mL), tumor_mix.large=N (90 to 150 mL); a size that is not named does not occur.",
+    )
+    missing_et: float | None = Field(
+        default=None, description="Share of patients without enhancing tumor, 0 to 1; without it, the demo's."
+    )
 
 
 @dataclass(frozen=True)
@@ -35,13 +66,22 @@ class BrainTumorHospitals:
         """How many patients all hospitals have."""
         return sum(one.cases for one in self._specification().hospitals)
 
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What `specify` takes; see `CohortOptions`."""
+        return {name: field.description or "" for name, field in CohortOptions.model_fields.items()}
+
     def specify(self, options: Mapping[str, Any]) -> BrainTumorHospitals:
-        """Return the cohort with options of `consilium cohort`.
+        """Return the cohort with other options than the demo's; see `CohortOptions`.
+
+        Example:
+            >>> BrainTumorHospitals().specify({"hospitals": {"north": "brats2021:3"}}).hospitals
+            ('north',)
 
         Raises:
-            ConfigurationError: If one can't be used.
+            ConfigurationError: If one is unknown or can't be used.
         """
-        return replace(self, spec=_specification(options))
+        return replace(self, spec=_specification(CohortOptions.parse(options, source=_SOURCE)))
 
     def make(
         self,
@@ -66,71 +106,49 @@ class BrainTumorHospitals:
         return self.spec or DEMO_COHORT
 
 
-def _specification(options: Mapping[str, Any]) -> CohortSpec:
-    """Turn options of `consilium cohort` into a specification."""
+def _specification(options: CohortOptions) -> CohortSpec:
+    """Turn options into a specification."""
     from consilium.tasks.brain_tumor.synthetic.demo import DEMO_COHORT
     from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec
 
     demo = [hospital.model_dump(mode="json") for hospital in DEMO_COHORT.hospitals]
     chosen = demo
-    if options.get("hospital"):
-        scanners = [hospital["scanner"] for hospital in demo]
+    if options.hospitals:
         chosen = [
-            {**_hospital(text), "scanner": scanners[index % len(scanners)]}
-            for index, text in enumerate(options["hospital"])
+            {**_hospital(name, text), "scanner": demo[place % len(demo)]["scanner"]}
+            for place, (name, text) in enumerate(options.hospitals.items())
         ]
     for one in chosen:
-        if "tumor-mix" in options:
-            one["tumor_mix"] = _tumor_mix(options["tumor-mix"])
-        if "missing-et" in options:
-            one["missing_et"] = options["missing-et"]
-    spacing = options.get("spacing", 2.0)
-    shape = _size(options["size"]) if "size" in options else _size_for(spacing)
+        if options.tumor_mix is not None:
+            one["tumor_mix"] = {"small": 0.0, "medium": 0.0, "large": 0.0, **options.tumor_mix}
+        if options.missing_et is not None:
+            one["missing_et"] = options.missing_et
+    shape = _size_for(options.spacing) if options.size is None else _size(options.size)
     return CohortSpec.parse(
         {
             "hospitals": chosen,
-            "grid": {"shape": shape, "spacing_mm": spacing},
-            "seed": options.get("seed", 0),
+            "grid": {"shape": shape, "spacing_mm": options.spacing},
+            "seed": options.seed,
         },
-        source="these options (see consilium cohort --help)",
+        source=_SOURCE,
     )
 
 
-def _hospital(text: str) -> dict[str, Any]:
-    """Read `NAME=LAYOUT:CASES`."""
-    name, equals, rest = text.partition("=")
-    layout, colon, cases = rest.partition(":")
-    if not (equals and colon and cases.isdecimal()):
+def _hospital(name: str, text: str) -> dict[str, Any]:
+    """Read `LAYOUT:CASES`."""
+    layout, colon, cases = text.partition(":")
+    if not (colon and cases.isdecimal()):
         raise ConfigurationError(
-            f"--hospital {text!r} is not NAME=LAYOUT:CASES. Write for example: --hospital north=brats2021:6"
+            f"hospitals.{name}={text} is not NAME=LAYOUT:CASES; write for example hospitals.north=brats2021:6"
         )
     return {"name": name, "layout": layout, "cases": int(cases)}
-
-
-def _tumor_mix(text: str) -> dict[str, float]:
-    """Read `small=1,medium=2,large=1`; a size that is not named does not occur."""
-    mix = {"small": 0.0, "medium": 0.0, "large": 0.0}
-    for part in text.split(","):
-        name, _, weight = part.strip().partition("=")
-        try:
-            if name not in mix:
-                raise ValueError(name)
-            mix[name] = float(weight)
-        except ValueError:
-            raise ConfigurationError(
-                f"--tumor-mix {text!r}: {part!r} is not SIZE=WEIGHT, with size small, medium or large. "
-                "Write for example: --tumor-mix small=1,medium=2,large=1"
-            ) from None
-    return mix
 
 
 def _size(text: str) -> tuple[int, ...]:
     """Read `XxYxZ`."""
     parts = text.lower().split("x")
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        raise ConfigurationError(
-            f"--size {text!r} is not XxYxZ in voxels. Write for example: --size 96x112x88"
-        )
+        raise ConfigurationError(f"size={text} is not XxYxZ in voxels; write for example size=96x112x88")
     return tuple(int(part) for part in parts)
 
 
