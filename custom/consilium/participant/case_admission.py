@@ -7,12 +7,13 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from consilium.counts import Count, list_counts
 from consilium.data.case import FolderError
 from consilium.data.case_products import CaseProduct
-from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort
+from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically, write_failure
 from consilium.data.finding import Finding
@@ -118,17 +119,62 @@ def examine_cases(
     return checked
 
 
+def read_site_cohort(
+    site: SiteSettings, task: Task, *, index: SourceIndex, progress: Progress | None = None
+) -> Cohort:
+    """Find a site's cases by names and labels; images are not examined.
+
+    Args:
+        site: What the hospital decides.
+        task: What is to be learned.
+        index: What is known of the files.
+        progress: Called for each case.
+
+    Raises:
+        DataError: The folder as a whole can't be used; a `FolderError` has a code.
+        ConfigurationError: What the hospital states about it can't be used.
+    """
+    return read_cohort(
+        site.dataset,
+        case_format=task.cases,
+        convention=site.label_convention,
+        patients_file=site.patients_file,
+        file_endings=site.file_endings,
+        index=index,
+        progress=progress,
+    )
+
+
+def recall_site_cohort(
+    cohort: Cohort,
+    site: SiteSettings,
+    task: Task,
+    *,
+    index: SourceIndex,
+    folders: Sequence[Path],
+) -> CheckedCohort | None:
+    """Return what `examine_cases` would, from what was found earlier in the same files; nothing is written.
+
+    Args:
+        cohort: As `read_site_cohort` returns it.
+        site: What the hospital decides.
+        task: What is to be learned.
+        index: What is known of the files.
+        folders: Where an earlier check may have kept what it found.
+
+    Returns:
+        The cases to use; None if a case was not examined yet.
+
+    Raises:
+        ConfigurationError: The file of accepted findings can't be used.
+    """
+    accepted = AcceptedFindings.find(site.accepted_findings, site.state_dir)
+    return recall_cohort(cohort, case_format=task.cases, folders=folders, index=index, accepted=accepted)
+
+
 def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Progress | None) -> Cohort:
     try:
-        return read_cohort(
-            site.dataset,
-            case_format=task.cases,
-            convention=site.label_convention,
-            patients_file=site.patients_file,
-            file_endings=site.file_endings,
-            index=index,
-            progress=progress,
-        )
+        return read_site_cohort(site, task, index=index, progress=progress)
     except (DataError, ConfigurationError) as error:
         why = f"{error.code.summary} ({error.code.value})" if isinstance(error, FolderError) else "see there"
         raise SiteRefusal(

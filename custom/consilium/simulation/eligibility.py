@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from consilium.counts import count_patients, counted
-from consilium.data.checks import CheckedCohort, recall_cohort
-from consilium.data.cohort import read_cohort
+from consilium.data.checks import CheckedCohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
-from consilium.federation.site.assessment import assess_ability
-from consilium.participant.register_files import read_register
+from consilium.federation.site.assessment import expect_role
+from consilium.participant.case_admission import read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.exported_job import ExportedJob
 from consilium.tasks import get_task
@@ -77,27 +76,18 @@ def _show_count(show: Callable[[str], None], name: str, done: int, total: int, w
 
 
 def _assess_site(site: SiteSettings, job: ExportedJob, progress: Progress, *, keep: bool) -> _Site:
-    case_format = get_task(job.learning.task).cases
-    index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=(site.cache_dir,))
+    task, folders = get_task(job.learning.task), (site.cache_dir,)
+    index = SourceIndex(site.cache_dir) if keep else SourceIndex(also=folders)
     try:
         index.begin()
-        cohort = read_cohort(
-            site.dataset,
-            case_format=case_format,
-            convention=site.label_convention,
-            patients_file=site.patients_file,
-            index=index,
-            file_endings=site.file_endings,
-            progress=progress,
-        )
-        known = recall_cohort(cohort, case_format=case_format, folders=(site.cache_dir,), index=index)
+        cohort = read_site_cohort(site, task, index=index, progress=progress)
+        known = recall_site_cohort(cohort, site, task, index=index, folders=folders)
         checked = known or CheckedCohort(cohort, ())
-        register = read_register(site, cohort.patients.examinations)
-        can, refusal = assess_ability(checked, site, job.learning, register)
+        expected = expect_role(checked, site, job.learning)
     except (ConfigurationError, DataError, OSError) as error:
         return _Site(trains=False, seen=f"{error}")
     labeled = [case for case in checked.cohort.cases if case.labeled]
     cases = f"{counted(len(labeled), 'labeled case')} of {counted(count_patients(labeled), 'patient')}"
-    if can == "train":
+    if expected.can == "train":
         return _Site(trains=True, seen=f"it can train, with {cases}")
-    return _Site(trains=False, seen=f"{refusal} ({cases}, a share of them to validate on)")
+    return _Site(trains=False, seen=f"{expected.refusal} ({cases}, a share of them to validate on)")

@@ -6,15 +6,14 @@ import shlex
 
 from consilium.counts import counted, list_counts
 from consilium.data.case import FolderError
-from consilium.data.checks import AcceptedFindings, CheckedCohort, recall_cohort
+from consilium.data.checks import CheckedCohort
 from consilium.data.codes import DataCode, known_codes
-from consilium.data.cohort import Cohort, read_cohort
+from consilium.data.cohort import Cohort
 from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
-from consilium.federation.site.assessment import assess_ability, count_held_back
-from consilium.participant.case_admission import left_out_by_code
-from consilium.participant.register_files import read_register
+from consilium.federation.site.assessment import expect_role
+from consilium.participant.case_admission import left_out_by_code, read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state
@@ -43,19 +42,11 @@ def check_dataset(
     Returns:
         The findings, and the cohort if the folder as a whole can be used.
     """
-    case_format = get_task(learning.task).cases
+    task = get_task(learning.task)
     folders = (default_state(), site.cache_dir)
     index = SourceIndex(also=folders)
     try:
-        cohort = read_cohort(
-            site.dataset,
-            case_format=case_format,
-            convention=site.label_convention,
-            patients_file=site.patients_file,
-            index=index,
-            file_endings=site.file_endings,
-            progress=progress,
-        )
+        cohort = read_site_cohort(site, task, index=index, progress=progress)
     except (DataError, ConfigurationError) as error:
         why = (
             f"{error.code.summary} ({error.code.value})"
@@ -70,7 +61,7 @@ def check_dataset(
         )
         return [failure, LABELS.skipped("the folder can't be used")], None
     try:
-        accepted = AcceptedFindings.find(site.accepted_findings, site.state_dir)
+        checked = recall_site_cohort(cohort, site, task, index=index, folders=folders)
     except ConfigurationError as error:
         failure = CASES.failed(
             "the file of accepted findings can't be used",
@@ -78,7 +69,6 @@ def check_dataset(
             details=[str(error)],
         )
         return [failure, _evaluate_labels(cohort, site)], cohort
-    checked = recall_cohort(cohort, case_format=case_format, folders=folders, index=index, accepted=accepted)
     if checked is not None:
         return [_evaluate_checked(checked, site, learning), _evaluate_labels(cohort, site)], checked.cohort
     return [_evaluate_unchecked(cohort, site), _evaluate_labels(cohort, site)], cohort
@@ -90,8 +80,7 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
     seen = f"{_describe(cohort)}; every case was checked"
     data, named = _count(cohort, checked=True), _name(cohort)
     try:
-        register = read_register(site, cohort.patients.examinations)
-        can, refusal = assess_ability(checked, site, learning, register)
+        expected = expect_role(checked, site, learning)
     except DataError as error:
         return CASES.failed(
             f"{seen}. The site's register of patients can't be used",
@@ -99,13 +88,13 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
             details=[str(error)],
             data=data,
         )
-    if held_back := count_held_back(checked, site, learning, register):
-        seen = f"{seen}; {held_back} held back from evaluation (docs/privacy.md)"
-    if can == "nothing":
+    if expected.held_back:
+        seen = f"{seen}; {expected.held_back} held back from evaluation (docs/privacy.md)"
+    if expected.can == "nothing":
         return CASES.failed(
-            f"{seen}. A job would be refused: {refusal}", _remedy(cohort), data=data, cases=named
+            f"{seen}. A job would be refused: {expected.refusal}", _remedy(cohort), data=data, cases=named
         )
-    if can == "evaluate" and site.role == "trains":
+    if expected.can == "evaluate" and site.role == "trains":
         return CASES.warning(f"{seen}. {_ONE_PATIENT}", _remedy(cohort), data=data, cases=named)
     if cohort.problems:
         return CASES.warning(seen, _remedy(cohort), data=data, cases=named)

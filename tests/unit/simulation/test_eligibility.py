@@ -30,7 +30,7 @@ def hospitals(tmp_path_factory):
 def refusal(hospitals, tmp_path):
     """Ask for a job at sites; returns why it is refused, else the notes on sites that don't train."""
 
-    def refusal(*names, folders=None, minimum=3, **settings):
+    def refusal(*names, folders=None, minimum=3, accepted=None, **settings):
         job = read_exported_job(export_job(build_recipe("brain_tumor_fedavg", settings), tmp_path / "jobs"))
         sites = {
             name: SiteSettings(
@@ -39,6 +39,7 @@ def refusal(hospitals, tmp_path):
                 state_dir=tmp_path / "state" / name,
                 split_salt="1",
                 min_training_patients=minimum,
+                accepted_findings=accepted,
             )
             for name in names
         }
@@ -83,6 +84,11 @@ def test_a_folder_that_can_t_be_used_is_named_with_the_reason(refusal, hospitals
     (tmp_path / "empty").mkdir()
     said = refusal("large", "empty", folders={**hospitals, "empty": tmp_path / "empty"}, min_sites=2)
     assert f"empty: The dataset folder {tmp_path / 'empty'} is empty" in said
+
+
+def test_accepted_findings_that_can_t_be_used_are_named_before_anything_starts(refusal, tmp_path):
+    said = refusal("large", "large", accepted=tmp_path / "absent.csv")
+    assert f"large: Accepted findings in {tmp_path / 'absent.csv'}" in said
 
 
 def test_what_was_read_of_labels_is_kept_for_the_job(refusal, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import psutil
@@ -16,7 +17,7 @@ from consilium.learning.cores import available_cores
 from consilium.participant.case_admission import count_left_out, excess, identify
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
-from consilium.participant.register_files import open_register
+from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
 from consilium.tasks import get_task
@@ -106,11 +107,36 @@ def assess_ability(
     return "train", None
 
 
-def count_held_back(
-    checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
-) -> int:
-    """Return how many cases to validate on no model is evaluated on: for the hospital alone."""
-    return select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))[1].held_back
+@dataclass(frozen=True)
+class ExpectedRole:
+    """What a site would do in a job that started now: for the hospital alone.
+
+    Attributes:
+        can: What it would do.
+        refusal: Why that is not all; None if it is.
+        held_back: Cases to validate on, on which no model is evaluated.
+    """
+
+    can: Ability
+    refusal: SiteRefusal | None
+    held_back: int
+
+
+def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> ExpectedRole:
+    """Return what a site would do in a job, and decide nothing.
+
+    Args:
+        checked: What is known of its cases.
+        site: What the hospital decides.
+        learning: What the job decides.
+
+    Raises:
+        DataError: If the site's register of patients can't be read.
+    """
+    register = read_register(site, checked.cohort.patients.examinations)
+    can, refusal = assess_ability(checked, site, learning, register)
+    _, answerable = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
+    return ExpectedRole(can, refusal, answerable.held_back)
 
 
 def _labeled(checked: CheckedCohort) -> list[Case]:
