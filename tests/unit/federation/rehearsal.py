@@ -4,6 +4,8 @@ import itertools
 
 import numpy as np
 from nvflare.apis.controller_spec import ClientTask
+from nvflare.apis.event_type import EventType
+from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
@@ -11,11 +13,16 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.federation.message_names import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
+from consilium.learning.model_file import load_model
 from consilium.participant.paired_scores import PairedScores
+from consilium.records.federation import FederationRecord
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
+from .flare import JOB_ID, Engine
+
+ONE_ATTEMPT = {"attempts": 1}
 _MARKS = itertools.count(1)
 
 
@@ -91,3 +98,58 @@ class Site:
 
     def update(self):
         return {"w": np.full(2, self.step), "mark": np.full(1, next(_MARKS) * 1e-9)}
+
+
+def rehearse(
+    folder,
+    sites,
+    *,
+    rounds=3,
+    min_sites=2,
+    abort=None,
+    controller=Rehearsal,
+    persistor=TwoWeights,
+    job_id=JOB_ID,
+    meta=None,
+    on_event=None,
+    **settings,
+):
+    """Run a job to its end; returns its record and its engine.
+
+    Args:
+        folder: Becomes the workspace.
+        sites: By name; each is called with a task and the model, and returns its answer.
+        rounds: Of the job.
+        min_sites: Of the job.
+        abort: The job's signal, for who triggers it.
+        controller: Class of the controller.
+        persistor: Class of the persistor.
+        job_id: Of the job.
+        meta: More of the job's meta data.
+        on_event: Called with the engine, the controller, each event and its data.
+        **settings: More of the controller's; a round has one attempt unless they say otherwise.
+    """
+    engine = Engine(folder, {"persistor": persistor()}, list(sites), job_id, meta)
+    training = controller(rounds, min_sites, **{"quorum": ONE_ATTEMPT, **settings})
+    training.sites, engine.components["training"] = sites, training
+    if on_event:
+        engine.on_event = lambda event, data: on_event(engine, training, event, data)
+    training.start_controller(engine.context)
+    training.control_flow(abort or Signal(), engine.context)
+    return FederationRecord.load(engine.run_folder), engine
+
+
+def saved(engine, name="model"):
+    """The first weight of a saved model, and the round that the file says it is of."""
+    weights, metadata = load_model(engine.run_folder / f"{name}.safetensors")
+    return float(weights["w"][0]), int(metadata["round"])
+
+
+def panics(engine):
+    """Reasons for which FLARE was asked to end the job."""
+    return [data for event, data in engine.events if event == EventType.FATAL_SYSTEM_ERROR]
+
+
+def outcomes(record, site):
+    """What became of a site's answer, by round."""
+    return [one.sites[site].outcome for one in record.rounds]

@@ -14,23 +14,17 @@ from consilium.federation.message_names import (
     TRAIN,
     VALIDATE,
 )
-from consilium.records.federation import FederationRecord
 from consilium.records.outcome import determine_outcome
-from federation.flare import Engine
-from federation.rehearsal import Rehearsal, Site, TwoWeights
+from federation.rehearsal import Site, rehearse
 
 ROUNDS = 2
 
 
 @pytest.fixture
 def run(tmp_path):
-    def run(sites, *, local_only=True, abort=None, **settings):
-        engine = Engine(tmp_path, {"persistor": TwoWeights()}, list(sites))
-        controller = Rehearsal(ROUNDS, 1, quorum={"attempts": 1}, local_only=local_only, **settings)
-        controller.sites = sites
-        controller.start_controller(engine.context)
-        controller.control_flow(abort or Signal(), engine.context)
-        return FederationRecord.load(engine.run_folder)
+    def run(sites, **settings):
+        options = {"rounds": ROUNDS, "min_sites": 1, "local_only": True, **settings}
+        return rehearse(tmp_path, sites, **options)[0]
 
     return run
 
