@@ -1,13 +1,12 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from data.hospital import Hospital
 from site_check.federation import aim, hospital_kit, provision
-
-from consilium.cli.main import main
 
 SITE = "north"
 
@@ -33,39 +32,28 @@ def root(kits, hospital, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def check(run):
     """Type `consilium check-site ...`; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["consilium", "check-site", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setenv("NO_COLOR", "1")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return ended.value.code or 0, out, err
-
-    return run
+    return partial(run, "check-site")
 
 
-def test_a_ready_site_ends_with_0_and_names_no_patient(run, root):
-    code, out, _ = run(root, "--offline")
+def test_a_ready_site_ends_with_0_and_names_no_patient(check, root):
+    code, out, _ = check(root, "--offline")
     assert code == 0
     assert "north: ready for job brain_tumor_fedavg" in out
     assert "left out: 1 missing_image" in out
     assert "smith" not in out
 
 
-def test_cases_are_named_to_who_asks(run, root):
-    _, out, _ = run(root, "--offline", "--show-cases")
+def test_cases_are_named_to_who_asks(check, root):
+    _, out, _ = check(root, "--offline", "--show-cases")
     assert "case smith-1972 is left out: missing_image" in out
-    _, out, _ = run(root, "--offline", "--show-cases", "--json")
+    _, out, _ = check(root, "--offline", "--show-cases", "--json")
     assert "smith-1972" in out
 
 
-def test_json_can_be_mailed(run, root, tmp_path):
-    code, out, _ = run(root, "--offline", "--json")
+def test_json_can_be_mailed(check, root, tmp_path):
+    code, out, _ = check(root, "--offline", "--json")
     content = json.loads(out)
     assert code == 0
     assert content["ready"] is True
@@ -74,18 +62,18 @@ def test_json_can_be_mailed(run, root, tmp_path):
     assert not any(text in out for text in ("mueller", "rossi", "smith", str(tmp_path), "PRIVATE KEY"))
 
 
-def test_a_failure_ends_with_1_and_a_remedy_below_it(run, root):
+def test_a_failure_ends_with_1_and_a_remedy_below_it(check, root):
     (root / "startup" / "client.key").chmod(0o644)
     aim(root, 1)  # nothing listens there
-    code, out, _ = run(root)
+    code, out, _ = check(root)
     assert code == 1
     assert "north: not ready" in out
     assert "-> chmod 600 startup/client.key" in out
     assert "refuses connections" in out
 
 
-def test_the_machine_is_judged_by_the_job_that_is_named(run, root):
-    code, out, _ = run(root, "--offline", "--job", "brain_tumor_fedavg_gpu", "--json")
+def test_the_machine_is_judged_by_the_job_that_is_named(check, root):
+    code, out, _ = check(root, "--offline", "--job", "brain_tumor_fedavg_gpu", "--json")
     assert json.loads(out)["job"] == "brain_tumor_fedavg_gpu"
     assert code in (0, 1)
 
@@ -98,14 +86,14 @@ def test_the_machine_is_judged_by_the_job_that_is_named(run, root):
         ("north", ("--job", "nnunet"), "consilium jobs list"),
     ],
 )
-def test_what_can_t_be_checked_at_all_ends_with_2(run, root, kits, tmp_path, kit, options, told):
-    code, out, err = run(kits if kit == "kits" else tmp_path / kit, *options)
+def test_what_can_t_be_checked_at_all_ends_with_2(check, root, kits, tmp_path, kit, options, told):
+    code, out, err = check(kits if kit == "kits" else tmp_path / kit, *options)
     assert (code, out) == (2, "")
     assert told in err
 
 
-def test_help_teaches(run):
-    code, out, _ = run("--help")
+def test_help_teaches(check):
+    code, out, _ = check("--help")
     assert code == 0
     assert "$ consilium check-site /opt/consilium/north" in out
     assert "Exit code: 0 ready" in out

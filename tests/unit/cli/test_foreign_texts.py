@@ -17,8 +17,6 @@ from consilium.records.readiness import READINESS_FILE
 from consilium.records.site_status import STATUS_FOLDER
 from consilium.simulation.display import Display
 
-from .test_main import run  # noqa: F401
-
 FORGED = "job 64e0768a: success"
 HUGE = 10**400
 
@@ -69,7 +67,7 @@ class Server:
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_status_of_a_server(run, monkeypatch, text):  # noqa: F811
+def test_status_of_a_server(run, monkeypatch, text):
     @contextmanager
     def session(kit, study):
         yield Server(text)
@@ -89,7 +87,7 @@ def test_status_of_a_server(run, monkeypatch, text):  # noqa: F811
 @pytest.mark.parametrize(
     "key", ["started", "round", "rounds", "round_seconds", "until", "now", "sites", "attempt"]
 )
-def test_numbers_that_a_server_makes_up_break_nothing(run, monkeypatch, key, value):  # noqa: F811
+def test_numbers_that_a_server_makes_up_break_nothing(run, monkeypatch, key, value):
     class Mad(Server):
         def show_stats(self, job_id, target):
             progress = {"started": 1.0, "round": 1, "rounds": 2, "round_started": 1.0, "round_seconds": 5.0}
@@ -106,7 +104,7 @@ def test_numbers_that_a_server_makes_up_break_nothing(run, monkeypatch, key, val
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_status_at_a_hospital(run, tmp_path, text):  # noqa: F811
+def test_status_at_a_hospital(run, tmp_path, text):
     text = text.encode("utf-8", "replace").decode()  # no file holds a surrogate
     status = {
         "job_id": "job-1", "job": text, "task": text, "state": text, "since": 1.0, "updated": 1.0,
@@ -134,7 +132,7 @@ def edit(record, text):
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_report_of_a_training(run, tmp_path, text):  # noqa: F811
+def test_report_of_a_training(run, tmp_path, text):
     (tmp_path / FEDERATION_FILE).write_text(json.dumps(edit(federation(), text)))
     code, out, err = run("report", tmp_path, "--out", tmp_path / "report")
     assert code == 1
@@ -143,7 +141,7 @@ def test_report_of_a_training(run, tmp_path, text):  # noqa: F811
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_report_of_a_readiness_check(run, tmp_path, text):  # noqa: F811
+def test_report_of_a_readiness_check(run, tmp_path, text):
     hardware = {"cores": 1, "memory_gib": 1.0, "free_disk_gib": 1.0}
     site = {"can": "nothing", "reason": text, "left_out": {text: 1}, "hardware": hardware}
     missing = {"west": {"reason": text, "code": text}}
@@ -155,7 +153,7 @@ def test_report_of_a_readiness_check(run, tmp_path, text):  # noqa: F811
 
 
 @pytest.mark.parametrize("text", NASTY_TEXTS)
-def test_progress_and_errors(run, monkeypatch, capsys, text):  # noqa: F811
+def test_progress_and_errors(run, monkeypatch, capsys, text):
     with Display() as display:
         display.say(text)
         display.show(text)

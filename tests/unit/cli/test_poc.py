@@ -1,27 +1,18 @@
 import shutil
-import sys
+from functools import partial
 
 import pytest
 from federation.readiness import readiness, site
 from report.statistics.records import record as statistics
 
-from consilium.cli.main import main
 from consilium.records.federation import FederationRecord
 from consilium.tasks import get_task
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, handlers):
-    """Type a command; returns exit code, standard output and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "300")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run
+def run(run, handlers):
+    """Type a command in a wide terminal; the tests' own signal handlers come back afterwards."""
+    return partial(run, columns=300)
 
 
 @pytest.mark.parametrize("command", ["submit", "status", "down"])

@@ -6,8 +6,6 @@ from consilium.guard import kit_processes
 from consilium.guard.kit_processes import KitProcess
 from consilium.records.site_status import SiteStatus
 
-from .test_main import run  # noqa: F401
-
 
 def keep(kit, number, **changes):
     status = SiteStatus(
@@ -16,7 +14,7 @@ def keep(kit, number, **changes):
     status.model_copy(update=changes).save(kit)
 
 
-def test_the_hospital_s_running_job_is_shown(run, tmp_path):  # noqa: F811
+def test_the_hospital_s_running_job_is_shown(run, tmp_path):
     keep(tmp_path, 1, ended=1.0, outcome="success")
     keep(tmp_path, 2, state="training", done=3, total=40, round=2, rounds=10)
     code, out, _ = run("status", "--site", tmp_path)
@@ -27,7 +25,7 @@ def test_the_hospital_s_running_job_is_shown(run, tmp_path):  # noqa: F811
     assert (code, json.loads(out)[0]["outcome"]) == (0, "success")
 
 
-def test_whether_the_site_runs_is_said_with_and_without_a_job(run, tmp_path, monkeypatch):  # noqa: F811
+def test_whether_the_site_runs_is_said_with_and_without_a_job(run, tmp_path, monkeypatch):
     process = KitProcess(tmp_path, 4711, is_parent=True, since=0.0)
     monkeypatch.setattr(kit_processes, "find_processes", lambda site: [process])
     code, _, err = run("status", "--site", tmp_path)
@@ -43,7 +41,7 @@ def test_whether_the_site_runs_is_said_with_and_without_a_job(run, tmp_path, mon
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("partial", 1), ("failure", 1), (None, 1)])
-def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):  # noqa: F811
+def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):
     keep(tmp_path, 1, ended=1.0, outcome=outcome)
     assert run("status", "--site", tmp_path)[0] == code
 
@@ -62,14 +60,14 @@ def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):  #
         (("--site", ".", "abc"), "job abc has not run"),
     ],
 )
-def test_what_can_t_be_shown_says_what_to_do(run, tmp_path, monkeypatch, arguments, told):  # noqa: F811
+def test_what_can_t_be_shown_says_what_to_do(run, tmp_path, monkeypatch, arguments, told):
     monkeypatch.chdir(tmp_path)
     code, _, err = run("status", *arguments)
     assert code == 2
     assert told in err
 
 
-def test_help_teaches_both_readers(run):  # noqa: F811
+def test_help_teaches_both_readers(run):
     _, out, _ = run("status", "--help")
     assert "$ consilium status --kit" in out
     assert "$ consilium status --site" in out
