@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 
+from .poc_on_laptop import SITES, RunningPoc
 from .studies import Study, export, simulate
 
 COHORT = CohortSpec(
@@ -34,3 +36,14 @@ def healthy(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("healthy")
     sites = {name: hospitals[name] for name in ("north", "south", "clinic")}
     return simulate(export(folder / "jobs"), sites, folder / "my study", "--evaluates", "clinic")
+
+
+@pytest.fixture(scope="session")
+def laptop(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> RunningPoc:
+    """All that a POC needs; nothing runs yet."""
+    folder = tmp_path_factory.mktemp("poc")
+    archive = folder / "hospitals"
+    for site, name in SITES.items():
+        shutil.copytree(hospitals[name], archive / site)
+    (folder / "home").mkdir()
+    return RunningPoc(folder / "out", archive, export(folder / "jobs"), folder / "home")
