@@ -11,7 +11,7 @@ import typer
 
 from consilium.cli.options import (
     ACCEPTED_HELP,
-    CONVENTIONS_HELP,
+    CONVENTION_HELP,
     PATIENTS_HELP,
     FileEndings,
     JobToCheck,
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 EPILOG = """
 A hospital's folder, with a page that lists every case:
 
-  $ consilium check /data/brats --html check.html
+  $ consilium check /data/north --html check.html
 
 Several examinations of a patient, under ids that don't say so: a file to correct, and the check with it:
 
-  $ consilium check /data/brats --write-patients patients.csv
+  $ consilium check /data/north --write-patients patients.csv
 
-  $ consilium check /data/brats --patients patients.csv
+  $ consilium check /data/north --patients patients.csv
 
 Findings that were looked at and are right as they are: a file to complete, and the check with it:
 
-  $ consilium check /data/brats --write-accepted accepted.csv
+  $ consilium check /data/north --write-accepted accepted.csv
 
-  $ consilium check /data/brats --accepted accepted.csv
+  $ consilium check /data/north --accepted accepted.csv
 
 For a program, or for somebody outside the hospital: counts by code, without ids and paths:
 
-  $ consilium check /data/brats --json
+  $ consilium check /data/north --json
 
 After Ctrl-C the same command resumes.
 
@@ -75,7 +75,7 @@ def check(
         str | None,
         typer.Option(
             metavar="CONVENTION",
-            help=f"What label values mean: {CONVENTIONS_HELP}. Without it, names and values decide.",
+            help=CONVENTION_HELP,
             show_default=False,
         ),
     ] = None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOT_READY = 1
 
-EPILOG = """
+EPILOG = f"""
 Before the first start, as the account that will start it:
 
   $ consilium check-site /opt/consilium/north
@@ -25,7 +25,7 @@ Before the first start, as the account that will start it:
 For a job that the lead data scientist announces, and as a file for the project admin:
 
   $ consilium check-site /opt/consilium/north --json \\
-  --job brain_tumor_fedavg_gpu > north.json
+  --job {DEFAULT}_fedavg_gpu > north.json
 
 Exit code: 0 ready (warnings included), 1 something failed, 2 KIT is not a site's startup kit.
 """

@@ -8,22 +8,23 @@ from typing import Annotated, Any
 import typer
 
 from consilium.cli.terminal import loading, say, say_result
+from consilium.default_task import DEFAULT
 
 app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
 
-_EXPORT_EPILOG = """
+_EXPORT_EPILOG = f"""
 Every job, as in this repository:
 
   $ consilium jobs export --to jobs
 
 One job with other settings; an unknown setting is an error that names the nearest known one:
 
-  $ consilium jobs export brain_tumor_fedavg --to runs/jobs \\
+  $ consilium jobs export {DEFAULT}_fedavg --to runs/jobs \\
   --set rounds=20 --set learning.seed=1
 
 One job for what the hospitals' data and machines are like:
 
-  $ consilium jobs export brain_tumor_fedavg --to runs/jobs \\
+  $ consilium jobs export {DEFAULT}_fedavg --to runs/jobs \\
   --fingerprint runs/stats/result/statistics.json
 """
 
@@ -48,8 +49,8 @@ def export_jobs(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="statistics.json or readiness.json: take the voxel size, patch and batch that suit these "
-            "hospitals; --set wins. Give it twice for both.",
+            help="statistics.json or readiness.json: take the settings that suit these hospitals' data and "
+            "machines; --set wins. Give it twice for both.",
             show_default=False,
         ),
     ] = None,
@@ -60,7 +61,6 @@ def export_jobs(
 ) -> None:
     """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
     from consilium.errors import ConfigurationError
-    from consilium.tasks import DEFAULT
 
     with loading("the jobs"):
         from consilium.data.files import output_folder

@@ -14,8 +14,10 @@ from consilium.errors import ConfigurationError
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
 
-CONVENTIONS_HELP: Final = "brats-2015, brats-2018, brats-2023, brats-2024, brats-ped-2024 or decathlon"
-"""The label conventions, as help names them: importing them takes longer than showing it."""
+CONVENTION_HELP: Final = (
+    "What label values mean: the name of one of the task's label conventions; another name is answered with "
+    "those. Without it, names and values decide."
+)
 
 PATIENTS_HELP: Final = (
     "Which cases are of one patient: CSV with the columns case and patient. Default: participants.tsv in the "
@@ -53,7 +55,7 @@ FileEndings = Annotated[
     typer.Option(
         "--file-ending",
         metavar="KIND=ENDING",
-        help="How a file name ends here: t1ce=T1_KM. KIND is a modality or label.",
+        help="How a file name ends here, such as label=mask; KIND is label or an input of the task.",
         show_default=False,
     ),
 ]
@@ -67,7 +69,7 @@ LocalOnly = Annotated[
 
 
 def parse_endings(assignments: Iterable[str], case_format: CaseFormat) -> dict[str, tuple[str, ...]]:
-    """Read `--file-ending t1ce=T1_KM`, given as often as needed.
+    """Read `--file-ending label=mask`, given as often as needed.
 
     Args:
         assignments: The options.
@@ -81,7 +83,7 @@ def parse_endings(assignments: Iterable[str], case_format: CaseFormat) -> dict[s
         kind, equals, ending = assignment.partition("=")
         if not (kind and equals and ending):
             raise ConfigurationError(
-                f"--file-ending {assignment!r} is not of the form KIND=ENDING, such as t1ce=T1_KM"
+                f"--file-ending {assignment!r} is not of the form KIND=ENDING, such as label=mask"
             )
         endings[kind].append(ending)
     case_format.check_endings(endings)

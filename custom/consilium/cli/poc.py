@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOT_COMPLETE = 1
 """Exit code: the job ended partially or failed, or the POC is not up."""
 
-EPILOG = """
+EPILOG = f"""
 Everything at once, then the report's path:
 
   $ consilium poc run
@@ -30,7 +30,7 @@ Step by step:
 
   $ consilium poc up
 
-  $ consilium poc submit jobs/brain_tumor_fedavg
+  $ consilium poc submit jobs/{DEFAULT}_fedavg
 
   $ consilium poc status
 

@@ -10,7 +10,7 @@ import typer
 
 from consilium.cli.options import (
     ACCEPTED_HELP,
-    CONVENTIONS_HELP,
+    CONVENTION_HELP,
     PATIENTS_HELP,
     FileEndings,
     JobFolder,
@@ -21,24 +21,25 @@ from consilium.cli.options import (
     parse_files,
 )
 from consilium.cli.terminal import LOADING, say_result
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 
-EPILOG = """
+EPILOG = f"""
 Two hospitals' folders, in any of the layouts that docs/data.md lists:
 
-  $ consilium simulate jobs/brain_tumor_fedavg --out runs/first \\
+  $ consilium simulate jobs/{DEFAULT}_fedavg --out runs/first \\
   --site a=/data/a --site b=/data/b
 
 A job with other settings:
 
-  $ consilium jobs export brain_tumor_fedavg --to runs/jobs --set rounds=2
+  $ consilium jobs export {DEFAULT}_fedavg --to runs/jobs --set rounds=2
 
-  $ consilium simulate runs/jobs/brain_tumor_fedavg --out runs/short \\
+  $ consilium simulate runs/jobs/{DEFAULT}_fedavg --out runs/short \\
   --site a=/data/a --site b=/data/b
 
 Before training: who is ready, and who must fix what?
 
-  $ consilium simulate jobs/brain_tumor_check --out runs/check \\
+  $ consilium simulate jobs/{DEFAULT}_check --out runs/check \\
   --site a=/data/a --site b=/data/b
 """
 
@@ -60,8 +61,7 @@ def simulate(
         list[str] | None,
         typer.Option(
             metavar="[NAME=]CONVENTION",
-            help=f"What label values mean, at one site or at all: {CONVENTIONS_HELP}. Without it, names and "
-            "values decide.",
+            help=f"At one site or at all. {CONVENTION_HELP}",
             show_default=False,
         ),
     ] = None,

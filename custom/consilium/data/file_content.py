@@ -89,9 +89,7 @@ class FileContent:
         while piece := self._next(_PIECE_BYTES):
             skipped += len(piece)
             if skipped > limit:
-                raise UnusableFile(
-                    DataCode.TOO_LARGE, f"has more than {counted(limit, 'byte')} behind its voxels"
-                )
+                raise UnusableFile(DataCode.TOO_LARGE, f"has more than {counted(limit, 'byte')} of content")
         return skipped
 
     def _next(self, limit: int) -> bytes:

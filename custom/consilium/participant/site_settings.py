@@ -67,7 +67,7 @@ class SiteSettings(ComputeSettings):
     file_endings: dict[str, tuple[str, ...]] = Field(
         default={},
         description="Endings of file names to read beside the known ones: input, or label, to endings, "
-        'such as {"t1ce": ["T1_KM"]}.',
+        'such as {"label": ["mask"]}.',
     )
     max_left_out: float = Field(
         default=0.5,

@@ -266,7 +266,7 @@ def _site_settings(name: str, properties: Mapping[str, Any], default: SiteSettin
         hint = f"did you mean {PROPERTY!r} by {near[0]!r}?" if near else "for example"
         raise ConfigurationError(
             f"client {name!r} has no settings under {PROPERTY!r}; {hint}\n"
-            f"  {PROPERTY}:\n    dataset: /data/brats"
+            f"  {PROPERTY}:\n    dataset: /data/north"
         )
     settings: SiteSettings = SiteSettings.parse(
         properties[PROPERTY], source=f"client {name!r}, property {PROPERTY!r}"

@@ -191,6 +191,6 @@ def _env(image: str, kind: SiteKind, gpus: int, dataset: Path | None) -> str:
             f"#CONSILIUM_GROUP={USER_ID} # number of a group that may read the cases",
             f"{'' if gpus else '#'}COMPOSE_FILE={COMPOSE_FILE}:{GPU_FILE}",
             f"# Folder with the cases on this machine, if it is not {dataset}; it is mounted read-only.",
-            "#CONSILIUM_DATA=/srv/brats",
+            "#CONSILIUM_DATA=/srv/cases",
         ]
     return "\n".join(lines) + "\n"

@@ -82,7 +82,7 @@ def check_folder(
 
     Args:
         folder: The dataset folder; it is only read.
-        job: For the modalities, the grid, and the size of the cache.
+        job: For the task, its settings and the size of the cache.
         convention: What label values mean; default: found from names and values.
         patients_file: Which cases are of one patient; default: see `read_cohort`.
         file_endings: Endings of file names to read beside the known ones.

@@ -112,7 +112,7 @@ def _evaluate_memory(job: SiteJob, devices: range) -> SiteFinding:
     seen = (
         f"{total:.1f} GiB on the smallest of {counted(len(devices), 'GPU')}; job {job.name} takes about "
         f"{needed:.1f} "
-        "GiB on each (estimate: network, patch and batch at float32)"
+        "GiB on each (estimate: network and batch at float32)"
     )
     if total < needed:
         return GPU_MEMORY.failed(

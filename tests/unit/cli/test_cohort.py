@@ -5,8 +5,6 @@ import re
 import pytest
 from tasks.packages import brought
 
-from .test_main import run  # noqa: F401
-
 BRAIN = re.compile(r"tumou?r|brats|voxel|\bmm\b|\bml\b|anatomy|glioma", re.I)
 
 
@@ -32,7 +30,7 @@ BRAIN = re.compile(r"tumou?r|brats|voxel|\bmm\b|\bml\b|anatomy|glioma", re.I)
     ],
 )
 def test_wrong_input_is_answered_with_what_is_allowed_and_nothing_is_made(
-    run,  # noqa: F811
+    run,
     tmp_path,
     monkeypatch,
     arguments,
@@ -46,7 +44,7 @@ def test_wrong_input_is_answered_with_what_is_allowed_and_nothing_is_made(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_options_are_those_of_the_task(run):  # noqa: F811
+def test_the_options_are_those_of_the_task(run):
     code, out, _ = run("cohort", "--options")
     listed = dict(line.split("\t") for line in out.splitlines())
     assert code == 0
@@ -62,7 +60,7 @@ def test_the_options_are_those_of_the_task(run):  # noqa: F811
         assert "no options" in err
 
 
-def test_the_help_is_of_no_task(run):  # noqa: F811
+def test_the_help_is_of_no_task(run):
     code, out, _ = run("cohort", "--help")
     assert code == 0
     assert BRAIN.findall(out.replace("[default: brain_tumor]", "")) == []

@@ -11,8 +11,6 @@ import pytest
 import typer
 
 from consilium.cli import main as module
-from consilium.cli.options import CONVENTIONS_HELP
-from consilium.tasks.brain_tumor.labels import LabelConvention
 
 
 @pytest.mark.parametrize("command", [("simulate",), ("cohort",), ("jobs", "export")])
@@ -71,8 +69,16 @@ def test_every_command_says_what_it_does(run, command, purpose):
     assert purpose in out
 
 
-def test_help_names_every_label_convention():
-    assert re.split(", | or ", CONVENTIONS_HELP) == [one.value for one in LabelConvention]
+OF_A_TASK = re.compile(
+    r"brain|tumou?r|brats|voxel|modalit|\b(t1\w*|flair|dice|mm|ml|slices?|patch(es)?|scans?)\b", re.I
+)
+
+
+@pytest.mark.parametrize("command", every_command(), ids=" ".join)
+def test_help_speaks_of_no_task_s_images_but_by_the_names_of_jobs(run, command):
+    code, out, _ = run(*command, "--help")
+    assert code == 0
+    assert OF_A_TASK.findall(re.sub(r"brain_tumor\w*", "", out)) == []
 
 
 @pytest.mark.parametrize("command", ["", "check", "simulate", "poc run"])
