@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from consilium.data.codes import ProblemCode
 from consilium.data.files import JsonPath, readable
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode
 from consilium.errors import DataError
 
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from typing import Final
 
 from consilium.data.case import CaseError
-from consilium.data.codes import DataCode, ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.file_content import SHORTAGES, UnusableFile
 from consilium.data.files import readable
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode
 from consilium.errors import ConsiliumError
 
 PASSING: Final = frozenset({DataCode.OUT_OF_RESOURCES, DataCode.PERMISSION_DENIED, DataCode.UNEXPECTED_ERROR})

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from consilium.data.codes import Severity
 from consilium.data.finding import Finding
+from consilium.data.problem_code import Severity
 
 _MARK_DIGITS = 12
 

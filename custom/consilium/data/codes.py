@@ -1,97 +1,8 @@
-"""Codes of problems with a hospital's data, whatever it shows: each with its severity and its remedy.
-
-A task adds codes of its own as another subclass of `ProblemCode`; `find_code` knows them once it is imported.
-"""
+"""Codes of problems with folders, files and patients, whatever the images show."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from enum import Enum
-from typing import Any, NamedTuple
-
-from pydantic_core import CoreSchema, core_schema
-
-
-class Severity(str, Enum):
-    """What a finding means for the case."""
-
-    ERROR = "error"
-    """The case is left out: it would change what a label means, mix patients, or make training wrong."""
-    WARNING = "warning"
-    """The case is used; somebody should look at it."""
-    INFO = "info"
-    """The case is used; good to know."""
-
-
-class CodeText(NamedTuple):
-    """What a code is made of; see `error`, `warning` and `info`."""
-
-    value: str
-    severity: Severity
-    summary: str
-    remedy: str
-    acceptable: bool
-
-
-def error(value: str, summary: str, remedy: str, *, acceptable: bool = False) -> CodeText:
-    """Describe a code whose cases are left out.
-
-    Args:
-        value: The code.
-        summary: What it is, in a few words.
-        remedy: One sentence for the person at the hospital who can fix it.
-        acceptable: Whether a hospital can accept it after looking.
-    """
-    return CodeText(value, Severity.ERROR, summary, remedy, acceptable)
-
-
-def warning(value: str, summary: str, remedy: str) -> CodeText:
-    """Describe a code whose cases are used, but looked at; see `error`."""
-    return CodeText(value, Severity.WARNING, summary, remedy, acceptable=True)
-
-
-def info(value: str, summary: str, remedy: str) -> CodeText:
-    """Describe a code that is good to know; see `error`."""
-    return CodeText(value, Severity.INFO, summary, remedy, acceptable=True)
-
-
-class ProblemCode(str, Enum):
-    """What was found: the base of the codes of the data and of each task.
-
-    The values are stable, and no two codes share one: they are counted and compared between sites.
-
-    Attributes:
-        severity: What it means for the case, unless the evidence of one finding is overwhelming.
-        summary: What it is, in a few words.
-        remedy: One sentence for the person at the hospital who can fix it.
-        acceptable: Whether a hospital can accept it for a case after looking, which then is used. Not what
-            makes reading impossible or mixes patients: a statement doesn't change that.
-    """
-
-    _value_: str
-    severity: Severity
-    summary: str
-    remedy: str
-    acceptable: bool
-
-    def __new__(
-        cls, value: str, severity: Severity, summary: str, remedy: str, acceptable: bool
-    ) -> ProblemCode:
-        """Make a code out of its `CodeText`."""
-        code = str.__new__(cls, value)
-        code._value_ = value
-        code.severity, code.summary, code.remedy, code.acceptable = severity, summary, remedy, acceptable
-        return code
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        """A field of this type takes the value of any code that is known; JSON holds the value."""
-        return core_schema.no_info_plain_validator_function(
-            require_code,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                lambda code: code.value, return_schema=core_schema.str_schema()
-            ),
-        )
+from consilium.data.problem_code import ProblemCode, error, info, known_codes, warning
 
 
 class DataCode(ProblemCode):
@@ -280,24 +191,6 @@ class DataCode(ProblemCode):
     )
 
 
-def known_codes() -> Iterator[ProblemCode]:
-    """Yield every code of the data and of the tasks that are imported."""
-    for codes in ProblemCode.__subclasses__():
-        yield from codes
-
-
 def find_code(value: str) -> ProblemCode | None:
     """Return the code of a value; None where it is of a task or version that isn't known here."""
     return next((code for code in known_codes() if code.value == value), None)
-
-
-def require_code(value: str) -> ProblemCode:
-    """Return the code of a value.
-
-    Raises:
-        ValueError: No code that is known has it.
-    """
-    code = find_code(value)
-    if code is None:
-        raise ValueError(f"{value!r} is the code of no problem that is known here")
-    return code

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from consilium.counts import counted
-from consilium.data.codes import DataCode, ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.files import readable
+from consilium.data.problem_code import ProblemCode
 from consilium.errors import DataError
 
 SHORTAGES: Final = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)

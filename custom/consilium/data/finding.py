@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from consilium.data.codes import ProblemCode, Severity
 from consilium.data.files import readable
+from consilium.data.problem_code import ProblemCode, Severity
 
 _Text = Annotated[str, BeforeValidator(lambda text: readable(text) if isinstance(text, str) else text)]
 

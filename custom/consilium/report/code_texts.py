@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from consilium.data.codes import Severity, find_code
+from consilium.data.codes import find_code
+from consilium.data.problem_code import Severity
 from consilium.records.bounds import OTHER_CODE
 
 _MEANING = {

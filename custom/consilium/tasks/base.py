@@ -10,7 +10,7 @@ from consilium.tasks.learning_settings import LearningSettings
 
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
-    from consilium.data.codes import ProblemCode
+    from consilium.data.problem_code import ProblemCode
     from consilium.tasks.evaluation import Evaluation
     from consilium.tasks.features import StatisticsFeatures
     from consilium.tasks.method import Method

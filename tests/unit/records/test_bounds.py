@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from consilium.data.codes import known_codes
+from consilium.data.problem_code import known_codes
 from consilium.records.bounds import MOST_CASES, OTHER_CODE, VERSIONED, name_faults
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.progress import StateMessage

@@ -2,8 +2,8 @@
 
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.cohort import CheckedCohort, check_cohort, recall_cohort
-from consilium.data.codes import ProblemCode, Severity
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode, Severity
 
 __all__ = [
     "AcceptedFindings",

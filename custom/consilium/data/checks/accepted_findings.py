@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from consilium.counts import counted
-from consilium.data.codes import ProblemCode, Severity, find_code, known_codes
+from consilium.data.codes import find_code
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode, Severity, known_codes
 from consilium.data.visits import normalize_unicode
 from consilium.errors import ConfigurationError
 

@@ -15,8 +15,8 @@ from consilium.data.case_format import CaseFormat, Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.single_case import check_examined
-from consilium.data.codes import Severity
 from consilium.data.files import private_folder
+from consilium.data.problem_code import Severity
 from consilium.data.sealed import read_sealed, write_sealed
 
 _FOLDER: Final = "findings"

@@ -12,8 +12,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from consilium.data.case import Case
-from consilium.data.codes import ProblemCode
 from consilium.data.files import private_folder
+from consilium.data.problem_code import ProblemCode
 from consilium.data.sealed import read_sealed, write_sealed
 from consilium.data.sources.file import FileIdentity, SourceContent, identify
 

@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 
 from consilium.counts import counted
 from consilium.data.checks import CheckedCohort, Finding, Severity
-from consilium.data.codes import DataCode, ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.files import readable
+from consilium.data.problem_code import ProblemCode
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
 

@@ -1,6 +1,6 @@
 """Codes of problems with images of a brain and the label of its tumor."""
 
-from consilium.data.codes import ProblemCode, warning
+from consilium.data.problem_code import ProblemCode, warning
 
 
 class BrainCode(ProblemCode):

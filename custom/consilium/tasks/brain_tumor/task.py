@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from consilium.data.codes import ProblemCode
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.labels import Tissue

@@ -1,6 +1,6 @@
 """Codes of problems with volumes and the labels on them, whatever they show."""
 
-from consilium.data.codes import ProblemCode, error, info, warning
+from consilium.data.problem_code import ProblemCode, error, info, warning
 
 
 class VolumeCode(ProblemCode):

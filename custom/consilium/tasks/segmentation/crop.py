@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from consilium.data.case import CaseError, ImageFile
 from consilium.data.case_boundary import case_boundary
-from consilium.data.codes import ProblemCode
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.foreground import anatomy_box
 from consilium.tasks.segmentation.grid import check_grid
 from consilium.tasks.segmentation.normalization import Normalization

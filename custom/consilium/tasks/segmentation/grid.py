@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from consilium.data.codes import ProblemCode
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.orientation import spacing_ras
 from consilium.tasks.segmentation.reading import StoredVolume

@@ -15,8 +15,9 @@ from nibabel.affines import voxel_sizes
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.data.codes import DataCode, ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.file_content import GZIP_MAGIC, MAX_FILE_BYTES, UnusableFile
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
 
 HEADER_BYTES: Final = 544

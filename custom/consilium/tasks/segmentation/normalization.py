@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.data.codes import ProblemCode
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.intensities import standardize
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
-from consilium.data.codes import ProblemCode
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
 from consilium.tasks.segmentation.codes import VolumeCode

@@ -21,8 +21,9 @@ from consilium.data.case_format import (
     Prepared,
     TargetReading,
 )
-from consilium.data.codes import DataCode, ProblemCode, error, warning
+from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode, error, warning
 from consilium.errors import ConfigurationError
 
 EYES = ("left", "right")

@@ -12,9 +12,10 @@ from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 from consilium.data.case_check import CaseCheck, fingerprint_files
 from consilium.data.checks import AcceptedFindings, Severity, check_cohort
 from consilium.data.checks.accepted_findings import format_acceptances
-from consilium.data.codes import DataCode, known_codes
+from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.finding import Finding
+from consilium.data.problem_code import known_codes
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.codes import BrainCode

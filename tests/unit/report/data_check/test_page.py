@@ -7,7 +7,7 @@ import pytest
 
 from consilium.data.case import Case, ImageFile
 from consilium.data.checks import CheckedCohort, Finding
-from consilium.data.codes import require_code
+from consilium.data.codes import find_code
 from consilium.data.cohort import Cohort
 from consilium.report.data_check.page import DataCheck, render_data_check
 from consilium.tasks.brain_tumor.labels import LabelConvention
@@ -22,7 +22,7 @@ def case(name: str, *, patient: str | None = None, labeled: bool = True) -> Case
 
 
 def found(code: str, case_id: str | None, detail: str = "", **more: object) -> Finding:
-    return Finding(code=require_code(code), case_id=case_id, detail=detail, **more)
+    return Finding(code=find_code(code), case_id=case_id, detail=detail, **more)
 
 
 def check(*findings: Finding, cases: tuple[Case, ...] = (case("A"), case("B"))) -> DataCheck:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from consilium.data.codes import require_code
+from consilium.data.codes import find_code
 from consilium.errors import RefusalCode
 from consilium.records.federation import BaselineRecord, FederationRecord, SiteRound
 from consilium.report.html import page_environment
@@ -222,7 +222,7 @@ def test_a_refusal_and_its_reason_head_the_page() -> None:
     cases = text[text.index("Why, and what to do") : text.index("What each hospital contributed")]
     assert "No part in the last task: no usable labelled case: 3 left out (3 truncated). `consilium" in cases
     for code, count in (("truncated", "3"), ("not_3d", "few")):
-        problem = require_code(code)
+        problem = find_code(code)
         assert f"{count} {TIMES} {problem.summary} ({code}). {problem.remedy}" in cases
 
 

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from consilium.data.case import CaseError
 from consilium.data.checks.single_case import check_case
-from consilium.data.codes import Severity
 from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
+from consilium.data.problem_code import Severity
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
 from consilium.tasks.segmentation import preprocessing

@@ -16,8 +16,9 @@ from nibabel.spatialimages import HeaderDataError
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
 from consilium.data.case_format import Examination
-from consilium.data.codes import DataCode, ProblemCode
+from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.labels import ROUNDING, rounding_noise

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from consilium.data.case import Case
-from consilium.data.codes import ProblemCode
 from consilium.data.finding import Finding
+from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.intensities import Levels, Scale
 from consilium.tasks.segmentation.normalization import Normalization

@@ -14,8 +14,9 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.case import Case, FolderError, ImageFile
 from consilium.data.case_format import FoundCases
-from consilium.data.codes import DataCode, Severity
+from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
+from consilium.data.problem_code import Severity
 from consilium.data.visits import patient_by_name
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
