@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from consilium.report.data_check.page import DataCheck
     from consilium.report.write import write_report
     from consilium.simulation.display import Display
+    from consilium.simulation.hospitals import NamesAndLabels
     from consilium.simulation.run import SimulationResult, simulate
-    from consilium.simulation.study import NamesAndLabels
     from consilium.site_check.folder import check_folder
     from consilium.site_check.job import load_site_job
     from consilium.tasks.base import Task
@@ -86,7 +86,7 @@ _MODULES = {
     "ExportedJob": "consilium.recipes.exported_job",
     "JobRecipe": "consilium.recipes.base",
     "LearningSettings": "consilium.tasks.learning_settings",
-    "NamesAndLabels": "consilium.simulation.study",
+    "NamesAndLabels": "consilium.simulation.hospitals",
     "Participant": "consilium.participant.participant",
     "Predictor": "consilium.learning.predictor",
     "Schedule": "consilium.learning.rounds",

@@ -12,7 +12,7 @@ import pytest
 from consilium.participant.site_data import SiteData, prepare_site
 from consilium.recipes.exported_job import read_exported_job
 from consilium.simulation.environment import with_split_salts
-from consilium.simulation.study import site_settings
+from consilium.simulation.hospitals import site_settings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.brain_tumor.task import BrainTumorSettings

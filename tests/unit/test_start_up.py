@@ -85,7 +85,7 @@ def test_commands_that_only_ask_load_nothing_that_only_training_needs(module):
 def test_jobs_are_written_and_checked_without_anything_that_only_running_them_needs():
     """Every hospital's own process checks jobs by writing them again."""
     modules = sorted(path.stem for path in (ROOT / "custom/consilium/recipes").glob("[a-z]*.py"))
-    assert {"catalog", "fedavg", "readiness", "recover", "statistics"} <= set(modules)
+    assert {"catalog", "fedavg", "readiness", "recognition", "statistics"} <= set(modules)
     assert not loaded(*(f"consilium.recipes.{name}" for name in modules))
 
 

@@ -105,8 +105,8 @@ def simulate(
         display.show(LOADING)
         from consilium.records.federation import FederationRecord
         from consilium.records.outcome import determine_outcome
+        from consilium.simulation.hospitals import NamesAndLabels
         from consilium.simulation.run import simulate as run
-        from consilium.simulation.study import NamesAndLabels
 
         conventions: Mapping[str, str] = {}
         endings: Mapping[str, tuple[str, ...]] = {}

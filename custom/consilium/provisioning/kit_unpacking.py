@@ -109,11 +109,6 @@ def _read_files(content: bytes, name: str) -> tuple[str, dict[str, tuple[bytes |
     return entries[0].filename.split("/")[0], files
 
 
-def _place(entry: zipfile.ZipInfo) -> str:
-    """Return where an entry lies in its kit."""
-    return entry.filename.rstrip("/").partition("/")[2]
-
-
 def _content(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> bytes | None:
     if entry.is_dir():
         return None

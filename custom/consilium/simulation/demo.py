@@ -11,6 +11,7 @@ from consilium.data.files import output_folder
 from consilium.learning.cores import available_cores
 from consilium.recipes.catalog import build_recipe, export_job
 from consilium.simulation.display import Display
+from consilium.simulation.hospitals import site_settings
 from consilium.simulation.study import Study
 from consilium.tasks.registry import DEFAULT, synthetic_cohort
 from consilium.tasks.synthetic import SyntheticCohort
@@ -34,7 +35,8 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     hospitals = make_hospitals(synthetic, out / "hospitals", display)
     seconds = time.monotonic() - started
     job = export_job(build_recipe(f"{task}_fedavg"), out / "job")
-    study = Study(job, hospitals, out, evaluators=synthetic.evaluators, compare=True, display=display)
+    sites = site_settings(hospitals, out.resolve(), synthetic.evaluators)
+    study = Study(job, sites, out, compare=True, display=display)
     return study.run({"cohort": seconds})
 
 

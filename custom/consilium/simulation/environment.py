@@ -26,7 +26,7 @@ from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
 from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord
-from consilium.simulation.folders import without_spaces
+from consilium.simulation.hospitals import without_spaces
 
 
 class SimulationError(ConsiliumError):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
+from consilium.participant.site_settings import SiteSettings
 from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.report.write import write_report
 from consilium.simulation.display import Display
 from consilium.simulation.environment import SimulationError
+from consilium.simulation.hospitals import WORKSPACE
 from consilium.simulation.process import SimulatedJob
-from consilium.simulation.study import WORKSPACE, NamesAndLabels, site_settings, with_report
+from consilium.simulation.study import with_report
 
 
 @dataclass(frozen=True)
@@ -38,31 +40,22 @@ class Inquiry:
 
     Args:
         job: An exported job folder.
-        sites: Site name to the folder with its cases.
+        sites: Site name to what the hospital decides, see `site_settings`.
         out: Where everything goes.
-        evaluators: Sites that only evaluate.
-        min_patients: See `site_settings`.
-        names: See `site_settings`.
         display: Where progress is shown.
-
-    Raises:
-        ConfigurationError: If the sites can't be used; nothing was started then.
     """
 
     def __init__(
         self,
         job: Path,
-        sites: Mapping[str, Path],
+        sites: Mapping[str, SiteSettings],
         out: Path,
         *,
-        evaluators: frozenset[str] = frozenset(),
-        min_patients: int | None = None,
-        names: NamesAndLabels | None = None,
         display: Display,
     ) -> None:
         self._job = job
         self._out = out.resolve()
-        self._sites = site_settings(sites, self._out, evaluators, min_patients, names)
+        self._sites = sites
         self._display = display
 
     def run(self) -> InquiryAnswers:

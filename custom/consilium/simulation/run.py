@@ -15,8 +15,9 @@ from consilium.recipes.exported_job import changed_job, job_kind
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display
+from consilium.simulation.hospitals import NamesAndLabels, site_settings
 from consilium.simulation.inquiry import Inquiry
-from consilium.simulation.study import NamesAndLabels, Study
+from consilium.simulation.study import Study
 
 
 @dataclass(frozen=True)
@@ -87,28 +88,12 @@ def simulate(
             raise ConfigurationError(f"{path} trains nothing: leave {option} out")
         if kind == "statistics" and evaluators:
             raise ConfigurationError(f"{path} counts all patients and trains nothing: leave --evaluates out")
+        hospitals = site_settings(folders, out.resolve(), frozenset(evaluators), min_patients, names)
         if kind == "training":
             with changed_job(path, {"local_only": True} if local_only else {}) as shaped:
-                page = Study(
-                    shaped,
-                    folders,
-                    out,
-                    evaluators=frozenset(evaluators),
-                    min_patients=min_patients,
-                    names=names,
-                    compare=compare,
-                    display=display,
-                ).run()
+                page = Study(shaped, hospitals, out, compare=compare, display=display).run()
             return SimulationResult(load_record(out / "result"), page, out / "result")
-        answers = Inquiry(
-            path,
-            folders,
-            out,
-            evaluators=frozenset(evaluators),
-            min_patients=min_patients,
-            names=names,
-            display=display,
-        ).run()
+        answers = Inquiry(path, hospitals, out, display=display).run()
         return SimulationResult(answers.record, answers.page, out / "result")
 
 

@@ -7,9 +7,8 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
@@ -17,8 +16,8 @@ from consilium.errors import ConfigurationError
 from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.participant.site_data import SiteData
-from consilium.participant.site_settings import SiteSettings, list_installed
-from consilium.recipes.exported_job import ExportedJob, read_exported_job
+from consilium.participant.site_settings import SiteSettings
+from consilium.recipes.exported_job import read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record
 from consilium.report.site_combiner import SiteCombiner
@@ -29,32 +28,10 @@ from consilium.simulation.baselines import train_baselines
 from consilium.simulation.display import Display
 from consilium.simulation.eligibility import require_enough_sites
 from consilium.simulation.environment import SimulationError, with_split_salts
-from consilium.simulation.folders import check_folders
+from consilium.simulation.hospitals import WORKSPACE
 from consilium.simulation.process import SimulatedJob
-from consilium.simulation.stages import Stages
 
-WORKSPACE: Final = "simulation"
-"""Folder of a study in which FLARE's simulator works."""
-
-_MINIMUMS = ("min_count", "min_training_patients")
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
-
-
-@dataclass(frozen=True)
-class NamesAndLabels:
-    """What simulated hospitals say of their files, as real ones do in their settings.
-
-    Args:
-        conventions: Site name to what its label values mean; the others' are found from names and values.
-        file_endings: Endings of file names to read at all of them beside the known ones.
-        patients_files: Site name to the file that declares its patients.
-        accepted_files: Site name to the file of findings that it accepts.
-    """
-
-    conventions: Mapping[str, str] = field(default_factory=dict)
-    file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    patients_files: Mapping[str, Path] = field(default_factory=dict)
-    accepted_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Study:
@@ -65,35 +42,27 @@ class Study:
 
     Args:
         job: An exported job folder.
-        sites: Site name to the folder with its cases.
+        sites: Site name to what the hospital decides, see `site_settings`.
         out: Where everything goes.
-        evaluators: Sites that only evaluate.
-        min_patients: See `site_settings`.
-        names: See `site_settings`.
         compare: Whether to train what the federation is compared with.
         display: Where progress is shown.
 
     Raises:
-        ConfigurationError: If the job or the sites can't be used; nothing was started then.
+        ConfigurationError: If the job can't be used; nothing was started then.
     """
 
     def __init__(
         self,
         job: Path,
-        sites: Mapping[str, Path],
+        sites: Mapping[str, SiteSettings],
         out: Path,
         *,
-        evaluators: frozenset[str] = frozenset(),
-        min_patients: int | None = None,
-        names: NamesAndLabels | None = None,
         compare: bool,
         display: Display,
     ) -> None:
         self._job = read_exported_job(job)
         self._out = out.resolve()
-        self._sites = with_split_salts(
-            site_settings(sites, self._out, evaluators, min_patients, names), self._job.learning.seed
-        )
+        self._sites = with_split_salts(sites, self._job.learning.seed)
         self._compare = compare
         self._display = display
 
@@ -212,68 +181,6 @@ def with_report(error: SimulationError, result: Path, folder: Path) -> Simulatio
     return SimulationError(f"{error}\n  each site's reason, and what to do about it: {page}")
 
 
-def describe_job(job: ExportedJob) -> str:
-    """Return one line about a job."""
-    learning = job.learning
-    return f"{job.path.name}: {learning.summary}, {counted(job.rounds, 'round')}"
-
-
-def site_settings(
-    sites: Mapping[str, Path],
-    out: Path,
-    evaluators: frozenset[str],
-    min_patients: int | None = None,
-    names: NamesAndLabels | None = None,
-) -> dict[str, SiteSettings]:
-    """Return what each simulated hospital decides.
-
-    Args:
-        sites: Site name to the folder with its cases.
-        out: The study's folder.
-        evaluators: Sites that only evaluate.
-        min_patients: Fewest patients behind whatever a site sends; default: as at a hospital.
-        names: What the hospitals say of their files and labels; default: nothing.
-
-    Raises:
-        ConfigurationError: If there are too few sites, a name or a folder can't be used, or an evaluator is
-            none of them.
-    """
-    if len(sites) < 2:
-        raise ConfigurationError(
-            f"a federation needs two sites or more, and {len(sites)} is given: --site NAME=FOLDER"
-        )
-    if evaluators - sites.keys():
-        raise ConfigurationError(
-            f"no site is named {', '.join(sorted(evaluators - sites.keys()))}; named: {', '.join(sites)}"
-        )
-    check_folders(sites, out)
-    threads = max(1, available_cores() // len(sites))
-    minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
-    said = names or NamesAndLabels()
-    return {
-        name: SiteSettings(
-            dataset=folder.absolute(),
-            cache_dir=out / "cache" / name,
-            # Removed with the workspace: the next simulation remembers nothing of this one.
-            state_dir=out / WORKSPACE / name / "site_state",
-            cpu_threads=threads,
-            processes=1,  # the sites train side by side
-            role="evaluates" if name in evaluators else "trains",
-            label_convention=said.conventions.get(name),
-            file_endings=dict(said.file_endings),
-            patients_file=_absolute(said.patients_files.get(name)),
-            accepted_findings=_absolute(said.accepted_files.get(name)),
-            tasks=list_installed(),
-            **minimums,
-        )
-        for name, folder in sites.items()
-    }
-
-
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else path.absolute()
-
-
 def _key_score(scores: Mapping[str, Mapping[str, float]], federation: FederationRecord) -> str:
     metrics = federation.metrics
     together = SiteCombiner(federation.task, metrics).combine(scores.values()) or {}
@@ -293,3 +200,40 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     elif source.exists():
         shutil.copy2(source, target)
+
+
+@dataclass
+class Stages:
+    """The finished stages of one study, kept in a file until the study is complete.
+
+    Attributes:
+        path: The file.
+        key: What the stages' results depend on.
+        seconds: Finished stages and how long they took.
+    """
+
+    path: Path
+    key: str
+    seconds: dict[str, float]
+
+    @classmethod
+    def open(cls, path: Path, *, key: str) -> Stages:
+        """Read the file; stages of a study with another key count as not done."""
+        try:
+            content = json.loads(path.read_text())
+        except FileNotFoundError:
+            content = {}
+        return cls(path, key, content["seconds"] if content.get("key") == key else {})
+
+    def is_done(self, stage: str) -> bool:
+        """Return whether a stage was finished."""
+        return stage in self.seconds
+
+    def finish(self, stage: str, seconds: float) -> None:
+        """Note that a stage is finished."""
+        self.seconds[stage] = seconds
+        write_atomically(self.path, json.dumps({"key": self.key, "seconds": self.seconds}).encode())
+
+    def forget(self) -> None:
+        """Forget all stages: the study is complete, and the next one starts from the beginning."""
+        self.path.unlink(missing_ok=True)

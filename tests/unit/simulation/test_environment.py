@@ -14,7 +14,7 @@ from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import StatisticsRecord
 from consilium.simulation import environment
 from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
-from consilium.simulation.study import NamesAndLabels, site_settings
+from consilium.simulation.hospitals import NamesAndLabels, site_settings
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import LabelConvention
 

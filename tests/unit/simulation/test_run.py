@@ -47,24 +47,35 @@ def given(monkeypatch):
     return lambda: StudyStub.given
 
 
-def test_a_recipe_is_a_job_like_any_other_and_leaves_no_folder(given, tmp_path):
-    result = simulate(build_recipe("brain_tumor_fedavg"), SITES, tmp_path, evaluators=["south"])
+@pytest.fixture
+def folders(tmp_path):
+    """Two hospitals' folders."""
+    for name in ("north", "south"):
+        (tmp_path / name).mkdir()
+    return {"north": str(tmp_path / "north"), "south": tmp_path / "south"}
+
+
+def test_a_recipe_is_a_job_like_any_other_and_leaves_no_folder(given, folders, tmp_path):
+    result = simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out", evaluators=["south"])
     assert given()["name"] == "brain_tumor_fedavg"
-    assert given()["evaluators"] == {"south"}
+    assert {name: site.role for name, site in given()["sites"].items()} == {
+        "north": "trains",
+        "south": "evaluates",
+    }
     assert not given()["job"].exists()
-    assert result.folder == tmp_path / "result"
+    assert result.folder == tmp_path / "out/result"
     assert result.record == ("record of", result.folder)
 
 
-def test_a_folder_may_be_a_text_and_stays(given, tmp_path):
+def test_a_folder_may_be_a_text_and_stays(given, folders, tmp_path):
     folder = export_job(build_recipe("brain_tumor_fedavg"), tmp_path)
-    simulate(str(folder), SITES, str(tmp_path / "out"))
+    simulate(str(folder), folders, str(tmp_path / "out"))
     assert given()["job"] == folder
     assert folder.is_dir()
 
 
-def test_nothing_is_shown_unless_asked_for(given, tmp_path, capfd):
-    simulate(build_recipe("brain_tumor_fedavg"), SITES, tmp_path)
+def test_nothing_is_shown_unless_asked_for(given, folders, tmp_path, capfd):
+    simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out")
     given()["display"].say("the federation runs")
     given()["display"].show("round 1")
     assert capfd.readouterr() == ("", "")

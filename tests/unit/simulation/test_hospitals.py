@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.simulation.folders import check_folders, without_spaces
+from consilium.simulation.hospitals import check_folders, without_spaces
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-from consilium.simulation.stages import Stages
+from consilium.simulation.study import Stages
 
 
 def test_an_interrupted_study_knows_what_is_done(tmp_path):
