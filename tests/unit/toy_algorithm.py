@@ -17,7 +17,7 @@ from consilium.errors import SiteRefusal
 from consilium.federation import algorithms as at_server
 from consilium.federation.algorithms.base import Question, RoundStart
 from consilium.federation.algorithms.fedavg import ServerFedAvg
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import TRAIN
 from consilium.learning import algorithms as at_site
 from consilium.learning.algorithms.base import (
@@ -156,7 +156,7 @@ class ServerToy(ServerFedAvg):
 
     def state(self):
         sets = {MODEL: {}, "velocity": self.velocity, CONTROL: self.control}
-        return AlgorithmState({"greeted": getattr(self, "greeted", [])}, join_sets(sets))
+        return DurableState({"greeted": getattr(self, "greeted", [])}, join_sets(sets))
 
     def restore(self, state):
         sets = split_sets(state.arrays, ("velocity", CONTROL))

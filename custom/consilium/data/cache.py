@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consilium.data.cache_entry import build_entry, entry_name, read_meta
+from consilium.data.cache_entry import META, build_entry, entry_name, read_meta
 from consilium.data.cache_limit import CacheLimit, remove_leftovers
-from consilium.data.cached_case import CachedCase, Origin, open_entry
+from consilium.data.cached_case import CachedCase, Origin
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
-from consilium.data.case_format import CaseFormat, Examination, PreparationSettings, Prepared
+from consilium.data.case_format import CaseFormat, Progress
+from consilium.data.case_preparation import Examination, PreparationSettings, Prepared
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.files import private_folder, write_failure
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
 
@@ -185,3 +186,39 @@ class CaseCache(CaseProduct[CachedCase]):
             yield
         except OSError as error:
             raise DataError(f"The cache {write_failure(self._folder, error)}.") from error
+
+
+def attach(cases: Iterable[CachedCase], case_format: CaseFormat) -> tuple[Any, ...]:
+    """Give cases that came as JSON their format, and the type in which it opens its cases.
+
+    Args:
+        cases: The cases.
+        case_format: Of their problem.
+    """
+    return tuple(
+        case_format.case_type(
+            case.id, case.patient, case.folder, case.labeled, case.meta, case.origin, case_format
+        )
+        for case in cases
+    )
+
+
+def open_entry(
+    entry: Path, case: Case, *, case_format: CaseFormat, origin: Origin | None = None
+) -> CachedCase | None:
+    """Open the entry of a case, and mark it as used now; None if it is absent or incomplete.
+
+    Args:
+        entry: The entry's folder.
+        case: The case.
+        case_format: Knows as what the case is opened.
+        origin: What the entry was made of.
+    """
+    meta = read_meta(entry)
+    if meta is None:
+        return None
+    try:
+        os.utime(entry / META)
+    except OSError:  # another process has just removed it
+        return None
+    return case_format.case_type(case.id, case.patient, entry, meta.labeled, meta.meta, origin, case_format)

@@ -14,7 +14,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from consilium.data.case_format import PreparationSettings, Prepared
+from consilium.data.case_preparation import PreparationSettings, Prepared
 from consilium.data.file_content import SHORTAGES
 from consilium.data.files import flush_folder, private_folder, private_opener
 from consilium.data.sealed import read_sealed, write_sealed

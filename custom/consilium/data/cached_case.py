@@ -1,8 +1,7 @@
 """One prepared case, as training and evaluation see it: arrays that are mapped into memory."""
 
-import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Annotated, Any, Final
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue
 
-from consilium.data.cache_entry import META, DamagedEntry, build_entry, entry_name, map_array, read_meta
+from consilium.data.cache_entry import META, DamagedEntry, build_entry, entry_name, map_array
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import PASSING, case_boundary
-from consilium.data.case_format import CaseFormat, PreparationSettings, Prepared
+from consilium.data.case_preparation import CasePreparation, PreparationSettings, Prepared
 from consilium.data.codes import DataCode
 from consilium.data.sources import CaseReader, CaseRecord
 from consilium.errors import DataError
@@ -47,7 +46,7 @@ class Origin:
         """Note what an entry is made of; files are named so that a process in another folder finds them."""
         return cls(case.absolute(), convention if case.labeled else None, settings.model_dump(mode="json"))
 
-    def rebuild(self, entry: Path, name: str, case_format: CaseFormat) -> None:
+    def rebuild(self, entry: Path, name: str, case_format: CasePreparation) -> None:
         """Make an entry again of which a file is damaged, unless another process has done so meanwhile.
 
         Args:
@@ -103,7 +102,7 @@ class CachedCase:
         labeled: Whether the case has a target.
         meta: What the format keeps beside the arrays.
         origin: What a damaged entry is made again from; None where that can't be.
-        case_format: The `CaseFormat` by which it is made again; not part of the JSON.
+        case_format: The `CasePreparation` by which it is made again; not part of the JSON.
     """
 
     id: str
@@ -160,39 +159,3 @@ def _passes_soon(error: Exception) -> bool:
     """Whether that may be in a moment; a fault of this program isn't one that passes while it runs."""
     fault = isinstance(error, CaseError) and error.problem.code is DataCode.UNEXPECTED_ERROR
     return _passes(error) and not fault
-
-
-def attach(cases: Iterable[CachedCase], case_format: CaseFormat) -> tuple[Any, ...]:
-    """Give cases that came as JSON their format, and the type in which it opens its cases.
-
-    Args:
-        cases: The cases.
-        case_format: Of their problem.
-    """
-    return tuple(
-        case_format.case_type(
-            case.id, case.patient, case.folder, case.labeled, case.meta, case.origin, case_format
-        )
-        for case in cases
-    )
-
-
-def open_entry(
-    entry: Path, case: Case, *, case_format: CaseFormat, origin: Origin | None = None
-) -> CachedCase | None:
-    """Open the entry of a case, and mark it as used now; None if it is absent or incomplete.
-
-    Args:
-        entry: The entry's folder.
-        case: The case.
-        case_format: Knows as what the case is opened.
-        origin: What the entry was made of.
-    """
-    meta = read_meta(entry)
-    if meta is None:
-        return None
-    try:
-        os.utime(entry / META)
-    except OSError:  # another process has just removed it
-        return None
-    return case_format.case_type(case.id, case.patient, entry, meta.labeled, meta.meta, origin, case_format)

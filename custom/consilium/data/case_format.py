@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
-from consilium.data.case import Case, CaseError
+from consilium.data.case import Case
+from consilium.data.case_check import CaseCheck
+from consilium.data.case_preparation import CasePreparation, Examination, PreparationSettings
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 
 if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
-    from consilium.data.checks.single_case import CaseChecks
     from consilium.data.sources import SourceIndex
 
-NativeT = TypeVar("NativeT")
-
-ReadBytes = Callable[[Path], bytes]
-"""Returns the content of a file, or raises `UnusableFile`."""
+Progress: TypeAlias = Callable[[int, int, str], None]
+"""Called as `progress(done, total, what)`; `what` names the step, never a patient."""
 
 
 @dataclass(frozen=True)
@@ -99,75 +95,60 @@ class DatasetFolder(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Examination(Generic[NativeT]):
-    """All that one reading of a case's files found.
+class CaseChecks(Protocol):
+    """What a problem checks in a case that was read, and between two of them.
 
-    Args:
-        problems: Everything that makes the case unusable, in the order in which it was found.
-        native: The case as its files hold it, where nothing does.
-        parts: Where something does, what can be looked at all the same.
-        files: What could be read, by path, in the format's own form.
+    It travels to the processes that read cases.
     """
 
-    problems: tuple[Finding, ...] = ()
-    native: NativeT | None = None
-    parts: tuple[NativeT, ...] = ()
-    files: Mapping[Path, Any] = field(default_factory=dict)
+    @property
+    def version(self) -> str:
+        """Another one where the same files would give other findings."""
 
-    def require_native(self) -> NativeT:
-        """Return the case as its files hold it.
+    @property
+    def check_type(self) -> type[CaseCheck]:
+        """What is kept of a case: `CaseCheck`, or a subclass with facts of the problem's own."""
 
-        Raises:
-            CaseError: It can't be used.
+    def check(
+        self, case: Case, convention: str | None, inputs: Sequence[str], examination: Examination[Any]
+    ) -> CaseCheck:
+        """Run all checks on a case that was read.
+
+        Args:
+            case: The case.
+            convention: What its target's values mean.
+            inputs: Names of the images to check.
+            examination: What reading it found.
         """
-        if self.native is None:
-            raise CaseError(self.problems[0])
-        return self.native
+
+    def against_job(self, checks: Mapping[str, CaseCheck], learning: BaseModel) -> Iterator[Finding]:
+        """Find what is fine of itself, but not as a job wants it, such as another voxel size.
+
+        Args:
+            checks: What was found in each case alone, by id.
+            learning: What the job decides about learning.
+        """
+
+    def alike(self, appearances: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
+        """Find cases that may show one patient.
+
+        Args:
+            appearances: Case id to `CaseCheck.appearance`.
+
+        Yields:
+            Two case ids, and how alike they are, 0 to 1.
+        """
+
+    def same(self, one: str, other: str) -> bool:
+        """Return whether two appearances can only be of one examination."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A case as it is kept in the cache.
-
-    Args:
-        arrays: What is trained on and evaluated against, by name; names are the format's, never a file's.
-        meta: What else is needed, such as the way back to the file's grid; as JSON.
-        labeled: Whether the target is among it.
-    """
-
-    arrays: Mapping[str, NDArray[Any]]
-    meta: BaseModel
-    labeled: bool
-
-
-class PreparationSettings(BaseModel):
-    """What preparing a case depends on besides its files; a format extends it.
-
-    Attributes:
-        version: Raised when the same files and settings would give other arrays, so that no cache mixes both.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: ClassVar[int] = 1
-
-    def fingerprint(self) -> str:
-        """Short text that is equal exactly when the settings and the version are."""
-        content = f"{type(self).__name__} {self.version} {self.model_dump_json()}"
-        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-
-
-class CaseFormat(Protocol):
+class CaseFormat(CasePreparation, Protocol):
     """All that has to be known of a problem to find, read and prepare its cases.
 
     It travels to the processes that read cases, so it is small and a top-level class can be imported there.
     `Case.images` and `Case.target` hold what is used: the content of all of it enters the key of a case.
     """
-
-    @property
-    def name(self) -> str:
-        """Name of the problem; what is kept of a case of one is never taken for that of another."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -184,10 +165,6 @@ class CaseFormat(Protocol):
     @property
     def case_type(self) -> type[CachedCase]:
         """As what prepared cases are opened: `CachedCase`, or a class with properties for their arrays."""
-
-    @property
-    def settings_type(self) -> type[PreparationSettings]:
-        """The settings that `prepare` takes."""
 
     def preparation(self, job: BaseModel) -> PreparationSettings:
         """Pick out of a job's settings what preparing depends on."""
@@ -212,27 +189,4 @@ class CaseFormat(Protocol):
         Raises:
             FolderError: They lie in no known way, or in several.
             ConfigurationError: See `check_endings`.
-        """
-
-    def examine(self, case: Case, convention: str | None, read: ReadBytes) -> Examination[Any]:
-        """Read the files of a case and find everything that is wrong with them.
-
-        Args:
-            case: The case.
-            convention: What its target means.
-            read: Returns the content of a file. Nothing else opens one.
-
-        Raises:
-            CaseError: In place of an examination with one problem.
-        """
-
-    def prepare(self, native: Any, settings: Any) -> Prepared:
-        """Make what is trained on and evaluated against.
-
-        Args:
-            native: From an examination.
-            settings: A `settings_type`.
-
-        Raises:
-            UnusableFile: A file can't be prepared.
         """

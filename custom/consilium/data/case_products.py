@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
-from consilium.data.case_format import CaseFormat, Examination
+from consilium.data.case_format import CaseFormat
+from consilium.data.case_preparation import Examination
 from consilium.data.finding import Finding
 from consilium.data.sources import CaseReader, CaseRecord, SourceContent
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consilium.data.case import Case
-from consilium.data.case_format import CaseFormat
+from consilium.data.case_format import CaseFormat, Progress
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.patients import Patients, find_patients
-from consilium.data.progress import Progress
 from consilium.data.scan import scan_folder
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError

@@ -11,12 +11,11 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from consilium.data.case_format import CaseFormat
+from consilium.data.case_format import CaseFormat, Progress
 from consilium.data.case_products import CaseJob, CaseProduct, CaseResult, ValueT, read_case, recall_case
 from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled, ConsiliumError
 from consilium.processes import defer_interrupts, worker_pool

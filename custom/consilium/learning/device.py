@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.learning.cores import available_cores
+from consilium.process_limits import available_cores
 
 _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
 """Memory formats by the dimensions of a batch of images, and of the weights of a convolution over it."""

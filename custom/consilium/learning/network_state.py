@@ -1,4 +1,4 @@
-"""Weights of a network: read, set and initialized."""
+"""A network's weights and its optimizer's moments as named arrays: read, set and initialized."""
 
 from __future__ import annotations
 
@@ -47,3 +47,22 @@ def initial_weights(task: Task, settings: LearningSettings, seed: int) -> dict[s
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return get_weights(task.method.build_network(settings))
+
+
+def get_moments(optimizer: torch.optim.Optimizer) -> Weights:
+    """Copy an optimizer's state of each parameter to the CPU, named `parameter/key`."""
+    return {
+        f"{parameter}/{key}": np.array(value.detach().cpu().numpy())  # the step writes into its tensors
+        for parameter, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+        if value is not None  # SGD's momentum before its first step
+    }
+
+
+def set_moments(optimizer: torch.optim.Optimizer, moments: Weights) -> None:
+    """Give an optimizer the state that `get_moments` read from another over the same parameters."""
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in moments.items():
+        parameter, _, key = name.partition("/")
+        state.setdefault(int(parameter), {})[key] = torch.from_numpy(np.array(value))
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

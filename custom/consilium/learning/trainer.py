@@ -17,12 +17,10 @@ from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalF
 from consilium.learning.checkpoints import Checkpoint
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
-from consilium.learning.network_state import get_weights, set_weights
-from consilium.learning.optimizer_state import get_moments, set_moments
+from consilium.learning.network_state import get_moments, get_weights, set_moments, set_weights
 from consilium.learning.ranks import Ranks
-from consilium.learning.round_loss import RoundLoss
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, RoundLoss, Schedule, TrainingResult
 from consilium.learning.samples import NONE_READABLE, sample_loader
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task

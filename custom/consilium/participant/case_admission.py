@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from consilium.counts import Count, list_counts
 from consilium.data.case import FolderError
+from consilium.data.case_format import Progress
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks import AcceptedFindings, CheckedCohort, check_cohort, recall_cohort
 from consilium.data.cohort import Cohort, read_cohort
 from consilium.data.files import write_atomically, write_failure
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError, RefusalCode, SiteRefusal
 from consilium.participant.patient_register import PatientRegister

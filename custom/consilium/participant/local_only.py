@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import MODEL, Weights
-from consilium.participant.paired_scores import PairedScores
 from consilium.participant.participant import Participant
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
@@ -19,6 +19,23 @@ _logger = logging.getLogger(__name__)
 
 OnRoundStep = Callable[[int, int, int], None]
 """Called with the round that is trained, from 0, its steps done and its steps in all."""
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """The scores of both models on one case. It names a patient and never leaves the site.
+
+    Attributes:
+        case: The case's id.
+        patient: Whose it is.
+        local: Of the local-only model; see `score_case`.
+        federated: Of the federation's final model.
+    """
+
+    case: str
+    patient: str
+    local: Mapping[str, float]
+    federated: Mapping[str, float]
 
 
 def train_local_only(

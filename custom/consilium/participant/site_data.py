@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from consilium.counts import Count, count_text, list_counts
 from consilium.data.cache import CachedCase, CaseCache
+from consilium.data.case_format import Progress
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.patient_selection import check_patients, check_round, select_cases

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import Count
+from consilium.data.case_format import Progress
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings

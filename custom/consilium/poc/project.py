@@ -13,8 +13,8 @@ import yaml
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.federation.site.local_settings import PROPERTY
-from consilium.learning.cores import available_cores
 from consilium.participant.site_settings import SiteSettings, list_installed
+from consilium.process_limits import available_cores
 from consilium.provisioning.project_file import read_project_file
 
 _PORTS = {"fed_learn_port": 8002, "admin_port": 8003}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
-from consilium.participant.paired_scores import PairedScores
 from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
 from consilium.records.score_bounds import read_scores
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
+
+if TYPE_CHECKING:
+    from consilium.participant.local_only import PairedScores
 
 FEW_AT_A_BOUND: Final = 4
 """Patients who hardly count at a bound of an interval: that of n patients is a mean of about n - 4 of them.

@@ -15,8 +15,7 @@ from queue import Empty
 from consilium.data.cache import CachedCase
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import load_model
-from consilium.participant.local_only import score_both, train_local_only
-from consilium.participant.paired_scores import PairedScores
+from consilium.participant.local_only import PairedScores, score_both, train_local_only
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
 from consilium.processes import defer_interrupts, worker_pool

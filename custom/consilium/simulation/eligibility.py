@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from consilium.counts import count_patients, counted
+from consilium.data.case_format import Progress
 from consilium.data.checks import CheckedCohort
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role

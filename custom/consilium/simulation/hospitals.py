@@ -14,8 +14,8 @@ from consilium.data.files import output_folder, readable
 from consilium.errors import ConfigurationError
 from consilium.federation.safe_names import check_site_names
 from consilium.guard.start_check import is_one_word
-from consilium.learning.cores import available_cores
 from consilium.participant.site_settings import SiteSettings, list_installed
+from consilium.process_limits import available_cores
 
 WORKSPACE: Final = "simulation"
 """Folder of a study in which FLARE's simulator works."""

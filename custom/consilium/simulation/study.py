@@ -13,7 +13,6 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
-from consilium.learning.cores import available_cores
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings

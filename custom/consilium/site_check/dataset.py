@@ -6,11 +6,11 @@ import shlex
 
 from consilium.counts import counted, list_counts
 from consilium.data.case import FolderError
+from consilium.data.case_format import Progress
 from consilium.data.checks import CheckedCohort
 from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
 from consilium.data.problem_code import known_codes
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.data.case import FolderError
+from consilium.data.case_format import Progress
 from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, check_cohort
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, disk_need

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from consilium.data.progress import Progress
+from consilium.data.case_format import Progress
 from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.kit import Kit
 from consilium.site_check.credentials import check_credentials

@@ -11,16 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 import consilium.data
-from consilium.data.cache import CaseCache
-from consilium.data.cached_case import CachedCase, UnreadableCase, attach
+from consilium.data.cache import CaseCache, attach
+from consilium.data.cached_case import CachedCase, UnreadableCase
 from consilium.data.case import Case, CaseError, ImageFile
-from consilium.data.case_format import (
-    Examination,
-    FoundCases,
-    PreparationSettings,
-    Prepared,
-    TargetReading,
-)
+from consilium.data.case_format import FoundCases, TargetReading
+from consilium.data.case_preparation import Examination, PreparationSettings, Prepared
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import pass_over

@@ -9,7 +9,8 @@ from consilium.data.case import FolderError
 from consilium.data.checks import check_cohort
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
-from consilium.data.patients import Patients, find_patients, format_patients_file, read_patients_file
+from consilium.data.patients import Patients, find_patients, format_patients_file
+from consilium.data.patients_file import read_patients_file
 from consilium.tasks.brain_tumor.cases import CASES
 
 from .hospital import Hospital

@@ -14,7 +14,7 @@ from consilium.federation.message_names import LOCAL_ONLY, REPORT_META, TRAIN, V
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.learning.model_file import load_model
-from consilium.participant.paired_scores import PairedScores
+from consilium.participant.local_only import PairedScores
 from consilium.records.federation import FederationRecord
 from consilium.records.gain import measure_gain
 from consilium.tasks import get_task

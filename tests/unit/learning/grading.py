@@ -12,10 +12,11 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from consilium.data.cache import open_entry
 from consilium.data.cache_entry import write_entry
-from consilium.data.cached_case import CachedCase, open_entry
+from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case
-from consilium.data.case_format import Prepared
+from consilium.data.case_preparation import Prepared
 from consilium.tasks.base import Target
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.learning_settings import LearningSettings

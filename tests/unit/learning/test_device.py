@@ -6,8 +6,8 @@ from torch import nn
 
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.learning.cores import available_cores
 from consilium.learning.device import Device, open_device, process_count
+from consilium.process_limits import available_cores
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from data.hospital import Hospital
 from numpy.typing import NDArray
 from torch import nn
 
+from consilium.data.cache import open_entry
 from consilium.data.cache_entry import write_entry
-from consilium.data.cached_case import CachedCase, open_entry
+from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case
 from consilium.learning.device import Device
 from consilium.participant.site_settings import SiteSettings

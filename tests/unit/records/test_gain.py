@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from pydantic import ValidationError
 
-from consilium.participant.paired_scores import PairedScores
+from consilium.participant.local_only import PairedScores
 from consilium.records.gain import FEW_AT_A_BOUND, SiteGain, check_gain, patient_gains
 from consilium.records.gain import measure_gain as measure
 from consilium.tasks import get_task

@@ -9,18 +9,16 @@ from typing import Any
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_check import CaseCheck
-from consilium.data.case_format import CaseFormat
+from consilium.data.case_format import CaseChecks, CaseFormat, Progress
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.kept_findings import KeptFindings
 from consilium.data.checks.patients import check_declaration, check_patients
-from consilium.data.checks.single_case import CaseChecks
 from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
 from consilium.data.cohort_pass import CohortPass, pass_over
 from consilium.data.finding import Finding
 from consilium.data.problem_code import Severity
-from consilium.data.progress import Progress
 from consilium.data.sources import CaseReader, SourceIndex
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from consilium.data.case import Case
 from consilium.data.case_boundary import PASSING
 from consilium.data.case_check import CaseCheck, fingerprint_files
-from consilium.data.case_format import CaseFormat, Examination
+from consilium.data.case_format import CaseFormat
+from consilium.data.case_preparation import Examination
 from consilium.data.case_products import CaseProduct
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.single_case import check_examined

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from consilium.data.case import Case
 from consilium.data.case_check import CaseCheck
-from consilium.data.checks.single_case import CaseChecks
+from consilium.data.case_format import CaseChecks
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.patients import Patients

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-from pydantic import BaseModel
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from consilium.data.case import Case, CaseError
 from consilium.data.case_boundary import case_boundary
@@ -14,57 +12,10 @@ from consilium.data.finding import Finding
 from consilium.data.sources import read_source
 
 if TYPE_CHECKING:
-    from consilium.data.case_format import CaseFormat, Examination
+    from consilium.data.case_format import CaseFormat
+    from consilium.data.case_preparation import Examination
 
 ViewT = TypeVar("ViewT")
-
-
-class CaseChecks(Protocol):
-    """What a problem checks in a case that was read, and between two of them.
-
-    It travels to the processes that read cases.
-    """
-
-    @property
-    def version(self) -> str:
-        """Another one where the same files would give other findings."""
-
-    @property
-    def check_type(self) -> type[CaseCheck]:
-        """What is kept of a case: `CaseCheck`, or a subclass with facts of the problem's own."""
-
-    def check(
-        self, case: Case, convention: str | None, inputs: Sequence[str], examination: Examination[Any]
-    ) -> CaseCheck:
-        """Run all checks on a case that was read.
-
-        Args:
-            case: The case.
-            convention: What its target's values mean.
-            inputs: Names of the images to check.
-            examination: What reading it found.
-        """
-
-    def against_job(self, checks: Mapping[str, CaseCheck], learning: BaseModel) -> Iterator[Finding]:
-        """Find what is fine of itself, but not as a job wants it, such as another voxel size.
-
-        Args:
-            checks: What was found in each case alone, by id.
-            learning: What the job decides about learning.
-        """
-
-    def alike(self, appearances: Mapping[str, str]) -> Iterator[tuple[str, str, float]]:
-        """Find cases that may show one patient.
-
-        Args:
-            appearances: Case id to `CaseCheck.appearance`.
-
-        Yields:
-            Two case ids, and how alike they are, 0 to 1.
-        """
-
-    def same(self, one: str, other: str) -> bool:
-        """Return whether two appearances can only be of one examination."""
 
 
 def check_case(case: Case, convention: str | None, case_format: CaseFormat) -> CaseCheck:

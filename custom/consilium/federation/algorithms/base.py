@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import TRAIN
 from consilium.federation.updates.aggregator import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
@@ -149,9 +149,9 @@ class ServerAlgorithm(ABC):
         model = sum(np.asarray(value).nbytes for value in weights.values())
         return model * (1 + len(self.settings.declaration.sent))
 
-    def state(self) -> AlgorithmState:
+    def state(self) -> DurableState:
         """Return what has to be durable, such as a server optimizer's momentum."""
-        return AlgorithmState()
+        return DurableState()
 
-    def restore(self, state: AlgorithmState) -> None:  # noqa: B027 - a hook
+    def restore(self, state: DurableState) -> None:  # noqa: B027 - a hook
         """Continue from a `state`."""

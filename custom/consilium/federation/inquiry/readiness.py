@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
+from consilium.federation.component_state import Running
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.site_controller import SiteController
 from consilium.federation.message_names import CHECK, REPORT_META
 from consilium.federation.rounds.job_admission import readiness_path
-from consilium.federation.running import Running
 from consilium.records.bounds import MissingSite, name_faults
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 from consilium.tasks import get_task

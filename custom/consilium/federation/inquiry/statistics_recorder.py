@@ -15,9 +15,9 @@ from nvflare.app_common.app_constant import StatisticsConstants
 from pydantic import ValidationError
 
 from consilium.errors import RefusalCode
+from consilium.federation.component_state import Running
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
-from consilium.federation.running import Running
 from consilium.federation.versions import component_versions
 from consilium.records.bounds import MissingSite, name_faults
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord

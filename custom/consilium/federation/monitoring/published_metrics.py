@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from nvflare.apis.event_type import EventType
@@ -16,6 +17,7 @@ from nvflare.apis.job_def import JobMetaKey
 from nvflare.app_common.app_constant import AppConstants
 from nvflare.app_common.app_event_type import AppEventType
 from nvflare.fuel.data_event.data_bus import DataBus
+from nvflare.fuel.f3.stats_pool import StatsPoolManager
 from nvflare.metrics.metrics_keys import MetricKeys, MetricTypes
 from nvflare.metrics.metrics_publisher import publish_app_metrics
 from pydantic import ValidationError
@@ -28,12 +30,12 @@ from consilium.federation.monitoring.job_events import (
     TASK_CLOSED,
     event_data,
 )
-from consilium.federation.site.process_resources import measure_traffic
 from consilium.records.federation import SiteReport
 
 PREFIX: Final = "consilium"
 
 _STATES: Final = ("asked", "answered", "refused", "no_answer")
+_MIB: Final = 2**20
 
 
 class Measure(NamedTuple):
@@ -211,3 +213,22 @@ class JobMetrics(FLComponent):  # type: ignore[misc]
 
     def _end(self, fl_ctx: FLContext) -> None:
         self._publish("running", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Payload bytes of all messages since the process started; without headers, TLS and TCP."""
+
+    sent: int
+    received: int
+
+
+def measure_traffic() -> Traffic:
+    """Add up FLARE's message size pools of this process, over all of its cells."""
+    totals = {"sent_msg_sizes": 0.0, "received_msg_sizes": 0.0}
+    for name, entry in StatsPoolManager.to_dict().items():
+        kind = name.partition("@")[0]
+        if kind in totals:
+            bins = (one for category in entry["pool"]["cat_data"].values() for one in category if one)
+            totals[kind] += sum(one["total"] for one in bins)
+    return Traffic(*(round(value * _MIB) for value in totals.values()))

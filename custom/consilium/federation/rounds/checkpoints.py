@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import RESUME_META
 from consilium.learning.checkpoints import Checkpoint, CheckpointStore, DamagedCheckpoint
 from consilium.learning.weights import MODEL, Weights
@@ -94,7 +94,7 @@ class RoundCheckpoint:
     number: int
     weights: Weights
     state: RunState
-    parts: Mapping[str, AlgorithmState]
+    parts: Mapping[str, DurableState]
 
 
 class RoundCheckpoints:
@@ -144,7 +144,7 @@ class RoundCheckpoints:
         self._adopt_best(state)
         self._save(checkpoint.number, checkpoint.arrays, state)
         parts = {
-            part: AlgorithmState(values, checkpoint.arrays.get(part, {}))
+            part: DurableState(values, checkpoint.arrays.get(part, {}))
             for part, values in state.parts.items()
         }
         return RoundCheckpoint(checkpoint.number, checkpoint.arrays[MODEL], state, parts)
@@ -156,7 +156,7 @@ class RoundCheckpoints:
         *,
         record: FederationRecord,
         cases: Mapping[str, int],
-        parts: Mapping[str, AlgorithmState],
+        parts: Mapping[str, DurableState],
     ) -> float | None:
         """Make a round durable.
 

@@ -15,6 +15,7 @@ from nvflare.app_common.app_constant import AppConstants
 from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.algorithms import server_algorithm
 from consilium.federation.algorithms.base import AlgorithmJob
+from consilium.federation.component_state import Running
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.quorum import Quorum, QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
@@ -28,7 +29,6 @@ from consilium.federation.rounds.resumption import ResumableRounds
 from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.rounds.run import TrainingPlan, TrainingRun
 from consilium.federation.rounds.training import TrainingRounds
-from consilium.federation.running import Running
 from consilium.federation.transport.set_up import receive_on_disk
 from consilium.federation.updates.rejections import Rejections
 from consilium.federation.updates.screening import Screening, ScreeningSettings

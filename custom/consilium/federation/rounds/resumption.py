@@ -9,7 +9,7 @@ from nvflare.apis.fl_constant import FLContextKey
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
-from consilium.federation.durable_state import Stateful
+from consilium.federation.component_state import Stateful
 from consilium.federation.message_names import CHECKPOINT_EVENT
 from consilium.federation.rounds.checkpoints import RoundCheckpoints
 from consilium.federation.rounds.run import TrainingRun

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.learning.weights import MODEL, Weights, join_sets, split_sets
 from consilium.records.federation import FederationRecord
 from consilium.records.model_comparison import kept_round, paired_difference
@@ -30,7 +30,7 @@ class Rollback:
     def __init__(self, margin: float | None) -> None:
         self._margin = margin
         self._before: Weights | None = None
-        self.algorithm_before = AlgorithmState()
+        self.algorithm_before = DurableState()
         self._restored: tuple[int, Weights] | None = None
 
     def start(self, round_index: int, weights: Weights) -> Weights:
@@ -42,7 +42,7 @@ class Rollback:
         """
         return self._restored[1] if self._restored and self._restored[0] == round_index else weights
 
-    def keep(self, weights: Weights, algorithm: AlgorithmState = AlgorithmState()) -> None:  # noqa: B008 - frozen
+    def keep(self, weights: Weights, algorithm: DurableState = DurableState()) -> None:  # noqa: B008 - frozen
         """Keep the model that a round started from.
 
         Args:
@@ -52,19 +52,19 @@ class Rollback:
         if self._margin is not None:
             self._before, self.algorithm_before = weights, algorithm
 
-    def state(self) -> AlgorithmState:
+    def state(self) -> DurableState:
         """Return what has to be durable: the model that the last round started from."""
         if self._before is None:
-            return AlgorithmState()
+            return DurableState()
         algorithm = self.algorithm_before
         arrays = join_sets({MODEL: self._before, _ALGORITHM: algorithm.arrays})
-        return AlgorithmState({_ALGORITHM: dict(algorithm.values)}, arrays)
+        return DurableState({_ALGORITHM: dict(algorithm.values)}, arrays)
 
-    def restore(self, state: AlgorithmState) -> None:
+    def restore(self, state: DurableState) -> None:
         """Continue from a `state`; without a margin in this job, it is not needed."""
         if state.arrays:
             sets = split_sets(state.arrays, (_ALGORITHM,))
-            self.keep(sets[MODEL], AlgorithmState(state.values[_ALGORITHM], sets.get(_ALGORITHM, {})))
+            self.keep(sets[MODEL], DurableState(state.values[_ALGORITHM], sets.get(_ALGORITHM, {})))
 
     def evaluate(self, record: FederationRecord, number: int) -> tuple[Weights, str] | None:
         """Restore the model before a round if the round's own is worse.

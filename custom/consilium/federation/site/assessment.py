@@ -13,12 +13,12 @@ from consilium.counts import count_patients
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.learning.cores import available_cores
 from consilium.participant.case_admission import count_left_out, excess, identify
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
+from consilium.process_limits import available_cores
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings

@@ -17,11 +17,11 @@ from consilium.errors import RefusalCode, SiteRefusal
 from consilium.federation.site.state import StateReporter
 from consilium.federation.site.training_folder import LOCAL_ONLY_FOLDER
 from consilium.learning.weights import Weights
-from consilium.participant.paired_scores import PairedScores
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.learning_settings import LearningSettings
 
 if TYPE_CHECKING:
+    from consilium.participant.local_only import PairedScores
     from consilium.participant.participant import Participant
 
 PATIENTS_FILE: Final = "patients.json"

@@ -17,7 +17,7 @@ from consilium.federation.message_names import (
     REPORT_META,
     VERSIONS_META,
 )
-from consilium.federation.site.process_resources import measure_traffic
+from consilium.federation.monitoring.published_metrics import measure_traffic
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAnswer
 from consilium.learning.rounds import TrainingResult

@@ -6,7 +6,7 @@ from nvflare.apis.fl_constant import FLContextKey
 from nvflare.apis.fl_context import FLContext
 
 from consilium.errors import ConsiliumError, RefusalCode
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import REFUSAL_CODE_HEADER, REFUSAL_HEADER
 from consilium.records.texts import clean_text
 
@@ -78,12 +78,12 @@ class Rejections:
         """The sites that are no longer asked to train, by name."""
         return sorted(site for site in self._in_a_row if self.exclusion(site) is not None)
 
-    def state(self) -> AlgorithmState:
+    def state(self) -> DurableState:
         """Return the counts, for a checkpoint."""
         last = {site: [reason, code.value] for site, (reason, code) in self._last.items()}
-        return AlgorithmState({"in_a_row": dict(self._in_a_row), "last": last})
+        return DurableState({"in_a_row": dict(self._in_a_row), "last": last})
 
-    def restore(self, state: AlgorithmState) -> None:
+    def restore(self, state: DurableState) -> None:
         """Resume from a `state`."""
         self._in_a_row = {str(site): int(count) for site, count in state.values["in_a_row"].items()}
         self._last = {

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import Weights
@@ -160,9 +160,9 @@ class Screening:
         if paces:
             self._last_pace = median(paces.values())
 
-    def state(self) -> AlgorithmState:
+    def state(self) -> DurableState:
         """Return the state for a checkpoint."""
-        return AlgorithmState(
+        return DurableState(
             {
                 "prepared": dict(self._prepared),
                 "seen": {digest: list(who) for digest, who in self._seen.items()},
@@ -170,7 +170,7 @@ class Screening:
             }
         )
 
-    def restore(self, state: AlgorithmState) -> None:
+    def restore(self, state: DurableState) -> None:
         """Resume from a `state`."""
         values = state.values
         self._prepared = {str(site): int(cases) for site, cases in values["prepared"].items()}

@@ -15,7 +15,7 @@ from torch import distributed
 from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.multiprocessing.errors import record
 
-from consilium.data.cached_case import attach
+from consilium.data.cache import attach
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.algorithms import local_algorithm, parse_algorithm
 from consilium.learning.device import Device, open_device

@@ -16,7 +16,6 @@ from consilium.data.files import write_atomically
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.compute_settings import ComputeSettings
-from consilium.learning.cores import available_cores
 from consilium.learning.device import device_name
 from consilium.learning.model_file import load_sets, save_sets
 from consilium.learning.processes.launcher import Processes
@@ -38,6 +37,7 @@ from consilium.learning.processes.messages import (
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.socket_folder import socket_folder
 from consilium.learning.weights import MODEL, Weights, WeightSets
+from consilium.process_limits import available_cores
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 

@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from consilium.counts import counted
 from consilium.data.case import Case
-from consilium.data.case_format import Examination, FoundCases, Prepared, ReadBytes, TargetReading
+from consilium.data.case_format import FoundCases, Progress, TargetReading
+from consilium.data.case_preparation import Examination, Prepared, ReadBytes
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
-from consilium.data.progress import Progress
 from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
 from consilium.tasks.segmentation.checks.case import VolumeChecks, plain_checks

@@ -17,7 +17,7 @@ from consilium.tasks.segmentation.reading import pick_3d, read_nifti
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from consilium.data.progress import Progress
+    from consilium.data.case_format import Progress
 
 _MOST_VALUES: Final = 1000
 """An image that was saved as a label holds millions, and the first ones say it."""

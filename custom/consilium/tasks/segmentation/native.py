@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.data.case import Case, ImageFile
-from consilium.data.case_format import Examination, ReadBytes
+from consilium.data.case_preparation import Examination, ReadBytes
 from consilium.data.codes import DataCode
 from consilium.errors import DataError
 from consilium.tasks.segmentation.codes import VolumeCode

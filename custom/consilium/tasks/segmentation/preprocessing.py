@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from consilium.data.case_format import PreparationSettings
+from consilium.data.case_preparation import PreparationSettings
 from consilium.data.codes import DataCode
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.segmentation.codes import VolumeCode

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from consilium.counts import counted
 from consilium.data.case import CaseError, ImageFile
 from consilium.data.case_boundary import case_boundary
-from consilium.data.case_format import ReadBytes
+from consilium.data.case_preparation import ReadBytes
 from consilium.data.codes import DataCode
 from consilium.data.file_content import FileContent, UnusableFile, read_start
 from consilium.data.finding import Finding

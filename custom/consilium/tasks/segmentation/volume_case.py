@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from consilium.data.cached_case import CachedCase
-from consilium.data.case_format import Prepared
+from consilium.data.case_preparation import Prepared
 from consilium.tasks.segmentation.geometry import Geometry
 
 VOXELS_PER_CLASS: Final = 2048

@@ -14,13 +14,8 @@ from pydantic import BaseModel
 from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case, FolderError, ImageFile
 from consilium.data.case_check import CaseCheck, ImageSize
-from consilium.data.case_format import (
-    Examination,
-    FoundCases,
-    PreparationSettings,
-    Prepared,
-    TargetReading,
-)
+from consilium.data.case_format import FoundCases, TargetReading
+from consilium.data.case_preparation import Examination, PreparationSettings, Prepared
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode, error, warning

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.rounds.rollback import Rollback
 from consilium.records.federation import FederationRecord, RoundRecord
 from consilium.tasks import get_task
@@ -125,7 +125,7 @@ def test_nothing_goes_back_without_a_margin():
 def test_a_rollback_that_was_durable_restores_the_same_model():
     rollback, resumed = Rollback(0.1), Rollback(0.1)
     assert not rollback.state().arrays
-    rollback.keep(GOOD, AlgorithmState({"t": 1}, {"momentum/w": np.ones(1)}))
+    rollback.keep(GOOD, DurableState({"t": 1}, {"momentum/w": np.ones(1)}))
     resumed.restore(rollback.state())
     restored = resumed.evaluate(record_of(BEFORE, dict.fromkeys(BEFORE, 0.0)), ROUND)[0]
     np.testing.assert_equal(restored, GOOD)

@@ -5,7 +5,7 @@ from nvflare.apis.fl_constant import FLContextKey, ReservedKey
 from nvflare.apis.fl_context import FLContext
 from nvflare.apis.shareable import Shareable
 
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import REFUSAL_HEADER
 from consilium.federation.updates.rejections import Rejections
 
@@ -43,7 +43,7 @@ def test_without_a_limit_nobody_is_excluded():
 def test_an_excluded_site_stays_so_after_the_server_was_restarted():
     restarted = Rejections(3)
     kept = refused("evil", "evil", "evil").state()
-    restarted.restore(AlgorithmState(json.loads(json.dumps(kept.values))))
+    restarted.restore(DurableState(json.loads(json.dumps(kept.values))))
     assert "reason evil" in restarted.exclusion("evil")
 
 

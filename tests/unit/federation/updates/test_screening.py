@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from consilium.federation.durable_state import AlgorithmState
+from consilium.federation.component_state import DurableState
 from consilium.federation.updates.rejections import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.records.federation import SiteReport
@@ -96,7 +96,7 @@ def test_a_replay_is_known_after_the_server_was_restarted():
     known.check_repetition("north", update(1), 0)
     known.note_prepared("north", 10)
     known.accept({"north": 5.0})
-    restarted.restore(AlgorithmState(json.loads(json.dumps(known.state().values))))
+    restarted.restore(DurableState(json.loads(json.dumps(known.state().values))))
     with pytest.raises(RejectedUpdate, match="its own of round 1"):
         restarted.check_repetition("north", update(1), 1)
     with pytest.raises(RejectedUpdate, match="had prepared 10"):

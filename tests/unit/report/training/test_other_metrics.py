@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.participant.paired_scores import PairedScores
+from consilium.participant.local_only import PairedScores
 from consilium.records.gain import SiteGain, check_gain, measure_gain, patient_gains
 from consilium.records.model_comparison import paired_difference
 from consilium.records.score_bounds import read_scores

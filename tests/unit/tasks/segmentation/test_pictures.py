@@ -8,8 +8,9 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from torch import Tensor
 
+from consilium.data.cache import open_entry
 from consilium.data.cache_entry import write_entry
-from consilium.data.cached_case import CachedCase, open_entry
+from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.labels import Tissue

@@ -15,7 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from consilium.data.case import Case
 from consilium.data.case_boundary import case_boundary
-from consilium.data.case_format import Examination
+from consilium.data.case_preparation import Examination
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode

@@ -1,16 +1,29 @@
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from consilium.learning.cores import available_cores
+from consilium.process_limits import available_cores, can_start_threads
+
+WITHOUT_MEMORY = """
+import resource
+from pathlib import Path
+from consilium.process_limits import can_start_threads
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), resource.RLIM_INFINITY))
+print(can_start_threads())
+"""
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def bound_to_eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
 
 
+@pytest.mark.usefixtures("bound_to_eight_cores")
 @pytest.mark.parametrize(
     ("files", "cores"),
     [
@@ -35,3 +48,14 @@ def test_a_containers_share_of_time_counts_as_cores(
         (tmp_path / name).write_text(content)
 
     assert available_cores(tmp_path) == cores
+
+
+def test_a_process_with_room_can_and_keeps_none_of_them():
+    before = threading.enumerate()
+    assert can_start_threads()
+    assert set(threading.enumerate()) <= set(before)
+
+
+def test_one_without_room_for_a_stack_can_t():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_MEMORY], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""Count of the CPU cores that this process may use."""
+"""Limits of this process: the CPU cores that it may use, and whether it can start threads."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import math
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Final
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 """Where a container sees the limits that it was started with."""
+
+_THREADS = 4
+"""FLARE takes one for each message on its way, and for its answer."""
 
 
 def available_cores(cgroup: Path = _CGROUP) -> int:
@@ -35,3 +39,25 @@ def _time_limit(cgroup: Path) -> float | None:
         quota, period = ((cgroup / f"cpu/cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
         return None if int(quota) < 0 else int(quota) / int(period)
     return None
+
+
+def can_start_threads(number: int = _THREADS) -> bool:
+    """Return whether this process can start so many threads at once.
+
+    One without room for a thread's stack can't send any message: FLARE tries again every five seconds, for as
+    long as the task is wanted, and the others wait for it.
+    """
+    done = Event()
+    started: list[Thread] = []
+    try:
+        for _ in range(number):
+            thread = Thread(target=done.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except (RuntimeError, MemoryError):  # "can't start new thread"
+        return False
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+    return True
