@@ -16,6 +16,7 @@ from consilium.errors import ConfigurationError
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
+from consilium.process_limits import available_cores
 from consilium.recipes.exported_job import read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record
