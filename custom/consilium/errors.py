@@ -85,6 +85,7 @@ class RefusalCode(str, Enum):
     JOB_DEADLINE = "job_deadline"
     NO_QUORUM = "no_quorum"
     NO_SCORES = "no_scores"
+    SCORES_HELD_BACK = "scores_held_back"
     SERVER_ERROR = "server_error"
     INTERRUPTED = "interrupted"
     NO_PROGRESS = "no_progress"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT
@@ -11,6 +12,27 @@ from consilium.participant.patient_register import Answerable, PatientRegister
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
+
+
+@dataclass(frozen=True)
+class ScoreMinimum:
+    """The fewest patients that scores are of.
+
+    Attributes:
+        patients: How many.
+        setting: The hospital's setting that says so.
+    """
+
+    patients: int
+    setting: str
+
+    @classmethod
+    def of(cls, site: SiteSettings, task: Task) -> ScoreMinimum:
+        """Return the minimum of a task's scores at a site: the larger one, where they hold counts."""
+        setting = task.evaluation.metrics.minimum_setting
+        if setting == "min_count" and site.min_count > site.min_training_patients:
+            return cls(site.min_count, setting)
+        return cls(site.min_training_patients, "min_training_patients")
 
 
 def select_cases(
@@ -32,13 +54,13 @@ def select_cases(
     if site.role == "trains":
         split = register.split(labeled, validation_fraction=site.validation_fraction)
         train, validation = split.train, split.validation
-    question, minimum = "scores", site.min_training_patients
-    if task.evaluation.metrics.has_counts:
-        question, minimum = "counts in scores", max(site.min_count, minimum)
-    return train, register.answerable(question, validation, minimum=minimum)
+    question = "counts in scores" if task.evaluation.metrics.has_counts else "scores"
+    return train, register.answerable(question, validation, minimum=ScoreMinimum.of(site, task).patients)
 
 
-def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], minimum: int) -> None:
+def check_patients(
+    train: Sequence[OfPatient], validation: Sequence[OfPatient], minimum: int, scores: ScoreMinimum
+) -> None:
     """Check that there are enough patients to take part.
 
     A site that trains may have too few to send scores of. One that can send neither an update nor scores
@@ -48,6 +70,7 @@ def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], 
         train: Cases to train on.
         validation: Cases to evaluate models on.
         minimum: The site's `min_training_patients`.
+        scores: The minimum of what is answered about the cases to evaluate on.
 
     Raises:
         SiteRefusal: If there are not enough; the reason has no count in it.
@@ -58,10 +81,10 @@ def check_patients(train: Sequence[OfPatient], validation: Sequence[OfPatient], 
             "min_training_patients forbids",
             code=RefusalCode.FEW_PATIENTS,
         )
-    if not train and count_patients(validation) < minimum:
+    if not train and count_patients(validation) < scores.patients:
         raise SiteRefusal(
-            f"its scores would be of fewer than {counted(minimum, 'patient')}, which its "
-            "min_training_patients forbids",
+            f"its scores would be of fewer than {counted(scores.patients, 'patient')}, which its "
+            f"{scores.setting} forbids",
             code=RefusalCode.FEW_PATIENTS,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from consilium.counts import Count, count_text, list_counts
 from consilium.data.cache import CachedCase, CaseCache
@@ -13,13 +14,15 @@ from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.case_admission import admit_cases, count_left_out
-from consilium.participant.patient_selection import check_patients, check_round, select_cases
+from consilium.participant.patient_selection import ScoreMinimum, check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
+
+_NO_MINIMUM: Final = ScoreMinimum(1, "min_training_patients")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class SiteData:
         held_back: How many more cases could be evaluated on, and are not: scores of so few stay here.
         draw_seed: What samples, augmentation and dropout are drawn by; None for the job's seed. No two sites
             have the same.
-        min_training_patients: Fewest patients behind an update, a loss or scores.
+        min_training_patients: Fewest patients behind an update or a loss.
+        score_minimum: Fewest patients behind scores.
         max_left_out: Share of the cases that may be left out.
     """
 
@@ -47,6 +51,7 @@ class SiteData:
     held_back: int = 0
     draw_seed: int | None = field(default=None, repr=False)
     min_training_patients: int = 1
+    score_minimum: ScoreMinimum = _NO_MINIMUM
     max_left_out: float = 1.0
 
     @property
@@ -94,7 +99,7 @@ class SiteData:
                 code=RefusalCode.LOST_CASES,
                 left_out=data.left_out,
             )
-        check_patients(data.train, data.validation, self.min_training_patients)
+        check_patients(data.train, data.validation, self.min_training_patients, self.score_minimum)
         return data
 
     @property
@@ -180,8 +185,9 @@ def prepare_site(
         answerable.held_back,
         draw_seed,
         site.min_training_patients,
+        ScoreMinimum.of(site, task),
         site.max_left_out,
     )
-    check_patients(train, answerable.cases, site.min_training_patients)
+    check_patients(train, answerable.cases, site.min_training_patients, data.score_minimum)
     check_round(train, site, learning)
     return data

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.settings import Name, Settings
-from consilium.tasks.registry import TASKS, is_built_in, task_names, unlisted_reason
+from consilium.tasks.registry import TASKS, get_task, is_built_in, task_names, unlisted_reason
 
 Role = Literal["trains", "evaluates"]
 
@@ -157,20 +158,18 @@ class SiteSettings(ComputeSettings):
         tasks = {name: own.model_copy(update=_below(workspace, own)) for name, own in self.tasks.items()}
         return self.model_copy(update={**_below(workspace, self), "tasks": tasks})
 
-    @field_validator("file_endings")
-    @classmethod
-    def _require_endings(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        problems = []
-        for task in TASKS.values() if value else ():
-            try:
-                task.cases.check_endings(value)
-            except ConfigurationError as error:
-                problems.append(str(error))
-            else:
-                return value
-        if problems:
-            raise ValueError(problems[0])
-        return value
+    @model_validator(mode="after")
+    def _endings_are_of_inputs(self) -> Self:
+        """A typing error in the name of an input would leave out every case, and only once a job runs."""
+        for name, own in self.tasks.items():
+            problem = _ending_problem(name, own.file_endings)
+            if problem:
+                raise ValueError(f"tasks.{name}.{problem}")
+        if self.file_endings:
+            problems = [_ending_problem(name, self.file_endings) for name in (*TASKS, *self.tasks)]
+            if all(problems):  # for all tasks, so it is enough that one of them knows these inputs
+                raise ValueError(problems[-1])
+        return self
 
     @model_validator(mode="after")
     def _one_task_for_a_dataset(self) -> Self:
@@ -194,6 +193,21 @@ def list_installed() -> dict[str, TaskData]:
     For a federation in which one person decides for all sites: a simulation, or a proof of concept.
     """
     return {name: TaskData() for name in task_names() if not is_built_in(name)}
+
+
+def _ending_problem(task: str, endings: Mapping[str, Sequence[str]]) -> str | None:
+    """What is wrong with endings for a task; None if nothing, or if the task is not installed here."""
+    if not endings:
+        return None
+    try:
+        case_format = get_task(task).cases
+    except ConfigurationError:
+        return None  # said where a job asks for it
+    try:
+        case_format.check_endings(endings)
+    except ConfigurationError as error:
+        return str(error)
+    return None
 
 
 def _below(workspace: Path, settings: Settings) -> dict[str, Path]:

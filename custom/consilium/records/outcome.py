@@ -68,19 +68,19 @@ def _training_outcome(record: FederationRecord) -> Outcome:
         ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (EndReason(text=ended, code=record.code), *reasons))
     if not record.final_scores:
-        lacking = EndReason(text=_without_scores(record), code=RefusalCode.NO_SCORES)
-        return Outcome("failure", (lacking, *reasons))
+        return Outcome("failure", (_without_scores(record), *reasons))
     return Outcome("partial" if reasons else "success", tuple(reasons))
 
 
-def _without_scores(record: FederationRecord) -> str:
+def _without_scores(record: FederationRecord) -> EndReason:
     reports = [one.report for one in record.final_sites.values() if one.report]
     if reports and all(one.validation_cases is None for one in reports):
-        return (
-            "no site sends scores: they would be of fewer patients than its min_training_patients; a site "
-            "that only evaluates, or sets it lower, would send some (docs/privacy.md)"
+        setting = record.metrics.minimum_setting
+        return EndReason(
+            text=f"no site sends scores of the model: they would be of fewer patients than its {setting}",
+            code=RefusalCode.SCORES_HELD_BACK,
         )
-    return "no hospital sent a score of the final model"
+    return EndReason(text="no hospital sent a score of the final model", code=RefusalCode.NO_SCORES)
 
 
 def _readiness_outcome(record: ReadinessRecord) -> Outcome:

@@ -33,7 +33,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.LOST_CASES: "the site's log names the cases; its IT department looks at the disk of "
     "cache_dir, and the next job prepares them again",
     RefusalCode.FEW_PATIENTS: "the site has too few patients for its own min_training_patients, or for "
-    "min_count of the statistics; more labeled patients, or a lower minimum, is for the hospital to decide",
+    "min_count of statistics and of scores with counts; more labeled patients, or a lower minimum, is for "
+    "the hospital to decide",
     RefusalCode.FEW_PATIENTS_A_ROUND: "a job with more local_steps, local_epochs or a larger batch_size "
     "shows the network more patients",
     RefusalCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
@@ -87,6 +88,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.JOB_DEADLINE: "submit it with resume, and a longer deadline_hours if needed",
     RefusalCode.NO_QUORUM: "see to the sites that the reasons name, then submit the job with resume",
     RefusalCode.NO_SCORES: "see to the sites that the reasons name, then submit the job with resume",
+    RefusalCode.SCORES_HELD_BACK: "a hospital with more labeled patients, one that only evaluates and so "
+    "with all of its patients, or one that sets this minimum lower in its local/privacy.json sends scores",
     RefusalCode.SERVER_ERROR: "the server's log of the job has the error; submit the job with resume once "
     "that is fixed",
     RefusalCode.INTERRUPTED: "nothing: it continues once enough sites are connected",

@@ -152,6 +152,14 @@ class MetricSet(BaseModel):
         return any(one.is_count for one in self.metrics)
 
     @property
+    def minimum_setting(self) -> str:
+        """The hospital's setting of the fewest patients behind scores.
+
+        Counts in scores, such as a confusion matrix, say as much as the counts that `min_count` is for.
+        """
+        return "min_count" if self.has_counts else "min_training_patients"
+
+    @property
     def key_metric(self) -> Metric:
         """The metric that selects models."""
         return self[self.key]

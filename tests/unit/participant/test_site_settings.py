@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tasks.packages import installed, is_imported, toy
+from tasks.packages import brought, installed, is_imported, toy
 
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.participant.site_settings import SiteSettings
@@ -85,3 +85,29 @@ def test_settings_for_a_task_are_those_for_it_again():
     settings = site(tasks={"chest_ct": {"dataset": str(CHEST)}})
     own = settings.for_task("chest_ct")
     assert own.for_task("chest_ct") == own
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (
+            {"file_endings": {"t1_ce": ["KM"]}},
+            "file_endings names 't1_ce'; known: t1, t1ce, t2, flair, label",
+        ),
+        (
+            {"tasks": {"chest_ct": {"file_endings": {"cta": ["lung"]}}}},
+            r"tasks\.chest_ct\.file_endings names 'cta'; known: ct, label",
+        ),
+        ({"tasks": {"fundus": {"file_endings": {"left": ["os"]}}}}, r"tasks\.fundus\.photographs have fixed"),
+    ],
+)
+def test_an_ending_for_an_input_that_there_is_not_is_refused_as_the_settings_are_read(values, told):
+    with brought("chest_ct"), brought("fundus"), pytest.raises(ConfigurationError, match=told):
+        site(**values)
+
+
+def test_endings_may_be_for_the_inputs_of_any_listed_task():
+    with brought("chest_ct"):
+        assert site(tasks={"chest_ct": {}}, file_endings={"ct": ["lung"]}).file_endings == {"ct": ("lung",)}
+        with pytest.raises(ConfigurationError, match="file_endings names 'ct'"):
+            site(file_endings={"ct": ["lung"]})

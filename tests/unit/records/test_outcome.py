@@ -1,4 +1,6 @@
+import pytest
 from federation.readiness import readiness, site
+from report.grading import GRADING
 from report.statistics.records import record as statistics
 from report.study import federation, site_report
 
@@ -119,3 +121,18 @@ def test_statistics_are_partial_without_a_site_and_a_failure_when_the_job_failed
     outcome = determine_outcome(failed)
     assert outcome.kind == "failure"
     assert texts(outcome)[0] == "it ended early"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "setting"), [(None, "min_training_patients"), (GRADING.metrics, "min_count")]
+)
+def test_scores_that_all_sites_hold_back_are_told_with_the_setting_that_holds_them(metrics, setting):
+    record = federation(final_scores={})
+    if metrics is not None:
+        record.metrics = metrics
+    for one in record.final_sites.values():
+        one.report.validation_cases = None
+    (reason,) = determine_outcome(record).reasons
+    assert reason.text.endswith(f"fewer patients than its {setting}")
+    assert reason.code is RefusalCode.SCORES_HELD_BACK
+    assert "sets this minimum lower" in reason.remedy

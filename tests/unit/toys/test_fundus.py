@@ -172,7 +172,7 @@ def test_counts_in_scores_are_of_as_many_patients_as_other_counts(archives, tmp_
         one = site(archives["island"], tmp_path / str(number), role="evaluates", min_count=minimum)
         assert len(prepare_site(one, learning()).validation) == evaluated
     few = site(archives["island"], tmp_path / "few", role="evaluates", min_count=9)
-    with pytest.raises(SiteRefusal, match="scores would be of fewer"):
+    with pytest.raises(SiteRefusal, match="scores would be of fewer than 9 patients, which its min_count"):
         prepare_site(few, learning())
     data = prepare_site(site(archives["harbor"], tmp_path / "harbor", min_count=30), learning())
     assert (data.role, data.validation, data.evaluated) == ("trains", (), None)

@@ -15,7 +15,7 @@ from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.case_admission import count_left_out, excess, identify
 from consilium.participant.patient_register import PatientRegister
-from consilium.participant.patient_selection import check_patients, check_round, select_cases
+from consilium.participant.patient_selection import ScoreMinimum, check_patients, check_round, select_cases
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
@@ -92,9 +92,10 @@ def assess_ability(
     reason = excess(checked, site)
     if reason is not None:
         return "nothing", SiteRefusal(reason, code=RefusalCode.LEFT_OUT)
-    train, answerable = select_cases(register.copy(), site, labeled, get_task(learning.task))
+    task = get_task(learning.task)
+    train, answerable = select_cases(register.copy(), site, labeled, task)
     try:
-        check_patients(train, answerable.cases, site.min_training_patients)
+        check_patients(train, answerable.cases, site.min_training_patients, ScoreMinimum.of(site, task))
         check_round(train, site, learning)
     except SiteRefusal as refusal:
         return "nothing", refusal

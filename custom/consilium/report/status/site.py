@@ -78,7 +78,8 @@ def _cases(status: SiteStatus) -> list[str]:
     if status.held_back:
         lines.append(
             f"{status.held_back} held back: no model is evaluated on them, as the difference to earlier "
-            "scores would be of fewer patients than min_training_patients"
+            "scores would be of fewer patients than min_training_patients (or min_count, where scores hold "
+            "counts)"
         )
     if left_out:
         lines.append(f"{left_out} left out: see {status.left_out_file}")

@@ -177,7 +177,11 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
         if report.role == "evaluates" and report.validation_cases == 1:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
         if report.validation_cases is None:
-            yield f"{site} sends no scores: they would be of fewer patients than it allows."
+            setting = federation.metrics.minimum_setting
+            yield (
+                f"{site} holds all scores back: they would be of fewer patients than its {setting}. What to "
+                f"do: {remedy_for(RefusalCode.SCORES_HELD_BACK, 'validate')}."
+            )
         differing = _differing(report.versions, federation.versions)
         if differing:
             yield f"{site} ran other versions than the server: {'; '.join(differing)}."

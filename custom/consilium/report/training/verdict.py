@@ -25,6 +25,11 @@ def state_headline(report: StudyReport) -> str:
 
     A hospital that is not compared is neither: it is named as such.
     """
+    if report.summary.global_ is None and _all_held_back(report):
+        return (
+            "No hospital sends scores of the final model: they would be of fewer patients than its "
+            f"{report.metrics.minimum_setting} allows."
+        )
     if report.summary.global_ is None:
         return f"There is no evaluated final model: the run {_STATES[report.status]}."
     if all(site.gain is None for site in report.sites.values()):
@@ -58,6 +63,11 @@ def state_headline(report: StudyReport) -> str:
         parts.append(f"{_names(out)} cannot be compared")
     headline = f"Against each hospital's own model: {'; '.join(part for part in parts if part)}."
     return headline if len(inconclusive) == compared else f"{headline} {_weakness(report)}".rstrip()
+
+
+def _all_held_back(report: StudyReport) -> bool:
+    answered = [site for site in report.sites.values() if site.role is not None]
+    return bool(answered) and all(site.validation_cases is None for site in answered)
 
 
 def state_verdict(report: StudyReport) -> list[str]:

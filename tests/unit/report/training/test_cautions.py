@@ -140,7 +140,8 @@ def test_a_hospital_that_keeps_its_scores_is_named() -> None:
     _replace(record, "birch", validation_cases=None, left_out={"not_3d": 7})
     assert list_cautions(record) == [
         "birch left out 7 cases; the reasons are listed under “Cases”.",
-        "birch sends no scores: they would be of fewer patients than it allows.",
+        "birch holds all scores back: they would be of fewer patients than its min_training_patients. What "
+        f"to do: {remedy_for(RefusalCode.SCORES_HELD_BACK)}.",
     ]
 
 

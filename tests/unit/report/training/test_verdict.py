@@ -156,3 +156,13 @@ def test_a_run_without_final_scores_has_no_verdict_on_a_model() -> None:
     assert state_headline(report) == "There is no evaluated final model: the run failed."
     assert state_verdict(report) == []
     assert set(CASES) == set(report.sites)
+
+
+def test_scores_that_every_hospital_holds_back_are_said_with_the_setting() -> None:
+    record = federation(final_scores={})
+    for sites in [*(one.sites for one in record.rounds), record.final_sites]:
+        for one in sites.values():
+            if one.report:
+                one.report.validation_cases = None
+    report = summarize_study(record, baselines=None, seconds={})
+    assert "of fewer patients than its min_training_patients allows" in state_headline(report)
