@@ -1,0 +1,1 @@
+"""Accuracy of a segmented case: overlap, surfaces, lesions, and how the values are counted over patients."""

@@ -1,0 +1,179 @@
+"""What is measured of a segmented case: each metric's meaning, range, behavior on empty masks, and bins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from consilium.tasks.histograms import MetricBins
+from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, LONGEST_HD95_MM
+from consilium.tasks.segmentation.regions import Region
+
+Direction = Literal["higher", "lower", "zero", "none"]
+"""Which values are better: higher or lower ones, those near zero, or none as it describes the patient."""
+
+NIKOLOV: Final = "Nikolov et al. 2021, doi 10.2196/26151"
+BRATS: Final = "BraTS 2023, github.com/rachitsaluja/BraTS-2023-Metrics"
+LIKE_DICE: Final = "as Dice"
+TAHA: Final = "Taha and Hanbury 2015, doi 10.1186/s12880-015-0068-x"
+
+LARGEST_ML: Final = 10_000.0
+"""No organ is larger."""
+
+
+class WhenEmpty(NamedTuple):
+    """Value of a metric where masks are empty; None where it is as the definition has it.
+
+    Attributes:
+        reference: The reference alone.
+        prediction: The prediction alone.
+        both: Both.
+    """
+
+    reference: float | None
+    prediction: float | None
+    both: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaseMetric:
+    """A metric of one region of a case.
+
+    Attributes:
+        name: First part of its name in a case's scores: `dice` of `dice_wt`.
+        title: Its name for people.
+        unit: Empty for a plain number.
+        low: Its lowest value.
+        high: Its highest value; of distances and volumes, beyond any that occur.
+        better: See `Direction`.
+        bins: Public bins, for counts of patients.
+        definition: What it is, in one sentence.
+        when_empty: See `WhenEmpty`.
+        source: Where it is defined.
+        source_of_empty: Where its values on empty masks are defined.
+    """
+
+    name: str
+    title: str
+    unit: str
+    low: float
+    high: float
+    better: Direction
+    bins: MetricBins
+    definition: str
+    when_empty: WhenEmpty
+    source: str
+    source_of_empty: str
+
+
+SHARE_BINS: Final = MetricBins.in_steps((0.01, 1.0))
+SPECIFICITY_BINS: Final = MetricBins.in_steps(
+    (0.1, 0.9), (0.01, 0.99), (0.001, 0.999), (0.0001, 0.9999), (0.00001, 1.0)
+)
+DISTANCE_BINS: Final = MetricBins.in_steps(
+    (0.25, 5.0), (0.5, 10.0), (2.0, 50.0), (20.0, 370.0), (3.5, 373.5), (1.0, 374.5), (25.5, 400.0),
+    (100.0, LONGEST_HD95_MM),
+)  # fmt: skip
+"""The penalty has a bin of its own, 1 mm wide, so that a mean over patients with it is as exact as others."""
+VOLUME_BINS: Final = MetricBins.in_steps(
+    (0.1, 2.0), (0.5, 10.0), (2.0, 50.0), (10.0, 200.0), (50.0, 1000.0), (500.0, LARGEST_ML)
+)
+ERROR_BINS: Final = VOLUME_BINS.mirrored()
+
+_OVERLAP_EMPTY: Final = WhenEmpty(reference=0.0, prediction=0.0, both=1.0)
+_DISTANCE_EMPTY: Final = WhenEmpty(HD95_WHEN_ONE_IS_EMPTY_MM, HD95_WHEN_ONE_IS_EMPTY_MM, 0.0)
+_AS_DEFINED: Final = WhenEmpty(None, None, 0.0)
+_OURS: Final = "as the definition has it"
+_PLAIN: Final = "none needed"
+
+
+def _share(name: str, title: str, definition: str, source: str, source_of_empty: str = BRATS) -> CaseMetric:
+    return CaseMetric(
+        name, title, "", 0.0, 1.0, "higher", SHARE_BINS, definition, _OVERLAP_EMPTY, source, source_of_empty
+    )
+
+
+def _distance(name: str, title: str, definition: str, source: str) -> CaseMetric:
+    return CaseMetric(
+        name, title, "mm", 0.0, LONGEST_HD95_MM, "lower", DISTANCE_BINS, definition, _DISTANCE_EMPTY,
+        source, BRATS,
+    )  # fmt: skip
+
+
+def _volume(name: str, title: str, better: Direction, bins: MetricBins, definition: str) -> CaseMetric:
+    return CaseMetric(
+        name, title, "mL", bins.edges[0], LARGEST_ML, better, bins, definition, _AS_DEFINED, _PLAIN, _OURS
+    )
+
+
+CASE_METRICS: Final[tuple[CaseMetric, ...]] = (
+    _share("dice", "Dice", "Twice the overlap over the sum of both volumes.", TAHA),
+    _distance(
+        "hd95",
+        "HD95",
+        "The larger 95th percentile of distances from one mask's boundary voxels to the other's.",
+        "MONAI, `compute_hausdorff_distance`",
+    ),
+    _share(
+        "surface_dice_1mm",
+        "Surface Dice at 1 mm",
+        "Share of both surfaces' area that lies within 1 mm of the other surface.",
+        NIKOLOV,
+        LIKE_DICE,
+    ),
+    _share(
+        "surface_dice_2mm",
+        "Surface Dice at 2 mm",
+        "Share of both surfaces' area that lies within 2 mm of the other surface.",
+        NIKOLOV,
+        LIKE_DICE,
+    ),
+    _share("sensitivity", "Sensitivity", "Share of the reference that was found.", TAHA),
+    CaseMetric(
+        name="specificity",
+        title="Specificity",
+        unit="",
+        low=0.0,
+        high=1.0,
+        better="higher",
+        bins=SPECIFICITY_BINS,
+        definition="Share of the image outside the reference that was left out; 1 if nothing lies outside.",
+        when_empty=WhenEmpty(None, 1.0, 1.0),
+        source=TAHA,
+        source_of_empty=_OURS,
+    ),
+    _volume("volume_error", "Volume error", "zero", ERROR_BINS, "Predicted volume less the reference's."),
+    _volume(
+        "absolute_volume_error",
+        "Absolute volume error",
+        "lower",
+        VOLUME_BINS,
+        "Difference of both volumes, without its sign.",
+    ),
+    _volume("volume", "Volume", "none", VOLUME_BINS, "Predicted volume."),
+    _volume("reference_volume", "Reference volume", "none", VOLUME_BINS, "The reference's volume."),
+    _share(
+        "lesion_dice",
+        "Lesion-wise Dice",
+        "Mean Dice over the lesions of the reference and the predicted parts that touch none, which score 0.",
+        BRATS,
+    ),
+    _distance(
+        "lesion_hd95",
+        "Lesion-wise HD95",
+        "Mean HD95 over the same, by area of the surface; one missed or touching none is 374 mm.",
+        BRATS,
+    ),
+)
+"""All metrics of a region, in the order in which they are shown."""
+
+
+def bins_of_scores(regions: Sequence[Region]) -> dict[str, MetricBins]:
+    """Return the bins of each score that `measure_case` returns.
+
+    Example:
+        >>> len(bins_of_scores([Region("lesion", "Lesion", frozenset({1}))])["dice_lesion"].edges)
+        101
+    """
+    return {f"{metric.name}_{region.name}": metric.bins for region in regions for metric in CASE_METRICS}
