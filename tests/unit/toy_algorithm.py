@@ -164,10 +164,10 @@ class ServerToy(ServerFedAvg):
 
 
 @contextmanager
-def toy_algorithm():
+def toy_algorithm(dialogue=ToyDialogue):
     """Know the toy at both ends: the registries' hook is all of the package that it touches."""
     with ExitStack() as stack:
-        parts = at_site.AlgorithmParts(ToySettings, LocalToy, ToyDialogue)
+        parts = at_site.AlgorithmParts(ToySettings, LocalToy, dialogue)
         stack.enter_context(at_site.registered("toy", parts))
         stack.enter_context(at_server.registered("toy", ServerToy))
         yield {"name": "toy"}

@@ -1,14 +1,11 @@
-"""An algorithm that the package doesn't know, through the controller and the executor."""
+"""An algorithm that the package doesn't know, through the controller."""
 
 import numpy as np
 import pytest
-from learning.tiny import LEARNING, site
-from nvflare.apis.event_type import EventType
-from nvflare.apis.fl_constant import FLContextKey, ReturnCode, SystemConfigs
+from nvflare.apis.fl_constant import ReturnCode, SystemConfigs
 from nvflare.apis.job_def import JobMetaKey, new_job_id
 from nvflare.apis.shareable import make_reply
-from nvflare.apis.signal import Signal
-from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
+from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.utils.config_service import ConfigService
@@ -22,21 +19,14 @@ from consilium.federation.message_names import (
     REASON_HEADER,
     REPORT_META,
     RESUME_META,
-    RUN_META,
     TRAIN,
     VALIDATE,
-    VERSIONS_META,
 )
 from consilium.federation.rounds.checkpoints import CHECKPOINTS
-from consilium.federation.site.executor import SiteExecutor
-from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.model_file import load_model
-from consilium.learning.network_state import initial_weights
-from consilium.records.federation import FederationRecord, SiteReport
-from consilium.tasks import get_task
-from federation.flare import Engine
-from federation.rehearsal import Rehearsal, Site, TwoWeights
+from federation.rehearsal import Site, TwoWeights, panics, rehearse, saved
+from federation.rounds.interruption import Killed
 
 ROUNDS = 3
 
@@ -92,34 +82,23 @@ class ToySite(Site):
         return {**super().update(), f"{CHANGE}/w": np.full(2, 0.25), f"{CHANGE}/mark": np.zeros(1)}
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL."""
-
-
 @pytest.fixture
-def run(tmp_path):
-    def run(sites, *, job_id=None, resume=None, algorithm=None, **settings):
+def run(tmp_path, algorithm):
+    def run(sites, *, job_id=None, resume=None, **settings):
         meta = {JobMetaKey.SUBMITTER_NAME.value: "lead", **({RESUME_META: resume} if resume else {})}
-        job_id = job_id or new_job_id()
-        engine = Engine(tmp_path, {"persistor": WithBias()}, list(sites), job_id, meta)
-        controller = Rehearsal(
-            ROUNDS, 2, algorithm=algorithm or {"name": "toy"}, **{"quorum": {"attempts": 1}, **settings}
-        )
-        controller.sites = sites
-        controller.start_controller(engine.context)
-        controller.control_flow(Signal(), engine.context)
-        return FederationRecord.load(engine.run_folder), engine, controller
+        options = {"rounds": ROUNDS, "persistor": WithBias, "algorithm": algorithm, **settings}
+        return rehearse(tmp_path, sites, job_id=job_id or new_job_id(), meta=meta, **options)
 
     return run
 
 
-def saved(engine):
+def weights(engine):
     return load_model(engine.run_folder / "model.safetensors")[0]
 
 
 def test_two_questions_a_second_weight_set_and_momentum(run):
     north, south = ToySite(), ToySite(step=3.0)
-    record, engine, _ = run({"north": north, "south": south})
+    record, engine = run({"north": north, "south": south})
     assert record.status == "finished", record.reason
     asked = [task for task, _ in north.seen]
     assert asked == [PREPARE, *[GREET, TRAIN] * ROUNDS, VALIDATE]
@@ -128,8 +107,8 @@ def test_two_questions_a_second_weight_set_and_momentum(run):
     for _ in range(ROUNDS):
         velocity = 0.5 * velocity + 2.0  # the mean of 1 and 3
         w += velocity
-    assert saved(engine)["w"] == pytest.approx(w)
-    assert saved(engine)["bias"] == 7.0
+    assert saved(engine) == (pytest.approx(w), ROUNDS)
+    assert weights(engine)["bias"] == 7.0
     assert [one.questions[GREET]["north"].outcome for one in record.rounds] == ["answered"] * ROUNDS
     assert record.rounds[0].sites["north"].update_norm == pytest.approx(np.sqrt(2))  # of the difference alone
     assert record.rounds[0].sites["north"].report.numbers == {"drift": 1.0}
@@ -138,15 +117,15 @@ def test_two_questions_a_second_weight_set_and_momentum(run):
 
 @pytest.mark.parametrize("task", [GREET, TRAIN])
 def test_a_job_resumed_after_a_crash_ends_as_if_nothing_had_been_between(run, task):
-    _, undisturbed, _ = run({"north": ToySite(), "south": ToySite(step=3.0)})
+    _, undisturbed = run({"north": ToySite(), "south": ToySite(step=3.0)})
     first = new_job_id()
     with pytest.raises(Killed):
         run({"north": ToySite(), "south": ToySite(step=3.0, dead=(task, 2))}, job_id=first)
     north = ToySite()
-    record, engine, _ = run({"north": north, "south": ToySite(step=3.0)}, resume=first)
+    record, engine = run({"north": north, "south": ToySite(step=3.0)}, resume=first)
     assert record.resumed[0].after_round == 2
     assert north.controls == [0.5]
-    np.testing.assert_array_equal(saved(engine)["w"], saved(undisturbed)["w"])
+    np.testing.assert_array_equal(weights(engine)["w"], weights(undisturbed)["w"])
 
 
 def test_a_job_with_another_momentum_resumes_nothing(run):
@@ -154,20 +133,20 @@ def test_a_job_with_another_momentum_resumes_nothing(run):
     with pytest.raises(Killed):
         run({"north": ToySite(), "south": ToySite(dead=(TRAIN, 2))}, job_id=first)
     sites = {"north": ToySite(), "south": ToySite()}
-    record, engine, _ = run(sites, resume=first, algorithm={"name": "toy", "momentum": 0.0})
+    record, engine = run(sites, resume=first, algorithm={"name": "toy", "momentum": 0.0})
     assert record.status == "failed"
     assert "has another algorithm, or other settings of it" in record.reason
-    assert any(event == EventType.FATAL_SYSTEM_ERROR for event, _ in engine.events)
+    assert panics(engine) == [record.reason]
 
 
 def test_a_round_that_is_rolled_back_takes_its_momentum_with_it(run):
     dice = lambda w: 0.0 if w > 4 else 0.9  # noqa: E731
-    record, _, controller = run(
+    record, engine = run(
         {"north": ToySite(step=2.0, dice=dice), "south": ToySite(step=2.0, dice=dice)}, rollback_margin=0.1
     )
     # 0 -> 2 (velocity 2) -> 5 (velocity 3): worse, so round 3 starts from 2 with velocity 2, to 5 again.
     assert [bool(one.rolled_back) for one in record.rounds] == [False, True, True]
-    assert controller._plan.algorithm.velocity["w"] == pytest.approx(2.0)
+    assert engine.components["training"]._plan.algorithm.velocity["w"] == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +165,7 @@ def test_a_round_that_is_rolled_back_takes_its_momentum_with_it(run):
 )
 def test_what_the_algorithm_does_not_declare_is_rejected(run, lie, reason):
     evil = ToySite(lie=lambda answer: lie(answer) if answer.params else None)
-    record, _, _ = run({"evil": evil, "north": ToySite(), "south": ToySite()})
+    record, _ = run({"evil": evil, "north": ToySite(), "south": ToySite()})
     assert record.status == "finished"
     assert record.rounds[0].sites["evil"].outcome == "refused"
     assert reason in record.rounds[0].sites["evil"].reason
@@ -200,7 +179,7 @@ def test_a_wrong_answer_to_a_question_costs_its_own_site(run, content):
         if ANSWER_META in answer.meta:
             answer.meta[ANSWER_META] = content
 
-    record, _, _ = run({"evil": ToySite(lie=lie), "north": ToySite(), "south": ToySite()})
+    record, _ = run({"evil": ToySite(lie=lie), "north": ToySite(), "south": ToySite()})
     assert record.status == "finished"
     assert record.rounds[0].questions[GREET]["evil"].outcome == "refused"
     assert "evil" not in record.rounds[0].sites
@@ -208,13 +187,13 @@ def test_a_wrong_answer_to_a_question_costs_its_own_site(run, content):
 
 def test_a_site_that_declines_a_question_is_not_asked_to_train(run):
     busy = ToySite(greet=lambda index: index != 1)
-    record, _, _ = run({"busy": busy, "north": ToySite(), "south": ToySite()})
+    record, _ = run({"busy": busy, "north": ToySite(), "south": ToySite()})
     assert record.status == "finished"
     assert [("busy" in one.sites) for one in record.rounds] == [True, False, True]
 
 
 def test_a_question_without_a_quorum_makes_no_round(run):
-    record, _, _ = run({"busy": ToySite(greet=lambda index: False), "north": ToySite()})
+    record, _ = run({"busy": ToySite(greet=lambda index: False), "north": ToySite()})
     assert record.status == "failed"
     assert record.reason == "round 1 has 1 answer to greet, and min_sites is 2; busy: it is busy"
 
@@ -224,50 +203,3 @@ def test_an_unknown_algorithm_or_setting_is_named():
         parse_algorithm({"name": "exfiltrate"})
     with pytest.raises(ConfigurationError, match="did you mean 'mu'"):
         parse_algorithm({"name": "toy", "mo": 1})
-
-
-WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING, 0)
-
-
-def ask(executor, engine, task, params, index=0, content=None):
-    meta = {VERSIONS_META: component_versions(), RUN_META: None, QUESTION_META: content or {}}
-    model = FLModel(
-        params_type=ParamsType.FULL if params else None,
-        params=params,
-        metrics=None if params else {},
-        current_round=index,
-        total_rounds=2,
-        meta=meta,
-    )
-    return executor.execute(task, FLModelUtils.to_shareable(model), engine.context, Signal())
-
-
-@pytest.fixture
-def at_site(tmp_path):
-    engine = Engine(tmp_path / "workspace")
-    properties = {"consilium": site(tmp_path).model_dump(mode="json", exclude_defaults=True)}
-    engine.context.set_prop(FLContextKey.SCOPE_PROPERTIES, properties, private=True, sticky=False)
-    return SiteExecutor(LEARNING.model_dump(mode="json"), {"name": "toy"}), engine
-
-
-def test_the_executor_answers_both_questions_and_keeps_what_stays(at_site):
-    executor, engine = at_site
-    greeted = FLModelUtils.from_shareable(ask(executor, engine, GREET, None, content={"number": 4}))
-    assert greeted.meta[ANSWER_META] == {"number": 8}
-    shared = {name: value for name, value in WEIGHTS.items() if not name.endswith("bias")}
-    control = {f"{CONTROL}/{name}": np.zeros_like(value) for name, value in shared.items()}
-    answer = FLModelUtils.from_shareable(ask(executor, engine, TRAIN, {**WEIGHTS, **control}))
-    assert answer.params.keys() == {*shared, *(f"{CHANGE}/{name}" for name in shared)}
-    assert SiteReport.model_validate(answer.meta[REPORT_META]).numbers["drift"] > 0
-    participant = executor._handlers._participant
-    own = participant.personalize(WEIGHTS, 1)
-    kept = [name for name in WEIGHTS if name.endswith("bias")]
-    assert kept
-    assert any(not np.array_equal(own[name], WEIGHTS[name]) for name in kept)
-    assert all(own[name] is WEIGHTS[name] for name in shared)
-    assert participant.personalize(WEIGHTS, 0) is WEIGHTS  # a round that is repeated starts as it did
-
-
-def test_a_task_with_another_set_is_declined(at_site):
-    reply = ask(*at_site, TRAIN, {**WEIGHTS, "other/w": np.zeros(1)})
-    assert "doesn't have" in reply.get_header(REASON_HEADER)

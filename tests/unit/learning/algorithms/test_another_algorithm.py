@@ -1,5 +1,7 @@
 """An algorithm that the package doesn't know, in the trainer: in one process and in several."""
 
+from itertools import islice, repeat
+
 import numpy as np
 import pytest
 import torch
@@ -96,7 +98,7 @@ def test_a_round_starts_from_what_the_one_before_left(cases, tmp_path, kept):
 
 
 class PerPatient(LocalAlgorithm):
-    """Clips each row by itself, with an optimizer of its own, and draws no more than three batches."""
+    """Clips each row by itself, with an optimizer of its own."""
 
     max_gradient_norm = None
 
@@ -124,6 +126,37 @@ def test_an_algorithm_may_take_the_step_apart(cases):
     moved = np.sqrt(sum(np.sum((result.weights[name] - WEIGHTS[name]) ** 2) for name in WEIGHTS))
     rates = sum(Schedule(0, 1).rate(settings, step, 3) for step in range(3))
     assert 0 < moved <= 2 * 1e-3 * rates * 1.01
+
+
+class Recorded(LocalAlgorithm):
+    """Records the cases of each step."""
+
+    def begin(self, local):
+        self.places, self.round = [], local.schedule.round_index
+
+    def compute_gradients(self, local, step):
+        self.places.append(step.places.tolist())
+        return super().compute_gradients(local, step)
+
+
+class Repeating(Recorded):
+    """Trains on one batch of the trainer's own, as many as the round has begun."""
+
+    def batches(self, local, batches):
+        assert local.schedule.round_index == self.round  # the round has begun
+        return repeat(list(islice(batches, self.round + 1))[-1])
+
+
+def test_an_algorithm_chooses_the_batches_that_a_round_trains_on(cases):
+    def places(kind, index):
+        algorithm = kind(FedAvgAlgorithmSettings(), learning())
+        result = trainer(cases, algorithm=algorithm).train(WEIGHTS, Schedule(index, 2))
+        assert len(algorithm.places) == result.steps
+        return algorithm.places
+
+    own = places(Recorded, 1)
+    assert own[0] != own[1]
+    assert places(Repeating, 1) == [own[1]] * len(own)
 
 
 def one_of_two(rank, folder, cases, results):
