@@ -180,7 +180,7 @@ def _failures_as_json(wanted: bool, *, show_cases: bool) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # passes on, whatever it is; JSON stays JSON
         if wanted:
             from consilium.data.files import readable
             from consilium.errors import ConsiliumError

@@ -50,7 +50,7 @@ def case_boundary(case_id: str, subject: object, doing: str) -> Iterator[None]:
     except OSError as error:
         code = DataCode.OUT_OF_RESOURCES if error.errno in SHORTAGES else DataCode.UNREADABLE
         raise _case_error(case_id, code, f"{subject} can't be {doing}: {error.strerror or error}.") from error
-    except Exception as error:
+    except Exception as error:  # one case, whatever was raised, is a finding and not the end of the others
         _logger.exception("case %s: %s can't be %s", case_id, readable(subject), doing)
         detail = f"{subject} can't be {doing}: {type(error).__name__}: {error}."
         raise _case_error(case_id, DataCode.UNEXPECTED_ERROR, detail) from error

@@ -149,7 +149,7 @@ def private_opener(path: str, flags: int) -> int:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         if os.name == "posix" and mode & OTHERS:
             os.fchmod(descriptor, mode & ~OTHERS)
-    except BaseException:
+    except BaseException:  # an interrupt, too, leaves no open file
         os.close(descriptor)
         raise
     return descriptor
@@ -196,7 +196,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         temporary.replace(path)
         if durable:
             flush_folder(path.parent)
-    except BaseException:
+    except BaseException:  # an interrupt, too, leaves no part of a file
         temporary.unlink(missing_ok=True)
         raise
 

@@ -73,7 +73,7 @@ class FlareCommand:
         with self.start(*words) as process:
             try:
                 output, _ = process.communicate(timeout=timeout)
-            except BaseException as error:
+            except BaseException as error:  # after Ctrl-C, too: `with` would wait for the process
                 process.kill()
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise PocError(f"nvflare {' '.join(words)}: no answer in {timeout:.0f} s") from None

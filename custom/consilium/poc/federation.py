@@ -109,7 +109,7 @@ class Poc:
         try:
             # FLARE's 30 s are too few where the processes' imports share two cores with other work.
             self.flare.run("poc", "start", "--timeout", f"{_READY_SECONDS:d}", timeout=_START_SECONDS)
-        except BaseException:
+        except BaseException:  # after Ctrl-C, too, nothing runs on
             self._end()
             raise
         return local
@@ -174,7 +174,7 @@ class Poc:
                     self.require_server(may_restart=True)
                     with suppress(subprocess.TimeoutExpired):
                         process.wait(_SECONDS_BETWEEN_LOOKS)
-            except BaseException:
+            except BaseException:  # after Ctrl-C, too: `with` would wait for the process
                 process.kill()
                 raise
 

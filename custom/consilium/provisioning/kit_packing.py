@@ -190,7 +190,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             raise ConfigurationError(f"{folder} exists by now, and is not replaced")
         unfinished.rename(folder)
         flush_folder(folder.parent)
-    except BaseException:
+    except BaseException:  # an interrupt, too, leaves no part of a folder
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
 

@@ -104,7 +104,7 @@ def train_baselines(
             with defer_interrupts():  # the workers start now and inherit it
                 futures = [pool.submit(_train_and_evaluate, plan, validation, federation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
-        except BaseException:
+        except BaseException:  # after Ctrl-C, too: the pool would wait for its processes
             for process in list(getattr(pool, "_processes", {}).values()):
                 process.kill()
             raise

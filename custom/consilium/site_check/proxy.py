@@ -74,7 +74,7 @@ class Proxy:
             if len(words) < 2 or words[1] != b"200":
                 said = answer.partition(b"\r\n")[0].decode(errors="replace")[:80] or "nothing"
                 raise ProxyError(f"it answers {said!r} to CONNECT {host}:{port}")
-        except BaseException:
+        except BaseException:  # an interrupt, too, leaves no connection open
             connection.close()
             raise
         return connection

@@ -204,7 +204,7 @@ def _load(entry: EntryPoint) -> Task:
         found = entry.load()
         task: Task = found() if isinstance(found, type) else found
         name = task.name
-    except Exception as error:
+    except Exception as error:  # code of another package: it may raise anything as it loads
         raise ConfigurationError(
             f"{where} can't be loaded: {type(error).__name__}: {error}; install a version of the package "
             "that fits this Consilium, or uninstall it"

@@ -153,8 +153,7 @@ class FederatedTraining(SiteController):
             code = error.code if isinstance(error, FailedJob) else RefusalCode.JOB_SETTINGS
             final_evaluation.finish("failed", str(error), code)
             self.panic(str(error))
-        except Exception as error:
-            # FLARE ends the job then, and its record must not say that it still runs.
+        except Exception as error:  # FLARE ends the job then; its record must not say that it still runs
             reason = f"{type(error).__name__} at the server; the reason is in its log"
             final_evaluation.finish("failed", reason, RefusalCode.SERVER_ERROR)
             raise

@@ -52,11 +52,10 @@ class UpdateSpool:
         try:
             # Not `ascontiguousarray`: it turns a counter, shape (), into (1,).
             save_file({name: np.asarray(value, order="C") for name, value in update.items()}, path)
-        except SafetensorError as error:
+        except BaseException as error:  # an interrupt, too, leaves no part of a file
             path.unlink(missing_ok=True)
-            raise _system_error(error) from error
-        except BaseException:
-            path.unlink(missing_ok=True)
+            if isinstance(error, SafetensorError):
+                raise _system_error(error) from error
             raise
         self._files[site] = path
 

@@ -61,7 +61,7 @@ class Processes:
                 listener.listen(size)
                 listener.settimeout(_POLL_S)
                 self._torchrun = _start_torchrun(folder, size, threads)
-            except BaseException:
+            except BaseException:  # an interrupt, too, leaves no folder or process
                 _remove(folder)
                 raise
             self.close = weakref.finalize(self, _end, self._torchrun, self._connections, self._known, folder)

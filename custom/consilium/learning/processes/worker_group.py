@@ -197,7 +197,7 @@ class WorkerGroup:
         try:
             write_atomically(folder.setup, self._setup.model_dump_json().encode(), durable=False)
             processes = Processes(folder, self._size, self._threads)
-        except BaseException:
+        except BaseException:  # an interrupt, too, leaves no folder or process
             shutil.rmtree(path, ignore_errors=True)
             raise
         try:
@@ -218,7 +218,7 @@ class WorkerGroup:
             yield processes
         except _Stopped as stopped:
             raise _error_of(stopped.answer) from None
-        except BaseException:
+        except BaseException:  # the processes may be anywhere in the command: an interrupt ends them, too
             processes.kill()
             self._processes = None
             raise
