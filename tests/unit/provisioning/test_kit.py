@@ -1,9 +1,26 @@
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.kit import Kit
 
-from .federation import SERVER, SITE, read, write
+from .provisioned import SERVER
+
+SITE = "north"
+
+
+@pytest.fixture
+def root(kits, tmp_path):
+    """A hospital's kit, to be changed."""
+    return Path(shutil.copytree(kits / SITE, tmp_path / SITE))
+
+
+@pytest.fixture
+def kit(root):
+    return Kit(root)
 
 
 def refusal(root):
@@ -16,10 +33,10 @@ def test_a_hospital_s_kit_says_whose_it_is_and_where_the_server_is(kit):
     assert (kit.kind, kit.site_name, kit.project, kit.server_identity) == (
         "client",
         SITE,
-        "consilium",
+        "brain_tumor_consortium",
         SERVER,
     )
-    assert (kit.endpoint.host, kit.endpoint.port, kit.endpoint.scheme) == (SERVER, 8102, "grpc")
+    assert (kit.endpoint.host, kit.endpoint.port, kit.endpoint.scheme) == (SERVER, 8002, "grpc")
     assert kit.endpoint.security == "mtls"
     assert kit.script_settings == {"uid": SITE, "org": "north_hospital"}
 
@@ -30,6 +47,7 @@ def test_the_server_s_kit_is_told_apart(kits):
 
 
 def test_a_policy_file_of_the_site_comes_before_the_default(kit):
+    (kit.local / "resources.json").write_text("{}")
     assert kit.policy_file("resources.json") == "local/resources.json"
     (kit.local / "resources.json").unlink()
     assert kit.policy_file("resources.json") == "local/resources.json.default"
@@ -41,14 +59,15 @@ def test_a_folder_that_is_no_kit_is_refused(tmp_path, kits):
     (tmp_path / "kit.zip").write_bytes(b"PK")
     assert "unpack it first" in refusal(tmp_path / "kit.zip")
     assert "is not a site's startup kit" in refusal(tmp_path)
-    assert "user of the console" in refusal(kits / "lead@example.org")
+    assert "user of the console" in refusal(kits / "scientist@consortium.example")
 
 
 @pytest.mark.parametrize("target", ["localhost", "localhost:", "localhost:port", None])
 def test_a_kit_that_does_not_say_where_the_server_is_is_refused(root, target):
-    startup = read(root / "startup" / "fed_client.json")
+    file = root / "startup" / "fed_client.json"
+    startup = json.loads(file.read_text())
     startup["servers"][0]["service"]["target"] = target
-    write(root / "startup" / "fed_client.json", startup)
+    file.write_text(json.dumps(startup))
     assert "servers[0].service.target, as host:port" in refusal(root)
 
 
