@@ -1,4 +1,4 @@
-"""Counts for people: `1 case`, `2 cases`, and `few cases` where so few that they could say who is meant."""
+"""Counts as text: `1 case`, `2 cases`, and `few cases` below the number that could identify patients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task of a command or a job that names none; it stands apart so that commands start without any task."""
+"""The default task, in a module of its own so that commands start without loading a task."""
 
 from typing import Final
 

@@ -1,1 +1,1 @@
-"""Cases on disk: layouts, intake checks, preprocessing cache, splits, synthetic cohorts. No nvflare here."""
+"""Cases on disk, without FLARE: layouts, checks, preprocessing cache, split."""

@@ -1,4 +1,4 @@
-"""The cache of prepared cases: each is prepared once, whatever runs, stops or crashes in between."""
+"""Cache of prepared cases that survives interruptions and crashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of one preprocessed case in the cache, each with the checksum of what was written."""
+"""Files of one preprocessed case in the cache, with checksums."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The space limit of a cache: other entries are removed first, least recently used ones next."""
+"""Size limit of a cache: entries of other cohorts are removed first, then the least recently used."""
 
 from __future__ import annotations
 

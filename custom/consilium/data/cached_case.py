@@ -1,4 +1,4 @@
-"""One prepared case, as training and evaluation see it: arrays that are mapped into memory."""
+"""A prepared case for training and evaluation: memory-mapped arrays."""
 
 import time
 from collections.abc import Mapping

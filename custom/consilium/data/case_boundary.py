@@ -1,4 +1,4 @@
-"""The boundary around one case: whatever is raised within becomes a finding of that case alone."""
+"""Error boundary around one case: an exception becomes a finding of that case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Format of a problem's cases: how files become cases, how those are read, and what is prepared."""
+"""Case format of a problem: finding, reading and preparation of its cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preparation of one case: its files are examined, and arrays are made of what they hold."""
+"""Preparation of one case: examination of its files, and conversion into arrays."""
 
 from __future__ import annotations
 

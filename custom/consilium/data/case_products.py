@@ -1,4 +1,4 @@
-"""One reading of a case: the products that are made from it, each of them kept for the next time."""
+"""Products made from one reading of a case, each stored for reuse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A site's cohort: its layout, its cases, the meaning of its targets, and the cases that can't be used."""
+"""A site's cohort: layout, cases, meaning of the targets, and unusable cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass over a site's cases: each is read once, and all that is wanted of it is made from that reading."""
+"""One pass over a site's cases that reads each case once and makes all products from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a file, compressed or not, and what may lie in its place: nothing, a pointer, a dead link."""
+"""Content of a file, compressed or not, or the reason why it has none."""
 
 from __future__ import annotations
 

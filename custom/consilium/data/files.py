@@ -1,4 +1,4 @@
-"""Files and folders that only this account can open, written so that nobody ever reads half of one."""
+"""Private files and folders, written atomically."""
 
 from __future__ import annotations
 

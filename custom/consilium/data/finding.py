@@ -1,4 +1,4 @@
-"""A finding in a case or a folder: one type from reading through the checks to the records."""
+"""A finding in a case or a folder, from reading to the records."""
 
 from __future__ import annotations
 

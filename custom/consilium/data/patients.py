@@ -1,4 +1,4 @@
-"""The patient of each case: as the hospital declared it in a file, else by the case's id."""
+"""The patient of each case, by the hospital's declaration or the case's id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The patients file: which cases are of one patient, as the hospital declares it."""
+"""The patients file, in which a hospital declares its cases' patients."""
 
 from __future__ import annotations
 

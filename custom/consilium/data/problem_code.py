@@ -1,4 +1,4 @@
-"""A code of a problem with a hospital's data: its severity, and what to do about it.
+"""Codes of problems with a hospital's data: base class, severity and remedy.
 
 The package and each task have codes of their own, as subclasses of `ProblemCode`.
 """

@@ -1,4 +1,4 @@
-"""List of the files under a dataset folder, and of the folders in it that may not be read."""
+"""Files under a dataset folder, and folders in it that can't be read."""
 
 import os
 from collections import Counter

@@ -1,4 +1,4 @@
-"""JSON with a checksum: what is kept of a case is read back as it was written, or not at all."""
+"""JSON files with a checksum, rejected if damaged."""
 
 import hashlib
 from pathlib import Path

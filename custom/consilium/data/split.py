@@ -1,4 +1,4 @@
-"""Split of a site's patients into training and validation: decided once for each, by the site alone."""
+"""Split of a site's patients into training and validation, fixed and decided by the site alone."""
 
 from __future__ import annotations
 

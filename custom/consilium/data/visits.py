@@ -1,4 +1,4 @@
-"""Follow-up names: examinations of one patient, as far as their ids show it.
+"""Follow-ups: examinations of one patient, recognized by their ids.
 
 Two kinds. Names that mean one thing only, those of public collections and an explicit word for a visit after
 a patient's number, group by themselves. Numbers, letters and dates at the end of an id can as well number

@@ -1,1 +1,1 @@
-"""What runs inside a FLARE job: executor, controller, aggregation, persistor, site settings, progress."""
+"""FLARE components of a job: executor, controller, aggregation, persistor, site settings, progress."""

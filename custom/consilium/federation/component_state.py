@@ -1,4 +1,4 @@
-"""State of a job's components: while the job runs, and across restarts of the server."""
+"""State of a job's components, during the job and across restarts of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that a site has accepted, in a file at the site, and the signatures that they came with."""
+"""Jobs that a site has accepted and their signatures, in a file at the site."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Load the server certificate before listening."""
+"""FLARE's server, changed to load its certificate before listening."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLARE's cell, restricted to the table of messages."""
+"""FLARE's cell, restricted to the messages in the table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLARE's app validator: the site's check of a deployed job."""
+"""The site's check of a deployed job, as an app validator of FLARE."""
 
 from __future__ import annotations
 

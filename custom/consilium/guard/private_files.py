@@ -1,4 +1,4 @@
-"""Files of FLARE's own processes, closed to other accounts of the machine."""
+"""Umask and log handler that keep files of FLARE's processes private."""
 
 from __future__ import annotations
 

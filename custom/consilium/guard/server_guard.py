@@ -1,4 +1,4 @@
-"""The component that guards the server."""
+"""Guard of the server's processes, a FLARE component."""
 
 from __future__ import annotations
 

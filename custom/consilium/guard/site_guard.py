@@ -1,4 +1,4 @@
-"""The component that guards a hospital's processes."""
+"""Guard of a hospital's processes, a FLARE component."""
 
 from __future__ import annotations
 

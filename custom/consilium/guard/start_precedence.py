@@ -1,4 +1,4 @@
-"""Precedence of two starts of a site's kit: the first one works, the second one waits.
+"""Precedence of two starts of a site's kit: the first works, the second waits.
 
 FLARE lets each connection of a name evict the one before it, and each registration the session before it. Two
 processes of one kit so take the site from each other every few seconds, and no job gets on.

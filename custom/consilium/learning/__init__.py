@@ -1,1 +1,1 @@
-"""Training, evaluation and prediction on one site's cases: plain PyTorch and MONAI, no FLARE needed."""
+"""Training, evaluation and prediction on one site's cases, with PyTorch and MONAI and without FLARE."""

@@ -1,4 +1,4 @@
-"""Checkpoints of rounds: arrays and state on disk, each found again only if it is whole."""
+"""Checkpoints of rounds: arrays and state on disk, rejected if damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of a hospital for its machine's part in training."""
+"""A hospital's settings for the use of its machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine under the training: device, precision, threads."""
+"""Device of a training: precision, threads, transfer of tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dropout that drops the same features of the same sample, however many processes share a batch."""
+"""Dropout that is independent of the number of processes sharing a batch."""
 
 from __future__ import annotations
 

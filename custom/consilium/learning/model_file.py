@@ -1,4 +1,4 @@
-"""Models on disk: safetensors, which holds arrays and text and nothing that could run."""
+"""Model files in safetensors format, which contains no code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a site may send of its patients' scores: means with their intervals, and histograms in public bins."""
+"""Summaries of patients' scores that a site may send: means with intervals, and histograms in public bins."""
 
 from __future__ import annotations
 

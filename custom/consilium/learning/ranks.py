@@ -1,4 +1,4 @@
-"""Shares of a batch for a site's training processes, and the state that they have to agree on."""
+"""Ranks of a site's training processes: shares of a batch, and state that they agree on."""
 
 from __future__ import annotations
 

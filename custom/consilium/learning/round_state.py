@@ -1,4 +1,4 @@
-"""Memory of a site's rounds, from which the next one starts in whatever process."""
+"""Persistent state of a site's rounds, from which any process can continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A round of local training: where it lies in the federation, its loss, and what it gave."""
+"""A round of local training: its schedule, its loss and its result."""
 
 from __future__ import annotations
 

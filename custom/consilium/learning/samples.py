@@ -1,4 +1,4 @@
-"""Training samples of a site's cases, batched: the only work that is left to do at every step."""
+"""Batched training samples of a site's cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A private folder for sockets: their paths hold about a hundred bytes, and a `TMPDIR` may be longer."""
+"""Private folder for sockets, whose paths are limited to about 100 bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One site's local training within a round."""
+"""Trainer of one site's local training, round by round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model weights as they travel between sites: named NumPy arrays, nothing that could run code."""
+"""Model weights as named NumPy arrays, the form in which they are sent."""
 
 from __future__ import annotations
 

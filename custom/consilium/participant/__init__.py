@@ -1,1 +1,1 @@
-"""One hospital's part in a job, without FLARE: its settings, its patients, and what it may answer."""
+"""One hospital's part in a job, without FLARE: settings, patients, permitted answers."""

@@ -1,4 +1,4 @@
-"""Audit of answers: whether one more, with those given before, is about too few patients.
+"""Audit of answers that, combined with earlier ones, would reveal too few patients.
 
 A declaration can turn patients of an earlier answer into one person, or show that a group is of few. What was
 answered then can't be taken back, and leaving these few out would subtract them from it. The answers to a

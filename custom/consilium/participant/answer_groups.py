@@ -1,4 +1,4 @@
-"""Groups of patients that a site answers about together, so that no two answers differ by a few of them.
+"""Fixed groups of patients in answers, so that no two answers differ by a few patients.
 
 A mean or a count over many patients says little about one. Two of them say everything about a patient who is
 in only one of them: one who came between two jobs, or whose files were damaged. So patients are put

@@ -1,4 +1,4 @@
-"""Admission of a site's cases: those without an error; a file at the site names the others."""
+"""Admission of a site's cases, with a file at the site that names those left out."""
 
 from __future__ import annotations
 

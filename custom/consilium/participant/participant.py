@@ -1,4 +1,4 @@
-"""One hospital in a study: trains and evaluates models on its cases."""
+"""Participant: one hospital in a study, which trains and evaluates models on its cases."""
 
 from __future__ import annotations
 

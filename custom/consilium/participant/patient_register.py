@@ -1,4 +1,4 @@
-"""What a site remembers of its patients from job to job: each one's side, and who is answered about together.
+"""Persistent register of a site's patients: their side of the split, and their groups for answers.
 
 Keyed hashes stand in the place of ids; `register_files` keeps it in the site's `state_dir`.
 """

@@ -1,4 +1,4 @@
-"""Selection of the patients that a job trains on and evaluates models on, with their minimum."""
+"""Selection of a job's training and validation patients, with their minimum."""
 
 from __future__ import annotations
 

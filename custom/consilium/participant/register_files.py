@@ -1,4 +1,4 @@
-"""The files of a site's register of patients: its secret, and what was decided, in the site's `state_dir`."""
+"""Files of a site's patient register in `state_dir`: the secret key and the decisions."""
 
 from __future__ import annotations
 

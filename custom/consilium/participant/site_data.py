@@ -1,4 +1,4 @@
-"""The cases of one site: read, checked, preprocessed, split, and ready to use."""
+"""Data of one site: its cases, checked, preprocessed and split."""
 
 from __future__ import annotations
 

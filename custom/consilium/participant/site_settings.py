@@ -1,4 +1,4 @@
-"""Settings of a hospital for its part in every job."""
+"""A hospital's settings for every job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The statistics of one site: histograms over its patients, with what the site demands for their privacy."""
+"""Statistics of one site: histograms over its patients, with the site's privacy rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guardian process that stops a proof of concept whose command was killed."""
+"""Watchdog process that stops a proof of concept whose command was killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FLARE builder that writes each site's policy into its startup kit, and closes the kit to others."""
+"""FLARE builder that writes each site's policy into its startup kit and keeps the kit private."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transport settings of a site's processes for thin, long and unreliable lines, and for many sites.
+"""Communication settings for slow or unreliable connections, and for many sites.
 
 FLARE sends what is large in pieces of 1 MiB, up to 64 of them before the other side has to confirm any, and
 sends a piece again that is not confirmed within 5 s. A line of 1 Mbit/s takes 8 s for one piece: each goes

@@ -1,4 +1,4 @@
-"""How a site's processes start: memory settings, and additions to FLARE's start scripts.
+"""Start scripts of a kit: additions to FLARE's, and memory settings.
 
 The scripts get private files, checks before the start, paths with spaces, and stopping.
 """

@@ -1,1 +1,1 @@
-"""Recipes build FLARE jobs out of the parts below; the folders in `jobs/` are written by them."""
+"""Recipes that build FLARE jobs, such as the folders in `jobs/`."""

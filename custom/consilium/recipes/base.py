@@ -1,4 +1,4 @@
-"""Base of every recipe: settings, the job that they ask for, and where in its files each setting stands."""
+"""Base of every recipe: settings, job files, and the place of each setting in them."""
 
 from __future__ import annotations
 

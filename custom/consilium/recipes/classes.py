@@ -1,4 +1,4 @@
-"""The classes that the jobs of all recipes name: no site builds another one for a job."""
+"""Classes that jobs may name: those of all recipes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exported job folders read back: kind, training settings, and whether a hospital would take the job."""
+"""Exported job folders: kind, training settings, and whether a hospital would accept the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Federated averaging of one model."""
+"""Recipe of federated averaging."""
 
 from __future__ import annotations
 

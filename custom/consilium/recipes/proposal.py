@@ -1,4 +1,4 @@
-"""Proposal of a job's settings for what the hospitals' data and machines are like.
+"""Proposal of a job's settings for the hospitals' data and machines.
 
 Both are read from the results of the jobs that ask the hospitals for them.
 """

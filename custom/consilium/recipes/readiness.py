@@ -1,4 +1,4 @@
-"""The readiness check: which sites can train, which only evaluate, and which have something to fix."""
+"""Recipe of the readiness check."""
 
 from __future__ import annotations
 

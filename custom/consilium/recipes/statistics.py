@@ -1,4 +1,4 @@
-"""Federated statistics of the hospitals' data, before any training."""
+"""Recipe of federated statistics of the hospitals' data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict JSON: nothing that two readers could read differently, as our recipes write it."""
+"""Strict JSON parser that rejects everything ambiguous."""
 
 from __future__ import annotations
 

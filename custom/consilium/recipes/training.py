@@ -1,4 +1,4 @@
-"""Base of every job that trains: its settings, its parts, and where its settings stand in its files."""
+"""Base recipe of training jobs: settings, components, and the place of each setting in the job's files."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Records that travel between sites or are written down, made of bounded types."""
+"""Records that are sent or stored, made of bounded types."""

@@ -1,4 +1,4 @@
-"""Bounded types of everything that another site sends.
+"""Bounded types for everything that another site sends.
 
 A model made of these types rejects what is out of bounds with a `ValidationError`, and cleans and shortens
 texts. Numbers are not coerced: no text, no truth value and no array becomes one. NaN and infinity are no

@@ -1,4 +1,4 @@
-"""Gain of a hospital: the federation's final model against its local-only one."""
+"""Gain of a hospital: the federation's final model compared with its local-only one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record of a job's result, wherever FLARE's download put it."""
+"""Record of a job of any kind, found in a result folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remedies: what to do about a refusal or the end of a job, found by its code."""
+"""Remedies by refusal code."""
 
 from __future__ import annotations
 

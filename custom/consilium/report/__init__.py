@@ -1,1 +1,1 @@
-"""From result folders to JSON, tables, pictures and one HTML page. No nvflare here."""
+"""Reports from result folders, without FLARE: JSON, tables, pictures and HTML pages."""

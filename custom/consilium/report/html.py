@@ -1,4 +1,4 @@
-"""Base of all pages: each is one HTML file that needs no network, no script, no file beside it."""
+"""Base of all HTML pages, each a single file without scripts or network access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console for all output: texts from others are cleaned before they are printed."""
+"""Console for all output, which cleans texts from others."""
 
 from __future__ import annotations
 

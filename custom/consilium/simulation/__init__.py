@@ -1,1 +1,1 @@
-"""A federation on one machine: the simulator under the real policy, baselines, the demo."""
+"""A simulated federation on one machine, with the real policy, baselines and the demo."""

@@ -1,4 +1,4 @@
-"""Progress display: a moving line on a terminal, plain lines elsewhere."""
+"""Progress display: an updating line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hospitals of a simulation: their folders, checked before the start, and what each of them decides."""
+"""The hospitals of a simulation: their folders and settings, checked before the start."""
 
 from __future__ import annotations
 

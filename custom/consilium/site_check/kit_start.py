@@ -1,4 +1,4 @@
-"""Check of whether the kit's start script would start it."""
+"""Check of whether the kit's start script can start it."""
 
 from __future__ import annotations
 

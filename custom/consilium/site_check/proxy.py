@@ -1,4 +1,4 @@
-"""The proxy that gRPC uses to reach the server, by the rules of gRPC 1.85.
+"""Proxy that gRPC uses to reach the server, by the rules of gRPC 1.85.
 
 They differ from those of curl and of most programs: names of variables in lower case only, `all_proxy` never,
 the first of three variables that is set and no other, proxies with `http://` only, and entries of `no_proxy`

@@ -1,4 +1,4 @@
-"""All checks of a site, in the order in which to fix what they find."""
+"""All checks of a site, in the order in which to fix their findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imaging problems: one folder each, found by name. No nvflare here."""
+"""Imaging problems, one folder each, found by name, without FLARE."""
 
 from consilium.tasks.base import Target, Task
 from consilium.tasks.learning_settings import LearningSettings

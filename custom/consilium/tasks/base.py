@@ -1,4 +1,4 @@
-"""Base of every imaging problem: the attributes by which all else knows it."""
+"""Base of every imaging problem: the protocol that the rest of the package uses."""
 
 from __future__ import annotations
 

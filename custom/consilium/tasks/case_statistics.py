@@ -1,4 +1,4 @@
-"""The numbers of one case, by feature of the statistics; kept, so that the case is read once."""
+"""Statistics features of one case, stored so that the case is read once."""
 
 from __future__ import annotations
 

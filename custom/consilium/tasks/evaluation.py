@@ -1,4 +1,4 @@
-"""Evaluation of a task: its metrics, and how a case, a site and a federation are scored."""
+"""Evaluation of a task: its metrics, and scores of a case, a site and a federation."""
 
 from __future__ import annotations
 

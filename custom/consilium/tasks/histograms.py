@@ -1,4 +1,4 @@
-"""Histograms of a metric over patients, in public bins, and what is known of mean and quantiles from them.
+"""Histograms of a metric over patients in public bins, with bounds on mean and quantiles.
 
 The bins of a metric are fixed and the same everywhere, so that a site sends how many of its patients lie in
 each, and no patient's value. Mean and quantiles follow from the counts up to the width of the bins, and the

@@ -1,4 +1,4 @@
-"""Proposals of settings by a task, and the facts that they are made from."""
+"""Proposals of settings by a task, and the fingerprint that they are based on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tasks that a job may name: those that come with Consilium, and those of other installed packages.
+"""Registry of tasks: those of Consilium, and those of other installed packages.
 
 A job carries a name, never a class path. The name leads to a task of this package, or to an entry point of
 the group `consilium.tasks` of an installed one; nothing else is ever imported for a job.

@@ -1,4 +1,4 @@
-"""Synthetic hospitals: what a task offers to try everything on without a patient's data."""
+"""Synthetic hospitals that a task may offer for trials without patient data."""
 
 from __future__ import annotations
 

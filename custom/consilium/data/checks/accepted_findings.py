@@ -1,4 +1,4 @@
-"""Findings that a hospital accepts after looking: a CSV file that it completes and that stays there."""
+"""Findings that a hospital accepts, in a CSV file that stays at the hospital."""
 
 from __future__ import annotations
 

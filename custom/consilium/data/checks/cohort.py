@@ -1,4 +1,4 @@
-"""Check of all cases of a site: in parallel, resumable, and never the same file twice."""
+"""Check of all cases of a site: parallel, resumable, with each file read once."""
 
 from __future__ import annotations
 

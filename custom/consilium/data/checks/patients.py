@@ -1,4 +1,4 @@
-"""Findings between cases: one examination under two ids, and images or labels of another patient."""
+"""Findings between cases: duplicate examinations, and images or labels of another patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of one case: what a problem has to bring, and the boundary in which its checks run."""
+"""Checks of one case: the interface that a problem implements, and the error boundary around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The hospital's files as they are read: each one once, and not at all while it has not changed."""
+"""The hospital's files, each read once and only again when changed."""
 
 from consilium.data.sources.file import FileIdentity, SourceContent, identify, read_source
 from consilium.data.sources.index import CaseRecord, FileRecord, SourceIndex, TargetRecord

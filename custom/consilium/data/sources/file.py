@@ -1,4 +1,4 @@
-"""One file of the hospital: its content, and by what it is known again without being read."""
+"""A file of the hospital: its content, and its identity without reading it."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Index of the hospital's files: hashes of content, and values in targets, kept for the next start."""
+"""Persistent index of the hospital's files: hashes of content, and values in targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of one case, each read at most once, and the key under which everything made of them is kept."""
+"""Files of one case, each read at most once, and the key of everything made from them."""
 
 from __future__ import annotations
 

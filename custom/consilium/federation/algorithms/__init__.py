@@ -1,4 +1,4 @@
-"""Algorithms, the half at the server: what is sent, how answers combine, the step, what is durable."""
+"""Federated algorithms, server side: questions, combination of answers, step, durable state."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Questions to the sites: who is asked, the form that an answer has, what has come, and when it is enough."""
+"""Questions to the sites: distribution, form and content of answers, quorum."""

@@ -1,4 +1,4 @@
-"""Base of this package's controllers: a question to every site, its answers taken as they come."""
+"""Base class of this package's controllers: sends a question to every site and collects the answers."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Jobs that ask the sites something and train nothing: readiness and statistics."""
+"""Jobs without training: readiness check and statistics."""

@@ -1,4 +1,4 @@
-"""FLARE's statistics controller, made to continue without a site that fails or sends a wrong answer."""
+"""FLARE's statistics controller, extended to continue without sites that fail or send invalid answers."""
 
 from __future__ import annotations
 

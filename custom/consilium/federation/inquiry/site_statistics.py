@@ -1,4 +1,4 @@
-"""What a site answers in the statistics job: a generator for FLARE's statistics executor."""
+"""A site's generator of histograms for FLARE's statistics executor."""
 
 from __future__ import annotations
 

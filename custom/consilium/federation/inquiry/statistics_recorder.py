@@ -1,4 +1,4 @@
-"""The server's record of a statistics job: the sites' histograms, and who is missing."""
+"""The server's record of a statistics job: the sites' histograms, and missing sites."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The server's side of a training: its rounds, when they count, what makes them durable."""
+"""The server's side of a training: rounds, checkpoints, selection, rollback, final evaluation."""

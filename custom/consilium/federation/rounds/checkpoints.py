@@ -1,4 +1,4 @@
-"""Checkpoints of a training job at the server, and which job may resume from them."""
+"""Checkpoints of a training job at the server, and the permission to resume from them."""
 
 from __future__ import annotations
 

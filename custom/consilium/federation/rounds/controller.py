@@ -1,4 +1,4 @@
-"""The controller of a training job: from its admission to the evaluation of the final model."""
+"""Controller of a training job, from its admission to the evaluation of the final model."""
 
 from __future__ import annotations
 

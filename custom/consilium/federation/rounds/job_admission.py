@@ -1,4 +1,4 @@
-"""Admission of a training job: enough connected sites that a recent readiness check found ready."""
+"""Admission of a training job, by the connected sites' recent readiness check."""
 
 from __future__ import annotations
 

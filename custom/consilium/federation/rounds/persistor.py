@@ -1,4 +1,4 @@
-"""The server's keeper of the global model: built from the task's name, stored as safetensors."""
+"""The server's persistor of the global model: built from the task's name, stored as safetensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start of a training job: its admission, and the preparation of its sites."""
+"""Preparation of a training job: its admission and its sites."""
 
 from __future__ import annotations
 

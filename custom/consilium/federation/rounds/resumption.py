@@ -1,4 +1,4 @@
-"""Rounds of a training job that are saved as they end, and the job that resumes from them."""
+"""Saving of a training job's completed rounds, and resumption from them."""
 
 from __future__ import annotations
 

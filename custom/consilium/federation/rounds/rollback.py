@@ -1,4 +1,4 @@
-"""Return to the model before a round that made it worse."""
+"""Rollback to the model before a round that made it worse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One running training job: its plan, its record, and its exchange with the sites."""
+"""A running training job: its plan, its record, and its exchange with the sites."""
 
 from __future__ import annotations
 

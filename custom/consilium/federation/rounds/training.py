@@ -1,4 +1,4 @@
-"""One round of training: its questions, its attempts, its quorum, and the step that it ends with."""
+"""A round of training: questions, attempts, quorum, and the algorithm's step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Automatic continuation of jobs after the server died."""
+"""Automatic continuation of jobs after a failure of the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Job runner of the server that survives the loss of sites and takes them back."""
+"""Job runner of the server that continues without lost sites and readmits them."""
 
 from __future__ import annotations
 

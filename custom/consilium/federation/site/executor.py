@@ -1,4 +1,4 @@
-"""The site's executor: takes the server's tasks, and answers each with a result or a reason."""
+"""The site's executor, which answers each task of the server with a result or a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The site's own record of its part in a job, for the people at the hospital."""
+"""Journal of a site's part in a job, for the people at the hospital."""
 
 from __future__ import annotations
 

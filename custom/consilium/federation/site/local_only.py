@@ -1,4 +1,4 @@
-"""The site's comparison with a local-only model, of which only scores leave."""
+"""Comparison with a local-only model at the site; only its scores leave."""
 
 from __future__ import annotations
 

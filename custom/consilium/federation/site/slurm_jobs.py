@@ -1,4 +1,4 @@
-"""Slurm launcher for a hospital's jobs, from wherever its kit lies."""
+"""Slurm launcher for a hospital's jobs, independent of the kit's location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limit of concurrent transfers of models and updates."""
+"""Slots that limit concurrent transfers of models and updates."""
 
 from __future__ import annotations
 

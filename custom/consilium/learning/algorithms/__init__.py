@@ -1,4 +1,4 @@
-"""Federated algorithms, the half at a site; a job names one and carries nothing else of it."""
+"""Federated algorithms, site side, found by the name in a job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interface of a federated algorithm at a site: hooks around local training, and what it sends besides.
+"""Interface of a federated algorithm at a site: hooks around local training, and additional answers.
 
 An algorithm has a half here and one at the server, in `consilium.federation.algorithms`. Both are made from
 the same settings, which also declare what the two halves exchange.

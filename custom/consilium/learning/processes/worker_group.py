@@ -1,4 +1,4 @@
-"""Several processes of one site that train and evaluate as one."""
+"""Group of worker processes of one site that train and evaluate together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings in a hospital's folder, as JSON and as one HTML page. Both are for the hospital itself."""
+"""Findings in a hospital's folder as JSON and as an HTML page, both for the hospital only."""
 
 from __future__ import annotations
 

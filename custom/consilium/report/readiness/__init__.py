@@ -1,1 +1,1 @@
-"""The readiness check, as a page and as tables."""
+"""Report of a readiness check: a page and tables."""

@@ -1,4 +1,4 @@
-"""The readiness check as one HTML page that needs nothing else."""
+"""The readiness check as a self-contained HTML page."""
 
 from __future__ import annotations
 

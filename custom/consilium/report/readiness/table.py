@@ -1,4 +1,4 @@
-"""The readiness check as tables: their rows, and how they look on a terminal."""
+"""The readiness check as tables, also for a terminal."""
 
 from __future__ import annotations
 

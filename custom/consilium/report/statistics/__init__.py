@@ -1,1 +1,1 @@
-"""The report of a statistics job: the record, how far sites are apart, and the page."""
+"""Report of a statistics job: distances between sites, expected drift, and the page."""

@@ -1,4 +1,4 @@
-"""The hospitals' histograms over one another."""
+"""Charts of the hospitals' histograms."""
 
 from __future__ import annotations
 

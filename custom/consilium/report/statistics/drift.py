@@ -1,4 +1,4 @@
-"""Drift that is to be expected between hospitals, and the job that answers it.
+"""Expected drift between hospitals, and the job that suits it.
 
 The limits are the task's own (`DriftLimits`), for the input in which a hospital's images are farthest from
 those of all others. Where a task has none, distances are shown and nothing is concluded from them.

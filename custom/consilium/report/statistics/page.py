@@ -1,4 +1,4 @@
-"""The statistics as one HTML page that needs nothing else."""
+"""The statistics as a self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job for a terminal: as tables, or as lines."""
+"""Status of a job for a terminal, as tables or lines."""
 
 from __future__ import annotations
 

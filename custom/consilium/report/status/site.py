@@ -1,4 +1,4 @@
-"""A site's part in its jobs, in lines for the people at the hospital."""
+"""Status of a site's jobs for a terminal, for the people at the hospital."""
 
 from __future__ import annotations
 

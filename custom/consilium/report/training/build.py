@@ -1,4 +1,4 @@
-"""A study's report: numbers for machines, pictures, and one page for people."""
+"""Report of a study: JSON, pictures and an HTML page."""
 
 from __future__ import annotations
 

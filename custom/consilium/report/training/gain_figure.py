@@ -1,4 +1,4 @@
-"""The figure at the head of a report: what each hospital gains, with its interval, sorted around zero."""
+"""Figure of the hospitals' gains with their intervals, sorted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gains and losses by the federation: each hospital against its local-only model."""
+"""Gains and losses of hospitals compared with their local-only models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study at a glance: models, patients, cases left out, and the sites that took part."""
+"""Overview of a study: models, patients, cases left out, participating sites."""
 
 from __future__ import annotations
 

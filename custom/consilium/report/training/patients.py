@@ -1,4 +1,4 @@
-"""Pictures of one patient of every hospital, where the hospitals' folders are on this machine."""
+"""Pictures of one patient per hospital, if the hospitals' folders are on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcome of a study in words: who gains and who loses, then how good the model is."""
+"""Outcome of a study in words: gains and losses, then the quality of the model."""
 
 from __future__ import annotations
 

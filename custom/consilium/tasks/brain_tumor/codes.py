@@ -1,4 +1,4 @@
-"""Codes of problems with images of a brain and the label of its tumor."""
+"""Codes of problems with brain images and tumor labels."""
 
 from consilium.data.problem_code import ProblemCode, warning
 

@@ -1,4 +1,4 @@
-"""Labels of a brain tumor cohort by its `dataset.json`, as one of the known conventions."""
+"""Label conventions of brain tumor cohorts described by `dataset.json`."""
 
 from __future__ import annotations
 

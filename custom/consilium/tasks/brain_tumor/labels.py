@@ -1,4 +1,4 @@
-"""Label conventions of brain tumor cohorts, and the one order of tissues that everything else uses.
+"""Label conventions of brain tumor cohorts, and the canonical tissues.
 
 The same number means different tissues in different releases: enhancing tumor is 4 until BraTS 2021, 3 from
 2023 on and 1 in children, BraTS 2024 gives 4 to the resection cavity, and the Decathlon swaps 1 and 2.

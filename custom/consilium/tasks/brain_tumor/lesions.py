@@ -1,4 +1,4 @@
-"""What counts as a lesion of its own in a patient with a glioma."""
+"""Definition of a separate lesion in a patient with a glioma."""
 
 from __future__ import annotations
 

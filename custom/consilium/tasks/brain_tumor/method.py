@@ -1,4 +1,4 @@
-"""Method of brain tumor segmentation: contrast is augmented as it varies between scanners."""
+"""Method of brain tumor segmentation, with contrast augmentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of brain tumor cohorts in file names: which image a file holds, and of which release it is.
+"""Vocabulary of brain tumor cohorts: file names of images, and releases of datasets.
 
 Names of public sets, each checked in code that reads it: BraTS to 2021 (`_t1ce`, `_seg`), BraTS since 2023
 (`-t1n`, `-t1c`, `-t2w`, `-t2f`), UCSF-PDGM (`_T1c`, `_tumor_segmentation`; doi 10.7937/tcia.bdgf-8v37),

@@ -1,1 +1,1 @@
-"""What volumetric segmentation problems share."""
+"""Parts shared by volumetric segmentation problems."""

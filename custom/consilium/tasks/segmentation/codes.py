@@ -1,4 +1,4 @@
-"""Codes of problems with volumes and the labels on them, whatever they show."""
+"""Codes of problems with volumes and their labels."""
 
 from consilium.data.problem_code import ProblemCode, error, info, warning
 

@@ -1,4 +1,4 @@
-"""A case turned to RAS and cropped to its anatomy, or what can be looked at of one that can't be used."""
+"""A case in RAS orientation, cropped to its anatomy, or the readable parts of an unusable one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation of a segmentation: Dice and HD95 per region, with the rules of BraTS for empty ones."""
+"""Evaluation of a segmentation: Dice and HD95 per region, with the rules of BraTS for empty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of volumes: intensities, stored scale, what is segmented, voxels and extent."""
+"""Features of volumes: intensities, stored scale, segmented regions, voxels and extent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The box around the anatomy: stray voxels far from it don't enlarge it, no labeled voxel is outside."""
+"""Box around the anatomy, without stray voxels and with all labeled ones."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Check that the images of one case lie on one grid."""
+"""Check that the images of a case are on the same grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Intensities without a scanner's scale."""
+"""Standardized intensities, independent of a scanner's scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values in label files: read once, then known for as long as a file stays as it is."""
+"""Values in label files, read once and stored while a file is unchanged."""
 
 from __future__ import annotations
 

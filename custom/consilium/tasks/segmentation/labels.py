@@ -1,4 +1,4 @@
-"""Values of label files and their meaning, read for a whole site: one case alone may be ambiguous."""
+"""Meaning of the values in a site's label files."""
 
 from __future__ import annotations
 

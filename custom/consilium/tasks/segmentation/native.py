@@ -1,4 +1,4 @@
-"""A case on its own voxels, read once; problems that make its files unusable are found here."""
+"""A case on its own voxels, and the problems that make its files unusable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The header of a NIfTI-1 or NIfTI-2 file in either byte order, and what of it can't be believed.
+"""Header of a NIfTI-1 or NIfTI-2 file in either byte order, with its flaws.
 
 https://nifti.nimh.nih.gov/nifti-1, https://nifti.nimh.nih.gov/nifti-2
 """

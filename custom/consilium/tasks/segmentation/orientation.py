@@ -1,4 +1,4 @@
-"""Axes, voxel sizes and crops of a volume as its file stores it."""
+"""Orientation, voxel sizes and crops of a stored volume."""
 
 from typing import Any, Final, cast
 

@@ -1,4 +1,4 @@
-"""Patches cut from prepared volumes: the samples that a segmentation is trained on."""
+"""Training patches cut from prepared volumes."""
 
 from __future__ import annotations
 

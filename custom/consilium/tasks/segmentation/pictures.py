@@ -1,4 +1,4 @@
-"""Pictures of one patient as a radiologist looks at them: images, reference and prediction."""
+"""Pictures of one patient in radiological convention: images, reference and prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deterministic preprocessing: the files of a case to the arrays that training, scoring and prediction use.
+"""Deterministic preprocessing of a case's files into arrays.
 
 It happens once a case; see `consilium.data.cache`. Augmentation is not part of it.
 """

@@ -1,4 +1,4 @@
-"""The presentation of a segmentation: slices with contours of the reference and the prediction."""
+"""Presentation of a segmentation: slices with contours of reference and prediction."""
 
 from __future__ import annotations
 

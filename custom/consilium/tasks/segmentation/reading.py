@@ -1,4 +1,4 @@
-"""Reading of whole NIfTI files, with the exact problem of one that can't be used.
+"""Reading of whole NIfTI files, with exact errors for unusable ones.
 
 The file is read and decompressed in one go rather than through nibabel's lazy proxy: that is faster, and the
 only way to have gzip's checksum verified, so a file damaged in a copy is found here and not trained on.

@@ -1,4 +1,4 @@
-"""Regions that a network segments, and how label maps become them."""
+"""Regions that a network segments, computed from label maps."""
 
 from __future__ import annotations
 

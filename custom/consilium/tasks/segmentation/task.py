@@ -1,4 +1,4 @@
-"""The frame of a task that segments volumes."""
+"""Base class of tasks that segment volumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prepared case of volumes: its arrays on two grids, and the way back to the file."""
+"""A prepared case of volumes: its arrays on two grids, and the mapping to its file."""
 
 from __future__ import annotations
 

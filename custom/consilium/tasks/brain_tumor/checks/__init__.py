@@ -1,1 +1,1 @@
-"""Checks that know a brain and its four MR contrasts."""
+"""Checks of brain MRI with four contrasts and tumor labels."""

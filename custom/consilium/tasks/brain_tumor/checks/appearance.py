@@ -1,4 +1,4 @@
-"""Appearance of a head, wherever it lies in its volume: finds one examination under two ids.
+"""Position-independent appearance of a head, to find duplicate examinations.
 
 Intensities are ranked, so brightness and contrast don't matter; positions are along the principal axes of the
 brain, so a rotation of a few degrees, a shift and another voxel size don't either.

@@ -1,4 +1,4 @@
-"""A brain as the checks of its content see it: its tumor's tissues, whether it is whole, and contrasts."""
+"""View of a brain for checks: tumor tissues, completeness and contrasts."""
 
 from __future__ import annotations
 

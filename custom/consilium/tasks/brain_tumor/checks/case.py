@@ -1,4 +1,4 @@
-"""The checks of brain tumor cases: those of any volume, and those that know a brain and its MR contrasts."""
+"""Checks of brain tumor cases: those of any volume, and those of brain MRI."""
 
 from __future__ import annotations
 

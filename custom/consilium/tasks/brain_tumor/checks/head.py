@@ -1,4 +1,4 @@
-"""Content of the images: a brain, a slab of one, or a head with its skull; labels that cover it."""
+"""Checks of the images' content: a whole brain, a slab, or a head with skull; labels that cover it."""
 
 from __future__ import annotations
 

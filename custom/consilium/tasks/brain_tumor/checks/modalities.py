@@ -1,4 +1,4 @@
-"""Check of the images' names: whether one is another modality, or two are exchanged."""
+"""Check of the images' modalities: misnamed or swapped images."""
 
 from __future__ import annotations
 

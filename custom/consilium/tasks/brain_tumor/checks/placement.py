@@ -1,4 +1,4 @@
-"""Check of a label's place: whether it lies on the tumor that the images show."""
+"""Check of a label's position on the tumor in the images."""
 
 from __future__ import annotations
 

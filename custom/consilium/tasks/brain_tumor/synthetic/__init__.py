@@ -1,4 +1,4 @@
-"""Synthetic hospitals: real anatomy, simulated gliomas, a different scanner in each."""
+"""Synthetic hospitals with real anatomy, simulated gliomas and different scanners."""
 
 from consilium.tasks.brain_tumor.synthetic.cohort import make_cohort
 from consilium.tasks.brain_tumor.synthetic.demo import DEMO_COHORT

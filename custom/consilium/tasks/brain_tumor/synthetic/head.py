@@ -1,4 +1,4 @@
-"""Heads: the individual patients that are bent out of the average head."""
+"""Individual heads, deformed from the average head."""
 
 from dataclasses import dataclass
 from typing import cast

@@ -1,4 +1,4 @@
-"""`cohort.json`: whose folder this is, and whether everything in it is finished."""
+"""Marker file of a synthetic cohort, `cohort.json`: its identity and completeness."""
 
 import json
 from dataclasses import dataclass

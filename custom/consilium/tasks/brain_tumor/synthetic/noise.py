@@ -1,4 +1,4 @@
-"""Smooth random fields, the one ingredient that every irregular thing in a synthetic patient is made from."""
+"""Smooth random fields for irregular structures in synthetic patients."""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""Patients: anatomy, tumor and scanner put together."""
+"""Synthetic patients: anatomy, tumor and scanner combined."""
 
 import zlib
 from dataclasses import dataclass

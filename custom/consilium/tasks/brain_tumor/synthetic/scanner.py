@@ -1,4 +1,4 @@
-"""Scanners: the same patient looks different in every hospital."""
+"""Simulated scanners of hospitals."""
 
 from typing import Literal, TypeAlias, cast
 

@@ -1,4 +1,4 @@
-"""MR physics: from tissue to signal, by the spin-echo and inversion-recovery equations."""
+"""MR signal of tissues, by the spin-echo and inversion-recovery equations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

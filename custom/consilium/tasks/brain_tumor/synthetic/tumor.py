@@ -1,4 +1,4 @@
-"""Gliomas: a lobulated core with an enhancing rim, and edema that follows the white matter."""
+"""Simulated gliomas: a lobulated core with an enhancing rim, and edema that follows white matter."""
 
 from dataclasses import dataclass
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""Layouts: how hospitals name their files and number their labels."""
+"""Writers of file layouts and label conventions for synthetic hospitals."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The checks of a volumetric problem: those of any volume, and where it says more, its own."""
+"""Checks of a volumetric problem: those of any volume, and its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hashes by which the same image is found again under another id."""
+"""Hashes to find copies of an image under another id."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check for one image under the names of two modalities."""
+"""Check for one image stored under two names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extent of the images' foreground: its size, its slice thickness, and whether all else is 0."""
+"""Checks of the images' extent, slice thickness and background."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Headers: orientation, units, number types, and what they may say about the patient.
+"""Checks of headers: orientation, units, number types, identifying content.
 
 What a text field holds is never repeated in a finding, only which field it is and what kind of text.
 """

@@ -1,4 +1,4 @@
-"""Intensities: what an exporter or a viewer's window leaves behind, and images that are none."""
+"""Checks of intensities: traces of an exporter or a viewer's window, and constant images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels that mark nothing."""
+"""Check for empty labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outlying voxels and slices: from overflow, wrapped numbers, spikes and specks."""
+"""Checks for outlying voxels and slices: overflow, wrapped numbers, spikes and specks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check of a case's registration: edges of its images agree better here than anywhere else."""
+"""Check of a case's registration, by the agreement of its images' edges."""
 
 from __future__ import annotations
 

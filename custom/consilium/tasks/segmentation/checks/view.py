@@ -1,4 +1,4 @@
-"""A case as the checks of its content see it: native voxels, and coarse maps that statistics run on."""
+"""View of a case for checks: native voxels, and coarse maps for statistics."""
 
 from __future__ import annotations
 

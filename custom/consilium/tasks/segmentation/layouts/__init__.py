@@ -1,4 +1,4 @@
-"""The dataset layouts that Consilium reads, and how the one of a folder is recognized."""
+"""Dataset layouts and their recognition."""
 
 from __future__ import annotations
 

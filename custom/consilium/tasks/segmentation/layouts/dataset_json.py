@@ -1,4 +1,4 @@
-"""`dataset.json`: what the Decathlon and nnU-Net say about channels and label values.
+"""Description of channels and label values in `dataset.json` of the Decathlon and nnU-Net.
 
 Decathlon and nnU-Net 1: `"modality": {"0": "FLAIR"}`, `"labels": {"1": "edema"}`. nnU-Net 2:
 `"channel_names": {"0": "T1"}`, `"labels": {"edema": 1}` or regions, `{"tumor core": [2, 3]}`

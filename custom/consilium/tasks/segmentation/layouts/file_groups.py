@@ -1,4 +1,4 @@
-"""Files of one case: which of several versions of an image is meant, and which label belongs to it."""
+"""Files of one case: choice among versions of an image, and assignment of labels."""
 
 from __future__ import annotations
 

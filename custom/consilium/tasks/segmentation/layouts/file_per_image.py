@@ -1,4 +1,4 @@
-"""One NIfTI file for each image: most public collections, BIDS, and what hospitals make.
+"""Layout with one NIfTI file per image: most public collections, BIDS, and hospitals' own.
 
 The kind of image stands at the end of the file's name (the table is `endings`), the case before it; where
 nothing stands before it, the folder's name is the case.

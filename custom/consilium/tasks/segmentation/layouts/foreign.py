@@ -1,4 +1,4 @@
-"""Files that are recognized and not read: what they are, and the command that converts them."""
+"""Files of other formats, with the command that converts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`imagesTr`, `labelsTr`, `imagesTs`: the folders of the Medical Segmentation Decathlon and of nnU-Net.
+"""Layout of the Medical Segmentation Decathlon and of nnU-Net: `imagesTr`, `labelsTr`, `imagesTs`.
 
 The Decathlon has one image a case, of several channels a 4D one (http://medicaldecathlon.com). nnU-Net has
 one file a channel, `<case>_0000.nii.gz`, and says in `dataset.json` what channels and labels are

@@ -1,1 +1,1 @@
-"""Accuracy of a segmented case: overlap, surfaces, lesions, and how the values are counted over patients."""
+"""Accuracy of segmented cases: overlap, surfaces, lesions, and their histograms over patients."""

@@ -1,4 +1,4 @@
-"""What is measured of a segmented case: each metric's meaning, range, behavior on empty masks, and bins."""
+"""Metrics of a segmented case: meaning, range, value for empty masks, and bins."""
 
 from __future__ import annotations
 
