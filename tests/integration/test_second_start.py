@@ -18,6 +18,7 @@ import pytest
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.guard.kit_processes import find_processes
 from consilium.provisioning.kit import Kit
+from consilium.records.site_connection import read_second_start
 from consilium.site_check.finding import Status
 from consilium.site_check.network import check_network
 
@@ -84,6 +85,10 @@ def test_a_second_start_of_a_site_waits_and_takes_over_when_the_first_has_ended(
         for participant in ("second", SERVER_NAME, "north"):
             wait_until(partial(_is_said, federation, participant), f"{participant} says so")
         assert "stop one of the two there" in federation.log_of("second")
+        first, second = (read_second_start(federation.kits[kit]) for kit in ("north", "second"))
+        assert first is not None
+        assert second is not None
+        assert first.second == second.second
         assert "Successfully registered" not in federation.log_of("second")
         assert "evicted" not in federation.log_of(SERVER_NAME)
         assert federation.connected(session) == {"north"}

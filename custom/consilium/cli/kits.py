@@ -114,7 +114,10 @@ def unpack(
     fingerprint: Annotated[
         str | None,
         typer.Option(
-            metavar="SHA256", help="The federation's CA's, as the project admin says.", show_default=False
+            metavar="SHA256",
+            help="The federation's CA's, as the project admin says. It shows whose kit it is; only the hash "
+            "shows that every file is as it was sent.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,8 +65,8 @@ def status(
     """Show where jobs stand: round, sites, whom the job waits for and until when, problems and remedies.
 
     With --kit the server is asked, with the rights that the user has; its answer holds words, counts and
-    times. With --site a file of this machine is read, which also says which cases were left out, and why,
-    and whether the site runs here at all.
+    times. With --site files of this machine are read, which also say which cases were left out, and why,
+    whether the site runs here at all, and whether it was started twice or disabled at the server.
     """
     if (kit is None) == (site is None):
         raise ConfigurationError(
@@ -110,6 +111,8 @@ def _show_site(site: Path, job_id: str | None, *, as_json: bool) -> None:
         raise ConfigurationError(f"{site} is not a folder; name the site's startup kit, from which it runs")
     found = [one for one in read_site_status(site) if one.job_id.startswith(job_id or "")]
     running = _running(site)
+    for line in _at_the_server(site):
+        say(line, err=True)
     if not found and running is not None and job_id is None:
         say(f"{running}; no job has run", err=True)
         if as_json:
@@ -143,6 +146,21 @@ def _running(site: Path) -> str | None:
         return None
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(parents[0].since))
     return f"{site.resolve().name} runs: process {parents[0].pid}, since {since}"
+
+
+def _at_the_server(site: Path) -> Iterator[str]:
+    """Yield what the site has heard of its standing at the server, where that is not as it should be."""
+    from consilium.records.job_status import describe_second_start
+    from consilium.records.site_connection import is_shut_out, read_second_start
+
+    name = site.resolve().name
+    if (start := read_second_start(site)) is not None:
+        yield describe_second_start(name, start)
+    if is_shut_out(site, name):
+        yield (
+            f"the server let {name} in no more: it was disabled or removed there. Ask the project admin; "
+            "`nvflare system enable-client` undoes it"
+        )
 
 
 def _nothing_runs(site: Path) -> str:

@@ -49,6 +49,7 @@ class SiteGuard(FLComponent):  # type: ignore[misc]
         if hasattr(main, FedAdminAgent.__name__):
             replace(main, FedAdminAgent.__name__, GuardedAdminAgent)
             ProvenConnection.own_start = Start.own(Path.cwd())
+            notices.workspace = Path.cwd()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Listen, from the site's start on, whether the server knows of a second start of its kit."""

@@ -32,6 +32,7 @@ from consilium.errors import RefusalCode
 from consilium.federation.server.second_starts import second_starts
 from consilium.guard.audit_log import record_rejected_connection
 from consilium.records.job_status import ADDRESS, SecondStart, describe_second_start
+from consilium.records.site_connection import save_second_start
 
 START: Final = "consilium_start"
 """Key of a site's handshake with the server: its `Start`."""
@@ -110,10 +111,15 @@ class Start:
 
 
 class Notices:
-    """Writes into a site's log that it was started twice, once a minute at most."""
+    """Writes at a site that it was started twice, once a minute at most: into its log and its workspace.
+
+    Attributes:
+        workspace: The site's; None writes into the log only.
+    """
 
     def __init__(self) -> None:
         self._last = -_SECONDS_BETWEEN_NOTICES
+        self.workspace: Path | None = None
 
     def write(self, site: str, said: Any) -> None:
         """Write what the server says of the two starts.
@@ -131,6 +137,9 @@ class Notices:
             return
         self._last = now
         _log.warning("%s; this is process %d", describe_second_start(site, one), os.getpid())
+        if self.workspace is not None:
+            with suppress(OSError):  # the log has it
+                save_second_start(self.workspace, one)
 
 
 notices: Final = Notices()

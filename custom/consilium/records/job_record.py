@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -50,8 +51,8 @@ def find_record(folder: Path) -> Path:
         )
     if len(found) > 1:
         raise ConfigurationError(
-            f"{folder} holds {counted(len(found), 'result')}; name the folder of one: "
-            f"{', '.join(map(str, found))}"
+            f"{folder} holds {counted(len(found), 'result')}; name the folder of one:"
+            + "".join(f"\n  consilium report {shlex.quote(str(path.parent))} --out DIR" for path in found)
         )
     return found[0]
 

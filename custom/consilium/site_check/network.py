@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 from collections.abc import Iterator
 
 from cryptography import x509
-from nvflare.apis.fl_constant import ConnectionSecurity, WorkspaceConstants
+from nvflare.apis.fl_constant import ConnectionSecurity
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.communication import COMM_CONFIG
 from consilium.provisioning.kit import Endpoint, Kit
+from consilium.records.site_connection import is_shut_out
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.proxy import Proxy, proxy_for
 
@@ -32,8 +32,6 @@ _OTHER_NAME = (62, 64)
 
 _ALERT = "ALERT"
 """Part of OpenSSL's symbol for an alert that the other end sent, such as `TLSV1_ALERT_UNKNOWN_CA`."""
-_LOG_BYTES = 1 << 16
-_REGISTERED = "Successfully registered"
 # Connection preface and an empty SETTINGS frame of HTTP/2 (RFC 9113, section 3.4), to which a gRPC server
 # answers.
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
@@ -161,7 +159,7 @@ def _check_handshake(kit: Kit) -> SiteFinding:
             f"{place} closed the connection after this kit's certificate was shown",
             "ask the project admin whether this site's certificate is of the present federation, or revoked",
         )
-    if _is_shut_out(kit):
+    if is_shut_out(kit.root, kit.site_name):
         return TLS.failed(
             f"{place} answers, but by log.txt it let this site in no more: it was disabled or removed there",
             "ask the project admin whether the site is disabled; `nvflare system enable-client` undoes it",
@@ -172,17 +170,6 @@ def _check_handshake(kit: Kit) -> SiteFinding:
         "in log.txt",
         data={"protocol": version},
     )
-
-
-def _is_shut_out(kit: Kit) -> bool:
-    """Whether the site's own log ends with the server's refusal; nothing else here knows of one."""
-    try:
-        with (kit.root / str(WorkspaceConstants.LOG_FILE_NAME)).open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_BYTES))
-            text = log.read().decode(errors="replace")
-    except OSError:
-        return False  # it has never run
-    return text.rfind(f"'{kit.site_name}' is disabled") > text.rfind(_REGISTERED)
 
 
 def _name_in_certificate(kit: Kit) -> str:

@@ -4,6 +4,8 @@ import pytest
 
 from consilium.guard import kit_processes
 from consilium.guard.kit_processes import KitProcess
+from consilium.records.job_status import SecondStart
+from consilium.records.site_connection import save_second_start
 from consilium.records.site_status import SiteStatus
 
 
@@ -38,6 +40,17 @@ def test_whether_the_site_runs_is_said_with_and_without_a_job(run, tmp_path, mon
     assert "runs: process 4711" in run("status", "--site", tmp_path)[1]
     monkeypatch.setattr(kit_processes, "find_processes", lambda site: [])
     assert "nothing runs from" in run("status", "--site", tmp_path)[1]
+
+
+def test_a_site_that_was_started_twice_or_disabled_is_told(run, tmp_path):
+    keep(tmp_path, 1, ended=1.0, outcome="success")
+    assert run("status", "--site", tmp_path)[2] == ""
+    save_second_start(tmp_path, SecondStart(first="process 11 at 10.0.0.5", second="process 13", since=1.0))
+    (tmp_path / "log.txt").write_text(f"Client '{tmp_path.name}' is disabled\n")
+    code, out, err = run("status", "--site", tmp_path, "--json")
+    assert (code, len(json.loads(out))) == (0, 1)
+    assert f"site {tmp_path.name} was started twice: process 11 at 10.0.0.5 works" in err
+    assert "it was disabled or removed there" in err
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("success", 0), ("partial", 1), ("failure", 1), (None, 1)])

@@ -19,6 +19,8 @@ from consilium.federation.server.second_starts import SecondStarts, second_start
 from consilium.guard import start_precedence as module
 from consilium.guard.loopback import GuardedConnManager, ProvenConnection
 from consilium.guard.start_precedence import LONGEST_SILENCE_SECONDS, START, WAIT, Notices, Start, Waiting
+from consilium.records.job_status import SecondStart
+from consilium.records.site_connection import read_second_start
 
 from .test_loopback import SECURE, framed, key, listened, manager  # noqa: F401 - fixtures
 
@@ -125,8 +127,10 @@ def test_a_process_that_says_nothing_of_its_start_is_connected_as_by_flare(manag
     assert not second.closed
 
 
-def test_a_site_that_is_told_to_wait_says_so_and_tries_again(key, monkeypatch, caplog):  # noqa: F811
-    monkeypatch.setattr(module, "notices", Notices())
+def test_a_site_that_is_told_to_wait_says_so_and_tries_again(key, monkeypatch, caplog, tmp_path):  # noqa: F811
+    notices = Notices()
+    notices.workspace = tmp_path
+    monkeypatch.setattr(module, "notices", notices)
     monkeypatch.setattr("nvflare.fuel.f3.stats_pool.StatsPoolManager.pools", {})
     site = GuardedConnManager(Endpoint("north"))
     told = {"first": "process 11 at 10.0.0.5", "second": "process 13 at 10.0.0.6", "since": 1.0}
@@ -138,6 +142,7 @@ def test_a_site_that_is_told_to_wait_says_so_and_tries_again(key, monkeypatch, c
     assert site.sfm_endpoints == {}
     assert caplog.text.count("site north was started twice: process 11 at 10.0.0.5 works") == 1
     assert "stop one of the two there (consilium site stop KIT)" in caplog.text
+    assert read_second_start(tmp_path) == SecondStart(**told)
 
 
 @given(ANYTHING)

@@ -41,8 +41,10 @@ def test_two_results_are_told_apart_by_name(downloaded):
     other = downloaded.parents[1] / "job-2/workspace"
     other.mkdir(parents=True)
     federation().save(other)
-    with pytest.raises(ConfigurationError, match=r"holds 2 results; name the folder of one: .*job-1.*job-2"):
+    with pytest.raises(ConfigurationError, match="holds 2 results; name the folder of one:") as caught:
         find_record(downloaded.parents[1])
+    for folder in (downloaded, other):
+        assert f"\n  consilium report {folder} --out DIR" in str(caught.value)
 
 
 def test_a_folder_without_a_result_is_an_error(tmp_path):
