@@ -17,9 +17,10 @@ about patients rather than about learning."""
 class LearningSettings(Settings):
     """Everything that shapes a model and its training, the same for every site.
 
-    Each task has a subclass with settings of its own: its `task` and `network` are literals with a default,
-    so that a job can name no network that the task can't build. Values whose task isn't known beforehand are
-    read by `consilium.tasks.parse_learning`, or by a field of type `consilium.tasks.TaskLearning`.
+    Each task has a subclass with settings of its own: its `task` is a literal with a default, and so is its
+    `network`, or a name that is checked against `networks`: a job can name none that the task can't build.
+    Values whose task isn't known beforehand are read by `consilium.tasks.parse_learning`, or by a field of
+    type `consilium.tasks.TaskLearning`.
 
     Exactly one of `local_steps` and `local_epochs` says how much a site trains in a round. With steps every
     site works equally long, whatever its number of patients; with epochs every patient is seen equally often.

@@ -12,7 +12,7 @@ from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.participant.patient_register import PatientRegister
-from consilium.tasks.segmentation.networks import RegionLoss
+from consilium.tasks.segmentation.method import RegionLoss
 
 from .tiny import CPU, LEARNING, TinyMethod, TinyTask, cached_case
 

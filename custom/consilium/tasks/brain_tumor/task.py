@@ -28,7 +28,6 @@ class BrainTumorSettings(SegmentationSettings):
     """What a job decides about learning brain tumor segmentation; the defaults are those of the CPU job."""
 
     task: Literal["brain_tumor"] = "brain_tumor"
-    network: Literal["unet_small", "segresnet"] = "unet_small"
     spacing_mm: SpacingMm = (2.0, 2.0, 2.0)
     patch_voxels: PatchVoxels = (72, 88, 80)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from monai.inferers import SlidingWindowInferer
+from monai.losses import DiceLoss
 from torch import Tensor, nn
 
 from consilium.data.cached_case import CachedCase
@@ -16,13 +17,30 @@ from consilium.data.checks import CheckedCohort
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.checks.case import volume_of
-from consilium.tasks.segmentation.networks import NETWORKS, RegionLoss
+from consilium.tasks.segmentation.networks import NETWORKS
 from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.proposals import propose
 from consilium.tasks.segmentation.reading import VolumeSize, read_size
 from consilium.tasks.segmentation.regions import Region, to_regions
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from consilium.tasks.segmentation.volume_case import VolumeCase
+
+
+class RegionLoss(nn.Module):
+    """Dice plus binary cross-entropy for overlapping regions.
+
+    MONAI's `DiceCELoss` takes the softmax over channels, which makes regions compete that lie in one another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = DiceLoss(sigmoid=True, squared_pred=True, smooth_nr=1e-5, smooth_dr=1e-5)
+        self._cross_entropy = nn.BCEWithLogitsLoss()
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of region logits and region targets, both `(N, R, X, Y, Z)`."""
+        loss: Tensor = self._dice(logits, target) + self._cross_entropy(logits, target)
+        return loss
 
 
 class SegmentationMethod:
@@ -40,10 +58,7 @@ class SegmentationMethod:
         self.regions = tuple(regions)
 
     def build_network(self, settings: SegmentationSettings) -> nn.Module:
-        """Build the network that the settings name: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`.
-
-        `unet_small` is for sites without a GPU, `segresnet` for those with one.
-        """
+        """Build the network that the settings name: images `(N, C, X, Y, Z)` to logits `(N, R, X, Y, Z)`."""
         return NETWORKS[settings.network](len(self.inputs), len(self.regions))
 
     def build_loss(self, settings: SegmentationSettings) -> nn.Module:

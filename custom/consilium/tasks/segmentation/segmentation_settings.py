@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Annotated, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
 from typing_extensions import Self
 
 from consilium.counts import counted
+from consilium.settings import Name
 from consilium.tasks.learning_settings import LearningSettings
+from consilium.tasks.segmentation.networks import NETWORKS
 
 MAX_BATCH_VOXELS = 2**27
 """Most voxels of a batch: the largest `batch_size` of patches of 128 x 128 x 128. Four images of it are 1 GiB
@@ -53,6 +55,7 @@ SpacingMm: TypeAlias = Annotated[
 class SegmentationSettings(LearningSettings):
     """Settings of every task that segments volumes; a task's subclass has defaults for those without one."""
 
+    network: Name = "unet_small"
     spacing_mm: SpacingMm
     patch_voxels: PatchVoxels
     foreground_share: float = Field(
@@ -61,6 +64,19 @@ class SegmentationSettings(LearningSettings):
     window_overlap: float = Field(
         default=0.25, ge=0, lt=0.9, description="Of the windows in which cases are predicted."
     )
+
+    @classmethod
+    def networks(cls) -> tuple[str, ...]:
+        """Return the names of the task's networks: those of `NETWORKS`, unless a subclass lists others."""
+        return super().networks() or tuple(NETWORKS)
+
+    @field_validator("network")
+    @classmethod
+    def _check_network(cls, name: str) -> str:
+        """A job names no network that the task can't build."""
+        if name not in cls.networks():
+            raise ValueError(f"allowed: {' or '.join(map(repr, cls.networks()))}")
+        return name
 
     @model_validator(mode="after")
     def _check_batch(self) -> Self:

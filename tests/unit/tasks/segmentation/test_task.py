@@ -8,11 +8,14 @@ import torch
 from learning.tiny import cached_case
 
 from consilium.errors import ConfigurationError
+from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from consilium.tasks.proposals import DataFingerprint, Fingerprint
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.features import Bins, VolumeFeatures
 from consilium.tasks.segmentation.labels import FixedLabels
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
+from consilium.tasks.segmentation.networks import NETWORKS
 from consilium.tasks.segmentation.normalization import IntensityWindow
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.segmentation_settings import PatchVoxels, SegmentationSettings, SpacingMm
@@ -48,6 +51,18 @@ def test_its_networks_loss_and_targets_fit_one_another():
     encoded = TASK.method.encode_targets(torch.ones(1, 32, 32, 16, dtype=torch.uint8))
     assert TASK.method.build_loss(SETTINGS)(network(torch.zeros_like(inputs)), encoded).isfinite()
     assert TASK.method.sample_bytes(SETTINGS) == 32 * 32 * 16 * 3
+
+
+def test_a_network_is_added_in_one_place_and_a_task_may_list_its_own(monkeypatch):
+    monkeypatch.setitem(NETWORKS, "linear", lambda channels, regions: torch.nn.Conv3d(channels, regions, 1))
+    network = get_task("brain_tumor").method.build_network(BrainTumorSettings(network="linear"))
+    assert network(torch.zeros(1, 4, 8, 8, 8)).shape == (1, 3, 8, 8, 8)
+    allowed = r"allowed: 'unet_small' or 'segresnet' or 'linear' \(seen"
+    with pytest.raises(ConfigurationError, match=allowed):
+        BrainTumorSettings.parse({"network": "unet"}, source="a job")
+    assert LungSettings.networks() == ("unet_small",)
+    with pytest.raises(ConfigurationError, match="allowed: 'unet_small'"):
+        LungSettings.parse({"network": "segresnet"}, source="a job")
 
 
 def test_a_case_is_predicted_on_its_own_voxels_and_scored(tmp_path):
