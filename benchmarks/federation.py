@@ -19,7 +19,8 @@ from pathlib import Path
 import psutil
 
 from consilium.participant.site_settings import SiteSettings
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.records.federation import FederationRecord
 from consilium.simulation.process import SimulatedJob
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, make_cohort

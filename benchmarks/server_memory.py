@@ -200,7 +200,8 @@ def lighten(local: Path, *, is_server: bool) -> None:
 
 def light_job(network: str, sites: int, rule: str, folder: Path) -> Path:
     """Export the main job, with light sites in the place of its executor."""
-    from consilium.recipes.catalog import build_recipe, export_job
+    from consilium.recipes.catalog import build_recipe
+    from consilium.recipes.exported_job import export_job
 
     job = export_job(build_recipe("brain_tumor_fedavg", settings(network, sites, rule)), folder / "job")
     path = job / "app/config/config_fed_client.json"

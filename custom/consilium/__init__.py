@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.participant.site_settings import SiteSettings
     from consilium.recipes.base import JobRecipe
-    from consilium.recipes.catalog import build_recipe, export_job
-    from consilium.recipes.exported_job import ExportedJob, read_exported_job
+    from consilium.recipes.catalog import build_recipe
+    from consilium.recipes.exported_job import ExportedJob, export_job, read_exported_job
     from consilium.records.federation import FederationRecord
     from consilium.records.job_record import load_record
     from consilium.report.data_check.page import DataCheck
@@ -97,7 +97,7 @@ _MODULES = {
     "build_recipe": "consilium.recipes.catalog",
     "check_folder": "consilium.site_check.folder",
     "evaluate": "consilium.learning.evaluator",
-    "export_job": "consilium.recipes.catalog",
+    "export_job": "consilium.recipes.exported_job",
     "get_task": "consilium.tasks.registry",
     "initial_weights": "consilium.learning.network_state",
     "load_model": "consilium.learning.model_file",

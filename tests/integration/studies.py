@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from consilium.processes import stop_process_tree
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 
 JOB = "brain_tumor_fedavg"
 DEADLINE_SECONDS = 420

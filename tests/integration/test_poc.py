@@ -19,7 +19,8 @@ from consilium.federation.server.user_session import open_session
 from consilium.federation.versions import component_versions
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
 from consilium.records.site_status import SiteStatus, read_site_status

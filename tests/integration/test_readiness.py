@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.records.readiness import ReadinessRecord
 
 from .studies import Study, read_json, simulate

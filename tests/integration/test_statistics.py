@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from consilium.cli.jobs import export_jobs
-from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.exported_job import read_exported_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job, read_exported_job
 from consilium.records.statistics import StatisticsRecord
 
 from .studies import Study, simulate

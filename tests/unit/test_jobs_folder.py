@@ -8,7 +8,8 @@ import pytest
 
 from consilium.guard.job_rules import check_app, check_job
 from consilium.provisioning.policy import allowed_classes
-from consilium.recipes.catalog import CATALOG, build_recipe, export_job
+from consilium.recipes.catalog import CATALOG, build_recipe
+from consilium.recipes.exported_job import export_job
 
 JOBS = Path(__file__).parents[2] / "jobs"
 

@@ -31,7 +31,8 @@ from consilium.guard.private_files import PrivateLogHandler
 from consilium.learning.checkpoints import CheckpointStore
 from consilium.participant.site_data import prepare_site
 from consilium.poc.project import Project
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.records.progress import Ended, JobProgress
 from consilium.records.site_status import SiteStatus
 from consilium.report.training.build import build_report

@@ -64,7 +64,8 @@ def export_jobs(
 
     with loading("the jobs"):
         from consilium.data.files import output_folder
-        from consilium.recipes.catalog import build_recipe, export_job
+        from consilium.recipes.catalog import build_recipe
+        from consilium.recipes.exported_job import export_job
         from consilium.settings import parse_changes
 
     if name is None and (change or fingerprint):

@@ -1,8 +1,6 @@
 """Files under a dataset folder, and folders in it that can't be read."""
 
 import os
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,12 +70,6 @@ def scan_folder(folder: Path) -> FolderScan:
     return FolderScan(tuple(sorted(files)), tuple(sorted(forbidden)))
 
 
-def describe_kinds(files: Iterable[Path]) -> str:
-    """Count files by extension, most frequent first, for example `12 .dcm, 1 .txt`."""
-    kinds = Counter(_kind(path.name) for path in files)
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-
-
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM, by its content: 128 bytes of a preamble, then `DICM` (DICOM PS3.10)."""
     try:
@@ -87,10 +79,6 @@ def is_dicom(path: Path) -> bool:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
-
-
-def _kind(name: str) -> str:
-    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix or "without extension"
 
 
 def _unusable(message: str) -> FolderError:

@@ -8,11 +8,20 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
-from consilium.guard.workspace_lock import LASTING_MODULES, LOCK_FILE
 from consilium.processes import stop_process_tree
+
+LOCK_FILE: Final = "consilium.lock"
+"""In a kit's workspace; says who took it last, for people."""
+
+LASTING_MODULES: Final = (
+    "nvflare.private.fed.app.server.server_train",
+    "nvflare.private.fed.app.client.client_train",
+)
+"""What Python runs in the parent process of the server or of a site."""
 
 _LOGGER = logging.getLogger(__name__)
 _STARTUP = "startup"

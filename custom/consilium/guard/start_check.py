@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from consilium.guard.kit_processes import end_orphans
-from consilium.guard.workspace_lock import LOCK_FILE, STATE_FILES, StartError, open_lock, take
+from consilium.guard.kit_processes import LOCK_FILE, end_orphans
+from consilium.guard.workspace_lock import STATE_FILES, StartError, open_lock, take
 
 REFUSED: Final = 3
 """Exit code that differs from that of a Python without this package."""

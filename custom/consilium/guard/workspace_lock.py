@@ -20,19 +20,11 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from consilium.errors import ConfigurationError
+from consilium.guard.kit_processes import LASTING_MODULES, LOCK_FILE, end_orphans
 from consilium.records.texts import clean_text
-
-LOCK_FILE: Final = "consilium.lock"
-"""In the workspace; says who took it last, for people."""
 
 DESCRIPTOR_VARIABLE: Final = "CONSILIUM_LOCK_DESCRIPTOR"
 """Environment variable by which the start script says under which number the process inherits the lock."""
-
-LASTING_MODULES: Final = (
-    "nvflare.private.fed.app.server.server_train",
-    "nvflare.private.fed.app.client.client_train",
-)
-"""What Python runs in the parent process of the server or of a site."""
 
 STATE_FILES: Final = ("daemon_pid.fl", "pid.fl", "shutdown.fl", "restart.fl")
 """What FLARE's scripts note in the workspace of what runs. Left by a start that was killed, these files name
@@ -88,8 +80,6 @@ class WorkspaceLock:
         is_locked = take(descriptor, workspace)
         cls._held = descriptor
         if is_locked:
-            from consilium.guard.kit_processes import end_orphans  # it finds kits by their lock
-
             end_orphans(workspace)
 
 

@@ -14,9 +14,10 @@ from nvflare.lighter.entity import Participant
 
 from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
+from consilium.guard.kit_processes import LOCK_FILE
 from consilium.guard.parties import SiteKind
 from consilium.guard.start_check import REFUSED
-from consilium.guard.workspace_lock import DESCRIPTOR_VARIABLE, LOCK_FILE
+from consilium.guard.workspace_lock import DESCRIPTOR_VARIABLE
 
 UMASK_LINE: Final = (
     "umask 077 # what this starts, and all that it writes, is closed to the machine's other accounts\n"

@@ -5,15 +5,11 @@ Every folder of `jobs/` is written from here, and a test keeps the two in step.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
-from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
@@ -115,27 +111,3 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobReci
             raise ConfigurationError(f"setting {key!r}: {group!r} is not a group of settings")
         target[setting] = value
     return entry.recipe.from_values(values, source=f"job {name!r}")
-
-
-def export_job(recipe: JobRecipe, folder: Path) -> Path:
-    """Write a job's folder below `folder`, in place of one of the same name; returns it.
-
-    Example:
-        >>> export_job(build_recipe("brain_tumor_stats"), Path("my_jobs")).as_posix()
-        'my_jobs/brain_tumor_stats'
-
-    Raises:
-        ConfigurationError: If something that is not a job lies there.
-    """
-    target = folder / recipe.settings.name
-    if target.exists() and not (target / "meta.json").is_file():
-        raise ConfigurationError(
-            f"{target} exists and is not a FLARE job: it has no meta.json; choose another folder"
-        )
-    private_folder(folder, ours=False)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        recipe.export(temporary)
-        if target.exists():
-            shutil.rmtree(target)
-        (Path(temporary) / recipe.settings.name).replace(target)
-    return target

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consilium.data.files import write_atomically
+from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
 from consilium.recipes.recognition import recognize_recipe
@@ -39,11 +39,36 @@ class ExportedJob:
     mandatory_sites: tuple[str, ...]
 
 
+def export_job(recipe: JobRecipe, folder: Path) -> Path:
+    """Write a job's folder below `folder`, in place of one of the same name; returns it.
+
+    Example:
+        >>> from consilium.recipes.catalog import build_recipe
+        >>> export_job(build_recipe("brain_tumor_stats"), Path("my_jobs")).as_posix()
+        'my_jobs/brain_tumor_stats'
+
+    Raises:
+        ConfigurationError: If something that is not a job lies there.
+    """
+    target = folder / recipe.settings.name
+    if target.exists() and not (target / "meta.json").is_file():
+        raise ConfigurationError(
+            f"{target} exists and is not a FLARE job: it has no meta.json; choose another folder"
+        )
+    private_folder(folder, ours=False)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        recipe.export(temporary)
+        if target.exists():
+            shutil.rmtree(target)
+        (Path(temporary) / recipe.settings.name).replace(target)
+    return target
+
+
 def read_exported_job(path: Path) -> ExportedJob:
     """Read and check the folder of a job that trains.
 
     Example:
-        >>> from consilium.recipes.catalog import build_recipe, export_job
+        >>> from consilium.recipes.catalog import build_recipe
         >>> folder = export_job(build_recipe("brain_tumor_fedavg", {"rounds": 3}), Path("my_jobs"))
         >>> read_exported_job(folder).rounds
         3

@@ -7,14 +7,12 @@ rejected when it arrives.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from consilium.data.files import write_atomically
-from consilium.errors import ConfigurationError
 from consilium.records.bounds import (
     ByteCount,
     CaseCount,
@@ -36,10 +34,7 @@ from consilium.records.bounds import (
     Word,
 )
 from consilium.records.gain import SiteGain
-from consilium.tasks import parse_learning
-from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import MetricSet
-from consilium.tasks.registry import settings_type
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; it is part of what `download_job` brings."""
@@ -165,26 +160,6 @@ class FederationRecord(Record):
     def load(cls, folder: Path) -> FederationRecord:
         """Read the record of a run folder."""
         return cls.model_validate(json.loads((folder / FEDERATION_FILE).read_text()))
-
-
-def recorded_learning(settings: Mapping[str, Any]) -> LearningSettings:
-    """Return the learning settings of a recorded run, without those that jobs no longer have.
-
-    Args:
-        settings: Those of a `FederationRecord`, or of a report made of one.
-
-    Raises:
-        ConfigurationError: If they can't be used.
-    """
-    recorded = settings.get("learning", {})
-    try:
-        known = settings_type(recorded).model_fields
-    except ValueError as error:
-        raise ConfigurationError(f"the run's learning settings: task: {error}") from None
-    return parse_learning(
-        {name: value for name, value in recorded.items() if name in known},
-        source="the run's learning settings",
-    )
 
 
 class BaselineRecord(Record):

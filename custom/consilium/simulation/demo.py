@@ -9,7 +9,8 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.files import output_folder
 from consilium.process_limits import available_cores
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.simulation.display import Display
 from consilium.simulation.hospitals import site_settings
 from consilium.simulation.study import Study

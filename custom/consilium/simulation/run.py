@@ -10,8 +10,7 @@ from pathlib import Path
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
-from consilium.recipes.catalog import export_job
-from consilium.recipes.exported_job import changed_job, job_kind
+from consilium.recipes.exported_job import changed_job, export_job, job_kind
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display

@@ -18,8 +18,8 @@ from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
 from consilium.participant.site_settings import SiteSettings
-from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.exported_job import job_kind, read_exported_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job, job_kind, read_exported_job
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.registry import DEFAULT, only_listed_tasks
 

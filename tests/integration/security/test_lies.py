@@ -12,7 +12,8 @@ from statistics import median
 import pytest
 
 from consilium.federation.message_names import REPORT_META
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.tasks.brain_tumor.synthetic import make_cohort
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout

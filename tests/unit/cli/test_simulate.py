@@ -2,7 +2,8 @@
 
 import pytest
 
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 
 JOB = "brain_tumor_fedavg"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from consilium.data.case import FolderError
-from consilium.data.scan import describe_kinds, scan_folder
+from consilium.data.scan import scan_folder
 from consilium.errors import DataError
 
 
@@ -43,11 +43,6 @@ def test_a_folder_that_cannot_hold_cases_is_refused(tmp_path, name, message):
         (folder / name).touch()
     with pytest.raises(DataError, match=message):
         scan_folder(folder / name)
-
-
-def test_files_are_counted_by_kind(tmp_path):
-    names = ["a.nii.gz", "b.nii.gz", "c.nii", "README"]
-    assert describe_kinds(tmp_path / name for name in names) == "2 .nii.gz, 1 .nii, 1 without extension"
 
 
 def test_a_folder_whose_name_is_no_text_is_refused_with_its_name_in_escapes(tmp_path):

@@ -20,7 +20,7 @@ from nvflare.lighter.utils import (
 )
 
 from consilium.recipes.base import JobRecipe
-from consilium.recipes.catalog import export_job
+from consilium.recipes.exported_job import export_job
 
 JOB_ID = "9f2e0c4e-58a5-4d7b-9a0e-4d1f3c2b1a00"
 OTHER_ID = "0c9e7a52-3f0b-4c7e-8a3d-5b6c7d8e9f10"

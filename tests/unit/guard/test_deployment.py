@@ -23,7 +23,8 @@ from consilium.guard.accepted_jobs import ACCEPTED_FILE
 from consilium.guard.deployment import CheckedDeployer, deployment_fault
 from consilium.guard.site_guard import SiteGuard
 from consilium.provisioning.policy import authorization_policy
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 
 from .kit import (
     JOB_ID,

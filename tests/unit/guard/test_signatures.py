@@ -8,7 +8,7 @@ from nvflare.lighter.utils import sign_folders
 from nvflare.security.security import EmptyAuthorizer
 
 from consilium.guard.signatures import check_signer, is_signed, verify_app
-from consilium.recipes.catalog import export_job
+from consilium.recipes.exported_job import export_job
 
 from .kit import LEAD, OTHER_ID, new_authority, new_user, pack, signed_app, unpack
 from .signing import DAY, RECIPE, meta_of, refusal, signed_files

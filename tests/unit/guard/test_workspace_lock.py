@@ -6,8 +6,9 @@ import os
 import pytest
 
 from consilium.errors import ConfigurationError
+from consilium.guard.kit_processes import LOCK_FILE
 from consilium.guard.start_check import check_start
-from consilium.guard.workspace_lock import LOCK_FILE, WorkspaceIsTaken, describe_holder, open_lock, take
+from consilium.guard.workspace_lock import WorkspaceIsTaken, describe_holder, open_lock, take
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from consilium.errors import ConfigurationError
+from consilium.guard.kit_processes import LOCK_FILE
 from consilium.guard.start_check import check_start, is_one_word
-from consilium.guard.workspace_lock import LOCK_FILE
 
 from .machine import DEADLINE_SECONDS
 

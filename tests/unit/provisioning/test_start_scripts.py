@@ -15,9 +15,8 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.guard import workspace_lock
-from consilium.guard.kit_processes import find_processes, stop_processes
+from consilium.guard.kit_processes import LOCK_FILE, find_processes, stop_processes
 from consilium.guard.start_check import check_start, require_free
-from consilium.guard.workspace_lock import LOCK_FILE
 
 from .machine import DEADLINE_SECONDS, lasting, wait_for
 from .provisioned import SERVER, provision, shipped_project

@@ -7,8 +7,8 @@ from nvflare.fuel.utils import fobs
 from consilium.errors import ConfigurationError
 from consilium.federation.transport.array_pieces import ArrayPieces
 from consilium.provisioning.communication import communication
-from consilium.recipes.catalog import CATALOG, build_recipe, export_job
-from consilium.recipes.exported_job import read_exported_job
+from consilium.recipes.catalog import CATALOG, build_recipe
+from consilium.recipes.exported_job import export_job, read_exported_job
 from consilium.settings import parse_changes
 
 

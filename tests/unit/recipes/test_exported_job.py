@@ -3,8 +3,8 @@ import json
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.exported_job import changed_job, job_kind, read_exported_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import changed_job, export_job, job_kind, read_exported_job
 
 SERVER, CLIENT = "app/config/config_fed_server.json", "app/config/config_fed_client.json"
 

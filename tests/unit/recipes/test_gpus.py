@@ -12,7 +12,8 @@ from nvflare.app_common.job_schedulers.job_scheduler import DefaultJobScheduler
 from nvflare.app_common.resource_managers.gpu_resource_manager import GPUResourceManager
 from nvflare.security.study_registry import StudyRegistryService
 
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 
 
 class Engine(ServerEngineSpec):

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 
 JOB = "brain_tumor_stats"
 

@@ -4,8 +4,8 @@ import pytest
 from tasks.packages import installed, is_imported, toy
 
 from consilium.errors import ConfigurationError
-from consilium.recipes.catalog import CATALOG, build_recipe, export_job, find_job, task_jobs
-from consilium.recipes.exported_job import job_task
+from consilium.recipes.catalog import CATALOG, build_recipe, find_job, task_jobs
+from consilium.recipes.exported_job import export_job, job_task
 from consilium.tasks import DEFAULT, get_task
 
 

@@ -5,8 +5,8 @@ import pytest
 from consilium.data.sources import file as sources
 from consilium.errors import ConfigurationError
 from consilium.participant.site_settings import SiteSettings
-from consilium.recipes.catalog import build_recipe, export_job
-from consilium.recipes.exported_job import read_exported_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job, read_exported_job
 from consilium.simulation.eligibility import require_enough_sites
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, make_cohort
 

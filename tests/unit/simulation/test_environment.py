@@ -7,7 +7,8 @@ import pytest
 
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.records.bounds import MissingSite
 from consilium.records.federation import FederationRecord
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord

@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.recipes.catalog import build_recipe, export_job
+from consilium.recipes.catalog import build_recipe
+from consilium.recipes.exported_job import export_job
 from consilium.simulation import run
 from consilium.simulation.run import simulate
 

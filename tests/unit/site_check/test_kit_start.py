@@ -4,7 +4,8 @@ import os
 import shutil
 import socket
 
-from consilium.guard.workspace_lock import LOCK_FILE, open_lock, take
+from consilium.guard.kit_processes import LOCK_FILE
+from consilium.guard.workspace_lock import open_lock, take
 from consilium.provisioning.kit import Kit
 from consilium.site_check.finding import Status
 from consilium.site_check.kit_start import check_kit_start

@@ -6,7 +6,7 @@ from tasks.packages import installed, is_imported, toy
 from consilium.errors import ConfigurationError
 from consilium.provisioning.kit import Kit
 from consilium.provisioning.policy import allowed_classes, guard
-from consilium.recipes.catalog import export_job
+from consilium.recipes.exported_job import export_job
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.site_check.finding import Status
 from consilium.site_check.job import load_site_job

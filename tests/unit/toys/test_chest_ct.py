@@ -16,8 +16,8 @@ from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.guard.job_rules import check_app
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.statistics import gather_statistics
-from consilium.recipes.catalog import build_recipe, export_job, task_jobs
-from consilium.recipes.exported_job import job_task
+from consilium.recipes.catalog import build_recipe, task_jobs
+from consilium.recipes.exported_job import export_job, job_task
 from consilium.tasks import get_task
 from consilium.tasks.registry import synthetic_cohort
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey
@@ -142,25 +142,46 @@ class FederatedTraining(SiteController):
         """Carry out the whole training; see the class."""
         announce(self, JOB_BEGUN, seconds=self._plan.seconds)
         run = self._run.begin(TrainingRun(self, self._plan, self._new_record()))
-        final_evaluation = FinalEvaluation(run)
         run.save()
         try:
-            self._train(run, final_evaluation)
+            self._train(run)
         except AbortedJob as error:
             reason = f"{error}: {self._fault}" if self._fault else str(error)
-            final_evaluation.finish("failed", reason, RefusalCode.JOB_ABORTED)
+            self._finish(run, "failed", reason, RefusalCode.JOB_ABORTED)
         except (FailedJob, ConfigurationError) as error:
             code = error.code if isinstance(error, FailedJob) else RefusalCode.JOB_SETTINGS
-            final_evaluation.finish("failed", str(error), code)
+            self._finish(run, "failed", str(error), code)
             self.panic(str(error))
         except Exception as error:  # FLARE ends the job then; its record must not say that it still runs
             reason = f"{type(error).__name__} at the server; the reason is in its log"
-            final_evaluation.finish("failed", reason, RefusalCode.SERVER_ERROR)
+            self._finish(run, "failed", reason, RefusalCode.SERVER_ERROR)
             raise
         else:
-            final_evaluation.finish("finished")
+            self._finish(run, "finished")
 
-    def _train(self, run: TrainingRun, final_evaluation: FinalEvaluation) -> None:
+    def _finish(
+        self,
+        run: TrainingRun,
+        status: Literal["finished", "failed"],
+        reason: str | None = None,
+        code: RefusalCode | None = None,
+    ) -> None:
+        """Complete the job's record.
+
+        Args:
+            run: The job.
+            status: How it ended.
+            reason: Why, where it failed.
+            code: The kind of reason.
+        """
+        run.record.status, run.record.reason, run.record.code = status, reason, code
+        run.save()
+        if run.answers.skipped:
+            skipped = ", ".join(run.answers.skipped)
+            self.warning(f"not part of the last task: {skipped}; their reasons are in the record")
+        self.info(f"training {status}" + (f": {reason}" if reason else ""))
+
+    def _train(self, run: TrainingRun) -> None:
         """Train and evaluate to the end.
 
         Raises:
@@ -188,6 +209,7 @@ class FederatedTraining(SiteController):
             run.save()
             run.publish(weights, index + 1)
             resumable.keep(index + 1, weights)
+        final_evaluation = FinalEvaluation(run)
         weights = final_evaluation.validate(weights)
         if self.local_only:
             run.save()

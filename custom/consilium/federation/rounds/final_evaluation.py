@@ -66,19 +66,3 @@ class FinalEvaluation:
             run.ask(LOCAL_ONLY, {MODEL: weights}, run.plan.rounds, among=sites)
         finally:
             run.record.local_only = run.answers.sites
-
-    def finish(self, status: str, reason: str | None = None, code: RefusalCode | None = None) -> None:
-        """Complete the record.
-
-        Args:
-            status: How the job ended.
-            reason: Why, where it failed.
-            code: The kind of reason.
-        """
-        run = self._run
-        run.record.status, run.record.reason, run.record.code = status, reason, code  # type: ignore[assignment]
-        run.save()
-        if run.answers.skipped:
-            skipped = ", ".join(run.answers.skipped)
-            run.controller.warning(f"not part of the last task: {skipped}; their reasons are in the record")
-        run.controller.info(f"training {status}" + (f": {reason}" if reason else ""))

@@ -1,0 +1,96 @@
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "custom" / "consilium"
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+
+QUOTED = sorted(set(re.findall(r"`([\w./]+)`", TEXT)))
+ELSEWHERE = {"checks/", "codes.py", "local/", "local/privacy.json"}
+"""Of any task's folder, and of a hospital's kit."""
+
+PATHS = [one for one in QUOTED if ("/" in one or one.endswith(".py")) and one not in ELSEWHERE]
+NAMES = [one for one in QUOTED if re.fullmatch(r"[a-z_]+(\.[a-z_]+)*\.[A-Z]\w+", one)]
+
+
+def block(after: str) -> list[str]:
+    """The first words of the lines of a block of code."""
+    lines = TEXT.split(after, 1)[1].split("```")[1].strip().splitlines()
+    return [line.partition("  ")[0] for line in lines]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_file_and_folder_that_is_named_exists(path):
+    assert (PACKAGE / path).exists() or (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_class_that_is_named_exists(name):
+    module, _, kind = name.rpartition(".")
+    text = (PACKAGE / f"{module.removeprefix('consilium.').replace('.', '/')}.py").read_text()
+    assert re.search(rf"^(class )?{kind}\b", text, re.MULTILINE)
+
+
+def test_both_kinds_are_found():
+    assert len(PATHS) > 60
+    assert len(NAMES) > 2
+
+
+def test_the_layers_are_those_that_are_enforced():
+    contracts = (ROOT / "pyproject.toml").read_text().split("layers = [", 1)[1].split("]", 1)[0]
+    enforced = re.findall(r"consilium\.(\w+)", contracts)
+    *packages, below = block("Imports point down only")
+    assert [*packages, *below.split(", ")] == enforced
+
+
+def test_every_folder_of_the_federation_has_its_line():
+    folders = {path.parent.name for path in (PACKAGE / "federation").glob("*/__init__.py")}
+    assert set(block("`federation` has one folder per concern")) == folders
+
+
+def test_no_two_folders_or_modules_below_one_folder_import_each_other_in_a_circle():
+    modules = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    imports = {
+        name: {
+            full if (full := f"{module}.{one}") in modules else module
+            for module, one in imported_names(path.read_text())
+        }
+        for name, path in modules.items()
+    }
+    for folder in {name.rpartition(".")[0] for name in modules} - {"", "consilium"}:
+        rooms = rooms_of(folder, imports)
+        assert not circle(rooms), f"{folder}: {circle(rooms)}"
+
+
+def imported_names(text: str) -> list[tuple[str, str]]:
+    """What the package's own import statements name, also those for types alone and within functions."""
+    statements = [one for one in ast.walk(ast.parse(text)) if isinstance(one, ast.ImportFrom)]
+    ours = [one for one in statements if one.module and one.module.startswith("consilium")]
+    return [(str(one.module), name.name) for one in ours for name in one.names]
+
+
+def rooms_of(folder: str, imports: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Which modules and folders right below a folder import which others."""
+    depth = folder.count(".") + 1
+    rooms: dict[str, set[str]] = {}
+    for name, targets in imports.items():
+        if name.startswith(f"{folder}."):
+            room = name.split(".")[depth]
+            others = {one.split(".")[depth] for one in targets if one.startswith(f"{folder}.")}
+            rooms[room] = rooms.get(room, set()) | (others - {room})
+    return rooms
+
+
+def circle(rooms: dict[str, set[str]]) -> list[str]:
+    """What is left once everything that imports nothing else of the rest is taken away."""
+    left = dict(rooms)
+    while free := [one for one, others in left.items() if not others & left.keys()]:
+        for one in free:
+            del left[one]
+    return sorted(left)
