@@ -130,7 +130,7 @@ def check(
         from consilium.data.patients import format_patients_file
         from consilium.errors import ConfigurationError
         from consilium.report.data_check.page import render_data_check
-        from consilium.site_check.folder import check_folder, default_state, refuse_output
+        from consilium.site_check.folder import check_folder, default_state, require_writable_output
         from consilium.site_check.job import load_site_job
         from consilium.tasks import get_task
 
@@ -140,7 +140,7 @@ def check(
             ("--write-accepted", write_accepted),
         ):
             if path:
-                refuse_output(path, folder, option)
+                require_writable_output(path, folder, option)
             if path and path.exists() and option != "--html":
                 raise ConfigurationError(
                     f"{option} {path} is there already, and may have been completed; name another file."

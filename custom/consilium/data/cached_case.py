@@ -20,7 +20,7 @@ from consilium.errors import DataError
 
 RETRY_WAITS_S: Final = (0.5, 1.0, 2.0)
 """Before a damaged entry is made again once more, where the machine was short of something or the hospital's
-share refused access: both pass."""
+share denied access; both are temporary."""
 
 
 class UnreadableCase(DataError):

@@ -35,13 +35,13 @@ def audit_text(text: str, longest: int = _LONGEST) -> str:
 
 
 class AuditLog:
-    """Writes each kind of refusal at most once in ten minutes, so that no sender can fill the disk.
+    """Writes each kind of rejection at most once in ten minutes, so that no sender can fill the disk.
 
-    Kinds differ in who was refused and what. Of more than 2000 kinds in ten minutes, the rest counts as one:
+    Kinds differ in the rejected sender and content. Beyond 2000 kinds in ten minutes, the rest counts as one:
     at most 1 MB of audit log.
 
     Args:
-        pause_seconds: How long a kind of refusal is only counted after it was written.
+        pause_seconds: How long a kind of rejection is only counted after it was written.
     """
 
     def __init__(self, pause_seconds: float = _PAUSE_SECONDS) -> None:
@@ -51,11 +51,11 @@ class AuditLog:
         self._lock = Lock()
 
     def record(self, who: str, code: RefusalCode, what: str) -> None:
-        """Record one refusal.
+        """Record a rejection.
 
         Args:
             who: The rejected party, as far as its name can be believed.
-            code: The kind of refusal; the entry's action.
+            code: The kind of rejection; the entry's action.
             what: What it was, and why it was rejected.
         """
         action = code.value
@@ -66,7 +66,7 @@ class AuditLog:
                 self._since = {kind: at for kind, at in self._since.items() if now - at < self._pause}
                 self._more = {kind: count for kind, count in self._more.items() if kind in self._since}
             if len(self._since) >= _MOST_KINDS and key not in self._since:
-                key = ("many", f"{action}: refusals of more than {_MOST_KINDS} kinds")
+                key = ("many", f"{action}: rejections of more than {_MOST_KINDS} kinds")
             if now - self._since.get(key, -self._pause) < self._pause:
                 self._more[key] = self._more.get(key, 0) + 1
                 return
@@ -118,7 +118,7 @@ def record_rejected_command(
         headers: Of the message that brought it.
         command: FLARE's name of the command.
         fault: Why it was rejected.
-        code: The kind of refusal.
+        code: The kind of rejection.
     """
     who = str(headers.get(MessageHeaderKey.ORIGIN))
     _refusals.record(who, code, f"{str(command)[:_LONGEST_NAME]}: {fault}")
@@ -130,6 +130,6 @@ def record_rejected_connection(peer: str, fault: str, code: RefusalCode = Refusa
     Args:
         peer: The name that the process at its other end gave.
         fault: Why it was rejected.
-        code: The kind of refusal.
+        code: The kind of rejection.
     """
     _refusals.record(peer, code, fault)

@@ -82,7 +82,7 @@ class AuthenticatedServer(FederatedServer):  # type: ignore[misc]
         """Take a site's heartbeat, and say in the answer if the site was started elsewhere as well.
 
         Who sends it is the only process of the site that is connected (`consilium.guard.start_precedence`).
-        FLARE refuses it for as long as it remembers a session of another one.
+        FLARE rejects it for as long as it remembers a session of another one.
         """
         token, site = (
             request.get_header(key)

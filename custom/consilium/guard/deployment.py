@@ -49,12 +49,12 @@ class CheckedDeployer(AppDeployer):  # type: ignore[misc]
         app_data: bytes,
         fl_ctx: FLContext,
     ) -> str | None:
-        """Deploy an app; returns why it is refused, None if it is not."""
+        """Deploy an app; returns the reason for its rejection, None if it is accepted."""
         fault = deployment_fault(workspace, "server", job_id, job_meta, app_name, app_data)
         if fault is not None:
             return fault
-        refusal: str | None = super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx)
-        return refusal
+        rejection: str | None = super().deploy(workspace, job_id, job_meta, app_name, app_data, fl_ctx)
+        return rejection
 
 
 FLARES_PROCESS: Final[Callable[[DeployProcessor, Message, Any], Message]] = DeployProcessor.process

@@ -29,7 +29,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
 
     FLARE's cell hands a message to its filters, creates a connection to an address that the sender names,
     passes it on to whatever process it is for, and unpacks it; each of them comes after the look that is
-    taken here, and an answer is taken only if this process waits for it. A refused message is not answered:
+    taken here, and an answer is taken only if this process waits for it. A rejected message is not answered:
     its sender runs into its own time limit.
 
     The arguments are FLARE's.

@@ -23,7 +23,7 @@ from consilium.records.remedies import remedy_for
 
 
 class JobValidator(AppValidator):  # type: ignore[misc]
-    """Refuse an app that is more than one of our recipes writes, or names a class that this site forbids.
+    """Reject an app that is more than one of our recipes writes, or names a class that this site forbids.
 
     FLARE calls it at the server and at every hospital when a job is deployed: `app_validator` in the site's
     `resources.json`. The server gets the reason, the site's audit log an entry. What is unpacked then has
@@ -45,7 +45,7 @@ class JobValidator(AppValidator):  # type: ignore[misc]
         self._side = side
 
     def validate(self, app_folder: str) -> tuple[str, dict[str, object]]:
-        """Look at a deployed app; returns the reason to refuse it, empty if there is none."""
+        """Check a deployed app; returns the reason to reject it, empty if there is none."""
         app = Path(app_folder).resolve()
         if not messages_are_guarded():
             fault = JobRejected(

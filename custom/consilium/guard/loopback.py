@@ -203,7 +203,7 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
     def _handshake_fault(
         self, sfm_conn: ProvenConnection, prefix: Prefix, frame: Any
     ) -> tuple[str, str | None]:
-        """Return the name that the other end gives, and why it is refused; None if it is not."""
+        """Return the name that the other end gives, and why it is rejected; None if it is accepted."""
         unknown = "unknown" if sfm_conn.sfm_endpoint is None else sfm_conn.sfm_endpoint.endpoint.name
         if not sfm_conn.take_handshake(prefix.type):
             return unknown, "it says who it is a second time, or when it isn't asked"

@@ -47,7 +47,7 @@ class MessageRules:
     table: Mapping[tuple[Kind, Kind], Topics] = field(default_factory=lambda: MESSAGES)
 
     def fault(self, neighbor: str | None, headers: Mapping[str, Any]) -> str | None:
-        """Return why a message is refused; None if it is accepted.
+        """Return why a message is rejected; None if it is accepted.
 
         Args:
             neighbor: Name of the process that delivers it; None or the own one if it is this one.

@@ -37,7 +37,7 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
 
     FLARE builds both checks itself, before any component hears of an event, and offers no setting for them:
     of a submitted archive it looks at the description only, whatever its size, and it records commands after
-    it has authorized them, so that a refused one leaves no trace. Built as a component of the server's
+    it has authorized them, so that a rejected one leaves no trace. Built as a component of the server's
     `resources.json`, the guard puts its own in their place, a deployer that looks at a job before it removes
     or unpacks anything, and a server that verifies what comes while it still starts.
 
@@ -67,7 +67,7 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]
-    """FLARE's authorization of commands: refused ones are audited, an abort is noted in the job's meta."""
+    """FLARE's authorization of commands: rejected ones are audited, an abort is noted in the job's meta."""
 
     def pre_command(self, conn: Connection, args: list[str]) -> bool:
         """Authorize a command."""
@@ -131,7 +131,7 @@ def _record(user: str, action: str, what: str) -> None:
 
 
 def _discard(upload: Any) -> None:
-    """Remove a refused upload: FLARE would leave it in the system's temporary folder."""
+    """Remove a rejected upload: FLARE would leave it in the system's temporary folder."""
     if isinstance(upload, str):
         with suppress(OSError):
             Path(upload).unlink()

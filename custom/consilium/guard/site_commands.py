@@ -102,7 +102,7 @@ class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
 
 
 def _fault(request: CellMessage) -> str | None:
-    """Return why a command is refused; None if it is accepted."""
+    """Return why a command is rejected; None if it is accepted."""
     message, sender = request.payload, parse_party(request.get_header(MessageHeaderKey.ORIGIN))
     if not isinstance(message, Message) or not isinstance(message.topic, str):
         return "it is no command"

@@ -20,7 +20,7 @@ from typing import Final
 from consilium.guard.kit_processes import LOCK_FILE, end_orphans
 from consilium.guard.workspace_lock import STATE_FILES, StartError, open_lock, take
 
-REFUSED: Final = 3
+FAILED: Final = 3
 """Exit code that differs from that of a Python without this package."""
 
 SPLIT: Final = (
@@ -46,7 +46,7 @@ def main() -> int:
         warning = check_start(Path(os.path.normpath(arguments.workspace.absolute())), arguments.hold)
     except StartError as error:
         sys.stderr.write(f"Not started: {error}.\n")
-        return REFUSED
+        return FAILED
     if warning:
         sys.stderr.write(f"{warning}.\n")
     return 0

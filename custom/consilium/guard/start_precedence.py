@@ -164,7 +164,7 @@ def must_wait(connection: Any, name: str, said: Mapping[str, Any], present: Sequ
         return True
     start = Start.parse(said.get(START))
     if start is None or get_param(connection.conn.get_conn_properties(), DriverParams.PEER_CN) != name:
-        return False  # FLARE refuses who bears another name than his certificate
+        return False  # FLARE rejects a name that differs from the certificate's
     connection.other_start = start
     for first in present:
         earlier = first.other_start

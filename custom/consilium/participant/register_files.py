@@ -91,7 +91,7 @@ def _load(site: SiteSettings, examinations: Mapping[str, str] | None) -> Patient
 
 
 def _begin(site: SiteSettings, examinations: Mapping[str, str] | None) -> PatientRegister:
-    """Make a register, with a key of its own; without both of its files, the next job is refused."""
+    """Make a register, with a key of its own; without both of its files, the next job is declined."""
     key = _find_key(site) or _make_key(site.state_dir / KEY_FILE)
     register = _new_register(site, key, examinations)
     write_atomically(site.state_dir / REGISTER_FILE, register.to_json().encode())

@@ -131,7 +131,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         for participant in project.get_all_participants():
             correct_scripts(Path(ctx.get_kit_dir(participant)), participant)
         server = project.get_server()
-        _refuse_driver_that_can_be_blocked(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
+        _require_unblockable_driver(Path(ctx.get_kit_dir(server)) / ProvFileName.FED_SERVER_JSON)
         streaming = any(_streams_logs(client) for client in project.get_clients())
         self._write_policy(server, ctx, kind="server", stream_logs=streaming, metrics=self._metrics)
         for client in project.get_clients():
@@ -220,8 +220,8 @@ def _streams_logs(client: Participant) -> bool:
     return client.get_prop(PropKey.ALLOW_LOG_STREAMING, False) is True
 
 
-def _refuse_driver_that_can_be_blocked(startup_config: Path) -> None:
-    """Refuse a server whose connections a stranger can keep from coming about.
+def _require_unblockable_driver(startup_config: Path) -> None:
+    """Raise if a stranger could block the server's connections.
 
     FLARE's TCP driver does the TLS handshake in the one thread that accepts connections, and waits for it
     without end: a silent connection, which takes no certificate, keeps all others out. Its
@@ -238,7 +238,7 @@ def _refuse_driver_that_can_be_blocked(startup_config: Path) -> None:
 
 
 def check_scheme(scheme: Any) -> None:
-    """Refuse a scheme that FLARE has no driver for, or one that a stranger can block.
+    """Raise for a scheme that FLARE has no driver for, or that a stranger can block.
 
     Raises:
         ConfigurationError: If it is neither grpc nor http.

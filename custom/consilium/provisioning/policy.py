@@ -183,7 +183,7 @@ def authorization_policy(kind: SiteKind) -> dict[str, Any]:
     """Return who may do what: FLARE's default rights, but code of their own for nobody.
 
     At a hospital nobody reads files from elsewhere: a hospital knows the user of a command only by what the
-    server says. What else the right `operate` stands for, `SiteGuard` refuses there but for `sys_info` and
+    server says. Of the right `operate`, `SiteGuard` rejects everything there except `sys_info` and
     `report_resources`.
     """
     nobody = {"byoc": "none", "server-predeployed-flwr": "none"}

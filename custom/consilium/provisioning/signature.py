@@ -13,7 +13,7 @@ class StartupSignatureBuilder(SignatureBuilder):  # type: ignore[misc]
     """Sign `startup/` of every kit with the project's root key, and leave `local/` to the site.
 
     FLARE's own builder signs nothing in a plain kit, and `local/` as well in a kit for homomorphic
-    encryption. With a signature in `startup/`, FLARE refuses to start when the connection settings, the
+    encryption. With a signature in `startup/`, FLARE doesn't start when the connection settings, the
     certificate or the key there were changed. A kit from `nvflare package` has none: the root key is not at
     the hospital.
     """

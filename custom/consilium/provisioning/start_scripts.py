@@ -16,7 +16,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.rounds.checkpoints import SERVER_STORAGE
 from consilium.guard.kit_processes import LOCK_FILE
 from consilium.guard.parties import SiteKind
-from consilium.guard.start_check import REFUSED
+from consilium.guard.start_check import FAILED
 from consilium.guard.workspace_lock import DESCRIPTOR_VARIABLE
 
 UMASK_LINE: Final = (
@@ -126,7 +126,7 @@ def _look(workspace: str, options: str = "") -> str:
     """Return lines that end a script where the kit can't be started."""
     return (
         f'python3 -m consilium.guard.start_check "{workspace}"{options} || {{\n'
-        f'  [[ $? -eq {REFUSED} ]] || echo "Not started: is the environment with consilium activated here? '
+        f'  [[ $? -eq {FAILED} ]] || echo "Not started: is the environment with consilium activated here? '
         'python3 is $(command -v python3)" >&2\n'
         "  exit 1\n"
         "}\n"

@@ -23,7 +23,7 @@ class Outcome:
 
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
-            missing, refused or not connected somewhere; `failure`: no evaluated final model. Of a readiness
+            missing, rejected or not connected somewhere; `failure`: no evaluated final model. Of a readiness
             check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
             can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
         reasons: What went wrong, each with a code.

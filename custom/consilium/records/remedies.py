@@ -118,7 +118,7 @@ _INQUIRIES: Final = frozenset({"check", "statistics"})
 
 
 def remedy_for(code: RefusalCode | None, task: str = "train") -> str:
-    """Return what to do about a refusal.
+    """Return the remedy for a refusal.
 
     Args:
         code: The kind of refusal; None where it is unknown.

@@ -143,7 +143,7 @@ def _check_names(kit: Kit, certificate: x509.Certificate) -> SiteFinding:
     if differing:
         return NAMES.failed(
             f"the certificate is of {common!r}, organization {organization!r}, but {'; '.join(differing)}",
-            f"the server would refuse this site: {_NEW_KIT}",
+            f"the server would reject this site: {_NEW_KIT}",
         )
     return NAMES.ok(f"{common}, organization {organization}")
 

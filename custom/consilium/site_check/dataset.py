@@ -93,7 +93,7 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
         seen = f"{seen}; {expected.held_back} held back from evaluation (docs/privacy.md)"
     if expected.can == "nothing":
         return CASES.failed(
-            f"{seen}. A job would be refused: {expected.refusal}", _remedy(cohort), data=data, cases=named
+            f"{seen}. A job would be declined: {expected.refusal}", _remedy(cohort), data=data, cases=named
         )
     if expected.can == "evaluate" and site.role == "trains":
         return CASES.warning(f"{seen}. {_ONE_PATIENT}", _remedy(cohort), data=data, cases=named)

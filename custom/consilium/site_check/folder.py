@@ -27,8 +27,8 @@ def default_state() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "consilium" / "check"
 
 
-def refuse_inside(path: Path, folder: Path, option: str) -> None:
-    """Refuse to write into the hospital's folder.
+def require_outside(path: Path, folder: Path, option: str) -> None:
+    """Raise if output would be written into the hospital's folder.
 
     Raises:
         ConfigurationError: `path` lies in `folder`.
@@ -40,13 +40,13 @@ def refuse_inside(path: Path, folder: Path, option: str) -> None:
         )
 
 
-def refuse_output(path: Path, folder: Path, option: str) -> None:
-    """Refuse a file that can't be written, before hours are spent on what it will say.
+def require_writable_output(path: Path, folder: Path, option: str) -> None:
+    """Raise if an output file can't be written, before hours are spent on its content.
 
     Raises:
         ConfigurationError: `path` lies in `folder`, is a folder, or its folder is missing or not writable.
     """
-    refuse_inside(path, folder, option)
+    require_outside(path, folder, option)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise ConfigurationError(
             f"{option} {path} can't be written; name a file in a folder that exists and that this account "
@@ -96,7 +96,7 @@ def check_folder(
         ConfigurationError: `state` lies in the dataset or can't be written, or `accepted` can't be used.
     """
     state = state or default_state()
-    refuse_inside(state, folder, "--state")
+    require_outside(state, folder, "--state")
     accepted_findings = AcceptedFindings.read(accepted)
     case_format = get_task(job.learning.task).cases
     index = SourceIndex(state)

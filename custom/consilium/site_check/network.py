@@ -243,7 +243,7 @@ def _explain_broken(place: str, error: OSError) -> SiteFinding:
         )
     if _ALERT in reason:
         return TLS.failed(
-            f"{place} refuses this kit's certificate ({reason})",
+            f"{place} rejects this kit's certificate ({reason})",
             "ask the project admin whether this site's certificate is of the present federation, or revoked",
         )
     return TLS.failed(

@@ -55,7 +55,7 @@ class Proxy:
             timeout: Longest wait, in s.
 
         Raises:
-            ProxyError: If it refuses, or answers something else.
+            ProxyError: If it rejects the connection, or answers something else.
             OSError: If it is not reached.
         """
         connection = socket.create_connection((self.host, self.port), timeout=timeout)

@@ -89,7 +89,7 @@ def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: Si
     refused = [path for path in (job.classes if job else ()) if not _covered(path, listed)]
     if job and refused:
         return CLASSES.warning(
-            f"{CLASS_ALLOW_LIST} of {name} is tighter than provisioned and refuses job {job.name}, "
+            f"{CLASS_ALLOW_LIST} of {name} is tighter than provisioned and rejects job {job.name}, "
             f"which names {', '.join(refused)}",
             f"if this job shall run here, add these to {CLASS_ALLOW_LIST} in {edited}",
             data={"refused": refused},

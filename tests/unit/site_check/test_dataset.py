@@ -89,9 +89,9 @@ def test_cases_count_as_a_job_would_count_them_once_they_were_checked(hospital, 
     assert (cases.data["labeled"], cases.data["left_out"]) == (2, {"truncated": 1})
     refused(cases, "left out: 1 truncated", "Copy the file", Status.WARNING)
     assert [case.id for case in cohort.cases] == ["a", "b"]
-    refused(judged(max_left_out=0.1)[0][0], "A job would be refused: more than 10%", "Copy the file")
+    refused(judged(max_left_out=0.1)[0][0], "A job would be declined: more than 10%", "Copy the file")
     strict = judged(min_training_patients=3)[0][0]
-    refused(strict, "A job would be refused: its update would be of fewer than 3 patients", "truncated")
+    refused(strict, "A job would be declined: its update would be of fewer than 3 patients", "truncated")
 
 
 def test_what_a_job_found_in_the_same_files_counts_as_well(hospital, judged, job, tmp_path):

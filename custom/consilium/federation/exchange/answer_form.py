@@ -47,7 +47,7 @@ _RETURN_CODES = frozenset(
 )
 
 
-class RefusedAnswer(ConsiliumError):
+class RejectedAnswer(ConsiliumError):
     """A site's answer can't be used.
 
     Args:
@@ -88,14 +88,14 @@ def read_answer(result: Any, site: str) -> FLModel:
         a question of the algorithm's own, as it came.
 
     Raises:
-        RefusedAnswer: If it has another form.
+        RejectedAnswer: If it has another form.
     """
     try:
         answer = FLModelUtils.from_shareable(result)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        raise RefusedAnswer(f"its answer can't be read ({type(error).__name__})") from None
+        raise RejectedAnswer(f"its answer can't be read ({type(error).__name__})") from None
     if not isinstance(answer.meta, dict) or not _SAID.intersection(answer.meta):
-        raise RefusedAnswer("its answer can't be read: it has no report")
+        raise RejectedAnswer("its answer can't be read: it has no report")
     return FLModel(
         params_type=None if answer.params is None else ParamsType.DIFF,
         params=_check_params(answer),
@@ -111,17 +111,17 @@ def read_refusal(result: Any) -> tuple[str, Absence] | None:
     A code of a site of another version may be unknown here; then it is `RefusalCode.DECLINED`.
 
     Raises:
-        RefusedAnswer: If what it sent is no answer and no refusal either.
+        RejectedAnswer: If what it sent is neither an answer nor a refusal.
     """
     if not isinstance(result, Shareable):
-        raise RefusedAnswer("its answer is no message of FLARE's")
+        raise RejectedAnswer("its answer is no message of FLARE's")
     try:
         return_code, reason = result.get_return_code(), result.get_header(REASON_HEADER)
         code, left_out = result.get_header(CODE_HEADER), result.get_header(LEFT_OUT_HEADER)
     except ValueError:
-        raise RefusedAnswer("its answer can't be read: it has no headers") from None
+        raise RejectedAnswer("its answer can't be read: it has no headers") from None
     if not isinstance(return_code, str) or return_code not in _RETURN_CODES:
-        raise RefusedAnswer("its answer has a return code that FLARE doesn't know")
+        raise RejectedAnswer("its answer has a return code that FLARE doesn't know")
     if return_code == ReturnCode.OK:
         return None
     reason = (clean_text(reason) if isinstance(reason, str) else "") or return_code
@@ -147,18 +147,18 @@ def _check_params(answer: FLModel) -> dict[str, Any] | None:
     if params is None:
         return None
     if not isinstance(params, dict) or not params:
-        raise RefusedAnswer("its update is not arrays by name")
+        raise RejectedAnswer("its update is not arrays by name")
     if answer.params_type != ParamsType.DIFF:
-        raise RefusedAnswer("it sent weights, and not the difference that training made")
+        raise RejectedAnswer("it sent weights, and not the difference that training made")
     if len(params) > MOST_TENSORS:
-        raise RefusedAnswer(
+        raise RejectedAnswer(
             f"its update has {counted(len(params), 'array')}, and at most {MOST_TENSORS} are allowed"
         )
     for name, value in params.items():
         if not isinstance(name, str) or len(name) > _LONGEST_NAME:
-            raise RefusedAnswer("its update is not arrays by name")
+            raise RejectedAnswer("its update is not arrays by name")
         if type(value) is not np.ndarray or value.dtype.kind not in _NUMBERS:
-            raise RefusedAnswer("its update has something else than arrays of numbers")
+            raise RejectedAnswer("its update has something else than arrays of numbers")
     return params
 
 
@@ -166,17 +166,17 @@ def _check_metrics(metrics: Any) -> dict[str, Any]:
     if metrics is None:
         return {}
     if not isinstance(metrics, dict):
-        raise RefusedAnswer("its scores are not numbers by name")
+        raise RejectedAnswer("its scores are not numbers by name")
     if len(metrics) > MOST_SCORES:
-        raise RefusedAnswer(
+        raise RejectedAnswer(
             f"it sent {counted(len(metrics), 'score')}, and at most {MOST_SCORES} are allowed"
         )
     if not all(isinstance(name, str) for name in metrics):
-        raise RefusedAnswer("its scores are not numbers by name")
+        raise RejectedAnswer("its scores are not numbers by name")
     return dict(metrics)
 
 
 def _check_round(index: Any) -> int | None:
     if index is None or type(index) is int:
         return index
-    raise RefusedAnswer("the round that its answer is of is no number")
+    raise RejectedAnswer("the round that its answer is of is no number")

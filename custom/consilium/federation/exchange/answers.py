@@ -8,7 +8,7 @@ from nvflare.app_common.abstract.fl_model import FLModel
 from pydantic import ValidationError
 
 from consilium.errors import RefusalCode
-from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
+from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
 from consilium.records.bounds import Record, name_faults
 from consilium.records.federation import SiteReport, SiteRound
@@ -66,22 +66,22 @@ class Answers:
         Only these scores stay among the answer's metrics.
 
         Raises:
-            RefusedAnswer: If something in it is out of bounds.
+            RejectedAnswer: If something in it is out of bounds.
         """
         if answer.current_round != self.round_index:
-            raise RefusedAnswer("its answer is of another round")
+            raise RejectedAnswer("its answer is of another round")
         try:
             report = SiteReport.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:
             faults = name_faults(error, SiteReport)
-            raise RefusedAnswer(f"its report can't be read; wrong is {faults}") from None
+            raise RejectedAnswer(f"its report can't be read; wrong is {faults}") from None
         said = {name: value for name, value in (answer.metrics or {}).items() if name != _NOT_A_SCORE}
         if said and (self.task in (PREPARE, LOCAL_ONLY) or not report.validation_cases):
-            raise RefusedAnswer("it sent scores without a model and cases to measure them on")
+            raise RejectedAnswer("it sent scores without a model and cases to measure them on")
         try:
             answer.metrics = self._read_scores(said, report.validation_cases)
         except ValueError as error:
-            raise RefusedAnswer(f"its scores can't be used: {error}", code=RefusalCode.SCORES) from None
+            raise RejectedAnswer(f"its scores can't be used: {error}", code=RefusalCode.SCORES) from None
         self._check_gain(report)
         return report
 
@@ -95,17 +95,17 @@ class Answers:
         """Check what a site says it gains; it is a part of no other site's row and of no choice of a model.
 
         Raises:
-            RefusedAnswer: If it can't be so, or nobody asked.
+            RejectedAnswer: If it can't be so, or nobody asked.
         """
         if report.gain is None:
             return
         if self.task != LOCAL_ONLY:
-            raise RefusedAnswer("it sent a comparison that nobody asked for")
+            raise RejectedAnswer("it sent a comparison that nobody asked for")
         assert self.evaluation is not None  # set before anybody is asked for a comparison
         try:
             report.gain = check_gain(report.gain, self.evaluation, report.validation_cases)
         except ValueError as error:
-            raise RefusedAnswer(f"its comparison can't be used: {error}") from None
+            raise RejectedAnswer(f"its comparison can't be used: {error}") from None
 
     def note(self, site: str, state: SiteRound, scores: Mapping[str, float] | None = None) -> None:
         """Record an answer that counts.
@@ -155,17 +155,17 @@ class Answers:
             model: What its plain values have to fit.
 
         Raises:
-            RefusedAnswer: If something in it is out of bounds.
+            RejectedAnswer: If something in it is out of bounds.
         """
         if answer.current_round != self.round_index:
-            raise RefusedAnswer("its answer is of another round")
+            raise RejectedAnswer("its answer is of another round")
         if answer.metrics:
-            raise RefusedAnswer("it sent scores that nobody asked for")
+            raise RejectedAnswer("it sent scores that nobody asked for")
         try:
             return model.model_validate(answer.meta.get(ANSWER_META))
         except ValidationError as error:
             faults = name_faults(error, model)
-            raise RefusedAnswer(f"its answer can't be read; wrong is {faults}") from None
+            raise RejectedAnswer(f"its answer can't be read; wrong is {faults}") from None
 
     @property
     def contributed(self) -> list[str]:

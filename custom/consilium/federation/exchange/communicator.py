@@ -10,7 +10,7 @@ from nvflare.apis.shareable import ReturnCode, Shareable, make_reply
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import RefusalCode
-from consilium.federation.exchange.answer_form import RefusedAnswer, read_answer, read_refusal
+from consilium.federation.exchange.answer_form import RejectedAnswer, read_answer, read_refusal
 from consilium.federation.message_names import CODE_HEADER, LEFT_OUT_HEADER, REASON_HEADER
 from consilium.federation.transport.message_checks import is_from_participant
 
@@ -63,7 +63,7 @@ def check_answer(result: object, site: str) -> Shareable:
         refusal = read_refusal(result)
         if refusal is None:
             return FLModelUtils.to_shareable(read_answer(result, site))
-    except RefusedAnswer as error:
+    except RejectedAnswer as error:
         return _rejected(str(error), error.code)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
         return _rejected(f"its answer can't be read ({type(error).__name__})", RefusalCode.ANSWER)

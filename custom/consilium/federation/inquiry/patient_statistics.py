@@ -18,7 +18,7 @@ from nvflare.fuel.utils import fobs
 from pydantic import ValidationError
 
 from consilium.counts import counted
-from consilium.federation.exchange.answer_form import RefusedAnswer, read_refusal
+from consilium.federation.exchange.answer_form import RejectedAnswer, read_refusal
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED
 from consilium.federation.replacement import require_known
 from consilium.federation.transport.message_checks import BROKEN_ANSWER
@@ -80,14 +80,14 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
         super().handle_event(event_type, fl_ctx)
         if event_type == BROKEN_ANSWER:
             data = fl_ctx.get_prop(FLContextKey.EVENT_DATA)
-            self._leave_out(data["site"], RefusedAnswer(data["reason"]), fl_ctx)
+            self._leave_out(data["site"], RejectedAnswer(data["reason"]), fl_ctx)
 
     def results_pre_run_cb(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
         """Take what a site says beside its statistics."""
         site, result, client_task.result = client_task.client.name, client_task.result, None
         try:
             answer = read_handshake(result)
-        except RefusedAnswer as error:
+        except RejectedAnswer as error:
             self._leave_out(site, error, fl_ctx)
             return
         self.client_handshake_ok = {site: True}
@@ -106,13 +106,13 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
             statistics = read_statistics(
                 result, stage, self.statistic_configs[StatisticsConstants.STATS_HISTOGRAM]
             )
-        except RefusedAnswer as error:
+        except RejectedAnswer as error:
             self._leave_out(site, error, fl_ctx)
             return
         for name, values in statistics.items():
             self.client_statistics.setdefault(name, {})[site] = {DATASET: values}
 
-    def _leave_out(self, site: str, refusal: RefusedAnswer, fl_ctx: FLContext) -> None:
+    def _leave_out(self, site: str, refusal: RejectedAnswer, fl_ctx: FLContext) -> None:
         reason = clean_text(str(refusal))
         self._left_out.add(site)
         for sites in self.client_statistics.values():
@@ -126,14 +126,14 @@ def read_handshake(result: Any) -> SiteAnswer:
     """Read what a site says beside its statistics.
 
     Raises:
-        RefusedAnswer: If it failed, or says something else; with the reason.
+        RejectedAnswer: If it failed, or says something else; with the reason.
     """
     content = _read_content(result)
     try:
         return SiteAnswer.model_validate(content)
     except ValidationError as error:
         faults = name_faults(error, SiteAnswer)
-        raise RefusedAnswer(f"its answer can't be read; wrong is {faults}") from None
+        raise RejectedAnswer(f"its answer can't be read; wrong is {faults}") from None
 
 
 def read_statistics(
@@ -150,29 +150,29 @@ def read_statistics(
         Statistic to feature to value: counts, histograms with the job's edges, and the job's own ranges.
 
     Raises:
-        RefusedAnswer: If the site failed, or sent what nobody asked for; with the reason.
+        RejectedAnswer: If the site failed, or sent what nobody asked for; with the reason.
     """
     content = _read_content(result)
     packed = content.get(stage)
     if content.get(StatisticsConstants.STATISTICS_TASK_KEY) != stage or not isinstance(packed, bytes):
-        raise RefusedAnswer("its statistics can't be read: they are of another question")
+        raise RejectedAnswer("its statistics can't be read: they are of another question")
     if len(packed) > _MOST_BYTES:
-        raise RefusedAnswer(
+        raise RejectedAnswer(
             f"its statistics have {counted(len(packed), 'byte')}, and {_MOST_BYTES} are allowed"
         )
     try:
         unpacked = fobs.loads(packed)
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        raise RefusedAnswer(f"its statistics can't be read ({type(error).__name__})") from None
+        raise RejectedAnswer(f"its statistics can't be read ({type(error).__name__})") from None
     if not isinstance(unpacked, dict):
-        raise RefusedAnswer("its statistics can't be read: they have no names")
+        raise RejectedAnswer("its statistics can't be read: they have no names")
     said = {name: _of_dataset(values, features) for name, values in unpacked.items()}
     counts = _read_counts(said.get(StatisticsConstants.STATS_COUNT, {}))
     low, high = ({name: one["range"][end] for name, one in features.items()} for end in (0, 1))
     for name, limits in ((StatisticsConstants.STATS_MIN, low), (StatisticsConstants.STATS_MAX, high)):
         sent = said.get(name, {})
         if any(type(value) not in (int, float) or value != limits[one] for one, value in sent.items()):
-            raise RefusedAnswer("it says that a feature has another range than the job's")
+            raise RejectedAnswer("it says that a feature has another range than the job's")
     histograms = {
         name: _read_histogram(name, value, counts.get(name, 0), features[name])
         for name, value in said.get(StatisticsConstants.STATS_HISTOGRAM, {}).items()
@@ -189,29 +189,29 @@ def read_statistics(
 def _read_content(result: Any) -> dict[str, Any]:
     refusal = read_refusal(result)
     if refusal is not None:
-        raise RefusedAnswer(refusal[1].reason, code=refusal[1].code)
+        raise RejectedAnswer(refusal[1].reason, code=refusal[1].code)
     try:
         content = from_shareable(result).data
     except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes
-        raise RefusedAnswer(f"its answer can't be read ({type(error).__name__})") from None
+        raise RejectedAnswer(f"its answer can't be read ({type(error).__name__})") from None
     if not isinstance(content, dict):
-        raise RefusedAnswer("its answer can't be read: it has no names")
+        raise RejectedAnswer("its answer can't be read: it has no names")
     return content
 
 
 def _of_dataset(values: Any, features: Mapping[str, Any]) -> _FEATURES:
     """Return one statistic's values by feature; FLARE has data sets above them."""
     if not isinstance(values, dict) or not values.keys() <= {DATASET}:
-        raise RefusedAnswer("its statistics are of other data sets than the job's")
+        raise RejectedAnswer("its statistics are of other data sets than the job's")
     of_features = values.get(DATASET, {})
     if not isinstance(of_features, dict) or not of_features.keys() <= features.keys():
-        raise RefusedAnswer("its statistics are of other features than the job's")
+        raise RejectedAnswer("its statistics are of other features than the job's")
     return of_features
 
 
 def _read_counts(counts: _FEATURES) -> dict[str, int]:
     if not all(type(count) is int and 0 <= count <= MOST_CASES for count in counts.values()):
-        raise RefusedAnswer("a number of its patients is out of bounds")
+        raise RejectedAnswer("a number of its patients is out of bounds")
     return counts
 
 
@@ -222,13 +222,13 @@ def _read_histogram(name: str, histogram: Any, patients: int, feature: Mapping[s
         counts = [one.sample_count for one in histogram.bins]
         bins = SiteHistogram.model_validate({"patients": patients, "bins": counts}).bins
     except (AttributeError, TypeError, ValueError):
-        raise RefusedAnswer(f"its histogram of {name} can't be read") from None
+        raise RejectedAnswer(f"its histogram of {name} can't be read") from None
     if len(bins) != feature["bins"]:
-        raise RefusedAnswer(
+        raise RejectedAnswer(
             f"its histogram of {name} has {counted(len(bins), 'bin')}, and the job asks for {feature['bins']}"
         )
     if sum(bins) > patients + _ROUNDING:
-        raise RefusedAnswer(f"its histogram of {name} counts more patients than it has")
+        raise RejectedAnswer(f"its histogram of {name} counts more patients than it has")
     edges = [low + width * place for place in range(feature["bins"])] + [high]
     return Histogram(
         HistogramType.STANDARD, [Bin(*row) for row in zip(edges[:-1], edges[1:], bins, strict=True)]

@@ -15,7 +15,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.algorithms.base import Question, ServerAlgorithm
-from consilium.federation.exchange.answer_form import Absence, RefusedAnswer
+from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.exchange.answers import Answers
 from consilium.federation.exchange.quorum import Quorum, QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
@@ -169,7 +169,7 @@ class TrainingRun:
         """Take one site's answer; returns whether it counts."""
         try:
             self._take(site, answer)
-        except (RefusedAnswer, RejectedUpdate) as error:
+        except (RejectedAnswer, RejectedUpdate) as error:
             about = "its update is rejected: " if isinstance(error, RejectedUpdate) else ""
             return self.controller.reject(site, f"{about}{error}", error.code)
         except OSError as error:
@@ -181,7 +181,7 @@ class TrainingRun:
         """Take one site's answer.
 
         Raises:
-            RefusedAnswer: If it can't be used.
+            RejectedAnswer: If it can't be used.
             RejectedUpdate: If its update can't be.
             OSError: If the server can't keep the update.
         """
@@ -196,7 +196,7 @@ class TrainingRun:
         self._check_numbers(report, trained=question is not None and bool(answer.params))
         if answer.params:
             if question is None:
-                raise RefusedAnswer("it sent an update that nobody asked for")
+                raise RejectedAnswer("it sent an update that nobody asked for")
             state.update_norm = question.aggregator.add(site, Contribution(self._read_sets(answer), report))
             state.outcome = "trained"
         elif task == PREPARE:
@@ -216,14 +216,14 @@ class TrainingRun:
         """Check the algorithm's plain numbers.
 
         Raises:
-            RefusedAnswer: If others came than the algorithm declares, or one is out of its range.
+            RejectedAnswer: If others came than the algorithm declares, or one is out of its range.
         """
         declared = self.plan.algorithm.settings.declaration.numbers if trained else {}
         if report.numbers.keys() != declared.keys():
-            raise RefusedAnswer("it sent other numbers than the job's algorithm asks for")
+            raise RejectedAnswer("it sent other numbers than the job's algorithm asks for")
         for name, (least, most) in declared.items():
             if not least <= report.numbers[name] <= most:
-                raise RefusedAnswer(f"its {name} does not lie between {least:g} and {most:g}")
+                raise RejectedAnswer(f"its {name} does not lie between {least:g} and {most:g}")
 
     def stop_if_aborted(self, when: str) -> None:
         """Stop the job if it was aborted.

@@ -16,7 +16,7 @@ from consilium.errors import Cancelled, ConsiliumError, RefusalCode, SiteRefusal
 from consilium.federation.message_names import CHECK, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
 from consilium.federation.site.handlers import TaskHandlers
 from consilium.federation.site.journal import SiteJournal
-from consilium.federation.site.replies import refuse
+from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
 from consilium.federation.transport.set_up import set_up_peer
 from consilium.learning.algorithms import parse_algorithm
@@ -77,14 +77,14 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         """Carry out one task; see the class."""
         handler = self._handlers.find(task_name)
         if handler is None:
-            return refuse(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
+            return to_refusal(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
         self._log_rejection(shareable, fl_ctx)
         self._journal.start_task(task_name, shareable)
         try:
             reply = handler(shareable, fl_ctx, abort_signal)
         except Cancelled as error:
             self.log_info(fl_ctx, f"{task_name}: {error}")
-            return refuse(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=RefusalCode.ABORTED))
+            return to_refusal(ReturnCode.TASK_ABORTED, SiteRefusal("aborted", code=RefusalCode.ABORTED))
         except SiteRefusal as error:
             self.log_error(fl_ctx, f"{task_name} declined: {error}", fire_event=False)
             return self._decline(fl_ctx, error)
@@ -119,4 +119,4 @@ class SiteExecutor(Executor):  # type: ignore[misc]
             )
             os._exit(1)
         self._state.report(fl_ctx, "declined")
-        return refuse(ReturnCode.EXECUTION_EXCEPTION, refusal)
+        return to_refusal(ReturnCode.EXECUTION_EXCEPTION, refusal)

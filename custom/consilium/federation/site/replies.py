@@ -73,7 +73,7 @@ def check_outgoing(result: TrainingResult, algorithm: AlgorithmSettings) -> None
         raise TrainingError(f"algorithm {algorithm.name!r} would send weights that stay: {sorted(kept)[:5]}")
 
 
-def refuse(return_code: str, refusal: SiteRefusal) -> Shareable:
+def to_refusal(return_code: str, refusal: SiteRefusal) -> Shareable:
     """Return the answer of a site that declines a task, with its reason.
 
     Args:

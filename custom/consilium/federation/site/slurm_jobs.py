@@ -41,8 +41,8 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
 
     A job that Slurm ends, because it was preempted, its node failed or its time was over, is submitted again
     by the server's `SiteReturn`, and resumes after the last round that the site trained. So is one that Slurm
-    still runs although the site's own process has died since: FLARE refuses to start such a job again, and
-    the one that runs belongs to nobody. It is cancelled first.
+    still runs although the site's own process has died since: FLARE rejects such a job when it is started
+    again, and nobody manages the running one. It is cancelled first.
 
     Args:
         sandbox: `apptainer` or `pyxis` for a container, `none` for the environment that the site runs in.

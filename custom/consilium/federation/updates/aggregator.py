@@ -145,11 +145,11 @@ class ScreenedAggregation:
 
     def screen(self) -> dict[str, str]:
         """Reject updates far longer than the others'; returns their sites with the reason."""
-        refused = self._screening.outliers({site: one.pace for site, one in self._taken.items()})
-        for site in refused:
+        rejected = self._screening.outliers({site: one.pace for site, one in self._taken.items()})
+        for site in rejected:
             self._spool.drop(site)
             del self._taken[site]
-        return refused
+        return rejected
 
     def result(self) -> Aggregate:
         """Return the aggregated sets, and each site's share in them.

@@ -44,7 +44,7 @@ class ScreeningSettings(Settings):
         default=3,
         ge=1,
         le=10_000,
-        description="Refused answers in a row after which a site is not asked to train; null: no limit.",
+        description="Rejected answers in a row after which a site is not asked to train; null: no limit.",
     )
 
 
@@ -146,14 +146,14 @@ class Screening:
             return {}
         if len(paces) >= _FEWEST_FOR_SPREAD:
             return _outliers_by_spread(paces, ratio)
-        refused = {}
+        rejected = {}
         for site, pace in paces.items():
             reference = max((other for name, other in paces.items() if name != site), default=0.0)
             if self._last_pace is not None and reference < self._last_pace / ratio:
                 reference = self._last_pace
             if reference and pace > ratio * reference:
-                refused[site] = _too_long(pace / reference, ratio)
-        return refused
+                rejected[site] = _too_long(pace / reference, ratio)
+        return rejected
 
     def accept(self, paces: Mapping[str, float]) -> None:
         """Record the paces of the updates that made a round."""

@@ -134,7 +134,7 @@ def service(site: Site, cluster: Cluster, ports: Mapping[str, int], kind: str) -
 
 
 def _namespace(cluster: Cluster) -> Document:
-    """Return a namespace in which the cluster itself refuses pods that are not closed."""
+    """Return a namespace in which the cluster itself rejects privileged pods."""
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
     return {
         "apiVersion": "v1",

@@ -4,7 +4,7 @@ import pytest
 from nvflare.app_common.abstract.fl_model import FLModel
 from report.grading import GRADING, graded
 
-from consilium.federation.exchange.answer_form import RefusedAnswer
+from consilium.federation.exchange.answer_form import RejectedAnswer
 from consilium.federation.exchange.answers import Answers
 from consilium.federation.message_names import PREPARE, REPORT_META, TRAIN
 from consilium.tasks import get_task
@@ -29,7 +29,7 @@ def test_scores_of_known_cases_are_read():
 
 @pytest.mark.parametrize(("task", "cases"), [(TRAIN, 0), (TRAIN, None), (PREPARE, 5)])
 def test_scores_without_cases_to_measure_them_on_are_refused(task, cases):
-    with pytest.raises(RefusedAnswer, match="without a model and cases"):
+    with pytest.raises(RejectedAnswer, match="without a model and cases"):
         read(task, cases, SCORES)
 
 

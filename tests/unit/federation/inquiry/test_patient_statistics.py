@@ -17,7 +17,7 @@ from nvflare.app_common.statistics.numeric_stats import get_global_stats
 from nvflare.app_common.statistics.statisitcs_objects_decomposer import fobs_registration
 from nvflare.fuel.utils import fobs
 
-from consilium.federation.exchange.answer_form import RefusedAnswer
+from consilium.federation.exchange.answer_form import RejectedAnswer
 from consilium.federation.inquiry.patient_statistics import DATASET, PatientStatistics, read_statistics
 from consilium.federation.inquiry.site_statistics import histogram_config
 from consilium.federation.inquiry.statistics_recorder import StatisticsRecorder
@@ -173,7 +173,7 @@ def test_a_site_that_fails_or_sends_what_nobody_asked_for_is_left_out_with_its_r
 def test_statistics_that_are_too_large_are_not_even_unpacked(monkeypatch):
     monkeypatch.setattr(fobs, "loads", lambda packed: pytest.fail("unpacked"))
     data = {Names.STATISTICS_TASK_KEY: LATER[0], LATER[0]: b"x" * 2_000_000}
-    with pytest.raises(RefusedAnswer, match="its statistics have 2000000 bytes"):
+    with pytest.raises(RejectedAnswer, match="its statistics have 2000000 bytes"):
         read_statistics(DXO(DataKind.STATISTICS, data=data).to_shareable(), LATER[0], FEATURES)
 
 
