@@ -209,18 +209,14 @@ def _write(path: Path, content: str) -> None:
 
 
 def _print(found: DataCheck, *, show_cases: bool) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from consilium.records.texts import clean_text
-    from consilium.report.terminal import Terminal
+    from consilium.report.terminal import Terminal, folding_table
 
     console = Terminal()
     if found.groups:
-        table = Table(box=SIMPLE_HEAD)
-        for title in ("", "cases", "finding"):
-            table.add_column(title, overflow="fold")
+        table = folding_table(("", "cases", "finding"))
         for group in found.groups:
             severity = group.severity.value
             seen = Text(f"{group.code.summary} ({group.code.value})")

@@ -93,17 +93,13 @@ def _print_report(readiness: Readiness, *, show_cases: bool) -> None:
 
 
 def _table(readiness: Readiness, *, show_cases: bool) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
     from rich.text import Text
 
     from consilium.records.texts import clean_line, clean_lines, clean_text
+    from consilium.report.terminal import folding_table
 
-    table = Table(
-        box=SIMPLE_HEAD, title=Text(clean_text(f"Site {readiness.site}, federation {readiness.project}"))
-    )
-    for title in ("", "check", "seen"):
-        table.add_column(title, overflow="fold")
+    title = clean_text(f"Site {readiness.site}, federation {readiness.project}")
+    table = folding_table(("", "check", "seen"), title=Text(title))
     for finding in readiness.findings:
         seen = Text(clean_lines(finding.seen))
         if finding.remedy:

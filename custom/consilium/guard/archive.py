@@ -57,16 +57,29 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
         ) from None
 
 
+def check_extent(size: int, entries: int, said: str) -> None:
+    """Check how much a job's files are.
+
+    Args:
+        size: Of all of them together, in bytes.
+        entries: Files and folders.
+        said: The beginning of the message.
+
+    Raises:
+        JobRejected: If they are more than `MAX_BYTES` or `MAX_ENTRIES`.
+    """
+    if size > MAX_BYTES or entries > MAX_ENTRIES:
+        raise JobRejected(
+            f"{said} {counted(size, 'byte')} in {counted(entries, 'file or folder', 'files and folders')}; "
+            f"at most {MAX_BYTES} bytes in {MAX_ENTRIES} are allowed",
+            code=RefusalCode.JOB_ARCHIVE,
+        )
+
+
 def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
     entries = zipped.infolist()
     size = sum(entry.file_size for entry in entries)
-    if size > MAX_BYTES or len(entries) > MAX_ENTRIES:
-        raise JobRejected(
-            f"it unpacks to {counted(size, 'byte')} in "
-            f"{counted(len(entries), 'file or folder', 'files and folders')}; at most {MAX_BYTES} bytes in "
-            f"{MAX_ENTRIES} are allowed",
-            code=RefusalCode.JOB_ARCHIVE,
-        )
+    check_extent(size, len(entries), "it unpacks to")
     names = [entry.filename for entry in entries]
     for entry in entries:
         fault = _entry_fault(entry, names)

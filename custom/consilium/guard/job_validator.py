@@ -11,10 +11,9 @@ from nvflare.apis.fl_exception import UnsafeComponentError
 from nvflare.app_common.widgets.component_path_authorizer import ComponentPathAuthorizer
 from nvflare.fuel.sec.audit import AuditService
 
-from consilium.counts import counted
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.site.local_settings import listed_tasks
-from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
+from consilium.guard.archive import check_extent
 from consilium.guard.audit_log import audit_text
 from consilium.guard.guarded_cell import messages_are_guarded
 from consilium.guard.job_rules import check_app
@@ -107,13 +106,7 @@ def _read_folder(app: Path) -> dict[str, bytes]:
     if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths):
         raise JobRejected("it holds a link or another special file", code=RefusalCode.JOB_ARCHIVE)
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    if size > MAX_BYTES or len(paths) > MAX_ENTRIES:
-        raise JobRejected(
-            f"it has {counted(size, 'byte')} in "
-            f"{counted(len(paths), 'file or folder', 'files and folders')}; at most {MAX_BYTES} bytes in "
-            f"{MAX_ENTRIES} are allowed",
-            code=RefusalCode.JOB_ARCHIVE,
-        )
+    check_extent(size, len(paths), "it has")
     return {
         f"{path.relative_to(app).as_posix()}{'/' if path.is_dir() else ''}": (
             b"" if path.is_dir() else path.read_bytes()

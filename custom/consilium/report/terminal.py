@@ -1,13 +1,15 @@
-"""Console for all output, which cleans texts from others."""
+"""Console for all output, which cleans texts from others, and the form of its tables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 
 from consilium.records.texts import printable
 
@@ -39,3 +41,17 @@ class Terminal(Console):
                 yield segment
             else:
                 yield Segment(printable(segment.text), segment.style)
+
+
+def folding_table(titles: Iterable[str], *, unbroken: Collection[str] = (), **options: Any) -> Table:
+    """Return an empty table whose cells break their lines where the terminal ends, and lose nothing.
+
+    Args:
+        titles: Of its columns.
+        unbroken: Titles of columns whose cells stay in one line.
+        options: Further ones of rich's table.
+    """
+    table = Table(box=SIMPLE_HEAD, **options)
+    for title in titles:
+        table.add_column(title, overflow="fold", no_wrap=title in unbroken)
+    return table

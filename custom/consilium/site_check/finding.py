@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypedDict
+
+from typing_extensions import Unpack
 
 
 class Status(str, Enum):
@@ -44,6 +47,14 @@ class SiteFinding:
     cases: tuple[str, ...] = ()
 
 
+class _Evidence(TypedDict, total=False):
+    """What a finding that needs somebody's attention may hold beside its text, as in `SiteFinding`."""
+
+    data: Mapping[str, object]
+    details: Sequence[str]
+    cases: Sequence[str]
+
+
 @dataclass(frozen=True)
 class SiteCheck:
     """What a check is about; makes its findings.
@@ -64,30 +75,15 @@ class SiteCheck:
         """Return that it was not checked, and why."""
         return SiteFinding(self.id, self.title, Status.SKIPPED, reason)
 
-    def warning(
-        self,
-        seen: str,
-        remedy: str,
-        *,
-        data: Mapping[str, object] | None = None,
-        details: Sequence[str] = (),
-        cases: Sequence[str] = (),
-    ) -> SiteFinding:
+    def warning(self, seen: str, remedy: str, **evidence: Unpack[_Evidence]) -> SiteFinding:
         """Return that the site can join, but somebody should look at this."""
-        return SiteFinding(
-            self.id, self.title, Status.WARNING, seen, remedy, data or {}, tuple(details), tuple(cases)
-        )
+        return self._problem(Status.WARNING, seen, remedy, evidence)
 
-    def failed(
-        self,
-        seen: str,
-        remedy: str,
-        *,
-        data: Mapping[str, object] | None = None,
-        details: Sequence[str] = (),
-        cases: Sequence[str] = (),
-    ) -> SiteFinding:
+    def failed(self, seen: str, remedy: str, **evidence: Unpack[_Evidence]) -> SiteFinding:
         """Return that the site can't join until this is fixed."""
-        return SiteFinding(
-            self.id, self.title, Status.FAILED, seen, remedy, data or {}, tuple(details), tuple(cases)
-        )
+        return self._problem(Status.FAILED, seen, remedy, evidence)
+
+    def _problem(self, status: Status, seen: str, remedy: str, evidence: _Evidence) -> SiteFinding:
+        details, cases = tuple(evidence.get("details", ())), tuple(evidence.get("cases", ()))
+        data = evidence.get("data", {})
+        return SiteFinding(self.id, self.title, status, seen, remedy, data, details, cases)

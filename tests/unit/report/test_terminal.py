@@ -7,7 +7,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from consilium.report.terminal import Terminal
+from consilium.report.terminal import Terminal, folding_table
 
 
 def shown(renderable):
@@ -46,3 +46,16 @@ def test_colors_of_our_own_stay():
     with console.capture() as captured:
         console.print(Text("ok\x1b[2J", style="green"))
     assert captured.get() == "\x1b[32mok[2J\x1b[0m\n"
+
+
+def test_a_table_breaks_lines_and_loses_nothing():
+    console = Terminal(width=30, force_terminal=False)
+    table = folding_table(("site", "reason"), unbroken=("site",))
+    table.add_row("northern_hospital", "too_long_a_word_for_one_line")
+    with console.capture() as captured:
+        console.print(table)
+    lines = captured.get().splitlines()
+    assert max(map(len, lines)) <= 30
+    site, *parts = " ".join(lines).split("reason")[1].split()[1:]
+    assert site == "northern_hospital"
+    assert "".join(parts) == "too_long_a_word_for_one_line"

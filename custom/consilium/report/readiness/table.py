@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +13,7 @@ from consilium.counts import count_text, counted
 from consilium.records.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
 from consilium.records.texts import clean_text
 from consilium.report.code_texts import ACCEPTED, LEFT_OUT, meaning, remedy
+from consilium.report.terminal import folding_table
 
 _NOTHING = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
@@ -92,9 +92,7 @@ def terminal_tables(record: ReadinessRecord) -> Group:
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=SIMPLE_HEAD)
-    for title in titles:
-        table.add_column(title, overflow="fold", no_wrap=title in _SHORT)
+    table = folding_table(titles, unbroken=_SHORT)
     for row in rows:
         table.add_row(*(Text(clean_text(cell)) for cell in row))  # names and reasons come from elsewhere
     return table

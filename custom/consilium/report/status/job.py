@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +14,7 @@ from consilium.records.job_status import NOBODY, Interruption, JobStatus, descri
 from consilium.records.progress import EndReason, JobProgress, Problem, SiteProgress
 from consilium.records.remedies import remedy_for
 from consilium.records.texts import clean_line, clean_text
-from consilium.report.terminal import Terminal
+from consilium.report.terminal import Terminal, folding_table
 
 _STYLES = {"success": "green", "partial": "yellow", "failure": "red"}
 _TASKS = {
@@ -157,10 +156,9 @@ def _progress_lines(progress: JobProgress) -> list[str]:
 
 
 def _site_table(progress: JobProgress) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     with_problems = any(site.problem is not None for site in progress.sites.values())
-    for title in ("site", "state", "since", "cases", "rounds", *(["last problem"] if with_problems else [])):
-        table.add_column(title, overflow="fold")
+    titles = ("site", "state", "since", "cases", "rounds", *(["last problem"] if with_problems else []))
+    table = folding_table(titles, padding=(0, 1))
     for name, site in sorted(progress.sites.items()):
         problem = Text()
         if site.problem is not None:
