@@ -14,7 +14,8 @@ pytestmark = pytest.mark.integration
 
 PACKAGE = Path(__file__).parents[1] / "toys/chest_ct"
 BRAIN = re.compile(
-    r"brain|skull|tumou?r|glioma|brats|edema|enhancing|\b(head|mri?|flair|t1|t1ce|t2|wt|tc|et)\b", re.I
+    r"brain|skull|tumou?r|glioma|brats|edema|enhancing|modalit|\b(head|mri?|flair|t1|t1ce|t2|wt|tc|et)\b",
+    re.I,
 )
 QUICK = ("learning.local_steps=2", "learning.spacing_mm=6", "learning.patch_voxels=32", "rounds=1")
 
@@ -37,6 +38,7 @@ def conduct(tmp_path, monkeypatch):
         sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
         study = simulate(tmp_path / f"chest_ct_{kind}", sites, tmp_path / "out")
         assert study.code == 0, study.stderr
+        assert BRAIN.findall(errors + study.stdout + study.stderr) == []
         return study
 
     return conduct
@@ -55,15 +57,22 @@ def test_a_training_ends_with_a_report_of_its_own_region_and_pictures(conduct):
     assert study.federation["status"] == "finished"
     assert "chest CT lesion segmentation" in text
     assert "lesion" in text
+    assert "LESION" not in text  # one region: no column of its own beside a mean of itself
+    assert "mean Dice" not in text
     assert BRAIN.findall(text) == []
     assert page.count("<img") >= 3  # curves, and one patient of each hospital
     assert (study.out / "result/model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("check", "2 of 2 hospitals can train"), ("stats", "0 is -1000 HU and 1 is 400 HU")]
+    ("kind", "said", "title"),
+    [
+        ("check", "2 of 2 hospitals can train", "Readiness for chest CT lesion segmentation"),
+        ("stats", "0 is -1000 HU and 1 is 400 HU", "Statistics for chest CT lesion segmentation"),
+    ],
 )
-def test_a_check_and_statistics_end_with_their_pages(conduct, kind, said):
-    _, text = page_of(conduct(kind))
+def test_a_check_and_statistics_end_with_their_pages(conduct, kind, said, title):
+    page, text = page_of(conduct(kind))
     assert said in text
+    assert f"<title>{title}</title>" in page
     assert BRAIN.findall(text) == []

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.integration
 
 PACKAGE = Path(__file__).parents[1] / "toys" / "fundus"
 OTHER_KINDS = re.compile(
-    r"\b(brain|head|tumou?r|voxels?|volumes?|dice|hd95|regions?|patch(es)?|mm|ml)\b", re.I
+    r"\b(brain|head|tumou?r|voxels?|volumes?|dice|hd95|regions?|patch(es)?|mm|ml|segment\w*|modalit\w+|slices?|"
+    r"scann?e?r?s?|anterior)\b",
+    re.I,
 )
 
 
@@ -39,6 +41,7 @@ def run(tmp_path_factory):
             sites = {site: Path(made[site]) for site in ("harbor", "valley")}
             study = simulate(folder / "jobs" / name, sites, folder / name, *options)
             assert study.code == 0, study.stderr
+            assert OTHER_KINDS.findall(study.stdout + study.stderr) == []
             page = (study.out / "report/index.html").read_text(encoding="utf-8")
             text = unescape(re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<style>.*?</style>", "", page)))
             return study, re.sub(r"\s+", " ", text)

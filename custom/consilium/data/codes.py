@@ -17,7 +17,8 @@ class DataCode(ProblemCode):
     UNKNOWN_LAYOUT = error(
         "unknown_layout",
         "no known layout",
-        "Name the files as one of the layouts in docs/data.md does, or set file_endings for the site.",
+        "Name the files as the task's layouts have it, or set file_endings for the site; the check is for "
+        "the task of its job.",
     )
     MIXED_LAYOUTS = error(
         "mixed_layouts",

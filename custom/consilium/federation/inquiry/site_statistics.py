@@ -177,5 +177,5 @@ def _explain(few: bool, minimum: int) -> str:
     """Say why there are no statistics."""
     if few:
         fewest = counted(minimum, "patient")
-        return f"an answer would be about fewer than {fewest}, and it says nothing about so few"
+        return f"an answer would be about fewer than {fewest}, which min_count, its own or the job's, forbids"
     return "it has no usable case"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from consilium.tasks.features import DriftLimits
@@ -24,15 +24,15 @@ from others of the same scanner than `same_source`, of groups of 8 two in a thou
 of another scanner are."""
 
 
-def head_features(modalities: Iterable[str], regions: Iterable[Region]) -> VolumeFeatures:
+def head_features(modalities: Mapping[str, str], regions: Iterable[Region]) -> VolumeFeatures:
     """Return the features of skull-stripped heads.
 
     Args:
-        modalities: The images of a case.
+        modalities: The images of a case, each with its title.
         regions: What is segmented.
     """
     return VolumeFeatures(
-        inputs={name: name.upper() for name in modalities},
+        inputs=modalities,
         targets=tuple(regions),
         volume_ml=Bins(0.0, 300.0, 60),
         extent_mm=Bins(5.0, 405.0, 40),  # around centimeters, where sizes are

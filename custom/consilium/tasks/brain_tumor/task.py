@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.method import BrainTumorMethod
     from consilium.tasks.segmentation.cases import SegmentationCases
     from consilium.tasks.synthetic import SyntheticCohort
+
+
+TITLES: Final = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
+"""Titles of the inputs, in their order."""
 
 
 class BrainTumorSettings(SegmentationSettings):
@@ -42,7 +46,7 @@ class BrainTumor(SegmentationTask):
 
     name: ClassVar[str] = "brain_tumor"
     title: ClassVar[str] = "Brain tumor segmentation"
-    inputs: ClassVar[tuple[str, ...]] = ("t1", "t1ce", "t2", "flair")
+    inputs: ClassVar[tuple[str, ...]] = tuple(TITLES)
     targets: ClassVar[tuple[Region, ...]] = (
         Region("tc", "Tumor core", frozenset({Tissue.NECROTIC_CORE, Tissue.ENHANCING})),
         Region("wt", "Whole tumor", frozenset({Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING})),
@@ -58,13 +62,13 @@ class BrainTumor(SegmentationTask):
             self.inputs,
             self.targets,
             preferred=("flair", "t1ce"),
-            titles={"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"},
+            titles=TITLES,
         )
 
     @cached_property
     def statistics(self) -> VolumeFeatures:
         """What is counted about patients before any training."""
-        return head_features(self.inputs, self.targets)
+        return head_features(TITLES, self.targets)
 
     jobs: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fedavg": {"rounds": 6, "min_sites": 2},

@@ -152,7 +152,9 @@ def test_the_sites_minimum_is_obeyed_whatever_the_job_asks(three):
     site = three(min_count=4)  # the site's setting; the job's generator and cleanser ask for 1
     answer = site.answer()
     assert (answer.patients, answer.cases, answer.min_count) == (None, None, 4)
-    assert answer.reason == "an answer would be about fewer than 4 patients, and it says nothing about so few"
+    assert answer.reason == (
+        "an answer would be about fewer than 4 patients, which min_count, its own or the job's, forbids"
+    )
     statistics = site.statistics()
     assert set(statistics["count"][DATASET].values()) == {0}
     histograms = statistics["histogram"][DATASET].values()

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
-from consilium.recipes.catalog import CATALOG, build_recipe, parse_changes
+from consilium.recipes.catalog import CATALOG, build_recipe
 from consilium.report.statistics.drift import assess_drift
+from consilium.settings import parse_changes
 
 from .records import record
 
