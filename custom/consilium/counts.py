@@ -54,7 +54,7 @@ def total_text(counts: Mapping[str, Count]) -> str:
 
 
 class OfPatient(Protocol):
-    """A case, or whatever else belongs to one patient."""
+    """A case, or anything else that belongs to one patient."""
 
     @property
     def patient(self) -> str:

@@ -30,7 +30,7 @@ class Cancelled(ConsiliumError):
 
 
 class RefusalCode(str, Enum):
-    """Why a site, an answer, a message, a user or a job is rejected, or why a job ended.
+    """Codes for a site's decline, for rejections, and for a job's end.
 
     The set is closed: a code travels and is shown beside every reason, `consilium.records.remedies` has a
     remedy for each, and no program looks at the words of a reason.

@@ -38,11 +38,11 @@ _verified: dict[Path, FileIdentity] = {}
 
 
 class DamagedEntry(DataError):
-    """A file of an entry is gone or is not what was written."""
+    """A missing or damaged file of a cache entry."""
 
 
 class FileCheck(BaseModel):
-    """Size in bytes and CRC-32 of a file of an entry: what gzip guards the hospital's own files with."""
+    """Size in bytes and CRC-32 of a file of an entry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class FileCheck(BaseModel):
 
 
 class EntryMeta(BaseModel):
-    """What an entry holds; written last, so an entry without it is incomplete.
+    """Description of an entry; written last, so an entry without it is incomplete.
 
     Attributes:
         labeled: Whether the target is among it.
@@ -176,7 +176,7 @@ def _verify(entry: Path, name: str) -> None:
 
 @dataclass
 class _Checked:
-    """A file that is written to, with the size and checksum of what was."""
+    """A file being written, with the size and checksum so far."""
 
     file: BinaryIO
     size: int = 0

@@ -19,7 +19,7 @@ _GIB: Final = 1 << 30
 
 
 class CacheLimit:
-    """Keeps account of what a cohort needs, and removes other entries until both fit.
+    """Accounts for a cohort's size, and removes other entries until it fits.
 
     Args:
         folder: The cache.

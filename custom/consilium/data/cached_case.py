@@ -24,12 +24,12 @@ share denied access; both are temporary."""
 
 
 class UnreadableCase(DataError):
-    """A case that was prepared has gone from the disk since, or is damaged, and can't be made again."""
+    """A prepared case that is missing or damaged and can't be rebuilt."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What an entry of the cache was made of, so that a damaged one is made again.
+    """Source of a cache entry, from which a damaged one is rebuilt.
 
     Args:
         case: The case.
@@ -84,7 +84,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class CachedCase:
-    """A prepared case: arrays by name, and what the format keeps beside them.
+    """A prepared case: arrays by name, and the format's metadata.
 
     Arrays are mapped at each access and nothing is kept open: a site with a thousand cases would
     otherwise run out of file descriptors, and a data loader's workers receive a few paths instead of

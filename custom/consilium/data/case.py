@@ -14,7 +14,7 @@ from consilium.errors import DataError
 
 @dataclass(frozen=True)
 class ImageFile:
-    """Where one image lies.
+    """Location of one image.
 
     Args:
         path: The file.
@@ -31,7 +31,7 @@ Target = ImageFile | int | float
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One examination: its images and, where somebody gave it, its target.
+    """One examination: its images and, if labeled, its target.
 
     Args:
         id: Unique within a site. Never leaves it.
@@ -83,7 +83,7 @@ class Case:
 
 
 class CaseError(DataError):
-    """One case can't be used; the others can.
+    """An unusable case; the others are not affected.
 
     Args:
         problem: What is wrong with it.
@@ -95,7 +95,7 @@ class CaseError(DataError):
 
 
 class FolderError(DataError):
-    """A dataset folder as a whole can't be used.
+    """An unusable dataset folder.
 
     Args:
         code: What is wrong.

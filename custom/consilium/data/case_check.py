@@ -26,7 +26,7 @@ def fingerprint_files(key: str | None) -> str:
 
 
 class ImageSize(NamedTuple):
-    """How large the images of a case are.
+    """Size of the images of a case.
 
     Attributes:
         shape: Pixels or voxels along each axis.
@@ -38,7 +38,7 @@ class ImageSize(NamedTuple):
 
 
 class CaseCheck(BaseModel):
-    """What is kept of a case that was checked. It describes one patient: it stays on the site.
+    """Stored result of a case's checks. It describes one patient and stays at the site.
 
     A problem keeps more of its own in a subclass, such as voxel sizes.
 

@@ -24,7 +24,7 @@ Progress: TypeAlias = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class FoundCases:
-    """What the names in a dataset folder show: cases, and what looks like one but isn't complete.
+    """Cases found by the names in a dataset folder, and incomplete ones.
 
     Args:
         cases: Whole cases. Their images are those that the problem uses, in its order.
@@ -45,7 +45,7 @@ class FoundCases:
 
 @dataclass(frozen=True)
 class TargetReading:
-    """What the targets of a whole site mean, decided once from all of them.
+    """Meaning of the targets of a whole site, determined from all of them.
 
     Args:
         meaningful: Whether targets can be used at all; False where nothing shows what they mean.
@@ -96,7 +96,7 @@ class DatasetFolder(Protocol):
 
 
 class CaseChecks(Protocol):
-    """What a problem checks in a case that was read, and between two of them.
+    """Checks of a problem within one case and between two cases.
 
     It travels to the processes that read cases.
     """
@@ -144,7 +144,7 @@ class CaseChecks(Protocol):
 
 
 class CaseFormat(CasePreparation, Protocol):
-    """All that has to be known of a problem to find, read and prepare its cases.
+    """Interface of a problem to find, read and prepare its cases.
 
     It travels to the processes that read cases, so it is small and a top-level class can be imported there.
     `Case.images` and `Case.target` hold what is used: the content of all of it enters the key of a case.

@@ -22,7 +22,7 @@ ReadBytes = Callable[[Path], bytes]
 
 @dataclass(frozen=True)
 class Examination(Generic[NativeT]):
-    """All that one reading of a case's files found.
+    """Result of one reading of a case's files.
 
     Args:
         problems: Everything that makes the case unusable, in the order in which it was found.
@@ -49,7 +49,7 @@ class Examination(Generic[NativeT]):
 
 @dataclass(frozen=True)
 class Prepared:
-    """A case as it is kept in the cache.
+    """A case as stored in the cache.
 
     Args:
         arrays: What is trained on and evaluated against, by name; names are the format's, never a file's.
@@ -63,7 +63,7 @@ class Prepared:
 
 
 class PreparationSettings(BaseModel):
-    """What preparing a case depends on besides its files; a format extends it.
+    """Settings of preparation, besides a case's files; a format extends them.
 
     Attributes:
         version: Raised when the same files and settings would give other arrays, so that no cache mixes both.

@@ -19,7 +19,7 @@ ValueT = TypeVar("ValueT")
 
 
 class CaseProduct(ABC, Generic[ValueT]):
-    """What is made of a case and kept under the key of its files: findings, numbers, preprocessed arrays.
+    """A product of a case, stored under the key of its files: findings, numbers, preprocessed arrays.
 
     It travels to the processes that read cases, so it is a few settings.
 
@@ -94,7 +94,7 @@ class CaseJob:
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What came of one case.
+    """Result of one case.
 
     Args:
         case: The case.

@@ -19,7 +19,7 @@ from consilium.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Cohort:
-    """What a site has.
+    """Cohort of a site.
 
     Args:
         layout: Name of the layout that its files follow.

@@ -25,12 +25,12 @@ _STARTS = 2
 
 
 class WorkersError(ConsiliumError):
-    """Processes that read cases end as soon as they start, whatever case they are given."""
+    """Reading processes that end as soon as they start, with any case."""
 
 
 @dataclass(frozen=True)
 class CohortPass:
-    """What a pass made.
+    """Result of a pass over a cohort.
 
     Args:
         products: What was asked for.

@@ -30,7 +30,7 @@ _POINTER_BYTES = 1 << 15
 
 
 class UnusableFile(DataError):
-    """A file can't be used.
+    """An unusable file.
 
     Args:
         code: What is wrong with it.
@@ -44,7 +44,7 @@ class UnusableFile(DataError):
 
 
 class FileContent:
-    """The content of a file, read front to back; it is decompressed as it is asked for.
+    """The content of a file, read sequentially and decompressed on demand.
 
     A gzip bomb therefore costs no more memory than what is read of it. Several gzip members one after the
     other are one content, and zeros behind the last are padding (RFC 1952, and as gzip does).

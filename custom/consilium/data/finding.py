@@ -13,7 +13,7 @@ _Text = Annotated[str, BeforeValidator(lambda text: readable(text) if isinstance
 
 
 class Finding(BaseModel):
-    """One thing that was found. Only its code, and how often it occurs, may leave the site.
+    """A single finding. Only its code and the number of occurrences may leave the site.
 
     Attributes:
         code: What it is.

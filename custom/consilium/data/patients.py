@@ -22,7 +22,7 @@ PARTICIPANTS_FILE: Final = "participants.tsv"
 
 @dataclass(frozen=True)
 class Patients:
-    """Knows the patient of every case of a site, also of one that is left out.
+    """Patients of all cases of a site, including those left out.
 
     Args:
         case_ids: All cases of the site.

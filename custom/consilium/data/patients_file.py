@@ -36,7 +36,7 @@ _KINDS: Final[tuple[tuple[Callable[[str], str], str], ...]] = (
 
 @dataclass(frozen=True)
 class PatientsFile:
-    """What a hospital declared.
+    """The hospital's declaration of patients.
 
     Args:
         path: The file.

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 
 class Severity(str, Enum):
-    """What a finding means for the case."""
+    """Consequence of a finding for the case."""
 
     ERROR = "error"
     """The case is left out: it would change what a label means, mix patients, or make training wrong."""
@@ -24,7 +24,7 @@ class Severity(str, Enum):
 
 
 class CodeText(NamedTuple):
-    """What a code is made of; see `error`, `warning` and `info`."""
+    """Parts of a code; see `error`, `warning` and `info`."""
 
     value: str
     severity: Severity
@@ -56,7 +56,7 @@ def info(value: str, summary: str, remedy: str) -> CodeText:
 
 
 class ProblemCode(str, Enum):
-    """What was found: the base of the codes of the data and of each task.
+    """Base of the codes of the data and of each task.
 
     The values are stable, and no two codes share one: they are counted and compared between sites.
 

@@ -11,7 +11,7 @@ from consilium.data.files import readable
 
 @dataclass(frozen=True)
 class FolderScan:
-    """What lies under a folder.
+    """Content of a folder.
 
     Args:
         files: Every visible file, sorted by path.

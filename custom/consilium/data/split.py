@@ -29,7 +29,7 @@ class Split(Generic[CaseT]):
 
 @dataclass(frozen=True)
 class Sides:
-    """The side of every patient that a site has ever split.
+    """Sides of all patients that a site has ever split.
 
     Nobody changes sides: a model that was trained on a patient must not be scored on them later, and a border
     that moves between two jobs would let their scores be subtracted. With one exception: a person who was

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Running(Generic[T]):
-    """Holds something that is made when a job starts, such as its record.
+    """Holder of an object that is created when a job starts, such as its record.
 
     FLARE makes components before there is a job to run.
     """
@@ -44,7 +44,7 @@ class Running(Generic[T]):
 
 @dataclass(frozen=True)
 class DurableState:
-    """What one part remembers.
+    """State of one part.
 
     Attributes:
         values: Plain JSON values.
@@ -56,7 +56,7 @@ class DurableState:
 
 
 class Stateful(Protocol):
-    """A part of the algorithm that knows something from the rounds before.
+    """A part with state from earlier rounds.
 
     A round that starts after `restore` goes as it would have gone without an interruption.
     """

@@ -36,7 +36,7 @@ _SECONDS_PER_DAY: Final = 24 * 60 * 60
 
 
 class _AcceptedJob(Settings):
-    """A job that was let in."""
+    """An accepted job."""
 
     signatures: tuple[str, ...] = Field(description="SHA-256 of the signatures on its configurations.")
     first: float = Field(description="When these came first, with whatever job, in seconds since 1970.")
@@ -54,7 +54,7 @@ class _JobList(Settings):
 
 
 class AcceptedJobs:
-    """Which job each signature came with, in a file that outlives the site's processes.
+    """Persistent record of accepted jobs and their signatures.
 
     Args:
         workspace: The site's.

@@ -38,7 +38,7 @@ _STARTUP_CONFIG: Final[dict[SiteKind, str]] = {
 
 
 class CheckedDeployer(AppDeployer):  # type: ignore[misc]
-    """FLARE's deployer at the server, which looks at the job first."""
+    """FLARE's deployer at a site, with a check of the job first."""
 
     def deploy(
         self,

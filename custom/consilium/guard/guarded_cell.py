@@ -25,7 +25,7 @@ unread, and of the third FLARE keeps statistics by each name in it, for good."""
 
 
 class GuardedCell(CoreCell):  # type: ignore[misc]
-    """Drop a message before anything of it is read, unless its sender may send it to its receiver.
+    """FLARE's cell, which drops messages not allowed from their sender to their receiver, unread.
 
     FLARE's cell hands a message to its filters, creates a connection to an address that the sender names,
     passes it on to whatever process it is for, and unpacks it; each of them comes after the look that is

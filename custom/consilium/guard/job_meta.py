@@ -26,7 +26,7 @@ _Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 
 class SubmittedMeta(Settings):
-    """What a submitter may write; what a recipe decides of it is compared with the recipe."""
+    """A submitted `meta.json`; values that a recipe determines are compared with the recipe."""
 
     model_config = ConfigDict(strict=True)
 
@@ -53,7 +53,7 @@ class SubmittedMeta(Settings):
 
 
 class DeployedMeta(SubmittedMeta):
-    """What FLARE's server makes of it, by the time when it deploys the job."""
+    """A `meta.json` as FLARE's server deploys it."""
 
     job_id: JobId
     submitter_name: _Text

@@ -73,7 +73,7 @@ class LoopbackKey:
 
 
 class UsedNonces:
-    """The numbers of the handshakes that this process has believed, so that none of them counts again.
+    """Nonces of accepted handshakes, to prevent replay.
 
     Only who knows the secret adds to them, so nobody else can have an old one forgotten.
 
@@ -98,7 +98,7 @@ class UsedNonces:
 
 
 class ProvenConnection(SfmConnection):  # type: ignore[misc]
-    """A connection whose handshake shows, where no certificate does, that this process knows the secret.
+    """A connection without certificates whose handshake proves knowledge of the secret.
 
     A process that connects says its name and a number used once; the one that listens says its own name over
     that number, so neither can be repeated by another process. The arguments are FLARE's.
@@ -170,7 +170,7 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
 
 
 class GuardedConnManager(ConnManager):  # type: ignore[misc]
-    """FLARE's keeper of connections, which believes only a certificate or the secret.
+    """FLARE's connection manager, which accepts only a certificate or the secret.
 
     FLARE lets whatever program of the machine connects to a hospital's loopback port join under any name. The
     arguments are FLARE's.

@@ -32,7 +32,7 @@ _REPORTS: Final = frozenset({STREAM_ACK_TOPIC, STREAM_ERROR_TOPIC})
 
 @dataclass(frozen=True)
 class MessageRules:
-    """Decides for one process on every message that reaches it, also on those that it would pass on.
+    """Rules of one process for every message that it receives or forwards.
 
     A neighbor is the process at the other end of the connection. Its name can be believed: a connection over
     the network proves it by its certificate, one on this machine by a secret (`consilium.guard.loopback`).

@@ -26,7 +26,7 @@ _MAX_LENGTH: Final = 600
 
 
 class Kind(Enum):
-    """What a process is."""
+    """Kind of a process."""
 
     SERVER = "the server"
     SERVER_JOB = "a job's process at the server"
@@ -38,7 +38,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Party:
-    """One process.
+    """A process of a federation.
 
     Attributes:
         name: Its fully qualified cell name.

@@ -83,7 +83,7 @@ class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]
 
 
 class SubmittedJobValidator(JobMetaValidator):  # type: ignore[misc]
-    """FLARE's check of a submitted job, and before it one of the archive's size and content."""
+    """FLARE's check of a submitted job, after a check of the archive's size and content."""
 
     def validate(self, job_name: str, job_data: bytes | str) -> tuple[bool, str, dict[str, Any]]:
         """Look at a submitted archive.

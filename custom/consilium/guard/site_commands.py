@@ -29,7 +29,7 @@ from consilium.records.remedies import remedy_for
 
 @dataclass(frozen=True)
 class Command:
-    """What a hospital accepts of one command.
+    """Conditions under which a hospital accepts a command.
 
     Attributes:
         right: The command whose right its user needs by the hospital's own `authorization.json`, whatever the
@@ -72,7 +72,7 @@ them, is what the server says, so a hospital does these things itself, at its ow
 
 
 class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
-    """FLARE's receiver of the server's commands at a site, which carries out only those of the table.
+    """FLARE's receiver of the server's commands at a site, restricted to those in the table.
 
     FLARE's own asks whether a command is authorized only if the command's message says that it has to be, and
     takes whatever process of the federation for its sender. The arguments are FLARE's.

@@ -34,7 +34,7 @@ _TAKEN: Final = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 class StartError(ConfigurationError):
-    """A kit that can't be started where it lies.
+    """A kit that can't be started in its folder.
 
     Args:
         fault: What is wrong.
@@ -48,7 +48,7 @@ class StartError(ConfigurationError):
 
 
 class WorkspaceIsTaken(StartError):
-    """A workspace in which another start of the kit works."""
+    """A workspace in use by another start of the kit."""
 
 
 class WorkspaceLock:

@@ -24,12 +24,12 @@ _STATE_FILE = re.compile(r"round_(\d{6})\.json")
 
 
 class DamagedCheckpoint(ConsiliumError):
-    """A checkpoint is torn or was changed after it was written."""
+    """A damaged or changed checkpoint."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was known after a round.
+    """State after a round.
 
     Attributes:
         number: Rounds done.

@@ -11,7 +11,7 @@ from consilium.settings import Settings
 
 
 class ComputeSettings(Settings):
-    """What a site decides about its own machine: how much of it a job may use."""
+    """A site's limits for the use of its machine."""
 
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     cpu_threads: int | None = Field(

@@ -20,7 +20,7 @@ _CHANNELS_LAST: Final = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where tensors live and how they are computed.
+    """Device and precision of computations.
 
     Attributes:
         torch_device: Where the network runs.

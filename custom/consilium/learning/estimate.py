@@ -66,7 +66,7 @@ def shared_memory_bytes(learning: LearningSettings, workers: int) -> int:
 
 @dataclass(frozen=True)
 class DiskNeed:
-    """What a job writes at a site, in bytes."""
+    """Disk space that a job needs at a site, in bytes."""
 
     cache: int
     workspace: int

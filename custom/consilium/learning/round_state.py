@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 
 
 class RoundStateStore:
-    """Keeps what a site has to remember after each round, and returns what a round starts from.
+    """Store of a site's state after each round.
 
     A round that is trained again, in this process or in a new one, starts from the same state and gives the
     same update. After a round that this site missed, training starts from the last state before it; without

@@ -12,7 +12,7 @@ from consilium.tasks.learning_settings import LearningSettings
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Where in the whole federation a round lies; the learning rate depends on nothing else.
+    """Position of a round in the federation, which determines the learning rate.
 
     Attributes:
         round_index: The round, from 0.
@@ -72,7 +72,7 @@ OnStep = Callable[[int, int, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What a round of local training gave.
+    """Result of a round of local training.
 
     Attributes:
         weights: The network's weights after the last step.

@@ -20,7 +20,7 @@ NONE_READABLE: Final = "none of the training cases can be read any more"
 
 
 class SampleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
-    """An endless stream of training samples, each with the place of its case.
+    """Endless stream of training samples, each with the index of its case.
 
     Every case of the site comes once before any comes again, and of every patient one before a second one: so
     many samples are of as many different patients, as far as there are so many.

@@ -240,7 +240,7 @@ def count_left_out(
 
 @dataclass(frozen=True)
 class CaseIdentity:
-    """Which case of which patient, of one that may be left out."""
+    """Case and patient ids of a case that may be left out."""
 
     id: str
     patient: str

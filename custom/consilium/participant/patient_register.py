@@ -32,7 +32,7 @@ _PER_DRAW = 2**64
 
 @dataclass(frozen=True)
 class Answerable(Generic[CaseT]):
-    """The cases that a site may answer a question about.
+    """Cases that a site may include in an answer.
 
     Attributes:
         cases: In the order in which they were given.
@@ -51,7 +51,7 @@ class Answerable(Generic[CaseT]):
 
 
 class _Content(BaseModel):
-    """What is written down."""
+    """Content of the register's file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,7 +64,7 @@ class _Content(BaseModel):
 
 
 class PatientRegister:
-    """Decides sides and groups of a site's patients, and keeps to what it has decided before.
+    """Persistent decisions about a site's patients: sides and groups.
 
     Args:
         key: The site's secret.

@@ -18,7 +18,7 @@ Role = Literal["trains", "evaluates"]
 
 
 class TaskData(Settings):
-    """What a hospital decides for one task: where its cases lie, and how they are to be read.
+    """A hospital's settings for one task: the folder of its cases, and how to read them.
 
     Without a `dataset` of its own, what is not given here is as for all tasks. With one, it is about other
     files, and nothing else of the site's settings describes them.
@@ -34,7 +34,7 @@ class TaskData(Settings):
 
 
 class SiteSettings(ComputeSettings):
-    """What the hospital decides: written in its own `local/` files, never in a job.
+    """A hospital's settings, from its own `local/` files and never from a job.
 
     Relative paths start at the site's workspace.
 

@@ -19,7 +19,7 @@ _USERS_VARIABLES = ("NVFLARE_HOME",)
 
 
 class PocError(ConsiliumError):
-    """The POC can't do what was asked."""
+    """A failed request to the POC."""
 
 
 @dataclass(frozen=True)

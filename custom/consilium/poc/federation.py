@@ -63,7 +63,7 @@ class PocStatus:
 
 
 class Poc:
-    """A POC; everything lies below one folder.
+    """A POC in one folder.
 
     `flare/` is FLARE's POC workspace with one kit for each participant, `home/` the home folder of FLARE's
     commands, `cache/` the sites' preprocessed cases, `results/` what was downloaded.

@@ -34,7 +34,7 @@ _COMPLETED: Final = "FINISHED:COMPLETED"
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a job ended.
+    """Outcome of a job.
 
     Attributes:
         job_id: FLARE's id.

@@ -43,7 +43,7 @@ _LOGGED_PACKAGE = "consilium"
 
 
 class SitePolicyBuilder(Builder):  # type: ignore[misc]
-    """Write `local/` of the server's and every hospital's kit.
+    """Writes `local/` in the server's and every hospital's kit.
 
     Stands after FLARE's `StaticFileBuilder` in the project file, and before the signatures. What FLARE wrote
     as `*.default` is changed in place: a hospital that wants it tighter puts a file without `.default` beside

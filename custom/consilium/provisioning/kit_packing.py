@@ -45,7 +45,7 @@ _TIME: Final = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class PackedKit:
-    """An archive, and the two numbers by which its receiver knows it.
+    """A packed kit: its archive, and the two numbers by which its receiver verifies it.
 
     Attributes:
         archive: The file.

@@ -42,7 +42,7 @@ _RIGHTS = ("submit_job", "clone_job", "manage_job", "download_job", "get_job_log
 
 
 class MetricsTarget(Settings):
-    """Where the server sends its jobs' metrics: a StatsD daemon, or Prometheus' statsd_exporter."""
+    """Receiver of the server's metrics: a StatsD daemon, or Prometheus' statsd_exporter."""
 
     host: str = Field(default="localhost", min_length=1, description="Name or address.")
     port: int = Field(default=9125, ge=1, le=65535, description="UDP port.")

@@ -34,7 +34,7 @@ class StopError(ConsiliumError):
 
 
 class JobRuns(ConsiliumError):
-    """Nothing was stopped, as a job runs.
+    """A stop that was declined because a job is running.
 
     Attributes:
         jobs: The ids of those that run.

@@ -46,7 +46,7 @@ sent while the site's line was cut: such an answer is dropped, not repeated."""
 
 
 class JobSettings(Settings):
-    """What every job decides."""
+    """Settings of every job."""
 
     name: Name = Field(description="The job's name, and its folder's.")
     min_sites: int = Field(

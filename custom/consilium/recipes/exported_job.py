@@ -22,7 +22,7 @@ from consilium.tasks.learning_settings import LearningSettings
 
 @dataclass(frozen=True)
 class ExportedJob:
-    """What an exported job says.
+    """Settings of an exported job.
 
     Attributes:
         path: The folder.

@@ -7,7 +7,7 @@ from consilium.recipes.training import TrainingRecipe, TrainingSettings
 
 
 class FedAvgSettings(TrainingSettings):
-    """Everything that a federated averaging job decides; fewer updates than `min_sites` make no round."""
+    """Settings of a federated averaging job; a round needs `min_sites` updates."""
 
     algorithm: FedAvgAlgorithmSettings = FedAvgAlgorithmSettings()
 

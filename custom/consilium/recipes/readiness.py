@@ -22,7 +22,7 @@ from consilium.tasks import TaskLearning
 
 
 class ReadinessSettings(JobSettings):
-    """Everything that a readiness check decides."""
+    """Settings of a readiness check."""
 
     timeout_minutes: float = Field(
         default=240.0, gt=0, le=MINUTES_PER_YEAR, description="How long sites may take."
@@ -31,7 +31,7 @@ class ReadinessSettings(JobSettings):
 
 
 class ReadinessRecipe(JobRecipe):
-    """Every site checks its data as it would before training, and answers counts and codes.
+    """Every site checks its data as before training, and returns counts and codes.
 
     Example:
         >>> from consilium.tasks import parse_learning

@@ -32,7 +32,7 @@ _RECORDED: Final[Place] = ("server", "components", 2, "args")
 
 
 class StatisticsSettings(JobSettings):
-    """Everything that a statistics job decides; fewer answers than `min_sites` end it."""
+    """Settings of a statistics job; with fewer answers than `min_sites` it ends."""
 
     task: Name = DEFAULT
     min_count: int = Field(
@@ -64,7 +64,7 @@ class StatisticsSettings(JobSettings):
 
 
 class StatisticsRecipe(JobRecipe):
-    """Hospitals answer histograms over their patients, and no number about fewer than a minimum.
+    """Hospitals return histograms over their patients, with no number below a minimum.
 
     Built around FLARE's statistics controller, executor and privacy cleansers around a generator of our own.
 

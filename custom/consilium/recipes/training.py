@@ -47,7 +47,7 @@ ALGORITHM_PLACE: Final[Place] = (*_TRAINING, "algorithm")
 
 
 class TrainingSettings(JobSettings):
-    """Everything that a training job decides; fewer updates than `min_sites` make no round."""
+    """Settings of a training job; a round needs `min_sites` updates."""
 
     algorithm: AlgorithmSettings
     rounds: int = Field(default=10, ge=1, le=10_000)

@@ -47,7 +47,7 @@ VERSIONED: Final = ("python", "consilium", "nvflare", "monai", "torch")
 
 
 class Record(BaseModel):
-    """Base of what travels or is written down: unknown fields and numbers that are not finite are errors."""
+    """Base of records: unknown fields and numbers that are not finite are errors."""
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, allow_inf_nan=False)
 
@@ -177,7 +177,7 @@ def name_faults(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 class MissingSite(Record):
-    """Why a site has no part in an inquiry: a readiness check, or a statistics job."""
+    """Reason why a site has no part in a readiness check or a statistics job."""
 
     reason: Reason
     code: Code = Field(default=None, description="What kind of reason it is.")

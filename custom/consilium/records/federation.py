@@ -45,7 +45,7 @@ OutcomeKind = Literal["success", "partial", "failure"]
 
 
 class SiteReport(Record):
-    """What a site says about its own part in a task, beside weights and scores."""
+    """A site's report of its part in a task, besides weights and scores."""
 
     role: Literal["trains", "evaluates"]
     train_cases: CaseCount
@@ -163,7 +163,7 @@ class FederationRecord(Record):
 
 
 class BaselineRecord(Record):
-    """What the federation's model is compared with: the same settings, the same number of steps, other data.
+    """Baselines of the federation's model: same settings and number of steps, other data.
 
     Scores are those of validation cases of every hospital, by all metrics, by site.
     """

@@ -35,7 +35,7 @@ _Scores = Annotated[dict[Word, Finite], BeforeValidator(partial(limit_entries, m
 
 
 class Gain(Record):
-    """By how much a metric is better with the federation's model, and the interval of that."""
+    """Improvement of a metric with the federation's model, with its interval."""
 
     mean: Finite
     low: Finite | None = Field(
@@ -53,7 +53,7 @@ class Gain(Record):
 
 
 class SiteGain(Record):
-    """What one hospital gains; both models are scored on the same validation patients of this hospital."""
+    """Gain of one hospital; both models are scored on the same validation patients of this hospital."""
 
     patients: Annotated[int, Field(strict=True, ge=1, le=MOST_CASES)]
     local: _Scores = Field(description="Scores of the model that the hospital trained alone.")

@@ -12,7 +12,7 @@ from consilium.records.federation import FederationRecord
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """By how much one model is better than another in the key metric, each site compared with itself.
+    """Differences of two models in the key metric, by site.
 
     Every site has one vote, whatever its number of patients, as that number is only what it reports. A site
     that did not evaluate both models counts as unchanged, so a missing site can neither cause a change nor

@@ -19,7 +19,7 @@ _TOOK_PART = ("ready", "trained", "evaluated")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
+    """Outcome of a job.
 
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was

@@ -35,7 +35,7 @@ PROGRESS_FILE = "progress.json"
 
 
 class StateMessage(Record):
-    """What a site says it is doing; anything else is no such message."""
+    """A site's message about its state."""
 
     state: Label = ""
     done: StepCount = 0
@@ -56,7 +56,7 @@ class _ProgressPart(BaseModel):
 
 
 class Problem(_ProgressPart):
-    """Why a site's answer to a task did not count."""
+    """Reason why a site's answer to a task did not count."""
 
     reason: Reason
     code: Code = None
@@ -66,7 +66,7 @@ class Problem(_ProgressPart):
 
 
 class SiteProgress(_ProgressPart):
-    """What one site said last, and what the server makes of its answers."""
+    """Last state of a site, and the status of its answers."""
 
     state: Label = Field(default="", description="In the site's own words, a few of them.")
     done: StepCount = 0
@@ -101,7 +101,7 @@ class LastCheckpoint(_ProgressPart):
 
 
 class EndReason(_ProgressPart):
-    """One thing that went wrong in a job."""
+    """A problem in a job."""
 
     text: LongReason
     code: Code = None
@@ -118,7 +118,7 @@ class EndReason(_ProgressPart):
 
 
 class Ended(_ProgressPart):
-    """How a job ended."""
+    """Outcome of a job."""
 
     kind: OutcomeKind
     reasons: list[EndReason] = Field(default_factory=list, max_length=MOST_REASONS)
@@ -126,7 +126,7 @@ class Ended(_ProgressPart):
 
 
 class JobProgress(_ProgressPart):
-    """Where a job stands."""
+    """Progress of a job."""
 
     round: RoundNumber = Field(default=0, description="The round that runs, from 1; 0 before the first.")
     rounds: RoundNumber = 0

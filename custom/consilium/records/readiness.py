@@ -39,7 +39,7 @@ Gibibytes = Annotated[Finite, Field(ge=0, le=1e9)]
 
 
 class Grid(Record):
-    """What the site's images look like: medians over its patients with usable cases."""
+    """Grid of a site's images: medians over its patients with usable cases."""
 
     shape: tuple[Pixels, ...] = Field(
         min_length=2, max_length=3, description="Pixels or voxels along each axis of the stored images."
@@ -56,7 +56,7 @@ class Grid(Record):
 
 
 class Hardware(Record):
-    """What a job may use of the site's machine."""
+    """Resources of the site's machine for a job."""
 
     cores: int = Field(strict=True, ge=1, le=100_000)
     memory_gib: Gibibytes = Field(gt=0)

@@ -38,7 +38,7 @@ MOST_BINS: Final = 1000
 
 
 class SiteAnswer(Record):
-    """What a site says beside its histograms: counts and codes, nothing about a patient."""
+    """A site's answer besides its histograms: counts and codes, nothing about a patient."""
 
     patients: WithheldCount = 0
     cases: WithheldCount = Field(default=0, description="Usable examinations.")

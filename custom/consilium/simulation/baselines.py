@@ -48,7 +48,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Federation:
-    """What a local-only model is compared with at its own hospital.
+    """The federation's model and minimums for the comparison with a local-only model.
 
     Attributes:
         model: File of the federation's final model.

@@ -20,7 +20,7 @@ from consilium.tasks import get_task
 
 @dataclass(frozen=True)
 class _Site:
-    """What one site can do, and the sentence that says so."""
+    """Expected role of one site, and its description."""
 
     trains: bool
     seen: str

@@ -25,7 +25,7 @@ _MINIMUMS = ("min_count", "min_training_patients")
 
 @dataclass(frozen=True)
 class NamesAndLabels:
-    """What simulated hospitals say of their files, as real ones do in their settings.
+    """Settings of simulated hospitals about their files, as in real hospitals' settings.
 
     Args:
         conventions: Site name to what its label values mean; the others' are found from names and values.

@@ -21,7 +21,7 @@ from consilium.simulation.study import with_report
 
 @dataclass(frozen=True)
 class InquiryAnswers:
-    """What the sites answered.
+    """The sites' answers.
 
     Attributes:
         record: What the server wrote down.

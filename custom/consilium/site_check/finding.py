@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 
 class Status(str, Enum):
-    """How a check ended. The values are stable: they stand in the JSON output."""
+    """Status of a check. The values are stable, as they are in the JSON output."""
 
     OK = "ok"
     WARNING = "warning"
@@ -57,7 +57,7 @@ class _Evidence(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class SiteCheck:
-    """What a check is about; makes its findings.
+    """A check, which makes its findings.
 
     Attributes:
         id: Stable name, `topic.check`.

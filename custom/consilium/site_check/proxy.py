@@ -22,7 +22,7 @@ _LONGEST_ANSWER = 8192
 
 
 class ProxyError(OSError):
-    """The proxy is reached, and does not lead to the server."""
+    """A reachable proxy that does not lead to the server."""
 
 
 @dataclass(frozen=True)

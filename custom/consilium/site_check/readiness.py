@@ -34,7 +34,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Readiness:
-    """What all checks of a site found.
+    """Findings of all checks of a site.
 
     Attributes:
         site: The site's name.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One thing that a model predicts: a region, a grade, a number.
+    """A prediction target: a region, a grade, a number.
 
     Attributes:
         name: Short name in metrics and settings, for example `wt`.
@@ -32,7 +32,7 @@ class Target:
 
 
 class Task(Protocol):
-    """One imaging problem: what goes in, what comes out, and how it is learned and evaluated.
+    """One imaging problem: inputs, targets, method and evaluation.
 
     Every process names tasks and reads their inputs and targets, few ever build a network: an implementation
     loads torch and MONAI with its `method`.

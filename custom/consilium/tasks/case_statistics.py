@@ -23,7 +23,7 @@ _FOLDER: Final = "statistics"
 
 
 class CaseStatistics(BaseModel):
-    """The numbers of one case. They describe one patient: they stay on the site.
+    """Statistics of one case. They describe one patient and stay at the site.
 
     Attributes:
         values: By feature name; a feature that the case has nothing of is not there.

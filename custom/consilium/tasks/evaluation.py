@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation(ABC):
-    """How a task's predictions are scored.
+    """Scoring of a task's predictions.
 
     A case gives a row of scores and counts; the rows of a site's cases give the site's scores; the scores of
     several sites give theirs together. Where a target belongs to a patient, the patient's images are one

@@ -57,7 +57,7 @@ class FeatureGroup(BaseModel):
 
 
 class DriftLimits(BaseModel):
-    """From which distances between hospitals' images drift is to be expected, as measured for one task.
+    """Distances between hospitals' images above which drift is expected, as measured for one task.
 
     Attributes:
         same_source: Up to it, images look as if from one source, such as one scanner.
@@ -118,7 +118,7 @@ class Feature:
 
 
 class StatisticsFeatures(Protocol):
-    """What a task counts about a site's patients.
+    """A task's statistics of a site's patients.
 
     It travels to the processes that read cases: an instance of a top-level class that can be pickled.
     """

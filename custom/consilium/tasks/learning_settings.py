@@ -15,7 +15,7 @@ about patients rather than about learning."""
 
 
 class LearningSettings(Settings):
-    """Everything that shapes a model and its training, the same for every site.
+    """Settings of a model and its training, the same for every site.
 
     Each task has a subclass with settings of its own: its `task` is a literal with a default, and so is its
     `network`, or a name that is checked against `networks`: a job can name none that the task can't build.

@@ -86,7 +86,7 @@ SettingsT_contra = TypeVar("SettingsT_contra", contravariant=True)
 
 
 class Method(Protocol[SettingsT_contra]):
-    """How a task is learned; settings are always an instance of the task's `settings_type`."""
+    """Learning method of a task; settings are always an instance of the task's `settings_type`."""
 
     def build_network(self, settings: SettingsT_contra) -> nn.Module:
         """Build the network that the settings name, randomly initialized: inputs `(N, ...)` to logits."""

@@ -18,7 +18,7 @@ TARGET_COLORS: Final = ("#ffb000", "#29c7ac", "#ff4f79")
 
 @dataclass(frozen=True)
 class Medium:
-    """What a picture is made for: its colors and its resolution.
+    """Medium of a picture: colors and resolution.
 
     Attributes:
         background: Gray value around what is shown, 0 (black) or 1 (white).
@@ -44,7 +44,7 @@ PRINT: Final = Medium(background=1, text="#1d2329", faint="#59636e", dots_per_in
 
 
 class Presentation(ABC):
-    """How a task shows one patient: a task without pictures has none.
+    """A task's pictures of a patient.
 
     Whatever a case lacks, `draw` makes do without: a report of days of training has pictures or not, and is
     written either way.

@@ -10,7 +10,7 @@ Box: TypeAlias = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class DataFingerprint:
-    """What the hospitals' data are like, as far as their records say.
+    """Properties of the hospitals' data, from their records.
 
     Attributes:
         fewest_patients: At the hospital with the fewest.
@@ -30,7 +30,7 @@ class DataFingerprint:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What the hospitals' data and machines are like.
+    """Properties of the hospitals' data and machines.
 
     Attributes:
         data: The data.
@@ -45,7 +45,7 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Choice:
-    """One proposed setting and why; `setting` is None for what is the same in every job."""
+    """A proposed setting with its reason; `setting` is None for what is the same in every job."""
 
     setting: str | None
     value: Any

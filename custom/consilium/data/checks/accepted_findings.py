@@ -29,7 +29,7 @@ Acceptance = tuple[str, ProblemCode, str]
 
 @dataclass(frozen=True)
 class AcceptedFindings:
-    """What a hospital has looked at and accepts.
+    """Findings that a hospital has examined and accepts.
 
     The file has the columns `case,code,files,by,note`, one finding of one case a line; `files` is
     `Finding.files`, so that other files need another look. It holds ids and names: only how often each code

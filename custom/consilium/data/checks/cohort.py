@@ -24,7 +24,7 @@ from consilium.data.sources import CaseReader, SourceIndex
 
 @dataclass(frozen=True)
 class CheckedCohort:
-    """A cohort that was looked at.
+    """A checked cohort.
 
     Args:
         cohort: The cases without any error, and every reason why the others are left out.

@@ -26,7 +26,7 @@ _NAME_BYTES: Final = 20
 
 @dataclass(frozen=True)
 class KeptFindings(CaseProduct[CaseCheck]):
-    """The findings of cases, one small file each; a case with an error is of no further use.
+    """Stored findings of cases, one small file each; a case with an error is not processed further.
 
     Args:
         folder: A folder of the site's own, never the dataset; made if missing.

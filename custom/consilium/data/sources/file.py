@@ -20,7 +20,7 @@ _CLOCK_MARGIN_NS: Final = 4_000_000_000
 
 
 class FileIdentity(BaseModel):
-    """By what a file is known again: another write to it, or another file in its place, changes one of these.
+    """Identity of a file, which changes when it is written or replaced.
 
     A program can set the time of the last write back, for example `cp -p`; the time of the last change of the
     inode it can't set. The device is left out: it changes when a network drive is mounted again.
@@ -52,7 +52,7 @@ class FileIdentity(BaseModel):
 
 @dataclass(frozen=True)
 class SourceContent:
-    """What one reading of a file gave.
+    """Result of one reading of a file.
 
     Args:
         data: The content.

@@ -26,7 +26,7 @@ _NAME_BYTES: Final = 16
 
 
 class TargetRecord(BaseModel):
-    """What the file of a target says.
+    """Values in the file of a target.
 
     Attributes:
         values: Its values other than 0.
@@ -42,7 +42,7 @@ class TargetRecord(BaseModel):
 
 
 class FileRecord(BaseModel):
-    """What is known of one file for as long as its identity stays.
+    """Record of one file, valid while its identity is unchanged.
 
     Attributes:
         identity: Of the file that was read.
@@ -58,7 +58,7 @@ class FileRecord(BaseModel):
 
 
 class CaseRecord(BaseModel):
-    """What is known of the files of one case, by a hash of their paths."""
+    """Records of one case's files, by a hash of their paths."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
@@ -84,7 +84,7 @@ class CaseRecord(BaseModel):
 
 
 class SourceIndex:
-    """Records of cases in a folder of the site, one small file each, and the targets that were just read.
+    """Records of cases in a folder of the site, one small file each, with recently read targets in memory.
 
     Nothing has to be locked: records are replaced as a whole, and a lost or damaged one costs a reading.
 

@@ -13,7 +13,7 @@ from consilium.data.sources.index import CaseRecord, FileRecord
 
 
 class CaseReader:
-    """Reads the files of one case when they are asked for, and remembers them.
+    """Reads the files of one case on demand, and caches them.
 
     Args:
         case: The case.

@@ -25,7 +25,7 @@ from consilium.tasks.learning_settings import LearningSettings
 
 @dataclass(frozen=True)
 class AlgorithmJob:
-    """What an algorithm has to know of its job.
+    """Settings of a job that an algorithm needs.
 
     Attributes:
         learning: How the sites train.
@@ -43,7 +43,7 @@ class AlgorithmJob:
 
 @dataclass(frozen=True)
 class RoundStart:
-    """What a round starts from.
+    """Start of a round: its number, weights and folder.
 
     Attributes:
         index: The round, from 0.
@@ -79,7 +79,7 @@ class Question:
 
 
 class ServerAlgorithm(ABC):
-    """The server's half of an algorithm.
+    """Server side of an algorithm.
 
     A round asks `questions`, one after the other; after each, the sites that answered have to make the job's
     quorum. Then `combine` makes one aggregate of the answers, and `step` the next model. A round may be

@@ -48,7 +48,7 @@ _RETURN_CODES = frozenset(
 
 
 class RejectedAnswer(ConsiliumError):
-    """A site's answer can't be used.
+    """An unusable answer of a site.
 
     Args:
         reason: For the operator and the site.
@@ -62,7 +62,7 @@ class RejectedAnswer(ConsiliumError):
 
 @dataclass(frozen=True)
 class Absence:
-    """Why a site has no part in a task.
+    """Reason why a site has no part in a task.
 
     Attributes:
         reason: In a sentence.

@@ -22,7 +22,7 @@ _NOT_A_SCORE = "validation_cases"
 
 
 class Answers:
-    """Keeps the sites' answers to one task, and how many cases each site ever said it has.
+    """The sites' answers to one task, and each site's reported number of cases.
 
     Attributes:
         task: The task that runs.

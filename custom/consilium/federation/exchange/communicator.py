@@ -16,7 +16,7 @@ from consilium.federation.transport.message_checks import is_from_participant
 
 
 class TaskCommunicator(WFCommServer):  # type: ignore[misc]
-    """FLARE's distribution of tasks, for a controller that decides itself which sites are enough.
+    """FLARE's distribution of tasks, for a controller with its own quorum.
 
     FLARE's own ends the job when fewer than its fewest sites are connected for a minute.
     """
@@ -54,7 +54,7 @@ class TaskCommunicator(WFCommServer):  # type: ignore[misc]
 
 
 class RejectedShareable(Shareable):  # type: ignore[misc]
-    """Stands for an answer that the server rejects; no site can send one."""
+    """Placeholder for an answer that the server rejects; no site can send one."""
 
 
 def check_answer(result: object, site: str) -> Shareable:

@@ -52,7 +52,7 @@ _SECONDS_BETWEEN_REFRESHES = 2.0
 
 
 class SiteController(ModelController):  # type: ignore[misc]
-    """A controller that takes a site's decline or failure as an answer like any other.
+    """A controller that treats a site's decline or failure as an answer.
 
     FLARE's own controllers end the job for everybody when one site answers with an error.
 

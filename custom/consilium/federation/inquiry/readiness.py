@@ -22,7 +22,7 @@ from consilium.tasks import get_task
 
 
 class ReadinessCheck(SiteController):
-    """Asks every site whether it is ready to train, and writes down what each may say about it.
+    """Asks every site whether it is ready to train, and records the answers.
 
     The record goes to the run folder, where it is part of the job's result, and to the server's own folder,
     where training jobs with `admission` look for it.

@@ -26,7 +26,7 @@ from consilium.tasks.features import Feature
 
 
 class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
-    """Writes `statistics.json`: what FLARE's controller gathered, and what each site said in the handshake.
+    """Writes `statistics.json` from FLARE's results and the sites' handshakes.
 
     The controller has looked at what comes from sites; whom it left out is missing, with the reason.
 

@@ -9,7 +9,7 @@ from consilium.records.model_comparison import key_scores, paired_difference, sc
 
 
 class BestModel:
-    """Keeps the best of the rounds' models; all that it knows stands in the job's record.
+    """The best of the rounds' models, determined from the job's record.
 
     A model becomes a candidate when its evaluation is complete: when the round counts whose task the scores
     came with, after the final validation, or when the job fails for want of a quorum. A candidate is compared

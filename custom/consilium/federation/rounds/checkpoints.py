@@ -34,7 +34,7 @@ CHECKPOINTS = "consilium_checkpoints"
 
 
 class CheckpointPlace(Settings):
-    """Where the server keeps the rounds of its jobs."""
+    """Location of the server's checkpoints."""
 
     folder: Path = Field(
         default=Path("checkpoints"), description="A folder, relative to the one that holds the jobs."

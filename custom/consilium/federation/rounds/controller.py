@@ -42,7 +42,7 @@ _ALLOWANCE = 4
 
 
 class FederatedTraining(SiteController):
-    """Trains for a number of rounds, and has every round's model evaluated at the sites, and the final one.
+    """Trains for a number of rounds, with every round's model and the final one evaluated at the sites.
 
     What the sites are asked in a round, how their answers combine and what the step is, the job's algorithm
     says: one of `consilium.federation.algorithms`. It is composed here, and nothing derives from this class.

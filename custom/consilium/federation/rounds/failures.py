@@ -6,7 +6,7 @@ from consilium.errors import ConsiliumError, RefusalCode
 
 
 class FailedRound(ConsiliumError):
-    """A round that doesn't count.
+    """A failed round.
 
     Args:
         reason: For the operator.
@@ -32,4 +32,4 @@ class FailedJob(ConsiliumError):
 
 
 class AbortedJob(ConsiliumError):
-    """A job that was aborted, and when."""
+    """An aborted job, with the time."""

@@ -12,7 +12,7 @@ from consilium.records.model_comparison import kept_round
 
 
 class FinalEvaluation:
-    """Evaluates the final model at every site, and has it compared with local-only models.
+    """Evaluation of the final model at every site, and comparison with local-only models.
 
     Args:
         run: The job that runs.

@@ -19,7 +19,7 @@ from consilium.tasks import get_task, parse_learning
 
 
 class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
-    """Builds, saves and loads weights without ever obeying a class path or a pickle.
+    """Builds, saves and loads weights without class paths or pickle.
 
     FLARE's own persistor takes a model object or the path of a class from the job. This one takes the task's
     and the network's names, and the file format can't hold code. The model's settings travel in the file's

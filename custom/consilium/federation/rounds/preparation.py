@@ -12,7 +12,7 @@ from consilium.federation.rounds.run import TrainingRun
 
 
 class Preparation:
-    """Lets a job start only where it may, and has every site get its data ready.
+    """Admits a job, and has every site prepare its data.
 
     Args:
         run: The job that runs.

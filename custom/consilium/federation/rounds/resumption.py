@@ -17,7 +17,7 @@ from consilium.learning.weights import Weights
 
 
 class ResumableRounds:
-    """Saves each round of a job, and resumes the interrupted job that it names.
+    """Saves each round of a job, and resumes an interrupted one.
 
     Args:
         run: The job that runs.

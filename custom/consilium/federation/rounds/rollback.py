@@ -11,7 +11,7 @@ _ALGORITHM = "algorithm"
 
 
 class Rollback:
-    """Keeps the model that the last round started from until the sites have evaluated the round's own.
+    """Keeps the model before the last round until the sites have evaluated the new one.
 
     A round's model is evaluated with the next round's task. If it is worse, that next round is repeated from
     the model before; a round is repeated so at most once, and every job comes to its end.

@@ -41,7 +41,7 @@ _WHEN: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a training job decides, and the parts that know something from the rounds before.
+    """Settings of a training job, and its parts with state.
 
     Attributes:
         rounds: Rounds of training.
@@ -70,7 +70,7 @@ class TrainingPlan:
 
 
 class TrainingRun:
-    """A training job that runs: what its rounds and its endings share.
+    """State of a running training job, shared by its rounds and its endings.
 
     Args:
         controller: FLARE's end of it: asks sites, writes the log, fires events.

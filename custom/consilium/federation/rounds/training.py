@@ -22,7 +22,7 @@ _UPDATES = "updates"
 
 
 class TrainingRounds:
-    """Trains rounds, each until it counts; the algorithm says what is asked and what follows from it.
+    """Trains rounds, each until it succeeds, with the questions and steps of the algorithm.
 
     Args:
         run: The job that runs.

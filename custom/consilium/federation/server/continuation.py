@@ -46,7 +46,7 @@ _KEPT_META = frozenset(
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A job that is continued once its sites are back.
+    """An interrupted job waiting for its sites.
 
     Attributes:
         job: The interrupted one.

@@ -26,7 +26,7 @@ _OUTCOME_SECONDS = 60.0
 
 
 class SiteNotStarted(ConsiliumError):
-    """A site that can't join a running job now."""
+    """A site that can't join a running job at this time."""
 
 
 class ResilientJobRunner(JobRunner):  # type: ignore[misc]

@@ -17,7 +17,7 @@ _SECONDS_REMEMBERED = 60.0
 
 
 class SecondStarts:
-    """The sites that were started twice, as written into the meta data of running jobs."""
+    """Sites that were started twice, published in the meta data of running jobs."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[SecondStart, float]] = {}

@@ -37,7 +37,7 @@ _STARTS = 6
 
 @dataclass
 class _JobReport:
-    """A site's last report of its jobs, and when it came."""
+    """A site's last report of its jobs, with its time."""
 
     jobs: frozenset[str] = frozenset()
     at: float = 0.0
@@ -45,7 +45,7 @@ class _JobReport:
 
 @dataclass
 class _Attempts:
-    """Restarts of a job at a site in one session, and the earliest time of the next."""
+    """Restarts of a job at a site in one session, with the earliest time of the next."""
 
     token: str
     tries: int = 0

@@ -61,7 +61,7 @@ Handler: TypeAlias = Callable[[Shareable, FLContext, Signal], Shareable]
 
 
 class TaskHandlers:
-    """Carries out a job's tasks on this site's cases; the data is prepared in the first that needs it.
+    """Executes a job's tasks on this site's cases; the data is prepared when first needed.
 
     Args:
         learning: The fields of `LearningSettings`.

@@ -216,7 +216,7 @@ class IncomingStream(RxTask):  # type: ignore[misc]
 
 
 class _CompletedStream:
-    """The rest of a completed stream; FLARE's receiver treats it as the stream itself.
+    """Remainder of a completed stream; FLARE's receiver treats it as the stream itself.
 
     Args:
         task: The stream.

@@ -55,7 +55,7 @@ class AggregationSettings(Settings):
 
 
 class Rule:
-    """Combines the updates of one round, tensor by tensor.
+    """Aggregation rule that combines the updates of one round, tensor by tensor.
 
     - `mean`: weighted by training cases. Federated averaging, McMahan et al. 2017, arXiv:1602.05629,
       algorithm 1.

@@ -24,7 +24,7 @@ from consilium.records.federation import SiteReport
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one site contributes to a question of a round.
+    """Contribution of one site to a question of a round.
 
     Attributes:
         sets: Weight sets by name: the difference under `MODEL`, and others; only declared ones.
@@ -39,7 +39,7 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """What a round's answers give together.
+    """Combined answers of a round.
 
     Attributes:
         sets: Weight sets by name: the aggregated difference under `MODEL`, and others.
@@ -51,7 +51,7 @@ class Aggregate:
 
 
 class Aggregator(Protocol):
-    """Takes the answers to one question: they come one by one, and none has to be kept or seen in the clear.
+    """Aggregator of answers, which arrive one by one and need not be stored or seen in the clear.
 
     An aggregator of masked or encrypted updates rejects malformed ones in `add`, and none in `screen`.
     """

@@ -12,7 +12,7 @@ from consilium.records.texts import clean_text
 
 
 class RejectedUpdate(ConsiliumError):
-    """A site's update that can't be used.
+    """A rejected update of a site.
 
     Args:
         reason: For the operator and the site.

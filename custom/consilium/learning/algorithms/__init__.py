@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AlgorithmParts:
-    """An algorithm as a site builds it.
+    """Parts of an algorithm at a site.
 
     Attributes:
         settings: What a job may decide about it.

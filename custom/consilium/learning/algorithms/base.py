@@ -32,7 +32,7 @@ MAX_GRADIENT_NORM: Final = 12.0
 
 @dataclass(frozen=True)
 class Declaration:
-    """What server and sites exchange beside the model and its difference; anything else is rejected.
+    """Declaration of what is exchanged besides the model and its difference; anything else is rejected.
 
     Attributes:
         received: Weight sets that a site receives with the model, by name.
@@ -49,7 +49,7 @@ class Declaration:
 
 
 class AlgorithmSettings(Settings):
-    """What a job decides about its algorithm, alike for the server and every site.
+    """Settings of an algorithm, the same for the server and every site.
 
     A subclass has `name`, a literal by which the job names the algorithm, and the algorithm's own settings,
     each with limits at both ends.
@@ -74,7 +74,7 @@ class AlgorithmSettings(Settings):
 
 @dataclass(frozen=True)
 class LocalRound:
-    """A round of one training process, as the hooks see it.
+    """A round of one training process, passed to the hooks.
 
     Attributes:
         schedule: Which round it is.
@@ -117,7 +117,7 @@ class LocalStep:
 
 @dataclass(frozen=True)
 class Outgoing:
-    """What a round gave beside the trained weights.
+    """Results of a round besides the trained weights.
 
     Attributes:
         sets: Weight sets to be sent, by name; exactly the declared ones.
@@ -133,7 +133,7 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class LocalState:
-    """What an algorithm remembers from round to round at a site.
+    """State of an algorithm at a site between rounds.
 
     Attributes:
         arrays: Named sets of arrays.
@@ -145,7 +145,7 @@ class LocalState:
 
 
 class LocalAlgorithm:
-    """The site's half of an algorithm; as it stands here, it changes nothing of plain local training.
+    """Site side of an algorithm; this base class is plain local training.
 
     One object lives in each of the processes that train a site's network together. The hooks run in all of
     them, in the same order and with the same weights, so they have to do the same in each; what is sent comes
@@ -216,7 +216,7 @@ class LocalAlgorithm:
 
 @dataclass(frozen=True)
 class LocalAnswer:
-    """What a site answers to one of the algorithm's own questions.
+    """Answer of a site to one of the algorithm's own questions.
 
     Attributes:
         content: Plain JSON values; the server checks them by the question's own model.
@@ -228,7 +228,7 @@ class LocalAnswer:
 
 
 class SiteDialogue:
-    """The part of an algorithm that needs no training process: it answers questions and seals what is sent.
+    """Part of an algorithm without a training process: answers questions and seals what is sent.
 
     It knows neither torch nor FLARE, so it may live in whatever process of the site answers the server.
 

@@ -88,7 +88,7 @@ class _Message(Settings):
 
 
 class Setup(_Message):
-    """What a training process is to do in this job.
+    """Setup of a training process for a job.
 
     Attributes:
         learning: What the job decides.
@@ -125,7 +125,7 @@ class Score(_Message):
 
 
 class Cancel(_Message):
-    """Stop what you are doing, and answer that you did."""
+    """Stop the current command, and confirm."""
 
     kind: Literal["cancel"] = "cancel"
 

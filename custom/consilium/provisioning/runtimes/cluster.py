@@ -20,7 +20,7 @@ _EVERYWHERE = "0.0.0.0/0"
 
 
 class Resources(Settings):
-    """What one container gets: requested and, for memory, at most."""
+    """Resources of a container: requests, and a limit for memory."""
 
     cpu: str = Field(default="1", pattern=_CPU, description="Cores requested.")
     memory: str = Field(default="2Gi", pattern=_BYTES, description="Memory requested.")
@@ -53,7 +53,7 @@ class JobPods(Settings):
 
 
 class Cluster(Settings):
-    """How a site's kit runs in Kubernetes."""
+    """Settings of a site's kit in Kubernetes."""
 
     namespace: str = Field(default="consilium", pattern=_NAME, description="Of this site alone.")
     image: str = Field(description="Of the site and its jobs: REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:...")

@@ -28,7 +28,7 @@ exec "$NVFL_WORKSPACE/startup/sub_start.sh" --once
 
 
 class SlurmJobs(Settings):
-    """How a hospital's jobs are submitted: the part `job_launcher` of `provision/runtime/slurm.yaml`."""
+    """Settings of job submission: the part `job_launcher` of `provision/runtime/slurm.yaml`."""
 
     sandbox: Literal["apptainer", "pyxis", "none"] = Field(
         description="Container runtime of the compute nodes; none for the site's own environment."

@@ -64,7 +64,7 @@ class FindingGroup:
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What was found in a folder.
+    """Findings in a folder.
 
     Args:
         folder: The dataset folder.

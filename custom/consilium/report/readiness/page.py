@@ -36,7 +36,7 @@ def render_readiness(record: ReadinessRecord) -> str:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Why a hospital is not ready, and what to do; what it left out stands in the page's own table."""
+    """Reason why a hospital is not ready, with its remedy; cases left out are in a separate table."""
 
     reason: str
     code: RefusalCode | None

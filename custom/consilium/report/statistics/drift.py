@@ -19,7 +19,7 @@ Level = Literal["unknown", "unmeasured", "none", "moderate", "large"]
 
 @dataclass(frozen=True)
 class Drift:
-    """What distances between hospitals mean for training.
+    """Expected drift, from the distances between hospitals.
 
     Attributes:
         level: Of the hospital whose images are farthest from the others'.

@@ -120,7 +120,7 @@ def pick_patient(
 
 
 class _PatientRenderer:
-    """Draws patients with what a model finds in them."""
+    """Draws patients with a model's predictions."""
 
     def __init__(
         self,

@@ -184,7 +184,7 @@ def _from_2023_names(labels: Mapping[str, Values]) -> LabelConvention:
 
 @dataclass(frozen=True)
 class Doubt:
-    """What is missing at a site for a convention to be right.
+    """Doubt about a convention: what is missing at a site.
 
     Args:
         evidence: What was counted.

@@ -28,7 +28,7 @@ class Tissue(IntEnum):
 
 
 class LabelConvention(str, Enum):
-    """What the numbers in a site's label files mean."""
+    """Meaning of the numbers in a site's label files."""
 
     BRATS_2015 = "brats-2015"
     """BraTS 2012 to 2015: 3 is non-enhancing tumor (Menze et al. 2015, doi 10.1109/TMI.2014.2377694)."""

@@ -29,7 +29,7 @@ TITLES: Final = {"t1": "T1", "t1ce": "T1ce", "t2": "T2", "flair": "FLAIR"}
 
 
 class BrainTumorSettings(SegmentationSettings):
-    """What a job decides about learning brain tumor segmentation; the defaults are those of the CPU job."""
+    """Learning settings of brain tumor segmentation; the defaults are those of the CPU job."""
 
     task: Literal["brain_tumor"] = "brain_tumor"
     spacing_mm: SpacingMm = (2.0, 2.0, 2.0)

@@ -75,7 +75,7 @@ class Levels(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """How a modality's intensities are spread, whatever a few voxels hold.
+    """Robust distribution of an image's intensities.
 
     Attributes:
         median: Of all values.

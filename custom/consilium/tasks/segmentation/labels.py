@@ -25,7 +25,7 @@ _UNKNOWN: Final = 255
 
 @dataclass(frozen=True)
 class Reading:
-    """What a site's label values are taken to mean.
+    """Interpretation of a site's label values.
 
     Args:
         convention: The convention, by its name; None where the problem has but one.
@@ -37,7 +37,7 @@ class Reading:
 
 
 class Labels(Protocol):
-    """What the numbers in label files mean for a problem."""
+    """Meaning of the numbers in label files of a problem."""
 
     @property
     def conventions(self) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ _ROUNDING: Final = 1e-6
 
 
 class Normalization(Protocol):
-    """What the numbers in the images of a problem mean."""
+    """Meaning of the numbers in a problem's images."""
 
     @property
     def fingerprint(self) -> str:

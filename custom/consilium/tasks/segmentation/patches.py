@@ -17,7 +17,7 @@ from consilium.tasks.segmentation.volume_case import VolumeCase
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a patch lies in its case.
+    """Position of a patch in its case.
 
     Attributes:
         start: First voxel, `(3,)`; negative where the patch reaches beyond the case.

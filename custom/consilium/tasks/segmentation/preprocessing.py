@@ -37,7 +37,7 @@ _PositiveMm = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PreprocessingSettings(PreparationSettings):
-    """What preprocessing depends on besides the files.
+    """Settings of preprocessing, besides the files.
 
     Attributes:
         inputs: Names, in the order of the image's channels.

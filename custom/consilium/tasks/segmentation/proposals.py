@@ -39,7 +39,7 @@ _ANISOTROPY = 3.0
 
 
 class _StepBytes(NamedTuple):
-    """What a step takes in bytes: as activations grow with the voxels, two estimates give all others."""
+    """Memory of a step in bytes, interpolated from two estimates, as activations grow with the voxels."""
 
     fixed: float
     per_voxel: float

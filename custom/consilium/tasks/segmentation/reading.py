@@ -45,7 +45,7 @@ _MOST_BYTES_BEHIND = 1 << 26
 
 @dataclass(frozen=True)
 class StoredVolume:
-    """One image as it lies in its file.
+    """An image as stored in its file.
 
     Args:
         array: Voxels with the header's scaling applied, `(I, J, K)` or `(I, J, K, channels)`.
@@ -66,7 +66,7 @@ class StoredVolume:
 
 @dataclass(frozen=True)
 class VolumeSize:
-    """What a header says of an image's size.
+    """Size of an image by its header.
 
     Args:
         shape: Voxels along the first three axes.

@@ -25,7 +25,7 @@ _VOXELS: Final = "voxels"
 
 
 class VolumeMeta(BaseModel):
-    """What is kept beside the arrays of a case.
+    """Metadata of a case's arrays.
 
     Attributes:
         geometry: The way back to the original file.

@@ -68,7 +68,7 @@ def check_order(view: BrainView) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class _Appearance:
-    """What the images look like.
+    """Appearance of the images.
 
     Args:
         names: Stated modality to the one that the image looks like.

@@ -171,7 +171,7 @@ def label_contrast(view: BrainView) -> float | None:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What is needed to try a label at other places: brightness, brain, and the label with its shell."""
+    """Inputs for testing a label at other positions: brightness, brain, and the label with its shell."""
 
     bright: FloatMap
     brain: BoolMap

@@ -66,7 +66,7 @@ _PARTIAL = ".partial"
 
 @dataclass(frozen=True)
 class _Job:
-    """One case to make."""
+    """One case to generate."""
 
     root: Path
     grid: VoxelGrid

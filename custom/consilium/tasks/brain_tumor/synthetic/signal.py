@@ -29,7 +29,7 @@ class Sequence(BaseModel):
 
 
 class TissueProperties(NamedTuple):
-    """What a tissue is to the scanner, at 3 T.
+    """MR properties of a tissue at 3 T.
 
     Args:
         t1_ms: Longitudinal relaxation time.
@@ -66,7 +66,7 @@ _R1, _R2 = 5.0, 7.1
 
 @dataclass(frozen=True)
 class Specimen:
-    """A patient as the scanner meets it. All maps are `(X, Y, Z)`.
+    """Tissue maps of a patient for a scanner. All maps are `(X, Y, Z)`.
 
     Args:
         shares: Share of each tissue of `TISSUES` in each voxel.

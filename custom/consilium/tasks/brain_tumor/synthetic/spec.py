@@ -34,7 +34,7 @@ class HospitalSpec(BaseModel):
 
 
 class CohortSpec(Settings):
-    """What a cohort holds; the same specification makes the same arrays with any number of workers.
+    """Specification of a cohort; it makes the same arrays with any number of workers.
 
     Args:
         hospitals: The hospitals, of different names.

@@ -24,7 +24,7 @@ LabelMap = npt.NDArray[np.uint8]
 
 
 class Label(IntEnum):
-    """What a voxel is, in the numbering of BraTS 2023; the writers translate it to a hospital's own."""
+    """Tissue of a voxel, as numbered in BraTS 2023; the writers convert it to a hospital's convention."""
 
     BACKGROUND = 0
     NECROTIC_CORE = 1
@@ -33,7 +33,7 @@ class Label(IntEnum):
 
 
 class TumorMix(BaseModel):
-    """How often whole tumors of each size occur, as relative weights.
+    """Relative frequencies of whole-tumor sizes.
 
     Args:
         small: 20 to 45 ml.
@@ -58,7 +58,7 @@ class TumorMix(BaseModel):
 
 @dataclass(frozen=True)
 class TumorPlan:
-    """What is to grow, decided before the head is bent, since the mass shapes the head.
+    """Plan of a tumor, made before the head is deformed, since the mass shapes the head.
 
     Args:
         seat_mm: Middle of the core in MNI space.

@@ -18,7 +18,7 @@ Images = Mapping[Modality, npt.NDArray[np.int16]]
 
 
 class CaseLayout(str, Enum):
-    """The four ways in which the field stores a case."""
+    """File layouts of synthetic cases."""
 
     BRATS_2020 = "brats2020"
     """`BraTS20_Training_001/BraTS20_Training_001_t1ce.nii.gz`; labels 1, 2, 4; also 2018 and 2019."""
@@ -93,7 +93,7 @@ def finish_hospital(layout: CaseLayout, folder: Path, cases: list[str]) -> None:
 
 
 class _BratsStyle(NamedTuple):
-    """What differs between the years of BraTS."""
+    """Differences between the years of BraTS."""
 
     separator: str
     suffixes: Mapping[Modality, str]

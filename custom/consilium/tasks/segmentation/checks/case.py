@@ -57,7 +57,7 @@ VOLUME_CHECKS: Final[CheckGroups[CaseView]] = (
 
 
 class VolumeCheck(CaseCheck):
-    """What is kept of volumes that were checked.
+    """Stored result of checked volumes.
 
     Attributes:
         spacing_mm: Voxel size along R, A and S; None where the case can't be read.

@@ -34,7 +34,7 @@ _MM3_PER_ML = 1000.0
 
 @dataclass(frozen=True)
 class VolumeTraits:
-    """What a problem knows of its images, whatever hospital they are from.
+    """Properties of a problem's images at any hospital.
 
     Args:
         normalization: What intensities mean, and where an image shows anatomy.
@@ -58,7 +58,7 @@ class VolumeTraits:
 
 @dataclass(frozen=True)
 class CaseView:
-    """A case without any problem of reading.
+    """A readable case.
 
     Args:
         case: The case.

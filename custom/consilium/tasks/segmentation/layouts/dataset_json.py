@@ -22,7 +22,7 @@ FILE: Final = "dataset.json"
 
 @dataclass(frozen=True)
 class Description:
-    """What a `dataset.json` says.
+    """Content of a `dataset.json`.
 
     Args:
         path: The file.

@@ -14,7 +14,7 @@ __all__ = ["LABEL", "FileEndings", "ParsedName"]
 
 @dataclass(frozen=True)
 class ParsedName:
-    """What a file's name says.
+    """Parsed name of a file.
 
     Args:
         case_id: What stands before the ending; empty where nothing does.
@@ -33,7 +33,7 @@ class ParsedName:
 
 @dataclass(frozen=True)
 class _Entry:
-    """An ending: what it means, and the plain one that it is made of."""
+    """An ending: its meaning, and the plain ending that it contains."""
 
     role: str | None
     plain: str = ""

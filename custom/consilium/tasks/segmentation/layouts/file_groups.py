@@ -27,7 +27,7 @@ _BIDS = re.compile(
 
 @dataclass(frozen=True)
 class NamedFile:
-    """A file whose name says what it holds.
+    """A file with a recognized name.
 
     Args:
         path: The file.
@@ -53,7 +53,7 @@ class NamedFile:
 
 
 def read_name(path: Path, root: Path, endings: FileEndings) -> NamedFile | str | None:
-    """What a file's name says.
+    """Parsed name of a file.
 
     Args:
         path: The file.

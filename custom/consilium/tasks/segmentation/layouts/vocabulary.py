@@ -12,7 +12,7 @@ LABEL = "label"
 
 @dataclass(frozen=True)
 class BidsNames:
-    """What BIDS' suffixes and entities mean for a problem.
+    """Meaning of BIDS suffixes and entities for a problem.
 
     Args:
         suffixes: Suffix to input, or `LABEL`.
@@ -44,7 +44,7 @@ class KnownSet:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words by which the files of a problem are distinguished.
+    """Vocabulary of file names of a problem.
 
     Words are joined by "_" here; in a file name "-", "." and a space do as well, and case does not matter.
 
