@@ -116,7 +116,7 @@ class Consortium:
         self._deaths[participant] = 0
 
     def make_whole(self) -> None:
-        """Start anew whoever has died so often that its scripts could give up; wait until all are there."""
+        """Restart processes that died so often that their scripts could give up; wait until all are there."""
         for participant in (SERVER_NAME, *SITES):
             if self._deaths[participant] + _DEATHS_IN_A_DRILL >= _LAST_DEATH:
                 self.start(participant)
@@ -136,7 +136,7 @@ class Consortium:
         self._ask(lambda session: session.abort_job(job_id))
 
     def end(self, job_id: str) -> None:
-        """Make sure that a job, and those that go on from it, run no more."""
+        """Make sure that a job, and those that resume it, run no more."""
 
         def ended() -> bool:
             meta, last = self.meta(job_id), job_id
@@ -188,7 +188,7 @@ class Consortium:
     def stop_at(self, job_id: str, moment: Callable[[], bool], what: str) -> None:
         """Stop the server's job process in a moment of milliseconds; `SIGSTOP` leaves it right there.
 
-        Where the process was faster than the signal, it goes on, and the next such moment is waited for.
+        Where the process was faster than the signal, it continues, and the next such moment is waited for.
         """
         (process,) = self.processes(SERVER_NAME, job=True)
 
@@ -204,7 +204,7 @@ class Consortium:
         wait_until(caught, what, pause=_MOMENT_SECONDS)
 
     def successor(self, job_id: str) -> str | None:
-        """Return the job that goes on from an interrupted one; None while there is none."""
+        """Return the job that resumes an interrupted one; None while there is none."""
         return (self.meta(job_id).get("interruption") or {}).get("continued_by")
 
     def wait_for_successor(self, job_id: str) -> str:
@@ -212,7 +212,7 @@ class Consortium:
         return successor
 
     def wait_for_end(self, job_id: str, seconds: float = 480) -> Outcome:
-        """Wait for the end of a job and of those that go on from it, so many seconds at most."""
+        """Wait for the end of a job and of those that resume it, so many seconds at most."""
         jobs = [job_id]
 
         def ended() -> str | None:

@@ -15,7 +15,7 @@ from consilium.records.federation import FederationRecord
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job and those that went on from it ended.
+    """How a job and those that resumed it ended.
 
     Attributes:
         jobs: Their ids, the first first.

@@ -144,9 +144,9 @@ def test_the_image_is_complete_pinned_and_keeps_no_secret(image: str) -> None:
         frozen = inside("python3", "-m", "pip", "list", "--format", "freeze").split()
         assert {_canonical(one) for one in frozen if not one.startswith(_OF_THE_BASE)} <= pins
         left = "cat /etc/pip.conf /root/.config/pip/* /tmp/* /run/secrets/* 2>/dev/null; env"
-        told = json.dumps(about) + inside("sh", "-c", left)
+        reported = json.dumps(about) + inside("sh", "-c", left)
         for value in pip_settings().values():
-            assert not any(part in told for part in value.split() if "/" in part)
+            assert not any(part in reported for part in value.split() if "/" in part)
     finally:
         run("buildah", "rm", container)
 

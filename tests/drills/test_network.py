@@ -1,4 +1,4 @@
-"""A hospital's line is cut for a minute, or is thin; the job waits for it or goes on without it."""
+"""A hospital's line is cut for a minute, or is thin; the job waits for it or continues without it."""
 
 import time
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def cut_for_a_minute(consortium: Consortium) -> None:
     try:
         wait_until(lambda: time.monotonic() - began >= CUT_SECONDS, "a minute is over")
     finally:
-        network.mend("south")
+        network.restore("south")
 
 
 def test_cut_for_a_minute_during_the_download_and_during_the_upload(

@@ -1,4 +1,4 @@
-"""The server's processes die; the job goes on by itself from its last durable round."""
+"""The server's processes die; the job resumes by itself from its last durable round."""
 
 from pathlib import Path
 

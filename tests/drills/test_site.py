@@ -19,7 +19,7 @@ pytestmark = pytest.mark.drill
 
 
 def assert_no_round_was_lost(outcome: Outcome) -> None:
-    """The job went on without an interruption, and every round counts the other hospitals."""
+    """The job continued without an interruption, and every round counts the other hospitals."""
     assert outcome.status == "FINISHED:COMPLETED"
     assert outcome.record.resumed == []
     assert [one.number for one in outcome.record.rounds] == list(range(1, ROUNDS + 1))

@@ -1,4 +1,4 @@
-"""A hospital sends what it should not; its updates are left out, and the reason is told."""
+"""A hospital sends what it should not; its updates are left out, and the reason is reported."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ REASONS = {
 """What is done to the update of a round, and what the server must find in it."""
 
 
-def test_bad_updates_are_refused(consortium: Consortium, tmp_path: Path) -> None:
+def test_bad_updates_are_rejected(consortium: Consortium, tmp_path: Path) -> None:
     rounds = max(REASONS) + 1
     job = export_drill_job(tmp_path, {"rounds": rounds, "screening.max_refusals": None})
     misdeeds = {number: misdeed for number, (misdeed, _) in REASONS.items()}

@@ -1,4 +1,4 @@
-"""What a user does to a job: end it, and go on with it."""
+"""What a user does to a job: end it, and resume it."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .outcome import Outcome, largest_difference
 pytestmark = pytest.mark.drill
 
 
-def test_after_an_abort_the_next_job_runs_and_can_go_on_from_it(
+def test_after_an_abort_the_next_job_runs_and_can_resume_it(
     consortium: Consortium, job: Path, undisturbed: Outcome, tmp_path: Path
 ) -> None:
     first = consortium.submit(job)

@@ -217,11 +217,13 @@ def trains_alone(kit: Path, done: set[str], seen: list[SiteStatus]) -> bool:
 def sees_all_sites(poc: RunningPoc, seen: list[dict[str, Any]]) -> bool:
     """Look at the jobs that run, as the lead does."""
     kit = str(Poc(poc.out).kits / SCIENTIST)
-    told = poc.run("status", "--kit", kit, "--json")
-    assert told.returncode in (0, 1), told.stderr
-    if not told.stdout:
+    reported = poc.run("status", "--kit", kit, "--json")
+    assert reported.returncode in (0, 1), reported.stderr
+    if not reported.stdout:
         return False  # the server was too busy to answer in time, and the command said so
     seen += [
-        job for job in json.loads(told.stdout) if set((job["progress"] or {}).get("sites", {})) >= set(SITES)
+        job
+        for job in json.loads(reported.stdout)
+        if set((job["progress"] or {}).get("sites", {})) >= set(SITES)
     ]
     return bool(seen)

@@ -19,7 +19,7 @@ from consilium.learning.model_file import load_model, save_model
 
 
 def main(folder: Path) -> None:
-    """Prepare, train two rounds, judge; write the answers and wait to be killed."""
+    """Prepare, train two rounds, evaluate; write the answers and wait to be killed."""
     request = json.loads((folder / "request.json").read_text())
     engine = Engine(folder / "workspace")
     properties = {"consilium": request["site"]}

@@ -41,7 +41,7 @@ class Study:
         out: Its folder.
         code: The exit code of the command.
         stdout: What the command printed.
-        stderr: What it told on the way.
+        stderr: What it reported on the way.
     """
 
     out: Path

@@ -134,7 +134,7 @@ def test_the_sites_own_log_names_each_case_that_is_left_out(bad):
 @pytest.mark.parametrize(
     ("site", "reason"), [("hapless", "no usable labeled case: 0 without a label; left out: 1 truncated")]
 )
-def test_a_site_without_a_usable_case_refuses_with_a_reason(bad, site, reason):
+def test_a_site_without_a_usable_case_declines_with_a_reason(bad, site, reason):
     asked = [*bad.study.federation["rounds"], {"sites": bad.study.federation["final_sites"]}]
     assert {one["sites"][site]["outcome"] for one in asked} == {"refused"}
     assert {one["sites"][site]["reason"] for one in asked} == {reason}
@@ -148,7 +148,7 @@ def test_a_site_without_a_usable_case_refuses_with_a_reason(bad, site, reason):
     assert f"{site} is NOT part of the result: {reason}" in bad.study.stderr
 
 
-def test_the_report_counts_the_cases_of_a_site_that_refused_and_says_what_to_do(bad):
+def test_the_report_counts_the_cases_of_a_site_that_declined_and_says_what_to_do(bad):
     site = bad.study.report["sites"]["hapless"]
     assert site["left_out"] == {"truncated": 1}
     assert "consilium check DATASET" in site["remedy"]
@@ -157,7 +157,7 @@ def test_the_report_counts_the_cases_of_a_site_that_refused_and_says_what_to_do(
     assert "(truncated)." in page
 
 
-def test_a_site_with_an_empty_folder_refuses(bad):
+def test_a_site_with_an_empty_folder_declines(bad):
     asked = [*bad.study.federation["rounds"], {"sites": bad.study.federation["final_sites"]}]
     assert {one["sites"]["vacant"]["outcome"] for one in asked} == {"refused"}
     assert all(one["sites"]["vacant"]["reason"] for one in asked)

@@ -43,7 +43,7 @@ class Federation:
     learning: BrainTumorSettings
 
     def trained_on(self, site: str) -> SiteData:
-        """What the site's training opened: its cache answers, and nothing is prepared anew."""
+        """What the site's training opened: its cache answers, and nothing is prepared again."""
         cache = self.study.out / "cache" / site
         entries = sorted(cache.glob("*/meta.json"))
         decided = site_settings(self.sites, self.study.out, frozenset(), min_patients=1)
@@ -119,9 +119,9 @@ def test_the_report_says_three_left_out_and_why(federation):
     report, page = federation.study.report, (federation.study.out / "report/index.html").read_text()
     assert report["sites"]["careless"]["left_out"] == Counter(federation.damaged.values())
     assert sum(report["sites"]["careless"]["left_out"].values()) == 3
-    told = f"careless left out 3 of {USED + 3} cases; the reasons are listed under “Cases”."
-    assert told in report["warnings"]
-    assert told in page
+    reported = f"careless left out 3 of {USED + 3} cases; the reasons are listed under “Cases”."
+    assert reported in report["warnings"]
+    assert reported in page
     text = " ".join(page.replace('<span class="faint">', "").split())
     for reason in (
         "image missing (missing_image). Add the missing image file to the case&#39;s folder",

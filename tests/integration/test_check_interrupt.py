@@ -31,7 +31,7 @@ def folder(hospitals, tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_check_leaves_no_process_and_goes_on_where_it_stopped(folder, tmp_path, number):
+def test_an_interrupted_check_leaves_no_process_and_resumes_where_it_stopped(folder, tmp_path, number):
     state, log = tmp_path / "state", tmp_path / "stderr.txt"
     notes = state / "findings"
     program = str(Path(sys.executable).with_name("consilium"))

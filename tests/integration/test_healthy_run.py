@@ -26,7 +26,7 @@ def test_the_command_succeeds_and_prints_the_page(healthy):
     assert healthy.stdout == f"{healthy.out / 'report/index.html'}\n"
 
 
-def test_a_person_is_told_what_happens(healthy):
+def test_a_person_sees_what_happens(healthy):
     assert "2 rounds at north, south, clinic" in healthy.stderr
     assert "federation: finished, mean Dice" in healthy.stderr
     assert "NOT part of the result" not in healthy.stderr
@@ -84,7 +84,7 @@ def test_training_sites_share_the_aggregate_by_cases_and_the_clinic_has_no_part_
         assert one["sites"]["north"]["steps"] == SMALL["learning.local_steps"]
 
 
-def test_every_site_judges_every_rounds_model(healthy):
+def test_every_site_evaluates_every_rounds_model(healthy):
     for one in healthy.report["rounds"]:
         for name in SITES:
             scores = one["sites"][name]["scores"]
@@ -123,7 +123,7 @@ def test_flares_own_metric_files_are_there(healthy):
         assert ("train/loss" in tags) == (site in TRAINING)
 
 
-def test_everyone_is_told_which_versions_ran(healthy):
+def test_everyone_sees_which_versions_ran(healthy):
     versions = healthy.report["versions"]
     assert versions["server"].keys() >= {"python", "consilium", "nvflare", "monai", "torch"}
     assert versions["sites"] == dict.fromkeys(SITES, versions["server"])

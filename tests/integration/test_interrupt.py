@@ -19,7 +19,7 @@ COMPARING = "to compare with"
 NOT_AGAIN = "not done again"
 
 
-def test_an_interrupted_study_leaves_no_process_and_goes_on_where_it_stopped(hospitals, tmp_path):
+def test_an_interrupted_study_leaves_no_process_and_resumes_where_it_stopped(hospitals, tmp_path):
     out, log = tmp_path / "out", tmp_path / "stderr.txt"
     job = export(tmp_path / "jobs", CHANGES)
     sites = {name: hospitals[name] for name in SITES}

@@ -69,7 +69,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def group(site):
-    """Two processes in a round that would take days; they start anew after a test that ends them."""
+    """Two processes in a round that would take days; they are started again after a test that ends them."""
     data = prepare_site(site, ENDLESS)
     group = WorkerGroup(ENDLESS, site, data.train, size=2, silence_s=20)
     yield group
@@ -83,16 +83,16 @@ def distance(first, second):
 
 
 def start_endless_round(group, act, *, at_step=2, **options):
-    """Train until the error that `act` brings about; returns the steps that were told."""
-    told = []
+    """Train until the error that `act` brings about; returns the steps that were reported."""
+    reported = []
 
     def on_step(step, steps, loss):
-        told.append(step)
+        reported.append(step)
         if step == at_step:
             act()
 
     group.train(ENDLESS_START, Schedule(), on_step=on_step, **options)
-    raise AssertionError(f"the round ended after {told}")
+    raise AssertionError(f"the round ended after {reported}")
 
 
 def test_nobody_outside_this_machine_can_connect_to_the_processes(group):

@@ -170,7 +170,7 @@ def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path:
     assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
 
 
-def test_a_site_that_is_killed_while_it_trains_alone_goes_on_and_says_what_it_gains(
+def test_a_site_that_is_killed_while_it_trains_alone_resumes_and_reports_what_it_gains(
     poc: RunningPoc, tmp_path: Path
 ) -> None:
     job = export(tmp_path, {"rounds": 3, "learning.local_steps": 40})
@@ -195,7 +195,7 @@ def test_a_site_that_is_killed_while_it_trains_alone_goes_on_and_says_what_it_ga
     assert str(kept) in shown.stdout
 
 
-def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goes_on(
+def test_a_site_of_another_version_declines_and_the_job_that_the_check_admits_continues(
     poc: RunningPoc, tmp_path: Path
 ) -> None:
     start_with_another_version(poc, "dahlia", tmp_path)
@@ -219,19 +219,21 @@ def test_a_site_of_another_version_refuses_and_the_job_that_the_check_admits_goe
     assert reason in report["rounds"][0]["sites"]["dahlia"]["reason"]
 
 
-def test_users_and_hospitals_are_told_how_the_last_job_ended(poc: RunningPoc) -> None:
+def test_users_and_hospitals_see_how_the_last_job_ended(poc: RunningPoc) -> None:
     kits = Poc(poc.out).kits
 
     def outcome() -> dict[str, Any] | None:
-        told = poc.run("status", "--kit", str(kits / ASTER_ADMIN), "--json")
-        ended: dict[str, Any] | None = json.loads(told.stdout)[0]["ended"]
+        reported = poc.run("status", "--kit", str(kits / ASTER_ADMIN), "--json")
+        ended: dict[str, Any] | None = json.loads(reported.stdout)[0]["ended"]
         return ended
 
     wait_until(lambda: outcome() is not None, "the server says how the job ended")
-    told = outcome()
-    assert told is not None
-    assert told["kind"] == "partial"
-    assert "dahlia is not part of it: versions do not fit" in " ".join(one["text"] for one in told["reasons"])
+    reported = outcome()
+    assert reported is not None
+    assert reported["kind"] == "partial"
+    assert "dahlia is not part of it: versions do not fit" in " ".join(
+        one["text"] for one in reported["reasons"]
+    )
     for site, line in (
         ("aster", "this site trained in 1 round"),
         ("dahlia", "this site declined: versions"),

@@ -14,7 +14,7 @@ def job(tmp_path):
     return export(tmp_path / "jobs")
 
 
-def test_a_job_that_no_recipe_writes_is_refused_before_anything_starts(job, hospitals, tmp_path):
+def test_a_job_that_no_recipe_writes_is_rejected_before_anything_starts(job, hospitals, tmp_path):
     footprint = tmp_path / "footprint"
     stranger = {
         "id": "stranger",
@@ -31,7 +31,7 @@ def test_a_job_that_no_recipe_writes_is_refused_before_anything_starts(job, hosp
     assert not (tmp_path / "out").exists()
 
 
-def test_a_job_that_brings_code_is_refused_before_anything_starts(job, hospitals, tmp_path):
+def test_a_job_that_brings_code_is_rejected_before_anything_starts(job, hospitals, tmp_path):
     (job / "app/custom").mkdir()
     (job / "app/custom/mine.py").write_text("raise SystemExit\n")
     study = simulate(job, {name: hospitals[name] for name in ("north", "south")}, tmp_path / "out")
@@ -48,7 +48,7 @@ def test_each_site_has_its_own_policy_with_its_own_folder_only(healthy, hospital
     assert ('"evaluates"' in text) == (site == "clinic")
 
 
-def test_the_server_is_not_told_where_any_data_lies(healthy):
+def test_the_server_never_learns_where_any_data_lies(healthy):
     assert not (healthy.server / "local/privacy.json").exists()
 
 

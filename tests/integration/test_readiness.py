@@ -1,4 +1,4 @@
-"""The readiness check in FLARE's simulator, with hospitals that have something to mend."""
+"""The readiness check in FLARE's simulator, with hospitals that have something to fix."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ def record(study) -> ReadinessRecord:
     return ReadinessRecord.load(study.out / "result/readiness.json")
 
 
-def test_a_check_that_finds_something_to_mend_is_a_check_that_worked(study):
+def test_a_check_that_finds_something_to_fix_is_a_check_that_worked(study):
     assert study.code == 0, study.stderr
     assert study.stdout.strip() == str(study.out / "report/index.html")
 
@@ -62,7 +62,7 @@ def test_cases_are_counted_with_what_was_found(record, hospitals):
     assert record.sites["north"].label_convention
 
 
-def test_the_table_and_the_page_tell_who_must_mend_what(study):
+def test_the_table_and_the_page_say_who_must_fix_what(study):
     page = (study.out / "report/index.html").read_text()
     for text in (page, study.stderr):
         assert "Add the missing image file to the case" in text

@@ -38,12 +38,12 @@ def test_a_site_without_usable_data_costs_the_others_nothing(study, record):
     assert record.missing.keys() == {"hapless"}
     for feature in record.features.values():
         assert feature.sites.keys() <= {"north", "clinic"}
-        if feature.group != "absence":  # a share of one patient is not told
+        if feature.group != "absence":  # a share of one patient is not sent
             assert feature.reported.keys() == {"north", "clinic"}
     assert (record.sites["north"].patients, record.sites["clinic"].patients) == (3, 2)
 
 
-def test_the_reasons_are_on_the_page_and_told_to_the_user(study, record):
+def test_the_reasons_are_on_the_page_and_in_what_the_user_sees(study, record):
     page = (study.out / "report/index.html").read_text()
     assert study.stdout.strip().endswith("report/index.html")
     for site, reason in record.missing.items():
@@ -53,7 +53,7 @@ def test_the_reasons_are_on_the_page_and_told_to_the_user(study, record):
     assert record.sites["hapless"].left_out == {"unreadable": None}
 
 
-def test_the_sites_own_log_says_what_the_server_is_not_told(study):
+def test_the_sites_own_log_says_what_is_not_sent_to_the_server(study):
     assert "is left out: unreadable" in study.log_of("hapless")
     assert "pacs_of_hapless" in study.log_of("hapless")
 

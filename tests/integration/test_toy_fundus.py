@@ -29,15 +29,15 @@ def run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ENVIRONMENT, "PYTHONPATH", path)
         program = Path(sys.executable).with_name("consilium")
-        code, out, told = start([str(program), "cohort", str(folder / "data"), "--task", "fundus"])
-        assert code == 0, told
+        code, out, reported = start([str(program), "cohort", str(folder / "data"), "--task", "fundus"])
+        assert code == 0, reported
         made = dict(line.split("\t") for line in out.splitlines())
 
         def run(name, *options, rounds=None):
             changes = [] if rounds is None else ["--set", f"rounds={rounds}"]
             words = ["jobs", "export", name, "--to", str(folder / "jobs"), *changes]
-            code, _, told = start([str(program), *words])
-            assert code == 0, told
+            code, _, reported = start([str(program), *words])
+            assert code == 0, reported
             sites = {site: Path(made[site]) for site in ("harbor", "valley")}
             study = simulate(folder / "jobs" / name, sites, folder / name, *options)
             assert study.code == 0, study.stderr

@@ -15,7 +15,7 @@ from consilium.processes import (
     worker_pool,
 )
 
-# Each generation starts the next and tells when all are up; the last one ignores a polite request.
+# Each generation starts the next and prints when all are up; the last one ignores a polite request.
 GRANDCHILD = """
 import signal
 {stubborn}
@@ -92,7 +92,7 @@ def test_who_starts_processes_is_interrupted_afterwards(handlers):
         assert signal.SIGTERM in signal.sigpending()
 
 
-def test_workers_go_on_for_a_while_when_their_whole_group_is_ended():
+def test_workers_continue_for_a_while_when_their_whole_group_is_ended():
     """`timeout` and a closed terminal signal all of them, and it is their parent that ends them."""
     with worker_pool(1) as pool:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):

@@ -134,7 +134,7 @@ def another_image(folder):
         (another_image, "names the image"),
     ],
 )
-def test_a_release_that_would_not_be_one_is_refused_before_anything_is_built(checkout, spoil, reason):
+def test_a_release_that_would_not_be_one_is_rejected_before_anything_is_built(checkout, spoil, reason):
     spoil(checkout)
     before = sorted(checkout.rglob("*"))
     done = subprocess.run(

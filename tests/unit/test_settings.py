@@ -117,6 +117,6 @@ def test_values_are_read_as_what_they_look_like():
 
 
 @pytest.mark.parametrize("text", ["rounds", "=3", "", "rounds=[1", "rounds={a: b: c}"])
-def test_what_is_no_assignment_is_refused_with_an_example(text):
+def test_what_is_no_assignment_is_rejected_with_an_example(text):
     with pytest.raises(ConfigurationError, match=r"KEY=VALUE, for example seed=3"):
         parse_changes([text])

@@ -41,6 +41,7 @@ DONE = (
     "README.md",
     "docs",
     "examples",
+    "tests",
 )
 """Files and folders that are held to it."""
 
@@ -53,7 +54,11 @@ _FORBIDDEN = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, WORDS))})(?![\w-]
 def files(place: str) -> Iterator[Path]:
     path = ROOT / place
     yield from (
-        sorted(one for one in path.rglob("*") if one.suffix in (".py", ".md", ".j2", ".ipynb"))
+        sorted(
+            one
+            for one in path.rglob("*")
+            if one.suffix in (".py", ".md", ".j2", ".ipynb") and one != Path(__file__)
+        )
         if path.is_dir()
         else [path]
     )

@@ -99,7 +99,7 @@ def _make_intruders(federation: Federation, state: Path) -> None:
         shutil.copytree(federation.kits["north"], federation.kits[name])
     put_foreign_certificate(federation.kits["foreign"])
     put_expired_certificate(federation.kits["expired"], state)
-    for name in ("foreign", "expired"):  # an attacker takes away what tells on him
+    for name in ("foreign", "expired"):  # an attacker takes away what betrays him
         (federation.kits[name] / "startup/signature.json").unlink()
     changed = federation.kits["tampered"] / "startup/fed_client.json"
     changed.write_text(changed.read_text().replace('"is_leaf": true', '"is_leaf": false'))
@@ -160,7 +160,7 @@ def attacks(intruders: Federation, tmp_path_factory: pytest.TempPathFactory) -> 
         wait_until(lambda: _trains_everywhere(session, endless), "a job trains at all sites")
         done.raids = raid(federation, endless)
         during = session.get_job_meta(endless)["status"]
-        wait_until(lambda: _trains_everywhere(session, endless), "the job goes on")
+        wait_until(lambda: _trains_everywhere(session, endless), "the job continues")
         session.abort_job(endless)
         done.running = {"during": during, "after": finish(session, endless)["status"]}
     return done
@@ -180,7 +180,7 @@ def pids_of(federation: Federation) -> dict[str, str]:
 def _submit(session: Session, job: Path) -> str:
     try:
         return f"accepted {session.submit_job(str(job))}"
-    except Exception as error:  # noqa: BLE001 - whatever FLARE says is what is judged
+    except Exception as error:  # noqa: BLE001 - whatever FLARE says is what is checked
         return f"{type(error).__name__}: {error}"
 
 

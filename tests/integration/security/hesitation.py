@@ -24,4 +24,4 @@ class Hesitation(FLComponent):
         """Wait, when the server's other components have started."""
         if event_type == EventType.SYSTEM_START:
             self.log_info(fl_ctx, "the server hesitates", fire_event=False)
-            wait_until(self._until.exists, "the server may go on")
+            wait_until(self._until.exists, "the server may continue")

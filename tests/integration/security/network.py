@@ -95,7 +95,7 @@ class Network:
         """Pull a hospital's cable out at the server: whatever either side sends is lost without a word."""
         self._ip_at(SERVER, "link", "set", self._server_end(hospital), "down")
 
-    def mend(self, hospital: str) -> None:
+    def restore(self, hospital: str) -> None:
         """Plug a hospital's cable in again."""
         self._ip_at(SERVER, "link", "set", self._server_end(hospital), "up")
         self.route(hospital)
@@ -177,7 +177,7 @@ class Network:
         return int(self._show(hospital, f"/sys/class/net/eth0/statistics/{counter}"))
 
     def _show(self, hospital: str, path: str) -> str:
-        assert self.isolated, "bytes can be told apart by hospital only in namespaces"
+        assert self.isolated, "bytes can be counted by hospital only in namespaces"
         words = self.command(hospital, ["cat", path])
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 

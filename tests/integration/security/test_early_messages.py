@@ -31,23 +31,23 @@ def own_federation(tmp_path, hospitals):
 
 @pytest.fixture
 def hesitating(own_federation, tmp_path):
-    """The file that lets the server go on; it is still starting."""
+    """The file that lets the server continue; it is still starting."""
 
     def hesitate(resources):
         resources["components"].append(
-            {"id": "hesitation", "path": HESITATION, "args": {"until": str(tmp_path / "go on")}}
+            {"id": "hesitation", "path": HESITATION, "args": {"until": str(tmp_path / "continue")}}
         )
         resources[CLASS_ALLOW_LIST].append(HESITATION)
 
     edit_json(own_federation.kits[SERVER_NAME] / "local/resources.json.default", hesitate)
     own_federation.start(SERVER_NAME, environment={"PYTHONPATH": str(Path(__file__).parents[2])})
     wait_until(lambda: "hesitates" in own_federation.log_of(SERVER_NAME), "the server's port is open")
-    return tmp_path / "go on"
+    return tmp_path / "continue"
 
 
 def test_sites_and_users_who_came_too_early_get_in_once_it_has_started(own_federation, hesitating):
     own_federation.start(SITE)
-    wait_until(lambda: "re-challenge" in own_federation.log_of(SITE), "the site was told to ask again")
+    wait_until(lambda: "re-challenge" in own_federation.log_of(SITE), "the site was asked to come again")
     with suppress(NoConnection, InternalError), own_federation.session(LEAD, seconds=5.0):
         pytest.fail("it let a user in before it had started")
     hesitating.touch()

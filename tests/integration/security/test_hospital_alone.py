@@ -116,7 +116,7 @@ def test_an_ordinary_job_is_taken(answers, name):
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_a_hostile_job_is_refused_and_on_record_and_changes_nothing(federation, answers, name):
+def test_a_hostile_job_is_rejected_and_on_record_and_changes_nothing(federation, answers, name):
     answer = answers[name]
     assert answer["reply"].startswith("this site rejects the job (")
     assert REFUSED[name].replace("'app/", "'") in answer["reply"].replace("'app/", "'")
@@ -126,5 +126,5 @@ def test_a_hostile_job_is_refused_and_on_record_and_changes_nothing(federation, 
     assert any(f"[R:{job_id}]" in entry and "[A:job_rejected]" in entry for entry in entries)
 
 
-def test_an_unknown_scope_is_refused(answers):
+def test_an_unknown_scope_is_rejected(answers):
     assert "privacy scope 'research' is not allowed" in answers["unknown scope"]["reply"]

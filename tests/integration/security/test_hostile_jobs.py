@@ -1,4 +1,4 @@
-"""What users of a federation may not do, whoever they are."""
+"""What no user of a federation may do."""
 
 import pytest
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_a_hostile_job_is_refused_with_its_reason_and_on_record(federation, attacks, name):
+def test_a_hostile_job_is_rejected_with_its_reason_and_on_record(federation, attacks, name):
     answer = attacks.submissions[LEAD, name]
     assert answer.startswith("InvalidJobDefinition")
     assert REASONS[name] in answer
@@ -38,7 +38,7 @@ def test_a_hospitals_admin_may_not_submit_even_an_ordinary_job(federation, attac
     assert "is not authorized for 'submit_job'" in answer
 
 
-def test_each_hospital_refuses_an_unknown_scope(federation, attacks):
+def test_each_hospital_rejects_an_unknown_scope(federation, attacks):
     assert attacks.scope["status"] == "FINISHED:FAILED_TO_RUN"
     for site in SITES:
         assert (

@@ -132,7 +132,7 @@ def record(lied):
     return _read(lied.result, "federation.json")
 
 
-def test_its_answers_are_refused_with_the_reason_and_it_is_excluded(record):
+def test_its_answers_are_rejected_with_the_reason_and_it_is_excluded(record):
     first, second, third = (one["sites"][LIAR] for one in record["rounds"])
     assert (first["outcome"], second["outcome"], third["outcome"]) == ("refused", "refused", "excluded")
     assert "wrong is train_cases" in first["reason"]
@@ -154,10 +154,10 @@ def test_nothing_that_it_made_up_reaches_a_record_a_page_or_a_terminal(lied, rec
     assert lied.reported[0] == 1, lied.reported  # partial
     page = (lied.page / "index.html").read_text()
     assert LIAR in page
-    told = [*map(str, lied.status), *map(str, lied.reported), lied.log, page]
-    told += [path.read_text() for path in lied.result.rglob("*.json")]
+    printed = [*map(str, lied.status), *map(str, lied.reported), lied.log, page]
+    printed += [path.read_text() for path in lied.result.rglob("*.json")]
     traces = ("\x1b", r"\x1b", r"\u001b", "forged")  # without the backslash, a picture's letters may hold it
-    assert [trace for trace in traces if any(trace in text for text in told)] == []
+    assert [trace for trace in traces if any(trace in text for text in printed)] == []
 
 
 def _scores(record):

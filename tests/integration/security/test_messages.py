@@ -101,7 +101,7 @@ def test_nothing_but_the_table_s_is_answered(attacks, attacker):
 
 
 @pytest.mark.parametrize("attacker", ["another hospital", "a thief with a hospital's kit"])
-def test_each_refused_message_is_on_record_with_who_sent_it(federation, attacks, attacker):
+def test_each_rejected_message_is_on_record_with_who_sent_it(federation, attacks, attacker):
     raid = attacks.raids[attacker]
     me = parse_party(raid["name"])
     entries = [
@@ -116,7 +116,7 @@ def test_each_refused_message_is_on_record_with_who_sent_it(federation, attacks,
     assert missing == []
 
 
-def test_a_job_that_ran_meanwhile_goes_on_until_the_lead_aborts_it(attacks):
+def test_a_job_that_ran_meanwhile_continues_until_the_lead_aborts_it(attacks):
     assert attacks.running == {"during": "RUNNING", "after": "FINISHED:ABORTED"}
 
 
@@ -141,7 +141,7 @@ def test_a_stranger_on_the_machine_gets_no_connection(federation, attacks, attac
 
 
 @pytest.mark.parametrize("participant", [SERVER_NAME, *SITES])
-def test_neither_a_job_nor_its_stats_nor_its_abort_has_a_message_refused(
+def test_neither_a_job_nor_its_stats_nor_its_abort_has_a_message_rejected(
     federation, attacks, job, participant
 ):
     """What is in the audit logs comes from the attackers alone."""

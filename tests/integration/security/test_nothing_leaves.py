@@ -47,7 +47,7 @@ def test_a_site_sends_its_updates_and_little_else(job, site):
     assert job.sent[site] <= updates * (1 + SHARE) + rounds * BYTES_A_ROUND
     assert (
         job.received[site] > (rounds + 1) * update
-    )  # a model a round, and the final one: the site judges all
+    )  # a model a round, and the final one: the site evaluates all
 
 
 def test_nothing_at_the_server_names_a_case_a_file_or_a_folder_of_a_hospital(hospitals, federation, job):

@@ -166,7 +166,7 @@ def test_the_page_names_cases_needs_nothing_else_and_says_that_it_stays(check, h
 
 
 @pytest.mark.parametrize("page", [".", "missing/check.html"])
-def test_a_page_that_can_not_be_written_is_refused_before_anything_is_read(check, hospital, tmp_path, page):
+def test_a_page_that_can_not_be_written_is_rejected_before_anything_is_read(check, hospital, tmp_path, page):
     code, out, err = check(hospital.folder, "--html", tmp_path / page)
     assert code == 2
     assert "can't be written; name a file in a folder that exists" in err

@@ -75,7 +75,7 @@ def test_names_that_are_no_utf_8_are_read_and_shown_with_escapes(check, foreign,
     assert r"M\xfcller: " in check(foreign.folder, "--show-cases")[1]
 
 
-def test_a_folder_whose_own_name_is_no_utf_8_is_refused(check, foreign, tmp_path):
+def test_a_folder_whose_own_name_is_no_utf_8_is_rejected(check, foreign, tmp_path):
     folder = foreign.folder.rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xfc"))
     page = tmp_path / "check.html"
     code, out, _ = check(folder, "--json", "--html", page)
@@ -97,7 +97,7 @@ def test_files_that_nobody_understood_are_counted_and_named_on_the_page_only(che
     assert json.loads(out)["unknown_files"] == 1
 
 
-def test_a_convention_that_cannot_be_told_shows_both_readings_and_how_to_state_one(check, hospital):
+def test_an_ambiguous_convention_shows_both_readings_and_how_to_state_one(check, hospital):
     for number in range(3):
         hospital.brats(f"P{number}", (1, 2, 3))
     code, out, _ = check(hospital.folder)
@@ -110,7 +110,7 @@ def test_a_convention_that_cannot_be_told_shows_both_readings_and_how_to_state_o
     assert check(hospital.folder, "--convention", "brats-2023")[0] != 2
 
 
-def test_file_endings_are_read_and_wrong_ones_refused(check, hospital):
+def test_file_endings_are_read_and_wrong_ones_rejected(check, hospital):
     for path in list(hospital.folder.glob("*/*_t1ce.nii.gz")):
         path.rename(path.with_name(path.name.replace("_t1ce", "_T1_KM")))
     assert json.loads(check(hospital.folder, "--json")[1])["cases"]["used"] == 0

@@ -72,24 +72,24 @@ def test_a_failure_ends_with_1_and_a_remedy_below_it(check, root):
     assert "refuses connections" in out
 
 
-def test_the_machine_is_judged_by_the_job_that_is_named(check, root):
+def test_the_machine_is_checked_for_the_job_that_is_named(check, root):
     code, out, _ = check(root, "--offline", "--job", "brain_tumor_fedavg_gpu", "--json")
     assert json.loads(out)["job"] == "brain_tumor_fedavg_gpu"
     assert code in (0, 1)
 
 
 @pytest.mark.parametrize(
-    ("kit", "options", "told"),
+    ("kit", "options", "reported"),
     [
         ("nowhere", (), "is not a folder"),
         ("kits", (), "is not a site's startup kit"),
         ("north", ("--job", "nnunet"), "consilium jobs list"),
     ],
 )
-def test_what_can_t_be_checked_at_all_ends_with_2(check, root, kits, tmp_path, kit, options, told):
+def test_what_can_t_be_checked_at_all_ends_with_2(check, root, kits, tmp_path, kit, options, reported):
     code, out, err = check(kits if kit == "kits" else tmp_path / kit, *options)
     assert (code, out) == (2, "")
-    assert told in err
+    assert reported in err
 
 
 def test_help_teaches(check):

@@ -9,7 +9,7 @@ BRAIN = re.compile(r"tumou?r|brats|voxel|\bmm\b|\bml\b|anatomy|glioma", re.I)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("cohort",), ["consilium cohort DIR"]),
         (("cohort", "x", "--set", "voxels=3"), ["no option 'voxels'", "known: hospitals, spacing, size"]),
@@ -34,12 +34,12 @@ def test_wrong_input_is_answered_with_what_is_allowed_and_nothing_is_made(
     tmp_path,
     monkeypatch,
     arguments,
-    told,
+    reported,
 ):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    for text in told:
+    for text in reported:
         assert text in err
     assert not list(tmp_path.iterdir())
 

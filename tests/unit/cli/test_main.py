@@ -46,7 +46,7 @@ def test_an_exported_job_s_folder_is_the_only_thing_on_standard_output(run, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         (("jobs", "export", "nnunet"), ["'nnunet'", "known: brain_tumor_fedavg", "consilium jobs list"]),
         (("jobs", "export", JOB, "--set", "rouns=3"), ["rouns", "did you mean 'rounds'?"]),
@@ -57,14 +57,14 @@ def test_an_exported_job_s_folder_is_the_only_thing_on_standard_output(run, tmp_
     ],
 )
 def test_wrong_input_is_answered_with_what_is_allowed_and_what_to_type(
-    run, tmp_path, monkeypatch, arguments, told
+    run, tmp_path, monkeypatch, arguments, reported
 ):
     monkeypatch.chdir(tmp_path)
     code, out, err = run(*arguments)
     assert code == 2
     assert out == ""
     assert err.startswith("error: ")
-    for text in told:
+    for text in reported:
         assert text in err
     assert not list(tmp_path.iterdir())  # nothing was started
 
@@ -104,7 +104,7 @@ def test_missing_options_and_unknown_commands_are_wrong_input_too(run):
 
 
 @pytest.mark.parametrize("where", ["inside a command", "around"])
-def test_an_interrupt_says_that_nothing_runs_on_and_how_to_go_on(run, monkeypatch, where):
+def test_an_interrupt_says_that_nothing_runs_on_and_how_to_resume(run, monkeypatch, where):
     def interrupted(*_):
         raise KeyboardInterrupt
 

@@ -58,7 +58,7 @@ def test_sites_say_in_files_what_they_know(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["a.csv", "north=", "=a.csv", "elsewhere=a.csv", "north=gone.csv"])
-def test_files_of_no_site_or_that_are_not_there_are_refused(option):
+def test_files_of_no_site_or_that_are_not_there_are_rejected(option):
     with pytest.raises(ConfigurationError, match="--patients"):
         parse_files("--patients", (option,), SITES)
 

@@ -47,7 +47,9 @@ def test_where_nothing_runs_the_next_command_is_named(run, stopped, command, end
         ("run", "run_all", "nothing runs on"),
     ],
 )
-def test_after_ctrl_c_it_says_what_runs_on_and_how_to_go_on(run, stopped, monkeypatch, command, place, said):
+def test_after_ctrl_c_it_says_what_runs_on_and_how_to_continue(
+    run, stopped, monkeypatch, command, place, said
+):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -72,7 +74,7 @@ def test_a_missing_folder_of_hospitals_is_named(run, tmp_path):
     assert "aster, birch, dahlia" in err
 
 
-def test_hospitals_without_a_site_are_refused_before_anything_starts(run, tmp_path):
+def test_hospitals_without_a_site_are_rejected_before_anything_starts(run, tmp_path):
     code, _, err = run("poc", "up", "--out", tmp_path / "poc", "--hospitals", tmp_path)
     assert code == 2
     assert "no subfolder aster, birch, dahlia" in err

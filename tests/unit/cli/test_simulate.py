@@ -25,7 +25,7 @@ def test_a_home_folder_is_meant_behind_an_equals_sign_too(run, hospitals, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("sites", "told"),
+    ("sites", "reported"),
     [
         (["north", "south={south}"], ["'north'", "NAME=DIR"]),
         (["north=", "south={south}"], ["'north='", "NAME=DIR"]),
@@ -36,17 +36,17 @@ def test_a_home_folder_is_meant_behind_an_equals_sign_too(run, hospitals, tmp_pa
         (["north={north}"], ["two sites or more", "1 is given", "--site NAME=FOLDER"]),
     ],
 )
-def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, told):
+def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, reported):
     options = [text for site in sites for text in ("--site", site.format(**hospitals))]
     code, out, err = run("simulate", hospitals["job"], *options, "--out", hospitals["out"])
     assert (code, out) == (2, "")
-    for text in told:
+    for text in reported:
         assert text.format(**hospitals) in err
     assert not hospitals["out"].exists()
 
 
 @pytest.mark.parametrize(
-    ("name", "option", "told"),
+    ("name", "option", "reported"),
     [
         ("brain_tumor_check", ("--compare",), "trains nothing: leave --compare out"),
         ("brain_tumor_stats", ("--compare",), "trains nothing: leave --compare out"),
@@ -54,28 +54,28 @@ def test_wrong_sites_are_answered_before_anything_starts(run, hospitals, sites, 
         ("brain_tumor_stats", ("--evaluates", "north"), "leave --evaluates out"),
     ],
 )
-def test_a_job_that_only_asks_takes_no_option_of_training(run, hospitals, tmp_path, name, option, told):
+def test_a_job_that_only_asks_takes_no_option_of_training(run, hospitals, tmp_path, name, option, reported):
     job = export_job(build_recipe(name), tmp_path / "jobs")
     sites = [word for site in ("north", "south") for word in ("--site", f"{site}={hospitals[site]}")]
     code, out, err = run("simulate", job, *sites, "--out", hospitals["out"], *option)
     assert (code, out) == (2, "")
-    assert told in err
+    assert reported in err
     assert not hospitals["out"].exists()
 
 
 @pytest.mark.parametrize(
-    ("option", "told"),
+    ("option", "reported"),
     [
         (("--convention", "east=brats-2018"), "no site is named east; named: north, south"),
         (("--convention", "brats-1999"), "known: brats-2015"),
         (("--file-ending", "t1ce"), "KIND=ENDING"),
     ],
 )
-def test_conventions_and_endings_are_checked_before_anything_starts(run, hospitals, option, told):
+def test_conventions_and_endings_are_checked_before_anything_starts(run, hospitals, option, reported):
     sites = [word for site in ("north", "south") for word in ("--site", f"{site}={hospitals[site]}")]
     code, _, err = run("simulate", hospitals["job"], *sites, "--out", hospitals["out"], *option)
     assert code == 2
-    assert told in err
+    assert reported in err
     assert not hospitals["out"].exists()
 
 

@@ -42,7 +42,7 @@ def test_whether_the_site_runs_is_said_with_and_without_a_job(run, tmp_path, mon
     assert "nothing runs from" in run("status", "--site", tmp_path)[1]
 
 
-def test_a_site_that_was_started_twice_or_disabled_is_told(run, tmp_path):
+def test_a_site_that_was_started_twice_or_disabled_is_reported(run, tmp_path):
     keep(tmp_path, 1, ended=1.0, outcome="success")
     assert run("status", "--site", tmp_path)[2] == ""
     save_second_start(tmp_path, SecondStart(first="process 11 at 10.0.0.5", second="process 13", since=1.0))
@@ -60,7 +60,7 @@ def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ((), "either --kit DIR"),
         (("--kit", ".", "--site", "."), "either --kit DIR"),
@@ -73,11 +73,11 @@ def test_the_exit_code_is_that_of_the_last_job(run, tmp_path, outcome, code):
         (("--site", ".", "abc"), "job abc has not run"),
     ],
 )
-def test_what_can_t_be_shown_says_what_to_do(run, tmp_path, monkeypatch, arguments, told):
+def test_what_can_t_be_shown_says_what_to_do(run, tmp_path, monkeypatch, arguments, reported):
     monkeypatch.chdir(tmp_path)
     code, _, err = run("status", *arguments)
     assert code == 2
-    assert told in err
+    assert reported in err
 
 
 def test_help_teaches_both_readers(run):

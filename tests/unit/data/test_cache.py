@@ -79,7 +79,7 @@ def test_nothing_is_built_twice(cohort, folder, built):
     assert first == second
 
 
-def test_only_what_changed_is_built_anew(cohort, folder, built, hospital):
+def test_only_what_changed_is_built_again(cohort, folder, built, hospital):
     CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
     built.clear()
     (hospital.folder / "A/A_t1.nii.gz").write_bytes((hospital.folder / "A/A_t2.nii.gz").read_bytes())
@@ -130,11 +130,11 @@ def test_a_failing_case_stops_no_other_and_joins_the_problems(folder, hospital):
 
 
 def test_progress_reaches_the_end_and_names_no_patient(cohort, folder):
-    told = []
+    reported = []
     CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(
-        cohort, progress=lambda *step: told.append(step)
+        cohort, progress=lambda *step: reported.append(step)
     )
-    assert told == [(done, 3, "preparing cases") for done in (1, 2, 3)]
+    assert reported == [(done, 3, "preparing cases") for done in (1, 2, 3)]
 
 
 def test_cancelling_stops_before_the_next_case_and_keeps_what_is_ready(cohort, folder, built):
@@ -159,7 +159,7 @@ def test_a_case_is_whole_again_after_a_shortage_of_file_descriptors(cohort, fold
 
 @pytest.mark.parametrize("name", ["image.npy", "label.npy", "reference.npy", "voxels.npy", "meta.json"])
 @pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_entry_is_built_anew(cohort, folder, built, name, damage):
+def test_a_damaged_entry_is_built_again(cohort, folder, built, name, damage):
     cache = CaseCache(folder, case_format=CASES, settings=SETTINGS)
     before = cache.prepare(cohort).cases[1]
     expected = before.image.copy()
@@ -194,7 +194,7 @@ def test_least_recently_used_entries_of_others_go_first(cohort, folder, hospital
     assert set(_entries(folder)) == {cases[1].folder, kept[0].folder, folder / "holiday photos"}
 
 
-def test_the_present_cohort_is_never_evicted_but_refused(cohort, folder):
+def test_the_present_cohort_is_never_evicted_but_rejected(cohort, folder):
     cases = CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort).cases
     size = max(sum(file.stat().st_size for file in case.folder.iterdir()) for case in cases)
     with pytest.raises(DataError, match=r"limited to .* GiB.*needs about .* GiB.*cache_gib"):
@@ -221,7 +221,7 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_built(cohort, folder, monk
     assert _entries(folder) == []
 
 
-def test_a_cache_that_is_no_folder_is_refused(cohort, folder):
+def test_a_cache_that_is_no_folder_is_rejected(cohort, folder):
     folder.touch()
     with pytest.raises(DataError, match="can't be written"):
         CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
@@ -268,7 +268,7 @@ def _die_in_second_file(folder, cohort):
     CaseCache(folder, case_format=CASES, settings=SETTINGS).prepare(cohort)
 
 
-def test_what_a_killed_process_left_is_removed_and_built_anew(cohort, folder, built):
+def test_what_a_killed_process_left_is_removed_and_built_again(cohort, folder, built):
     worker = multiprocessing.get_context("fork").Process(target=_die_in_second_file, args=(folder, cohort))
     worker.start()
     worker.join(timeout=60)

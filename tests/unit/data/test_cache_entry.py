@@ -40,7 +40,7 @@ def test_an_entry_has_reached_the_disk_before_it_has_its_name(prepare, folder, m
 
 
 def test_what_a_disk_says_when_it_is_full_is_not_lost(prepare, hospital):
-    """numpy writes arrays in a way that tells how many bytes are missing, but not why."""
+    """numpy writes arrays in a way that shows how many bytes are missing, but not why."""
     read_cohort(hospital.folder, case_format=CASES)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -217,7 +217,7 @@ def test_a_damaged_entry_is_made_again_also_in_a_process_that_got_the_case_as_js
         _ = case.photos
 
 
-def test_a_convention_that_the_problem_does_not_have_is_refused(practice):
+def test_a_convention_that_the_problem_does_not_have_is_rejected(practice):
     with pytest.raises(ConfigurationError, match="eyes has no label convention named 'brats-2018'"):
         read_cohort(practice, case_format=FORMAT, convention="brats-2018")
 

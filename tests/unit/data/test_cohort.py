@@ -73,6 +73,6 @@ def test_a_4d_label_is_a_problem(hospital):
 def test_progress_counts_labels_and_names_no_patient(hospital):
     for case_id in "ABC":
         hospital.brats(case_id)
-    told = []
-    read_cohort(hospital.folder, case_format=CASES, progress=lambda *step: told.append(step))
-    assert told == [(1, 3, "reading labels"), (2, 3, "reading labels"), (3, 3, "reading labels")]
+    reported = []
+    read_cohort(hospital.folder, case_format=CASES, progress=lambda *step: reported.append(step))
+    assert reported == [(1, 3, "reading labels"), (2, 3, "reading labels"), (3, 3, "reading labels")]

@@ -98,7 +98,7 @@ def test_a_file_in_the_place_of_a_folder_is_an_error_and_keeps_its_mode(tmp_path
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root, to act as another account")
-def test_a_folder_that_another_account_has_made_open_is_refused(tmp_path):
+def test_a_folder_that_another_account_has_made_open_is_rejected(tmp_path):
     """Another account may put a folder of its own where ours is expected, and read what is written to it."""
     shared = tmp_path / "shared"
     shared.mkdir()
@@ -125,7 +125,7 @@ def test_a_folder_that_another_account_has_made_open_is_refused(tmp_path):
     assert (shared / "own/inner").stat().st_uid == NOBODY
 
 
-def test_a_file_system_that_keeps_no_modes_is_refused(tmp_path, monkeypatch):
+def test_a_file_system_that_keeps_no_modes_is_rejected(tmp_path, monkeypatch):
     folder = tmp_path / "mounted"
     folder.mkdir()
     folder.chmod(0o755)

@@ -36,7 +36,7 @@ def test_a_forbidden_folder_is_reported(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"), [("absent", "does not exist"), ("file", "is a file"), ("", "empty")]
 )
-def test_a_folder_that_cannot_hold_cases_is_refused(tmp_path, name, message):
+def test_a_folder_that_cannot_hold_cases_is_rejected(tmp_path, name, message):
     folder = tmp_path / "root"
     folder.mkdir()
     if name == "file":
@@ -45,7 +45,7 @@ def test_a_folder_that_cannot_hold_cases_is_refused(tmp_path, name, message):
         scan_folder(folder / name)
 
 
-def test_a_folder_whose_name_is_no_text_is_refused_with_its_name_in_escapes(tmp_path):
+def test_a_folder_whose_name_is_no_text_is_rejected_with_its_name_in_escapes(tmp_path):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller"))
     folder.mkdir()
     with pytest.raises(FolderError, match=r"M\\xfcller is no UTF-8"):

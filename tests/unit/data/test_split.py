@@ -134,6 +134,6 @@ def test_without_the_key_nobody_knows_the_split():
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 20, float("nan")])
-def test_a_share_out_of_range_is_refused(fraction):
+def test_a_share_out_of_range_is_rejected(fraction):
     with pytest.raises(ConfigurationError, match="above 0 and below 1"):
         Sides().settle({}, fraction)

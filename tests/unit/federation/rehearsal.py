@@ -27,7 +27,7 @@ _MARKS = itertools.count(1)
 
 
 class TwoWeights(WeightsPersistor):
-    """Keeps a model of two weights that starts at zero, and of one more that tells updates apart."""
+    """Keeps a model of two weights that starts at zero, and of one more that distinguishes updates."""
 
     def __init__(self):
         super().__init__({"task": "brain_tumor"})

@@ -66,14 +66,14 @@ def test_what_is_known_is_replaced_and_may_be_again(module):
     assert module.Flares is Ours
 
 
-def test_another_source_is_refused_by_its_name(module, monkeypatch):
+def test_another_source_is_rejected_by_its_name(module, monkeypatch):
     monkeypatch.setitem(SOURCES, place_of(Flares), "0" * 64)
     with pytest.raises(ConfigurationError, match=r"test_replacement\.Flares is not that of nvflare 2\.9\.0"):
         replace(module, "Flares", Ours)
     assert module.Flares is Flares
 
 
-def test_what_is_not_listed_is_refused(module):
+def test_what_is_not_listed_is_rejected(module):
     module.Flares = str
     with pytest.raises(ConfigurationError, match=r"builtins\.str"):
         replace(module, "Flares", Ours)
@@ -81,7 +81,7 @@ def test_what_is_not_listed_is_refused(module):
         replace(module, "Gone", Ours)
 
 
-def test_a_source_that_can_t_be_read_is_refused(monkeypatch):
+def test_a_source_that_can_t_be_read_is_rejected(monkeypatch):
     made = {}
     exec("class Unreadable: pass", {"__name__": __name__}, made)
     monkeypatch.setitem(SOURCES, place_of(made["Unreadable"]), None)

@@ -50,7 +50,7 @@ UNFIT = {
 
 
 @pytest.mark.parametrize(("written", "said"), UNFIT.items(), ids=str)
-def test_a_name_that_is_none_is_refused_with_words(written, said):
+def test_a_name_that_is_none_is_rejected_with_words(written, said):
     name = yaml.safe_load(written)
     with pytest.raises(ConfigurationError, match=r"project\.yml: .* can't be a site's name") as caught:
         check_site_names([name], where="project.yml")
@@ -58,7 +58,7 @@ def test_a_name_that_is_none_is_refused_with_words(written, said):
 
 
 @pytest.mark.parametrize("names", [["north", "north"], ["north", "North"], ["a", "Relay"]])
-def test_names_that_are_too_much_alike_are_refused(names):
+def test_names_that_are_too_much_alike_are_rejected(names):
     with pytest.raises(ConfigurationError, match=r"given twice|but for the case of letters"):
         check_site_names(names, others=[SERVER, "relay"])
 

@@ -19,7 +19,7 @@ def test_patch_releases_and_other_packages_may_differ(other):
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "reported"),
     [
         ({"consilium": "0.2.0"}, "consilium 0.1.0 here and 0.2.0 there"),
         ({"consilium": "1.1.0"}, "consilium 0.1.0 here and 1.1.0 there"),
@@ -27,8 +27,8 @@ def test_patch_releases_and_other_packages_may_differ(other):
         ({"nvflare": "2.10.0"}, "nvflare 2.9.0 here and 2.10.0 there"),
     ],
 )
-def test_another_series_does_not_fit(other, told):
-    assert told in incompatibility(HERE, HERE | other)
+def test_another_series_does_not_fit(other, reported):
+    assert reported in incompatibility(HERE, HERE | other)
 
 
 def test_every_difference_is_named():
@@ -37,7 +37,7 @@ def test_every_difference_is_named():
     assert "nvflare" in reason
 
 
-def test_a_version_that_was_not_told_does_not_fit():
+def test_a_version_that_was_not_sent_does_not_fit():
     assert "nvflare 2.9.0 here and missing there" in incompatibility(HERE, {"consilium": "0.1.0"})
 
 

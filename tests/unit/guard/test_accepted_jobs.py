@@ -133,14 +133,14 @@ def test_a_full_memory_takes_no_other_job(accept, monkeypatch):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"jobs": {"local": {}}}', b"\xff"])
-def test_a_memory_that_can_not_be_read_refuses_all(accept, content):
+def test_a_memory_that_can_not_be_read_rejects_all(accept, content):
     path = accept.site / ACCEPTED_FILE
     path.write_bytes(content)
     assert f"can't read its {ACCEPTED_FILE}" in refusal(accept)
     assert path.read_bytes() == content
 
 
-def test_a_memory_that_can_not_be_written_refuses(accept, monkeypatch):
+def test_a_memory_that_can_not_be_written_rejects_all(accept, monkeypatch):
     def full(path, content):
         raise OSError("No space left on device")
 

@@ -98,7 +98,7 @@ def test_it_believes_nobody_without_the_servers_signature(server):
 
 
 @pytest.mark.parametrize("ask", [lambda server: server.client_challenge(Message()), register])
-def test_a_site_is_told_to_ask_again_until_it_has_started(server, ask):
+def test_a_site_has_to_ask_again_until_it_has_started(server, ask):
     answer = ask(server)
     assert answer.get_header(MessageHeaderKey.RETURN_CODE) == ReturnCode.COMM_ERROR
     assert "still starting" in answer.get_header(MessageHeaderKey.ERROR)
@@ -140,7 +140,7 @@ def beat(server, token, name="north"):
 
 @pytest.fixture
 def started(server, monkeypatch):
-    """A server that takes heartbeats, and of which no job is to be told."""
+    """A server that takes heartbeats, and of which no job is known."""
     server.engine.set_run_manager(
         RunManager("server", server.engine, job_id="", workspace=None, components={}, handlers=[])
     )
@@ -149,7 +149,7 @@ def started(server, monkeypatch):
     return server
 
 
-def test_a_site_goes_on_with_its_session_when_another_start_of_it_has_ended(started):
+def test_a_site_keeps_its_session_when_another_start_of_it_has_ended(started):
     """It was cut off, another took its place and was killed: FLARE would refuse it for ten minutes."""
     beat(started, "of the other")
     answer = beat(started, "its own")

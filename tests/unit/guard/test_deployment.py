@@ -141,7 +141,7 @@ ATTACKS = {
 
 @pytest.mark.parametrize("name", ATTACKS)
 @pytest.mark.parametrize("side", ["server", "client"])
-def test_what_is_refused_changes_nothing_at_the_site(site, signed, guarded, audited, tmp_path, name, side):
+def test_what_is_rejected_changes_nothing_at_the_site(site, signed, guarded, audited, tmp_path, name, side):
     archive, meta = signed
     attack = ATTACKS[name]
     given = {**meta, **attack["meta"]} if isinstance(attack.get("meta"), dict) else attack.get("meta", meta)
@@ -236,7 +236,7 @@ def test_a_deployed_job_does_not_start_once_the_site_has_forgotten_it(
     assert started == [JOB_ID]
 
 
-def test_an_unsigned_job_is_refused_where_jobs_are_to_be_signed(site, tmp_path):
+def test_an_unsigned_job_is_rejected_where_jobs_are_to_be_signed(site, tmp_path):
     archive, meta = signed_app(RECIPE, tmp_path / "jobs", None)
     assert "it is not signed" in deployment_fault(site, "client", JOB_ID, meta, "app", archive)
     config = tmp_path / "kit/startup/fed_client.json"
@@ -244,7 +244,7 @@ def test_an_unsigned_job_is_refused_where_jobs_are_to_be_signed(site, tmp_path):
     assert deployment_fault(site, "client", JOB_ID, meta, "app", archive) is None
 
 
-def test_a_replayed_job_is_refused_without_touching_what_the_first_left(site, signed, guarded, tmp_path):
+def test_a_replayed_job_is_rejected_without_touching_what_the_first_left(site, signed, guarded, tmp_path):
     archive, meta = signed
     engine = Engine(site)
     DeployProcessor().process(request(archive, meta), engine)
@@ -264,7 +264,7 @@ def test_a_hospitals_own_key_signs_no_job(site, root, tmp_path):
     assert "no right to submit here" in deployment_fault(site, "client", JOB_ID, meta, "app", archive)
 
 
-def test_code_is_refused_even_signed(site, root, tmp_path):
+def test_code_is_rejected_even_signed(site, root, tmp_path):
     lead = new_user(tmp_path, root, LEAD, "lead")
     job = export_job(RECIPE, tmp_path / "jobs")
     (job / "app/custom").mkdir()

@@ -49,7 +49,7 @@ def test_what_is_listed_reaches_flare_and_the_rest_is_on_record(site):
 
 
 @pytest.mark.parametrize("error", [TypeError, KeyError, RecursionError])
-def test_headers_that_the_rules_can_not_take_are_refused(site, monkeypatch, error):
+def test_headers_that_the_rules_can_not_take_are_rejected(site, monkeypatch, error):
     def fault(self, neighbor, headers):
         raise error("x")
 
@@ -60,7 +60,7 @@ def test_headers_that_the_rules_can_not_take_are_refused(site, monkeypatch, erro
     assert [error.__name__ in said or "list" in said for *_, said in site.refused] == [True, True]
 
 
-def test_odd_headers_are_refused_on_record(site, monkeypatch, audited):
+def test_odd_headers_are_rejected_on_record(site, monkeypatch, audited):
     monkeypatch.setattr(guarded_cell, "record_rejected_message", record_rejected_message)
     deep = []
     for _ in range(5000):

@@ -102,7 +102,7 @@ def test_every_job_of_any_settings_is_in_order(recipe):
 
 @pytest.mark.parametrize("recipe", largest_recipes(), ids=lambda recipe: recipe.kind)
 @pytest.mark.parametrize("name", [META, SERVER, CLIENT])
-def test_a_job_with_any_single_change_is_refused_or_another_job_of_the_recipe(recipe, name):
+def test_a_job_with_any_single_change_is_rejected_or_another_job_of_the_recipe(recipe, name):
     files = texts(recipe)
 
     @QUICK
@@ -179,7 +179,7 @@ def test_no_class_can_take_the_place_of_a_job_s_or_stand_beside_it(name, data):
         (META, lambda c: c.update(resource_spec={"north": {"num_of_gpus": 1}}), "resource_spec.north"),
     ],
 )  # fmt: skip
-def test_a_job_that_is_more_or_other_is_refused_with_the_place(name, edit, said):
+def test_a_job_that_is_more_or_other_is_rejected_with_the_place(name, edit, said):
     assert said in fault(changed(name, edit))
 
 
@@ -205,7 +205,7 @@ def test_what_nvflare_job_submit_makes_of_default_resources_is_taken():
      "app/resources.json", "app/config/x/config_fed_client.json", "meta.conf", "other/config/", "app/local/",
      "../config/config_fed_client.json", "sitecustomize.py", "app/.__nvfl_sig.json.bak"],
 )  # fmt: skip
-def test_any_other_file_or_folder_is_refused(name):
+def test_any_other_file_or_folder_is_rejected(name):
     assert f"it holds {name!r}; allowed are meta.json" in fault({**TRAINING, name: b"{}"})
 
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_missing_is_named(name):
 
 
 @pytest.mark.parametrize("name", ["app/custom/x.py", "app/config/custom/x.py", "custom/x.py", "app/custom/"])
-def test_code_is_refused_wherever_it_lies_in_a_job(name):
+def test_code_is_rejected_wherever_it_lies_in_a_job(name):
     assert "brings code" in fault({**TRAINING, name: b""})
 
 
@@ -228,7 +228,7 @@ def test_a_site_s_own_list_decides_about_the_classes_that_it_builds():
     assert app_fault(app_of(TRAINING), "client", forbidden=forbid) is None
 
 
-def test_a_server_that_describes_another_job_than_it_sends_is_refused():
+def test_a_server_that_describes_another_job_than_it_sends_is_rejected():
     meta = json.loads(TRAINING[META])
     assert "min_clients is 3" in app_fault(app_of(TRAINING), meta=deployed({**meta, "min_clients": 3}))
     spec = {"@default": {"num_of_gpus": 65}}
@@ -239,7 +239,7 @@ def test_a_server_that_describes_another_job_than_it_sends_is_refused():
 
 @QUICK
 @given(st.binary(max_size=200), st.sampled_from([META, SERVER, CLIENT]))
-def test_whatever_bytes_come_instead_of_a_file_are_refused_with_a_reason(content, name):
+def test_whatever_bytes_come_instead_of_a_file_are_rejected_with_a_reason(content, name):
     assert name in fault({**TRAINING, name: content})
 
 

@@ -64,7 +64,7 @@ def policy(root, *listed, **values):
 
 
 @pytest.mark.usefixtures("here")
-def test_a_job_of_an_unlisted_task_is_refused_before_anything_of_its_package_is_imported(jobs):
+def test_a_job_of_an_unlisted_task_is_rejected_before_anything_of_its_package_is_imported(jobs):
     for files in jobs:
         with pytest.raises(ConfigurationError, match="policy does not list it"):
             check_app(app(files), lambda path: None, "client", listed=frozenset())
@@ -75,7 +75,7 @@ def test_a_job_of_an_unlisted_task_is_refused_before_anything_of_its_package_is_
 
 
 @pytest.mark.usefixtures("here")
-def test_a_hospital_refuses_the_deployment_and_the_server_takes_what_is_installed(jobs, tmp_path):
+def test_a_hospital_rejects_the_deployment_and_the_server_takes_what_is_installed(jobs, tmp_path):
     workspace = make_site(tmp_path / "kit", new_authority())
     folder = tmp_path / "app"
     write(folder, app(jobs[0]))

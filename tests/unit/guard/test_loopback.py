@@ -227,13 +227,13 @@ BAD = {
 
 @pytest.mark.parametrize("params", [{}, SECURE], ids=["loopback", "network"])
 @pytest.mark.parametrize("said", BAD.values(), ids=BAD)
-def test_a_bad_handshake_is_refused(manager, audited, said, params):
+def test_a_bad_handshake_is_rejected(manager, audited, said, params):
     wire, connection = listened(manager, framed(Types.HELLO, said), params=params)
     assert (wire.closed, connection.sfm_endpoint, manager.sfm_endpoints) == (True, None, {})
 
 
 @pytest.mark.parametrize("said", BAD.values(), ids=BAD)
-def test_a_refused_handshake_is_on_record(manager, audited, said):
+def test_a_rejected_handshake_is_on_record(manager, audited, said):
     listened(manager, framed(Types.HELLO, said), params={})
     assert [event["action"] for event in audited] == ["connection_rejected"]
 
@@ -249,7 +249,7 @@ def test_only_known_properties_are_kept(manager):
     assert manager.sfm_endpoints["north"].endpoint.properties == {"fqcn": "north"}
 
 
-def test_a_recorded_handshake_is_refused_on_another_connection(manager, audited):
+def test_a_recorded_handshake_is_rejected_on_another_connection(manager, audited):
     hello = hello_of(f"server.{NORTH_JOB[6:]}")
     assert [listened(manager, hello, params={}, name=None)[0].closed for _ in range(3)] == [False, True, True]
     assert not listened(manager, hello_of(f"server.{NORTH_JOB[6:]}"), params={}, name=None)[0].closed

@@ -117,7 +117,7 @@ def test_streams_go_between_the_processes_of_one_job(origin, accepted, topic):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_everything_else_is_refused(me, neighbor, origin, destination, channel, topic, stream):
+def test_everything_else_is_rejected(me, neighbor, origin, destination, channel, topic, stream):
     message = headers(origin, destination, channel, topic, stream=stream)
     assert MessageRules(me).fault(neighbor, message) is not None
 
@@ -203,7 +203,7 @@ def test_whatever_is_accepted_is_in_the_table_and_never_between_hospitals(
         st.text(), st.one_of(st.none(), st.integers(), st.text(), st.lists(st.text())), max_size=8
     )
 )
-def test_headers_of_any_kind_are_refused_and_never_an_error(message):
+def test_headers_of_any_kind_are_rejected_and_never_an_error(message):
     assert MessageRules("north").fault("server", message) is not None
 
 

@@ -17,7 +17,7 @@ USER = f"_admin_{JOB}"
         (USER, Party(USER, Kind.USER, USER)),
     ],
 )
-def test_the_processes_of_a_federation_are_told_by_their_names(name, party):
+def test_the_processes_of_a_federation_are_recognized_by_their_names(name, party):
     assert parse_party(name) == party
 
 

@@ -53,7 +53,7 @@ def test_a_submitted_job_in_order_is_accepted(tmp_path, audited):
         ({"app/x\n[E:1][U:admin][A:forged]": b""}, "has a name other than"),
     ],
 )
-def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, audited, extra, said):
+def test_a_submitted_job_that_is_more_is_rejected_recorded_and_removed(tmp_path, audited, extra, said):
     name = JOBS[0].name
     upload = archive(tmp_path, {**job_entries(), **{f"{name}/{key}": value for key, value in extra.items()}})
     valid, reason, _ = SubmittedJobValidator().validate(name, str(upload))
@@ -66,13 +66,13 @@ def test_a_submitted_job_that_is_more_is_refused_recorded_and_removed(tmp_path, 
 
 
 @pytest.mark.parametrize("name", ["other", "", ".", "..", "brain_tumor_check/app", "/"])
-def test_a_job_of_another_folder_is_refused(tmp_path, audited, name):
+def test_a_job_of_another_folder_is_rejected(tmp_path, audited, name):
     valid, reason, _ = SubmittedJobValidator().validate(name, str(archive(tmp_path, job_entries())))
     assert not valid
     assert "not one folder of the job's name" in reason
 
 
-def test_an_id_that_the_submitter_chose_is_refused(tmp_path, audited):
+def test_an_id_that_the_submitter_chose_is_rejected(tmp_path, audited):
     entries, meta = job_entries(), f"{JOBS[0].name}/meta.json"
     entries[meta] = json.dumps({**json.loads(entries[meta]), "job_id": "local"}).encode()
     valid, reason, _ = SubmittedJobValidator().validate(JOBS[0].name, str(archive(tmp_path, entries)))
@@ -80,7 +80,7 @@ def test_an_id_that_the_submitter_chose_is_refused(tmp_path, audited):
     assert "only the server gives a job its id" in reason
 
 
-def test_an_archive_that_is_none_or_too_large_is_refused_unopened(tmp_path, audited):
+def test_an_archive_that_is_none_or_too_large_is_rejected_unopened(tmp_path, audited):
     for content, said in ((b"x" * (MAX_BYTES + 1), "its archive has"), (b"no archive", "can't be read")):
         upload = tmp_path / "upload"
         upload.write_bytes(content)
@@ -102,7 +102,7 @@ class Connection:
 
 
 @pytest.mark.parametrize("authorized", [True, False])
-def test_a_refused_command_is_recorded_and_its_upload_removed(tmp_path, audited, monkeypatch, authorized):
+def test_a_rejected_command_is_recorded_and_its_upload_removed(tmp_path, audited, monkeypatch, authorized):
     monkeypatch.setattr(AuthzFilter, "pre_command", lambda self, conn, args: authorized)
     upload = tmp_path / "upload"
     upload.write_bytes(b"x")

@@ -123,7 +123,7 @@ def test_a_command_of_a_user_s_is_authorized_by_the_site_whatever_the_message_sa
 
 @pytest.mark.parametrize("topic", sorted(COMMANDS))
 @pytest.mark.parametrize("origin", ["south", f"south.{JOB}", f"_admin_{JOB}", f"server.{JOB}", None, "north"])
-def test_a_command_of_another_process_is_refused(agent, refusals, topic, origin):
+def test_a_command_of_another_process_is_rejected(agent, refusals, topic, origin):
     ask(agent, topic, origin, **LEAD)
     if COMMANDS[topic].sender.name == "SITE_JOB" and origin == f"south.{JOB}":
         return  # the cell has refused it: another site's process can't be the neighbor

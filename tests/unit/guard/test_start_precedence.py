@@ -43,7 +43,7 @@ def test_who_waits_for_whom(second, silent, waits):
     assert second.must_wait_for(HERE, silent) is waits
 
 
-def test_a_start_is_told_by_its_folder_and_says_no_more_of_it(tmp_path):
+def test_a_start_is_recognized_by_its_folder_and_says_no_more_of_it(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     first, second = Start.own(tmp_path / "a"), Start.own(tmp_path / "b")
@@ -77,18 +77,18 @@ def answer_of(wire):
     return msgpack.unpackb(wire.sent[-1][PREFIX_LEN:])
 
 
-def test_the_first_start_stays_connected_and_the_second_is_told(manager, audited, sites):  # noqa: F811
+def test_the_first_start_stays_connected_and_the_second_learns_why_it_can_t(manager, audited, sites):  # noqa: F811
     first, _ = sites(HERE)
     second, _ = sites(ELSEWHERE)
     assert [one.conn for one in manager.sfm_endpoints["north"].connections] == [first]
     assert not first.closed
-    told = answer_of(second)[WAIT]
-    assert "process 11" in told["first"]
-    assert "process 13" in told["second"]
+    reported = answer_of(second)[WAIT]
+    assert "process 11" in reported["first"]
+    assert "process 13" in reported["second"]
     assert "site north was started twice" in audited[0]["msg"]
     sites(ELSEWHERE)
     assert len(audited) == 1
-    assert second_starts.current()["north"].since == told["since"]
+    assert second_starts.current()["north"].since == reported["since"]
 
 
 def test_a_flood_of_second_starts_takes_few_threads_and_few_records(manager, audited, sites):  # noqa: F811
@@ -127,14 +127,14 @@ def test_a_process_that_says_nothing_of_its_start_is_connected_as_by_flare(manag
     assert not second.closed
 
 
-def test_a_site_that_is_told_to_wait_says_so_and_tries_again(key, monkeypatch, caplog, tmp_path):  # noqa: F811
+def test_a_site_that_has_to_wait_says_so_and_tries_again(key, monkeypatch, caplog, tmp_path):  # noqa: F811
     notices = Notices()
     notices.workspace = tmp_path
     monkeypatch.setattr(module, "notices", notices)
     monkeypatch.setattr("nvflare.fuel.f3.stats_pool.StatsPoolManager.pools", {})
     site = GuardedConnManager(Endpoint("north"))
-    told = {"first": "process 11 at 10.0.0.5", "second": "process 13 at 10.0.0.6", "since": 1.0}
-    ready = framed(Types.READY, {"endpoint_name": "server", WAIT: told})
+    reported = {"first": "process 11 at 10.0.0.5", "second": "process 13 at 10.0.0.6", "since": 1.0}
+    ready = framed(Types.READY, {"endpoint_name": "server", WAIT: reported})
     with caplog.at_level(logging.WARNING):
         wires = [listened(site, ready, mode=Mode.ACTIVE, name=None)[0] for _ in range(2)]
     site.stop()
@@ -142,7 +142,7 @@ def test_a_site_that_is_told_to_wait_says_so_and_tries_again(key, monkeypatch, c
     assert site.sfm_endpoints == {}
     assert caplog.text.count("site north was started twice: process 11 at 10.0.0.5 works") == 1
     assert "stop one of the two there (consilium site stop KIT)" in caplog.text
-    assert read_second_start(tmp_path) == SecondStart(**told)
+    assert read_second_start(tmp_path) == SecondStart(**reported)
 
 
 @given(ANYTHING)
@@ -182,13 +182,13 @@ def test_running_jobs_say_it_as_long_as_it_lasts(monkeypatch):
     known, jobs = SecondStarts(), Jobs()
     known.publish(["a"], jobs)
     assert jobs.updates == []
-    told = known.note("north", "process 1 at 10.0.0.5", "process 2 at 10.0.0.6")
-    told = told.without_addresses().model_dump(mode="json")
-    assert "10.0.0" not in str(told)  # whoever may list jobs sees it, users of other hospitals as well
+    reported = known.note("north", "process 1 at 10.0.0.5", "process 2 at 10.0.0.6")
+    reported = reported.without_addresses().model_dump(mode="json")
+    assert "10.0.0" not in str(reported)  # all who may list jobs see it, users of other hospitals as well
     for _ in range(2):
         known.publish(["a"], jobs)
     known.publish(["a", "b"], jobs)
-    assert jobs.updates == [("a", {"north": told}), ("b", {"north": told})]
-    monkeypatch.setattr(time, "time", lambda: told["since"] + 3600)
+    assert jobs.updates == [("a", {"north": reported}), ("b", {"north": reported})]
+    monkeypatch.setattr(time, "time", lambda: reported["since"] + 3600)
     known.publish(["b"], jobs)
     assert jobs.updates[2:] == [("b", {})]

@@ -59,7 +59,7 @@ def test_a_descriptor_of_another_file_locks_nothing(tmp_path):
         json.dumps({"host": "\x1b[2J\nSUCCESS", "process": 1, "since": 1.0}).encode(),
     ],
 )  # fmt: skip
-def test_whatever_stands_in_it_the_second_start_is_refused_in_one_line(tmp_path, said):
+def test_whatever_stands_in_it_the_second_start_is_rejected_in_one_line(tmp_path, said):
     first, second = open_lock(tmp_path), open_lock(tmp_path)
     try:
         take(first, tmp_path)

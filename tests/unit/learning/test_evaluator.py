@@ -41,10 +41,10 @@ def ball_tumor(shape=(40, 36, 32), center=(19, 18, 15)):
     return np.select([distance < 5, distance < 8, distance < 12], [1, 3, 2], 0).astype(np.uint8)
 
 
-def knowing_case(folder, reference, task_shape=None, *, told=None, spacing_mm=(1.0, 1.0, 1.0), name="P1"):
-    """A case whose image holds the truth, or what is told instead, on the task grid."""
-    told = reference if told is None else told
-    signed = to_regions(torch.from_numpy(told), TASK.targets).float() * 2 - 1
+def knowing_case(folder, reference, task_shape=None, *, reported=None, spacing_mm=(1.0, 1.0, 1.0), name="P1"):
+    """A case whose image holds the truth, or what is given instead, on the task grid."""
+    reported = reference if reported is None else reported
+    signed = to_regions(torch.from_numpy(reported), TASK.targets).float() * 2 - 1
     image = resample(signed, task_shape or reference.shape)
     image = torch.cat([image, torch.zeros_like(image[:1])]).numpy()
     label = np.zeros(image.shape[1:], np.uint8)
@@ -79,7 +79,9 @@ def test_predictions_have_the_native_shape_also_for_cases_smaller_than_a_window(
 
 def test_distances_are_in_native_millimeters(tmp_path):
     reference = ball_tumor()
-    case = knowing_case(tmp_path, reference, told=np.roll(reference, 2, axis=2), spacing_mm=(1.0, 1.0, 3.0))
+    case = knowing_case(
+        tmp_path, reference, reported=np.roll(reference, 2, axis=2), spacing_mm=(1.0, 1.0, 3.0)
+    )
     # A shift by two slices of 3 mm; beside the poles another voxel is nearer than the one it came from.
     assert 4 < scores_of(case)["hd95_wt"] <= 6
     assert "hd95_wt" not in scores_of(case, final=False)
@@ -88,7 +90,7 @@ def test_distances_are_in_native_millimeters(tmp_path):
 def test_scores_come_in_the_order_of_the_cases(tmp_path):
     reference = ball_tumor()
     right = knowing_case(tmp_path, reference, name="right")
-    wrong = knowing_case(tmp_path, reference, told=np.zeros_like(reference), name="wrong")
+    wrong = knowing_case(tmp_path, reference, reported=np.zeros_like(reference), name="wrong")
     seen = []
     rows = evaluate(
         TASK, LEARNING, WEIGHTS, [wrong, right, wrong], CPU, on_case=lambda *step: seen.append(step)

@@ -38,7 +38,7 @@ def test_a_missing_model_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 4, 60, -1])
-def test_a_damaged_file_is_refused(tmp_path, keep):
+def test_a_damaged_file_is_rejected(tmp_path, keep):
     path = tmp_path / "model.safetensors"
     save_model(path, WEIGHTS, {})
     path.write_bytes(path.read_bytes()[:keep])
@@ -54,7 +54,7 @@ class Attack:
         return (open, (str(self.path), "w"))
 
 
-def test_a_pickle_under_the_name_of_a_model_is_refused_and_never_run(tmp_path):
+def test_a_pickle_under_the_name_of_a_model_is_rejected_and_never_run(tmp_path):
     trace, path = tmp_path / "it-ran", tmp_path / "model.safetensors"
     path.write_bytes(pickle.dumps(Attack(trace)))
     with pytest.raises(DataError):

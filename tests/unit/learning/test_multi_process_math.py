@@ -128,7 +128,7 @@ def test_every_network_can_be_shared_and_keeps_the_names_of_its_weights(name):
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm3d(4), nn.Dropout(0.1)])
-def test_layers_that_would_compute_something_else_are_refused(layer):
+def test_layers_that_would_compute_something_else_are_rejected(layer):
     with pytest.raises(ConfigurationError, match=f"{type(layer).__name__}.*`processes`.*to 1"):
         Ranks(0, 2).connect(nn.Sequential(nn.Conv3d(4, 4, 1), layer))
 

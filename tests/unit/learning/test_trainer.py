@@ -65,11 +65,11 @@ def test_no_loss_and_no_difference_of_two_is_of_few_patients(cases):
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_round_that_showed_few_patients_gives_nothing(cases, tmp_path, steps):
-    memory, told = RoundStateStore(tmp_path / "kept"), []
+    memory, reported = RoundStateStore(tmp_path / "kept"), []
     trainer = Trainer(TASK, learning(local_steps=steps), cases, CPU, min_patients=3, memory=memory)
     with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
-        trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: told.append(loss))
-    assert told == [None] * steps
+        trainer.train(WEIGHTS, Schedule(), on_step=lambda step, steps, loss: reported.append(loss))
+    assert reported == [None] * steps
     assert memory.recall(1) is None
 
 

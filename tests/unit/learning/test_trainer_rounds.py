@@ -24,7 +24,7 @@ def train_rounds(cases, indices, memory=None, weights=WEIGHTS):
     return weights
 
 
-def test_a_new_process_goes_on_with_the_moments_of_the_last(cases, tmp_path):
+def test_a_new_process_continues_with_the_moments_of_the_last(cases, tmp_path):
     undisturbed = train_rounds(cases, range(3))
     after_two = train_rounds(cases, range(2), tmp_path / "kept")
     assert same(train_rounds(cases, [2], tmp_path / "kept", after_two), undisturbed)
@@ -67,7 +67,7 @@ def test_a_round_whose_loss_became_nan_can_be_trained_again(cases):
     assert same(trainer.train(WEIGHTS, Schedule(0, 4)).weights, train_rounds(cases, [0]))
 
 
-def test_a_site_that_missed_a_round_goes_on_alike_in_whatever_process(cases, tmp_path):
+def test_a_site_that_missed_a_round_continues_alike_in_any_process(cases, tmp_path):
     undisturbed = train_rounds(cases, [0, 1, 3])
     after_two = train_rounds(cases, [0, 1], tmp_path / "kept")
     assert same(train_rounds(cases, [3], tmp_path / "kept", after_two), undisturbed)
@@ -84,7 +84,7 @@ def test_a_server_that_returns_to_an_older_round_is_followed(cases, tmp_path):
 
 
 class WithAnother(Ranks):
-    """This process, and one that can read none of its cases any more, or was told to stop."""
+    """This process, and one that can read none of its cases any more, or has to stop."""
 
     marks = (0, 1)
 

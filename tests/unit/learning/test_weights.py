@@ -30,7 +30,7 @@ def spoiled(weights, how):
 
 
 @pytest.mark.parametrize(
-    ("how", "told"),
+    ("how", "reported"),
     [
         ("missing", "missing 0.weight"),
         ("unknown", "unknown 2.weight"),
@@ -39,9 +39,9 @@ def spoiled(weights, how):
         ("-inf", "0.bias is not finite"),
     ],
 )
-def test_weights_that_do_not_fit_are_named_and_none_is_loaded(network, how, told):
+def test_weights_that_do_not_fit_are_named_and_none_is_loaded(network, how, reported):
     before = get_weights(network)
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=reported):
         set_weights(network, spoiled(before, how))
     after = get_weights(network)
     assert all(np.array_equal(after[name], value) for name, value in before.items())

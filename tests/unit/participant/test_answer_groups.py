@@ -95,18 +95,18 @@ def test_any_two_answers_differ_by_nobody_or_by_enough_patients(jobs, minimum):
 
 
 @given(declaring_jobs, minimums)
-def test_any_two_answers_differ_by_nobody_or_by_enough_persons_whoever_is_declared(jobs, minimum):
+def test_any_two_answers_differ_by_nobody_or_by_enough_persons_for_any_declarations(jobs, minimum):
     """Persons are counted as they are known with the later answer."""
     answered = declared_answers(jobs, minimum)
     for later, (second, persons) in enumerate(answered):
         assert enough({case: persons[case] for case in second}, minimum)
         before = [cases for cases, _ in answered[:later]]
-        told = spans([*before, second], CASES) == spans(before, CASES)
+        reported = spans([*before, second], CASES) == spans(before, CASES)
         for first, known in answered[:later]:
             differing = [first - second, second - first] if known == persons else [first ^ second]
             for cases in differing:
                 few = not enough({case: persons[case] for case in cases}, minimum)
-                assert not few or (told and known != persons)
+                assert not few or (reported and known != persons)
 
 
 @given(presences, minimums)
@@ -133,7 +133,7 @@ def test_no_sum_of_multiples_of_answers_is_about_few_patients(jobs, minimum):
 
 
 @given(declaring_jobs, minimums)
-def test_no_sum_of_multiples_tells_anything_new_of_few_persons_whoever_is_declared(jobs, minimum):
+def test_no_sum_of_multiples_shows_anything_of_few_persons_for_any_declarations(jobs, minimum):
     answered = declared_answers(jobs, minimum)
     for later, (_, persons) in enumerate(answered):
         after = [cases for cases, _ in answered[: later + 1]]

@@ -44,7 +44,7 @@ def test_training_leaves_out_exactly_what_the_check_calls_an_error(hospital, tmp
     assert {case.id for case in checked.cohort.cases} == {case.id for case in (*data.train, *data.validation)}
 
 
-def test_a_site_refuses_above_its_own_limit_with_counts_and_codes_only(hospital):
+def test_a_site_declines_above_its_own_limit_with_counts_and_codes_only(hospital):
     strict = hospital.model_copy(update={"max_left_out": 0.2})
     with pytest.raises(SiteRefusal) as refused:
         prepare_site(strict, LEARNING)
@@ -58,7 +58,7 @@ def test_a_share_at_the_limit_is_allowed(hospital):
     assert prepare_site(hospital.model_copy(update={"max_left_out": 0.25}), LEARNING).left_out
 
 
-def test_counts_below_the_sites_minimum_are_not_told(hospital):
+def test_counts_below_the_sites_minimum_are_not_sent(hospital):
     strict = hospital.model_copy(update={"max_left_out": 0.2, "min_count": 3})
     with pytest.raises(SiteRefusal) as refused:
         prepare_site(strict, LEARNING)
@@ -101,7 +101,7 @@ def test_an_accepted_finding_brings_the_case_into_training(hospital):
     assert kept["accepted"] == [{"case": "Roe-John", "code": "empty_label"}]
 
 
-def test_a_file_of_accepted_findings_that_can_not_be_used_is_refused_without_naming_anybody(hospital):
+def test_a_file_of_accepted_findings_that_can_not_be_used_is_rejected_without_naming_anybody(hospital):
     accepted = hospital.state_dir / "accepted_findings.csv"
     accepted.parent.mkdir(parents=True, exist_ok=True)
     accepted.write_text("case,code,files,by,note\nDoe-Jane,truncated,x1,Dr. Rossi,\n")

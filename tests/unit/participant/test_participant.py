@@ -14,7 +14,7 @@ def ids(cases):
     return [case.id for case in cases]
 
 
-def test_a_participant_trains_and_judges(tmp_path):
+def test_a_participant_trains_and_evaluates(tmp_path):
     settings = site(tmp_path)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
     start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
@@ -106,7 +106,7 @@ def test_unreadable_cases_can_leave_no_scores_to_send(tmp_path):
         participant.score(weights, final=False)
 
 
-def test_a_site_that_trains_goes_on_without_scores(tmp_path):
+def test_a_site_that_trains_continues_without_scores(tmp_path):
     demands = {"min_training_patients": 3, "validation_fraction": 0.45, "split_salt": "0"}
     settings = site(tmp_path, [f"P{n}" for n in range(7)], **demands)
     learning = LEARNING.model_copy(update={"local_steps": 4})
@@ -123,14 +123,14 @@ def test_a_site_that_trains_goes_on_without_scores(tmp_path):
         participant.train(weights, Schedule())
 
 
-def test_a_participant_that_only_evaluates_refuses_to_train(tmp_path):
+def test_a_participant_that_only_evaluates_declines_to_train(tmp_path):
     settings = site(tmp_path, role="evaluates")
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
     with pytest.raises(SiteRefusal, match="only evaluates"):
         participant.train({}, Schedule())
 
 
-def test_a_batch_smaller_than_the_site_s_processes_is_told_in_its_log(tmp_path, caplog):
+def test_a_batch_smaller_than_the_site_s_processes_is_reported_in_its_log(tmp_path, caplog):
     settings = site(tmp_path, device="cpu", processes=4)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
     assert "grants 4 training processes, but a batch of this job has 1 sample: so many train" in caplog.text

@@ -72,7 +72,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path):
 
 
 @pytest.mark.parametrize("role", ["trains", "evaluates"])
-def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_path, role):
+def test_a_site_without_a_usable_case_declines_with_counts_and_codes_only(tmp_path, role):
     settings = site(tmp_path / "Ward-7", [], role=role)
     hospital = Hospital(settings.dataset)
     for patient in ("Doe-Jane", "Doe-John"):
@@ -91,7 +91,7 @@ def test_a_site_without_a_usable_case_refuses_with_counts_and_codes_only(tmp_pat
         assert f"case {patient} is left out: {code}" in str(caught.value)  # for the site's own log
 
 
-def test_a_refusal_tells_no_count_below_the_sites_minimum(tmp_path):
+def test_a_refusal_states_no_count_below_the_sites_minimum(tmp_path):
     settings = site(tmp_path, [], min_count=2)
     hospital = Hospital(settings.dataset)
     for patient in ("P1", "P2"):
@@ -149,7 +149,7 @@ def test_a_site_with_few_patients_to_validate_on_trains_and_keeps_their_scores(t
         {"local_steps": None, "local_epochs": 1, "batch_size": 64},
     ],
 )
-def test_a_job_that_trains_on_few_patients_a_round_is_refused_before_it_does(tmp_path, job):
+def test_a_job_that_trains_on_few_patients_a_round_is_rejected_before_it_does(tmp_path, job):
     settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5", "P6"], min_training_patients=3)
     learning = BrainTumorSettings.model_validate(LEARNING.model_dump() | job)
     if learning.steps_per_round(4) * learning.batch_size >= 3:

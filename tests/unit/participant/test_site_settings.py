@@ -76,7 +76,7 @@ def test_relative_paths_of_a_task_start_at_the_workspace():
 
 
 @pytest.mark.parametrize("name", ["../up", "Chest", "a/b", ""])
-def test_a_name_that_no_task_can_have_is_refused(name):
+def test_a_name_that_no_task_can_have_is_rejected(name):
     with pytest.raises(ConfigurationError):
         site(tasks={name: {}})
 
@@ -88,7 +88,7 @@ def test_settings_for_a_task_are_those_for_it_again():
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "reported"),
     [
         (
             {"file_endings": {"t1_ce": ["KM"]}},
@@ -101,8 +101,8 @@ def test_settings_for_a_task_are_those_for_it_again():
         ({"tasks": {"fundus": {"file_endings": {"left": ["os"]}}}}, r"tasks\.fundus\.photographs have fixed"),
     ],
 )
-def test_an_ending_for_an_input_that_there_is_not_is_refused_as_the_settings_are_read(values, told):
-    with brought("chest_ct"), brought("fundus"), pytest.raises(ConfigurationError, match=told):
+def test_an_ending_for_an_input_that_there_is_not_is_rejected_as_the_settings_are_read(values, reported):
+    with brought("chest_ct"), brought("fundus"), pytest.raises(ConfigurationError, match=reported):
         site(**values)
 
 

@@ -83,7 +83,7 @@ def test_unlabeled_cases_have_images_and_no_tumor():
 
 
 @pytest.mark.parametrize("feature", FEATURES)
-def test_fewer_patients_than_the_minimum_are_told_nothing_about(feature):
+def test_nothing_is_sent_about_fewer_patients_than_the_minimum(feature):
     statistics = site(case(), case(), minimum=3)
     assert statistics.count(feature) == 0
     assert not any(statistics.histogram(feature))
@@ -97,15 +97,15 @@ def test_no_bin_of_a_volume_holds_fewer_patients_than_the_minimum():
 
 
 @pytest.mark.parametrize("without", [1, 2, 7, 8])
-def test_a_share_of_fewer_patients_than_the_minimum_is_not_told(without):
+def test_a_share_of_fewer_patients_than_the_minimum_is_not_sent(without):
     cases = [case(enhancing_ml=0.0 if place < without else 5.0) for place in range(9)]
     assert filled(site(*cases, minimum=3), "absence_et") == {}
 
 
-@pytest.mark.parametrize(("without", "told"), [(0, {0: 9}), (3, {0: 6, 1: 3}), (9, {1: 9})])
-def test_a_share_of_enough_patients_is_told(without, told):
+@pytest.mark.parametrize(("without", "reported"), [(0, {0: 9}), (3, {0: 6, 1: 3}), (9, {1: 9})])
+def test_a_share_of_enough_patients_is_sent(without, reported):
     cases = [case(enhancing_ml=0.0 if place < without else 5.0) for place in range(9)]
-    assert filled(site(*cases, minimum=3), "absence_et") == told
+    assert filled(site(*cases, minimum=3), "absence_et") == reported
 
 
 @given(
@@ -149,7 +149,7 @@ def test_jobs_with_other_minimums_take_no_group_apart(job):
 
 def gather(settings, min_count=1):
     return gather_statistics(
-        settings, TASK, min_count=min_count, progress=lambda *told: None, cancelled=lambda: False
+        settings, TASK, min_count=min_count, progress=lambda *reported: None, cancelled=lambda: False
     )
 
 
@@ -165,7 +165,7 @@ def test_cases_are_counted_by_reason(tmp_path):
     assert (statistics.patients, statistics.left_out) == (1, {"missing_image": 1})
 
 
-def test_an_empty_folder_is_refused_without_its_name_in_the_public_reason(tmp_path):
+def test_an_empty_folder_is_rejected_without_its_name_in_the_public_reason(tmp_path):
     (tmp_path / "Doe-Jane").mkdir()
     with pytest.raises(SiteRefusal) as caught:
         gather(SiteSettings(dataset=tmp_path / "Doe-Jane", **folders(tmp_path)))

@@ -82,9 +82,9 @@ def test_the_server_s_start_script_settles_how_memory_is_kept_unless_somebody_el
     script = (kits / SERVER / "startup" / "sub_start.sh").read_text()
     (export,) = [line for line in script.splitlines() if line.startswith("export GLIBC_TUNABLES=")]
     assert script.index(export) < script.index("exec python3")
-    told = f'{export}; echo "$GLIBC_TUNABLES"'
+    reported = f'{export}; echo "$GLIBC_TUNABLES"'
     for before, after in (({}, "glibc.malloc.arena_max=1"), ({"GLIBC_TUNABLES": "their=own"}, "their=own")):
-        said = subprocess.run(["sh", "-c", told], env=before, capture_output=True, text=True, check=True)
+        said = subprocess.run(["sh", "-c", reported], env=before, capture_output=True, text=True, check=True)
         assert said.stdout.strip().startswith(after)
     assert "GLIBC_TUNABLES" not in (kits / "north" / "startup" / "sub_start.sh").read_text()
 
@@ -144,7 +144,7 @@ def test_who_may_do_what(kits, site, organization, right, roles):
     assert {role for role in ROLES if may(role)} == roles
 
 
-def test_a_project_without_the_settings_of_a_hospital_is_refused(tmp_path):
+def test_a_project_without_the_settings_of_a_hospital_is_rejected(tmp_path):
     project = shipped_project()
     north = next(entry for entry in project["participants"] if entry["name"] == "north")
     north["consiliom"] = north.pop("consilium")
@@ -210,7 +210,7 @@ def _connect(place: tuple[str, int]) -> socket.socket:
             time.sleep(0.02)
 
 
-def test_the_builder_refuses_a_filter_or_a_level_that_it_does_not_know():
+def test_the_builder_rejects_a_filter_or_a_level_that_it_does_not_know():
     with pytest.raises(ConfigurationError, match=r"(?s)task_result_filters\[0\].*did you mean 'path'"):
         SitePolicyBuilder(task_result_filters=[{"pathh": "consilium.Filter"}])
     with pytest.raises(ConfigurationError, match="log_level is 'LOUD'; allowed: DEBUG, INFO"):

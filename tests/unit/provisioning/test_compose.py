@@ -69,7 +69,7 @@ def test_every_kit_has_compose_files_that_the_schema_accepts(kits: Path, name: s
         load(file)
 
 
-def test_the_schema_refuses_what_compose_does_not_know(kits: Path) -> None:
+def test_the_schema_rejects_what_compose_does_not_know(kits: Path) -> None:
     content = load(kits / "north" / COMPOSE_FILE)
     wrong = copy.deepcopy(content)
     wrong["services"]["site"]["read_onyl"] = True

@@ -41,7 +41,7 @@ def test_a_hospital_s_kit_says_whose_it_is_and_where_the_server_is(kit):
     assert kit.script_settings == {"uid": SITE, "org": "north_hospital"}
 
 
-def test_the_server_s_kit_is_told_apart(kits):
+def test_the_server_s_kit_is_recognized(kits):
     kit = Kit(kits / SERVER)
     assert (kit.kind, kit.site_name, kit.certificate_file) == ("server", SERVER, "startup/server.crt")
 
@@ -54,7 +54,7 @@ def test_a_policy_file_of_the_site_comes_before_the_default(kit):
     assert kit.policy_file("nothing.json") is None
 
 
-def test_a_folder_that_is_no_kit_is_refused(tmp_path, kits):
+def test_a_folder_that_is_no_kit_is_rejected(tmp_path, kits):
     assert "is not a folder" in refusal(tmp_path / "gone")
     (tmp_path / "kit.zip").write_bytes(b"PK")
     assert "unpack it first" in refusal(tmp_path / "kit.zip")
@@ -63,7 +63,7 @@ def test_a_folder_that_is_no_kit_is_refused(tmp_path, kits):
 
 
 @pytest.mark.parametrize("target", ["localhost", "localhost:", "localhost:port", None])
-def test_a_kit_that_does_not_say_where_the_server_is_is_refused(root, target):
+def test_a_kit_that_does_not_say_where_the_server_is_is_rejected(root, target):
     file = root / "startup" / "fed_client.json"
     startup = json.loads(file.read_text())
     startup["servers"][0]["service"]["target"] = target

@@ -140,7 +140,7 @@ def test_an_entry_that_understates_its_size_takes_no_memory(tmp_path):
 
 
 def test_what_was_hashed_is_what_is_unpacked(handover, tmp_path):
-    """An archive that is there to be read once: whoever replaces it meanwhile changes nothing."""
+    """An archive that is there to be read once: replacing it meanwhile changes nothing."""
     content, archive = (handover / "north.zip").read_bytes(), tmp_path / "north.zip"
     os.mkfifo(archive)
     writer = threading.Thread(target=archive.write_bytes, args=(content,), daemon=True)

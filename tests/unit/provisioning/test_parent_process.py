@@ -17,7 +17,7 @@ from consilium.guard.start_check import check_start, is_one_word
 from .machine import DEADLINE_SECONDS
 
 
-def test_a_lock_of_another_account_is_refused_with_words(tmp_path, monkeypatch):
+def test_a_lock_of_another_account_is_rejected_with_words(tmp_path, monkeypatch):
     (tmp_path / LOCK_FILE).touch()
 
     def refuse(*_: object) -> int:

@@ -131,7 +131,7 @@ def test_flare_s_log_files_of_a_site_are_its_owner_s_those_of_an_earlier_version
 
 
 @pytest.mark.parametrize("change", [{"class": "logging.FileHandler"}, {"class": "logging.NullHandler"}])
-def test_a_log_file_that_can_not_be_kept_private_is_refused(change):
+def test_a_log_file_that_can_not_be_kept_private_is_rejected(change):
     config = copy.deepcopy(default_log_dict)
     config["handlers"]["logFileHandler"] |= change
     with pytest.raises(ValueError, match="logFileHandler writes a file with logging"):

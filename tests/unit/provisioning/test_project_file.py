@@ -34,7 +34,7 @@ def test_what_is_shipped_can_be_used():
 
 
 @pytest.mark.parametrize("name", ["server", "01", "yes", "null", "a" * 72, "North", "client"])
-def test_a_name_that_can_not_be_used_is_refused_before_flare_sees_it(tmp_path, name):
+def test_a_name_that_can_not_be_used_is_rejected_before_flare_sees_it(tmp_path, name):
     file = renamed(tmp_path, name)
     for read in (lambda: read_project_file(file, missing=""), lambda: Project.read(file)):
         with pytest.raises(ConfigurationError, match=r"project\.yml: .* can't be a site's name"):
@@ -42,14 +42,14 @@ def test_a_name_that_can_not_be_used_is_refused_before_flare_sees_it(tmp_path, n
 
 
 @pytest.mark.parametrize("name", ["server", "a" * 72, "North", "client"])
-def test_flares_own_command_refuses_it_as_well(tmp_path, name):
+def test_flares_own_command_rejects_it_as_well(tmp_path, name):
     project = yaml.safe_load(renamed(tmp_path, name).read_text())
     with pytest.raises(ConfigurationError, match=r"project file: .* can't be a site's name"):
         provision(tmp_path / "made", project)
     assert not list((tmp_path / "made").glob("*/prod_*"))
 
 
-def test_another_participant_without_a_name_is_refused(tmp_path):
+def test_another_participant_without_a_name_is_rejected(tmp_path):
     project = shipped_project()
     project["participants"][0]["name"] = 8002
     (tmp_path / "project.yml").write_text(yaml.safe_dump(project))
@@ -94,7 +94,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("old", "new", "said"), WRONG, ids=[said for _, _, said in WRONG])
-def test_a_participant_that_can_not_take_part_is_refused_by_command_and_builder(tmp_path, old, new, said):
+def test_a_participant_that_can_not_take_part_is_rejected_by_command_and_builder(tmp_path, old, new, said):
     file = changed(tmp_path, old, new)
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         read_project_file(file, missing="")
@@ -121,7 +121,7 @@ def test_a_participant_that_can_not_take_part_is_refused_by_command_and_builder(
         ("{dataset: /data/brain_tumor/brats, role: evaluates}", "{datset: /data}", "did you mean 'dataset'"),
     ],
 )
-def test_a_project_whose_kits_would_be_wrong_is_refused(tmp_path, old, new, said):
+def test_a_project_whose_kits_would_be_wrong_is_rejected(tmp_path, old, new, said):
     file = changed(tmp_path, old, new)
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         check_project(read_project_file(file, missing=""), str(file), kits=True)
@@ -144,7 +144,7 @@ def test_every_file_that_is_shipped_can_be_used(name):
     check_project(content, name, kits=name == "project.yml")
 
 
-def test_the_command_refuses_and_makes_kits(tmp_path):
+def test_the_command_rejects_and_makes_kits(tmp_path):
     def run(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
         line = [CONSILIUM, "provision", "--project", file, *words]
         return subprocess.run(

@@ -37,7 +37,7 @@ def test_a_later_provisioning_keeps_the_encryption_context(encrypted):
         assert before.stat().st_mode & 0o077 == 0
 
 
-def test_another_encryption_than_the_federation_has_is_refused(encrypted):
+def test_another_encryption_than_the_federation_has_is_rejected(encrypted):
     folder, project, _ = encrypted
     changed = copy.deepcopy(project)
     changed["builders"][3]["args"] = {"scale_bits": 30}
@@ -64,7 +64,7 @@ def test_startup_is_signed_and_local_is_the_site_s_to_tighten(request, kits, pla
         assert signed.load_json("fed_client.json")[1] is LoadResult.INVALID_SIGNATURE
 
 
-def test_a_certificate_taken_out_of_the_state_is_made_anew_and_no_other(tmp_path, workspace, kits):
+def test_a_certificate_taken_out_of_the_state_is_made_again_and_no_other(tmp_path, workspace, kits):
     project = shipped_project()
     folder = Path(shutil.copytree(workspace / project["name"], tmp_path / project["name"])).parent
     state = folder / project["name"] / "state" / "cert.json"

@@ -88,7 +88,7 @@ def test_an_account_is_a_name_and_no_setting(tmp_path, user):
 
 
 @pytest.mark.parametrize("name", ["north\nExecStartPre=evil", "north\\", "north\u2028", "north\r", "north "])
-def test_a_path_that_would_be_another_line_is_refused(tmp_path, name):
+def test_a_path_that_would_be_another_line_is_rejected(tmp_path, name):
     root = make_kit(tmp_path / name)
     with pytest.raises(ConfigurationError, match="can't stand in a systemd unit"):
         service_unit(Kit(root), user="consilium")

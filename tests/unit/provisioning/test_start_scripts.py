@@ -60,7 +60,7 @@ class Machine:
         return Path(shutil.copytree(self.kits / name, self.folder / to))
 
     def run(self, kit: Path, script: str) -> subprocess.CompletedProcess[str]:
-        """Run a script to its end; what it has started in the background goes on."""
+        """Run a script to its end; what it has started in the background runs on."""
         output = self.folder / "output.txt"
         self.started.append(kit)
         with output.open("w") as file:
@@ -189,7 +189,7 @@ def test_a_start_on_a_full_disk_fails_with_words(machine, script):
 
 
 @pytest.mark.parametrize("folder", ["my kits/north", "it's/north", 'a"b/north', "a#b/north", "a\\b/north"])
-def test_a_kit_whose_path_flare_would_split_is_refused_with_words_and_works_by_a_link(machine, folder):
+def test_a_kit_whose_path_flare_would_split_is_rejected_with_words_and_works_by_a_link(machine, folder):
     kit = machine.copy("north", folder)
     refused = machine.run(kit, "start.sh")
     assert refused.returncode == 1

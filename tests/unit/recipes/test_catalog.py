@@ -23,7 +23,7 @@ def test_changes_reach_the_job(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ("round=3", "did you mean 'rounds'?"),
         ("learning.local_step=3", "did you mean 'local_steps'?"),
@@ -36,10 +36,10 @@ def test_changes_reach_the_job(tmp_path):
         ("learning.local_epochs=1", "exactly one of local_steps and local_epochs"),
     ],
 )
-def test_a_setting_that_can_t_be_used_is_refused_before_anything_is_written(change, told):
+def test_a_setting_that_can_t_be_used_is_rejected_before_anything_is_written(change, reported):
     with pytest.raises(ConfigurationError) as caught:
         build_recipe("brain_tumor_fedavg", parse_changes([change]))
-    assert told in str(caught.value)
+    assert reported in str(caught.value)
 
 
 def test_a_job_that_resumes_another_says_so_to_flare(tmp_path):
@@ -114,7 +114,7 @@ def test_a_patch_is_three_numbers_or_one_for_all_three():
 
 
 @pytest.mark.parametrize("value", ["[32, 32]", "large", "null", "true", "{}"])
-def test_a_patch_of_anything_else_is_told_what_is_wanted(value):
+def test_a_patch_of_anything_else_is_rejected_with_what_is_wanted(value):
     changes = parse_changes([f"learning.patch_voxels={value}"])
     with pytest.raises(ConfigurationError, match=r"patch_voxels: .*give one number, such as 32, or three"):
         build_recipe("brain_tumor_fedavg", changes)

@@ -49,7 +49,7 @@ def test_a_job_that_only_asks_is_not_read_as_one_that_trains(tmp_path, name):
     assert "job, not one that trains" in refusal(export_job(build_recipe(name), tmp_path))
 
 
-def test_the_kind_of_a_foreign_job_or_of_two_in_one_can_t_be_told(job):
+def test_a_foreign_job_or_two_in_one_are_of_no_kind(job):
     workflow = {"path": "consilium.federation.inquiry.readiness.ReadinessCheck"}
     change(job / SERVER, lambda config: config["workflows"].append(workflow))
     with pytest.raises(ConfigurationError, match=r"workflows\[1\] is .*ReadinessCheck.* has nothing there"):
@@ -71,19 +71,19 @@ def test_a_folder_that_is_no_job_tells_how_to_get_one(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["custom", "app/custom", "app/config/custom"])
-def test_a_job_that_brings_code_is_refused(job, place):
+def test_a_job_that_brings_code_is_rejected(job, place):
     (job / place).mkdir()
     message = refusal(job)
     assert "brings its own code" in message
     assert place in message
 
 
-def test_a_foreign_job_is_refused(job):
+def test_a_foreign_job_is_rejected(job):
     change(job / SERVER, lambda config: config["workflows"][0].update(path="nvflare.app_common.FedAvg"))
     assert 'workflows[0].path is "nvflare.app_common.FedAvg"' in refusal(job)
 
 
-def test_a_job_with_a_foreign_executor_is_refused(job):
+def test_a_job_with_a_foreign_executor_is_rejected(job):
     change(job / CLIENT, lambda config: config["executors"][0]["executor"].update(path="evil.Executor"))
     assert 'executor.path is "evil.Executor"' in refusal(job)
 
@@ -96,7 +96,7 @@ def test_broken_json_names_the_file(job, name):
     assert "not valid JSON" in message
 
 
-def test_a_job_that_a_site_would_refuse_is_refused_with_the_place_and_what_to_type(job):
+def test_a_job_that_a_site_would_reject_is_rejected_with_the_place_and_what_to_type(job):
     change(job / SERVER, lambda config: config["components"].append({"id": "x", "path": "subprocess.Popen"}))
     message = refusal(job)
     assert "every site would reject it: app/config/config_fed_server.json: components[5]" in message
@@ -118,7 +118,7 @@ def test_an_unknown_setting_in_a_job_names_the_nearest(job):
 
 
 @pytest.mark.parametrize("rounds", [None, "many"])
-def test_a_job_without_a_number_of_rounds_is_refused(job, rounds):
+def test_a_job_without_a_number_of_rounds_is_rejected(job, rounds):
     def spoil(config):
         arguments = config["workflows"][0]["args"]
         if rounds is None:

@@ -78,7 +78,7 @@ def test_without_anything_about_data_nothing_is_proposed(tmp_path, sites):
         read_fingerprint([path])
 
 
-def test_a_file_that_is_neither_is_refused(tmp_path):
+def test_a_file_that_is_neither_is_rejected(tmp_path):
     with pytest.raises(ConfigurationError, match="does not exist"):
         read_fingerprint([tmp_path / "statistics.json"])
     (tmp_path / "statistics.json").write_text("{}")

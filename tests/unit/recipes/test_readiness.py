@@ -33,7 +33,7 @@ def test_settings_reach_the_server_and_the_sites(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"timeout_minutes": 0}, "timeout_minutes"),
         ({"timeout_minute": 4}, "did you mean 'timeout_minutes'?"),
@@ -41,6 +41,6 @@ def test_settings_reach_the_server_and_the_sites(tmp_path):
         ({"rounds": 4}, "rounds"),
     ],
 )
-def test_settings_that_can_t_be_used_are_refused(change, told):
-    with pytest.raises(ConfigurationError, match=told.replace("?", r"\?")):
+def test_settings_that_can_t_be_used_are_rejected(change, reported):
+    with pytest.raises(ConfigurationError, match=reported.replace("?", r"\?")):
         build_recipe(JOB, change)

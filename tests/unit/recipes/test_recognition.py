@@ -118,7 +118,7 @@ def test_every_listed_class_can_be_imported_by_its_path():
     [("seed", False), ("seed", 0.0), ("seed", -0.0), ("seed", "0"), ("batch_size", True), ("spacing_mm", 2),
      ("spacing_mm", "2.0"), ("local_epochs", 0), ("patch_voxels", [72.0, 88, 80])],
 )  # fmt: skip
-def test_values_that_python_or_pydantic_hold_for_equal_are_told_apart(setting, other):
+def test_values_that_python_or_pydantic_hold_for_equal_are_distinguished(setting, other):
     recipe = next(one for one in largest_recipes() if one.kind == "readiness")
     files = read_again(recipe.files())
     files.client["executors"][0]["executor"]["args"]["learning"][setting] = other

@@ -38,7 +38,7 @@ def test_a_job_can_limit_bins_by_patients(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"min_count": 0}, "min_count"),
         ({"max_bins_percent": 101}, "max_bins_percent"),
@@ -47,6 +47,6 @@ def test_a_job_can_limit_bins_by_patients(tmp_path):
         ({"rounds": 4}, "rounds"),
     ],
 )
-def test_settings_that_can_t_be_used_are_refused(change, told):
-    with pytest.raises(ConfigurationError, match=told.replace("?", r"\?")):
+def test_settings_that_can_t_be_used_are_rejected(change, reported):
+    with pytest.raises(ConfigurationError, match=reported.replace("?", r"\?")):
         build_recipe(JOB, change)

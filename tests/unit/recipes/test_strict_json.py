@@ -36,13 +36,13 @@ def test_every_job_s_files_are_read(path):
         ("{}".encode("utf-16"), "byte 0 is not ASCII"),
     ],
 )  # fmt: skip
-def test_what_two_readers_could_read_differently_is_refused(content, said):
+def test_what_two_readers_could_read_differently_is_rejected(content, said):
     with pytest.raises(ConfigurationError, match=said.replace("(", r"\(")):
         parse_json(content)
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_read_as_python_reads_them_or_refused(content):
+def test_any_bytes_are_read_as_python_reads_them_or_rejected(content):
     try:
         value = parse_json(content)
     except ConfigurationError:

@@ -58,7 +58,7 @@ def test_an_honest_message_passes(model):
 
 @settings(max_examples=examples(150), deadline=None)
 @given(place=st.sampled_from(FIELDS), value=ANYTHING)
-def test_whatever_stands_in_a_field_is_refused_or_in_bounds(place, value):
+def test_whatever_stands_in_a_field_is_rejected_or_in_bounds(place, value):
     model, field = place
     try:
         message = model.model_validate({**HONEST[model], field: value})
@@ -80,7 +80,7 @@ def test_whatever_stands_in_a_field_is_refused_or_in_bounds(place, value):
 
 @settings(max_examples=examples(50), deadline=None)
 @given(model=st.sampled_from(list(HONEST)), said=ANYTHING)
-def test_anything_at_all_instead_of_a_message_is_refused(model, said):
+def test_anything_at_all_instead_of_a_message_is_rejected(model, said):
     try:
         model.model_validate(said)
     except ValidationError as error:
@@ -139,7 +139,7 @@ def test_versions_of_the_packages_that_count_are_kept(versions):
 @pytest.mark.parametrize(
     "versions", [{"evil": "1"}, {"torch": "2.8\n"}, {"torch": "x" * 65}, {"torch": "\x1b[2J"}, {"torch": 2}]
 )
-def test_other_packages_and_texts_are_refused(versions):
+def test_other_packages_and_texts_are_rejected(versions):
     with pytest.raises(ValidationError):
         SiteReport.model_validate({**HONEST[SiteReport], "versions": versions})
 

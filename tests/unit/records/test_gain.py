@@ -117,13 +117,13 @@ def lie(change):
         lambda gain: gain["gains"]["dice"].update(low=-1.5),
     ],
 )
-def test_what_does_not_fit_together_is_refused(change):
+def test_what_does_not_fit_together_is_rejected(change):
     gain = SiteGain.model_validate(lie(change))
     with pytest.raises(ValueError, match=r"scores|gain|more patients|lies between|wider"):
         check_gain(gain, EVALUATION, cases=len(GAINS))
 
 
-def test_a_gain_without_cases_to_measure_it_on_is_refused():
+def test_a_gain_without_cases_to_measure_it_on_is_rejected():
     with pytest.raises(ValueError, match="more patients"):
         check_gain(measure_gain(pairs(GAINS)), EVALUATION, cases=None)
 
@@ -142,6 +142,6 @@ def test_a_gain_without_cases_to_measure_it_on_is_refused():
         lambda gain: gain["local"].update({f"s{index}": 0.0 for index in range(1000)}),
     ],
 )
-def test_what_is_out_of_bounds_is_refused(change):
+def test_what_is_out_of_bounds_is_rejected(change):
     with pytest.raises(ValidationError):
         SiteGain.model_validate(lie(change))

@@ -37,7 +37,7 @@ def test_the_record_of_a_job_that_only_asks_is_found_as_well(tmp_path, name, rec
         load_record(tmp_path)
 
 
-def test_two_results_are_told_apart_by_name(downloaded):
+def test_two_results_are_distinguished_by_name(downloaded):
     other = downloaded.parents[1] / "job-2/workspace"
     other.mkdir(parents=True)
     federation().save(other)

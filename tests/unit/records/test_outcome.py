@@ -31,7 +31,7 @@ def test_a_site_that_missed_one_round_makes_it_partial():
     assert [one.code for one in outcome.reasons] == [RefusalCode.NO_LABELED_CASE]
 
 
-def test_one_reason_in_many_rounds_is_told_once():
+def test_one_reason_in_many_rounds_is_reported_once():
     record = federation()
     gone = SiteRound(outcome="refused", reason="no case can be used")
     record.preparation["birch"] = gone
@@ -53,7 +53,7 @@ def test_a_site_that_joined_late_makes_it_partial():
     )
 
 
-def test_a_site_that_refused_before_the_first_round_makes_it_partial():
+def test_a_site_that_declined_before_the_first_round_makes_it_partial():
     record = federation(preparation={"dahlia": SiteRound(outcome="no answer")})
     assert texts(determine_outcome(record)) == ("preparation: dahlia is not part of it: no answer",)
 
@@ -74,7 +74,7 @@ def test_a_run_of_sites_with_too_few_patients_to_evaluate_on_says_so():
     assert "min_training_patients" in texts(outcome)[0]
 
 
-def test_a_run_that_no_site_judged_is_a_failure():
+def test_a_run_that_no_site_evaluated_is_a_failure():
     outcome = determine_outcome(federation(final_scores={}))
     assert (outcome.kind, texts(outcome)) == ("failure", ("no hospital sent a score of the final model",))
 
@@ -126,7 +126,7 @@ def test_statistics_are_partial_without_a_site_and_a_failure_when_the_job_failed
 @pytest.mark.parametrize(
     ("metrics", "setting"), [(None, "min_training_patients"), (GRADING.metrics, "min_count")]
 )
-def test_scores_that_all_sites_hold_back_are_told_with_the_setting_that_holds_them(metrics, setting):
+def test_scores_that_all_sites_hold_back_are_reported_with_the_setting_that_holds_them(metrics, setting):
     record = federation(final_scores={})
     if metrics is not None:
         record.metrics = metrics

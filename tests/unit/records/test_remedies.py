@@ -1,4 +1,4 @@
-"""What the operator is told to do about each kind of absence."""
+"""What the operator should do about each kind of absence."""
 
 import pytest
 

@@ -31,16 +31,16 @@ def test_a_site_may_keep_all_its_scores_to_itself():
 
 
 @given(st.sampled_from([one.name for one in METRICS.metrics]), ANYTHING | NUMBERS)
-def test_a_score_out_of_its_range_is_refused(name, value):
+def test_a_score_out_of_its_range_is_rejected(name, value):
     metric = METRICS[name]
     try:
         scores = read({**HONEST, name: value})
     except ValueError as error:
-        told = str(error)
+        reported = str(error)
         scores = None
     else:
-        told = ""
-    assert told.isprintable()
+        reported = ""
+    assert reported.isprintable()
     if scores is None:
         return
     assert type(scores[name]) is float
@@ -66,6 +66,6 @@ def test_nobody_is_believed_about_what_follows_from_other_scores(lie):
         {**HONEST, "hd95_wt": float("nan")},
     ],
 )
-def test_a_part_of_the_scores_others_and_impossible_ones_are_refused(said):
+def test_a_part_of_the_scores_others_and_impossible_ones_are_rejected(said):
     with pytest.raises(ValueError, match=r"scores are missing|lies between|is no number"):
         read(said)

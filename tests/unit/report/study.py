@@ -114,9 +114,9 @@ def baselines(local: Mapping[str, Mapping[str, float]] | None = None) -> Baselin
         for home in TRAINING
     }
     gains = {
-        home: site_gain(judges[home], FINAL_DICE[home], CASES[home][1])
-        for home, judges in local.items()
-        if home in judges
+        home: site_gain(dice_by_site[home], FINAL_DICE[home], CASES[home][1])
+        for home, dice_by_site in local.items()
+        if home in dice_by_site
     }
     return BaselineRecord(
         gains=gains,
@@ -129,7 +129,10 @@ def baselines(local: Mapping[str, Mapping[str, float]] | None = None) -> Baselin
         },
         local_steps=200,
         pooled_steps=200,
-        local={home: {site: scores(dice) for site, dice in judges.items()} for home, judges in local.items()},
+        local={
+            home: {site: scores(dice) for site, dice in dice_by_site.items()}
+            for home, dice_by_site in local.items()
+        },
         pooled={site: scores(final + 0.01) for site, final in FINAL_DICE.items()},
         local_seconds=120.0,
         pooled_seconds=90.0,

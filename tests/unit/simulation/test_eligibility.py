@@ -55,7 +55,7 @@ def test_sites_with_enough_patients_may_start(refusal):
     assert refusal("large", "large", min_sites=1) == ()
 
 
-def test_two_sites_of_which_one_has_three_patients_are_refused_with_what_to_do(refusal):
+def test_two_sites_of_which_one_has_three_patients_are_rejected_with_what_to_do(refusal):
     said = refusal("large", "small", min_sites=2)
     assert said.startswith("1 site can train, and min_sites is 2; nothing was started")
     assert "large: it can train, with 6 labeled cases of 6 patients" in said

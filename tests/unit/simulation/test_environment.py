@@ -43,7 +43,7 @@ def test_a_job_failed_unless_its_record_says_that_it_finished(tmp_path, status, 
     assert (found and found.text) == failure
 
 
-def test_a_job_that_keeps_no_record_is_judged_by_flare_alone(tmp_path):
+def test_the_outcome_of_a_job_without_a_record_is_flare_s(tmp_path):
     assert failure_of(tmp_path) is None
 
 
@@ -150,7 +150,7 @@ def test_the_seed_is_that_of_the_job(tmp_path, job, changes, seed):
     assert seed_of(export_job(build_recipe(job, changes), tmp_path)) == seed
 
 
-def test_a_study_keeps_to_a_hospital_s_minimums_unless_it_is_told(tmp_path):
+def test_a_study_keeps_to_a_hospital_s_minimums_unless_it_has_others(tmp_path):
     sites = {name: tmp_path / name for name in ("north", "south")}
     for folder in sites.values():
         folder.mkdir()

@@ -29,7 +29,7 @@ def test_hospitals_with_folders_of_their_own_are_well(sites, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["server", "Server", "SERVER", "a" * 65, "north hospital", "a.b", "", "a/b"])
-def test_a_name_that_flare_can_t_use_is_refused(sites, tmp_path, name):
+def test_a_name_that_flare_can_t_use_is_rejected(sites, tmp_path, name):
     assert "can't be a site's name" in refusal({**sites, name: sites["south"]}, tmp_path / "out")
 
 

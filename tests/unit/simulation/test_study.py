@@ -12,7 +12,7 @@ def test_an_interrupted_study_knows_what_is_done(tmp_path):
     assert again.seconds == {"federated": 12.5}
 
 
-def test_another_study_in_the_same_folder_begins_anew(tmp_path):
+def test_another_study_in_the_same_folder_starts_over(tmp_path):
     path = tmp_path / "stages.json"
     Stages.open(path, key="a").finish("federated", 1)
     other = Stages.open(path, key="b")

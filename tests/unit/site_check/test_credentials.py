@@ -68,7 +68,7 @@ def test_scripts_that_can_t_be_executed_are_named_with_the_command(root, refused
     refused(found(root)["kit.files"], seen, "chmod u+x startup/start.sh startup/sub_start.sh")
 
 
-def test_a_certificate_of_another_federation_is_refused(root, other_kits, refused):
+def test_a_certificate_of_another_federation_is_rejected(root, other_kits, refused):
     for name in ("client.crt", "client.key"):
         shutil.copy(other_kits / SITE / "startup" / name, root / "startup" / name)
     findings = found(root)
@@ -79,7 +79,7 @@ def test_a_certificate_of_another_federation_is_refused(root, other_kits, refuse
 
 
 @pytest.mark.parametrize("name", ["client.crt", "rootCA.pem"])
-def test_a_certificate_that_can_t_be_read_is_refused(root, refused, name):
+def test_a_certificate_that_can_t_be_read_is_rejected(root, refused, name):
     (root / "startup" / name).write_text("-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----\n")
     findings = found(root)
     refused(findings["kit.certificate"], f"startup/{name} holds no certificate", "ask the project admin")
@@ -94,17 +94,17 @@ def test_a_certificate_that_can_t_be_read_is_refused(root, refused, name):
         (NOW + DAY, NOW + 90 * DAY, Status.FAILED, "in force from", "timedatectl set-ntp true"),
     ],
 )
-def test_a_certificate_out_of_date_is_told(root, authority, refused, begins, ends, status, seen, remedy):
+def test_a_certificate_out_of_date_is_reported(root, authority, refused, begins, ends, status, seen, remedy):
     issue(root, authority, begins=begins, ends=ends)
     refused(found(root)["kit.expiry"], seen, remedy, status)
 
 
-def test_a_key_of_another_certificate_is_refused(root, kits, refused):
+def test_a_key_of_another_certificate_is_rejected(root, kits, refused):
     shutil.copy(kits / "lead@example.org" / "startup" / "client.key", root / "startup" / "client.key")
     refused(found(root)["kit.key"], "is not the key of startup/client.crt", "startup/client.key")
 
 
-def test_a_file_that_is_no_key_is_refused_and_not_shown(root, refused):
+def test_a_file_that_is_no_key_is_rejected_and_not_shown(root, refused):
     (root / "startup" / "client.key").write_text("-----BEGIN PRIVATE KEY-----\nSECRET\n")
     finding = found(root)["kit.key"]
     refused(finding, "not an unencrypted private key", "ask the project admin")
@@ -112,13 +112,13 @@ def test_a_file_that_is_no_key_is_refused_and_not_shown(root, refused):
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o604])
-def test_a_key_that_others_can_read_or_write_is_refused(root, refused, mode):
+def test_a_key_that_others_can_read_or_write_is_rejected(root, refused, mode):
     (root / "startup" / "client.key").chmod(mode)
     refused(found(root)["kit.key_permissions"], f"has mode {mode:04o}", "chmod 600 startup/client.key")
 
 
 @pytest.mark.parametrize("name", ["server.key", "client_context.tenseal"])
-def test_another_secret_that_others_can_read_is_refused(root, refused, name):
+def test_another_secret_that_others_can_read_is_rejected(root, refused, name):
     (root / "startup" / name).write_text("secret")
     (root / "startup" / name).chmod(0o644)
     finding = found(root)["kit.key_permissions"]
@@ -126,7 +126,7 @@ def test_another_secret_that_others_can_read_is_refused(root, refused, name):
 
 
 @pytest.mark.parametrize(("name", "org"), [("south", "north_hospital"), (SITE, "south_hospital")])
-def test_a_certificate_of_another_site_is_refused(root, authority, refused, name, org):
+def test_a_certificate_of_another_site_is_rejected(root, authority, refused, name, org):
     issue(root, authority, begins=NOW, ends=NOW + 90 * DAY, name=name, org=org)
     refused(found(root)["kit.names"], f"the certificate is of {name!r}, organization {org!r}", "refuse")
 
@@ -167,7 +167,7 @@ def test_a_kit_without_signatures_is_not_called_unchanged(root):
 
 
 @pytest.mark.parametrize("content", ["{", '{"fed_client.json": "x"}', '{"fed_client.json": 1}'])
-def test_a_broken_signature_file_is_refused(root, refused, content):
+def test_a_broken_signature_file_is_rejected(root, refused, content):
     (root / "startup" / "signature.json").write_text(content)
     refused(found(root)["kit.signature"], "can't be read", "do not start this kit")
 

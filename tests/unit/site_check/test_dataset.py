@@ -23,7 +23,7 @@ def state(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def judged(hospital, job, state, tmp_path):
+def checked_data(hospital, job, state, tmp_path):
     """Check the hospital's folder; returns the findings and the cohort."""
 
     def check(**settings):
@@ -44,12 +44,12 @@ def look(hospital, job, state):
     return lambda: check_folder(hospital.folder, job, state=state)
 
 
-def test_cases_are_counted_and_the_convention_is_said(hospital, judged, look):
+def test_cases_are_counted_and_the_convention_is_said(hospital, checked_data, look):
     for name in ("a", "b"):
         hospital.brats(name)
     hospital.brats("c", values=None)
     look()
-    (cases, labels), cohort = judged()
+    (cases, labels), cohort = checked_data()
     assert cases.status is Status.OK
     assert "every case was checked" in cases.seen
     assert cases.data == {
@@ -61,53 +61,53 @@ def test_cases_are_counted_and_the_convention_is_said(hospital, judged, look):
         "left_out": {},
     }
     assert labels.seen == "brats-2018, found from names and values"
-    assert "said in" in judged(label_convention=LabelConvention.BRATS_2018)[0][1].seen
+    assert "said in" in checked_data(label_convention=LabelConvention.BRATS_2018)[0][1].seen
 
 
-def test_images_that_nobody_looked_at_are_no_reason_to_be_sure(hospital, judged, refused, look):
+def test_images_that_nobody_looked_at_are_no_reason_to_be_sure(hospital, checked_data, refused, look):
     for name in ("a", "b"):
         hospital.brats(name)
-    cases = judged()[0][0]
+    cases = checked_data()[0][0]
     refused(cases, "2 labeled cases of 2 patients", "consilium check DIR", Status.WARNING)
     assert "images NOT checked" in cases.seen
     assert cases.data["checked"] is False
     assert cases.details == (f"consilium check {hospital.folder}",)
     look()
-    assert judged()[0][0].data["checked"] is True
+    assert checked_data()[0][0].data["checked"] is True
     hospital.brats("c")  # new since then
-    assert judged()[0][0].data["checked"] is False
+    assert checked_data()[0][0].data["checked"] is False
 
 
-def test_cases_count_as_a_job_would_count_them_once_they_were_checked(hospital, judged, refused, look):
+def test_cases_count_as_a_job_would_count_them_once_they_were_checked(hospital, checked_data, refused, look):
     for name in ("a", "b", "c"):
         hospital.brats(name)
     path = hospital.folder / "c/c_t2.nii.gz"
     path.write_bytes(path.read_bytes()[:40])
-    assert judged()[0][0].data["labeled"] == 3  # by name and label
+    assert checked_data()[0][0].data["labeled"] == 3  # by name and label
     look()
-    (cases, _), cohort = judged()
+    (cases, _), cohort = checked_data()
     assert (cases.data["labeled"], cases.data["left_out"]) == (2, {"truncated": 1})
     refused(cases, "left out: 1 truncated", "Copy the file", Status.WARNING)
     assert [case.id for case in cohort.cases] == ["a", "b"]
-    refused(judged(max_left_out=0.1)[0][0], "A job would be declined: more than 10%", "Copy the file")
-    strict = judged(min_training_patients=3)[0][0]
+    refused(checked_data(max_left_out=0.1)[0][0], "A job would be declined: more than 10%", "Copy the file")
+    strict = checked_data(min_training_patients=3)[0][0]
     refused(strict, "A job would be declined: its update would be of fewer than 3 patients", "truncated")
 
 
-def test_what_a_job_found_in_the_same_files_counts_as_well(hospital, judged, job, tmp_path):
+def test_what_a_job_found_in_the_same_files_counts_as_well(hospital, checked_data, job, tmp_path):
     for name in ("a", "b"):
         hospital.brats(name)
     site = SiteSettings(dataset=hospital.folder, cache_dir=tmp_path / "cache")
     examine_cases(site, get_task(job.learning.task))
-    assert judged(cache_dir=site.cache_dir)[0][0].status is Status.OK
-    assert judged()[0][0].status is Status.WARNING
+    assert checked_data(cache_dir=site.cache_dir)[0][0].status is Status.OK
+    assert checked_data()[0][0].status is Status.WARNING
 
 
-def test_bad_cases_are_counted_by_code_and_named_only_apart(hospital, judged, refused):
+def test_bad_cases_are_counted_by_code_and_named_only_apart(hospital, checked_data, refused):
     for name in ("a", "b"):
         hospital.brats(name)
     hospital.brats("mueller-1950", without=["t1"])
-    cases = judged()[0][0]
+    cases = checked_data()[0][0]
     refused(cases, "left out: 1 missing_image", "Add the missing image", Status.WARNING)
     assert cases.data["left_out"] == {"missing_image": 1}
     assert "mueller-1950" in cases.cases[0]
@@ -115,36 +115,36 @@ def test_bad_cases_are_counted_by_code_and_named_only_apart(hospital, judged, re
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty"])
-def test_a_folder_that_can_t_be_used_is_refused(hospital, judged, refused, folder):
+def test_a_folder_that_can_t_be_used_is_rejected(hospital, checked_data, refused, folder):
     if folder == "empty":
         hospital.folder.mkdir()
-    (cases, labels), cohort = judged()
+    (cases, labels), cohort = checked_data()
     refused(cases, "as a whole can't be used", "local/privacy.json")
     assert str(hospital.folder) in cases.details[0]
     assert str(hospital.folder) not in cases.seen + cases.remedy
     assert (labels.status, cohort) == (Status.SKIPPED, None)
 
 
-def test_without_labels_a_site_can_neither_train_nor_evaluate(hospital, judged, refused):
+def test_without_labels_a_site_can_neither_train_nor_evaluate(hospital, checked_data, refused):
     hospital.brats("a", values=None)
-    (cases, labels), _ = judged()
+    (cases, labels), _ = checked_data()
     refused(cases, "0 labeled cases", "add labels")
     assert labels.status is Status.SKIPPED
 
 
-def test_one_patient_can_only_evaluate(hospital, judged, refused, look):
+def test_one_patient_can_only_evaluate(hospital, checked_data, refused, look):
     hospital.brats("a")
     look()
-    refused(judged()[0][0], "will only evaluate", "more patients", Status.WARNING)
-    assert judged(role="evaluates")[0][0].status is Status.OK
+    refused(checked_data()[0][0], "will only evaluate", "more patients", Status.WARNING)
+    assert checked_data(role="evaluates")[0][0].status is Status.OK
 
 
-def test_progress_is_told(hospital, job, state):
+def test_progress_is_reported(hospital, job, state):
     hospital.brats("a")
-    told = []
+    reported = []
     check_dataset(
         SiteSettings(dataset=hospital.folder),
         job.learning,
-        progress=lambda done, total, what: told.append((done, total, what)),
+        progress=lambda done, total, what: reported.append((done, total, what)),
     )
-    assert told == [(1, 1, "reading labels")]
+    assert reported == [(1, 1, "reading labels")]

@@ -32,11 +32,11 @@ def test_what_is_no_job_names_those_that_are(name):
 
 
 @pytest.mark.parametrize("name", ["brain_tumor_check", "brain_tumor_stats"])
-def test_a_job_that_trains_nothing_is_refused(name):
+def test_a_job_that_trains_nothing_is_rejected(name):
     with pytest.raises(ConfigurationError, match=rf"'{name}' trains nothing.*brain_tumor_fedavg"):
         load_site_job(name)
 
 
-def test_a_folder_that_is_no_job_is_refused(tmp_path):
+def test_a_folder_that_is_no_job_is_rejected(tmp_path):
     with pytest.raises(ConfigurationError, match="not a FLARE job"):
         load_site_job(str(tmp_path))

@@ -30,12 +30,12 @@ def test_a_kit_that_runs_is_well(root):
     assert check_kit_start(Kit(root)).seen.startswith("its path")
 
 
-def test_a_kit_whose_path_flare_would_split_is_refused(kits, tmp_path, refused):
+def test_a_kit_whose_path_flare_would_split_is_rejected(kits, tmp_path, refused):
     moved = shutil.copytree(kits / SITE, tmp_path / "my kits" / SITE)
     refused(check_kit_start(Kit(moved)), "has a space in it", "Move it to a folder without")
 
 
-def test_a_server_whose_port_is_taken_is_refused(kits, tmp_path, refused):
+def test_a_server_whose_port_is_taken_is_rejected(kits, tmp_path, refused):
     kit = shutil.copytree(kits / SERVER, tmp_path / SERVER)
     path = kit / "startup/fed_server.json"
     with socket.create_server(("", 0)) as other:

@@ -65,7 +65,7 @@ def asking(job, gpus, gib=0):
         ((24,), (1, 8), 1, "asks for 16 GiB a GPU and 8 are declared", "mem_per_gpu_in_GiB"),
     ],
 )
-def test_gpus_that_do_not_fit_are_refused(
+def test_gpus_that_do_not_fit_are_rejected(
     root, job, monkeypatch, refused, there, declared, asked, seen, remedy
 ):
     with_gpus(monkeypatch, *there)
@@ -93,7 +93,7 @@ def test_a_site_that_declares_no_gpus_is_well_for_a_job_that_asks_for_none(kit, 
         ((24,), "cpu", 1, "sets the device to cpu", '"device": "auto"'),
     ],
 )
-def test_too_little_gpu_memory_is_refused(
+def test_too_little_gpu_memory_is_rejected(
     kit, site, job, monkeypatch, refused, there, device, asked, seen, remedy
 ):
     with_gpus(monkeypatch, *there)
@@ -128,7 +128,7 @@ def test_several_gpus_share_a_batch(kit, site, monkeypatch):
     assert both.data["needed_gib_estimate"] < 0.6 * one.data["needed_gib_estimate"]
 
 
-def test_more_processes_than_gpus_are_refused(kit, site, job, monkeypatch, refused):
+def test_more_processes_than_gpus_are_rejected(kit, site, job, monkeypatch, refused):
     with_gpus(monkeypatch, 24)
     greedy = site.model_copy(update={"processes": 3})
     refused(check_gpu_memory(kit, greedy, job), "processes: 3", '"processes": "auto"')
@@ -162,7 +162,7 @@ def test_a_default_is_copied_before_it_is_edited():
     assert editable("local/resources.json.default") == f"local/resources.json (first: {first})"
 
 
-def test_a_small_disk_is_refused(kit, site, cohort, job, monkeypatch, refused):
+def test_a_small_disk_is_rejected(kit, site, cohort, job, monkeypatch, refused):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(99 * GIB, 99 * GIB, 1))
     cache, workspace = check_disk(kit, site, cohort, job)
     refused(cache, "0.0 GiB free", "choose a larger disk for cache_dir")
@@ -181,7 +181,7 @@ def test_a_limit_below_the_cohort_s_need_warns(kit, site, cohort, job, refused):
     refused(check_disk(kit, small, cohort, job)[0], "cache_gib is 1e-09", "set cache_gib", Status.WARNING)
 
 
-def test_a_folder_that_may_not_be_written_is_refused(kit, site, cohort, job, monkeypatch, refused):
+def test_a_folder_that_may_not_be_written_is_rejected(kit, site, cohort, job, monkeypatch, refused):
     monkeypatch.setattr(disk.os, "access", lambda *_: False)
     cache, workspace = check_disk(kit, site, cohort, job)
     refused(cache, "may not write to cache_dir", "let the account that runs FLARE write there")
@@ -192,7 +192,7 @@ def test_without_a_cohort_there_is_nothing_to_estimate_from(kit, site, job):
     assert check_disk(kit, site, None, job)[0].status is Status.SKIPPED
 
 
-def test_small_shared_memory_is_refused_where_workers_need_it(kit, site, job, monkeypatch, refused):
+def test_small_shared_memory_is_rejected_where_workers_need_it(kit, site, job, monkeypatch, refused):
     monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage(0, 0, 2**20))
     assert check_shared_memory(kit, site, job).status is Status.OK
     busy = site.model_copy(update={"loader_workers": 4})

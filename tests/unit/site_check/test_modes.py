@@ -65,7 +65,7 @@ def test_the_server_s_kit_is_well_too(kits, tmp_path):
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o750, 0o710, 0o701, 0o777])
-def test_a_kit_that_others_can_look_into_is_refused(kit, site, refused, mode):
+def test_a_kit_that_others_can_look_into_is_rejected(kit, site, refused, mode):
     kit.root.chmod(mode)
     finding = found(kit, site)["modes.kit"]
     refused(finding, f"has mode {mode:04o}", "chmod go-rwx . (in the kit's folder)")
@@ -84,7 +84,7 @@ def test_a_kit_that_others_can_look_into_is_refused(kit, site, refused, mode):
         ("startup/rootCA.pem", 0o666),
     ],
 )
-def test_a_policy_that_others_can_change_is_refused(kit, site, refused, name, mode):
+def test_a_policy_that_others_can_change_is_rejected(kit, site, refused, name, mode):
     (kit.root / name).chmod(mode)
     finding = found(kit, site)["modes.policy"]
     refused(finding, "can change 1 file or folder of startup and local", "chmod -R go-w startup local")
@@ -133,7 +133,7 @@ def test_where_no_script_of_the_kit_runs_its_policy_has_to_set_the_umask(kit, si
 
 @pytest.mark.parametrize("name", ["log.txt", "audit.log", "a-job/app/log.txt", "cache/ab/image.npy"])
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o620, 0o601])
-def test_a_record_that_others_can_open_is_refused_and_the_command_closes_it(kit, site, refused, name, mode):
+def test_a_record_that_others_can_open_is_rejected_and_the_command_closes_it(kit, site, refused, name, mode):
     record(kit.root, name, mode)
     finding = found(kit, site)["modes.records"]
     refused(finding, "1 file or folder of the kit", "chmod -R go-rwx . (in the kit's folder)")
@@ -153,7 +153,7 @@ def test_one_finding_stands_for_any_number_of_files(kit, site):
 
 
 @pytest.mark.parametrize("name", [".", "entry", "entry/image.npy"])
-def test_a_cache_that_others_can_open_is_refused_without_its_place_in_what_may_be_mailed(kit, site, name):
+def test_a_cache_that_others_can_open_is_rejected_without_its_place_in_what_may_be_mailed(kit, site, name):
     (site.cache_dir / name).chmod(0o755)
     finding = found(kit, site)["modes.records"]
     assert finding.status is Status.FAILED
@@ -246,7 +246,7 @@ def test_a_name_that_another_account_chose_does_not_reach_the_terminal_as_it_is(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to another account")
 @pytest.mark.parametrize("name", [".", "startup/client.key", "local/privacy.json", SETTINGS])
-def test_what_belongs_to_another_account_is_refused(kit, site, refused, name):
+def test_what_belongs_to_another_account_is_rejected(kit, site, refused, name):
     os.chown(site.cache_dir if name == SETTINGS else kit.root / name, 4242, -1)
     finding = found(kit, site)["modes.owner"]
     refused(finding, "1 file or folder of the kit", 'chown -R "$(id -un)" .')

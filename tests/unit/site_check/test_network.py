@@ -52,7 +52,7 @@ def test_a_grpc_server_of_the_federation_is_reached(root, kits):
         ("Successfully registered client:north for project x", Status.OK),
     ],
 )
-def test_a_site_whose_log_says_that_it_was_disabled_is_told(root, kits, words, status):
+def test_a_site_whose_log_says_that_it_was_disabled_is_reported(root, kits, words, status):
     (root / "log.txt").write_text(f"... {words}\n")
     with grpc_server(kits, ca=kits / SITE / "startup" / "rootCA.pem") as port:
         finding = steps(aim(root, port))[2]
@@ -93,7 +93,7 @@ def test_a_firewall_that_drops_packets_is_named(root, monkeypatch, refused):
     )
 
 
-def test_a_silent_plain_tcp_listener_is_told_from_the_server(root, refused):
+def test_a_silent_plain_tcp_listener_is_not_taken_for_the_server(root, refused):
     with listener() as port:
         refused(steps(aim(root, port))[2], "accepts TCP but does not answer TLS", "without inspection")
 
@@ -143,7 +143,7 @@ def test_a_server_certificate_that_does_not_fit_is_explained(
         refused(steps(aim(root, port))[2], seen, remedy)
 
 
-def test_a_kit_without_encryption_is_refused(root, kits, refused):
+def test_a_kit_without_encryption_is_rejected(root, kits, refused):
     with listener() as port:
         kit = aim(root, port, connection_security="clear")
         refused(steps(kit)[2], "unencrypted", "connection_security mtls")

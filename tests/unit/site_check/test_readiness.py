@@ -93,10 +93,10 @@ def snapshot(*folders):
 @pytest.mark.parametrize("spoil", [spoil_nothing, spoil_everything])
 def test_every_check_reports_once_in_one_order(root, job, spoil):
     spoil(root)
-    told = []
-    readiness = check_site(Kit(root), job, offline=True, on_finding=told.append)
+    reported = []
+    readiness = check_site(Kit(root), job, offline=True, on_finding=reported.append)
     assert [finding.id for finding in readiness.findings] == IDS
-    assert tuple(told) == readiness.findings
+    assert tuple(reported) == readiness.findings
     assert readiness.ready == (spoil is spoil_nothing)
 
 

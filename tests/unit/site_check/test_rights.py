@@ -28,7 +28,7 @@ def test_the_rights_as_provisioned_are_well(kit):
 
 
 @pytest.mark.parametrize("right", ["any", "o:site", "n:submitter", ["none", "o:site"], "not o:site", "all"])
-def test_byoc_granted_to_anybody_is_refused(root, refused, right):
+def test_byoc_granted_to_anybody_is_rejected(root, refused, right):
     finding = byoc(root, {"lead": {"byoc": right}, "member": {"view": "any"}})
     refused(finding, "code of their own on this machine: lead", '"byoc": "none" for lead')
     assert finding.data["granted"] == ["lead"]
@@ -46,14 +46,14 @@ def test_byoc_denied_in_any_spelling_is_well(root, rights):
     assert byoc(root, {"lead": rights}).status is Status.OK
 
 
-def test_without_a_policy_flare_permits_everything_so_it_is_refused(root, refused):
+def test_without_a_policy_flare_permits_everything_so_it_is_rejected(root, refused):
     for name in ("authorization.json", "authorization.json.default"):
         (root / "local" / name).unlink()
     refused(check_byoc(Kit(root)), "permits everything to everybody", "ask the project admin")
 
 
 @pytest.mark.parametrize("permissions", [{}, [], {"lead": {"byoc": "sometimes"}}, {"lead": {"byoc": 3}}])
-def test_a_policy_that_flare_can_t_read_is_refused(root, refused, permissions):
+def test_a_policy_that_flare_can_t_read_is_rejected(root, refused, permissions):
     refused(byoc(root, permissions), "local/authorization.json", "correct it")
 
 
@@ -70,7 +70,7 @@ def test_a_policy_that_flare_can_t_read_is_refused(root, refused, permissions):
         ("lead", "submit_job", "not o:site"),
     ],
 )
-def test_a_right_that_was_not_provisioned_is_refused(root, refused, role, right, expression):
+def test_a_right_that_was_not_provisioned_is_rejected(root, refused, role, right, expression):
     finding = rights(root, role, right, expression)
     refused(finding, f"{right} of {role}", 'set these to "none"')
 

@@ -44,19 +44,19 @@ def test_the_policy_as_provisioned_is_well(resources, kit, job):
     "entry",
     ["*", "subprocess.", "nvflare.", "consilium.", "nvflare.app_opt.pt.", "builtins.eval", *WIDER],
 )
-def test_a_widened_allow_list_is_refused(resources, refused, entry):
+def test_a_widened_allow_list_is_rejected(resources, refused, entry):
     finding = resources(class_allow_list=[*allowed_classes("client"), entry])["policy.classes"]
     refused(finding, "more than was provisioned", f"delete '{entry}' from class_allow_list")
     assert finding.data["wider"] == [entry]
 
 
-def test_a_list_that_only_warns_is_refused(resources, refused):
+def test_a_list_that_only_warns_is_rejected(resources, refused):
     finding = resources(class_list_enforcement_mode="warn")["policy.classes"]
     refused(finding, "other classes are let through", '"class_list_enforcement_mode": "enforce"')
 
 
 @pytest.mark.parametrize("listed", [..., "consilium.", [1]])
-def test_an_allow_list_that_is_none_is_refused(resources, refused, listed):
+def test_an_allow_list_that_is_none_is_rejected(resources, refused, listed):
     refused(
         resources(class_allow_list=listed)["policy.classes"],
         "no job of consilium",
@@ -71,7 +71,7 @@ def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, j
 
 
 @pytest.mark.parametrize("validator", [..., None, {"path": "consilium.guard.job_validator.JobValidator"}])
-def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, validator):
+def test_a_site_that_does_not_look_at_jobs_is_rejected(resources, refused, validator):
     refused(
         resources(app_validator=validator)["policy.jobs"], "more than a recipe writes", '"side": "client"'
     )
@@ -80,11 +80,11 @@ def test_a_site_that_does_not_look_at_jobs_is_refused(resources, refused, valida
 @pytest.mark.parametrize(
     "components", [..., None, [], [{"id": "guard", "path": "a.B", "args": {}}], {"guard": 1}]
 )
-def test_a_site_that_deploys_before_it_looks_is_refused(resources, refused, components):
+def test_a_site_that_deploys_before_it_looks_is_rejected(resources, refused, components):
     refused(resources(components=components)["policy.jobs"], "no component 'guard'", "site_guard.SiteGuard")
 
 
-def test_a_guard_behind_what_starts_jobs_is_refused(resources, refused):
+def test_a_guard_behind_what_starts_jobs_is_rejected(resources, refused):
     launcher = {"id": "process_launcher", "path": "nvflare.x.ClientProcessJobLauncher", "args": {}}
     behind = [launcher, guard("client")]
     refused(resources(components=behind)["policy.jobs"], "behind the one that starts jobs", "to the front")
@@ -92,7 +92,7 @@ def test_a_guard_behind_what_starts_jobs_is_refused(resources, refused):
 
 
 @pytest.mark.parametrize("allowed", [..., True, "false", None])
-def test_streaming_of_logs_is_refused_unless_it_is_off(resources, refused, allowed):
+def test_streaming_of_logs_is_rejected_unless_it_is_off(resources, refused, allowed):
     finding = resources(allow_log_streaming=allowed)["policy.log_streaming"]
     refused(finding, "name patients", '"allow_log_streaming": false')
 
@@ -121,7 +121,7 @@ def test_broken_resources_are_named(root, job, refused):
         ),
     ],
 )
-def test_a_scope_that_does_not_say_where_the_data_lies_is_refused(root, job, refused, policy, said):
+def test_a_scope_that_does_not_say_where_the_data_lies_is_rejected(root, job, refused, policy, said):
     path = root / "local" / "privacy.json"
     path.unlink() if policy is None else path.write_text(
         policy if isinstance(policy, str) else json.dumps(policy)
@@ -133,7 +133,7 @@ def test_a_scope_that_does_not_say_where_the_data_lies_is_refused(root, job, ref
     assert str(root) not in finding.seen + finding.remedy
 
 
-def test_a_hospital_whose_split_others_could_know_is_refused(root, job, refused):
+def test_a_hospital_whose_split_others_could_know_is_rejected(root, job, refused):
     path = root / "local" / "privacy.json"
     policy = json.loads(path.read_text())
     policy["scopes"][0]["properties"]["consilium"]["split_salt"] = "7"

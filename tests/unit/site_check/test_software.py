@@ -16,7 +16,7 @@ def test_the_software_of_these_tests_is_well(root):
     assert {finding.status for finding in found(root).values()} == {Status.OK}
 
 
-def test_another_python_on_the_path_is_refused(root, tmp_path, monkeypatch, refused):
+def test_another_python_on_the_path_is_rejected(root, tmp_path, monkeypatch, refused):
     monkeypatch.setenv("PATH", str(tmp_path))
     refused(found(root)["software.python"], "no python3 on the PATH", "source VENV/bin/activate")
     script = tmp_path / "python3"
@@ -29,7 +29,7 @@ def test_another_python_on_the_path_is_refused(root, tmp_path, monkeypatch, refu
         refused(found(root)["software.python"], seen, "source VENV/bin/activate")
 
 
-def test_another_flare_is_refused(root, monkeypatch, refused):
+def test_another_flare_is_rejected(root, monkeypatch, refused):
     own = software.component_versions()
     monkeypatch.setattr(software, "component_versions", lambda: own | {"nvflare": "2.10.1"})
     findings = found(root)
@@ -38,7 +38,7 @@ def test_another_flare_is_refused(root, monkeypatch, refused):
 
 
 @pytest.mark.parametrize("expected", ["0.99.0", "9.0"])
-def test_a_federation_of_another_version_is_refused(root, refused, expected):
+def test_a_federation_of_another_version_is_rejected(root, refused, expected):
     write(root / "local" / "consilium.json", {"consilium": expected, "nvflare": "2.9.0"})
     finding = found(root)["software.versions"]
     refused(finding, f"and {expected} there", f"the wheel of consilium {expected}")

@@ -104,7 +104,7 @@ def test_a_changed_file_is_read_again(hospital, tmp_path):
     assert after.values["intensity_t2"] == before.values["intensity_t2"]
 
 
-def test_a_damaged_entry_is_made_anew(hospital, tmp_path):
+def test_a_damaged_entry_is_made_again(hospital, tmp_path):
     hospital.brats("A")
     first, _ = kept_numbers(hospital, tmp_path)
     (entry,) = (tmp_path / "cache/statistics").iterdir()

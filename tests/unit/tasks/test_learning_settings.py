@@ -39,14 +39,14 @@ def test_unknown_tasks_and_networks_name_the_known_ones():
         ("local_steps", 0),
     ],
 )
-def test_values_that_could_only_fail_later_are_refused_at_once(name, value):
+def test_values_that_could_only_fail_later_are_rejected_at_once(name, value):
     message = refusal(**{name: value})
     assert name in message
     assert "seen:" in message
 
 
 @pytest.mark.parametrize(("batch", "edge", "fitting"), [(64, 512, 1), (64, 136, 53), (2, 512, 1)])
-def test_a_batch_that_no_machine_holds_is_refused(batch, edge, fitting):
+def test_a_batch_that_no_machine_holds_is_rejected(batch, edge, fitting):
     message = refusal(batch_size=batch, patch_voxels=(edge, edge, edge))
     assert (
         f"batch_size {batch} of patch_voxels [{edge}, {edge}, {edge}] are {batch * edge**3} voxels" in message

@@ -36,7 +36,7 @@ def test_a_task_of_another_package_is_imported_when_it_is_asked_for_and_not_befo
     assert "toy_tumor" not in task_names()
 
 
-def test_an_unknown_task_is_refused_with_those_that_are_known(tmp_path):
+def test_an_unknown_task_is_rejected_with_those_that_are_known(tmp_path):
     with installed(tmp_path, toy()):
         assert "known: brain_tumor, toy_tumor" in refusal("chest_ct")
 
@@ -63,7 +63,7 @@ def test_a_broken_task_says_what_is_wrong_and_hinders_no_other(tmp_path, source,
 
 
 @pytest.mark.parametrize("name", ["toy_tumor", DEFAULT])
-def test_a_name_that_two_packages_bring_or_that_is_ours_is_refused(tmp_path, name):
+def test_a_name_that_two_packages_bring_or_that_is_ours_is_rejected(tmp_path, name):
     first, second = ("first-package", name, LIKE(name=name)), ("other-package", name, LIKE(name=name))
     with installed(tmp_path, *((first, second) if name != DEFAULT else (second,))):
         message = refusal(name)

@@ -104,7 +104,7 @@ def test_what_is_wrong_with_a_case_is_said_by_code(check, island):
     assert "Correct the grade in grades.csv." in text
 
 
-def test_a_folder_without_grades_or_photographs_is_told_apart(check, island, tmp_path):
+def test_a_folder_without_grades_or_photographs_is_recognized(check, island, tmp_path):
     (island / "grades.csv").unlink()
     assert check(island)[1]["verdict"] == "good_without_labels"
     (tmp_path / "empty").mkdir()

@@ -1,6 +1,6 @@
 """Python reads this at its start where it is on the path: a hospital whose every answer holds a lie.
 
-Only with `CONSILIUM_LIES` in the environment, which names a file that says what kind of lies it tells, and
+Only with `CONSILIUM_LIES` in the environment, which names a file that says what kind of lies it sends, and
 only in the process that runs a job.
 """
 

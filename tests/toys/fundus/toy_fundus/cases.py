@@ -98,7 +98,7 @@ class PhotoCheck(CaseCheck):
 
 
 class PhotoChecks:
-    """What is checked in a case; patients are told apart by the content of their photographs alone."""
+    """What is checked in a case; patients are distinguished by the content of their photographs alone."""
 
     version, check_type = "1", PhotoCheck
 

@@ -1,4 +1,4 @@
-"""The task: what the rest of Consilium is told of grading."""
+"""The task: what the rest of Consilium knows of grading."""
 
 from functools import cached_property
 from typing import Any, ClassVar, Literal

@@ -62,14 +62,14 @@ def test_what_is_kept_of_a_file_that_has_changed_is_not_used(three, tmp_path):
     assert run(three, tmp_path / "kept").cohort.problems == ()
 
 
-def test_a_damaged_note_is_made_anew(three, tmp_path):
+def test_a_damaged_note_is_made_again(three, tmp_path):
     expected = run(three, tmp_path / "kept")
     for note in (tmp_path / "kept/findings").iterdir():
         note.write_text("{")
     assert run(three, tmp_path / "kept") == expected
 
 
-def test_it_stops_between_cases_and_goes_on_later(three, tmp_path):
+def test_it_stops_between_cases_and_continues_later(three, tmp_path):
     asked = []
 
     def cancelled():

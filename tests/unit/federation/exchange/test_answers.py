@@ -28,7 +28,7 @@ def test_scores_of_known_cases_are_read():
 
 
 @pytest.mark.parametrize(("task", "cases"), [(TRAIN, 0), (TRAIN, None), (PREPARE, 5)])
-def test_scores_without_cases_to_measure_them_on_are_refused(task, cases):
+def test_scores_without_cases_to_measure_them_on_are_rejected(task, cases):
     with pytest.raises(RejectedAnswer, match="without a model and cases"):
         read(task, cases, SCORES)
 

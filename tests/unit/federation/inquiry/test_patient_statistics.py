@@ -183,7 +183,7 @@ def test_statistics_that_are_too_large_are_not_even_unpacked(monkeypatch):
     place=st.sampled_from(["answer", "data", "packed", "unpacked", "statistic", "feature", "patients"]),
     value=ANYTHING | NUMBERS | TEXTS,
 )
-def test_whatever_a_site_answers_the_others_are_told(tmp_path_factory, stage, place, value):
+def test_whatever_a_site_answers_the_others_are_reported(tmp_path_factory, stage, place, value):
     lie = value
     if place != "answer":
         lie = handshake() if stage is None else reply(stage)

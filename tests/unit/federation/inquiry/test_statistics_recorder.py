@@ -60,7 +60,7 @@ def test_an_aborted_job_is_recorded_as_aborted_though_enough_sites_had_answered(
     assert determine_outcome(record).kind == "failure"
 
 
-def test_the_record_holds_what_sites_told_and_why_others_are_missing(server):
+def test_the_record_holds_what_sites_sent_and_why_others_are_missing(server):
     engine, recorder = server
     take_handshake(engine, "north", SiteAnswer(patients=5, cases=6, min_count=3).model_dump())
     take_handshake(

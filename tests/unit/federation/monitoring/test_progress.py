@@ -190,7 +190,7 @@ def test_a_state_lasts_from_when_it_began_and_a_reason_can_t_command_a_terminal(
     assert len(reason) <= 400
 
 
-def test_checkpoints_and_the_jobs_that_it_goes_on_from_are_told(engine):
+def test_checkpoints_and_the_jobs_that_it_resumes_are_reported(engine):
     resumed = [Resumption(job="11111111-2222-3333-4444-555555555555", after_round=3)]
     federation(status="running", resumed=resumed).save(engine.run_folder)
     ask(engine, "north")
@@ -217,7 +217,7 @@ def test_the_job_s_stats_are_its_progress(engine):
         ({"preparation": {"dahlia": SiteRound(outcome="no answer")}}, "partial", "dahlia is not part"),
     ],
 )
-def test_the_outcome_is_judged_by_the_record_and_told_to_the_sites(engine, changes, kind, reason):
+def test_the_outcome_is_decided_by_the_record_and_sent_to_the_sites(engine, changes, kind, reason):
     heard = []
     engine.register_aux_message_handler(JOB_ENDED_TOPIC, lambda topic, request, fl_ctx: heard.append(request))
     ended = end(engine, **changes).ended

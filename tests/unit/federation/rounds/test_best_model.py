@@ -67,7 +67,7 @@ def all_sites(*values):
 
 
 def test_a_hard_hospital_that_misses_a_round_does_not_make_it_the_best():
-    """By the mean over whoever answered, round 2 would be: 60 against 43."""
+    """By the mean over the sites that answered, round 2 would be: 60 against 43."""
     assert select([all_sites(60, 60, 10), all_sites(60, 60, None), all_sites(61, 61, 11)]) == [1, 1, 3]
 
 

@@ -27,9 +27,9 @@ def test_the_last_rounds_and_the_best_are_kept(run_job, tmp_path):
 
 def test_everybody_hears_of_a_durable_round(run_job):
     _, engine = run_job(FIRST)
-    told = [data for event, data in engine.events if event == CHECKPOINT_EVENT]
-    assert [data["round"] for data in told] == [1, 2, 3, 4]
-    assert all(data["seconds"] >= 0 and data["time"] > 0 for data in told)
+    reported = [data for event, data in engine.events if event == CHECKPOINT_EVENT]
+    assert [data["round"] for data in reported] == [1, 2, 3, 4]
+    assert all(data["seconds"] >= 0 and data["time"] > 0 for data in reported)
 
 
 def test_a_torn_round_is_passed_over(run_job, tmp_path):

@@ -46,19 +46,19 @@ def test_scores_stand_with_the_model_that_they_were_made_with(run):
 
 
 def test_every_task_says_which_versions_the_server_has(run):
-    told = []
+    reported = []
 
     class Curious(Site):
         def __call__(self, task, model):
-            told.append(model.meta.get(VERSIONS_META))
+            reported.append(model.meta.get(VERSIONS_META))
             return super().__call__(task, model)
 
     record, _ = run({"north": Curious(), "south": Site()}, rounds=1)
-    assert told == [record.versions] * 3
+    assert reported == [record.versions] * 3
     assert record.versions.keys() >= {"consilium", "nvflare"}
 
 
-def test_a_wrong_admission_setting_is_refused_before_anything_starts():
+def test_a_wrong_admission_setting_is_rejected_before_anything_starts():
     with pytest.raises(ConfigurationError, match="did you mean 'min_ready'"):
         Rehearsal(rounds=1, min_sites=1, admission={"min_redy": 2})
 
@@ -121,14 +121,14 @@ def test_the_job_chooses_how_updates_are_combined(run, rule, expected):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reported"),
     [
         ({"aggregation": {"rle": "median"}}, "the job's aggregation: .*\n.*did you mean 'rule'"),
         ({"screening": {"max_refusal": 1}}, "the job's screening: .*\n.*did you mean 'max_refusals'"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_starts(settings, told):
-    with pytest.raises(ConfigurationError, match=told):
+def test_wrong_settings_are_rejected_before_anything_starts(settings, reported):
+    with pytest.raises(ConfigurationError, match=reported):
         Rehearsal(rounds=1, min_sites=1, **settings)
 
 

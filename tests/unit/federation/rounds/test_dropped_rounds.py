@@ -8,7 +8,7 @@ from consilium.federation.message_names import (
 from federation.rehearsal import Site, saved
 
 
-class Judge(Site):
+class Erring(Site):
     """Its update is 1, in one round -10; it likes no model below 0."""
 
     def __init__(self, bad_at, dice=lambda w: 0.5 + w / 100):
@@ -22,16 +22,16 @@ class Judge(Site):
 
 @pytest.mark.parametrize("margin", [None, 0.5])
 def test_a_bad_round_stays_without_a_margin_that_is_crossed(run, margin):
-    sites = {name: Judge(bad_at=1) for name in ("north", "south")}
+    sites = {name: Erring(bad_at=1) for name in ("north", "south")}
     record, engine = run(sites, rounds=4, rollback_margin=margin, screening={"max_norm_ratio": None})
     assert [one.rolled_back for one in record.rounds] == [None] * 4
     assert saved(engine)[0] == -7
 
 
 def test_a_round_that_makes_the_model_worse_is_dropped_and_the_next_one_starts_before_it(run):
-    north = Judge(bad_at=1)
+    north = Erring(bad_at=1)
     record, engine = run(
-        {"north": north, "south": Judge(bad_at=1)},
+        {"north": north, "south": Erring(bad_at=1)},
         rounds=4,
         rollback_margin=0.05,
         screening={"max_norm_ratio": None},
@@ -47,8 +47,8 @@ def test_a_round_that_makes_the_model_worse_is_dropped_and_the_next_one_starts_b
     assert record.best_round == 1
 
 
-def test_after_a_rollback_the_job_goes_on_from_the_model_before(run):
-    class Once(Judge):
+def test_after_a_rollback_the_job_continues_from_the_model_before(run):
+    class Once(Erring):
         def update(self):
             update = super().update()
             self.bad_at = None if self.step < 0 else self.bad_at
@@ -78,7 +78,7 @@ def test_the_final_validation_of_a_restored_model_counts_for_the_round_that_made
         def __call__(self, task, model):
             return None if task == TRAIN else super().__call__(task, model)
 
-    sites = {name: Judge(bad_at=1) for name in ("north", "south")}
+    sites = {name: Erring(bad_at=1) for name in ("north", "south")}
     sites["clinic"] = Clinic(step=None, cases=0, dice=lambda w: 0.25)
     record, engine = run(sites, rounds=2, rollback_margin=0.05, screening={"max_norm_ratio": None})
     assert record.rounds[1].rolled_back
@@ -90,12 +90,12 @@ def test_the_final_validation_of_a_restored_model_counts_for_the_round_that_made
 def test_a_dropped_model_is_not_the_one_that_a_failed_job_leaves(run):
     """Round 3 drops the model of round 2, and has no quorum from there."""
 
-    class Tired(Judge):
+    class Tired(Erring):
         def __call__(self, task, model):
             again = task == TRAIN and model.current_round == 2 and model.params["w"][0] == 1
             return None if again else super().__call__(task, model)
 
-    sites = {"north": Judge(bad_at=1), "south": Tired(bad_at=1)}
+    sites = {"north": Erring(bad_at=1), "south": Tired(bad_at=1)}
     record, engine = run(sites, rounds=4, rollback_margin=0.05, screening={"max_norm_ratio": None})
     assert record.status == "failed"
     assert record.rounds[1].rolled_back
@@ -106,13 +106,13 @@ def test_a_dropped_model_is_not_the_one_that_a_failed_job_leaves(run):
 def test_a_failed_attempt_with_one_site_s_scores_does_not_keep_a_bad_round(run):
     """When its model comes up for evaluation again, all sites' scores count."""
 
-    class Late(Judge):
+    class Late(Erring):
         def __call__(self, task, model):
             answer = super().__call__(task, model)
             first = model.current_round == 2 and [value for _, value in self.seen].count(-9.0) == 1
             return None if first else answer
 
-    sites = {"north": Judge(bad_at=1), "south": Late(bad_at=1), "east": Late(bad_at=1)}
+    sites = {"north": Erring(bad_at=1), "south": Late(bad_at=1), "east": Late(bad_at=1)}
     record, _ = run(
         sites,
         rounds=3,

@@ -26,7 +26,7 @@ def test_enough_ready_sites_are_admitted(refuse):
     assert refuse(record, connected=["north", "south"]) is None
 
 
-def test_too_few_are_refused_with_every_other_site_and_its_codes(refuse):
+def test_too_few_are_rejected_with_every_other_site_and_its_codes(refuse):
     record = readiness(
         north="train",
         south=site("evaluate", reason="one usable case"),

@@ -54,7 +54,7 @@ def test_a_round_does_not_wait_for_a_slow_site_for_ever(run, rule):
     assert saved(engine)[0] == 1
 
 
-def test_a_job_ends_at_its_deadline_and_says_how_to_go_on(run):
+def test_a_job_ends_at_its_deadline_and_says_how_to_resume_it(run):
     sites = {"north": Site(), "south": Site(), "slow": Site(step=100.0)}
     record, engine = run(sites, controller=SlowRehearsal, deadline_hours=0.3 / 3600)
     assert record.status == "failed"

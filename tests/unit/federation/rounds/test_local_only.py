@@ -103,7 +103,7 @@ class Lying(Site):
         (lambda report, answer: answer.metrics.update(dice=1.0), "scores without a model"),
     ],
 )
-def test_a_lie_is_refused_and_changes_no_other_row_and_no_choice_of_a_model(run, lie, reason):
+def test_a_lie_is_rejected_and_changes_no_other_row_and_no_choice_of_a_model(run, lie, reason):
     honest = run({"north": Site(), "liar": Site()})
     record = run({"north": Site(), "liar": Lying(lie)})
     assert record.local_only["liar"].outcome == "refused"
@@ -112,7 +112,7 @@ def test_a_lie_is_refused_and_changes_no_other_row_and_no_choice_of_a_model(run,
     assert (record.best_round, record.final_scores) == (honest.best_round, honest.final_scores)
 
 
-def test_a_comparison_that_nobody_asked_for_is_refused(run):
+def test_a_comparison_that_nobody_asked_for_is_rejected(run):
     record = run({"north": Site(), "liar": Lying(lambda report, answer: None, task=TRAIN)})
     assert record.rounds[0].sites["liar"].outcome == "refused"
     assert "nobody asked for" in record.rounds[0].sites["liar"].reason

@@ -48,7 +48,7 @@ def test_scores_that_can_t_be_are_set_aside_with_the_site(run, broken):
 
 
 @pytest.mark.parametrize(
-    ("evil", "told"),
+    ("evil", "reported"),
     [
         (Site(step=float("nan")), "w is not finite"),
         (Site(cases=0), "0 training cases"),
@@ -56,11 +56,11 @@ def test_scores_that_can_t_be_are_set_aside_with_the_site(run, broken):
         (Site(patient="Doe-Jane"), "report can't be read"),
     ],
 )
-def test_an_update_or_report_that_can_t_be_used_is_left_out_with_a_reason(run, evil, told):
+def test_an_update_or_report_that_can_t_be_used_is_left_out_with_a_reason(run, evil, reported):
     record, engine = run({"north": Site(), "south": Site(), "evil": evil})
     assert record.status == "finished"
     assert record.rounds[0].sites["evil"].outcome == "refused"
-    assert told in record.rounds[0].sites["evil"].reason
+    assert reported in record.rounds[0].sites["evil"].reason
     assert saved(engine)[0] == 3
 
 
@@ -86,14 +86,14 @@ def test_bad_updates_are_left_out_and_their_site_is_excluded_in_the_end(run, fac
     assert outcomes(record, "evil") == ["refused"] * 3 + ["excluded"] * 2
     assert record.rounds[0].sites["evil"].reason.startswith("its update is rejected: ")
     last = record.rounds[2].sites["evil"].reason
-    told = f"excluded from training after 3 rejected answers in a row, the last: {last}"
-    assert record.rounds[4].sites["evil"].reason == told
+    reported = f"excluded from training after 3 rejected answers in a row, the last: {last}"
+    assert record.rounds[4].sites["evil"].reason == reported
     # It still learns how good the final model is at its place; what it says has no part in choosing a model.
     assert [task for task, _ in evil.seen] == [PREPARE, TRAIN, TRAIN, TRAIN, VALIDATE]
     assert record.final_sites["evil"].outcome == "evaluated"
 
 
-def test_a_refused_update_is_kept_in_the_record_with_its_counts(run):
+def test_a_rejected_update_is_kept_in_the_record_with_its_counts(run):
     record, _ = run({"evil": Attacker(10), "north": Site(), "south": Site()}, rounds=1)
     refused = record.rounds[0].sites["evil"]
     assert refused.update_norm == pytest.approx(10 * np.sqrt(2))
@@ -102,19 +102,19 @@ def test_a_refused_update_is_kept_in_the_record_with_its_counts(run):
     assert record.excluded == []  # only after three in a row
 
 
-def test_a_site_that_is_refused_now_and_then_stays(run):
+def test_a_site_that_is_rejected_now_and_then_stays(run):
     clumsy = Attacker(10, rounds=[0, 1, 3, 4])
     record, _ = run({"clumsy": clumsy, "north": Site(), "south": Site()}, rounds=6)
     assert outcomes(record, "clumsy") == ["refused", "refused", "trained", "refused", "refused", "trained"]
 
 
-def test_a_site_that_only_evaluates_is_not_excluded_for_refusals_that_are_not_in_a_row(run):
+def test_a_site_that_only_evaluates_is_not_excluded_for_rejections_that_are_not_in_a_row(run):
     clinic = Site(step=None, cases=0, dice=lambda w: float("nan") if w % 2 else 0.5)
     record, _ = run({"clinic": clinic, "north": Site(), "south": Site()}, rounds=8)
     assert outcomes(record, "clinic") == ["evaluated", "refused"] * 4
 
 
-def test_training_cases_that_grow_after_the_preparation_are_refused(run):
+def test_training_cases_that_grow_after_the_preparation_are_rejected(run):
     class Growing(Site):
         def __call__(self, task, model):
             self.cases = 1000 if task == TRAIN else 1
@@ -133,7 +133,7 @@ def task_for(site, controller):
     return task
 
 
-def test_a_task_tells_its_site_what_was_wrong_with_its_last_answer(run):
+def test_a_task_states_what_was_wrong_with_its_site_s_last_answer(run):
     record, engine = run({"evil": Attacker(10), "north": Site(), "south": Site()}, rounds=1)
     controller = engine.components["training"]
     assert task_for("evil", controller).get_header(REFUSAL_HEADER) == record.rounds[0].sites["evil"].reason

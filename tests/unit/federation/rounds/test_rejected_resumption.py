@@ -9,7 +9,7 @@ from .interruption import FIRST, SECOND, THIRD, growing, interrupt, store
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"resume": THIRD}, f"no durable round of job {THIRD}"),
         ({"resume": "../" + FIRST}, "is no job id"),
@@ -19,17 +19,19 @@ from .interruption import FIRST, SECOND, THIRD, growing, interrupt, store
     ],
     ids=["unknown", "a path", "another user's", "another study's", "another model's"],
 )
-def test_a_job_that_can_t_or_may_not_be_resumed_is_refused_before_anybody_is_asked(run_job, options, told):
+def test_a_job_that_can_t_or_may_not_be_resumed_is_rejected_before_anybody_is_asked(
+    run_job, options, reported
+):
     interrupt(run_job, FIRST, TRAIN, 2)
     sites = {"north": growing(), "south": growing()}
     record, engine = run_job(SECOND, sites, **options)
     assert record.status == "failed"
-    assert told in panics(engine)[0]
+    assert reported in panics(engine)[0]
     assert sites["north"].seen == []
 
 
 @pytest.mark.parametrize("field", ["a_field_of_tomorrow", "best_score"])
-def test_rounds_of_another_version_are_refused(run_job, tmp_path, field):
+def test_rounds_of_another_version_are_rejected(run_job, tmp_path, field):
     interrupt(run_job, FIRST, TRAIN, 2)
     kept = store(tmp_path, FIRST)
     checkpoint, _ = kept.load_last()
@@ -38,7 +40,7 @@ def test_rounds_of_another_version_are_refused(run_job, tmp_path, field):
     assert "kept by another version" in panics(engine)[0]
 
 
-def test_a_resumed_job_with_fewer_rounds_than_were_done_is_refused(run_job):
+def test_a_resumed_job_with_fewer_rounds_than_were_done_is_rejected(run_job):
     run_job(FIRST, rounds=3)
     record, engine = run_job(SECOND, resume=FIRST, rounds=2)
     assert record.status == "failed"

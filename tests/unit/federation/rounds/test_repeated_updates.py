@@ -31,7 +31,7 @@ def test_a_repeated_update_is_not_waited_for_in_vain(run):
     assert record.rounds[0].sites["south"].code is RefusalCode.REPEATED_UPDATE
 
 
-def test_a_round_goes_on_without_a_repeated_update(run):
+def test_a_round_continues_without_a_repeated_update(run):
     record, _ = run({"north": Same(), "south": Same(), "east": Site()}, rounds=2)
     assert record.status == "finished"
     assert outcomes(record, "north") == outcomes(record, "east") == ["trained"] * 2
@@ -63,7 +63,7 @@ def test_a_site_that_only_evaluates_is_no_reason_to_try_again(run):
     assert [task for task, _ in north.seen].count(TRAIN) == 1
 
 
-def test_a_replayed_update_is_refused(run):
+def test_a_replayed_update_is_rejected(run):
     class Replaying(Site):
         def update(self):
             return {"w": np.full(2, 1.0), "mark": np.zeros(1)}

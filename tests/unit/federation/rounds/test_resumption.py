@@ -30,13 +30,13 @@ class NoFirstWeights(TwoWeights):
     """A persistor that must not be asked to draw weights."""
 
     def load_model(self, fl_ctx):
-        raise AssertionError("a job that goes on asks for no first weights")
+        raise AssertionError("a resumed job asks for no first weights")
 
 
 @pytest.mark.parametrize(
     ("task", "index", "durable"),
     [(TRAIN, 1, 1), (TRAIN, 3, 3), (VALIDATE, ROUNDS, ROUNDS), (LOCAL_ONLY, ROUNDS, ROUNDS)],
-    ids=["early", "late", "while the final model is judged", "while the sites train alone"],
+    ids=["early", "late", "while the final model is evaluated", "while the sites train alone"],
 )
 def test_a_resumed_job_ends_as_if_nothing_had_been_between(run_job, tmp_path, task, index, durable):
     undisturbed, its_engine = run_job(THIRD)
@@ -65,7 +65,7 @@ def test_a_second_interruption_before_the_next_round_loses_nothing_more(run_job)
 class Scripted(Deadly):
     """Its scores stand in a table, by the value of the model's weights; so does when it is away.
 
-    Steps of 1, 2, 4 and so on tell every model from every other, whichever rounds are dropped.
+    Steps of 1, 2, 4 and so on make every model another, whichever rounds are dropped.
     """
 
     def __init__(self, dice, away=(), deadly=None, **site):
@@ -172,8 +172,8 @@ def test_a_job_that_excludes_sooner_than_the_one_it_resumes_counts_no_more_score
 
 
 @pytest.mark.parametrize("task", [TRAIN, VALIDATE])
-def test_a_round_that_did_harm_is_dropped_by_the_job_that_goes_on_as_well(run_job, task):
-    """The model after round 3 is the worse one; the server dies before anybody has judged it."""
+def test_a_round_that_did_harm_is_dropped_by_the_job_that_resumes_as_well(run_job, task):
+    """The model after round 3 is the worse one; the server dies before any site has evaluated it."""
     rounds = 4 if task == TRAIN else 3
     undisturbed, its_engine = run_job(THIRD, rounds=rounds, rollback_margin=0.2)
     assert undisturbed.rounds[2].rolled_back
@@ -190,7 +190,7 @@ def test_a_resumed_job_may_train_for_more_rounds(run_job):
     assert model(engine, "model")[0]["w"][0] == 4
 
 
-def test_a_job_that_goes_on_draws_no_first_weights(run_job):
+def test_a_resumed_job_draws_no_first_weights(run_job):
     interrupt(run_job, FIRST, TRAIN, 2)
     record, _ = run_job(SECOND, resume=FIRST, persistor=NoFirstWeights)
     assert record.status == "finished"

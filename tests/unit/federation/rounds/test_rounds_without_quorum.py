@@ -7,7 +7,7 @@ from federation.rehearsal import ONE_ATTEMPT, Site, panics, saved
 from federation.troubled_sites import Attacker, Recovering, Refusing
 
 
-def test_a_refusing_site_costs_the_others_nothing_and_is_asked_again(run):
+def test_a_site_that_declines_costs_the_others_nothing_and_is_asked_again(run):
     east = Refusing(rounds=[0, 1])
     record, engine = run({"north": Site(), "south": Site(), "east": east})
     assert record.status == "finished"

@@ -55,11 +55,11 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("place", "value", "told"), REFUSED)
-def test_what_is_wrong_is_refused_with_a_reason_and_its_site_excluded(tmp_path, place, value, told):
+@pytest.mark.parametrize(("place", "value", "reported"), REFUSED)
+def test_what_is_wrong_is_rejected_with_a_reason_and_its_site_excluded(tmp_path, place, value, reported):
     record, outcomes = check(tmp_path, place, value)
     assert outcomes == ["refused"] * 3 + ["excluded"]
-    assert told in record.rounds[0].sites["liar"].reason
+    assert reported in record.rounds[0].sites["liar"].reason
     weights, _ = load_model(tmp_path / "a-job" / "model.safetensors")
     assert weights["w"] == pytest.approx(ROUNDS)
 
@@ -117,7 +117,7 @@ class Breaking(Site):
         return None
 
 
-def test_an_answer_that_is_no_message_is_refused_and_counted_once(run):
+def test_an_answer_that_is_no_message_is_rejected_and_counted_once(run):
     liar = Breaking()
     sites = {"liar": liar, **{site: Site() for site in HONEST}}
 
@@ -130,7 +130,7 @@ def test_an_answer_that_is_no_message_is_refused_and_counted_once(run):
 
 
 @pytest.mark.parametrize("reason", ["no\x1b[2J\nforged", "x" * 100_000])
-def test_whoever_hears_of_a_refusal_hears_a_clean_and_short_reason(tmp_path, caplog, reason):
+def test_a_rejection_is_announced_with_a_clean_and_short_reason(tmp_path, caplog, reason):
     engine = Engine(tmp_path, {"persistor": TwoWeights()}, HONEST)
     controller = Rehearsal(rounds=1, min_sites=1)
     controller.start_controller(engine.context)

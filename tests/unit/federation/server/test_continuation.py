@@ -243,7 +243,7 @@ def test_a_job_that_dies_again_and_again_in_one_round_is_left_to_a_person(server
     assert f"resume {jobs[-1]}" in last["reason"]
 
 
-def test_a_server_without_a_place_for_rounds_still_starts_a_job_anew(server, store, monkeypatch):
+def test_a_server_without_a_place_for_rounds_still_restarts_a_job(server, store, monkeypatch):
     monkeypatch.setitem(ConfigService._sections, SystemConfigs.RESOURCES_CONF, {})
     old = store.add(RunStatus.RUNNING)
     server.start()

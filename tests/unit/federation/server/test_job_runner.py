@@ -1,4 +1,4 @@
-"""How the server's job runner judges the end of a job's process."""
+"""What the server's job runner makes of the end of a job's process."""
 
 import pytest
 from nvflare.apis.fl_constant import RunProcessKey

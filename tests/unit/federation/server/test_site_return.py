@@ -1,4 +1,4 @@
-"""Who is brought back into a running job, told by heartbeats as FLARE's sites send them."""
+"""Which sites are brought back into a running job, by heartbeats as FLARE's sites send them."""
 
 import time
 from types import SimpleNamespace

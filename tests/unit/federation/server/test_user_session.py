@@ -69,14 +69,14 @@ def test_a_job_that_has_not_begun_has_no_progress():
     assert (job.status, job.progress) == ("SUBMITTED", None)
 
 
-def test_an_ended_job_is_told_by_its_meta_data(session):
+def test_an_ended_job_is_recognized_by_its_meta_data(session):
     job = read_job(session, ENDED)
     assert (job.ended.kind, job.went_wrong) == ("partial", True)
     interrupted = read_job(session, OLDER[:8])
     assert (interrupted.interruption.durable_round, interrupted.interruption.continued_by) == (3, ENDED)
 
 
-def test_an_unknown_or_ambiguous_id_is_told(session):
+def test_an_unknown_or_ambiguous_id_is_reported(session):
     with pytest.raises(SessionError, match="knows no job 'deadbeef'"):
         read_job(session, "deadbeef")
     with pytest.raises(SessionError, match="2 jobs have an id that begins with '64e0'"):
@@ -88,14 +88,14 @@ def test_what_a_server_of_another_version_says_does_not_hide_the_job():
     assert read_job(odd, ENDED).status == "FINISHED:COMPLETED"
 
 
-def test_a_server_that_refuses_to_list_is_told():
+def test_a_server_that_lists_no_jobs_is_reported():
     session = Session()
     session.list_jobs = lambda **_: (_ for _ in ()).throw(InternalError("no"))
     with pytest.raises(SessionError, match="does not list its jobs: no"):
         read_running_jobs(session)
 
 
-def test_a_damaged_kit_is_told(tmp_path):
+def test_a_damaged_kit_is_reported(tmp_path):
     (tmp_path / "startup").mkdir()
     (tmp_path / "startup" / "fed_admin.json").write_text("{}")
     (tmp_path / "startup" / "client.crt").write_text("-----BEGIN CERTIFICATE-----")
@@ -104,16 +104,16 @@ def test_a_damaged_kit_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "reported"),
     [
         ("fed_client.json", "the kit of a hospital; `consilium status --site KIT`"),
         ("fed_server.json", "the kit of the server"),
         (None, "not the startup kit of a user"),
     ],
 )
-def test_a_wrong_kit_is_told(tmp_path, file, told):
+def test_a_wrong_kit_is_reported(tmp_path, file, reported):
     (tmp_path / "startup").mkdir()
     if file:
         (tmp_path / "startup" / file).write_text("{}")
-    with pytest.raises(ConfigurationError, match=told), open_session(tmp_path):
+    with pytest.raises(ConfigurationError, match=reported), open_session(tmp_path):
         pass

@@ -51,7 +51,7 @@ def evaluated(settings, **job):
 def described(settings, min_count=1):
     """The statistics that a job with this minimum gets."""
     return gather_statistics(
-        settings, TASK, min_count=min_count, progress=lambda *told: None, cancelled=lambda: False
+        settings, TASK, min_count=min_count, progress=lambda *reported: None, cancelled=lambda: False
     )
 
 

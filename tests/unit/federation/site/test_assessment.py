@@ -92,13 +92,13 @@ def test_checking_and_training_say_the_same_of_counts_below_the_hospital_s_minim
     assert (readiness.can, readiness.usable_cases) == ("train", 5)
     assert (report.train_cases, report.validation_cases) == (3, 2)
     assert readiness.left_out == report.left_out == {"missing_image": None}
-    told = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
-    assert {one["state"] for one in told} >= {
+    reported = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+    assert {one["state"] for one in reported} >= {
         "reading labels",
         "checking cases",
         "preparing: preparing cases",
     }
-    assert all(one["total"] == 0 for one in told if one["state"].endswith(("cases", "labels")))
+    assert all(one["total"] == 0 for one in reported if one["state"].endswith(("cases", "labels")))
 
 
 def test_a_site_that_leaves_too_many_cases_out_still_says_which_kinds(executor, engine, tmp_path):

@@ -69,18 +69,18 @@ def test_a_check_decides_for_nobody_whom_a_job_trains_on(hospital):
 
 
 def test_counts_of_cases_left_out_move_by_enough_patients(hospital):
-    told = []
+    reported = []
     for patient in PATIENTS[:7]:
         (image,) = (hospital.dataset / f"{patient}-100").glob("*-t2f.nii.gz")
         image.unlink()
-        told.append(readiness(hospital).left_out["missing_image"])
-    assert told == [None, None, 3, 3, 3, 6, 6]
+        reported.append(readiness(hospital).left_out["missing_image"])
+    assert reported == [None, None, 3, 3, 3, 6, 6]
     assert described(hospital).left_out == {"missing_image": 6}  # the same question of another job
-    told = []
+    reported = []
     for patient in PATIENTS[:2]:
         shutil.rmtree(hospital.dataset / f"{patient}-100")
-        told.append(readiness(hospital).left_out["missing_image"])
-    assert told[-1] == 3
+        reported.append(readiness(hospital).left_out["missing_image"])
+    assert reported[-1] == 3
 
 
 def test_declared_patients_are_what_is_counted(hospital, tmp_path):

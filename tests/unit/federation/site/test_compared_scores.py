@@ -52,7 +52,7 @@ def test_no_setting_of_a_job_moves_the_border(hospital, job):
 
 
 @pytest.mark.parametrize("name", ["validation_fraction", "split_salt", "min_count", "min_training_patients"])
-def test_a_job_that_names_a_border_is_refused(name):
+def test_a_job_that_names_a_border_is_rejected(name):
     with pytest.raises(ConfigurationError, match=f"{name}: no such setting"):
         parse_learning({"task": "brain_tumor", name: 0.34}, source="job")
 

@@ -51,7 +51,7 @@ def test_preparing_answers_what_the_site_has_and_touches_no_model(executor, engi
     assert from_shareable(states[-1]).data["state"] == "ready"
 
 
-def test_the_site_keeps_what_the_server_refused_for_its_people(executor, engine, tmp_path, caplog):
+def test_the_site_keeps_what_the_server_rejected_for_its_people(executor, engine, tmp_path, caplog):
     at_site(engine, site(tmp_path, ["P1", "P2", "P3"]))
     executor.handle_event(EventType.START_RUN, engine.context)
     asked = request()
@@ -65,7 +65,7 @@ def test_the_site_keeps_what_the_server_refused_for_its_people(executor, engine,
 
 
 @pytest.mark.parametrize("task", [PREPARE, TRAIN, VALIDATE])
-def test_a_server_of_another_series_is_refused_with_both_versions(executor, engine, tmp_path, task):
+def test_a_server_of_another_series_is_rejected_with_both_versions(executor, engine, tmp_path, task):
     at_site(engine, site(tmp_path, ["P1"]))
     reply = execute(executor, engine, task, request(consilium="99.1.0"))
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
@@ -163,7 +163,7 @@ def test_the_server_hears_what_a_site_is_doing(executor, engine, tmp_path):
     ]
 
 
-def test_wrong_learning_settings_are_refused_before_anything_starts():
+def test_wrong_learning_settings_are_rejected_before_anything_starts():
     with pytest.raises(ConfigurationError, match="did you mean 'local_steps'"):
         SiteExecutor({"local_step": 5})
 

@@ -40,7 +40,7 @@ def test_a_training_site_with_few_validation_patients_keeps_its_scores(engine, t
 
 
 def test_no_message_of_a_round_holds_the_loss_of_few_patients(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)  # every step is told
+    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)  # every step is reported
     monkeypatch.setattr(state, "_SHARE", 0.0)
     executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 8}).model_dump(mode="json"))
     at_site(engine, site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3))

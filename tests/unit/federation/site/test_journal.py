@@ -54,11 +54,11 @@ def test_the_hospital_sees_the_round_its_cases_and_what_it_waits_for(engine, jou
     journal.start_task("train", task(2, 10))
     journal.note_training()
     journal.note_state("sent", 0, 0)
-    told = text(engine)
-    assert f"{JOB_NAME} {JOB_ID}: round 3 of 10; sent its answer; waiting for the server, since" in told
-    assert "used 38 of 41 cases: 30 to train, 8 to validate" in told
-    assert "3 left out: see /cache/quarantine.json" in told
-    assert "patient-" not in told
+    reported = text(engine)
+    assert f"{JOB_NAME} {JOB_ID}: round 3 of 10; sent its answer; waiting for the server, since" in reported
+    assert "used 38 of 41 cases: 30 to train, 8 to validate" in reported
+    assert "3 left out: see /cache/quarantine.json" in reported
+    assert "patient-" not in reported
     assert kept(engine).rounds_trained == 1
 
 
@@ -67,10 +67,10 @@ def test_refusals_of_both_sides_are_kept_with_their_round(engine, journal):
     journal.note_refusal("site", "versions do not fit")
     journal.start_task("train", task(1, 10))
     journal.note_refusal("server", "its update is rejected: it is ten times the others'")
-    told = text(engine)
-    assert "this site declined: versions do not fit" in told
-    assert "round 2" in told
-    assert "the server did not use its answer: its update is rejected" in told
+    reported = text(engine)
+    assert "this site declined: versions do not fit" in reported
+    assert "round 2" in reported
+    assert "the server did not use its answer: its update is rejected" in reported
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_the_server_s_word_on_the_outcome_is_kept(engine, journal, kind, words):
     assert words in text(engine)
 
 
-def test_an_end_of_which_the_server_said_nothing_is_told_as_such(engine, journal):
+def test_an_end_of_which_the_server_said_nothing_is_reported_as_such(engine, journal):
     journal.start_task("train", task(1, 10))
     journal.note_state("training", 12, 40)
     journal.end()
     assert kept(engine).stopped
-    told = text(engine)
-    assert "round 2 of 10; this site's part ended while training 12 of 40: the site was stopped" in told
-    assert "before the server said how it ended" in told
-    assert "this site trained in no round" in told
-    assert "takes part again once it is started" in told
+    reported = text(engine)
+    assert "round 2 of 10; this site's part ended while training 12 of 40: the site was stopped" in reported
+    assert "before the server said how it ended" in reported
+    assert "this site trained in no round" in reported
+    assert "takes part again once it is started" in reported
 
 
 def test_a_readiness_check_is_no_training(engine, journal):
@@ -105,7 +105,7 @@ def test_a_readiness_check_is_no_training(engine, journal):
     assert "round" not in text(engine)
 
 
-def test_a_process_that_is_started_anew_goes_on_with_the_record(engine, journal):
+def test_a_restarted_process_continues_the_record(engine, journal):
     journal.note_training()
     journal.note_refusal("site", "aborted")
     SiteJournal().begin(engine.context)
@@ -113,7 +113,7 @@ def test_a_process_that_is_started_anew_goes_on_with_the_record(engine, journal)
     assert (status.rounds_trained, [one.reason for one in status.refusals]) == (1, ["aborted"])
 
 
-def test_a_process_that_was_killed_is_told_as_gone(engine, journal, tmp_path):
+def test_a_process_that_was_killed_is_reported_as_gone(engine, journal, tmp_path):
     assert not kept(engine).lost
     (file,) = (tmp_path / "consilium/jobs").iterdir()
     content = json.loads(file.read_text())

@@ -88,7 +88,7 @@ def steps(monkeypatch):
 
 
 def test_scores_leave_and_neither_the_model_nor_its_loss(tmp_path, monkeypatch):
-    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)  # every step is told
+    monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)  # every step is reported
     monkeypatch.setattr(state, "_SHARE", 0.0)
     settings = site(tmp_path, PATIENTS)
     executor, engine = start(tmp_path, settings)
@@ -99,9 +99,9 @@ def test_scores_leave_and_neither_the_model_nor_its_loss(tmp_path, monkeypatch):
     assert report.steps == ROUNDS * LEARNING.local_steps
     assert report.gain.patients == report.validation_cases == 2
     assert report.gain.local.keys() == report.gain.federated.keys()
-    told = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
-    assert {one["loss"] for one in told} == {None}
-    states = list(dict.fromkeys(one["state"] for one in told))
+    reported = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
+    assert {one["loss"] for one in reported} == {None}
+    states = list(dict.fromkeys(one["state"] for one in reported))
     assert [f"training alone, round {number} of {ROUNDS}" for number in (1, 2, 3)] == states[2:5]
     assert states[5:] == ["comparing both models", "sent"]
     assert str(PATIENTS[0]) not in json.dumps(report.model_dump())
@@ -122,7 +122,7 @@ def test_it_makes_the_steps_of_a_federation_of_one(tmp_path):
 
 
 @pytest.mark.parametrize("rounds_done", [0, 2, ROUNDS])
-def test_a_new_process_goes_on_and_repeats_no_finished_round(tmp_path, steps, rounds_done):
+def test_a_new_process_resumes_and_repeats_no_finished_round(tmp_path, steps, rounds_done):
     whole = site(tmp_path / "whole", PATIENTS)
     compare(*start(tmp_path / "whole", whole))
     a_round = len(steps) // ROUNDS
@@ -149,7 +149,7 @@ def test_a_new_process_goes_on_and_repeats_no_finished_round(tmp_path, steps, ro
         np.testing.assert_array_equal(resumed[name], value)
 
 
-def test_a_job_that_goes_on_from_an_interrupted_one_finds_the_model(tmp_path, steps):
+def test_a_job_that_resumes_an_interrupted_one_finds_the_model(tmp_path, steps):
     settings = site(tmp_path, PATIENTS)
     _, first = compare(*start(tmp_path, settings))
     steps.clear()

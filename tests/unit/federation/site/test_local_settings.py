@@ -98,6 +98,6 @@ def test_an_unknown_setting_names_the_nearest_and_nothing_is_guessed(engine):
     assert "privacy.json" in message
 
 
-def test_a_site_without_a_dataset_is_told_so(engine):
+def test_a_site_without_a_dataset_is_rejected_with_the_reason(engine):
     in_context(engine, {"consilium": {"role": "evaluates"}})
     assert "dataset: it is missing" in refusal(engine)

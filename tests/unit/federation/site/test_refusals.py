@@ -98,9 +98,9 @@ def test_patients_left_out_are_named_in_the_site_s_log_and_nowhere_else(executor
     assert "ward" not in left_the_site
 
 
-def test_a_site_without_its_settings_refuses_and_goes_on_living(executor, engine, tmp_path):
+def test_a_site_without_its_settings_declines_and_stays_alive(executor, engine, tmp_path):
     reply = execute(executor, engine, TRAIN)
     assert reply.get_return_code() == ReturnCode.EXECUTION_EXCEPTION
     assert reply.get_header(REASON_HEADER) == "ConfigurationError: the reason is in the site's log"
-    at_site(engine, site(tmp_path, ["P1"]))  # the hospital mends it
+    at_site(engine, site(tmp_path, ["P1"]))  # the hospital fixes it
     answer_of(execute(executor, engine, TRAIN))

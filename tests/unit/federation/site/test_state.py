@@ -33,7 +33,7 @@ def test_a_short_round_is_followed_every_second_and_a_long_one_ever_more_seldom(
     assert len(steps) < 320
 
 
-def test_a_new_state_is_told_at_once(engine, monkeypatch):
+def test_a_new_state_is_sent_at_once(engine, monkeypatch):
     monkeypatch.setattr(site_state.time, "monotonic", lambda: 7.0)
     state = StateReporter(FLComponent())
     for number, name in enumerate(["preparing", "preparing", "training", "training", "sent", "training"]):

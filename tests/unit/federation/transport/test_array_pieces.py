@@ -124,7 +124,7 @@ def head(arrays, piece=16):
         head([["w", "f4", [10**12, 10**12]]]),
     ],
 )
-def test_a_description_that_lies_is_refused_before_there_is_room_for_it(description):
+def test_a_description_that_lies_is_rejected_before_there_is_room_for_it(description):
     def make_room(length):
         raise AssertionError(f"room was made for {length} bytes")
 
@@ -137,7 +137,7 @@ def test_a_description_that_lies_is_refused_before_there_is_room_for_it(descript
     ("state", "piece"),
     [({"number": 2}, b"x" * 16), ({"number": 0}, b"x" * 16), ({}, b"x" * 16), ({"number": 1}, b"short")],
 )
-def test_a_piece_that_is_not_the_next_one_is_refused(state, piece):
+def test_a_piece_that_is_not_the_next_one_is_rejected(state, piece):
     collector = PieceCollector(MemoryArrival)
     collector.consume("ref", {"number": 0}, [head([["w", "f8", [4]]]), b"x" * 16])
     with pytest.raises(ValueError, match="piece"):

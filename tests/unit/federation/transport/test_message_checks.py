@@ -187,7 +187,7 @@ def test_what_is_not_is_turned_away_and_a_broken_answer_announced(agent):
     assert agent.engine.events == [(BROKEN_ANSWER, {"site": "north", "reason": reason})]
 
 
-def test_what_a_session_sends_whose_tasks_are_refused_is_no_sign_of_life(agent, monkeypatch):
+def test_what_a_session_sends_whose_tasks_are_rejected_is_no_sign_of_life(agent, monkeypatch):
     """The site has registered again, in another process; this one still sends its heartbeats."""
     monkeypatch.setattr(agent, "_get_client", {"present": "north"}.get)
     tasks, heard = TaskCommunicator(), []

@@ -74,7 +74,7 @@ def test_who_takes_longer_than_that_is_not_counted(clock):
     assert not slots._is_free()  # south's turn is its own
 
 
-def test_one_who_waits_goes_on_when_a_turn_is_no_longer_counted(clock, monkeypatch):
+def test_a_waiting_transfer_starts_when_a_slot_is_no_longer_counted(clock, monkeypatch):
     def wait(seconds):
         clock[0] += seconds
 

@@ -54,13 +54,13 @@ def handlers(engine):
     return [engine.receivers.find(channel, "*").cb.__self__ for channel in channels]
 
 
-def test_flare_refuses_larger_messages_before_it_makes_room_for_them(tmp_path):
+def test_flare_rejects_larger_messages_before_it_makes_room_for_them(tmp_path):
     engine = Engine(tmp_path)
     limit_job_messages(engine, tmp_path)
     assert [handler.max_blob_size for handler in handlers(engine)] == [LARGEST_MESSAGE] * 3
 
 
-def test_a_flare_that_receives_in_another_way_is_refused(tmp_path):
+def test_a_flare_that_receives_in_another_way_is_rejected(tmp_path):
     engine = Engine(tmp_path)
     engine.receivers.reg.clear()
     with pytest.raises(ConfigurationError, match="size can't be limited"):

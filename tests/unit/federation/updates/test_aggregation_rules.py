@@ -125,7 +125,7 @@ def test_counters_stay_whole_numbers(rule):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "reported"),
     [
         (
             {"rule": "mean", "trim_share": 0.1},
@@ -137,6 +137,6 @@ def test_counters_stay_whole_numbers(rule):
         ({"rle": "mean"}, "did you mean 'rule'"),
     ],
 )
-def test_settings_are_checked_as_a_whole(settings, told):
-    with pytest.raises(ConfigurationError, match=told):
+def test_settings_are_checked_as_a_whole(settings, reported):
+    with pytest.raises(ConfigurationError, match=reported):
         AggregationSettings.parse(settings, source="the job's aggregation")

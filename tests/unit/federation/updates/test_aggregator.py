@@ -85,7 +85,7 @@ def changed(how):
 
 
 @pytest.mark.parametrize(
-    ("bad", "said", "told"),
+    ("bad", "said", "reported"),
     [
         (changed("nan"), report(2), "b is not finite"),
         (changed("inf"), report(2), "b is not finite"),
@@ -106,10 +106,10 @@ def changed(how):
         (update(7, 7), report(2, steps=400), "400 steps of training, and the job asks for 4"),
     ],
 )
-def test_what_is_refused_leaves_no_trace(begin, bad, said, told):
+def test_what_is_rejected_leaves_no_trace(begin, bad, said, reported):
     mean = begin()
     mean.add("north", sent(update(1, 10), report(1)))
-    with pytest.raises(RejectedUpdate, match=told):
+    with pytest.raises(RejectedUpdate, match=reported):
         mean.add("evil", sent(bad, said))
     mean.add("south", sent(update(5, -2), report(3)))
     change, shares = result(mean)
@@ -118,7 +118,7 @@ def test_what_is_refused_leaves_no_trace(begin, bad, said, told):
     assert shares == {"north": 0.25, "south": 0.75}
 
 
-def test_an_outlier_is_refused_when_all_have_come(begin):
+def test_an_outlier_is_rejected_when_all_have_come(begin):
     mean = begin()
     mean.add("evil", sent(update(-70, -70), report(5)))
     mean.add("north", sent(update(7, 6), report()))
@@ -130,14 +130,14 @@ def test_an_outlier_is_refused_when_all_have_come(begin):
     assert shares == {"north": 0.5, "south": 0.5}
 
 
-def test_a_replay_is_refused_in_the_next_round(begin):
+def test_a_replay_is_rejected_in_the_next_round(begin):
     first = begin(0)
     first.add("north", sent(update(1, 2), report()))
     with pytest.raises(RejectedUpdate, match="the same as its own of round 1"):
         begin(1).add("north", sent(update(1, 2), report()))
 
 
-def test_a_refused_site_may_send_a_good_update_but_only_one(begin):
+def test_a_rejected_site_may_send_a_good_update_but_only_one(begin):
     mean = begin()
     with pytest.raises(RejectedUpdate):
         mean.add("north", sent(changed("nan"), report()))
@@ -152,7 +152,7 @@ def test_no_update_is_no_aggregate(begin):
         begin().result()
 
 
-def test_an_aggregate_that_overflows_is_refused(begin):
+def test_an_aggregate_that_overflows_is_rejected(begin):
     huge = np.finfo(np.float32).max
     median = begin(reference={"a": np.zeros(2, np.float32)}, rule="median")
     median.add("north", sent({"a": np.array([huge, 1], np.float32)}, report()))

@@ -19,7 +19,7 @@ def refused(*sites, limit=3):
     return refusals
 
 
-def test_a_site_is_excluded_after_too_many_refusals_in_a_row():
+def test_a_site_is_excluded_after_too_many_rejections_in_a_row():
     refusals = refused("evil", "evil", "clumsy")
     assert refusals.exclusion("evil") is None
     refusals.note("evil", "too long")
@@ -29,7 +29,7 @@ def test_a_site_is_excluded_after_too_many_refusals_in_a_row():
     assert refusals.exclusion("clumsy") is None
 
 
-def test_an_answer_that_is_used_starts_the_count_anew():
+def test_an_answer_that_is_used_resets_the_count():
     refusals = refused("clumsy", "clumsy")
     refusals.clear("clumsy")
     refusals.note("clumsy", "again")
@@ -48,9 +48,9 @@ def test_an_excluded_site_stays_so_after_the_server_was_restarted():
 
 
 @pytest.mark.parametrize(
-    ("site", "told"), [("evil", "reason evil"), ("good", None), ("once", None), ("worst", EXCLUDED)]
+    ("site", "reported"), [("evil", "reason evil"), ("good", None), ("once", None), ("worst", EXCLUDED)]
 )
-def test_a_site_hears_with_its_next_task_why_its_own_answer_was_refused(site, told):
+def test_a_site_learns_with_its_next_task_why_its_own_answer_was_rejected(site, reported):
     refusals = refused("evil", "once", "worst", "worst", "worst")
     refusals.clear("once")
     context, peer, task = FLContext(), FLContext(), Shareable()
@@ -58,4 +58,4 @@ def test_a_site_hears_with_its_next_task_why_its_own_answer_was_refused(site, to
     context.set_peer_context(peer)
     context.set_prop(FLContextKey.TASK_DATA, task, private=True, sticky=False)
     refusals.attach_reason(context)
-    assert task.get_header(REFUSAL_HEADER) == told
+    assert task.get_header(REFUSAL_HEADER) == reported

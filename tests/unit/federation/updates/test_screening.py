@@ -24,7 +24,7 @@ def report(cases=10, steps=16, **fields):
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("said", "reported"),
     [
         (report(steps=0), "reports 0 steps of training, and the job asks for 16"),
         (report(steps=160), "reports 160 steps"),
@@ -34,10 +34,10 @@ def report(cases=10, steps=16, **fields):
         (report(cases=4), "4 training cases"),
     ],
 )
-def test_counts_that_can_t_be_are_refused(said, told):
+def test_counts_that_can_t_be_are_rejected(said, reported):
     known = screening()
     known.note_prepared("north", 10)
-    with pytest.raises(RejectedUpdate, match=told):
+    with pytest.raises(RejectedUpdate, match=reported):
         known.check_counts("north", said)
 
 
@@ -70,17 +70,17 @@ def update(value):
 
 
 @pytest.mark.parametrize(
-    ("site", "round_index", "told"),
+    ("site", "round_index", "reported"),
     [
         ("north", 3, "the same as its own of round 1"),
         ("south", 3, "the same as another site's of round 1"),
         ("south", 0, "the same as another site's of this round"),
     ],
 )
-def test_an_update_that_was_sent_before_is_refused(site, round_index, told):
+def test_an_update_that_was_sent_before_is_rejected(site, round_index, reported):
     known = screening()
     known.check_repetition("north", update(1), 0)
-    with pytest.raises(RejectedUpdate, match=told):
+    with pytest.raises(RejectedUpdate, match=reported):
         known.check_repetition(site, update(1), round_index)
     known.check_repetition(site, update(2), round_index)
 
@@ -128,7 +128,7 @@ def test_of_two_or_three_sites_one_that_multiplies_its_updates_is_found_in_every
 
 
 @pytest.mark.parametrize(("factor", "bad"), [(10, 1), (10, 3), (1000, 4)])
-def test_of_many_sites_those_far_from_the_median_are_refused(factor, bad):
+def test_of_many_sites_those_far_from_the_median_are_rejected(factor, bad):
     random = np.random.default_rng(0)
     paces = {f"site-{index}": pace for index, pace in enumerate(random.lognormal(2, 0.3, 10))}
     known = screening()

@@ -102,7 +102,7 @@ def test_no_pod_sees_the_node(kit):
         assert pod["securityContext"]["runAsUser"] > 0
 
 
-def test_the_cluster_refuses_pods_that_are_not_closed(kit):
+def test_the_cluster_rejects_pods_that_are_not_closed(kit):
     (namespace,) = (one for (kind, _), one in documents(kit).items() if kind == "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
@@ -226,7 +226,7 @@ def test_no_rule_is_without_ports_and_places(kit):
 
 
 @pytest.mark.parametrize("image", ["consilium-site:0.1.0", "team/site:0.1.0"])
-def test_an_image_that_no_node_can_pull_is_refused(prepare, image):
+def test_an_image_that_no_node_can_pull_is_rejected(prepare, image):
     with pytest.raises(ConfigurationError, match=r"names no registry.*image_is_local"):
         prepare("k8s", image=image)
     job = yaml.safe_load((prepare("k8s", image=image, image_is_local=True) / JOB_POD).read_text())
@@ -236,7 +236,7 @@ def test_an_image_that_no_node_can_pull_is_refused(prepare, image):
 @pytest.mark.parametrize(
     "image", ["registry.example/site", "registry.example:5000/site", "registry.example/site:latest"]
 )
-def test_an_image_without_a_version_is_refused(prepare, image):
+def test_an_image_without_a_version_is_rejected(prepare, image):
     with pytest.raises(ConfigurationError, match="has no version"):
         prepare("k8s", image=image)
 
@@ -251,7 +251,7 @@ def test_an_image_without_a_version_is_refused(prepare, image):
         ({"user": 0}, "user: allowed: 1 or more"),
     ],
 )
-def test_what_can_t_be_used_is_refused_and_nothing_is_written(prepare, changes, said):
+def test_what_can_t_be_used_is_rejected_and_nothing_is_written(prepare, changes, said):
     with pytest.raises(ConfigurationError, match=re.escape(said)):
         prepare("k8s", **changes)
     assert not (prepare.folder / "prepared" / "north").exists()

@@ -157,7 +157,7 @@ def test_the_site_itself_can_be_a_job(prepare, tmp_path):
         ({**PLAIN, "python_path": "python3"}, "python_path"),
     ],
 )
-def test_settings_that_can_t_be_used_are_refused_and_nothing_is_written(prepare, launcher, said):
+def test_settings_that_can_t_be_used_are_rejected_and_nothing_is_written(prepare, launcher, said):
     with pytest.raises(ConfigurationError) as refused:
         prepare("slurm", job_launcher=launcher)
     assert said in str(refused.value)
@@ -171,7 +171,7 @@ def test_the_server_is_prepared_for_no_batch_job(prepare):
 
 
 @pytest.mark.parametrize("content", ["runtime: podman", "- slurm", "runtime: [", "\0"])
-def test_a_configuration_of_no_runtime_is_refused(prepare, kits, content):
+def test_a_configuration_of_no_runtime_is_rejected(prepare, kits, content):
     path = prepare.folder / "config.yaml"
     path.write_text(content)
     with pytest.raises(ConfigurationError, match=str(path)):
@@ -281,7 +281,7 @@ def test_a_job_that_does_not_end_is_not_started_beside_itself(orphaned, monkeypa
     assert list(launcher.manager.jobs_dir.iterdir())
 
 
-def test_a_job_that_this_process_started_is_flare_s_to_refuse(orphaned):
+def test_a_job_that_this_process_started_is_flare_s_to_reject(orphaned):
     launcher = orphaned(Scheduler("nvfl:a job", polls=1))
     launcher.manager._handles["a job"] = object()
     launch(launcher)

@@ -75,12 +75,12 @@ def test_a_folder_that_can_t_be_read_has_no_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cases", "told"),
+    ("cases", "reported"),
     [((case("P-000", patient="P"), case("P-001", patient="P")), True), ((case("P"), case("Q")), False)],
 )
-def test_a_single_patient_is_said_not_to_be_enough(cases: tuple[Case, ...], told: bool) -> None:
+def test_a_single_patient_is_said_not_to_be_enough(cases: tuple[Case, ...], reported: bool) -> None:
     text = read_text(render_data_check(check(cases=cases)))
-    assert ("can evaluate a model, and not train one" in text) is told
+    assert ("can evaluate a model, and not train one" in text) is reported
 
 
 def test_what_comes_from_files_is_never_markup() -> None:

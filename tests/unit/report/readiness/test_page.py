@@ -46,7 +46,7 @@ def record():
 
 
 @pytest.mark.parametrize("text_of", [page_text, terminal_text])
-def test_who_can_do_what_is_told_with_grid_labels_and_machine(record, text_of):
+def test_who_can_do_what_is_shown_with_grid_labels_and_machine(record, text_of):
     text = text_of(record)
     grid = f"240 {TIMES} 240 {TIMES} 155 of 1 {TIMES} 1 {TIMES} 1.25 mm"
     assert f"north train 12 brats_2023 {grid}" in text
@@ -69,7 +69,7 @@ def test_who_can_do_what_is_told_with_grid_labels_and_machine(record, text_of):
         ),
     ],
 )
-def test_what_is_to_be_mended_is_told_with_count_and_remedy(record, text_of, truncated, flat, slab, other):
+def test_what_is_to_be_fixed_is_shown_with_count_and_remedy(record, text_of, truncated, flat, slab, other):
     text = text_of(record)
     assert f"north 3 {truncated} left out {TRUNCATED}" in text
     assert f"north few {flat} left out Export one 3D volume per file" in text
@@ -77,7 +77,7 @@ def test_what_is_to_be_mended_is_told_with_count_and_remedy(record, text_of, tru
     assert f"north 1 {other} see the site's own log See the site's own log." in text
 
 
-def test_voxels_of_equal_edges_are_told_with_one_number():
+def test_voxels_of_equal_edges_are_shown_with_one_number():
     grid = {"shape": (96, 112, 88), "spacing_mm": (2.0, 2.0, 2.0)}
     text = terminal_text(readiness(north=site("train", usable_cases=3, grid=grid)))
     assert f"96 {TIMES} 112 {TIMES} 88 of 2 mm" in text
@@ -119,7 +119,7 @@ def test_the_page_is_one_file_without_a_link_elsewhere(record, tmp_path):
     assert [path.name for path in page.parent.iterdir()] == ["index.html"]
 
 
-def test_a_check_in_which_all_is_well_has_nothing_to_mend():
+def test_a_check_in_which_all_is_well_has_nothing_to_fix():
     record = readiness(north="train", south="train")
     text = page_text(record)
     assert "To fix before" not in text
@@ -144,7 +144,7 @@ def test_names_and_reasons_from_elsewhere_are_shown_as_they_are():
     assert "[u]" not in html + terminal_text(record)  # no code of ours: counted under `other`
 
 
-def test_the_patients_are_told_where_they_are_fewer_than_the_cases():
+def test_the_patients_are_shown_where_they_are_fewer_than_the_cases():
     text = terminal_text(readiness(north=site("train", usable_cases=14, usable_patients=12)))
     assert "14 of 12 patients" in text
     assert "patients" not in terminal_text(

@@ -63,7 +63,7 @@ def test_one_site_alone_has_no_distance():
     assert distances(volumes(north=[22.5] * 4)) == {}
 
 
-def test_a_site_that_told_nothing_is_left_out():
+def test_a_site_that_sent_nothing_is_left_out():
     feature = volumes(north=[22.5] * 4, south=[42.5] * 2, west=[])
     assert distances(feature).keys() == {"north", "south"}
 

@@ -44,7 +44,7 @@ def test_without_two_hospitals_nothing_is_said():
     assert drift.findings == ()
 
 
-def test_other_patients_are_told_with_direction_and_size():
+def test_other_patients_are_reported_with_direction_and_size():
     values = {
         "volume_wt": {"north": [152.5] * 12, "south": [52.5] * 12, "west": [52.5] * 12},
         "absence_et": {"north": [1.0] * 6 + [0.0] * 6, "south": [0.0] * 12, "west": [0.0] * 12},

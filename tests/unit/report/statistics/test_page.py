@@ -45,7 +45,7 @@ def test_headings_are_the_titles_of_the_task_and_its_features():
     assert "Hospital Tumor core Whole tumor Enhancing tumor north" in text
 
 
-def test_missing_hospitals_are_told_first_with_the_reason():
+def test_missing_hospitals_are_reported_first_with_the_reason():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=1, reason="its disk is away")
     text = read_text(render_statistics(one))
@@ -67,7 +67,7 @@ def test_a_count_that_did_not_leave_its_hospital_is_shown_as_such():
     )
 
 
-def test_a_hospital_that_refused_stands_in_the_table_without_a_number():
+def test_a_hospital_that_declined_stands_in_the_table_without_a_number():
     one = record(SITES, missing={"west": "its disk is away"})
     one.sites["west"] = SiteAnswer(min_count=3, reason="its disk is away")
     text = read_text(render_statistics(one))
@@ -99,7 +99,7 @@ def test_a_record_is_found_wherever_a_download_put_it(tmp_path):
 
 
 @pytest.mark.parametrize("content", [None, "{}", "no json", '{"job": 1}'])
-def test_what_is_no_record_is_refused(tmp_path, content):
+def test_what_is_no_record_is_rejected(tmp_path, content):
     (tmp_path / "result").mkdir()
     if content is not None:
         (tmp_path / "result/statistics.json").write_text(content)

@@ -75,8 +75,8 @@ def test_a_table_without_a_problem_has_no_column_for_it_and_a_narrow_terminal_ha
 
 
 def test_after_the_last_round_no_time_left_is_reckoned():
-    told = shown(running(task="local_only", round=6))
-    assert "after round 6 of 6, every site trains a model alone, to compare with\n" in told
+    reported = shown(running(task="local_only", round=6))
+    assert "after round 6 of 6, every site trains a model alone, to compare with\n" in reported
 
 
 def test_an_aborted_job_names_who_aborted_it_and_when():
@@ -105,19 +105,19 @@ def test_the_deadline_of_a_job_is_shown_and_nobody_is_waited_for_without_end():
 
 
 def test_a_running_job_in_words():
-    told = shown(running())
-    assert "round 3 of 6, training, about 6 min left" in told
-    assert "waiting for birch until" in told
-    assert "in 10 min" in told
-    assert "last checkpoint: after round 2" in told
-    assert f"resumed from job {OLD} after its round 1" in told
-    assert "training 12/40" in told
-    assert "38 of 41" in told
-    assert "versions do not fit: nvflare 2.8" in told
-    assert "-> install the federation's versions" in told
+    reported = shown(running())
+    assert "round 3 of 6, training, about 6 min left" in reported
+    assert "waiting for birch until" in reported
+    assert "in 10 min" in reported
+    assert "last checkpoint: after round 2" in reported
+    assert f"resumed from job {OLD} after its round 1" in reported
+    assert "training 12/40" in reported
+    assert "38 of 41" in reported
+    assert "versions do not fit: nvflare 2.8" in reported
+    assert "-> install the federation's versions" in reported
 
 
-def test_a_site_that_has_fallen_silent_is_told_as_such():
+def test_a_site_that_has_fallen_silent_is_reported_as_such():
     sites = {"birch": SiteProgress(state="training", since=NOW - 400, heard=NOW - 300, answer="awaited")}
     assert "training, silent for 5 min" in shown(running(sites=sites))
 
@@ -151,14 +151,14 @@ def test_whether_a_job_went_wrong(kind, status, wrong):
 
 
 @pytest.mark.parametrize(
-    ("successor", "told"),
+    ("successor", "reported"),
     [
         (None, "continues automatically when enough sites are connected"),
         (OLD, f"job {OLD} continues from there"),
         ("nobody", "does not continue automatically"),
     ],
 )
-def test_an_interrupted_job_says_what_is_kept_and_who_goes_on(successor, told):
+def test_an_interrupted_job_says_what_is_kept_and_which_job_resumes_it(successor, reported):
     interruption = Interruption(
         reason="the server stopped while the job ran", durable_round=4, continued_by=successor
     )
@@ -166,7 +166,7 @@ def test_an_interrupted_job_says_what_is_kept_and_who_goes_on(successor, told):
         job_id=JOB, name="brain_tumor_fedavg", status="FINISHED:ABNORMAL", interruption=interruption
     )
     assert "round 4 and all before it are kept" in shown(job)
-    assert told in shown(job)
+    assert reported in shown(job)
 
 
 def test_nothing_that_another_machine_says_is_markup():

@@ -11,7 +11,7 @@ def test_a_run_without_incident_has_no_cautions() -> None:
     assert list_cautions(federation()) == []
 
 
-def test_a_refusal_is_told_once_with_its_rounds_and_its_reason() -> None:
+def test_a_refusal_is_reported_once_with_its_rounds_and_its_reason() -> None:
     record = federation()
     refusal = SiteRound(outcome="refused", reason="no usable case.", code=RefusalCode.NO_LABELED_CASE)
     record.rounds[1].sites["birch"] = refusal
@@ -55,7 +55,7 @@ def test_a_site_that_the_server_excluded_is_missing_from_the_rounds_since() -> N
     assert caution.startswith("birch is missing from rounds 4, 5: excluded from training after 3 answers. ")
 
 
-def test_a_round_whose_model_was_dropped_is_told_with_its_reason() -> None:
+def test_a_round_whose_model_was_dropped_is_reported_with_its_reason() -> None:
     record = federation()
     record.rounds[2].rolled_back = "its model scored 0.200 lower than the one before"
     assert list_cautions(record) == ["Round 3 was dropped: its model scored 0.200 lower than the one before."]
@@ -79,8 +79,8 @@ def test_a_rule_that_counts_every_site_once_needs_no_such_caution() -> None:
 
 
 @pytest.mark.parametrize("rule", ["mean", "median"])
-@pytest.mark.parametrize(("cases", "told"), [(10, "10 training cases"), (1, "1 training case")])
-def test_a_model_of_one_site_alone_is_said_to_be_one(rule: str, cases: int, told: str) -> None:
+@pytest.mark.parametrize(("cases", "reported"), [(10, "10 training cases"), (1, "1 training case")])
+def test_a_model_of_one_site_alone_is_said_to_be_one(rule: str, cases: int, reported: str) -> None:
     """With one patient of one hospital, there is no federation to speak of, whatever the rule."""
     record = federation(rounds=2)
     record.settings["aggregation"] = {"rule": rule, "max_site_share": 0.5}
@@ -89,7 +89,7 @@ def test_a_model_of_one_site_alone_is_said_to_be_one(rule: str, cases: int, told
         record.rounds[1].sites[site] = SiteRound(outcome="no answer", reason="it was late")
     assert (
         "Only aster's update counted in round 2: its share is 100%, and the model learned from its "
-        f"{told} alone."
+        f"{reported} alone."
     ) in list_cautions(record)
 
 
@@ -111,7 +111,7 @@ def test_cases_left_out_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_out", "told"),
+    ("left_out", "reported"),
     [
         ({"truncated": None}, "cedar left out few cases; the reasons are listed under “Cases”."),
         (
@@ -120,12 +120,12 @@ def test_cases_left_out_are_counted() -> None:
         ),
     ],
 )
-def test_cases_left_out_that_are_too_few_to_be_told_are_not_counted(
-    left_out: dict[str, int | None], told: str
+def test_cases_left_out_that_are_too_few_to_be_sent_are_not_counted(
+    left_out: dict[str, int | None], reported: str
 ) -> None:
     record = federation()
     _replace(record, "cedar", left_out=left_out)
-    assert list_cautions(record) == [told]
+    assert list_cautions(record) == [reported]
 
 
 def test_a_hospital_with_one_case_only_evaluates() -> None:

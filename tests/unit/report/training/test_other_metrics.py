@@ -117,7 +117,7 @@ def test_a_kappa_that_a_site_made_up_is_not_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "cases", "told"),
+    ("change", "cases", "reported"),
     [
         ({cell(0, 0): 0.5}, 4, "no whole number"),
         ({cell(0, 0): 5}, 4, "lies between 0 and 4"),
@@ -128,9 +128,9 @@ def test_a_kappa_that_a_site_made_up_is_not_believed() -> None:
     ],
 )
 def test_counts_are_whole_bounded_and_of_the_cases_that_the_site_has(
-    change: dict[str, float], cases: int | None, told: str
+    change: dict[str, float], cases: int | None, reported: str
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=reported):
         read_scores({**FINAL["aster"], **change}, GRADING, final=True, cases=cases)
 
 

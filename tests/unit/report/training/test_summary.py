@@ -42,7 +42,7 @@ def test_means_over_hospitals(content: dict[str, Any]) -> None:
     assert content["summary"]["worst_site"] == "dahlia"
     assert content["summary"]["worst_site_score"] == pytest.approx(0.72)
     assert content["summary"]["pooled"]["dice"] == pytest.approx(0.79)
-    # 3 models judged at 4 hospitals: 0.04 below at home (3 of 12), 0.20 below elsewhere.
+    # 3 models evaluated at 4 hospitals: 0.04 below at home (3 of 12), 0.20 below elsewhere.
     assert content["summary"]["local"]["dice"] == pytest.approx(0.78 - (3 * 0.04 + 9 * 0.20) / 12)
 
 
@@ -155,7 +155,7 @@ def test_a_run_that_failed_has_rounds_but_no_final_scores() -> None:
     assert len(report.rounds) == 2
 
 
-def test_bytes_go_on_counting_when_a_site_s_process_restarts() -> None:
+def test_bytes_are_still_counted_when_a_site_s_process_restarts() -> None:
     record = federation(rounds=4, final_sites={})
     for one, sent in zip(record.rounds, (100, 250, 40, 90), strict=True):
         one.sites["aster"] = site_round("aster", bytes_sent=sent)

@@ -5,7 +5,7 @@ from consilium.report.training.tables import compare_models, cross_sites
 from report.study import baselines, federation
 
 
-def test_each_hospital_compares_the_models_judged_there() -> None:
+def test_each_hospital_compares_the_models_evaluated_there() -> None:
     groups = compare_models(summarize_study(federation(), baselines=baselines(), seconds={}))
     models = {group.title: [row.model for row in group.rows] for group in groups}
     assert models["aster"] == ["Federated", "Local-only, own", "Local-only, mean", "Pooled"]

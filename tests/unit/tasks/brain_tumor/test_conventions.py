@@ -232,7 +232,7 @@ def test_what_a_pediatric_site_states_is_followed(hospital):
     assert (cohort.convention, len(cohort.cases)) == (LabelConvention.BRATS_2023, 2)
 
 
-def test_pediatric_cases_among_adults_are_refused(hospital):
+def test_pediatric_cases_among_adults_are_rejected(hospital):
     hospital.brats("BraTS-PED-00001-000", (1, 2, 3, 4), names=NAMES_2023)
     hospital.brats("BraTS-GLI-00001-000", (1, 2, 3), names=NAMES_2023)
     with pytest.raises(FolderError, match=r"1 of 2 labeled cases are named BraTS-PED.*folder of their own"):

@@ -86,7 +86,7 @@ def test_geometry_survives_json(tmp_path):
     assert Geometry.model_validate_json(geometry.model_dump_json()) == geometry
 
 
-def test_arrays_of_another_grid_are_refused(tmp_path):
+def test_arrays_of_another_grid_are_rejected(tmp_path):
     geometry = _prepared(tmp_path, np.eye(4), 2.0)[0].geometry
     with pytest.raises(ValueError, match="not \\(C, "):
         geometry.to_native_crop(torch.zeros(1, 3, 3, 3))

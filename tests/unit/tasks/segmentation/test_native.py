@@ -62,7 +62,7 @@ def test_a_trailing_axis_of_one_is_no_fourth_dimension(tmp_path):
 
 
 @pytest.mark.parametrize(("shift_mm", "refused"), [(0.1, False), (1.0, True)])
-def test_images_at_different_places_are_refused(hospital, shift_mm, refused):
+def test_images_at_different_places_are_rejected(hospital, shift_mm, refused):
     moved = LPS.copy()
     moved[1, 3] += shift_mm
     images = {
@@ -78,7 +78,7 @@ def test_images_at_different_places_are_refused(hospital, shift_mm, refused):
         assert preprocess(case, None, SETTINGS).label is None
 
 
-def test_an_affine_without_volume_is_refused(tmp_path):
+def test_an_affine_without_volume_is_rejected(tmp_path):
     flat = np.diag([1.0, 1.0, 0.0, 1.0])
     case = one_case(tmp_path, _with())
     for volume in case.images.values():
@@ -86,19 +86,19 @@ def test_an_affine_without_volume_is_refused(tmp_path):
     assert _problem(case).code == VolumeCode.INVALID_AFFINE
 
 
-def test_a_head_of_more_than_a_meter_is_refused_before_any_memory_is_taken_for_it(tmp_path):
+def test_a_head_of_more_than_a_meter_is_rejected_before_any_memory_is_taken_for_it(tmp_path):
     giant = one_case(tmp_path, _with(), affine=LPS @ np.diag([100.0, 100, 100, 1]))
     problem = _problem(giant)
     assert problem.code == VolumeCode.INVALID_AFFINE
     assert "mm, so its voxel size can't be right" in problem.detail
 
 
-def test_intensities_that_a_damaged_scale_makes_are_refused(tmp_path):
+def test_intensities_that_a_damaged_scale_makes_are_rejected(tmp_path):
     absurd = head().astype(np.float32) * np.float32(1e30)
     assert _problem(one_case(tmp_path, _with(t1=absurd))).code == VolumeCode.NON_FINITE
 
 
-def test_a_task_grid_beyond_any_memory_is_refused(tmp_path):
+def test_a_task_grid_beyond_any_memory_is_rejected(tmp_path):
     wide = one_case(tmp_path, _with(), affine=LPS @ np.diag([60.0, 60, 60, 1]))
     fine = SETTINGS.model_copy(update={"spacing_mm": (0.5, 0.5, 0.5)})
     with pytest.raises(CaseError) as caught:
@@ -114,13 +114,13 @@ def test_label_7_is_named(tmp_path, dtype):
     assert "holds 7" in problem.detail
 
 
-def test_a_label_of_another_shape_is_refused(tmp_path):
+def test_a_label_of_another_shape_is_rejected(tmp_path):
     drawn = label((1, 2), (12, 14, 11))
     problem = _problem(one_case(tmp_path, _with(), drawn), LabelConvention.BRATS_2018)
     assert problem.code == VolumeCode.SHAPE_MISMATCH
 
 
-def test_an_image_cut_off_in_a_copy_is_refused(tmp_path):
+def test_an_image_cut_off_in_a_copy_is_rejected(tmp_path):
     case = one_case(tmp_path, _with())
     path = case.images["flair"].path
     path.write_bytes(path.read_bytes()[:-200])
@@ -128,7 +128,7 @@ def test_an_image_cut_off_in_a_copy_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything: run as another user")
-def test_a_forbidden_image_is_refused(tmp_path):
+def test_a_forbidden_image_is_rejected(tmp_path):
     case = one_case(tmp_path, _with())
     case.images["flair"].path.chmod(0)
     assert _problem(case).code == DataCode.PERMISSION_DENIED

@@ -171,7 +171,7 @@ def test_nothing_tells_who_the_patient_is(tmp_path: Path) -> None:
     assert b"iTXt" not in content
 
 
-def test_a_prediction_on_another_grid_is_refused(tmp_path: Path) -> None:
+def test_a_prediction_on_another_grid_is_rejected(tmp_path: Path) -> None:
     case = phantom(tmp_path / "case")
     with pytest.raises(
         ValueError, match=r"prediction has the shape \(3, 44, 54, 19\), not \(3, 44, 54, 20\)"

@@ -110,7 +110,7 @@ LARGE[:8] = LARGE[-8:] = LARGE[:, :8] = LARGE[:, -8:] = LARGE[:, :, :8] = LARGE[
 
 
 @pytest.mark.parametrize("name", FLAT)
-def test_an_image_without_contrast_around_the_head_is_refused(tmp_path, name):
+def test_an_image_without_contrast_around_the_head_is_rejected(tmp_path, name):
     case = one_case(tmp_path, {"t1": LARGE, "flair": FLAT[name]})
     problem = _problem(case)
     assert (problem.code, problem.image) == (VolumeCode.CONSTANT_IMAGE, "flair")
@@ -130,7 +130,7 @@ def test_each_image_without_contrast_is_named(tmp_path, name):
     check_case(case, None, brain_tumor_cases(SETTINGS.inputs))
 
 
-def test_one_image_without_contrast_is_refused_where_no_other_is_used(tmp_path):
+def test_one_image_without_contrast_is_rejected_where_no_other_is_used(tmp_path):
     settings = brain_tumor_cases(("flair",)).preprocessing(1.0)
     case = one_case(tmp_path, {"flair": FLAT["a mask and a stray voxel"]})
     with pytest.raises(CaseError) as caught:
@@ -208,6 +208,6 @@ def test_settings_have_one_fingerprint_each():
         {"spacing": 1},
     ],
 )
-def test_wrong_settings_are_refused(wrong):
+def test_wrong_settings_are_rejected(wrong):
     with pytest.raises(ValidationError):
         PreprocessingSettings(**({"inputs": ("t1",), "spacing_mm": 1.0, "normalization": "none"} | wrong))

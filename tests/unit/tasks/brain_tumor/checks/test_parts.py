@@ -90,7 +90,7 @@ def test_a_label_that_means_nothing_hides_nothing_of_the_images(two_patients, ch
 
 def test_a_head_with_its_skull_is_no_part_of_a_brain(two_patients, check):
     damage("skull and scalp", two_patients)
-    for kind in ("t1", "t1ce", "t2", "flair", "seg"):  # as a scanner cuts it off: the neck goes on
+    for kind in ("t1", "t1ce", "t2", "flair", "seg"):  # as a scanner cuts it off: the neck is longer
         change(two_patients, kind, lambda a: a[:, :, a.shape[2] // 3 :])
     found = codes_of(check(two_patients), CASE)
     assert "not_skull_stripped" in found

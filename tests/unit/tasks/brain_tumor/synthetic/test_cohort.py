@@ -74,25 +74,25 @@ def test_a_hospital_does_not_depend_on_the_others(
     assert _payloads(tmp_path / "cedar_only" / "cedar") == _payloads(tmp_path / "pair" / "cedar")
 
 
-def test_a_foreign_folder_is_refused_and_untouched(tmp_path: Path, two_cases: CohortSpec) -> None:
+def test_a_foreign_folder_is_rejected_and_untouched(tmp_path: Path, two_cases: CohortSpec) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ConfigurationError, match="is not a cohort"):
         make_cohort(two_cases, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_another_cohorts_folder_is_refused(tmp_path: Path, two_cases: CohortSpec) -> None:
+def test_another_cohorts_folder_is_rejected(tmp_path: Path, two_cases: CohortSpec) -> None:
     make_cohort(two_cases, tmp_path)
     with pytest.raises(ConfigurationError, match="another specification"):
         make_cohort(two_cases.model_copy(update={"seed": 8}), tmp_path)
 
 
-def test_no_workers_is_refused(tmp_path: Path, two_cases: CohortSpec) -> None:
+def test_no_workers_is_rejected(tmp_path: Path, two_cases: CohortSpec) -> None:
     with pytest.raises(ConfigurationError, match="workers is 0"):
         make_cohort(two_cases, tmp_path, workers=0)
 
 
-def test_hospitals_of_the_same_name_are_refused(two_cases: CohortSpec) -> None:
+def test_hospitals_of_the_same_name_are_rejected(two_cases: CohortSpec) -> None:
     twin = {"name": "aster", "layout": CaseLayout.DECATHLON, "cases": 1}
     with pytest.raises(ValidationError, match="names must differ"):
         CohortSpec.model_validate({"hospitals": [two_cases.hospitals[0].model_dump(), twin]})

@@ -50,6 +50,6 @@ def test_a_mass_pushes_the_midline_away(atlas: Atlas) -> None:
     assert shifts[1] > shifts[0]
 
 
-def test_a_grid_that_cuts_the_head_is_refused() -> None:
+def test_a_grid_that_cuts_the_head_is_rejected() -> None:
     with pytest.raises(ValidationError, match=r"needs at least \[150.0, 190.0, 150.0\] mm"):
         VoxelGrid(shape=(40, 40, 40), spacing_mm=2.0)

@@ -74,6 +74,6 @@ def test_mix_decides_the_size(atlas: Atlas, size: str, low: float, high: float) 
     assert all(low <= volume <= high for volume in volumes)
 
 
-def test_mix_without_weight_is_refused() -> None:
+def test_mix_without_weight_is_rejected() -> None:
     with pytest.raises(ValidationError, match="all three weights are 0"):
         TumorMix(small=0, medium=0, large=0)

@@ -197,7 +197,7 @@ def test_a_hospital_adds_its_own_endings(hospital):
 
 
 @pytest.mark.parametrize("own", [{"t3": ["X"]}, {"t1": [""]}, {"t1": ["a/b"]}, {"t1": ["X"], "t2": ["x"]}])
-def test_an_ending_that_is_none_is_refused(hospital, own):
+def test_an_ending_that_is_none_is_rejected(hospital, own):
     hospital.brats("A")
     with pytest.raises(ConfigurationError, match="file_endings"):
         _read(hospital, file_endings=own)

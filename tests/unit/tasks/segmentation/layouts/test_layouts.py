@@ -40,7 +40,7 @@ def test_the_folder_of_one_case_is_a_cohort(hospital):
     assert [case.id for case in read_cohort(folder, case_format=CASES).cases] == ["Brats18_2013_2_1"]
 
 
-def test_cases_side_by_side_in_one_folder_are_told_apart(hospital):
+def test_cases_side_by_side_in_one_folder_are_distinguished(hospital):
     for case_id in ("A", "B"):
         for path in hospital.brats(case_id).iterdir():
             path.rename(hospital.folder / path.name)
@@ -56,7 +56,7 @@ def test_only_the_modalities_asked_for_must_exist(hospital):
     assert list(cohort.cases[0].images) == ["flair", "t1ce"]
 
 
-def test_a_modality_that_the_layout_does_not_have_is_refused(hospital):
+def test_a_modality_that_the_layout_does_not_have_is_rejected(hospital):
     hospital.brats("A")
     with pytest.raises(DataError, match="modalities t1, adc; the layout brats-2018 has t1, t1ce, t2, flair"):
         read_cohort(hospital.folder, case_format=brain_tumor_cases(("t1", "adc")))
@@ -214,7 +214,7 @@ def test_a_folder_without_labels_needs_no_description_of_them(hospital):
 
 
 @pytest.mark.parametrize("modalities", [["CT"], ["FLAIR", "T1w", "t1gd"]])
-def test_another_decathlon_task_is_refused(hospital, modalities):
+def test_another_decathlon_task_is_rejected(hospital, modalities):
     hospital.decathlon("liver_001")
     _describe(hospital, modalities)
     with pytest.raises(DataError, match=f"names the modalities {', '.join(modalities)}.*Is this another"):
@@ -224,7 +224,7 @@ def test_another_decathlon_task_is_refused(hospital, modalities):
 @pytest.mark.parametrize(
     "content", ["{", "{}", '{"modality": 3}', '{"modality": {"1": "T1w"}}', "[" * 200_000], ids=len
 )
-def test_a_decathlon_description_that_says_nothing_is_refused(hospital, content):
+def test_a_decathlon_description_that_says_nothing_is_rejected(hospital, content):
     hospital.decathlon("BRATS_001")
     (hospital.folder / "dataset.json").write_text(content)
     with pytest.raises(DataError, match="does not name the modalities"):

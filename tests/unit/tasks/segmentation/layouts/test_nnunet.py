@@ -51,7 +51,7 @@ def test_nnunet_says_what_channels_and_labels_are(hospital, labels, convention):
     assert cohort.problems == ()
 
 
-def test_nnunet_before_its_second_version_is_told_by_its_labels(hospital):
+def test_nnunet_before_its_second_version_is_recognized_by_its_labels(hospital):
     _nnunet(hospital, channels=["T1", "T1ce", "T2", "FLAIR"], labels={"1": "tumor"}, key="modality")
     with pytest.raises(FolderError, match=r"no dataset\.json .* says which tissue.*decathlon.*brats-2023"):
         _read(hospital)
@@ -73,7 +73,7 @@ def test_nnunet_without_a_description_says_what_to_write(hospital):
         {"background": 0, "ET": 1, "ED": 2, "NET": 3},
     ],
 )
-def test_label_values_that_no_convention_has_are_refused(hospital, labels):
+def test_label_values_that_no_convention_has_are_rejected(hospital, labels):
     _nnunet(hospital, channels=["T1", "T1ce", "T2", "FLAIR"], labels=labels)
     with pytest.raises(FolderError, match=r"dataset\.json gives the labels the meaning .*no convention"):
         _read(hospital)

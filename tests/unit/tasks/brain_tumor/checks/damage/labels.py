@@ -160,7 +160,7 @@ def patients() -> Iterator[Damage]:
 
 
 def _other_id(hospital: Path, case: str, other: str) -> None:
-    """The copy gets the damaged case's id; compressed anew and turned to another orientation."""
+    """The copy gets the damaged case's id; compressed again and turned to another orientation."""
     for kind in (*IMAGES, "seg"):
         image = nib.load(file_of(hospital, other, kind))
         turned = nib.as_closest_canonical(image)
@@ -170,7 +170,7 @@ def _other_id(hospital: Path, case: str, other: str) -> None:
 
 
 def _other_id_as(change: Callable[[NDArray[Any], float], NDArray[Any]]) -> Apply:
-    """The copy gets the damaged case's id, and other voxels; the change is told the voxel size in mm."""
+    """The copy gets the damaged case's id, and other voxels; the change gets the voxel size in mm."""
 
     def apply(hospital: Path, case: str, other: str) -> None:
         for kind in (*IMAGES, "seg"):
@@ -212,7 +212,7 @@ def _within(mask: NDArray[Any], array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _visit(ending: str) -> Apply:
-    """Another examination of the patient, told by the ending of its name."""
+    """Another examination of the patient, recognized by the ending of its name."""
 
     def apply(hospital: Path, case: str, other: str) -> None:
         _move_case(hospital, case, f"{case}{ending}")
