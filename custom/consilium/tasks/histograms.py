@@ -68,9 +68,10 @@ class Histogram:
     def coarsen(self, minimum: int) -> Histogram:
         """Join bins until each holds nobody, or at least so many.
 
-        Bins are halved again and again from all of them on, as long as no part holds a few. So the edges that
-        are left say no more than the counts do, whereas bins that grow until they hold enough would end just
-        beyond somebody's value.
+        The range is halved again and again, as long as no half holds only a few. So the edges that remain
+        reveal nothing beyond the counts, whereas bins that grow until they hold enough would end just beyond
+        somebody's value. A larger minimum only joins bins further, so the difference of two histograms of the
+        same values is never about a few.
 
         Args:
             minimum: Fewest values in a bin that isn't empty.

@@ -47,6 +47,15 @@ def test_a_coarser_histogram_counts_the_same_patients_and_never_a_few(drawn, min
         assert coarse.total == (histogram.total if histogram.total >= minimum else 0)
 
 
+@QUICK
+@given(drawn=sites(), minimums=st.tuples(st.integers(1, 8), st.integers(1, 8)))
+def test_a_larger_minimum_only_joins_what_a_smaller_one_left(drawn, minimums):
+    bins, (values, *_) = drawn
+    fine, coarse = (bins.count(values).coarsen(one) for one in sorted(minimums))
+    if coarse.total:
+        assert set(coarse.edges) <= set(fine.edges)
+
+
 def test_the_error_of_a_mean_is_half_of_a_bin_of_one_hundredth():
     bins = MetricBins.in_steps((0.01, 1.0))
     values = np.random.default_rng(0).uniform(0, 1, 500)

@@ -8,5 +8,5 @@ from consilium.tasks.segmentation.measurement.lesions import LesionRule
 from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 
 GLIOMA_LESIONS: Final = LesionRule(dilation_mm=3.0, ignored_mm3=50.0, penalty_mm=HD95_WHEN_ONE_IS_EMPTY_MM)
-"""BraTS 2023 for adult gliomas: parts that a dilation by 3 mm joins are one lesion, and one of up to 50 mm³
-isn't counted (https://github.com/rachitsaluja/BraTS-2023-Metrics)."""
+"""BraTS 2023 for adult gliomas: components that a dilation by 3 mm joins are one lesion, and lesions of up to
+50 mm³ are ignored (https://github.com/rachitsaluja/BraTS-2023-Metrics)."""

@@ -156,13 +156,13 @@ CASE_METRICS: Final[tuple[CaseMetric, ...]] = (
     _share(
         "lesion_dice",
         "Lesion-wise Dice",
-        "Mean Dice over the lesions of the reference and the predicted parts that touch none, which score 0.",
+        "Mean Dice over lesions and false components; 0 for a missed lesion and a false component.",
         BRATS,
     ),
     _distance(
         "lesion_hd95",
         "Lesion-wise HD95",
-        "Mean HD95 over the same, by area of the surface; one missed or touching none is 374 mm.",
+        "Mean HD95 over the same, by area of the surface; 374 mm for a missed and a false one.",
         BRATS,
     ),
 )

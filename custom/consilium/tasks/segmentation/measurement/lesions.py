@@ -3,18 +3,18 @@
 The definition is that of the challenge's organizers, in https://github.com/rachitsaluja/BraTS-2023-Metrics
 and on the challenge's page (Synapse syn51156910):
 
-1. The reference is dilated, and the parts of the result that hang together (26 neighbors) are found. All of
-   the reference within one of them is one lesion, so specks near a lesion belong to it.
-2. The predicted parts (26 neighbors) that touch a lesion's dilation, all together and as a whole, are
-   compared with the lesion. A predicted part may belong to several lesions.
-3. Lesions of no more than a given volume are left out, with whatever was predicted there.
-4. A lesion that nothing touches scores Dice 0 and the penalty distance. So does each predicted part that
-   touches no lesion's dilation, of whatever size.
-5. The score is the mean over lesions and such parts; without any of them Dice is 1 and HD95 0.
+1. The reference is dilated. Everything of the reference within one connected component of the result
+   (26 neighbors) is one lesion, so specks near a lesion belong to it.
+2. The predicted components (26 neighbors) that touch a lesion's dilation are compared with the lesion, all
+   together and as a whole. A component may belong to several lesions.
+3. Lesions up to a given volume are ignored, and so are the components that touch only them.
+4. A lesion that no component touches scores Dice 0 and the penalty distance. So does each component, of
+   whatever size, that touches no lesion's dilation.
+5. The score is the mean over lesions and such components; without any of them Dice is 1 and HD95 0.
 
-The challenge's images are all of 1 mm, and its dilation is three steps of the 18 nearest voxels. Here the
-same body is stated in mm: everything within 3 mm along each axis and 6 mm along all axes together. At 1 mm
-it is the same set of voxels, and on any other grid it has the same size.
+The challenge's images all have 1 mm voxels, and its dilation is three steps of the 18-neighborhood. Here the
+same reach is stated in mm: at most 3 mm along each axis and 6 mm along all axes together. At 1 mm that is the
+same set of voxels; on other grids it is as far in the patient.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class LesionRule:
     """What counts as a lesion of its own, and what a wrong one costs.
 
     Attributes:
-        dilation_mm: How far along an axis the reference is dilated, and half as far as along all together.
-        ignored_mm3: Lesions up to this volume are left out.
-        penalty_mm: HD95 of a missed lesion, and of a predicted one that is none.
+        dilation_mm: How far the reference is dilated along each axis; twice as far along all together.
+        ignored_mm3: Lesions up to this volume are ignored.
+        penalty_mm: HD95 of a missed lesion and of a false positive.
     """
 
     dilation_mm: float
@@ -60,12 +60,12 @@ class LesionScores:
     """Scores of one region of a case, lesion by lesion.
 
     Attributes:
-        dice: Mean over lesions and false positives.
-        hd95_mm: The same; by area of the surface.
-        detected: Lesions that a predicted part touches.
+        dice: Mean over detected and missed lesions and false positives.
+        hd95_mm: The mean of HD95 over the same, by area of the surface.
+        detected: Lesions that a predicted component touches.
         missed: Lesions that none touches.
-        false_positives: Predicted parts that touch no lesion.
-        ignored: Lesions left out as they are small.
+        false_positives: Predicted components that touch no lesion.
+        ignored: Lesions that are too small to count.
     """
 
     dice: float
@@ -101,8 +101,8 @@ def score_lesions(
     # Dilations that meet outside of the box also meet in it: its nearest point belongs to both.
     case = _MatchedCase.of(prediction[box], reference[box], rule.dilation_mm, spacing_mm)
     limit = rule.ignored_mm3 * (1 + _ROUNDING) / math.prod(float(one) for one in spacing_mm)
-    counted = [lesion for lesion in range(1, len(case.parts_of)) if case.sizes[lesion] > limit]
-    detected = [lesion for lesion in counted if len(case.parts_of[lesion])]
+    counted = [lesion for lesion in range(1, len(case.components_of)) if case.sizes[lesion] > limit]
+    detected = [lesion for lesion in counted if len(case.components_of[lesion])]
     wrong = len(counted) - len(detected) + case.false_positives
     scores = [case.score(lesion, spacing_mm) for lesion in detected] + [(0.0, rule.penalty_mm)] * wrong
     dice, distance = np.mean(scores or [(1.0, 0.0)], axis=0)
@@ -112,28 +112,28 @@ def score_lesions(
         detected=len(detected),
         missed=len(counted) - len(detected),
         false_positives=case.false_positives,
-        ignored=len(case.parts_of) - 1 - len(counted),
+        ignored=len(case.components_of) - 1 - len(counted),
     )
 
 
 @dataclass(frozen=True)
 class _MatchedCase:
-    """The lesions of a reference and the predicted parts, each numbered from 1, and which belong together.
+    """Lesions of a reference and predicted components, numbered from 1, and which belong together.
 
     Attributes:
         lesions: The lesion of each voxel of the reference, 0 elsewhere.
-        parts: The part of each predicted voxel, 0 elsewhere.
+        components: The component of each predicted voxel, 0 elsewhere.
         sizes: Voxels of each lesion.
-        part_sizes: Voxels of each part.
-        parts_of: The parts that belong to each lesion; none to 0.
-        false_positives: Parts that belong to no lesion.
+        component_sizes: Voxels of each component.
+        components_of: The components that belong to each lesion; none to 0.
+        false_positives: Components that belong to no lesion.
     """
 
     lesions: _Labels
-    parts: _Labels
+    components: _Labels
     sizes: NDArray[np.intp]
-    part_sizes: NDArray[np.intp]
-    parts_of: list[NDArray[np.int64]]
+    component_sizes: NDArray[np.intp]
+    components_of: list[NDArray[np.int64]]
     false_positives: int
 
     @classmethod
@@ -141,34 +141,34 @@ class _MatchedCase:
         cls, prediction: Mask, reference: Mask, dilation_mm: float, spacing_mm: Sequence[float]
     ) -> _MatchedCase:
         near, lesions = _connect(_dilate(reference, dilation_mm, spacing_mm))
-        parts, count = _connect(prediction)
+        components, count = _connect(prediction)
         labels: _Labels = np.where(reference, near, 0)
-        pairs = np.unique(near[prediction].astype(np.int64) * (count + 1) + parts[prediction])
-        lesion, part = np.divmod(pairs, count + 1)  # in the order of the lesions; 0 is no lesion
-        parts_of = np.split(part, np.searchsorted(lesion, np.arange(1, lesions + 1)))
-        parts_of[0] = parts_of[0][:0]
+        pairs = np.unique(near[prediction].astype(np.int64) * (count + 1) + components[prediction])
+        lesion, component = np.divmod(pairs, count + 1)  # in the order of the lesions; 0 is no lesion
+        components_of = np.split(component, np.searchsorted(lesion, np.arange(1, lesions + 1)))
+        components_of[0] = components_of[0][:0]
         return cls(
             lesions=labels,
-            parts=parts,
+            components=components,
             sizes=np.bincount(labels.ravel(), minlength=lesions + 1),
-            part_sizes=np.bincount(parts.ravel(), minlength=count + 1),
-            parts_of=parts_of,
-            false_positives=count - len(np.unique(part[lesion > 0])),
+            component_sizes=np.bincount(components.ravel(), minlength=count + 1),
+            components_of=components_of,
+            false_positives=count - len(np.unique(component[lesion > 0])),
         )
 
     @cached_property
     def _boxes(self) -> tuple[list[_Box], list[_Box]]:
-        """The box around each lesion and each part, from 1 on."""
-        return ndimage.find_objects(self.lesions), ndimage.find_objects(self.parts)
+        """The box around each lesion and each component, from 1 on."""
+        return ndimage.find_objects(self.lesions), ndimage.find_objects(self.components)
 
     def score(self, lesion: int, spacing_mm: Sequence[float]) -> tuple[float, float]:
-        """Return Dice and HD95, mm, of a lesion and all the parts that belong to it."""
-        parts = self.parts_of[lesion]
-        of_lesions, of_parts = self._boxes
-        box = _enclose([of_lesions[lesion - 1], *(of_parts[part - 1] for part in parts)])
+        """Return Dice and HD95, mm, of a lesion and all the components that belong to it."""
+        components = self.components_of[lesion]
+        of_lesions, of_components = self._boxes
+        box = _enclose([of_lesions[lesion - 1], *(of_components[component - 1] for component in components)])
         given = self.lesions[box] == lesion
-        found = np.isin(self.parts[box], parts)
-        sizes = int(self.part_sizes[parts].sum() + self.sizes[lesion])
+        found = np.isin(self.components[box], components)
+        sizes = int(self.component_sizes[components].sum() + self.sizes[lesion])
         dice = 2 * int(np.count_nonzero(found & given)) / sizes
         return dice, surface_distances(found, given, spacing_mm).hd95_by_area
 
@@ -182,7 +182,7 @@ def _enclose(boxes: Sequence[_Box]) -> _Box:
 
 
 def _connect(mask: Mask) -> tuple[_Labels, int]:
-    """Number the parts of a mask whose voxels hang together by faces, edges or corners, from 1 on."""
+    """Number the connected components of a mask (26 neighbors) from 1 on."""
     labels = np.zeros(mask.shape, np.int32)
     count = ndimage.label(mask, structure=np.ones((3, 3, 3), bool), output=labels)
     return labels, int(count)
