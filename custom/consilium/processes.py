@@ -31,7 +31,7 @@ def keep_new_files_private() -> None:
 
 
 def interrupt_on_termination() -> None:
-    """Let `kill` and a closed terminal end this program as Ctrl-C does: it can stop what it started."""
+    """Handle termination signals like Ctrl-C, so that started processes are stopped."""
     for number in _ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it
             signal.signal(number, signal.default_int_handler)
@@ -39,7 +39,7 @@ def interrupt_on_termination() -> None:
 
 @contextmanager
 def ignore_interrupts() -> Iterator[None]:
-    """Finish a block whatever is pressed meanwhile."""
+    """Ignore Ctrl-C and termination signals within a block."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDS}
     try:
         yield

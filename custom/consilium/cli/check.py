@@ -174,7 +174,7 @@ def check(
 
 @contextmanager
 def _failures_as_json(wanted: bool, *, show_cases: bool) -> Iterator[None]:
-    """Print JSON of a check that did not come to its end, too, where it is asked for; the error passes.
+    """Print JSON for an unfinished check too, if requested, and re-raise the error.
 
     Messages may name paths and cases: without `show_cases` only the kind of error is printed.
     """

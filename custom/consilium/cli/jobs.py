@@ -83,7 +83,7 @@ def export_jobs(
 
 
 def _all_jobs() -> list[str]:
-    """The names of the jobs of all tasks; what can't be used is left out, with a note."""
+    """The names of the jobs of all tasks; unusable tasks are left out, with a note."""
     from consilium.errors import ConfigurationError
     from consilium.recipes.catalog import task_jobs
     from consilium.tasks import get_task, task_names
@@ -98,7 +98,7 @@ def _all_jobs() -> list[str]:
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:
-    """Print what is proposed for the hospitals, each choice with its reason; what is set explicitly wins."""
+    """Print proposed settings with their reasons; explicit settings take precedence."""
     from consilium.recipes.catalog import build_recipe
     from consilium.recipes.proposal import as_changes, propose, read_fingerprint
 

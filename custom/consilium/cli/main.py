@@ -87,7 +87,7 @@ def _consilium(
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for what the user can fix, 70 for what we must, else as a shell's.
+    """Run the command line; exit code 2 for user errors, 70 for internal ones, else as in a shell.
 
     It is 130 after Ctrl-C, and what ends a command otherwise ends all that it started as Ctrl-C does.
 

@@ -92,7 +92,7 @@ def up(
 
 @app.command()
 def submit(job: JobFolder = _JOB, out: Out = _OUT, local_only: LocalOnly = False) -> None:
-    """Submit a job, show how it goes, download its result, write its report.
+    """Submit a job, show its progress, download its result, write its report.
 
     After Ctrl-C the job continues: `consilium poc status` shows it, `consilium poc down` stops everything.
     """

@@ -62,7 +62,7 @@ def status(
     study: Annotated[str, typer.Option(help="Whose jobs the server is asked for.")] = "default",
     as_json: Json = False,
 ) -> None:
-    """Show where jobs stand: round, sites, whom the job waits for and until when, problems and remedies.
+    """Show the status of jobs: round, sites, awaited sites and deadline, problems and remedies.
 
     With --kit the server is asked, with the rights that the user has; its answer holds words, counts and
     times. With --site files of this machine are read, which also say which cases were left out, and why,

@@ -18,7 +18,7 @@ LOADING: Final = "loading torch, MONAI and FLARE"
 
 
 def say(line: str, *, err: bool = False, color: str | None = None) -> None:
-    """Print one line for a person; what others wrote into it can't break it, and is shortened.
+    """Print one line for a person; texts from others in it are cleaned and shortened.
 
     Args:
         line: The line, with its indent.
@@ -29,18 +29,18 @@ def say(line: str, *, err: bool = False, color: str | None = None) -> None:
 
 
 def say_result(result: str | Path) -> None:
-    """Print a result, such as a path, as it is: all of it and every space, but printable."""
+    """Print a result, such as a path, unshortened but with printable characters only."""
     typer.echo(printable(str(result), kept="\t"))
 
 
 def say_json(content: Any) -> None:
-    """Print JSON for machines; what is not ASCII is escaped there."""
+    """Print JSON for machines, in ASCII."""
     typer.echo(json.dumps(content, indent=2))
 
 
 @contextmanager
 def loading(what: str) -> Iterator[None]:
-    """Show on a terminal what a short command loads, until it has something else to show.
+    """Show on a terminal what a short command is loading, until its first output.
 
     A program that reads the output gets nothing of it.
 

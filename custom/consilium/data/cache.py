@@ -86,7 +86,7 @@ class CaseCache(CaseProduct[CachedCase]):
         progress: Progress | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> PreparedCohort:
-        """Prepare what is not in the cache yet; a case that fails becomes a problem and stops no other.
+        """Prepare cases missing in the cache; a failing case becomes a problem and doesn't stop others.
 
         A job checks its cases and takes what is prepared from the same reading: see `collect`.
 
@@ -131,7 +131,7 @@ class CaseCache(CaseProduct[CachedCase]):
         )
 
     def begin(self, keys: Collection[str]) -> None:
-        """Make the folder, and remove what a killed process had half built."""
+        """Create the folder, and remove entries left incomplete by a killed process."""
         with self._failures():
             private_folder(self._folder, ours=False)
             private_folder(self._folder / "locks")

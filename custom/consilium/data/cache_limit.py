@@ -69,14 +69,14 @@ def entries(folder: Path) -> list[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed process had half built; what another still builds is locked."""
+    """Delete entries left incomplete by a killed process; those in progress are locked."""
     for path in folder.iterdir():
         if path.suffix == PARTIAL and _NAME.fullmatch(path.stem):
             remove_unless_locked(path)
 
 
 def remove_unless_locked(path: Path) -> None:
-    """Delete an entry, or what is half of one, unless another process builds it."""
+    """Delete a complete or incomplete entry, unless another process is building it."""
     try:
         with entry_lock(path.with_suffix(""), wait=False):
             shutil.rmtree(path, ignore_errors=True)

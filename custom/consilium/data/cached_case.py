@@ -43,7 +43,7 @@ class Origin:
 
     @classmethod
     def of(cls, case: Case, convention: str | None, settings: PreparationSettings) -> "Origin":
-        """Note what an entry is made of; files are named so that a process in another folder finds them."""
+        """Record an entry's source, with absolute paths of files."""
         return cls(case.absolute(), convention if case.labeled else None, settings.model_dump(mode="json"))
 
     def rebuild(self, entry: Path, name: str, case_format: CasePreparation) -> None:
@@ -132,7 +132,7 @@ class CachedCase:
             raise UnreadableCase(f"its prepared {damage}, right after it was made again") from damage
 
     def _rebuild(self, name: str, damage: DamagedEntry) -> None:
-        """Make the entry again; what passes, such as a lack of memory, is tried several times."""
+        """Rebuild the entry; temporary errors, such as a lack of memory, are retried."""
         for wait_s in (*RETRY_WAITS_S, None):
             try:
                 if self.origin is None or self.case_format is None:

@@ -23,7 +23,7 @@ _logger = logging.getLogger(__name__)
 
 @contextmanager
 def case_boundary(case_id: str, subject: object, doing: str) -> Iterator[None]:
-    """Turn whatever goes wrong with one case into a `CaseError`.
+    """Turn any exception about one case into a `CaseError`.
 
     Everything that reads, checks, describes or prepares a case runs within one. What is wrong with a file has
     a code of its own before it arrives here; the rest is a shortage of the machine, or a fault of ours, whose

@@ -14,7 +14,7 @@ _MARK_DIGITS = 12
 
 
 def fingerprint_files(key: str | None) -> str:
-    """Return a short mark of the content of a case's files, and of what its label's values mean.
+    """Return a short fingerprint of a case's files and of the meaning of its label's values.
 
     Args:
         key: Of the case, see `CaseReader.key`; None where a file can't be read.
@@ -71,7 +71,7 @@ class CaseCheck(BaseModel):
         return None
 
     def findings(self, mark: Callable[[Finding], Finding] = lambda finding: finding) -> Iterator[Finding]:
-        """What was found in the case alone, without what may only come of an earlier finding.
+        """Findings in the case, without those that may only follow from an earlier one.
 
         Nothing comes after an error. After a doubt, what is overwhelming is a warning too.
 

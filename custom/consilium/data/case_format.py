@@ -82,7 +82,7 @@ class DatasetFolder(Protocol):
         index: SourceIndex,
         progress: Progress | None = None,
     ) -> TargetReading:
-        """Decide what the targets of a site mean.
+        """Determine the meaning of a site's targets.
 
         Args:
             cases: Those that have a target, also incomplete ones.
@@ -122,7 +122,7 @@ class CaseChecks(Protocol):
         """
 
     def against_job(self, checks: Mapping[str, CaseCheck], learning: BaseModel) -> Iterator[Finding]:
-        """Find what is fine of itself, but not as a job wants it, such as another voxel size.
+        """Find differences from a job's settings in a correct case, such as another voxel size.
 
         Args:
             checks: What was found in each case alone, by id.
@@ -156,7 +156,7 @@ class CaseFormat(CasePreparation, Protocol):
 
     @property
     def conventions(self) -> tuple[str, ...]:
-        """What a hospital may say that its targets mean; empty where there is nothing to say."""
+        """Conventions that a hospital may state for its targets; empty if there is no choice."""
 
     @property
     def checks(self) -> CaseChecks:
@@ -164,13 +164,13 @@ class CaseFormat(CasePreparation, Protocol):
 
     @property
     def case_type(self) -> type[CachedCase]:
-        """As what prepared cases are opened: `CachedCase`, or a class with properties for their arrays."""
+        """Class of opened cases: `CachedCase`, or a subclass with properties for their arrays."""
 
     def preparation(self, job: BaseModel) -> PreparationSettings:
-        """Pick out of a job's settings what preparing depends on."""
+        """Select from a job's settings those that preparation depends on."""
 
     def check_endings(self, endings: Mapping[str, Sequence[str]]) -> None:
-        """Check what a hospital adds to the endings of file names.
+        """Check a hospital's additional endings of file names.
 
         Raises:
             ConfigurationError: An ending is none, or belongs to nothing that there is.

@@ -84,7 +84,7 @@ class CasePreparation(Protocol):
 
     @property
     def name(self) -> str:
-        """Name of the problem; what is kept of a case of one is never taken for that of another."""
+        """Name of the problem, which separates its stored results from those of other problems."""
 
     @property
     def settings_type(self) -> type[PreparationSettings]:
@@ -103,7 +103,7 @@ class CasePreparation(Protocol):
         """
 
     def prepare(self, native: Any, settings: Any) -> Prepared:
-        """Make what is trained on and evaluated against.
+        """Prepare the arrays for training and evaluation.
 
         Args:
             native: From an examination.

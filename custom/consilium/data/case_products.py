@@ -59,7 +59,7 @@ class CaseProduct(ABC, Generic[ValueT]):
         return True
 
     def account(self, value: ValueT, share: float) -> None:
-        """Record, in the process that asked, what is there now.
+        """Record a stored product in the calling process.
 
         Args:
             value: What was recalled or made.
@@ -128,7 +128,7 @@ def recall_case(job: CaseJob, key: str) -> CaseResult | None:
 
 
 def read_case(job: CaseJob) -> CaseResult:
-    """Read a case and make what is missing of its products.
+    """Read a case and make its missing products.
 
     Files that are not known are read to know whether they only look new. Where something is missing, the
     others are read as well: each file once.

@@ -54,7 +54,7 @@ def read_cohort(
     file_endings: Mapping[str, Sequence[str]] | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
-    """Find the cases under a folder and decide once, for the whole site, what their targets mean.
+    """Find the cases in a folder, and determine the meaning of their targets for the whole site.
 
     Every target is needed for that, because one case alone may be ambiguous. One that the index knows is not
     opened.
@@ -123,7 +123,7 @@ def read_cohort(
 
 
 def require_convention(convention: str | None, case_format: CaseFormat) -> None:
-    """Check that what a hospital says of its targets is something that the problem knows.
+    """Check that the problem knows the convention stated by the hospital.
 
     Args:
         convention: Its name; None where the hospital says nothing.

@@ -62,7 +62,7 @@ def pass_over(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CohortPass:
-    """Recall what was made of each case, and read only those cases of which something is missing.
+    """Reuse the stored products of each case, and read only cases with missing ones.
 
     A case whose files have the size, times and inode that the index knows isn't opened. With more than one
     worker, a script must guard its entry point with `if __name__ == "__main__":`.

@@ -161,7 +161,7 @@ def read_start(path: Path, count: int) -> bytes:
 
 
 def require_content(raw: bytes) -> None:
-    """Check that bytes are a content, and not what stands for one.
+    """Check that bytes are content, and not a pointer to it.
 
     Raises:
         UnusableFile: They are none, or the pointer of Git LFS or git-annex.

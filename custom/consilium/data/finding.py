@@ -46,7 +46,7 @@ class Finding(BaseModel):
 
     @property
     def casts_doubt(self) -> bool:
-        """Whether what later checks see may come of this: an error, or what statistics found."""
+        """Whether later findings may follow from this one: an error, or a statistical finding."""
         return not self.accepted and (self.severity is Severity.ERROR or self.confidence is not None)
 
     def in_files(self, files: str) -> Finding:

@@ -99,7 +99,7 @@ def read_patients_file(path: Path) -> PatientsFile:
 
 
 def explain_unknown_id(written: Collection[str], case_ids: Collection[str]) -> Iterator[str]:
-    """Say what makes ids in a file other than those of the cases, without naming any.
+    """Explain why ids in a file differ from those of the cases, without naming any.
 
     Args:
         written: Ids in the file that no case has.

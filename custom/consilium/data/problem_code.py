@@ -46,7 +46,7 @@ def error(value: str, summary: str, remedy: str, *, acceptable: bool = False) ->
 
 
 def warning(value: str, summary: str, remedy: str) -> CodeText:
-    """Describe a code whose cases are used, but looked at; see `error`."""
+    """Describe a code whose cases are used but should be looked at; see `error`."""
     return CodeText(value, Severity.WARNING, summary, remedy, acceptable=True)
 
 

@@ -16,7 +16,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def read_sealed(path: Path, kind: type[_Model]) -> _Model | None:
-    """Read what `write_sealed` wrote.
+    """Read a file written by `write_sealed`.
 
     Args:
         path: The file.

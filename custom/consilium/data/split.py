@@ -53,7 +53,7 @@ class Sides:
         known: Mapping[str, Collection[str]] | None = None,
         draws: Mapping[str, float] | None = None,
     ) -> Sides:
-        """Give each patient who has none yet a side.
+        """Assign a side to each patient who has none yet.
 
         With a memory, the first of the new patients, in the order of their pseudonyms, go to validation, as
         many as its share of all present lacks. Pseudonyms are made with the site's secret, so nobody else

@@ -62,7 +62,7 @@ class Stateful(Protocol):
     """
 
     def state(self) -> DurableState:
-        """Return what has to outlive the process."""
+        """Return the state that must survive the process."""
 
     def restore(self, state: DurableState) -> None:
         """Continue from a `state`."""

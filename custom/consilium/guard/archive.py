@@ -100,7 +100,7 @@ def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
 
 
 def read_entry(zipped: ZipFile, entry: ZipInfo, most: int) -> bytes:
-    """Return what an entry unpacks to, and no more than one byte beyond a limit.
+    """Return an entry's unpacked content, at most one byte beyond a limit.
 
     `ZipFile.read` believes the size that the archive states only after it has unpacked all there is: up to
     1 GiB of memory for each megabyte that it reads.

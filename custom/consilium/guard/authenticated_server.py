@@ -79,7 +79,7 @@ class AuthenticatedServer(FederatedServer):  # type: ignore[misc]
                     time.sleep(_SECONDS_BETWEEN_TRIES)
 
     def client_heartbeat(self, request: Message) -> Message:
-        """Take a site's heartbeat, and say in the answer if the site was started elsewhere as well.
+        """Take a site's heartbeat, and report in the answer if the site was also started elsewhere.
 
         Who sends it is the only process of the site that is connected (`consilium.guard.start_precedence`).
         FLARE rejects it for as long as it remembers a session of another one.

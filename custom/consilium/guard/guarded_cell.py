@@ -47,7 +47,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
     def register_request_cb(
         self, channel: str, topic: str, cb: Callable[..., Any], *args: Any, **options: Any
     ) -> None:
-        """Register what takes requests; called by FLARE's components.
+        """Register a handler of requests; called by FLARE's components.
 
         Raises:
             ConfigurationError: If FLARE's own agent would take the server's commands to a site.
@@ -106,7 +106,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
 
 
 def guard_messages(*, log_streams: bool = False) -> None:
-    """Let the cells that this process makes accept only what the table of messages lists.
+    """Restrict this process's cells to the messages in the table.
 
     Args:
         log_streams: Whether hospitals may stream their log files to the server.
@@ -119,5 +119,5 @@ def guard_messages(*, log_streams: bool = False) -> None:
 
 
 def messages_are_guarded() -> bool:
-    """Return whether the cells that this process makes accept only what the table of messages lists."""
+    """Return whether this process's cells are restricted to the messages in the table."""
     return cell_module.CoreCell is GuardedCell

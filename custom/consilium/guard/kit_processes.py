@@ -134,7 +134,7 @@ def _started_from(line: list[str]) -> Path | None:
 
 
 def _owners(kit: Path) -> set[int]:
-    """Return whose processes may be a kit's: root sees all accounts', whatever they call themselves."""
+    """Return accounts whose processes may belong to a kit."""
     found = {0, os.geteuid()}
     for path in (kit, kit / LOCK_FILE):
         with suppress(OSError):

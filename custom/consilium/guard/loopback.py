@@ -68,7 +68,7 @@ class LoopbackKey:
 
     @classmethod
     def proof(cls, *words: str) -> str:
-        """Return what shows of some words that a process with the secret says them."""
+        """Return a proof that a process with the secret sent some words."""
         return hmac.new(cls.get(), "\0".join(words).encode(), hashlib.sha256).hexdigest()
 
 
@@ -120,7 +120,7 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
         self.other_start: Start | None = None
 
     def take_handshake(self, frame_type: int) -> bool:
-        """Note that the other end says who it is; returns whether it is its turn to.
+        """Record the other end's handshake; returns whether it is expected.
 
         It is once: with `HELLO` if it has connected to this process, else with `READY`. A process that
         reconnects has another connection.
@@ -134,7 +134,7 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
         return is_first and frame_type == due
 
     def send_handshake(self, frame_type: int) -> None:
-        """Say who this process is.
+        """Send this process's handshake.
 
         Args:
             frame_type: `HELLO` of the process that connects, `READY` of the one that listens.
@@ -148,7 +148,7 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
         self.send_dict(frame_type, 1, data)
 
     def believes(self, frame_type: int, data: Any) -> bool:
-        """Return whether what the other end says of itself is shown by the secret.
+        """Return whether the other end's identity is proven by the secret.
 
         Args:
             frame_type: `HELLO` or `READY`.

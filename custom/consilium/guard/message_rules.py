@@ -111,7 +111,7 @@ class MessageRules:
 
 
 def is_stream_report(headers: Mapping[str, Any]) -> bool:
-    """Return whether a message acknowledges a stream, or says that it has failed."""
+    """Return whether a message reports that a stream was acknowledged or failed."""
     return (
         headers.get(MessageHeaderKey.MSG_TYPE) == MessageType.REQ
         and headers.get(MessageHeaderKey.CHANNEL) == STREAM_CHANNEL

@@ -54,7 +54,7 @@ class Party:
 
 
 def parse_party(name: Any) -> Party | None:
-    """Return whose name this is; None if it is nobody's, as FLARE's relays and sub-workers are here.
+    """Return the party of a name; None for others, such as FLARE's relays and sub-workers.
 
     Args:
         name: A fully qualified cell name, as another process states it.

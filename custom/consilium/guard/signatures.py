@@ -112,7 +112,7 @@ def verify_app(files: Mapping[str, bytes], root_certificate: Path) -> Signature:
 
 
 def check_signer(signature: Signature, meta: DeployedMeta) -> None:
-    """Check that who signed a job may submit one here, and is who the server says that it is from.
+    """Check that a job's signer may submit jobs here, and is the submitter named by the server.
 
     Raises:
         JobRejected: If not.

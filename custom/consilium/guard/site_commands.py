@@ -79,7 +79,7 @@ class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
     """
 
     def register_processor(self, processor: RequestProcessor) -> None:
-        """Register what carries out commands, for those of the table only."""
+        """Register a handler of commands, only for those in the table."""
         for topic in processor.get_topics():
             if topic in COMMANDS:
                 self.processors[topic] = processor

@@ -82,7 +82,7 @@ def check_start(workspace: Path, hold: int | None = None) -> str | None:
 
 
 def _require_room(workspace: Path) -> None:
-    """Check that the disk isn't full: what FLARE's processes can't write, they fail at without such words."""
+    """Check that the disk isn't full, which FLARE's processes would not report."""
     present = workspace
     while not present.exists() and present != present.parent:
         present = present.parent
@@ -162,7 +162,7 @@ def require_free(host: str, port: int) -> None:
 
 
 def _owner(port: int) -> str:
-    """Return who listens there, as far as this account may know."""
+    """Return the process that listens there, if visible to this account."""
     import psutil
 
     with suppress(psutil.Error, OSError):

@@ -83,7 +83,7 @@ class Start:
 
     @classmethod
     def parse(cls, said: Any) -> Start | None:
-        """Return what a site says of itself; None if that is nothing."""
+        """Return a start from a site's message; None if invalid."""
         if not isinstance(said, Mapping):
             return None
         place, began, process = (said.get(key) for key in ("place", "began", "process"))
@@ -122,7 +122,7 @@ class Notices:
         self.workspace: Path | None = None
 
     def write(self, site: str, said: Any) -> None:
-        """Write what the server says of the two starts.
+        """Log the server's message about the two starts.
 
         Args:
             site: The site's name.

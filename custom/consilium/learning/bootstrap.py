@@ -60,7 +60,7 @@ def interval_of_statistic(
     patients: Sequence[str],
     statistic: Callable[[NDArray[np.float64]], float],
 ) -> tuple[float, float] | None:
-    """Return a 95 % interval for what is computed from sums over cases, such as kappa.
+    """Return a 95 % interval for a statistic of sums over cases, such as kappa.
 
     See `interval_of_mean` for the draws.
 

@@ -75,7 +75,7 @@ class DiskNeed:
 def disk_need(
     cases: Iterable[Case], learning: LearningSettings, *, checked: CheckedCohort | None = None
 ) -> DiskNeed:
-    """Estimate what prepared cases, logs and checkpoints take.
+    """Estimate the disk space of prepared cases, logs and checkpoints.
 
     A case whose files can't be read counts nothing: it is left out anyway.
 

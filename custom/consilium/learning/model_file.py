@@ -37,7 +37,7 @@ def save_sets(path: Path, sets: WeightSets) -> None:
 
 
 def load_sets(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
-    """Read what `save_sets` has written; a set without weights is not among them.
+    """Read a file written by `save_sets`; sets without weights are omitted.
 
     Raises:
         DataError: If the file is missing or is not safetensors.

@@ -41,7 +41,7 @@ class RoundStateStore:
         return self._store is None
 
     def recall(self, rounds_done: int) -> Checkpoint | None:
-        """Return what was kept last, up to a number of rounds; None if nothing was, or it is damaged."""
+        """Return the last state up to a number of rounds; None if missing or damaged."""
         if self._store is None:
             last = max((number for number in self._held if number <= rounds_done), default=None)
             return None if last is None else self._held[last]
@@ -50,7 +50,7 @@ class RoundStateStore:
         return kept
 
     def keep(self, rounds_done: int, arrays: WeightSets, values: Mapping[str, Any]) -> None:
-        """Keep what there is after a number of rounds; a full disk costs no more than that.
+        """Store the state after a number of rounds; on a full disk only this state is lost.
 
         Args:
             rounds_done: The number. Later rounds are forgotten.

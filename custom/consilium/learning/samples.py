@@ -115,7 +115,7 @@ def _by_patient(cases: Sequence[CachedCase]) -> list[list[int]]:
 
 
 def _interleave_patients(drawn: Sequence[int], cases: Sequence[CachedCase]) -> list[int]:
-    """Order places of cases so that every patient comes before any comes again, else as they were drawn."""
+    """Reorder drawn cases so that every patient comes once before any patient repeats."""
     seen: Counter[str] = Counter()
     turns = []
     for place in drawn:

@@ -39,7 +39,7 @@ def join_sets(sets: WeightSets) -> dict[str, NDArray[Any]]:
 
 
 def split_sets(joined: Weights, known: Collection[str]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Take apart what `join_sets` has laid side by side; the model is always among the sets.
+    """Split arrays joined by `join_sets`; the model is always among the sets.
 
     Args:
         joined: One mapping.

@@ -42,7 +42,7 @@ def extend_basis(answers: Answers, new: Collection[str]) -> list[list[str]]:
 
 
 def _incidence(answers: Answers, patients: Mapping[str, str]) -> tuple[NDArray[np.float64], list[set[str]]]:
-    """Which answers hold the cases that are in the same ones, `(answers, columns)`, and whose they are."""
+    """Incidence of answers and groups of cases, `(answers, columns)`, and the cases' patients."""
     columns: dict[tuple[bool, ...], set[str]] = defaultdict(set)
     sets = [frozenset(answer) for answer in answers]
     for case in sorted(frozenset().union(*sets)):

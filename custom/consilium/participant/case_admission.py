@@ -153,7 +153,7 @@ def recall_site_cohort(
     index: SourceIndex,
     folders: Sequence[Path],
 ) -> CheckedCohort | None:
-    """Return what `examine_cases` would, from what was found earlier in the same files; nothing is written.
+    """Return the result of `examine_cases` from stored results, without writing.
 
     Args:
         cohort: As `read_site_cohort` returns it.
@@ -185,7 +185,7 @@ def _find_cases(site: SiteSettings, task: Task, index: SourceIndex, progress: Pr
 
 
 def read_accepted(site: SiteSettings) -> AcceptedFindings:
-    """Read what the hospital has looked at and accepts.
+    """Read the findings that the hospital accepts.
 
     Raises:
         SiteRefusal: The file can't be used.

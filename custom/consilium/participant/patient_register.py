@@ -202,11 +202,11 @@ class PatientRegister:
         return int(_digest(self._key, *parts, what=b"draw"), 16)
 
     def pseudonym(self, patient: str) -> str:
-        """Return what stands for a patient in the register."""
+        """Return a patient's pseudonym in the register."""
         return _digest(self._key, patient)
 
     def _pseudonym_of_case(self, case_id: str) -> str:
-        """What stands for a case: not for whose it is, which the hospital may declare later."""
+        """Pseudonym of a case, independent of its patient, which the hospital may declare later."""
         return _digest(self._key, case_id, what=b"case")
 
     def _draw(self, patient: str) -> float:
@@ -221,7 +221,7 @@ class PatientRegister:
         return (start // _PER_DRAW + int(number) * _GOLDEN_SECTION) % 2**64 / 2**64
 
     def copy(self) -> PatientRegister:
-        """Return a register to try something with: what it decides is not remembered."""
+        """Return a copy for trials, whose decisions are not stored."""
         return PatientRegister(
             self._key, self.to_json(), examinations=self._examinations, repeats=self._repeats
         )
@@ -238,7 +238,7 @@ class PatientRegister:
 
 
 def restore_remedy(name: str) -> str:
-    """Return what to do about a missing or damaged file of the register."""
+    """Return the remedy for a missing or damaged file of the register."""
     return (
         f"Restore {name} from a backup. Where there is none, remove {KEY_FILE} and {REGISTER_FILE}: the "
         "site then splits its patients again, and what it answers next can be compared with what it answered "

@@ -29,7 +29,7 @@ _KEY_BYTES = 32
 def open_register(
     site: SiteSettings, examinations: Mapping[str, str] | None = None
 ) -> Iterator[PatientRegister]:
-    """Open a site's register; what was decided is on the disk before this returns, whatever is raised.
+    """Open a site's register; decisions are saved when the context ends, even on errors.
 
     One process at a time has it open, so two jobs that start together decide the same.
 
@@ -60,7 +60,7 @@ def open_register(
 
 
 def read_register(site: SiteSettings, examinations: Mapping[str, str] | None = None) -> PatientRegister:
-    """Return a copy of a site's register, to look at what a job would decide; nothing is written.
+    """Return a copy of a site's register for previewing decisions; nothing is written.
 
     Raises:
         DataError: If it can't be read, or is damaged.

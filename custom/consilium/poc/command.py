@@ -48,7 +48,7 @@ class FlareCommand:
         }
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command without waiting for it; `answer` reads what it said."""
+        """Start a command without waiting for it; `answer` reads its output."""
         private_folder(self.home)
         return subprocess.Popen(
             _line(words),
@@ -82,7 +82,7 @@ class FlareCommand:
 
 
 def answer(words: Sequence[str], output: str) -> Any:
-    """Return the data in what a command printed with `--format json`.
+    """Return the data of a command's output with `--format json`.
 
     Raises:
         PocError: If the command failed, with FLARE's reason and hint.

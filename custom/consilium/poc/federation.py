@@ -115,7 +115,7 @@ class Poc:
         return local
 
     def status(self) -> PocStatus:
-        """Return what runs.
+        """Return the running processes and jobs.
 
         Raises:
             PocError: If there never was a POC in this folder.
@@ -165,7 +165,7 @@ class Poc:
                 job_id = job.interruption.continued_by
 
     def _watch(self, job_id: str, show: Callable[[str], None]) -> None:
-        """Show a job's progress until FLARE says that it has ended, or no longer answers."""
+        """Show a job's progress until FLARE reports its end, or no longer answers."""
         with self.flare.start("job", "wait", job_id, "--kit-id", self.project().lead) as process:
             try:
                 while process.poll() is None:
@@ -243,7 +243,7 @@ class Poc:
         return Project.read(self._project_file)
 
     def sites(self) -> dict[str, SiteSettings]:
-        """Return what the hospitals decide, with the folders in which their processes work."""
+        """Return the hospitals' settings, with their processes' folders."""
         return {name: site.in_workspace(self.kits / name) for name, site in self.project().sites.items()}
 
     def command(self, verb: str) -> str:

@@ -49,7 +49,7 @@ def ended_with_this_process(folder: Path) -> Iterator[None]:
 
 
 def main() -> None:
-    """Wait for the end of the process that started this one; stop what it left behind."""
+    """Wait for the end of the parent process, and stop what it left running."""
     if sys.stdin.buffer.read() == _ENDED_IN_ORDER:
         return
     from consilium.poc.command import PocError  # seldom needed, and slow to load

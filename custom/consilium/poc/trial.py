@@ -107,7 +107,7 @@ def start(poc: Poc, project: Project, hospitals: Mapping[str, Path], display: Di
 
 
 def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
-    """Submit a job, show how it goes, download its result, write the report.
+    """Submit a job, show its progress, download its result, write the report.
 
     Raises:
         ConfigurationError: If the folder is not one of Consilium's jobs; nothing was submitted then.
@@ -151,7 +151,7 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
 
 
 def _read_training(job: Path) -> ExportedJob | None:
-    """Check a job before anything starts; returns what it trains, None if it only asks the sites."""
+    """Check a job before anything starts; returns its training settings, None without training."""
     return read_exported_job(job) if job_kind(job) == "training" else None
 
 

@@ -91,7 +91,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         self._sites: dict[str, SiteSettings] = {}
 
     def initialize(self, project: Project, ctx: ProvisionContext) -> None:
-        """Check what the project file says about every hospital, before anything is written.
+        """Check every hospital's settings in the project file, before anything is written.
 
         Raises:
             ConfigurationError: If a client has a name, or settings, that can't be used, or what an earlier

@@ -196,7 +196,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def _numbers(packed: Sequence[PackedKit]) -> str:
-    """Return what the project admin reads out by telephone."""
+    """Return the numbers to give by telephone."""
     lines = [
         f"SHA-256 fingerprint of the federation's CA:\n  {packed[0].fingerprint}\n",
         "\nSHA-256 of the archives:\n",

@@ -74,7 +74,7 @@ def unpack_kit(archive: Path, folder: Path, *, sha256: str, fingerprint: str | N
 
 
 def _read(archive: Path) -> bytes:
-    """Return the file's content, read once, so that what is hashed is what is unpacked."""
+    """Return the file's content, read once, so that the hashed content is unpacked."""
     try:
         with archive.open("rb") as file:
             pieces = islice(iter(partial(file.read, _PIECE), b""), _MOST_BYTES // _PIECE + 1)
@@ -87,7 +87,7 @@ def _read(archive: Path) -> bytes:
 
 
 def _read_files(content: bytes, name: str) -> tuple[str, dict[str, tuple[bytes | None, bool]]]:
-    """Return the kit's name, and what its files and folders hold, by their places in it.
+    """Return the kit's name, and the content of its files and folders by path.
 
     A folder holds None; of a file stands beside whether it runs.
     """
@@ -188,5 +188,5 @@ def _digits(text: str, count: int, what: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return digits without what people write between or before them."""
+    """Return digits without separators and prefixes."""
     return text.lower().rpartition("=")[2].removeprefix("sha256:").translate(str.maketrans("", "", " :-\t\n"))

@@ -180,7 +180,7 @@ def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:
 
 
 def authorization_policy(kind: SiteKind) -> dict[str, Any]:
-    """Return who may do what: FLARE's default rights, but code of their own for nobody.
+    """Return the authorization policy: FLARE's default rights, without code in jobs.
 
     At a hospital nobody reads files from elsewhere: a hospital knows the user of a command only by what the
     server says. Of the right `operate`, `SiteGuard` rejects everything there except `sys_info` and

@@ -131,7 +131,7 @@ def _folders_outside(kit: Kit, root: Path) -> list[Path]:
 
 
 def _settings(kit: Kit) -> Iterator[SiteSettings]:
-    """Yield what each privacy scope of a hospital says."""
+    """Yield the settings of a hospital's privacy scopes."""
     policy = kit.policy_file(WorkspaceConstants.PRIVACY_CONFIG)
     for scope in kit.read_json(policy).get("scopes", []) if policy else []:
         stated = scope.get("properties", {}).get(PROPERTY)

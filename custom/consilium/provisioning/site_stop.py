@@ -131,7 +131,7 @@ def _close_records(workspace: Path, jobs: set[str]) -> None:
 
 @contextmanager
 def _write_as_owner(folder: Path) -> Iterator[None]:
-    """Write as a folder's owner where root does it: in what is root's, the site could not write any more."""
+    """Write as a folder's owner if run by root, so that the site can still write there."""
     if os.geteuid() != 0:
         yield
         return

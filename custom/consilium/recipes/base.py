@@ -106,7 +106,7 @@ class JobRecipe(Recipe):  # type: ignore[misc]
         return cls(cls.settings_type.parse(values, source=source))  # type: ignore[call-arg]
 
     def files(self) -> JobFiles:
-        """Return what the job's files hold."""
+        """Return the content of the job's files."""
         with tempfile.TemporaryDirectory() as folder:
             self._job.export_job(folder)
             job = Path(folder) / self.settings.name
@@ -123,7 +123,7 @@ class JobRecipe(Recipe):  # type: ignore[misc]
 
 
 def new_job(settings: JobSettings, meta: Mapping[str, Any] | None = None) -> FedJob:
-    """Return a job that brings no code, with what every job has: a record of its progress, and metrics.
+    """Return a job without code, with the components of every job: progress record and metrics.
 
     Args:
         settings: What the job decides.

@@ -89,7 +89,7 @@ def read_exported_job(path: Path) -> ExportedJob:
 
 
 def job_kind(path: Path) -> JobKind:
-    """Return whether a job trains, or only asks the sites something.
+    """Return the kind of a job: training, readiness or statistics.
 
     Raises:
         ConfigurationError: If it is not a FLARE job, brings code of its own, or is not exactly what a recipe
@@ -99,7 +99,7 @@ def job_kind(path: Path) -> JobKind:
 
 
 def job_task(path: Path) -> str:
-    """Return what a job is about.
+    """Return the task of a job.
 
     Raises:
         ConfigurationError: See `job_kind`.

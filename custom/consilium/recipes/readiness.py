@@ -69,5 +69,5 @@ class ReadinessRecipe(JobRecipe):
 
     @property
     def summary(self) -> str:
-        """What the job asks."""
+        """Summary of the job."""
         return f"whether every site is ready to train: {self.settings.learning.summary}"

@@ -145,7 +145,7 @@ class FederationRecord(Record):
 
     @property
     def gains(self) -> dict[str, SiteGain]:
-        """What each hospital gains over the model that it trained alone, as far as it said."""
+        """Each hospital's gain over its local-only model, if reported."""
         return {
             site: one.report.gain
             for site, one in sorted(self.local_only.items())

@@ -115,7 +115,7 @@ def patient_gains(pairs: Iterable[PairedScores], evaluation: Evaluation) -> list
 
 
 def check_gain(gain: SiteGain, evaluation: Evaluation, cases: int | None) -> SiteGain:
-    """Check what a site says it gains, beyond the bounds of each number.
+    """Check the consistency of a site's gain, beyond the bounds of each number.
 
     Args:
         gain: As it said.

@@ -42,7 +42,7 @@ class SecondStart(BaseModel):
     since: Moment = Field(description="Since when the second tries to join; Unix time in seconds.")
 
     def without_addresses(self) -> SecondStart:
-        """Return what others than the site and the server's own people may see of it."""
+        """Return a copy without addresses, for users of other organizations."""
         first, second = (text.partition(ADDRESS)[0] for text in (self.first, self.second))
         return SecondStart(first=first, second=second, since=self.since)
 

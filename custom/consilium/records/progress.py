@@ -88,7 +88,7 @@ class SiteProgress(_ProgressPart):
     problem: Problem | None = Field(default=None, description="The last one.")
 
     def __str__(self) -> str:
-        """Return, for example, `training 12/40`; empty until the site has said something."""
+        """Return, for example, `training 12/40`; empty until the site has reported."""
         return f"{self.state} {self.done}/{self.total}" if self.total else self.state
 
 

@@ -14,7 +14,7 @@ from consilium.tasks.metrics import Metric, Scores
 def read_scores(
     said: Mapping[str, object], evaluation: Evaluation, *, final: bool, cases: int | None
 ) -> Scores:
-    """Return what a site says as scores, with all that is computed from them.
+    """Return a site's scores, with the metrics computed from them.
 
     A site may keep its scores to itself: no score at all is in order. Some of them are not, as means and
     comparisons are over sites that have the same. Metrics that are computed from others are computed here:

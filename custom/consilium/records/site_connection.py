@@ -37,7 +37,7 @@ def save_second_start(workspace: Path, start: SecondStart) -> None:
 
 
 def read_second_start(workspace: Path) -> SecondStart | None:
-    """Return the two starts of a site, if the server has said so lately."""
+    """Return the two starts of a site, if the server has recently reported them."""
     path = workspace / SECOND_START_FILE
     try:
         if time.time() - path.stat().st_mtime > _SECONDS_VALID:

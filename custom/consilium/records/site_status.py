@@ -73,7 +73,7 @@ class SiteStatus(BaseModel):
 
     @property
     def stopped(self) -> bool:
-        """Whether this site's part ended before the server said how the job ended."""
+        """Whether this site's part ended before the server reported the job's outcome."""
         return self.ended is not None and self.outcome is None
 
     @property
@@ -106,7 +106,7 @@ class SiteStatus(BaseModel):
 
 
 def read_site_status(workspace: Path) -> list[SiteStatus]:
-    """Return what a site's workspace says about its jobs, the last one first."""
+    """Return the status of a site's jobs from its workspace, the last one first."""
     statuses = []
     for path in (workspace / STATUS_FOLDER).glob("*.json"):
         try:

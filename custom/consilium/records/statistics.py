@@ -60,7 +60,7 @@ class SiteHistogram(Record):
 
     @property
     def reported(self) -> bool:
-        """Whether it says anything."""
+        """Whether it has any content."""
         return sum(self.bins) > 0
 
 
@@ -81,7 +81,7 @@ class FeatureRecord(Record):
 
     @property
     def reported(self) -> dict[str, NDArray[np.float64]]:
-        """The histograms that say something, `(bins,)` each, by site."""
+        """The histograms with content, `(bins,)` each, by site."""
         return {name: np.asarray(one.bins) for name, one in sorted(self.sites.items()) if one.reported}
 
     def centers(self, bins: int) -> NDArray[np.float64]:

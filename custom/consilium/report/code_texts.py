@@ -16,7 +16,7 @@ _MEANING = {
 
 
 def remedy(code: str) -> str:
-    """Return what somebody at the site can do about it."""
+    """Return the remedy for the site."""
     problem = find_code(code)
     return problem.remedy if problem else "See the site's own log."
 

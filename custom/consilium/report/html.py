@@ -15,7 +15,7 @@ _MINUS = "\N{MINUS SIGN}"  # as wide as the plus
 
 
 def page_environment() -> Environment:
-    """Return what renders the pages: it escapes all that it is given, and an unknown name is an error."""
+    """Return the template environment, which escapes all values and rejects unknown names."""
     environment = Environment(
         loader=PackageLoader("consilium.report"),
         autoescape=True,

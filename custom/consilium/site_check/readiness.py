@@ -54,7 +54,7 @@ class Readiness:
         return all(finding.status is not Status.FAILED for finding in self.findings)
 
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
-        """Return what was found as JSON values.
+        """Return the findings as JSON values.
 
         Args:
             cases: Add the lines that name cases, files and folders. Such output has to stay in the hospital.

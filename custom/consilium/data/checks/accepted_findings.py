@@ -109,12 +109,12 @@ class AcceptedFindings:
         return finding.model_copy(update={"accepted": finding.code.acceptable})
 
     def unused(self, findings: Iterable[Finding]) -> list[int]:
-        """The lines that accept what is not found in any files of the case."""
+        """Lines that accept findings that the case doesn't have."""
         found = {accepted[:2] for accepted in map(_acceptance, findings) if accepted}
         return sorted(number for accepted, number in self.lines.items() if accepted[:2] not in found)
 
     def outdated(self, findings: Iterable[Finding]) -> list[int]:
-        """The lines that accept what is found, but was looked at in other files of the case."""
+        """Lines that accept findings for earlier files of the case."""
         found = {accepted for accepted in map(_acceptance, findings) if accepted}
         codes = {accepted[:2] for accepted in found}
         return sorted(

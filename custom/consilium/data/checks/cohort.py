@@ -56,7 +56,7 @@ def check_cohort(
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> CheckedCohort:
-    """Check every case of a site. This is what decides who is trained on; nothing else leaves a case out.
+    """Check every case of a site. Only this check decides which cases are left out.
 
     What was found in a case is kept under a hash of its files' names and content and of the checks' version:
     a repeated or resumed run reads only what is new. See `pass_over` for when a file is opened at all.
@@ -108,7 +108,7 @@ def recall_cohort(
     index: SourceIndex,
     accepted: AcceptedFindings | None = None,
 ) -> CheckedCohort | None:
-    """What `check_cohort` would return, from what it has kept of the very same files; nothing is written.
+    """Return the result of `check_cohort` from stored results for unchanged files, without writing.
 
     Only files that the index does not know are read, to know that they are the same.
 
@@ -144,7 +144,7 @@ def recall_cohort(
 
 
 def _useless_acceptances(accepted: AcceptedFindings, found: Sequence[Finding]) -> Iterator[Finding]:
-    """Lines of the file of accepted findings that accept nothing of what is found, without ids."""
+    """Lines of the file of accepted findings that accept no current finding, without ids."""
     for code, lines, why in (
         (DataCode.UNUSED_ACCEPTANCE, accepted.unused(found), "nothing of this is found"),
         (
@@ -160,7 +160,7 @@ def _useless_acceptances(accepted: AcceptedFindings, found: Sequence[Finding]) -
 
 
 def _key_of(case: Case, cohort: Cohort, case_format: CaseFormat, index: SourceIndex) -> str | Finding:
-    """The key of a case's files, or why they can't be read; what was read of them is not held any longer."""
+    """The key of a case's files, or why they can't be read; frees their content."""
     try:
         return CaseReader(case, index.recall(case)).key(cohort.convention, case_format.name)
     except CaseError as error:

@@ -51,7 +51,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
     def make(
         self, key: str | None, case: Case, convention: str | None, examination: Examination[Any]
     ) -> CaseCheck:
-        """Run all checks, and keep what they find unless another machine or account would not find it."""
+        """Run all checks, and store findings that don't depend on the machine or account."""
         found = check_examined(case, convention, self.case_format, examination)
         check = found.model_copy(update={"files": fingerprint_files(key)})
         if key is not None and not any(finding.code in PASSING for finding in check.read):

@@ -118,7 +118,7 @@ def _shared_images(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
 
 
 def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
-    """A label in two cases belongs to the one whose images it fits; to neither, where that isn't clear."""
+    """Assign a label in two cases to the one whose images it fits, or to neither if unclear."""
     owners: dict[str, list[str]] = defaultdict(list)
     for case_id, check in checks.items():
         if check.label is not None:
@@ -137,7 +137,7 @@ def _shared_labels(checks: Mapping[str, CaseCheck]) -> Iterator[Finding]:
 
 
 def check_declaration(patients: Patients) -> Iterator[Finding]:
-    """Compare what the hospital declared with its cases, and find what it should declare.
+    """Compare the hospital's declaration with its cases, and find missing declarations.
 
     Args:
         patients: Of all cases of the site.

@@ -73,7 +73,7 @@ class CaseRecord(BaseModel):
             return None
 
     def updated(self, records: Mapping[Path, FileRecord]) -> CaseRecord:
-        """A copy with these records in place of earlier ones; what is known of a target's content stays."""
+        """Copy with these records in place of earlier ones, keeping those of a target's content."""
         files = dict(self.files)
         for path, record in records.items():
             before = files.get(_name(path))
@@ -118,7 +118,7 @@ class SourceIndex:
         return CaseRecord(files=files)
 
     def keep(self, case: Case, record: CaseRecord) -> None:
-        """Keep what is known of a case.
+        """Store the record of a case.
 
         Raises:
             OSError: The folder can't be written.
@@ -135,7 +135,7 @@ class SourceIndex:
                 self._held_bytes += len(content.data)
 
     def release(self, case: Case) -> dict[Path, SourceContent]:
-        """Hand over what is held of a case."""
+        """Return and free the content held for a case."""
         with self._lock:
             file = case.target_file
             content = self._held.pop(file.path, None) if file else None
@@ -145,7 +145,7 @@ class SourceIndex:
         return {file.path: content}
 
     def release_all(self) -> None:
-        """Forget what is held: the cases that are left have been read, or never will be."""
+        """Free all held content: the remaining cases have been read, or never will be."""
         with self._lock:
             self._held.clear()
             self._held_bytes = 0

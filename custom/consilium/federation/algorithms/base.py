@@ -108,7 +108,7 @@ class ServerAlgorithm(ABC):
 
     @abstractmethod
     def questions(self, start: RoundStart) -> Iterator[Question]:
-        """Yield the questions of a round in their order; each knows what was answered to those before.
+        """Yield the questions of a round in order; each may depend on earlier answers.
 
         Args:
             start: What the round starts from.
@@ -150,7 +150,7 @@ class ServerAlgorithm(ABC):
         return model * (1 + len(self.settings.declaration.sent))
 
     def state(self) -> DurableState:
-        """Return what has to be durable, such as a server optimizer's momentum."""
+        """Return the durable state, such as a server optimizer's momentum."""
         return DurableState()
 
     def restore(self, state: DurableState) -> None:  # noqa: B027 - a hook

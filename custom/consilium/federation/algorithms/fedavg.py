@@ -34,7 +34,7 @@ class ServerFedAvg(ServerAlgorithm):
         yield Question(self.new_aggregation(start))
 
     def new_aggregation(self, start: RoundStart) -> ScreenedAggregation:
-        """Return what takes the updates of one round, in place of the one before."""
+        """Return the aggregator of a new round, replacing the previous one."""
         self.close()
         shared = self.settings.shared(start.weights)
         reference = {MODEL: shared, **dict.fromkeys(self.settings.declaration.sent, shared)}

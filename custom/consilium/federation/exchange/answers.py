@@ -92,7 +92,7 @@ class Answers:
         return read_scores(said, self.evaluation, final=self.task == VALIDATE, cases=cases)
 
     def _check_gain(self, report: SiteReport) -> None:
-        """Check what a site says it gains; it is a part of no other site's row and of no choice of a model.
+        """Check a site's reported gain, which affects neither other sites nor model selection.
 
         Raises:
             RejectedAnswer: If it can't be so, or nobody asked.
@@ -148,7 +148,7 @@ class Answers:
                 one.code = RefusalCode.LATE
 
     def read_content(self, answer: FLModel, model: type[Record]) -> Record:
-        """Read what a site answers to a question of the algorithm's own.
+        """Read a site's answer to a question of the algorithm.
 
         Args:
             answer: The answer.
@@ -174,12 +174,12 @@ class Answers:
 
     @property
     def able(self) -> list[str]:
-        """The sites that say that they can train."""
+        """Sites that report that they can train."""
         return [site for site, one in self.sites.items() if one.report and one.report.role == "trains"]
 
     @property
     def unable(self) -> list[str]:
-        """The sites that would not train either if they were asked again."""
+        """Sites that would not train if asked again."""
         return [
             site
             for site, one in self.sites.items()

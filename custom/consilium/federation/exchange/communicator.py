@@ -58,7 +58,7 @@ class RejectedShareable(Shareable):  # type: ignore[misc]
 
 
 def check_answer(result: object, site: str) -> Shareable:
-    """Return an answer in the form that it has to have, or what stands for a refusal, the site's or ours."""
+    """Return an answer in the required form, or a placeholder for a decline or a rejection."""
     try:
         refusal = read_refusal(result)
         if refusal is None:

@@ -61,7 +61,7 @@ class Quorum:
         self.min_sites = min_sites
 
     def lack(self, trained: Collection[str], cases: Mapping[str, int]) -> str | None:
-        """Return what the sites that trained lack for a quorum; None if nothing.
+        """Return what is missing for a quorum; None if nothing.
 
         Args:
             trained: The sites whose updates were taken.

@@ -87,7 +87,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         super().stop_controller(fl_ctx)
 
     def set_communicator(self, communicator: WFCommSpec) -> None:
-        """Take the place of what FLARE's configuration of a job has made."""
+        """Replace the communicator made by FLARE's configuration of a job."""
         super().set_communicator(communicator)  # it still hears of events, and answers with our name
         super().set_communicator(TaskCommunicator())
 
@@ -114,7 +114,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         silence_seconds: float = math.inf,
         enough: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Send a task to sites and wait for their answers; each goes to `take` as it comes.
+        """Send a task to sites and wait for their answers; each is passed to `take` on arrival.
 
         An answer that comes after that is dropped. A site that still works on it stops: FLARE's clients look
         every few seconds whether their task is still wanted. A site that is lost is not waited for; one whose
@@ -182,7 +182,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         return False
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Reject what a site sent instead of an answer: FLARE knows no task that it belongs to."""
+        """Reject a result that FLARE can't assign to a task."""
         super().handle_event(event_type, fl_ctx)
         if event_type == BROKEN_ANSWER:
             data = event_data(fl_ctx)
@@ -192,7 +192,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                     self.reject(data["site"], data["reason"])
 
     def _process_result(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
-        """Take what a site sent in, in the form that an answer has; called by FLARE."""
+        """Take a site's result in the form of an answer; called by FLARE."""
         client_task.result = check_answer(client_task.result, client_task.client.name)
         super()._process_result(client_task, fl_ctx)
 
@@ -253,7 +253,7 @@ class SiteController(ModelController):  # type: ignore[misc]
         return tasks.absence(site, since, silence_seconds) if isinstance(tasks, TaskCommunicator) else None
 
     def _wait_briefly(self) -> None:
-        """Sleep a little, and look now and then who has joined: a request of an unknown site is rejected."""
+        """Sleep briefly, and regularly refresh the list of sites: requests of unknown ones are rejected."""
         if time.monotonic() - self._sites_refreshed > _SECONDS_BETWEEN_REFRESHES:
             self._refresh_connected_sites()
         time.sleep(_POLL_SECONDS)

@@ -83,7 +83,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
             self._leave_out(data["site"], RejectedAnswer(data["reason"]), fl_ctx)
 
     def results_pre_run_cb(self, client_task: ClientTask, fl_ctx: FLContext) -> None:
-        """Take what a site says beside its statistics."""
+        """Take a site's handshake, which accompanies its statistics."""
         site, result, client_task.result = client_task.client.name, client_task.result, None
         try:
             answer = read_handshake(result)
@@ -123,7 +123,7 @@ class PatientStatistics(StatisticsController):  # type: ignore[misc]
 
 
 def read_handshake(result: Any) -> SiteAnswer:
-    """Read what a site says beside its statistics.
+    """Read a site's handshake, which accompanies its statistics.
 
     Raises:
         RejectedAnswer: If it failed, or says something else; with the reason.

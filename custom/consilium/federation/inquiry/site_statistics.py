@@ -59,7 +59,7 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
         self._state = StateReporter(self)
 
     def initialize(self, fl_ctx: FLContext) -> None:
-        """Keep the engine; what can fail waits for the handshake, where it can be answered."""
+        """Store the engine; steps that can fail wait for the handshake, where errors can be reported."""
         self._engine = fl_ctx.get_engine()
 
     def finalize(self, fl_ctx: FLContext) -> None:

@@ -44,7 +44,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
         self._folder = Path()
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
-        """Begin the record, take handshakes, and close what the controller did not finish."""
+        """Begin the record, take handshakes, and complete it if the controller did not finish."""
         if event_type == EventType.START_RUN:
             self._start(fl_ctx)
         elif event_type == EventType.PRE_RUN_RESULT_AVAILABLE:
@@ -141,7 +141,7 @@ def _feature_record(feature: Feature, statistics: Mapping[str, Any]) -> FeatureR
 def _usable_histograms(
     feature: Feature, statistics: Mapping[str, Any]
 ) -> Iterator[tuple[str, SiteHistogram]]:
-    """The sites' histograms, less those that are not what was asked for."""
+    """The sites' histograms, without invalid ones."""
     counts = statistics.get(StatisticsConstants.STATS_COUNT, {})
     for site, datasets in statistics.get(StatisticsConstants.STATS_HISTOGRAM, {}).items():
         if site == StatisticsConstants.GLOBAL:

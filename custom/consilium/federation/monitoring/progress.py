@@ -97,7 +97,7 @@ class ProgressReceiver(AnalyticsReceiver):  # type: ignore[misc]
             collector.set_info(STATS_GROUP, stats)
 
     def save(self, fl_ctx: FLContext, shareable: Shareable, record_origin: str) -> None:
-        """Record one site's state; drop what is none.
+        """Record one site's state; drop invalid messages.
 
         Args:
             fl_ctx: A context of the job.

@@ -34,7 +34,7 @@ class Rollback:
         self._restored: tuple[int, Weights] | None = None
 
     def start(self, round_index: int, weights: Weights) -> Weights:
-        """Return what a round starts from: the weights given, or the model restored for this round.
+        """Return a round's initial weights: those given, or the model restored for this round.
 
         Args:
             round_index: The round, from 0.
@@ -53,7 +53,7 @@ class Rollback:
             self._before, self.algorithm_before = weights, algorithm
 
     def state(self) -> DurableState:
-        """Return what has to be durable: the model that the last round started from."""
+        """Return the durable state: the model before the last round."""
         if self._before is None:
             return DurableState()
         algorithm = self.algorithm_before

@@ -116,7 +116,7 @@ class TrainingRun:
         question: Question | None = None,
         among: Collection[str] | None = None,
     ) -> None:
-        """Ask the sites something, and take the answers in as they come.
+        """Send a question to the sites, and take their answers as they arrive.
 
         Args:
             task: The task's name.
@@ -249,7 +249,7 @@ class TrainingRun:
             )
 
     def note_scores(self, index: int) -> None:
-        """Keep the scores that just came with the model that the sites received.
+        """Record new scores of the model that the sites received.
 
         It is the last round's, or the last one before that was not dropped. Where a task is repeated, the
         scores of the sites that answered only before are kept.

@@ -116,7 +116,7 @@ class TrainingRounds:
         return weights
 
     def _close(self, question: Question, record: RoundRecord) -> None:
-        """Screen what was answered to a question, and write it down.
+        """Screen the answers to a question, and record them.
 
         Raises:
             FailedRound: If the answers make no quorum.
@@ -156,7 +156,7 @@ class TrainingRounds:
         return aggregate
 
     def _quorum_is_unreachable(self) -> bool:
-        """Whether all sites of the job, were they asked again, would make no quorum either."""
+        """Whether there would be no quorum even if all sites of the job were asked again."""
         answers = self._run.answers
         known = {*self._run.record.preparation, *answers.sites} - {*answers.unable}
         return self._run.plan.quorum.lack(known, answers.cases) is not None

@@ -25,7 +25,7 @@ class SecondStarts:
         self._lock = Lock()
 
     def note(self, site: str, first: str, second: str) -> SecondStart:
-        """Record that a second start of a site asks to join.
+        """Record that a second start of a site requests to join.
 
         Args:
             site: Its name.

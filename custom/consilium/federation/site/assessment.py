@@ -29,7 +29,7 @@ _GIB = 2**30
 def assess(
     checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, versions: dict[str, str]
 ) -> SiteReadiness:
-    """Say what a site can do with the cases that it has.
+    """Report what a site can do with its cases.
 
     Args:
         checked: What was found in its folder.
@@ -78,7 +78,7 @@ def assess(
 def assess_ability(
     checked: CheckedCohort, site: SiteSettings, learning: LearningSettings, register: PatientRegister
 ) -> tuple[Ability, SiteRefusal | None]:
-    """Return what a site can do with its cases, and why that is not all: as `prepare_site` decides.
+    """Return a site's role with its cases, and the reason for limits, as in `prepare_site`.
 
     Args:
         checked: What was found in its folder.
@@ -124,7 +124,7 @@ class ExpectedRole:
 
 
 def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> ExpectedRole:
-    """Return what a site would do in a job, and decide nothing.
+    """Return a site's expected role in a job, without storing decisions.
 
     Args:
         checked: What is known of its cases.
@@ -145,7 +145,7 @@ def _labeled(checked: CheckedCohort) -> list[Case]:
 
 
 def hardware(site: SiteSettings) -> Hardware:
-    """Return what a job may use of this machine, rounded."""
+    """Return the resources of this machine for a job, rounded."""
     present = site.cache_dir
     while not present.exists():
         present = present.parent

@@ -100,7 +100,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         return reply
 
     def _log_rejection(self, shareable: Shareable, fl_ctx: FLContext) -> None:
-        """Record that the server rejected this site's last answer, where the task says so."""
+        """Record a rejection of this site's last answer, as reported with the task."""
         header = shareable.get_header(REFUSAL_HEADER)
         refusal = clean_text(header) if isinstance(header, str) else ""
         if refusal:

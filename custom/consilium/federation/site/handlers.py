@@ -97,7 +97,7 @@ class TaskHandlers:
         return parse_learning(self._learning, source="the job's learning settings")
 
     def find(self, task: str) -> Handler | None:
-        """Return what carries out a task; None for one that this job doesn't have."""
+        """Return the handler of a task; None if the job doesn't have it."""
         handlers: Mapping[str, Handler] = {
             CHECK: self._check,
             PREPARE: self._prepare,
@@ -181,7 +181,7 @@ class TaskHandlers:
         return to_reply(update, scores, report, model)
 
     def _to_send(self, result: TrainingResult, received: Weights, model: FLModel) -> Weights:
-        """Return what leaves the site of a round's training: shared and declared weights, and nothing else.
+        """Return the weights that leave the site after a round: only shared and declared ones.
 
         Raises:
             TrainingError: If the algorithm would send something else.

@@ -82,7 +82,7 @@ class SiteJournal:
         self._save()
 
     def note_state(self, state: str, done: int, total: int) -> None:
-        """Record what the site is doing."""
+        """Record the site's state."""
         if self._status is None:
             return
         if state != self._status.state:
@@ -114,7 +114,7 @@ class SiteJournal:
     def note_gain(
         self, gain: SiteGain | None, patients: list[float], metrics: MetricSet, memory: Path | None
     ) -> None:
-        """Record what the hospital gains over its local-only model.
+        """Record the hospital's gain over its local-only model.
 
         Args:
             gain: As the server receives it.

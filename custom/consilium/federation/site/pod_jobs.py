@@ -82,7 +82,7 @@ class SitePodLauncher(ClientK8sJobLauncher):  # type: ignore[misc]
 
 
 def read_job_pod(kit: Path) -> dict[str, Any]:
-    """Read what every pod of a job has.
+    """Read the settings of every job's pod.
 
     Raises:
         ConfigurationError: If the file is missing or describes no pod.

@@ -57,7 +57,7 @@ def read_sets(request: FLModel, algorithm: AlgorithmSettings) -> dict[str, Weigh
 
 
 def check_outgoing(result: TrainingResult, algorithm: AlgorithmSettings) -> None:
-    """Check that an algorithm sends what it declares, and nothing that stays at the site.
+    """Check that an algorithm sends only what it declares.
 
     Raises:
         TrainingError: If it doesn't.
@@ -89,7 +89,7 @@ def to_refusal(return_code: str, refusal: SiteRefusal) -> Shareable:
 
 
 def report_on(participant: Participant, result: TrainingResult | None, seconds: float) -> SiteReport:
-    """Return what a site says about its own part in a task.
+    """Return a site's report of its part in a task.
 
     Args:
         participant: The site.

@@ -97,7 +97,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
             self._remove_orphans(str(fl_ctx.get_identity_name()))
 
     def launch_job(self, job_meta: dict[str, Any], fl_ctx: FLContext) -> JobHandleSpec:
-        """Submit a job, after what an earlier process of this site has left of it is gone.
+        """Submit a job, after removing remnants of an earlier process of this site.
 
         Raises:
             SlurmLauncherError: If the job can't be submitted, or what was left of it does not end.
@@ -110,7 +110,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
         return super().launch_job(job_meta, fl_ctx)
 
     def _remove_orphans(self, site: str) -> None:
-        """End what an earlier process of this site has left in Slurm; this one has started nothing yet."""
+        """Cancel jobs that an earlier process of this site has left in Slurm."""
         for folder in Path(self.manager.jobs_dir).iterdir():
             try:
                 self._remove_orphan(folder, site)

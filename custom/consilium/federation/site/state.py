@@ -36,7 +36,7 @@ class StateReporter:
     def report(
         self, fl_ctx: FLContext, state: str, done: int = 0, total: int = 0, *, loss: float | None = None
     ) -> None:
-        """Report what the site is doing.
+        """Report the site's state.
 
         Args:
             fl_ctx: A context of the job; it is not written to.
@@ -62,7 +62,7 @@ class StateReporter:
         )
 
     def report_cases(self, fl_ctx: FLContext, state: str, done: int, total: int, *, minimum: int) -> None:
-        """Report what the site is doing with its cases, with counts only where they may leave the site.
+        """Report the site's progress on its cases, with counts only if they may leave the site.
 
         The totals of two states differ by the few cases that were left out between them, so a minimum
         withholds all of them.

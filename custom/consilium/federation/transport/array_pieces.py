@@ -48,7 +48,7 @@ def install_array_transfer() -> None:
 
 
 def spool_arrivals(cell: Cell, folder: Path, most_bytes: int) -> None:
-    """Receive arrays in files, and reject what is larger than an update can be.
+    """Receive arrays in files, and reject those larger than an update can be.
 
     Args:
         cell: The process's end of all connections.

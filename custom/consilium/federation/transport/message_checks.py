@@ -147,7 +147,7 @@ def aux_fault(topic: Any, payload: Any, sender: str, allowance: EventRateLimit =
 
 
 def limit_return_code(answer: Shareable) -> None:
-    """Replace a return code that would end the job by one that says that this site failed.
+    """Replace a return code that would end the job by one for a failure of this site.
 
     The other texts of an answer that FLARE logs are cleaned here as well.
     """

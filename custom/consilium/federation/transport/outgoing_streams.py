@@ -11,7 +11,7 @@ from consilium.federation.replacement import replace
 
 
 def release_send_buffers() -> None:
-    """Keep only what may have to be sent again.
+    """Release buffers except those that may have to be sent again.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0.
@@ -35,7 +35,7 @@ class OutgoingStream(TxTask):  # type: ignore[misc]
             self.buffer = memoryview(bytearray(length))
 
     def send_loop(self) -> None:
-        """Send the message and free it: what may have to be sent again is kept apart."""
+        """Send the message and free it, except parts that may have to be sent again."""
         try:
             super().send_loop()
         finally:

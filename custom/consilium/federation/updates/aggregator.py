@@ -57,7 +57,7 @@ class Aggregator(Protocol):
     """
 
     def add(self, site: str, contribution: Contribution) -> float | None:
-        """Take what one site contributes.
+        """Add one site's contribution.
 
         Args:
             site: Its name.

@@ -56,7 +56,7 @@ def local_algorithm(settings: AlgorithmSettings, learning: LearningSettings) -> 
 
 
 def site_dialogue(settings: AlgorithmSettings) -> SiteDialogue:
-    """Build what answers the questions of an algorithm."""
+    """Build the site's dialogue of an algorithm."""
     return _ALGORITHMS[settings.name].dialogue(settings)
 
 

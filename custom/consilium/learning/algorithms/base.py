@@ -176,10 +176,10 @@ class LocalAlgorithm:
         return None
 
     def begin(self, local: LocalRound) -> None:
-        """Receive what a round starts from."""
+        """Receive the start of a round."""
 
     def batches(self, local: LocalRound, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """Return where the round's batches come from; here, from the trainer's own loader."""
+        """Return the round's batches; by default, those of the trainer's loader."""
         return batches
 
     def compute_gradients(self, local: LocalRound, step: LocalStep) -> Tensor:
@@ -193,7 +193,7 @@ class LocalAlgorithm:
         return loss
 
     def loss_term(self, local: LocalRound) -> Tensor | None:
-        """Return what is added to the mean loss of the batch, such as a proximal term; None: nothing."""
+        """Return a term added to the batch's mean loss, such as a proximal term, or None."""
         return None
 
     def after_backward(self, local: LocalRound) -> None:
@@ -203,11 +203,11 @@ class LocalAlgorithm:
         """Change the network's weights after an optimizer step."""
 
     def end(self, local: LocalRound) -> Outgoing:
-        """Return what is sent beside the difference, after the last step."""
+        """Return additional answers besides the difference, after the last step."""
         return Outgoing()
 
     def state(self) -> LocalState:
-        """Return what has to be remembered after a round."""
+        """Return the state to store after a round."""
         return LocalState()
 
     def restore(self, state: LocalState | None) -> None:

@@ -95,7 +95,7 @@ class Processes:
                 raise self._ended(connection) from None
 
     def receive(self) -> Iterator[tuple[int, Event]]:
-        """Yield what has arrived, with the rank of who sent it; nothing if nothing arrives in 0.1 s.
+        """Yield messages with their sender's rank; none if nothing arrives within 0.1 s.
 
         Raises:
             TrainingError: If a process has ended.
@@ -109,7 +109,7 @@ class Processes:
             yield self._connections[connection], EVENT.validate_json(message)
 
     def failure(self, what: str) -> TrainingError:
-        """Return an error that says what torchrun and the processes printed last."""
+        """Return an error with the last output of torchrun and the processes."""
         lines = self._folder.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
         return TrainingError("\n  ".join([f"{what}; they printed last:", *lines]))
 
@@ -195,7 +195,7 @@ def _end(
     workers: dict[int, psutil.Process],
     folder: GroupFolder,
 ) -> None:
-    """Let the processes end on their own, kill what is left after ten seconds, and remove the folder."""
+    """Wait ten seconds for the processes to end, kill the rest, and remove the folder."""
     processes = list(workers.values())
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(torchrun.pid)

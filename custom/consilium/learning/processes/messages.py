@@ -78,7 +78,7 @@ class GroupFolder(Settings):
         return self.path / "processes.log"
 
     def remove_cases_and_weights(self) -> None:
-        """Remove what names patients or is learned from them; torchrun needs the other files to end."""
+        """Remove cases and weights; torchrun needs the other files to end."""
         for file in (self.setup, self.cases, self.received, self.trained):
             file.unlink(missing_ok=True)
 

@@ -230,7 +230,7 @@ class WorkerGroup:
         cancelled: Callable[[], bool],
         on_progress: Callable[[int, Progress], None],
     ) -> list[Event]:
-        """Return what every process answers, by rank."""
+        """Return every process's answer, by rank."""
         if cancelled():
             raise _Stopped(Stopped(why="cancelled", reason="stopped before the first step"))
         processes.send(command)

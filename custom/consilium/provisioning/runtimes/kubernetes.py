@@ -56,7 +56,7 @@ def flare_configuration(cluster: Cluster) -> dict[str, Any]:
 
 
 def harden(made: Path, resources: dict[str, Any], cluster: Cluster) -> None:
-    """Let a hospital's jobs be pods that are closed, and that keep what has to last on a volume.
+    """Configure a hospital's jobs as restricted pods with persistent storage.
 
     Args:
         made: The kit as FLARE prepared it; changed.

@@ -12,7 +12,7 @@ from consilium.provisioning.runtimes.pods import APP, JOB, Document, Site
 def base(
     site: Site, cluster: Cluster, volumes: Mapping[str, int], files: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[Document]]:
-    """Return what every site has: its namespace, the files of its kit, and volumes of so many GiB."""
+    """Return the manifests of every site: namespace, files of its kit, and volumes."""
     return {
         "00-namespace": [_namespace(cluster)],
         "10-kit": [
@@ -36,7 +36,7 @@ def account(name: str, cluster: Cluster) -> Document:
 
 
 def launcher_access(site: Site, cluster: Cluster) -> list[Document]:
-    """Return who may do what: the hospital's pod starts jobs, and jobs may ask the cluster for nothing."""
+    """Return roles: the hospital's pod may start jobs, and jobs have no rights in the cluster."""
     rules = [
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "delete"]},
         {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
@@ -57,7 +57,7 @@ def launcher_access(site: Site, cluster: Cluster) -> list[Document]:
 
 
 def hospital_network(site: Site, cluster: Cluster) -> list[Document]:
-    """Return what a hospital's pods may connect to: the server, names and, for jobs, the hospital's pod."""
+    """Return allowed connections of a hospital's pods: the server, DNS and, for jobs, its pod."""
     server = {"to": _networks(cluster.server_addresses), "ports": _ports(site.server_port)}
     api = {"to": _networks(cluster.api_addresses), "ports": _ports(*cluster.api_ports)}
     jobs = _ports(cluster.parent_port)
@@ -77,7 +77,7 @@ def hospital_network(site: Site, cluster: Cluster) -> list[Document]:
 
 
 def server_network(site: Site, cluster: Cluster) -> list[Document]:
-    """Return who may connect to the server; it connects to nobody."""
+    """Return allowed connections to the server, which connects to nobody."""
     clients = {"from": _networks(cluster.client_addresses), "ports": _ports(site.server_port)}
     return [
         _closed(cluster),
@@ -86,7 +86,7 @@ def server_network(site: Site, cluster: Cluster) -> list[Document]:
 
 
 def job_limits(cluster: Cluster) -> Document:
-    """Return what the pod of a job gets: FLARE asks for no more than GPUs and disk."""
+    """Return the resources of a job's pod; FLARE itself requests only GPUs and disk."""
     resources = cluster.job.resources
     return {
         **_head("v1", "LimitRange", JOB, cluster),

@@ -116,7 +116,7 @@ _PREPARATIONS: dict[PreparedRuntime, Callable[[Kit, Path, dict[str, Any]], None]
 
 
 def _prepare_by_flare(runtime: PreparedRuntime, made: Path, values: dict[str, Any]) -> None:
-    """Let FLARE prepare a kit in place; it prints what it does and ends the program on an error."""
+    """Have FLARE prepare a kit in place; it prints its steps and exits on an error."""
     backend, said = _BACKENDS[runtime], io.StringIO()
     try:
         with redirect_stdout(said), redirect_stderr(said):

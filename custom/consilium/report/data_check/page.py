@@ -140,7 +140,7 @@ class DataCheck:
         return len({case.patient for case in cases if case.labeled})
 
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
-        """Return what was found as JSON values.
+        """Return the findings as JSON values.
 
         Args:
             cases: Add the cases' ids and what was seen in each, with paths. Such output has to stay in the

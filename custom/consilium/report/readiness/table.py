@@ -76,7 +76,7 @@ def finding_rows(record: ReadinessRecord) -> list[FindingRow]:
 
 
 def terminal_tables(record: ReadinessRecord) -> Group:
-    """Return what `rich` prints: the hospitals, and below them what was found in their cases."""
+    """Return tables for `rich`: the hospitals, and the findings in their cases."""
     sites = _table(
         ("hospital", "can", "cases", "labels", "images", "machine"),
         [

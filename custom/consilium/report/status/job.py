@@ -61,7 +61,7 @@ def print_job(job: JobStatus) -> None:
 
 
 def describe_job(job: JobStatus) -> list[str]:
-    """Return the same for what is no terminal: each site on a line of its own, with its whole name."""
+    """Return plain text without tables: one line per site, with its full name."""
     ended = f"{job.ended.kind} ({job.status})" if job.ended else job.status
     lines = [f"{job.name} {job.job_id}: {ended}", *(f"  {line}" for line in _lines(job))]
     if job.progress is not None:
