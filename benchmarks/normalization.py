@@ -34,6 +34,7 @@ from consilium.learning.compute_settings import ComputeSettings  # noqa: E402
 from consilium.learning.network_state import initial_weights  # noqa: E402
 from consilium.learning.processes.single_process import SingleProcess  # noqa: E402
 from consilium.learning.rounds import Schedule  # noqa: E402
+from consilium.learning.training_setup import TrainingSetup  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
@@ -127,7 +128,7 @@ def train_and_score(
             cases = prepare(hospital, cache)
         train += cases[:TRAINED]
         scored += cases[TRAINED:]
-    learner = SingleProcess(learning, ComputeSettings(device="cpu"), train)
+    learner = SingleProcess(TrainingSetup(learning, ComputeSettings(device="cpu"), train))
     weights = learner.train(initial_weights(task, learning, seed), Schedule(0, 1)).weights
     scores = [one for one in learner.score(weights, scored, final=False) if one is not None]
     return np.array([np.mean([one[f"dice_{region.name}"] for one in scores]) for region in task.targets])

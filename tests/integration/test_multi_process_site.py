@@ -22,6 +22,7 @@ from consilium.learning.network_state import initial_weights
 from consilium.learning.processes import launcher, worker_group
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.rounds import Schedule
+from consilium.learning.training_setup import TrainingSetup
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import prepare_site
 from consilium.participant.site_settings import SiteSettings
@@ -71,7 +72,7 @@ def one_thread():
 def group(site):
     """Two processes in a round that would take days; they are started again after a test that ends them."""
     data = prepare_site(site, ENDLESS)
-    group = WorkerGroup(ENDLESS, site, data.train, size=2, silence_s=20)
+    group = WorkerGroup(TrainingSetup(ENDLESS, site, data.train), size=2, silence_s=20)
     yield group
     pids = group.pids
     group.close()
@@ -157,7 +158,7 @@ def test_patients_of_all_processes_count_together(site, minimum):
     assert len(cases) == 2
     learning = LEARNING.model_copy(update={"batch_size": 2, "local_steps": 1})
     start = initial_weights(get_task(learning.task), learning, 0)
-    group = WorkerGroup(learning, site, cases, size=2, min_patients=minimum)
+    group = WorkerGroup(TrainingSetup(learning, site, cases, min_patients=minimum), size=2)
 
     def train():
         return group.train(start, Schedule(), on_step=lambda step, steps, loss: losses.append(loss))
@@ -195,7 +196,7 @@ def test_processes_agree_on_the_steps_of_a_round_after_a_case_was_lost(five_case
     )
     start = initial_weights(get_task(learning.task), learning, 0)
     compute = ComputeSettings(device="cpu", cpu_threads=2, loader_workers=workers)
-    group = WorkerGroup(learning, compute, five_cases, size=2, silence_s=60)
+    group = WorkerGroup(TrainingSetup(learning, compute, five_cases), size=2, silence_s=60)
     try:
         assert group.train(start, Schedule(0, 3)).steps == 5
         (five_cases[1].folder / "image.npy").unlink()
@@ -223,7 +224,7 @@ def test_a_long_tmpdir_is_no_obstacle_and_no_file_with_names_stays(five_cases, t
     monkeypatch.setattr(multiprocessing.current_process(), "_config", {"authkey": b"", "semprefix": "/mp"})
     learning = ENDLESS.model_copy(update={"local_steps": 2})
     compute = ComputeSettings(device="cpu", cpu_threads=2, loader_workers=1)
-    group = WorkerGroup(learning, compute, five_cases, size=2, silence_s=60)
+    group = WorkerGroup(TrainingSetup(learning, compute, five_cases), size=2, silence_s=60)
     try:
         assert group.train(ENDLESS_START, Schedule()).steps == 2
         assert group.folder.parent == folder
@@ -241,7 +242,7 @@ def test_processes_that_can_t_be_started_leave_no_file(five_cases, tmp_path, mon
     else:
         monkeypatch.setattr(launcher, "_command", lambda folder, size: [str(tmp_path / "absent")])
     with pytest.raises(OSError, match=r"AF_UNIX path too long|No such file"):
-        WorkerGroup(ENDLESS, ComputeSettings(device="cpu"), five_cases, size=2)
+        WorkerGroup(TrainingSetup(ENDLESS, ComputeSettings(device="cpu"), five_cases), size=2)
     assert not list(tmp_path.glob("consilium-*"))
 
 

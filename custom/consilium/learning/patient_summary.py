@@ -45,9 +45,9 @@ def summarize_patients(
         A summary by score; empty where there are fewer patients than the minimum.
 
     Example:
-        >>> rows = [{"dice": value} for value in (0.7, 0.8, 0.9, 0.8, 0.8)]
-        >>> bins = {"dice": MetricBins((0, 0.5, 1))}
-        >>> summary = summarize_patients(rows, list("abcde"), bins, minimum=5)["dice"]
+        >>> rows = [{"accuracy": value} for value in (0.7, 0.8, 0.9, 0.8, 0.8)]
+        >>> bins = {"accuracy": MetricBins((0, 0.5, 1))}
+        >>> summary = summarize_patients(rows, list("abcde"), bins, minimum=5)["accuracy"]
         >>> round(summary.mean, 3), summary.histogram.counts
         (0.8, (0, 5))
     """

@@ -18,6 +18,7 @@ from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.site_data import SiteData
 from consilium.tasks.learning_settings import LearningSettings
@@ -69,27 +70,17 @@ class Participant:
         self._algorithm = algorithm or FedAvgAlgorithmSettings()
         self._personal = RoundStateStore(memory / _PERSONAL if memory else None)
         processes = _processes(data, learning, compute)
+        setup = TrainingSetup(
+            learning,
+            compute,
+            data.train,
+            min_patients=data.min_training_patients,
+            draw_seed=data.draw_seed,
+            memory=memory,
+            algorithm=algorithm,
+        )
         self._learner: SingleProcess | WorkerGroup = (
-            WorkerGroup(
-                learning,
-                compute,
-                data.train,
-                size=processes,
-                min_patients=data.min_training_patients,
-                draw_seed=data.draw_seed,
-                memory=memory,
-                algorithm=algorithm,
-            )
-            if processes > 1
-            else SingleProcess(
-                learning,
-                compute,
-                data.train,
-                min_patients=data.min_training_patients,
-                draw_seed=data.draw_seed,
-                memory=memory,
-                algorithm=algorithm,
-            )
+            WorkerGroup(setup, size=processes) if processes > 1 else SingleProcess(setup)
         )
 
     def train(

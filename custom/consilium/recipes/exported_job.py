@@ -1,4 +1,4 @@
-"""Exported job folders: kind, training settings, and whether a hospital would accept the job."""
+"""Exported job folders: written from a recipe, and read back as a hospital would."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from consilium.learning.estimate import disk_need, gpu_bytes, shared_memory_byte
 from consilium.learning.network_state import initial_weights
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
+from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.rounds import Schedule
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.participant.participant import Participant
@@ -38,13 +39,13 @@ if __name__ == "__main__":
     learning = parse_learning(values, source="a test")
     assert isinstance(learning, GradingSettings) and learning.summary == "linear"
     start, compute = initial_weights(get_task("toy_grading"), learning, 0), ComputeSettings(device="cpu")
-    alone = SingleProcess(learning, compute, cases)
+    alone = SingleProcess(TrainingSetup(learning, compute, cases))
     result = alone.train(start, Schedule())
     assert result.loss < 1.0, result.loss
     assert accuracy(alone, result.weights) > accuracy(alone, start)
     assert accuracy(alone, result.weights) == 1
 
-    group = WorkerGroup(learning, compute, cases, size=2)
+    group = WorkerGroup(TrainingSetup(learning, compute, cases), size=2)
     try:
         together = group.train(start, Schedule())
         assert accuracy(group, together.weights) == 1

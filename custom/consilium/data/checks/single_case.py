@@ -1,4 +1,4 @@
-"""Checks of one case: the interface that a problem implements, and the error boundary around it."""
+"""Run of the checks of one case: in groups, and within the error boundary around a case."""
 
 from __future__ import annotations
 

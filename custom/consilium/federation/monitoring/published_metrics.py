@@ -1,4 +1,4 @@
-"""Metrics of a job, published on FLARE's data bus."""
+"""Metrics of a job, published on FLARE's data bus, and the traffic of this process."""
 
 from __future__ import annotations
 

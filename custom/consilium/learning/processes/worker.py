@@ -17,7 +17,7 @@ from torch.distributed.elastic.multiprocessing.errors import record
 
 from consilium.data.cache import attach
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
-from consilium.learning.algorithms import local_algorithm, parse_algorithm
+from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.device import Device, open_device
 from consilium.learning.evaluator import evaluate
 from consilium.learning.model_file import load_sets, save_sets
@@ -39,15 +39,14 @@ from consilium.learning.processes.messages import (
     Trained,
 )
 from consilium.learning.ranks import Ranks
-from consilium.learning.round_state import RoundStateStore
 from consilium.learning.rounds import Schedule
 from consilium.learning.socket_folder import remove_socket_folder
-from consilium.learning.trainer import Trainer
+from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL
 from consilium.tasks import get_task
 
 
-class _Site:
+class _SiteConnection:
     """The connection to the site's process. When it ends, for whatever reason, so does this process."""
 
     def __init__(self, folder: GroupFolder, rank: int) -> None:
@@ -95,27 +94,24 @@ class _Site:
 class _Worker:
     """Carries out commands together with the other ranks."""
 
-    def __init__(self, folder: GroupFolder, setup: Setup, ranks: Ranks, device: Device, site: _Site) -> None:
+    def __init__(
+        self, folder: GroupFolder, setup: Setup, ranks: Ranks, device: Device, site: _SiteConnection
+    ) -> None:
         self._folder = folder
         self._learning = setup.learning
         self._task = get_task(setup.learning.task)
         self._ranks = ranks
         self._device = device
         self._site = site
-        self._trainer = Trainer(
-            self._task,
+        self._trainer = TrainingSetup(
             setup.learning,
+            setup.compute,
             attach(setup.train, self._task.cases),
-            device,
-            loader_workers=setup.compute.loader_workers,
             min_patients=setup.min_patients,
             draw_seed=setup.draw_seed,
-            ranks=ranks,
-            memory=RoundStateStore(setup.memory) if setup.memory else None,
-            algorithm=(
-                local_algorithm(parse_algorithm(setup.algorithm), setup.learning) if setup.algorithm else None
-            ),
-        )
+            memory=setup.memory,
+            algorithm=parse_algorithm(setup.algorithm) if setup.algorithm else None,
+        ).build_trainer(device, ranks)
 
     def serve(self) -> None:
         """Carry out commands for as long as the site's process lives."""
@@ -176,7 +172,7 @@ def main() -> None:
     """Join the group whose folder and socket are the arguments, and serve the site's process."""
     folder = GroupFolder(path=Path(sys.argv[1]), socket=Path(sys.argv[2]))
     ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    site = _Site(folder, ranks.rank)
+    site = _SiteConnection(folder, ranks.rank)
     site.send(Joined(rank=ranks.rank, pid=os.getpid()))
     setup = Setup.model_validate_json(folder.setup.read_bytes())
     on_gpu = setup.compute.device == "cuda"

@@ -14,7 +14,6 @@ from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.data.files import write_atomically
 from consilium.errors import Cancelled, ConsiliumError, SiteRefusal, TrainingError
-from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import device_name
 from consilium.learning.model_file import load_sets, save_sets
@@ -36,9 +35,9 @@ from consilium.learning.processes.messages import (
 )
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.socket_folder import socket_folder
+from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.process_limits import available_cores
-from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 
 SILENCE_S = 600.0
@@ -55,45 +54,28 @@ class WorkerGroup:
     memory.
 
     Args:
-        learning: What the job decides.
-        compute: What the site decides.
-        cases: Labeled training cases; at least one.
+        setup: What the site trains with; at least one case.
         size: How many processes; at most the job's batch size.
         silence_s: See `SILENCE_S`.
-        min_patients: See `Trainer`.
-        draw_seed: See `Trainer`.
-        memory: Folder for the state that a round starts from, kept across restarts; None for none.
-        algorithm: What the job decides about it; None for federated averaging.
 
     Raises:
         TrainingError: If the processes don't start.
         ConfigurationError: If there is no place for their sockets; see `socket_folder`.
     """
 
-    def __init__(
-        self,
-        learning: LearningSettings,
-        compute: ComputeSettings,
-        cases: Sequence[CachedCase],
-        *,
-        size: int,
-        silence_s: float = SILENCE_S,
-        min_patients: int = 1,
-        draw_seed: int | None = None,
-        memory: Path | None = None,
-        algorithm: AlgorithmSettings | None = None,
-    ) -> None:
+    def __init__(self, setup: TrainingSetup, *, size: int, silence_s: float = SILENCE_S) -> None:
+        compute = setup.compute
         self._threads = max(1, (compute.cpu_threads or available_cores()) // size)
         own = {"device": device_name(compute), "cpu_threads": self._threads, "processes": "auto"}
         compute_fields = {name: getattr(compute, name) for name in ComputeSettings.model_fields}
         self._setup = Setup(
-            learning=learning,
+            learning=setup.learning,
             compute=ComputeSettings(**(compute_fields | own)),
-            train=_absolute(cases),
-            min_patients=min_patients,
-            draw_seed=draw_seed,
-            memory=memory.absolute() if memory else None,
-            algorithm=algorithm.model_dump(mode="json") if algorithm else None,
+            train=_absolute(setup.cases),
+            min_patients=setup.min_patients,
+            draw_seed=setup.draw_seed,
+            memory=setup.memory.absolute() if setup.memory else None,
+            algorithm=setup.algorithm.model_dump(mode="json") if setup.algorithm else None,
         )
         self._size = size
         self._silence_s = silence_s
