@@ -6,8 +6,9 @@ SCAFFOLD's control variates, arXiv:1910.06378) and biases that never leave. At t
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Annotated, Literal
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -165,9 +166,7 @@ class ServerToy(ServerFedAvg):
 
 @contextmanager
 def toy_algorithm(dialogue=ToyDialogue):
-    """Know the toy at both ends: the registries' hook is all of the package that it touches."""
-    with ExitStack() as stack:
-        parts = at_site.AlgorithmParts(ToySettings, LocalToy, dialogue)
-        stack.enter_context(at_site.registered("toy", parts))
-        stack.enter_context(at_server.registered("toy", ServerToy))
+    """Know the toy at both ends: the registries are all of the package that it touches."""
+    parts = at_site.AlgorithmParts(ToySettings, LocalToy, dialogue)
+    with patch.dict(at_site.ALGORITHMS, toy=parts), patch.dict(at_server.ALGORITHMS, toy=ServerToy):
         yield {"name": "toy"}

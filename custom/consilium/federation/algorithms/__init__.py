@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from consilium.federation.algorithms.base import AlgorithmJob, ServerAlgorithm
 from consilium.federation.algorithms.fedavg import ServerFedAvg
 from consilium.learning.algorithms.base import AlgorithmSettings
 
-_ALGORITHMS: dict[str, type[ServerAlgorithm]] = {"fedavg": ServerFedAvg}
+ALGORITHMS: dict[str, type[ServerAlgorithm]] = {"fedavg": ServerFedAvg}
+"""The server's half of each algorithm, by the name that a job gives."""
 
 
 def server_algorithm(settings: AlgorithmSettings, job: AlgorithmJob) -> ServerAlgorithm:
@@ -18,14 +16,4 @@ def server_algorithm(settings: AlgorithmSettings, job: AlgorithmJob) -> ServerAl
     Raises:
         ConfigurationError: If the job asks for something that the algorithm excludes.
     """
-    return _ALGORITHMS[settings.name](settings, job)
-
-
-@contextmanager
-def registered(name: str, algorithm: type[ServerAlgorithm]) -> Iterator[None]:
-    """Know one algorithm more for a while, as tests need."""
-    _ALGORITHMS[name] = algorithm
-    try:
-        yield
-    finally:
-        del _ALGORITHMS[name]
+    return ALGORITHMS[settings.name](settings, job)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,8 @@ class AlgorithmParts:
     dialogue: type[SiteDialogue] = SiteDialogue
 
 
-_ALGORITHMS: dict[str, AlgorithmParts] = {"fedavg": AlgorithmParts(FedAvgAlgorithmSettings, LocalFedAvg)}
+ALGORITHMS: dict[str, AlgorithmParts] = {"fedavg": AlgorithmParts(FedAvgAlgorithmSettings, LocalFedAvg)}
+"""The site's half of each algorithm, by the name that a job gives."""
 
 
 def parse_algorithm(values: Mapping[str, Any], *, source: str = "the job's algorithm") -> AlgorithmSettings:
@@ -44,27 +44,17 @@ def parse_algorithm(values: Mapping[str, Any], *, source: str = "the job's algor
         'fedavg'
     """
     name = values.get("name")
-    parts = _ALGORITHMS.get(name) if isinstance(name, str) else None
+    parts = ALGORITHMS.get(name) if isinstance(name, str) else None
     if parts is None:
-        raise ConfigurationError(f"{source}: name is {name!r:.80}; known: {', '.join(sorted(_ALGORITHMS))}")
+        raise ConfigurationError(f"{source}: name is {name!r:.80}; known: {', '.join(sorted(ALGORITHMS))}")
     return parts.settings.parse(values, source=source)
 
 
 def local_algorithm(settings: AlgorithmSettings, learning: LearningSettings) -> LocalAlgorithm:
     """Build the hooks of an algorithm."""
-    return _ALGORITHMS[settings.name].local(settings, learning)
+    return ALGORITHMS[settings.name].local(settings, learning)
 
 
 def site_dialogue(settings: AlgorithmSettings) -> SiteDialogue:
     """Build the site's dialogue of an algorithm."""
-    return _ALGORITHMS[settings.name].dialogue(settings)
-
-
-@contextmanager
-def registered(name: str, parts: AlgorithmParts) -> Iterator[None]:
-    """Know one algorithm more for a while, as tests need."""
-    _ALGORITHMS[name] = parts
-    try:
-        yield
-    finally:
-        del _ALGORITHMS[name]
+    return ALGORITHMS[settings.name].dialogue(settings)
