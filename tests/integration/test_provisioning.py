@@ -153,7 +153,7 @@ def test_encryption_without_its_library_says_what_to_install(tmp_path):
     project = yaml.safe_load((FILES / "project.yml").read_text())
     project["builders"].insert(3, {"path": "consilium.provisioning.encryption.EncryptionContextBuilder"})
     (tmp_path / "project.yml").write_text(yaml.safe_dump(project))
-    # A module of this name that can't be imported stands in for an installation without it.
+    # A module of this name that can't be imported replaces an installation without it.
     (tmp_path / "tenseal.py").write_text("raise ImportError('No module named tenseal')\n")
     done = subprocess.run(
         [sys.executable, "-m", "nvflare.cli", "provision", "-p", "project.yml"],

@@ -69,7 +69,7 @@ def test_the_table_and_the_page_say_who_must_fix_what(study):
         assert "solo" in text
     assert "partial" in study.stderr
     assert "hapless is not ready: no usable labeled case (left out: 1 unreadable)" in study.stderr
-    assert "Something has to be fixed at hapless and solo." in page
+    assert "Something must be fixed at hapless and solo." in page
     assert "hapless: no usable labeled case (left out: 1 unreadable)" in study.log_of("server")
 
 

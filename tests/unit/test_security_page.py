@@ -1,4 +1,4 @@
-"""docs/security.md names a test for every line; each has to be there."""
+"""docs/security.md names a test for every line; each must be there."""
 
 import re
 from pathlib import Path

@@ -12,24 +12,41 @@ ROOT = Path(__file__).parents[2]
 
 WORDS = {
     "anew": "again, restart",
+    "as they come": "as they arrive",
+    "brings code": "contains code",
+    "come to its end": "end, be finished",
+    "comes to its end": "ends, is finished",
     "go on": "continue, resume",
     "goes on": "continues, resumes",
     "going on": "in progress",
-    "went on": "continued",
+    "in mid-training": "during training",
     "judge": "evaluate, check",
-    "judges": "evaluates, checks",
     "judged": "evaluated, checked",
+    "judges": "evaluates, checks",
+    "lasting process": "parent process",
+    "lasting processes": "parent processes",
     "let go of": "free, release",
     "lets go of": "frees, releases",
     "mend": "fix",
-    "mends": "fixes",
     "mended": "fixed",
+    "mends": "fixes",
+    "newcomer": "new patient",
+    "newcomers": "new patients",
     "put on record": "record",
     "refused again and again": "rejected",
+    "so many a second": "rate-limited",
+    "stands in": "is in",
+    "take no part": "not take part",
     "take note": "record",
+    "takes no part": "doesn't take part",
     "tell": "report, return, send",
     "tells": "reports, returns, sends",
+    "thin line": "slow connection",
+    "thin lines": "slow connections",
     "told": "reported, sent",
+    "told apart": "distinguished",
+    "went on": "continued",
+    "what becomes of": "the subject itself",
     "who asks": "the sender",
     "whoever": "the reader, the sender, anybody who",
 }
@@ -46,7 +63,7 @@ DONE = (
 """Files and folders that are held to it."""
 
 ALLOWED: dict[str, str] = {}
-"""Line, as it stands in a file, to the reason why it may."""
+"""Line, as it is in a file, to the reason why it may."""
 
 _FORBIDDEN = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, WORDS))})(?![\w-])", re.IGNORECASE)
 

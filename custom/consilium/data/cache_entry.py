@@ -158,7 +158,7 @@ def map_array(entry: Path, name: str) -> NDArray[Any]:
     except (OSError, ValueError, EOFError) as error:
         if isinstance(error, OSError) and error.errno in SHORTAGES:
             raise
-        raise DamagedEntry(f"{path.name} can't be read any more") from error
+        raise DamagedEntry(f"{path.name} can no longer be read") from error
     return array
 
 

@@ -65,7 +65,7 @@ class DatasetFolder(Protocol):
 
     @property
     def layout(self) -> str:
-        """Short name of how files lie in it, as it stands in reports."""
+        """Short name of how files lie in it, as it is in reports."""
 
     def find(self) -> FoundCases:
         """Put files together to cases.

@@ -37,7 +37,7 @@ def scan_folder(folder: Path) -> FolderScan:
     if readable(folder.absolute()) != str(folder.absolute()):
         raise _unusable(
             f"The name of the dataset folder {readable(folder.absolute())} is no UTF-8, which settings and "
-            "reports have to be; rename it, or make a link to it with another name: ln -s FOLDER NAME"
+            "reports must be; rename it, or make a link to it with another name: ln -s FOLDER NAME"
         )
     if not os.access(folder, os.F_OK):  # unlike Path.exists, also where a parent may not be entered
         raise _unusable(

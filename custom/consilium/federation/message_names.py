@@ -61,4 +61,4 @@ ABORT_META: Final = "aborted"
 """Key of a job's meta data: `by`, the user who aborted it, and `time`."""
 
 STATS_GROUP: Final = "consilium"
-"""Name under which a job's progress stands in its stats, as `show_stats JOB_ID server` shows them."""
+"""Name under which a job's progress is in its stats, as `show_stats JOB_ID server` shows them."""

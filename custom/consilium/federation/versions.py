@@ -40,7 +40,7 @@ def incompatibility(own: Mapping[str, str], other: Mapping[str, str]) -> str | N
     ]
     if not differing:
         return None
-    return f"versions do not fit: {'; '.join(differing)}; the first two numbers have to be the same"
+    return f"versions do not fit: {'; '.join(differing)}; the first two numbers must be the same"
 
 
 def _series(version_text: str | None) -> tuple[str, ...] | None:

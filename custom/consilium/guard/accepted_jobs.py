@@ -20,7 +20,7 @@ from consilium.guard.signatures import Signature
 from consilium.settings import Settings
 
 ACCEPTED_FILE: Final = "accepted_jobs.json"
-"""In the site's workspace: the jobs that were let in, with their signatures' digests."""
+"""In the site's workspace: the accepted jobs, with their signatures' digests."""
 
 COPY_DAYS: Final = 60
 """For how long after its first job a signature counts with copies and resumptions of it."""
@@ -98,7 +98,7 @@ class AcceptedJobs:
             self._write(jobs)
 
     def check_start(self, meta: DeployedMeta) -> None:
-        """Check that a job that a server would start was let in, as it is described, some days ago at most.
+        """Check that a job to start was accepted recently, with the same description.
 
         Raises:
             JobRejected: If not, or if the file can't be read.

@@ -103,7 +103,7 @@ def restore_default_resources(meta: Any) -> Any:
 def _check_names(names: Collection[str], files: Collection[str], folders: Collection[str]) -> None:
     if any(_CUSTOM in name.split("/") for name in names):
         raise JobRejected(
-            f"it brings code of its own ({_CUSTOM}), which nobody may; a job is configuration only",
+            f"it contains code of its own ({_CUSTOM}), which nobody may; a job is configuration only",
             code=RefusalCode.JOB_CONTENT,
         )
     signatures = {f"{folder}{name}" for folder in ("", *folders) for name in SIGNATURES}

@@ -36,7 +36,7 @@ class MessageRules:
 
     A neighbor is the process at the other end of the connection. Its name can be believed: a connection over
     the network proves it by its certificate, one on this machine by a secret (`consilium.guard.loopback`).
-    What a message says of its origin can't, so it has to be one for which the neighbor may speak.
+    What a message says of its origin can't, so it must be one for which the neighbor may speak.
 
     Attributes:
         own_name: The process's fully qualified cell name.

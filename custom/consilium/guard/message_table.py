@@ -33,7 +33,7 @@ Topics = Mapping[str, frozenset[str]]
 """Channel -> topics."""
 
 ADMIN_TOPIC: Final = "admin"
-"""Topic of every command that the server sends to a site; which command it is stands in the message, and
+"""Topic of every command that the server sends to a site; which command it is is in the message, and
 `consilium.guard.site_commands` decides on it."""
 
 _GOODBYE: Final = {CellChannel.CELLNET: frozenset({CellChannelTopic.Bye})}

@@ -34,7 +34,7 @@ class Command:
     Attributes:
         right: The command whose right its user needs by the hospital's own `authorization.json`, whatever the
             message says about it; None for what the server does of itself to run a job.
-        of_job: Whether it is about a job, whose id then has to be one.
+        of_job: Whether it is about a job, whose id then must be one.
         sender: Who may send it.
     """
 
@@ -74,7 +74,7 @@ them, is what the server says, so a hospital does these things itself, at its ow
 class GuardedAdminAgent(FedAdminAgent):  # type: ignore[misc]
     """FLARE's receiver of the server's commands at a site, restricted to those in the table.
 
-    FLARE's own asks whether a command is authorized only if the command's message says that it has to be, and
+    FLARE's own asks whether a command is authorized only if the command's message says that it must be, and
     takes whatever process of the federation for its sender. The arguments are FLARE's.
     """
 

@@ -70,7 +70,7 @@ class CheckpointStore:
         """Keep a round, and remove those that are no longer needed.
 
         Later rounds are removed first: training has returned to an earlier round, and what was trained after
-        that before is part of nothing any more.
+        that before is no longer part of anything.
 
         Args:
             number: Rounds done.

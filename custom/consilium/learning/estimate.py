@@ -82,7 +82,7 @@ def disk_need(
     Args:
         cases: The site's.
         learning: What the job decides.
-        checked: Knows the size of cases that were checked, so that no file has to be read.
+        checked: Knows the size of cases that were checked, so that no file needs to be read.
     """
     method = get_task(learning.task).method
     cache = sum(method.prepared_bytes(case, learning, checked) for case in cases)

@@ -30,7 +30,7 @@ class SampleStream(IterableDataset[tuple[Tensor, Tensor, Tensor]]):
         sampler: How to draw samples.
         seed: Two streams with the same cases, sampler, seed and worker count are equal.
         share: The rows of each batch to read; the others are only drawn.
-        lost: For each case, uint8, whether it can't be read any more; cases without such a mark are used, and
+        lost: For each case, uint8, whether it can no longer be read; cases without such a mark are used, and
             those that turn out unreadable get one.
     """
 
@@ -89,7 +89,7 @@ def sample_loader(
 
     A batch is inputs `(N, ...)`, targets `(N, ...)` and places of their cases `(N,)`, as the sampler makes
     them; N is this process's share of the job's batch. What becomes unreadable is left out and marked in
-    `lost`, uint8 `(cases,)`, which has to lie in shared memory where there are workers.
+    `lost`, uint8 `(cases,)`, which must lie in shared memory where there are workers.
 
     Raises:
         ConfigurationError: If workers have no place for their sockets; see `socket_folder`.

@@ -118,7 +118,7 @@ class Trainer:
             Cancelled: Within one step after `cancelled` turned true, in this process or another of `ranks`.
             SiteRefusal: If the round showed fewer than `min_patients`.
             TrainingError: If the loss becomes non-finite, the weights do not fit, or this process or another
-                of `ranks` has no case any more that it can read.
+                of `ranks` no longer has a readable case.
         """
         set_weights(self._network, weights)
         self._network.train()

@@ -64,7 +64,7 @@ def check_patients(
     """Check that there are enough patients to take part.
 
     A site that trains may have too few to send scores of. One that can send neither an update nor scores
-    takes no part.
+    doesn't take part.
 
     Args:
         train: Cases to train on.

@@ -99,7 +99,7 @@ class SiteSettings(ComputeSettings):
         default=3,
         ge=1,
         description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as a "
-        "quarter of a small hospital's patients has to be enough to validate on.",
+        "quarter of a small hospital's patients must be enough to validate on.",
     )
 
     local_only: bool = Field(

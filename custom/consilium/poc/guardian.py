@@ -26,7 +26,7 @@ _SECONDS_TO_START: Final = 15.0
 def ended_with_this_process(folder: Path) -> Iterator[None]:
     """Have another process end the proof of concept in a folder if this one is killed within the block.
 
-    Its server and sites are parent processes, which outlive the command that starts them. Whatever else ends
+    Its server and sites keep running after the command that starts them. Whatever else ends
     the block is up to this process.
 
     Args:

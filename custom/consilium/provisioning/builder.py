@@ -184,7 +184,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         if site.get_listening_host():
             ctx.warning(
                 f"{site.name}: FLARE writes its own {COMM_CONFIG} for a site with listening_host, without "
-                "Consilium's settings for thin and long lines; merge the two by hand (docs/provisioning.md)"
+                "Consilium's settings for slow connections; merge the two by hand (docs/provisioning.md)"
             )
         write_expected_versions(Path(ctx.get_ws_dir(site)))
         write_compose_files(

@@ -141,7 +141,7 @@ class Kit:
 
     @property
     def start_scripts(self) -> tuple[str, ...]:
-        """The scripts in `startup/` that this kit has to have."""
+        """The scripts in `startup/` that this kit must have."""
         return _START_SCRIPTS[self.runtime]
 
     @property
@@ -227,7 +227,7 @@ def _find_kind(root: Path) -> SiteKind:
             f"startup/{_STARTUP_FILES['client']}"
         )
     raise ConfigurationError(
-        f"{root} is not a site's startup kit: there has to be one of "
+        f"{root} is not a site's startup kit: there must be one of "
         f"{', '.join(f'startup/{name}' for name in _STARTUP_FILES.values())}, and there are {len(kinds)}; "
         "name the folder of one participant"
     )

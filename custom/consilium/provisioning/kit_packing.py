@@ -159,7 +159,7 @@ def _write_archive(archive: Path, kit: Path, files: Sequence[Path]) -> None:
         for path in (kit, *files):
             name = PurePosixPath(kit.name, *path.relative_to(kit).parts)
             entry = zipfile.ZipInfo(f"{name}/" if path.is_dir() else str(name), _TIME)
-            entry.create_system = 3  # Unix: the mode stands in the upper half
+            entry.create_system = 3  # Unix: the mode is in the upper half
             entry.external_attr = _mode(path) << 16 | (0x10 if path.is_dir() else 0)
             entry.compress_type = zipfile.ZIP_DEFLATED
             file.writestr(entry, b"" if path.is_dir() else path.read_bytes())

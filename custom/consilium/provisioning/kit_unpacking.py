@@ -42,7 +42,7 @@ def unpack_kit(archive: Path, folder: Path, *, sha256: str, fingerprint: str | N
         archive: What was received.
         folder: Where the kit's folder is made.
         sha256: The archive's hash, from somebody who knows it.
-        fingerprint: The CA's, likewise; without it the archive's hash has to be enough.
+        fingerprint: The CA's, likewise; without it the archive's hash must be enough.
 
     Raises:
         ConfigurationError: If the hash or the fingerprint is another one, or the archive holds anything that

@@ -34,7 +34,7 @@ META: Final = "meta.json"
 
 TASK_REQUEST_PLACE: Final[Place] = ("server", "server", "task_request_interval")
 LEARNING_PLACE: Final[Place] = ("client", "executors", 0, "executor", "args", "learning")
-"""What every site trains; the server's copy of it has to be the same."""
+"""What every site trains; the server's copy of it must be the same."""
 
 _PIECE_BYTES = 120 * 1024
 """Of a model or an update that travel: what a server holds for each of the sites that it serves at once. With
@@ -89,7 +89,7 @@ class JobRecipe(Recipe):  # type: ignore[misc]
     """The job's only workflow, by which a job's files are known to be this recipe's."""
 
     places: ClassVar[Mapping[str, Place]]
-    """Setting to where it stands in the files that the recipe writes."""
+    """Setting to where it is in the files that the recipe writes."""
 
     def __init__(self, settings: JobSettings, job: FedJob) -> None:
         self.settings = settings

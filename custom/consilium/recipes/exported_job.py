@@ -29,7 +29,7 @@ class ExportedJob:
         rounds: Rounds of training.
         learning: What every site trains.
         min_sites: Fewest sites that have to train.
-        mandatory_sites: Sites that have to be among them.
+        mandatory_sites: Sites that must be among them.
     """
 
     path: Path
@@ -74,7 +74,7 @@ def read_exported_job(path: Path) -> ExportedJob:
         3
 
     Raises:
-        ConfigurationError: If it is not a FLARE job, brings code of its own, is not exactly what a recipe of
+        ConfigurationError: If it is not a FLARE job, contains code, is not exactly what a recipe of
             Consilium writes, or doesn't train.
     """
     recipe = _read_recipe(path)
@@ -92,7 +92,7 @@ def job_kind(path: Path) -> JobKind:
     """Return the kind of a job: training, readiness or statistics.
 
     Raises:
-        ConfigurationError: If it is not a FLARE job, brings code of its own, or is not exactly what a recipe
+        ConfigurationError: If it is not a FLARE job, contains code, or is not exactly what a recipe
             of Consilium writes.
     """
     return _read_recipe(path).kind

@@ -43,7 +43,7 @@ from consilium.tasks import TaskLearning
 _TRAINING: Final[Place] = ("server", "workflows", 0, "args")
 
 ALGORITHM_PLACE: Final[Place] = (*_TRAINING, "algorithm")
-"""By which algorithm a job trains; every site's copy of it has to be the same."""
+"""By which algorithm a job trains; every site's copy of it must be the same."""
 
 
 class TrainingSettings(JobSettings):

@@ -247,7 +247,7 @@ def _open_to_others(root: Path, dataset: Path | None) -> Iterator[Path]:
 def _walk(root: Path, *, without: Path | None = None) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield a folder and all below it with their states, following no link.
 
-    What goes away meanwhile is left out, and what this account can't look into.
+    Files that disappear meanwhile or that this account can't read are left out.
     """
     waiting = [root]
     while waiting:

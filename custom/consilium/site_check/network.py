@@ -47,7 +47,7 @@ def check_network(kit: Kit, *, offline: bool) -> Iterator[SiteFinding]:
     server = kit.endpoint
     proxy = proxy_for(server.host) if server.scheme == "grpc" else None
     if proxy is not None:
-        yield DNS.skipped(f"gRPC connects through the proxy of {proxy.variable}, which has to know the name")
+        yield DNS.skipped(f"gRPC connects through the proxy of {proxy.variable}, which must know the name")
         reached = _check_proxy(server, proxy)
     else:
         named = _check_name(server)
@@ -226,7 +226,7 @@ def _explain_untrusted(server: Endpoint, error: ssl.SSLCertVerificationError) ->
     issuer = _issuer_seen(server)
     return TLS.failed(
         f"the certificate of {place} was issued by {issuer}, not by this kit's CA: a proxy that opens TLS "
-        "(SSL inspection) stands in between, or this is another server",
+        "(SSL inspection) is in between, or this is another server",
         f"exempt {place} from SSL inspection; if there is none, ask the project admin whether the kit is "
         "current",
         data={"issuer": issuer},

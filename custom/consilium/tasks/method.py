@@ -60,7 +60,7 @@ class BatchShare:
 
 
 class Sampler(Protocol):
-    """Draws training samples from cases, in a loader's worker processes: it has to be picklable."""
+    """Draws training samples from cases, in a loader's worker processes: it must be picklable."""
 
     def place(self, case: CachedCase, random: np.random.Generator) -> Any:
         """Draw what the next sample of a case is to be, such as where a patch lies and how it is flipped.
@@ -156,5 +156,5 @@ class Method(Protocol[SettingsT_contra]):
         Args:
             case: The case.
             settings: What the job decides.
-            checked: Knows the sizes of cases that were checked, so that no file has to be read.
+            checked: Knows the sizes of cases that were checked, so that no file needs to be read.
         """

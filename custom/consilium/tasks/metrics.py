@@ -112,7 +112,7 @@ class MetricSet(BaseModel):
         targets: Name of each target -> its title, in order.
         nothing_learned: Value of the key metric at or beyond which a model is as good as none; None where
             no value says so.
-        definitions: Title of a metric -> what a reader has to know of it, in sentences.
+        definitions: Title of a metric -> what a reader must know of it, in sentences.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -137,7 +137,7 @@ class MetricSet(BaseModel):
         if self.key not in self.gained:
             raise ValueError("the key metric is not among those that are gained")
         if self[self.key].is_count or self[self.key].final_only:
-            raise ValueError("the key metric has to be a score of every round")
+            raise ValueError("the key metric must be a score of every round")
         if {one.target for one in self.metrics if one.target} - self.targets.keys():
             raise ValueError("a metric is of a target that the task has not")
         return self

@@ -57,7 +57,7 @@ class Presentation(ABC):
 
     @property
     def about(self) -> str:
-        """What a reader has to know of the pictures, in sentences; empty for nothing."""
+        """What a reader must know of the pictures, in sentences; empty for nothing."""
         return ""
 
     @abstractmethod

@@ -157,7 +157,7 @@ META_CHANGES: dict[str, Change] = {
 
 _NOTHING = "a training job with these settings has nothing there"
 REASONS = {
-    "code of its own": "brings code of its own",
+    "code of its own": "contains code of its own",
     "subprocess.Popen": "components[1] is {\"id\": \"stranger\", \"path\": \"subprocess.Popen\"",
     "builtins.eval": "components[5] is {\"id\": \"stranger\", \"path\": \"builtins.eval\"",
     "unlisted class of FLARE": "PTFileModelPersistor",

@@ -26,7 +26,7 @@ def test_a_hostile_job_is_rejected_with_its_reason_and_on_record(federation, att
 def test_nobody_may_bring_code(federation, attacks, user):
     answer = attacks.submissions[user, "code of its own"]
     if user in (LEAD, PROJECT_ADMIN):
-        assert "brings code of its own" in answer
+        assert "contains code of its own" in answer
     else:
         assert f"user '{user}' is not authorized for 'submit_job'" in answer
         assert _refused_command(federation, SERVER_NAME, user, "submit_job")

@@ -114,8 +114,8 @@ def _of_three_patients(folder):
 
 def _take_one_away(dataset, waiting):
     waiting.mkdir()
-    newcomer = sorted(path for path in dataset.iterdir() if path.is_dir())[-1]
-    return newcomer.rename(waiting / newcomer.name)
+    latest = sorted(path for path in dataset.iterdir() if path.is_dir())[-1]
+    return latest.rename(waiting / latest.name)
 
 
 def _two_patients_at_least(project):

@@ -185,10 +185,10 @@ def test_least_recently_used_entries_of_others_go_first(cohort, folder, hospital
 
     other = hospital.folder.parent / "other"
     Hospital(other).brats("D")
-    newcomer = read_cohort(other, case_format=CASES)
+    other_cohort = read_cohort(other, case_format=CASES)
     kept = (
         CaseCache(folder, case_format=CASES, settings=SETTINGS, max_bytes=2 * size + size // 2)
-        .prepare(newcomer)
+        .prepare(other_cohort)
         .cases
     )
     assert set(_entries(folder)) == {cases[1].folder, kept[0].folder, folder / "holiday photos"}

@@ -270,7 +270,7 @@ def test_code_is_rejected_even_signed(site, root, tmp_path):
     (job / "app/custom").mkdir()
     sign_folders(str(job), lead.key, str(lead.certificate))
     meta = described(json.loads((job / "meta.json").read_text()))
-    assert "brings code" in deployment_fault(site, "client", JOB_ID, meta, "app", pack(job / "app"))
+    assert "contains code" in deployment_fault(site, "client", JOB_ID, meta, "app", pack(job / "app"))
 
 
 def test_the_guards_are_where_flare_asks(monkeypatch, guarded):

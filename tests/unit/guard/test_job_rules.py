@@ -216,7 +216,7 @@ def test_a_file_that_is_missing_is_named(name):
 
 @pytest.mark.parametrize("name", ["app/custom/x.py", "app/config/custom/x.py", "custom/x.py", "app/custom/"])
 def test_code_is_rejected_wherever_it_lies_in_a_job(name):
-    assert "brings code" in fault({**TRAINING, name: b""})
+    assert "contains code" in fault({**TRAINING, name: b""})
 
 
 def test_a_site_s_own_list_decides_about_the_classes_that_it_builds():

@@ -39,7 +39,7 @@ def test_no_job_runs_at_a_site_whose_kit_has_no_guard(app, audited, monkeypatch)
 
 def test_code_links_and_other_files_are_rejected_and_recorded(app, audited):
     (app / "custom").mkdir()
-    assert "brings code" in JobValidator("client").validate(str(app))[0]
+    assert "contains code" in JobValidator("client").validate(str(app))[0]
     (app / "custom").rmdir()
     (app / "config/link").symlink_to("/etc/passwd")
     assert "holds a link" in JobValidator("client").validate(str(app))[0]

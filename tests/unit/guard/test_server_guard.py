@@ -45,7 +45,7 @@ def test_a_submitted_job_in_order_is_accepted(tmp_path, audited):
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
-        ({"app/custom/x.py": b"import os"}, "brings code"),
+        ({"app/custom/x.py": b"import os"}, "contains code"),
         ({"app/huge": b"0" * (MAX_BYTES + 1)}, f"at most {MAX_BYTES} bytes in"),
         ({f"app/{index}": b"" for index in range(MAX_ENTRIES + 1)}, f"in {MAX_ENTRIES} are allowed"),
         ({"app/config/more.json": b"{}"}, "it holds 'app/config/more.json'"),

@@ -42,7 +42,7 @@ def test_nobody_else_can_open_anything_of_a_project_from_its_first_provisioning_
     ],
 )
 def test_what_a_kit_s_script_starts_and_writes_is_its_owner_s(kits, tmp_path, name, script, answer):
-    """A program of this name stands in for Python: it says which umask it has, and writes a file."""
+    """A program of this name replaces Python: it says which umask it has, and writes a file."""
     kit = Path(shutil.copytree(kits / name, tmp_path / name))
     before = set(kit.rglob("*"))
     (tmp_path / "bin").mkdir()

@@ -1,4 +1,4 @@
-"""A kit's own scripts, run as they are: a program stands in for FLARE's processes, which only wait."""
+"""A kit's own scripts, run as they are: a program replaces FLARE's processes, which only wait."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Records, reports and federations know no problem by name; that stands in the task's folder."""
+"""Records, reports and federations know no problem by name; that is in the task's folder."""
 
 import re
 from pathlib import Path

@@ -86,7 +86,7 @@ class CaseRecord(BaseModel):
 class SourceIndex:
     """Records of cases in a folder of the site, one small file each, with recently read targets in memory.
 
-    Nothing has to be locked: records are replaced as a whole, and a lost or damaged one costs a reading.
+    No lock is needed: records are replaced as a whole, and a lost or damaged one costs a reading.
 
     Args:
         folder: Where records are kept and found; None to keep none.

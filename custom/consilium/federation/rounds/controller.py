@@ -62,7 +62,7 @@ class FederatedTraining(SiteController):
     of all the others.
 
     The server rejects updates that can't be what they say, and informs their site with its next task. A site
-    rejected too often in a row is not asked to train any more; it evaluates the final model as all do.
+    rejected too often in a row is no longer asked to train; it evaluates the final model as all do.
     A round whose model scores too far below the one before can be dropped. An abort, wherever it comes, and
     a final model that no site evaluated make a failed job.
 

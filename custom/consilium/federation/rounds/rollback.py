@@ -14,7 +14,7 @@ class Rollback:
     """Keeps the model before the last round until the sites have evaluated the new one.
 
     A round's model is evaluated with the next round's task. If it is worse, that next round is repeated from
-    the model before; a round is repeated so at most once, and every job comes to its end.
+    the model before; a round is repeated so at most once, and every job ends.
 
     A model is dropped only if more than half of the sites find it worse by more than the margin, each
     compared with itself; see `PairedDifference`. So one site's scores, false or true, drop no model where two

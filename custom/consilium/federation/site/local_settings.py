@@ -69,7 +69,7 @@ def parse_site_settings(properties: Any, *, source: Path, root: Path) -> SiteSet
 
     Args:
         properties: What the scope has under `properties`.
-        source: The file that it stands in, for the message.
+        source: The file that contains it, for the message.
         root: The site's workspace, where relative paths start.
 
     Raises:

@@ -90,7 +90,7 @@ class ScreenedAggregation:
     bit by bit.
 
     Args:
-        reference: Weight sets with the names, shapes and types that an update has to have.
+        reference: Weight sets with the names, shapes and types that an update must have.
         round_index: The round, from 0.
         settings: The rule.
         screening: The state of earlier rounds.

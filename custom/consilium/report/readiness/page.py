@@ -55,7 +55,7 @@ def _verdict(record: ReadinessRecord) -> Iterator[str]:
     if chosen:
         yield f"By its own choice, {_listed(chosen)} will only evaluate."
     if record.not_ready:
-        yield f"Something has to be fixed at {_listed(record.not_ready)}."
+        yield f"Something must be fixed at {_listed(record.not_ready)}."
 
 
 def _listed(names: Sequence[str]) -> str:

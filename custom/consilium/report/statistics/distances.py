@@ -1,7 +1,7 @@
 """Distances between each site's patients and those of all others, by feature.
 
 The distance is Wasserstein-1 (Villani 2009, doi 10.1007/978-3-540-71050-9): how far on average one histogram
-has to be moved to become the other. Unlike bin-by-bin measures such as Jensen-Shannon's it knows which bins
+must be moved to become the other. Unlike bin-by-bin measures such as Jensen-Shannon's it knows which bins
 are neighbors, so a few patients do not look far apart only because they fall beside each other.
 """
 

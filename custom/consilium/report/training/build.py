@@ -34,7 +34,7 @@ def build_report(
 ) -> Path:
     """Write `report.json`, the curves and the page into a folder, which is made where needed.
 
-    They are readable by this account only: pictures show patients. What single patients gain stands in the
+    They are readable by this account only: pictures show patients. What single patients gain is in the
     page alone, and only where `baselines` of a simulation have it: a job's record has nothing of a patient.
 
     Args:

@@ -55,7 +55,7 @@ def render_page(
         patients: By hospital, one patient.
         undrawn: Hospitals whose patient could not be drawn.
         patient_gains: By hospital, what single patients gain: for a page that stays where they are.
-        about_pictures: What has to be known of the patients' pictures.
+        about_pictures: What must be known of the patients' pictures.
     """
     return (
         page_environment()

@@ -136,7 +136,7 @@ class _PatientRenderer:
         self._predictor = Predictor(task, learning, weights, device)
 
     def median_patient(self, site: SiteData, path: Path, *, title: str) -> PatientPicture | None:
-        """Draw one patient of a hospital; None where no case of it can be read any more."""
+        """Draw one patient of a hospital; None if none of its cases can be read."""
         scores = self._evaluate(cases=site.validation)
         evaluated = [
             (case, score) for case, score in zip(site.validation, scores, strict=True) if score is not None

@@ -31,17 +31,17 @@ class BrainCode(ProblemCode):
     LABEL_OUTSIDE_BRAIN = warning(
         "label_outside_brain",
         "label outside the brain",
-        "Look at the label over the images: it has to lie on the tumor.",
+        "Look at the label over the images: it must lie on the tumor.",
     )
     LABEL_SHIFTED = warning(
         "label_shifted",
         "label looks shifted",
-        "Look at the label over the images: it has to lie on the tumor.",
+        "Look at the label over the images: it must lie on the tumor.",
     )
     LABEL_MIRRORED = warning(
         "label_mirrored",
         "label looks mirrored",
-        "Look at the label over the images: it has to lie on the tumor's side.",
+        "Look at the label over the images: it must lie on the tumor's side.",
     )
     LABEL_MISMATCH = warning(
         "label_mismatch",

@@ -70,7 +70,7 @@ def parse_header(start: bytes) -> Any:
     header = kind(bytes(start[: kind.sizeof_hdr]), endianness, check=False)
     if header["magic"].item() == header.pair_magic:
         raise UnusableFile(
-            DataCode.UNREADABLE, "is half of a pair of .hdr and .img, which have to be in one .nii"
+            DataCode.UNREADABLE, "is half of a pair of .hdr and .img, which must be in one .nii"
         )
     _settle_offset(header)
     header.check_fix(logger=_quiet)
@@ -131,7 +131,7 @@ def affine_of(header: Any) -> NDArray[np.float64]:
     ):
         raise UnusableFile(
             VolumeCode.INVALID_AFFINE,
-            f"has the affine {affine[:3].tolist()} (voxels have to be {low:g} to {high:g} mm)",
+            f"has the affine {affine[:3].tolist()} (voxels must be {low:g} to {high:g} mm)",
         )
     return affine
 

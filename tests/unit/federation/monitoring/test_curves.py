@@ -1,4 +1,4 @@
-"""What stands in TensorBoard's events: what the controller has taken, and nothing else."""
+"""What is in TensorBoard's events: what the controller has taken, and nothing else."""
 
 import pytest
 from nvflare.apis.event_type import EventType

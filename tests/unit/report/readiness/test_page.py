@@ -87,7 +87,7 @@ def test_the_page_begins_with_who_can_train_and_who_is_not_ready(record):
     text = page_text(record)
     assert "2 of 5 hospitals can train: north and south." in text
     assert "By its own choice, clinic will only evaluate." in text
-    assert "Something has to be fixed at small and west." in text
+    assert "Something must be fixed at small and west." in text
     cautions = text[text.index("To fix before training") : text.index("Hospitals")]
     assert "small: one usable labeled patient" in cautions
     assert "west: versions do not fit" in cautions

@@ -24,7 +24,7 @@ def test_a_refusal_is_reported_once_with_its_rounds_and_its_reason() -> None:
 
 
 def test_a_site_that_could_not_even_prepare_is_missing_from_all_of_it() -> None:
-    """Of a run that ends before its first round, that is all that the report has to say."""
+    """Of a run that ends before its first round, that is all that the report must say."""
     record = federation(rounds=2)
     refusal = SiteRound(outcome="refused", reason="it is empty", code=RefusalCode.DATASET)
     for sites in (record.preparation, *(one.sites for one in record.rounds), record.final_sites):

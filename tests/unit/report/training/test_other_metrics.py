@@ -91,7 +91,7 @@ def test_a_report_renders_where_the_task_is_not_installed(
     monkeypatch.setattr(site_combiner, "get_task", missing)
     text = drawn(tmp_path)
     assert "can be computed where the task is installed" in text
-    assert f"{FINAL['aster']['kappa']:.2f}" in text  # what each hospital reached stands in the record
+    assert f"{FINAL['aster']['kappa']:.2f}" in text  # what each hospital reached is in the record
 
 
 def test_kappa_is_compared_over_resampled_patients_and_no_patient_has_one() -> None:

@@ -16,7 +16,7 @@ _MIN_AGREEMENT = 0.75
 """Correlation of edges below which two images may not show one body: 0.86 or more in 80 healthy synthetic and
 three real patients, up to 0.86 between two synthetic patients, who share an atlas."""
 _SURE_AGREEMENT = 0.93
-"""Correlation of edges above which nothing has to be searched for."""
+"""Correlation of edges above which no search is needed."""
 _GAIN = 0.06
 _SURE_AGREEMENT_BELOW, _SURE_GAIN = 0.7, 0.2
 """Overwhelming in a whole brain: edges that agree badly, and much better elsewhere. Images of real patients

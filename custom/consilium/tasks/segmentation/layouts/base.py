@@ -16,7 +16,7 @@ class Layout(Protocol):
 
     @property
     def name(self) -> str:
-        """Short name, as it stands in reports."""
+        """Short name, as it is in reports."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

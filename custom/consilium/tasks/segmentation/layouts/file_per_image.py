@@ -74,7 +74,7 @@ class FilePerImageLayout:
 
     @property
     def name(self) -> str:
-        """Short name, as it stands in reports."""
+        """Short name, as it is in reports."""
         words = self._endings.vocabulary
         if self.naming is not None and self.naming in words.layouts:
             return words.layouts[self.naming]

@@ -63,7 +63,7 @@ class ImageFoldersLayout:
 
     @property
     def name(self) -> str:
-        """Short name, as it stands in reports."""
+        """Short name, as it is in reports."""
         return NNUNET if self._by_channel else DECATHLON
 
     @property
@@ -159,7 +159,7 @@ class ImageFoldersLayout:
 
     @property
     def _single(self) -> bool:
-        """Whether there is but one input, so that nothing has to say which channel is which."""
+        """Whether there is but one input, so that channels need no description."""
         return len(self._endings.inputs) == 1
 
     @cached_property

@@ -67,7 +67,7 @@ class Vocabulary:
         known_sets: Public sets of 4D images.
         example_ending: An input and an ending, for messages.
         expects: The files that are looked for, for messages.
-        needs: Channels that `dataset.json` has to name, for messages.
+        needs: Channels that `dataset.json` must name, for messages.
         decathlon_example: A `dataset.json` of the Decathlon, for messages.
         nnunet_example: One of nnU-Net, for messages.
         after_dicom: What to do once DICOM is converted, for messages.
@@ -169,7 +169,7 @@ class Vocabulary:
 
     @property
     def needed(self) -> str:
-        """What `dataset.json` has to name, as it stands in a message."""
+        """What `dataset.json` must name, as it is in a message."""
         return self.needs or f"needed are {', '.join(self.images)}"
 
     def known_set(self, case_ids: list[str]) -> KnownSet | None:

@@ -25,7 +25,7 @@ def hot_damages() -> Iterator[Damage]:
 
 
 def combined() -> Iterator[tuple[Damage, Damage]]:
-    """Pairs of damages to one case, both of which have to be found."""
+    """Pairs of damages to one case, both of which must be found."""
     by_name = {damage.name: damage for damage in damages()}
     for first, second in (
         ("a name", "half a file"),

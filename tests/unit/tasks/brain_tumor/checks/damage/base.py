@@ -22,7 +22,7 @@ class Damage:
 
     Args:
         name: What is done.
-        codes: What has to be found: one of these.
+        codes: What must be found: one of these.
         apply: Does it.
         severe: Whether it changes what a label means, or mixes patients.
         also: Whether the other case may be found as well, as it takes part.
