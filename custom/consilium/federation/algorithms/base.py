@@ -15,6 +15,7 @@ import numpy as np
 
 from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import TRAIN
+from consilium.federation.transport.array_table import ALIGNMENT
 from consilium.federation.updates.aggregator import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings
@@ -141,12 +142,14 @@ class ServerAlgorithm(ABC):
         }
 
     def largest_answer(self, weights: Weights) -> int:
-        """Return how many bytes of arrays an answer has at most, before any allowance.
+        """Return how many bytes of arrays an answer has at most, before any allowance, as they travel.
+
+        Each array fills whole multiples of `ALIGNMENT`, which a network of few numbers consists of mostly.
 
         Args:
             weights: The global model.
         """
-        model = sum(np.asarray(value).nbytes for value in weights.values())
+        model = sum(-(-np.asarray(value).nbytes // ALIGNMENT) * ALIGNMENT for value in weights.values())
         return model * (1 + len(self.settings.declaration.sent))
 
     def state(self) -> DurableState:

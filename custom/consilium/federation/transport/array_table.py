@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
 """Bytes: every array starts at a multiple, so that it can be used in place."""
 
 _KINDS = "biufc"
@@ -58,7 +58,7 @@ class ArrayTable:
                 raise ValueError(f"arrays of {dtype.str} can't be transferred, only arrays of numbers")
             if min(shape, default=0) < 0:
                 raise ValueError(f"no array has the shape {shape}")
-            span = ArraySpan(name, dtype, shape, start=-(-self.bytes // _ALIGNMENT) * _ALIGNMENT)
+            span = ArraySpan(name, dtype, shape, start=-(-self.bytes // ALIGNMENT) * ALIGNMENT)
             self.spans.append(span)
             self.bytes = span.end
 
