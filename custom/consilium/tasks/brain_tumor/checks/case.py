@@ -16,11 +16,10 @@ from consilium.tasks.brain_tumor.checks.placement import (
     check_values,
     label_contrast,
 )
-from consilium.tasks.segmentation.checks.case import CheckGroups, VolumeChecks
-from consilium.tasks.segmentation.checks.duplicates import check_duplicates
+from consilium.tasks.segmentation.checks.case import CheckGroups, VolumeChecks, check_empty
+from consilium.tasks.segmentation.checks.copies import check_duplicates
 from consilium.tasks.segmentation.checks.extent import check_background, check_extent
 from consilium.tasks.segmentation.checks.intensity import check_intensities
-from consilium.tasks.segmentation.checks.label import check_empty
 from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.tasks.segmentation.checks.registration import check_registration
 from consilium.tasks.segmentation.checks.view import VolumeTraits

@@ -15,12 +15,10 @@ from consilium.data.case_preparation import Examination
 from consilium.data.checks.cohort import CheckedCohort
 from consilium.data.checks.single_case import run_groups
 from consilium.data.finding import Finding
-from consilium.tasks.segmentation.checks.digests import image_digests, label_digest
-from consilium.tasks.segmentation.checks.duplicates import check_duplicates
+from consilium.tasks.segmentation.checks.copies import check_duplicates, image_digests, label_digest
 from consilium.tasks.segmentation.checks.extent import check_background, check_extent
 from consilium.tasks.segmentation.checks.headers import check_headers
 from consilium.tasks.segmentation.checks.intensity import check_intensities
-from consilium.tasks.segmentation.checks.label import check_empty
 from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.tasks.segmentation.checks.registration import check_registration
 from consilium.tasks.segmentation.checks.view import CaseView, VolumeTraits
@@ -39,6 +37,14 @@ ViewT = TypeVar("ViewT", bound=CaseView)
 
 CheckGroups = Sequence[Sequence[Callable[[ViewT], Iterator[Finding]]]]
 """Checks in groups: each group presumes that those before it cast no doubt on the case."""
+
+
+def check_empty(view: CaseView) -> Iterator[Finding]:
+    """Find empty labels."""
+    reference = view.native.reference
+    if reference is not None and not view.may_be_empty and not reference.any():
+        yield view.finding(VolumeCode.EMPTY_LABEL, "Every voxel of the label is 0.")
+
 
 VOLUME_CHECKS: Final[CheckGroups[CaseView]] = (
     (
