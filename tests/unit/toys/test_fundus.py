@@ -84,6 +84,8 @@ def test_a_sound_folder_is_ready_and_the_page_is_of_photographs(check, archives)
     assert code == 0
     assert found["verdict"] == "ready"
     assert found["cases"] == {"used": 32, "labeled": 32, "left_out": 0}
+    assert "; 32 labels." in text
+    assert "is not known" not in text
     assert OTHER_KINDS.findall(text) == []
 
 

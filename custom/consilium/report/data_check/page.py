@@ -113,7 +113,9 @@ class DataCheck:
         if cohort is None or not cohort.labels:
             return "no labels"
         if cohort.convention is None:
-            return f"{counted(cohort.labels, 'label')}, what their values mean is not known"
+            labels = counted(cohort.labels, "label")
+            meaningful = any(case.labeled for case in cohort.cases)  # they mean one thing: no convention
+            return labels if meaningful else f"{labels}, what their values mean is not known"
         return f"labels are {cohort.convention}"
 
     @property

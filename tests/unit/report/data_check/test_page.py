@@ -10,6 +10,7 @@ from consilium.data.checks import CheckedCohort, Finding
 from consilium.data.codes import find_code
 from consilium.data.cohort import Cohort
 from consilium.report.data_check.page import DataCheck, render_data_check
+from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.labels import LabelConvention
 from report.html import read_text
 
@@ -19,6 +20,9 @@ FOLDER = Path("/data/brats")
 def case(name: str, *, patient: str | None = None, labeled: bool = True) -> Case:
     volume = ImageFile(FOLDER / f"{name}.nii.gz")
     return Case(id=name, patient=patient or name, images={"t1": volume}, target=volume if labeled else None)
+
+
+CODES = get_task("brain_tumor").codes  # those of volumes and brains are known once they are imported
 
 
 def found(code: str, case_id: str | None, detail: str = "", **more: object) -> Finding:
