@@ -110,10 +110,10 @@ def end_orphans(workspace: Path) -> None:
             stop_process_tree(one.pid)
         except psutil.AccessDenied:
             _LOGGER.warning(
-                "Process %d of a job, which an earlier start has left, is another account's: end it", one.pid
+                "Process %d, left by an earlier start's job, belongs to another account: end it", one.pid
             )
         else:
-            _LOGGER.warning("Ended process %d of a job, which an earlier start had left.", one.pid)
+            _LOGGER.warning("Ended process %d, left by an earlier start's job.", one.pid)
 
 
 def _started_from(line: list[str]) -> Path | None:

@@ -66,8 +66,8 @@ class RoundStateStore:
             self._store.save(rounds_done, arrays, values)
         except OSError as error:
             _logger.warning(
-                "what this site remembers of round %d could not be kept (%s); after a restart of its process "
-                "it starts with a new optimizer",
+                "the state of round %d could not be saved (%s); after a restart of its process this site "
+                "continues with a new optimizer",
                 rounds_done,
                 error.strerror,
             )
@@ -75,4 +75,4 @@ class RoundStateStore:
 
 def _warn_of(faults: list[str]) -> None:
     for fault in faults:
-        _logger.warning("this site's memory of the training: %s", fault)
+        _logger.warning("this site's state of the training: %s", fault)

@@ -160,7 +160,7 @@ def _processes(data: SiteData, learning: LearningSettings, compute: ComputeSetti
         return 1
     if granted > learning.batch_size:
         _logger.warning(
-            "this site grants %s, but a batch of this job has %s: so many train",
+            "this site grants %s, but a batch of this job has %s, which limits their number",
             counted(granted, "training process", "training processes"),
             counted(learning.batch_size, "sample"),
         )

@@ -108,4 +108,4 @@ def test_a_process_stops_with_the_others_and_waits_for_none_of_them(cases, ranks
 def test_moments_that_can_t_be_kept_cost_no_round(cases, tmp_path, caplog):
     (tmp_path / "kept").write_text("a file where the folder belongs")
     assert same(train_rounds(cases, range(2), tmp_path / "kept"), train_rounds(cases, range(2)))
-    assert "remembers of round 1 could not be kept" in caplog.text
+    assert "state of round 1 could not be saved" in caplog.text

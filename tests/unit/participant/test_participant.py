@@ -133,6 +133,6 @@ def test_a_participant_that_only_evaluates_declines_to_train(tmp_path):
 def test_a_batch_smaller_than_the_site_s_processes_is_reported_in_its_log(tmp_path, caplog):
     settings = site(tmp_path, device="cpu", processes=4)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
-    assert "grants 4 training processes, but a batch of this job has 1 sample: so many train" in caplog.text
+    assert "grants 4 training processes, but a batch of this job has 1 sample, which limits" in caplog.text
     start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     assert participant.train(start, Schedule()).steps == LEARNING.local_steps

@@ -262,5 +262,5 @@ class SiteController(ModelController):  # type: ignore[misc]
         try:
             self.engine.sync_clients_from_main_process()
         except RuntimeError as error:
-            self.warning(f"the server's main process did not say which sites are connected: {error}")
+            self.warning(f"the server's parent process did not report which sites are connected: {error}")
         self._sites_refreshed = time.monotonic()

@@ -113,8 +113,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         if not can_start_threads():
             self.log_error(
                 fl_ctx,
-                "this process gets no more threads from the machine, so it can't answer: it ends, and the "
-                "server starts it again; give it more memory or processes (see `ulimit -a`)",
+                "this process can't start any more threads, so it can't answer; it ends, and the server "
+                "restarts it. Give it more memory or processes (see `ulimit -a`)",
                 fire_event=False,
             )
             os._exit(1)

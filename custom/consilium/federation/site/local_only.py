@@ -111,4 +111,4 @@ def _write_patients(path: Path, pairs: Sequence[PairedScores]) -> None:
     try:
         write_atomically(path, json.dumps([asdict(pair) for pair in pairs], indent=1).encode())
     except OSError as error:
-        _logger.warning("the scores of single patients could not be kept in %s: %s", path, error.strerror)
+        _logger.warning("the scores of single patients could not be saved in %s: %s", path, error.strerror)
