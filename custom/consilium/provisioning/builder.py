@@ -175,7 +175,7 @@ class SitePolicyBuilder(Builder):  # type: ignore[misc]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"{site.name}: the kit has no {resources.name} or {logs.name} as nvflare 2.9 writes them "
-                f"({type(error).__name__}: {error}); SitePolicyBuilder stands after StaticFileBuilder in the "
+                f"({type(error).__name__}: {error}); SitePolicyBuilder must follow StaticFileBuilder in the "
                 "project file"
             ) from error
         write_json(local / WorkspaceConstants.DEFAULT_AUTHORIZATION_CONFIG, authorization_policy(kind))
@@ -232,7 +232,7 @@ def _require_unblockable_driver(startup_config: Path) -> None:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ConfigurationError(
             f"the server's kit has no {startup_config.name} as nvflare 2.9 writes it "
-            f"({type(error).__name__}); SitePolicyBuilder stands after StaticFileBuilder in the project file"
+            f"({type(error).__name__}); SitePolicyBuilder must follow StaticFileBuilder in the project file"
         ) from error
     check_scheme(scheme)
 
@@ -246,7 +246,7 @@ def check_scheme(scheme: Any) -> None:
     if scheme not in ("grpc", "http"):
         raise ConfigurationError(
             f"StaticFileBuilder's scheme is {scheme!r}; allowed: grpc, http. With tcp anybody who connects "
-            "to the server and says nothing keeps all hospitals out. Change it in the project file, and "
+            "to the server and stays silent blocks all hospitals. Change it in the project file, and "
             "provision again"
         )
 

@@ -27,7 +27,7 @@ class StartupSignatureBuilder(SignatureBuilder):  # type: ignore[misc]
         root_key = ctx.get(CtxKey.ROOT_PRI_KEY)
         if not root_key:
             raise RuntimeError(
-                "there is no root key to sign with: StartupSignatureBuilder stands after CertBuilder"
+                "there is no root key to sign with: StartupSignatureBuilder must come after CertBuilder"
             )
         for participant in project.get_all_participants():
             sign_folders(ctx.get_kit_dir(participant), root_key, signature_file=ProvFileName.SIGNATURE_JSON)

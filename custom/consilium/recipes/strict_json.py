@@ -54,7 +54,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ConfigurationError(f"key {json.dumps(twice[:40])} stands twice in one object")
+        raise ConfigurationError(f"key {json.dumps(twice[:40])} occurs twice in one object")
     return result
 
 

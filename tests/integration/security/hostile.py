@@ -188,7 +188,7 @@ REASONS = {
     ),
     "configuration with includes": "it holds 'app/config/config_fed_client.conf'",
     "configuration of logging": "it holds 'app/config/log_config.json'",
-    "key that stands twice": "key \"executors\" stands twice",
+    "key that stands twice": "key \"executors\" occurs twice",
     "another encoding": "is not ASCII",
     "oversized archive": "at most 1048576 are allowed",
     "id of a folder": "it names a job_id; only the server gives a job its id",

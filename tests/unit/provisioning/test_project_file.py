@@ -109,7 +109,7 @@ def test_a_participant_that_can_not_take_part_is_rejected_by_command_and_builder
         ("name: brain_tumor_consortium", "name: ../elsewhere", "the project's name is '../elsewhere'"),
         ("name: brain_tumor_consortium", f"name: {'a' * 65}", "at most 64"),
         ("scheme: grpc", "scheme: gprc", "scheme is 'gprc'; allowed: grpc, http"),
-        ("scheme: grpc", "scheme: tcp", "keeps all hospitals out"),
+        ("scheme: grpc", "scheme: tcp", "blocks all hospitals"),
         ("consilium.provisioning.builder.SitePolicyBuilder", "a.B", "no policy of its site"),
         (
             "consilium.provisioning.signature.StartupSignatureBuilder",

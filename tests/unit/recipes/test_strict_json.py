@@ -17,8 +17,8 @@ def test_every_job_s_files_are_read(path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"a": 1, "a": 1}', 'key "a" stands twice'),
-        (b'{"x": {"a": 1, "\\u0061": 2}}', 'key "a" stands twice'),
+        (b'{"a": 1, "a": 1}', 'key "a" occurs twice'),
+        (b'{"x": {"a": 1, "\\u0061": 2}}', 'key "a" occurs twice'),
         (b"[NaN]", "NaN is no number of JSON"),
         (b"[-Infinity]", "-Infinity is no number of JSON"),
         (b"[1e999]", "1e999 is no number"),

@@ -157,7 +157,7 @@ def _code(name: str, path: Path, number: int) -> ProblemCode:
         nearest = difflib.get_close_matches(name.lower(), [one.value for one in known_codes()], n=1)
         hint = f"did you mean {nearest[0]}? docs" if nearest else "docs"
         raise ConfigurationError(
-            f"{path}, line {number}: what stands under code is none; {hint}/data.md lists the codes."
+            f"{path}, line {number}: the value under code is not a known one; {hint}/data.md lists the codes."
         )
     if not code.acceptable:
         raise ConfigurationError(

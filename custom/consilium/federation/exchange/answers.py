@@ -100,7 +100,7 @@ class Answers:
         if report.gain is None:
             return
         if self.task != LOCAL_ONLY:
-            raise RejectedAnswer("it sent a comparison that nobody asked for")
+            raise RejectedAnswer("it sent a comparison that was not requested")
         assert self.evaluation is not None  # set before anybody is asked for a comparison
         try:
             report.gain = check_gain(report.gain, self.evaluation, report.validation_cases)
@@ -160,7 +160,7 @@ class Answers:
         if answer.current_round != self.round_index:
             raise RejectedAnswer("its answer is of another round")
         if answer.metrics:
-            raise RejectedAnswer("it sent scores that nobody asked for")
+            raise RejectedAnswer("it sent scores that were not requested")
         try:
             return model.model_validate(answer.meta.get(ANSWER_META))
         except ValidationError as error:

@@ -150,7 +150,7 @@ def read_statistics(
         Statistic to feature to value: counts, histograms with the job's edges, and the job's own ranges.
 
     Raises:
-        RejectedAnswer: If the site failed, or sent what nobody asked for; with the reason.
+        RejectedAnswer: If the site failed, or sent an invalid answer; with the reason.
     """
     content = _read_content(result)
     packed = content.get(stage)

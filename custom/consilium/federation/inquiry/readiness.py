@@ -62,7 +62,7 @@ class ReadinessCheck(SiteController):
     def take(self, site: str, answer: FLModel) -> bool:
         """Keep one site's answer."""
         if answer.params or answer.metrics:
-            return self.reject(site, "it sent an update or scores that nobody asked for")
+            return self.reject(site, "it sent an update or scores that were not requested")
         try:
             readiness = SiteReadiness.model_validate(answer.meta.get(REPORT_META))
         except ValidationError as error:

@@ -196,7 +196,7 @@ class TrainingRun:
         self._check_numbers(report, trained=question is not None and bool(answer.params))
         if answer.params:
             if question is None:
-                raise RejectedAnswer("it sent an update that nobody asked for")
+                raise RejectedAnswer("it sent an update that was not requested")
             state.update_norm = question.aggregator.add(site, Contribution(self._read_sets(answer), report))
             state.outcome = "trained"
         elif task == PREPARE:

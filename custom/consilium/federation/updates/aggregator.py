@@ -128,7 +128,7 @@ class ScreenedAggregation:
             raise RejectedUpdate("it is a second one in the same round")
         update, report = join_sets(contribution.sets), contribution.report
         if report is None:
-            raise RejectedUpdate("it comes without a report")
+            raise RejectedUpdate("it has no report")
         self._check_form(update)
         self._screening.check_counts(site, report)
         with np.errstate(over="ignore"):

@@ -119,7 +119,7 @@ def test_what_makes_reading_impossible_or_mixes_patients_can_not_be_accepted(cod
 
 
 def test_exchanged_columns_give_no_id_away(tmp_path):
-    with pytest.raises(ConfigurationError, match="what stands under code is none") as raised:
+    with pytest.raises(ConfigurationError, match="the value under code is not a known one") as raised:
         AcceptedFindings.read(written(tmp_path, "empty_label,mueller-1950,x1,Dr. Rossi,"))
     assert "mueller" not in str(raised.value)
 

@@ -101,7 +101,7 @@ def test_an_answer_brings_no_arrays_and_no_scores(run, extra):
     content = site("train").model_dump()
     smuggling = FLModelUtils.to_shareable(FLModel(**{"metrics": {}, **extra}, meta={REPORT_META: content}))
     record, _ = run({"north": answer(site("train")), "east": smuggling})
-    smuggled = "it sent an update or scores that nobody asked for"
+    smuggled = "it sent an update or scores that were not requested"
     assert record.missing == {"east": MissingSite(reason=smuggled, code=RefusalCode.ANSWER)}
     assert record.able_to_train == ["north"]
 

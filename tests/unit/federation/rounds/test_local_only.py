@@ -115,7 +115,7 @@ def test_a_lie_is_rejected_and_changes_no_other_row_and_no_choice_of_a_model(run
 def test_a_comparison_that_nobody_asked_for_is_rejected(run):
     record = run({"north": Site(), "liar": Lying(lambda report, answer: None, task=TRAIN)})
     assert record.rounds[0].sites["liar"].outcome == "refused"
-    assert "nobody asked for" in record.rounds[0].sites["liar"].reason
+    assert "not requested" in record.rounds[0].sites["liar"].reason
 
 
 def test_an_abort_ends_it_and_keeps_the_evaluated_model(run):

@@ -43,7 +43,7 @@ def test_an_update_that_nobody_asked_for_is_not_taken(run):
 
     record, engine = run({"north": Site(), "south": Site(), "east": Eager(step=5.0)}, rounds=1)
     assert record.preparation["east"].outcome == "refused"
-    assert "nobody asked for" in record.preparation["east"].reason
+    assert "not requested" in record.preparation["east"].reason
     assert record.final_sites["east"].outcome == "refused"
     assert saved(engine)[0] == pytest.approx(7 / 3)
 
