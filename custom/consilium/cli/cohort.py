@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from consilium.cli.options import SyntheticTask
+from consilium.cli.options import Changes, SyntheticTask
 from consilium.cli.terminal import loading, say, say_result
 from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
@@ -41,15 +41,7 @@ def cohort(
         ),
     ] = None,
     task: SyntheticTask = DEFAULT,
-    change: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change an option of the task's hospitals. Repeat it for more.",
-            show_default=False,
-        ),
-    ] = None,
+    change: Changes = None,
     show_options: Annotated[
         bool, typer.Option("--options", help="List what --set takes for this task, and make nothing.")
     ] = False,

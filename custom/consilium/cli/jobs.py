@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from consilium.cli.options import Changes
 from consilium.cli.terminal import loading, say, say_result
 from consilium.default_task import DEFAULT
 
@@ -54,10 +55,7 @@ def export_jobs(
             show_default=False,
         ),
     ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the job.", show_default=False),
-    ] = None,
+    change: Changes = None,
 ) -> None:
     """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
     from consilium.errors import ConfigurationError

@@ -59,6 +59,15 @@ FileEndings = Annotated[
         show_default=False,
     ),
 ]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting. Repeat it for more.",
+        show_default=False,
+    ),
+]
 LocalOnly = Annotated[
     bool,
     typer.Option(

@@ -128,7 +128,7 @@ def test_another_secret_that_others_can_read_is_rejected(root, refused, name):
 @pytest.mark.parametrize(("name", "org"), [("south", "north_hospital"), (SITE, "south_hospital")])
 def test_a_certificate_of_another_site_is_rejected(root, authority, refused, name, org):
     issue(root, authority, begins=NOW, ends=NOW + 90 * DAY, name=name, org=org)
-    refused(found(root)["kit.names"], f"the certificate is of {name!r}, organization {org!r}", "refuse")
+    refused(found(root)["kit.names"], f"the certificate is of {name!r}, organization {org!r}", "reject")
 
 
 def tamper(startup):
