@@ -57,7 +57,8 @@ class Histogram:
     def __post_init__(self) -> None:
         if len(self.edges) != len(self.counts) + 1 or any(count < 0 for count in self.counts):
             raise ValueError(
-                f"{len(self.edges)} edges don't bound {len(self.counts)} bins with counts from 0 on"
+                f"number of edges {len(self.edges)}, of counts {len(self.counts)}: need one edge more, "
+                "and no count below 0"
             )
 
     @property

@@ -49,10 +49,10 @@ class Overlap:
             (0.6666666666666666, 1.0, 0.5)
         """
         if prediction.shape != reference.shape:
-            raise ValueError(f"prediction is {prediction.shape} voxels, reference {reference.shape}")
+            raise ValueError(f"shapes differ: prediction {prediction.shape}, reference {reference.shape}")
         voxels = prediction.size if grid_voxels is None else grid_voxels
         if voxels < prediction.size:
-            raise ValueError(f"the image has {voxels} voxels, and the masks {prediction.size}")
+            raise ValueError(f"grid_voxels is {voxels}, below the masks' {prediction.size}")
         both = int(np.count_nonzero(prediction & reference))
         predicted_only = int(np.count_nonzero(prediction)) - both
         reference_only = int(np.count_nonzero(reference)) - both
