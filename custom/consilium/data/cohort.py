@@ -6,15 +6,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from consilium.data.case import Case
 from consilium.data.case_format import CaseFormat, Progress
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.patients import Patients, find_patients
-from consilium.data.scan import scan_folder
+from consilium.data.scan import FolderScan, scan_folder
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
+
+_OF_TARGETS: Final = (DataCode.NO_LABEL, DataCode.STRAY_LABEL)
+"""What is said of targets alone."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +100,13 @@ def read_cohort(
         labeled, convention=convention, index=index or SourceIndex(), progress=progress
     )
     faulty = {problem.case_id: problem for problem in targets.problems if problem.case_id in complete}
-    forbidden = [
-        Finding(case_id=path.name, code=DataCode.PERMISSION_DENIED, detail=f"{path} may not be listed.")
-        for path in scan.forbidden
-    ]
     return Cohort(
         dataset.layout,
         targets.convention,
         cases=tuple(case for case in cases if case.id not in faulty),
         problems=tuple(
             sorted(
-                [*found.problems, *duplicates, *forbidden, *faulty.values()],
+                [*found.problems, *duplicates, *_forbidden(scan), *faulty.values()],
                 key=lambda problem: problem.case,
             )
         ),
@@ -118,6 +118,45 @@ def read_cohort(
         labels=len(labeled),
         patients=patients,
         notices=(*found.notices, *targets.notices),
+        unknown_files=found.unknown,
+    )
+
+
+def find_cases(
+    folder: Path,
+    *,
+    case_format: CaseFormat,
+    file_endings: Mapping[str, Sequence[str]] | None = None,
+) -> Cohort:
+    """Find the cases under a folder without their targets, which are not opened.
+
+    Args:
+        folder: The dataset folder, or the folder of one case.
+        case_format: How the problem's files become cases.
+        file_endings: See `read_cohort`.
+
+    Returns:
+        Layout, usable cases and problems, those of targets left out.
+
+    Raises:
+        DataError: See `read_cohort`.
+        ConfigurationError: An ending is none.
+    """
+    scan = scan_folder(folder)
+    dataset = case_format.open_folder(folder, scan.files, file_endings or {})
+    found = dataset.find()
+    cases, duplicates = _unique([replace(case, target=None) for case in found.cases])
+    complete = {case.id for case in cases}
+    problems = [*found.problems, *duplicates, *_forbidden(scan)]
+    return Cohort(
+        dataset.layout,
+        None,
+        cases=tuple(cases),
+        problems=tuple(sorted(problems, key=lambda problem: problem.case)),
+        left_out=tuple(
+            replace(case, target=None) for case in _unique(found.incomplete)[0] if case.id not in complete
+        ),
+        notices=tuple(one for one in found.notices if one.code not in _OF_TARGETS),
         unknown_files=found.unknown,
     )
 
@@ -139,6 +178,13 @@ def require_convention(convention: str | None, case_format: CaseFormat) -> None:
         f"{case_format.name} has no label convention named {convention!r}; "
         + (f"known: {known}" if known else "its labels have but one meaning: state none")
     )
+
+
+def _forbidden(scan: FolderScan) -> list[Finding]:
+    return [
+        Finding(case_id=path.name, code=DataCode.PERMISSION_DENIED, detail=f"{path} may not be listed.")
+        for path in scan.forbidden
+    ]
 
 
 def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:

@@ -138,6 +138,19 @@ def output_folder(path: Path, option: str) -> Path:
     return path
 
 
+def require_outside(path: Path, folder: Path, option: str) -> None:
+    """Raise if output would be written into the hospital's folder.
+
+    Raises:
+        ConfigurationError: `path` lies in `folder`.
+    """
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise ConfigurationError(
+            f"{option} {path} lies in the dataset folder, which is only ever read; "
+            "name a place outside of it."
+        )
+
+
 def private_opener(path: str, flags: int) -> int:
     """Open a file that only its owner can read, whatever the umask is: the `opener` of `open`.
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from consilium.data.cached_case import CachedCase
 from consilium.learning.device import Device
@@ -11,9 +15,12 @@ from consilium.learning.network_state import set_weights
 from consilium.learning.weights import Weights
 from consilium.tasks import LearningSettings, Task
 
+Inference: TypeAlias = Callable[[nn.Module, Tensor], Tensor]
+"""Runs a network on a whole case: inputs `(1, ...)` to logits `(1, ...)`."""
+
 
 class Predictor:
-    """Predicts cases with one network, as the task's method has it.
+    """Predicts prepared cases with one network, as the task's method has it; `predict` takes files.
 
     Example:
         ```python
@@ -29,11 +36,20 @@ class Predictor:
         settings: The settings that the network was trained with.
         weights: The trained weights.
         device: On what.
+        inference: How a network is run on a case; default: `Method.infer`, by which models are evaluated.
     """
 
-    def __init__(self, task: Task, settings: LearningSettings, weights: Weights, device: Device) -> None:
+    def __init__(
+        self,
+        task: Task,
+        settings: LearningSettings,
+        weights: Weights,
+        device: Device,
+        *,
+        inference: Inference | None = None,
+    ) -> None:
         self._method = task.method
-        self._settings = settings
+        self._infer = inference or partial(self._method.infer, settings=settings)
         self._network = device.place(self._method.build_network(settings)).eval()
         set_weights(self._network, weights)
         self._device = device
@@ -43,7 +59,7 @@ class Predictor:
         """Return the probabilities of a case; see `Method.interpret`."""
         inputs = self._method.read_inputs(case)
         with self._device.autocast():
-            logits = self._method.infer(self._network, self._device.move(inputs), self._settings)[0]
+            logits = self._infer(self._network, self._device.move(inputs))[0]
         return self._method.interpret(logits.float(), case)
 
     def predict(self, case: CachedCase) -> Tensor:

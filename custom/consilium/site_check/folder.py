@@ -14,6 +14,7 @@ from consilium.data.case_format import Progress
 from consilium.data.checks import AcceptedFindings, CheckedCohort, Finding, check_cohort
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
+from consilium.data.files import require_outside
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 from consilium.learning.estimate import GIB, disk_need
@@ -25,19 +26,6 @@ from consilium.tasks import get_task
 def default_state() -> Path:
     """Where findings are kept between runs: a folder below the user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "consilium" / "check"
-
-
-def require_outside(path: Path, folder: Path, option: str) -> None:
-    """Raise if output would be written into the hospital's folder.
-
-    Raises:
-        ConfigurationError: `path` lies in `folder`.
-    """
-    if path.resolve().is_relative_to(folder.resolve()):
-        raise ConfigurationError(
-            f"{option} {path} lies in the dataset folder, which is only ever read; "
-            "name a place outside of it."
-        )
 
 
 def require_writable_output(path: Path, folder: Path, option: str) -> None:

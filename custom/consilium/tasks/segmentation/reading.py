@@ -105,15 +105,18 @@ def read_nifti(path: Path, *, case_id: str, read: ReadBytes = read_file) -> Stor
             raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
 
 
-def read_size(path: Path, *, case_id: str) -> VolumeSize:
+def read_header(path: Path, *, case_id: str) -> nib.Nifti1Header:
     """Read the header alone: the start of the file is enough.
 
     Args:
         path: The file.
         case_id: Whose file it is, for the error.
 
+    Returns:
+        nibabel's header, NIfTI-1 or NIfTI-2, without its extensions.
+
     Raises:
-        CaseError: The file is absent, forbidden, no NIfTI, or without a valid affine.
+        CaseError: The file is absent, forbidden or no NIfTI.
     """
     with case_boundary(case_id, path, "read"), np.errstate(all="ignore"):  # a header may hold any number
         start = FileContent(read_start(path, _START_BYTES)).read(HEADER_BYTES)
@@ -122,6 +125,21 @@ def read_size(path: Path, *, case_id: str) -> VolumeSize:
         except (HeaderDataError, WrapStructError) as error:
             raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
         normalize_quaternion(header)
+        return header
+
+
+def read_size(path: Path, *, case_id: str) -> VolumeSize:
+    """Read the size of an image from its header.
+
+    Args:
+        path: The file.
+        case_id: Whose file it is, for the error.
+
+    Raises:
+        CaseError: The file is absent, forbidden, no NIfTI, or without a valid affine.
+    """
+    header = read_header(path, case_id=case_id)
+    with case_boundary(case_id, path, "read"), np.errstate(all="ignore"):
         spacing = voxel_sizes(affine_of(header))
         return VolumeSize(shape_of(header)[:3], tuple(float(size) for size in spacing))
 
