@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from consilium.tasks.evaluation import Evaluation
     from consilium.tasks.features import StatisticsFeatures
     from consilium.tasks.method import Method
+    from consilium.tasks.prediction import Prediction
     from consilium.tasks.presentation import Presentation
     from consilium.tasks.synthetic import SyntheticCohort
 
@@ -77,6 +78,10 @@ class Task(Protocol):
     @property
     def method(self) -> Method[Any]:
         """How the task is learned: networks, loss, samples, inference."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """How new cases are predicted, and what is written of them for people."""
 
     @property
     def synthetic(self) -> SyntheticCohort | None:

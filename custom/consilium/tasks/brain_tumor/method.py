@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from consilium.tasks.brain_tumor.labels import Tissue
 from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.method import SegmentationMethod
@@ -57,13 +56,3 @@ def change_contrast(images: Tensor, share: BatchShare, generator: torch.Generato
     if torch.rand((), generator=generator) < 0.3:
         images = images.sign() * images.abs().pow_(gamma)
     return images.masked_fill_(background, 0)
-
-
-def to_tissues(regions: Tensor) -> Tensor:
-    """Turn boolean regions TC, WT, ET `(3, X, Y, Z)` into canonical tissues `(X, Y, Z)`, uint8."""
-    core, whole, enhancing = regions
-    tissues = torch.zeros_like(core, dtype=torch.uint8)
-    tissues[whole] = int(Tissue.EDEMA)
-    tissues[core] = int(Tissue.NECROTIC_CORE)
-    tissues[enhancing] = int(Tissue.ENHANCING)
-    return tissues

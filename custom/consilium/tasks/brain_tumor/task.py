@@ -21,6 +21,7 @@ from consilium.tasks.segmentation.task import SegmentationTask
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.method import BrainTumorMethod
     from consilium.tasks.segmentation.cases import SegmentationCases
+    from consilium.tasks.segmentation.prediction import SegmentationPrediction
     from consilium.tasks.synthetic import SyntheticCohort
 
 
@@ -112,3 +113,11 @@ class BrainTumor(SegmentationTask):
         from consilium.tasks.brain_tumor.method import BrainTumorMethod
 
         return BrainTumorMethod(self.inputs, self.targets)
+
+    @property
+    def prediction(self) -> SegmentationPrediction:
+        """Label maps as BraTS has them since 2023, unless another convention is asked for."""
+        from consilium.tasks.brain_tumor.labels import LabelConvention
+        from consilium.tasks.segmentation.prediction import SegmentationPrediction
+
+        return SegmentationPrediction(self.targets, self.cases.labels, LabelConvention.BRATS_2023.value)

@@ -39,3 +39,30 @@ def to_regions(label: Tensor, regions: Sequence[Region]) -> Tensor:
     bits = torch.ones_like(label) << label
     masks = (sum(1 << int(value) for value in region.values) for region in regions)
     return torch.stack([(bits & mask).bool() for mask in masks], dim=-4)
+
+
+def join_regions(found: Tensor, regions: Sequence[Region]) -> Tensor:
+    """Turn regions into a canonical label map; where they disagree, the innermost wins.
+
+    The value of a region is the lowest of those that no region within it has.
+
+    Args:
+        found: Booleans, `(R, X, Y, Z)`.
+        regions: The R regions.
+
+    Returns:
+        Label map, `(X, Y, Z)`, uint8, 0 for background.
+
+    Raises:
+        ValueError: A region is nothing but regions within it, so that no value is its own.
+    """
+    import torch
+
+    label = torch.zeros_like(found[0], dtype=torch.uint8)
+    for region, mask in sorted(zip(regions, found, strict=True), key=lambda pair: -len(pair[0].values)):
+        within = [other.values for other in regions if other.values < region.values]
+        own = region.values.difference(*within)
+        if not own:
+            raise ValueError(f"region {region.name} has no value that is not of a region within it")
+        label[mask] = min(own)
+    return label

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from consilium.tasks.segmentation.cases import SegmentationCases
     from consilium.tasks.segmentation.features import VolumeFeatures
     from consilium.tasks.segmentation.method import SegmentationMethod
+    from consilium.tasks.segmentation.prediction import SegmentationPrediction
 
 
 class SegmentationTask(ABC):
@@ -62,3 +63,10 @@ class SegmentationTask(ABC):
     def presentation(self) -> Presentation | None:
         """Slices of a case with the regions that a model found."""
         return SlicePresentation(self.inputs, self.targets)
+
+    @property
+    def prediction(self) -> SegmentationPrediction:
+        """Label maps, probabilities and volumes of the regions."""
+        from consilium.tasks.segmentation.prediction import SegmentationPrediction
+
+        return SegmentationPrediction(self.targets, self.cases.labels)

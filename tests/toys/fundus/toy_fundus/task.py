@@ -9,6 +9,7 @@ from consilium.tasks import LearningSettings, Target
 from toy_fundus.cases import EYES, FundusCases, FundusCode
 from toy_fundus.evaluation import GradeEvaluation
 from toy_fundus.features import FundusFeatures
+from toy_fundus.prediction import GradePrediction
 from toy_fundus.synthetic import FundusHospitals
 
 
@@ -35,6 +36,7 @@ class FundusGrading:
     statistics = FundusFeatures()
     synthetic = FundusHospitals()
     presentation = None
+    prediction = GradePrediction()
     jobs: ClassVar[dict[str, dict[str, Any]]] = {
         "fedavg": {"rounds": 4, "min_sites": 2, "learning": {"local_steps": 40, "learning_rate": 0.02}},
         "check": {"min_sites": 2},

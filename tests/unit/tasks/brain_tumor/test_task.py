@@ -6,9 +6,8 @@ from monai.transforms import ConvertToMultiChannelBasedOnBratsClassesd
 from consilium.errors import ConfigurationError
 from consilium.tasks import TASKS, get_task
 from consilium.tasks.brain_tumor.labels import Tissue
-from consilium.tasks.brain_tumor.method import to_tissues
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
-from consilium.tasks.segmentation.regions import to_regions
+from consilium.tasks.segmentation.regions import join_regions, to_regions
 
 TASK = get_task("brain_tumor")
 GLIOMA = (Tissue.BACKGROUND, Tissue.NECROTIC_CORE, Tissue.EDEMA, Tissue.ENHANCING)
@@ -41,14 +40,14 @@ def test_a_resection_cavity_belongs_to_no_region():
 
 def test_regions_and_tissues_are_two_ways_to_say_the_same():
     label = random_tissues(3)
-    tissues = to_tissues(to_regions(label, TASK.targets))
+    tissues = join_regions(to_regions(label, TASK.targets), TASK.targets)
     assert tissues.dtype == torch.uint8
     assert torch.equal(tissues, label)
 
 
 def test_where_regions_disagree_the_inner_one_wins():
     core, whole, enhancing = torch.tensor([[True, False], [False, False], [False, True]])
-    tissues = to_tissues(torch.stack([core, whole, enhancing])[:, None, None])
+    tissues = join_regions(torch.stack([core, whole, enhancing])[:, None, None], TASK.targets)
     assert tissues.flatten().tolist() == [Tissue.NECROTIC_CORE, Tissue.ENHANCING]
 
 
