@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from consilium.participant.participant import Participant
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.participant.site_settings import SiteSettings
+    from consilium.prediction.run import PredictedCases, predict
+    from consilium.prediction.trained_model import TrainedModel
     from consilium.recipes.base import JobRecipe
     from consilium.recipes.catalog import build_recipe
     from consilium.recipes.exported_job import ExportedJob, export_job, read_exported_job
@@ -55,12 +57,14 @@ __all__ = [
     "LearningSettings",
     "NamesAndLabels",
     "Participant",
+    "PredictedCases",
     "Predictor",
     "Schedule",
     "SimulationResult",
     "SiteData",
     "SiteSettings",
     "Task",
+    "TrainedModel",
     "build_recipe",
     "check_folder",
     "evaluate",
@@ -71,6 +75,7 @@ __all__ = [
     "load_record",
     "load_site_job",
     "open_device",
+    "predict",
     "prepare_site",
     "read_exported_job",
     "simulate",
@@ -88,12 +93,14 @@ _MODULES = {
     "LearningSettings": "consilium.tasks.learning_settings",
     "NamesAndLabels": "consilium.simulation.hospitals",
     "Participant": "consilium.participant.participant",
+    "PredictedCases": "consilium.prediction.run",
     "Predictor": "consilium.learning.predictor",
     "Schedule": "consilium.learning.rounds",
     "SimulationResult": "consilium.simulation.run",
     "SiteData": "consilium.participant.site_data",
     "SiteSettings": "consilium.participant.site_settings",
     "Task": "consilium.tasks.base",
+    "TrainedModel": "consilium.prediction.trained_model",
     "build_recipe": "consilium.recipes.catalog",
     "check_folder": "consilium.site_check.folder",
     "evaluate": "consilium.learning.evaluator",
@@ -104,6 +111,7 @@ _MODULES = {
     "load_record": "consilium.records.job_record",
     "load_site_job": "consilium.site_check.job",
     "open_device": "consilium.learning.device",
+    "predict": "consilium.prediction.run",
     "prepare_site": "consilium.participant.site_data",
     "read_exported_job": "consilium.recipes.exported_job",
     "simulate": "consilium.simulation.run",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from consilium.cli.findings_table import print_findings
 from consilium.cli.options import (
     ACCEPTED_HELP,
     CONVENTION_HELP,
@@ -55,7 +56,6 @@ command can't be used, 70 an error of Consilium's own, 130 stopped.
 """
 
 _EXIT = {"ready": 0, "good_without_labels": 0, "cases_left_out": 1, "not_usable": 2}
-_COLORS = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
 
 def check(
@@ -209,26 +209,10 @@ def _write(path: Path, content: str) -> None:
 
 
 def _print(found: DataCheck, *, show_cases: bool) -> None:
-    from rich.text import Text
-
-    from consilium.records.texts import clean_text
-    from consilium.report.terminal import Terminal, folding_table
+    from consilium.report.terminal import Terminal
 
     console = Terminal()
-    if found.groups:
-        table = folding_table(("", "cases", "finding"))
-        for group in found.groups:
-            severity = group.severity.value
-            seen = Text(f"{group.code.summary} ({group.code.value})")
-            if group.images:
-                seen.append(f"\n{group.describe_images(found.total)} cases")
-            seen.append(f"\n-> {group.code.remedy}", style="bold")
-            for finding in group.findings:
-                if show_cases or finding.case_id is None:
-                    line = f"{finding.case_id or 'the folder'}: {finding.detail}"
-                    seen.append(f"\n{clean_text(line, 2000)}", style="dim")
-            table.add_row(Text(severity, style=_COLORS[severity]), str(len(group.cases) or ""), seen)
-        console.print(table)
+    print_findings(console, found.groups, total=found.total, show_cases=show_cases)
     counts = found.counts
     accepted = sum(len(group.cases) for group in found.accepted)
     more = f", {counted(accepted, 'finding')} accepted" if accepted else ""

@@ -23,6 +23,8 @@ from consilium.cli.help import tidy_help
 from consilium.cli.jobs import app as jobs
 from consilium.cli.kits import app as kits
 from consilium.cli.poc import app as poc
+from consilium.cli.predict import EPILOG as PREDICT_EPILOG
+from consilium.cli.predict import predict
 from consilium.cli.provision import EPILOG as PROVISION_EPILOG
 from consilium.cli.provision import provision
 from consilium.cli.report import EPILOG as REPORT_EPILOG
@@ -55,6 +57,7 @@ app.command()(demo)
 app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
 app.command(epilog=CHECK_EPILOG)(check)
+app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=PROVISION_EPILOG)(provision)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.command(epilog=STATUS_EPILOG)(status)

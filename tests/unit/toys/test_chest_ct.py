@@ -14,6 +14,8 @@ from tasks.packages import TOYS, brought
 from consilium.cli.main import main
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.guard.job_rules import check_app
+from consilium.learning.model_file import save_model
+from consilium.learning.network_state import initial_weights
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.statistics import gather_statistics
 from consilium.recipes.catalog import build_recipe, task_jobs
@@ -166,3 +168,26 @@ print("toy_chest_ct" in sys.modules)
 def test_the_package_is_named_nowhere_else():
     package = TOYS.parents[1] / "custom"
     assert [path for path in package.rglob("*.py") if "chest_ct" in path.read_text(encoding="utf-8")] == []
+
+
+def test_new_scans_are_predicted_by_a_model_that_says_its_task(run, elm, tmp_path):
+    learning = build_recipe("chest_ct_fedavg").settings.learning
+    weights = initial_weights(get_task("chest_ct"), learning, 0)
+    save_model(tmp_path / "model.safetensors", weights, {"learning": learning.model_dump_json()})
+    for mask in elm.glob("*_mask.nii.gz"):
+        mask.unlink()
+    words = ("-m", tmp_path / "model.safetensors", "-o", tmp_path / "out", "--pictures", "--probabilities")
+    code, _ = run("predict", *words, "-i", elm, "--case", "patient03")
+    assert code == 0
+    found, scan = (
+        nib.load(path) for path in (tmp_path / "out/patient03_seg.nii.gz", elm / "patient03_ct.nii.gz")
+    )
+    assert found.shape == scan.shape
+    assert np.array_equal(found.affine, scan.affine)
+    header, row = (tmp_path / "out/predictions.csv").read_text().splitlines()
+    assert header == "case,lesion_ml,model"
+    volume_ml = np.count_nonzero(found.dataobj) * 54 / 1000
+    assert float(row.split(",")[1]) == pytest.approx(volume_ml, abs=1e-3)
+    names = {path.name for path in (tmp_path / "out").glob("patient03*")}
+    assert names == {"patient03_seg.nii.gz", "patient03_lesion_probability.nii.gz", "patient03.png"}
+    assert run("predict", *words[:4], "-i", elm / "patient04_ct.nii.gz")[0] == 0  # of one image each

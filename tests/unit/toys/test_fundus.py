@@ -12,6 +12,8 @@ from tasks.packages import TOYS, brought
 from consilium.cli.main import main
 from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.guard.job_rules import check_app
+from consilium.learning.model_file import save_model
+from consilium.learning.network_state import initial_weights
 from consilium.participant.site_data import prepare_site
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.statistics import gather_statistics
@@ -196,3 +198,24 @@ def test_counts_of_two_hospitals_add_up_to_their_kappa():
 def test_the_package_is_named_nowhere_else():
     package = TOYS.parents[1] / "custom"
     assert [path for path in package.rglob("*.py") if "fundus" in path.read_text(encoding="utf-8")] == []
+
+
+def test_new_photographs_are_graded_in_a_table_and_no_file_is_made(run, island, tmp_path):
+    (island / "grades.csv").unlink()
+    (island / "island-01_right.png").unlink()
+    settings = learning()
+    weights = initial_weights(get_task("fundus"), settings, 0)
+    save_model(tmp_path / "model.safetensors", weights, {"learning": settings.model_dump_json()})
+    words = ("-m", tmp_path / "model.safetensors", "-i", island, "-o", tmp_path / "out")
+    code, _ = run("predict", *words, "--mirror")
+    assert code == 1
+    header, *rows = (line.split(",") for line in (tmp_path / "out/predictions.csv").read_text().splitlines())
+    assert header == ["case", "grade", *(f"probability_{grade}" for grade in range(5)), "model"]
+    assert len(rows) == 7
+    assert all(sum(map(float, row[2:7])) == pytest.approx(1, abs=1e-3) for row in rows)
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    assert files == {".consilium", "about.json", "findings.csv", "predictions.csv"}
+    assert "island-01" in (tmp_path / "out/findings.csv").read_text()
+    assert run("predict", *words, "--pictures")[0] == 2
+    eyes = [f"{eye}={island}/island-02_{eye}.png" for eye in ("left", "right")]
+    assert run("predict", *words[:2], "-i", eyes[0], "-i", eyes[1], "-o", tmp_path / "one")[0] == 0

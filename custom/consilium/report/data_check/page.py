@@ -94,12 +94,12 @@ class DataCheck:
     @property
     def groups(self) -> Sequence[FindingGroup]:
         """Findings that nobody accepted by code: errors first, then what occurs most."""
-        return _group(finding for finding in self.findings if not finding.accepted)
+        return group_findings(finding for finding in self.findings if not finding.accepted)
 
     @property
     def accepted(self) -> Sequence[FindingGroup]:
         """Findings that the hospital accepted, by code."""
-        return _group(finding for finding in self.findings if finding.accepted)
+        return group_findings(finding for finding in self.findings if finding.accepted)
 
     @property
     def total(self) -> int:
@@ -173,7 +173,8 @@ class DataCheck:
         }
 
 
-def _group(findings: Iterable[Finding]) -> Sequence[FindingGroup]:
+def group_findings(findings: Iterable[Finding]) -> Sequence[FindingGroup]:
+    """Put findings of one code and severity together: errors first, then what occurs most."""
     by_kind: dict[tuple[Severity, ProblemCode], list[Finding]] = defaultdict(list)
     for finding in findings:
         by_kind[finding.severity, finding.code].append(finding)

@@ -1,0 +1,191 @@
+"""`consilium predict`: use a trained model on new cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from consilium.cli.findings_table import print_findings
+from consilium.cli.options import (
+    ACCEPTED_HELP,
+    FileEndings,
+    ShowCases,
+    parse_endings,
+)
+from consilium.cli.terminal import say_result
+from consilium.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from consilium.prediction.run import PredictedCases
+    from consilium.tasks import Task
+
+EPILOG = """
+A folder of cases in any layout that docs/data.md lists, labeled or not:
+
+  $ consilium predict -m runs/demo/result -i /data/new -o predictions
+
+One case whose files are named, with pictures and probabilities:
+
+  $ consilium predict -m model.safetensors -i t1=a.nii.gz -i t1ce=b.nii.gz -i t2=c.nii.gz -i flair=d.nii.gz \\
+  -o predictions --pictures --probabilities
+
+The final model of a downloaded job, averaged over mirrored images:
+
+  $ consilium predict -m results/JOB_ID -i /data/new -o predictions --which final --mirror
+
+OUT holds the files of each case, predictions.csv, findings.csv and about.json; all of it is about patients.
+The same command resumes after Ctrl-C, and predicts again only what has changed. Not for clinical use.
+
+Exit code: 0 all cases predicted, 1 some are left out, 2 none could be, or the command, the model or the
+folder can't be used, 70 an error of Consilium's own, 130 stopped.
+"""
+
+
+def predict(
+    model: Annotated[
+        Path,
+        typer.Option(
+            "-m",
+            "--model",
+            help="A result folder, a downloaded job, or a .safetensors file.",
+            show_default=False,
+        ),
+    ],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "-i",
+            "--input",
+            metavar="DIR|IMAGE=FILE",
+            help="A folder of cases or of one case; or each image of one case: -i flair=a.nii.gz -i t1=...",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Where the predictions go.", show_default=False)],
+    which: Annotated[
+        Literal["best", "final"] | None,
+        typer.Option(
+            help="The model to take from a folder. Default: the one that scored best, if there is one.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONVENTION",
+            help="What values in label files are to mean: one of the task's label conventions. Default: the "
+            "task's choice; about.json says what they mean.",
+            show_default=False,
+        ),
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probabilities as well.")
+    ] = False,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Draw each case with what was found, as a PNG.")
+    ] = False,
+    mirror: Annotated[
+        bool, typer.Option("--mirror", help="Average over mirrored images: eight times the work.")
+    ] = False,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Only this case; may be repeated.", show_default=False),
+    ] = None,
+    file_ending: FileEndings = None,
+    accepted: Annotated[
+        Path | None, typer.Option(metavar="FILE", help=ACCEPTED_HELP, show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")] = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(min=1, help="CPU threads. Default: all cores that may be used.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that read and check. Default: by the number of cases and cores.",
+            show_default=False,
+        ),
+    ] = None,
+    show_cases: ShowCases = False,
+) -> None:
+    """Segment, grade or measure new cases with a trained model. Research only, not for clinical use.
+
+    Cases are checked and prepared as in training; a case with an error is left out with its code and remedy,
+    and the others continue. Labels are not needed and not read. Each case gets what its task has: a label map
+    with the geometry of its first image, or a grade; probabilities, a picture, and a line in predictions.csv.
+    """
+    from consilium.simulation.display import Display
+
+    with Display() as display:
+        display.show("loading torch and MONAI")
+        from consilium.learning.compute_settings import ComputeSettings
+        from consilium.prediction.run import predict as run
+        from consilium.prediction.trained_model import TrainedModel
+
+        trained = TrainedModel.load(model.expanduser(), which)
+        case_format = trained.task.cases
+        done = run(
+            trained,
+            _parse_inputs(inputs),
+            out,
+            labels=labels,
+            probabilities=probabilities,
+            pictures=pictures,
+            mirror=mirror,
+            only=case or (),
+            compute=ComputeSettings.parse({"device": device, "cpu_threads": threads}, source="the options"),
+            file_endings=parse_endings(file_ending or (), case_format),
+            accepted=accepted,
+            workers=workers,
+            progress=lambda number, total: display.show(f"predicted: {number} of {total}"),
+        )
+    _print(done, trained.task, show_cases=show_cases)
+    say_result(done.table)
+    predicted = len(done.predicted) + len(done.kept)
+    raise typer.Exit(0 if not done.left_out and predicted else 1 if predicted else 2)
+
+
+def _parse_inputs(given: list[str]) -> Path | Mapping[str, Path]:
+    """A folder, or the file of each image.
+
+    Raises:
+        ConfigurationError: Both are given, several folders, or an image twice.
+    """
+    if len(given) == 1 and ("=" not in given[0] or Path(given[0]).expanduser().exists()):
+        return Path(given[0]).expanduser()
+    files: dict[str, Path] = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not (name and equals and path):
+            raise ConfigurationError(
+                f"-i {one!r}: give one folder, or each image of one case as IMAGE=FILE: -i flair=a.nii.gz"
+            )
+        if name in files:
+            raise ConfigurationError(f"-i {name} is given twice: {files[name]} and {path}")
+        files[name] = Path(path).expanduser()  # no shell does it behind the =
+    return files
+
+
+def _print(done: PredictedCases, task: Task, *, show_cases: bool) -> None:
+    from consilium.counts import counted
+    from consilium.report.data_check.page import group_findings
+    from consilium.report.terminal import Terminal
+
+    console = Terminal(stderr=True)
+    groups = group_findings(one for one in done.findings if not one.accepted)
+    print_findings(console, groups, total=done.total, show_cases=show_cases)
+    for images, count in done.incomplete.items():
+        console.print(
+            f"{counted(count, 'case')} with only {', '.join(images)}; a case of {task.name} has "
+            f"{', '.join(task.cases.inputs)}"
+        )
+    kept = f", {len(done.kept)} as before" if done.kept else ""
+    console.print(
+        f"{counted(len(done.predicted), 'case')} predicted{kept}, {len(done.left_out)} left out. "
+        "Not for clinical use."
+    )

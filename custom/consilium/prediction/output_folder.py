@@ -1,0 +1,185 @@
+"""Output of predictions: the files of each case, what is finished, and the tables over all cases."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from consilium.data.files import private_folder, write_atomically
+from consilium.data.finding import Finding
+from consilium.data.sealed import read_sealed, write_sealed
+
+TABLE: Final = "predictions.csv"
+"""One line a case: the columns of the task, and the model."""
+
+FINDINGS: Final = "findings.csv"
+"""What the checks found in the cases of the last run."""
+
+ABOUT: Final = "about.json"
+"""What was predicted with, and what values in files mean; nothing of a patient."""
+
+PICTURE_ENDING: Final = ".png"
+
+_STATE: Final = ".consilium"
+_FINISHED: Final = "finished"
+_NAME_BYTES: Final = 16
+_MODEL_DIGITS: Final = 12
+_STEM_CHARACTERS: Final = 120
+
+
+class FinishedCase(BaseModel):
+    """What is remembered of a case that was predicted.
+
+    Attributes:
+        id: The case.
+        key: Hash of its source files, of the model and of the settings.
+        model: Digest of the model's file.
+        values: A value for each of the task's columns.
+        files: The names of its files in the folder.
+        extras: What was written beside the prediction itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    key: str
+    model: str
+    values: dict[str, str | int | float]
+    files: tuple[str, ...]
+    extras: tuple[str, ...] = ()
+
+
+class OutputFolder:
+    """The folder of predictions; all of it is closed to other accounts, as it is about patients.
+
+    A name in it is made of a case's id, and is nothing but letters, digits and `._-`.
+
+    Args:
+        path: The folder, which exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._finished = path / _STATE / _FINISHED
+
+    @property
+    def state(self) -> Path:
+        """Where the run keeps what it needs: findings, hashes, prepared cases."""
+        return self.path / _STATE
+
+    @property
+    def prepared(self) -> Path:
+        """Where prepared cases are kept until they are predicted."""
+        return self.path / _STATE / "prepared"
+
+    def finished(self, case_id: str) -> FinishedCase | None:
+        """Return what is remembered of a case, if all of its files are there."""
+        found = read_sealed(self._record(case_id), FinishedCase)
+        if found is None or found.id != case_id:
+            return None
+        return found if all((self.path / name).is_file() for name in found.files) else None
+
+    def all_finished(self) -> list[FinishedCase]:
+        """Return what is remembered of all cases, sorted by id."""
+        records = [read_sealed(path, FinishedCase) for path in self._finished.glob("*.json")]
+        return sorted((one for one in records if one is not None), key=lambda one: one.id)
+
+    def write_case(self, case_id: str, files: Mapping[str, bytes]) -> tuple[str, ...]:
+        """Write the files of a case, each in one step.
+
+        Args:
+            case_id: The case.
+            files: Ending to content.
+
+        Returns:
+            The names of the files.
+        """
+        names = []
+        for ending, content in files.items():
+            names.append(f"{file_stem(case_id)}{ending}")
+            write_atomically(self.path / names[-1], content, durable=False)
+        return tuple(names)
+
+    def picture(self, case_id: str) -> Path:
+        """The place of a case's picture."""
+        return self.path / f"{file_stem(case_id)}{PICTURE_ENDING}"
+
+    def forget(self, case_id: str) -> None:
+        """Forget that a case is finished, before its files are replaced."""
+        self._record(case_id).unlink(missing_ok=True)
+
+    def keep(self, finished: FinishedCase) -> None:
+        """Remember that a case is finished, once all of its files are there."""
+        private_folder(self._finished)
+        write_sealed(self._record(finished.id), finished)
+
+    def write_table(self, columns: Sequence[str]) -> Path:
+        """Write the table of all cases that are finished.
+
+        Args:
+            columns: The task's.
+        """
+        rows = [
+            (one.id, *(one.values.get(column, "") for column in columns), one.model[:_MODEL_DIGITS])
+            for one in self.all_finished()
+        ]
+        return self._write_csv(TABLE, ("case", *columns, "model"), rows)
+
+    def write_findings(self, findings: Iterable[Finding]) -> Path:
+        """Write what was found in the cases."""
+        rows = [
+            (
+                one.case_id or "",
+                one.severity.value,
+                one.code.value,
+                one.image or "",
+                one.detail,
+                one.code.remedy,
+            )
+            for one in findings
+        ]
+        return self._write_csv(FINDINGS, ("case", "severity", "code", "image", "detail", "remedy"), rows)
+
+    def write_about(self, content: Mapping[str, Any]) -> None:
+        """Write what was predicted with."""
+        text = json.dumps(content, indent=2) + "\n"
+        write_atomically(self.path / ABOUT, text.encode(), durable=False)
+
+    def _record(self, case_id: str) -> Path:
+        return self._finished / f"{_digest(case_id)}.json"
+
+    def _write_csv(self, name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([_cell(value) for value in row] for row in rows)
+        write_atomically(self.path / name, text.getvalue().encode(), durable=False)
+        return self.path / name
+
+
+def file_stem(case_id: str) -> str:
+    """Return what the names of a case's files start with: its id, as far as that can be a file's name.
+
+    Example:
+        >>> file_stem("TCGA-01"), file_stem("../other")
+        ('TCGA-01', 'other-6a8a60e5')
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", case_id).lstrip("._-")[:_STEM_CHARACTERS]
+    return plain if plain and plain == case_id else f"{plain or 'case'}-{_digest(case_id)[:8]}"
+
+
+def _digest(case_id: str) -> str:
+    return hashlib.blake2b(case_id.encode(errors="surrogatepass"), digest_size=_NAME_BYTES).hexdigest()
+
+
+def _cell(value: Any) -> Any:
+    """A text that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

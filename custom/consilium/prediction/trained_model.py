@@ -1,0 +1,142 @@
+"""Trained models: found in a result, checked against the network that they name, ready to predict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+from consilium.counts import counted
+from consilium.errors import ConfigurationError
+from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_matching, read_metadata
+from consilium.learning.weights import Weights
+from consilium.tasks import LearningSettings, Task, get_task, parse_learning
+
+Which: TypeAlias = Literal["best", "final"]
+"""The model that scored best, or the one after the last round."""
+
+_FILES: Final[Mapping[str, str]] = {"best": BEST_MODEL, "final": LAST_MODEL}
+_MOST_SETTINGS: Final = 1 << 16
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that was trained, with all that is needed to use it.
+
+    Nothing in a model file can run: it holds arrays and text. What it says is not trusted: the task and its
+    settings are parsed as a job's are, and names, shapes and number types have to be those of the network
+    that the settings name before any weight is read.
+
+    Attributes:
+        path: The file.
+        learning: The settings that it was trained with.
+        weights: The weights, all finite.
+        digest: SHA-256 of the file, as hexadecimal digits.
+        round: After how many rounds; None where the file doesn't say.
+    """
+
+    path: Path
+    learning: LearningSettings
+    weights: Weights = field(repr=False)
+    digest: str
+    round: int | None = None
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        return get_task(self.learning.task)
+
+    @classmethod
+    def load(cls, place: Path | str, which: Which | None = None) -> TrainedModel:
+        """Read a model.
+
+        Example:
+            ```python
+            from consilium import TrainedModel
+
+            model = TrainedModel.load("runs/first/result")
+            print(model.task.title, model.learning.summary, model.round)
+            ```
+
+        Args:
+            place: The file, a result folder, or the folder of a downloaded job.
+            which: The model to take from a folder; default: the best, and the final one where none was chosen
+                as the best.
+
+        Raises:
+            ConfigurationError: There is none, it doesn't say how it was trained, or its task is unknown.
+            DataError: The file is damaged, or its weights are not those of its network.
+        """
+        path = find_model(Path(place), which)
+        metadata = read_metadata(path)
+        learning = _settings_of(metadata, path)
+        weights = load_matching(path, _network_weights(learning))
+        number = metadata.get("round", "")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        return cls(path, learning, weights, digest, int(number) if number.isdecimal() else None)
+
+
+def find_model(place: Path, which: Which | None = None) -> Path:
+    """Return the file of a model in a result, wherever FLARE's download put it.
+
+    Args:
+        place: The file, a result folder, or the folder of a job or a simulation around it.
+        which: See `TrainedModel.load`.
+
+    Raises:
+        ConfigurationError: There is none, or more than one result.
+    """
+    if place.is_file():
+        if which is not None:
+            raise ConfigurationError(f"--which {which} chooses in a folder; {place} is a file")
+        return place
+    if not place.is_dir():
+        raise ConfigurationError(
+            f"{place} does not exist; name a result folder, such as runs/demo/result, the folder of a "
+            "downloaded job, or a .safetensors file"
+        )
+    wanted = [_FILES[which]] if which else [BEST_MODEL, LAST_MODEL]
+    # A simulation's result is copied from its server's folder: the copy is meant.
+    for folder in (place, place / "result"):
+        for name in wanted:
+            if (folder / name).is_file():
+                return folder / name
+    found = sorted(path for path in place.rglob("*.safetensors") if path.name in wanted)
+    if not found:
+        there = sorted({path.name for path in place.rglob("*.safetensors")})
+        raise ConfigurationError(
+            f"{place} holds no {' or '.join(wanted)}"
+            + (f"; it holds {', '.join(there)}" if there else "; the job ended before its first round")
+        )
+    if len({path.parent for path in found}) > 1:
+        raise ConfigurationError(
+            f"{place} holds {counted(len(found), 'model')}; name one: {', '.join(map(str, found[:5]))}"
+        )
+    return next(path for name in wanted for path in found if path.name == name)
+
+
+def _settings_of(metadata: Mapping[str, str], path: Path) -> LearningSettings:
+    text = metadata.get("learning")
+    if text is None:
+        raise ConfigurationError(
+            f"{path} does not say how it was trained: its metadata has no `learning`. Name a model file "
+            f"that a job of Consilium wrote, such as result/{LAST_MODEL}"
+        )
+    try:
+        if len(text) > _MOST_SETTINGS:
+            raise ValueError(f"they are {counted(len(text), 'character')} long")
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("they are no JSON object")
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path}: its learning settings can't be read: {error}") from None
+    return parse_learning(values, source=f"the learning settings in {path}")
+
+
+def _network_weights(learning: LearningSettings) -> Weights:
+    from consilium.learning.network_state import get_weights
+
+    return get_weights(get_task(learning.task).method.build_network(learning))
