@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
 
 Value: TypeAlias = str | int | float
-"""What stands in a cell of the table of predictions."""
+"""Value of a cell in the table of predictions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Prediction(Protocol):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns of the table, after the case's id; units stand in their names."""
+        """Columns of the table, after the case's id; units are in their names."""
 
     def meaning(self, convention: str | None) -> Mapping[str, Any]:
         """Return what the values in written files mean, as JSON values."""
