@@ -27,7 +27,6 @@ sys.path.insert(0, str(REPOSITORY))
 
 from tests.unit.tasks.brain_tumor.checks.damage import hot_damages  # noqa: E402
 
-from consilium.data import foreground, preprocessing  # noqa: E402
 from consilium.data.cache import CachedCase, CaseCache  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.learning.compute_settings import ComputeSettings  # noqa: E402
@@ -39,6 +38,7 @@ from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
+from consilium.tasks.segmentation import foreground, normalization  # noqa: E402
 from consilium.tasks.segmentation.intensities import standardize  # noqa: E402
 
 GRID = VoxelGrid(shape=(48, 56, 44), spacing_mm=4.0)
@@ -120,10 +120,10 @@ def train_and_score(
     train: list[CachedCase] = []
     scored: list[CachedCase] = []
     for hospital in hospitals:
-        box = foreground._head_extents if way != "plain" else mock.Mock(return_value=None)
+        box = foreground._anatomy_extents if way != "plain" else mock.Mock(return_value=None)
         with (
-            mock.patch.object(preprocessing, "standardize", WAYS[way]),
-            mock.patch.object(foreground, "_head_extents", box),  # plain: whatever is nonzero
+            mock.patch.object(normalization, "standardize", WAYS[way]),
+            mock.patch.object(foreground, "_anatomy_extents", box),  # plain: whatever is nonzero
         ):
             cases = prepare(hospital, cache)
         train += cases[:TRAINED]
