@@ -9,7 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(
-    path for folder in ("benchmarks", "tools", "provision", "tests/drills") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in ("benchmarks", "tools", "provision", "tests/drills")
+    for path in (ROOT / folder).rglob("*.py")
 )
 
 
