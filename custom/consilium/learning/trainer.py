@@ -12,8 +12,14 @@ from torch import Tensor, nn
 from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.errors import Cancelled, RefusalCode, SiteRefusal, TrainingError
-from consilium.learning.algorithms.base import Batch, LocalAlgorithm, LocalRound, LocalState, LocalStep
-from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings, LocalFedAvg
+from consilium.learning.algorithms.base import (
+    AlgorithmSettings,
+    Batch,
+    LocalAlgorithm,
+    LocalRound,
+    LocalState,
+    LocalStep,
+)
 from consilium.learning.checkpoints import Checkpoint
 from consilium.learning.device import Device
 from consilium.learning.dropout import share_dropout
@@ -51,7 +57,7 @@ class Trainer:
             job's seed, with which everybody who has the job knows whose samples each round shows.
         memory: Where the moments, this site's own model and what the algorithm remembers are kept; None for
             one in this process.
-        algorithm: The hooks around training; None for those of federated averaging.
+        algorithm: The hooks around training; None for plain local training.
     """
 
     def __init__(
@@ -83,7 +89,7 @@ class Trainer:
         self._network = device.place(network)
         self._connected = ranks.connect(self._network)
         self._loss = self._method.build_loss(settings)
-        self._algorithm = algorithm or LocalFedAvg(FedAvgAlgorithmSettings(), settings)
+        self._algorithm = algorithm or LocalAlgorithm(AlgorithmSettings(name="local"), settings)
         self._optimizer = self._algorithm.build_optimizer(self._network) or torch.optim.AdamW(
             self._network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )

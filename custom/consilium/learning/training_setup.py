@@ -29,7 +29,7 @@ class TrainingSetup:
         min_patients: See `Trainer`.
         draw_seed: See `Trainer`.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
-        algorithm: What the job decides about it; None for federated averaging.
+        algorithm: What the job decides about it; None for plain local training.
     """
 
     learning: LearningSettings

@@ -12,8 +12,7 @@ from typing import Any, Final
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
-from consilium.recipes.fedavg import FedAvgRecipe
-from consilium.recipes.readiness import ReadinessRecipe
+from consilium.recipes.recognition import RECIPES
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.tasks import TASKS, get_task, task_names
 from consilium.tasks.base import Task
@@ -32,14 +31,6 @@ class CatalogEntry:
     settings: Mapping[str, Any]
 
 
-_RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
-    "fedavg": FedAvgRecipe,
-    "check": ReadinessRecipe,
-    "stats": StatisticsRecipe,
-}
-"""How the names of jobs end, with what builds them; others than these start with one of them."""
-
-
 def task_jobs(task: Task) -> dict[str, CatalogEntry]:
     """Return the jobs of a task by name.
 
@@ -54,11 +45,11 @@ def task_jobs(task: Task) -> dict[str, CatalogEntry]:
 
 
 def _entry(task: Task, ending: str, stated: Mapping[str, Any]) -> CatalogEntry:
-    recipe = _RECIPES.get(ending.partition("_")[0])
+    recipe = RECIPES.get(ending.partition("_")[0])
     if recipe is None:
         raise ConfigurationError(
             f"task {task.name!r} has settings of a job that ends in {ending!r}; known: "
-            f"{', '.join(_RECIPES)}, and names that start with one of them and _"
+            f"{', '.join(RECIPES)}, and names that start with one of them and _"
         )
     if recipe is StatisticsRecipe:
         return CatalogEntry(recipe, {**stated, "task": task.name})

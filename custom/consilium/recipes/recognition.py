@@ -18,7 +18,12 @@ from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
 from consilium.recipes.training import ALGORITHM_PLACE, TrainingRecipe
 
-RECIPES: Final[tuple[type[JobRecipe], ...]] = (FedAvgRecipe, ReadinessRecipe, StatisticsRecipe)
+RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
+    "fedavg": FedAvgRecipe,
+    "check": ReadinessRecipe,
+    "stats": StatisticsRecipe,
+}
+"""Every recipe, by the end of its jobs' names; other jobs' names end in one of them, `_` and a word."""
 
 _COMPARED_META: Final = (
     JobMetaKey.JOB_NAME.value,
@@ -101,7 +106,7 @@ def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
 def _find_type(server: Any) -> type[JobRecipe]:
     files = JobFiles({}, server, {})
     seen = _look_up(files, ("server", "workflows", 0, "path"))
-    of_controller = [one for one in RECIPES if seen == class_path(one.controller)]
+    of_controller = [one for one in RECIPES.values() if seen == class_path(one.controller)]
     for recipe_type in of_controller:
         if not issubclass(recipe_type, TrainingRecipe):
             return recipe_type
@@ -113,10 +118,8 @@ def _find_type(server: Any) -> type[JobRecipe]:
         known = ", ".join(one.algorithm() for one in of_controller if issubclass(one, TrainingRecipe))
         raise ConfigurationError(f"{_SERVER}: workflows[0].args.algorithm.name {found}; allowed: {known}")
     found = "is missing" if seen is _MISSING else f"is {show(seen)}"
-    raise ConfigurationError(
-        f"{_SERVER}: workflows[0].path {found}; allowed: "
-        f"{', '.join(class_path(recipe_type.controller) for recipe_type in RECIPES)}"
-    )
+    controllers = dict.fromkeys(class_path(one.controller) for one in RECIPES.values())
+    raise ConfigurationError(f"{_SERVER}: workflows[0].path {found}; allowed: {', '.join(controllers)}")
 
 
 def _look_up(files: JobFiles, place: Place) -> Any:

@@ -92,7 +92,7 @@ def test_every_setting_stands_somewhere_in_the_files(recipe):
     assert set(recipe.places) == set(type(recipe.settings).model_fields)
 
 
-@pytest.mark.parametrize("kind", RECIPES, ids=lambda kind: kind.kind)
+@pytest.mark.parametrize("kind", RECIPES.values(), ids=lambda kind: kind.kind)
 def test_no_setting_of_a_job_is_without_a_limit(kind):
     """A text without a pattern could hold `{$NAME}`, in whose place FLARE puts a variable of the machine."""
     schema = kind.settings_type.model_json_schema()

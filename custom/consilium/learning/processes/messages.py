@@ -97,7 +97,7 @@ class Setup(_Message):
         min_patients: Fewest patients behind an update or a loss.
         draw_seed: What samples are drawn by; None for the job's seed.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
-        algorithm: The settings of the job's algorithm; None for federated averaging.
+        algorithm: The settings of the job's algorithm; None for plain local training.
     """
 
     learning: TaskLearning
