@@ -51,6 +51,29 @@ def test_every_folder_of_the_federation_has_its_line():
     assert set(block("`federation` has one folder per concern")) == folders
 
 
+OF_A_PROBLEM = re.compile(
+    r"brain|skull|tumou?r|glioma|edema|\b(flair|t1|t1ce|t2|wt|tc|hgg|lgg|lungs?|chest_ct|retin\w+|fundus)\b",
+    re.I,
+)
+MAY_NAME_A_PROBLEM = {
+    "default_task.py": "names the default",
+    "tasks/registry.py": "lists the tasks that come with Consilium",
+    "data/visits.py": "patterns of the ids in public collections",
+    "cli/predict.py": "examples of the command",
+}
+
+
+def test_nothing_outside_its_folder_names_a_problem():
+    found = []
+    for path in sorted(one for kind in ("py", "j2", "css") for one in PACKAGE.rglob(f"*.{kind}")):
+        place = path.relative_to(PACKAGE).as_posix()
+        if not place.startswith("tasks/brain_tumor/") and place not in MAY_NAME_A_PROBLEM:
+            # Examples use the jobs and the task that come with Consilium.
+            text = re.sub(r"\bbrain_tumor\w*", "", path.read_text())
+            found += [f"{place}: {match[0]}" for match in OF_A_PROBLEM.finditer(text)]
+    assert found == []
+
+
 def test_no_two_folders_or_modules_below_one_folder_import_each_other_in_a_circle():
     modules = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -117,7 +117,7 @@ def _evaluate_memory(job: SiteJob, devices: range) -> SiteFinding:
     if total < needed:
         return GPU_MEMORY.failed(
             seen,
-            "use a larger GPU, or ask the lead data scientist for a smaller patch_voxels or batch_size",
+            "use a larger GPU, or ask the lead data scientist for smaller samples or a smaller batch_size",
             data=data,
         )
     return GPU_MEMORY.ok(seen, data=data)

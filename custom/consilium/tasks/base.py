@@ -24,7 +24,7 @@ class Target:
     """A prediction target: a region, a grade, a number.
 
     Attributes:
-        name: Short name in metrics and settings, for example `wt`.
+        name: Short name in metrics and settings, for example `lesion`.
         title: Name for people.
     """
 

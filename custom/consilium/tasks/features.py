@@ -40,7 +40,7 @@ class FeatureGroup(BaseModel):
         unit: Of the range; empty for yes or no.
         digits: Decimal places that are shown.
         note: A sentence on how it is worked out; empty for none.
-        phrase: For yes or no: what patients do who have it, before the title, as in "have no whole tumor".
+        phrase: For yes or no: what patients do who have it, before the title, as in "have no lesion".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,7 +102,7 @@ class Feature:
 
     @property
     def name(self) -> str:
-        """For example `volume_wt`."""
+        """For example `volume_lesion`."""
         return f"{self.group.name}_{self.of}"
 
     @property

@@ -25,7 +25,7 @@ class Metric(BaseModel):
     """One metric of a task.
 
     Attributes:
-        name: Its name in scores, such as `dice_wt`.
+        name: Its name in scores, such as `dice_lesion`.
         title: Its name for people, without target and unit: `Dice`. Metrics of one title stand together.
         low: Its lowest value.
         high: Its highest value; of a count, that of the largest site.

@@ -54,7 +54,7 @@ class FindingGroup:
         return dict(sorted(Counter(str(name) for name, _ in seen).items()))
 
     def describe_images(self, total: int) -> str:
-        """Which images are concerned in how many of all cases: "t1, t2 in 6 of 6"; "" for none."""
+        """Which images are concerned in how many of all cases: "left, right in 6 of 6"; "" for none."""
         by_count: dict[int, list[str]] = defaultdict(list)
         for name, count in self.images.items():
             by_count[count].append(name)

@@ -19,7 +19,7 @@ class Geometry(BaseModel):
     """The steps from a file's voxels to the task's grid, enough to put a prediction back.
 
     Three grids follow each other: the *file's* array in its own axis order; the *native crop*, the same
-    voxels turned to the closest RAS axes and cut to the head; the *task grid*, the crop resampled to the
+    voxels turned to the closest RAS axes and cut to the anatomy; the *task grid*, the crop resampled to the
     task's voxel size. JSON holds all of it.
 
     Attributes:

@@ -122,8 +122,8 @@ def standardize(voxels: NDArray[Any]) -> NDArray[np.float64]:
     """Bring a modality's nonzero voxels to zero mean and unit standard deviation: what the network sees.
 
     A few voxels of any value, hot, wrapped or saturated ones, hardly change the others: they don't count for
-    the mean and the standard deviation, and are clipped to the plausible values. Tumor is not: its brightest
-    voxels are often among the highest 0.5 % of an image.
+    the mean and the standard deviation, and are clipped to the plausible values. A lesion is not: its
+    brightest voxels are often among the highest 0.5 % of an image.
 
     Args:
         voxels: At least two different values.

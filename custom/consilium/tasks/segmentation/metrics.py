@@ -13,7 +13,7 @@ HD95_WHEN_ONE_IS_EMPTY_MM: Final = 374.0
 volume, the value that BraTS uses since 2020."""
 
 LONGEST_HD95_MM: Final = 1000.0
-"""No two points of an image lie further apart: about twice the diagonal of a head's volume."""
+"""Largest accepted distance; a chest and abdomen of 500x400x700 mm have a diagonal of 950 mm."""
 
 NOTHING_FOUND: Final = 0.01
 """Mean Dice below which a model finds next to nothing."""

@@ -68,7 +68,7 @@ class Normalization(Protocol):
 
 @dataclass(frozen=True)
 class StandardizedForeground:
-    """Intensities without a unit, in images whose background is 0, such as MRI without the skull.
+    """Intensities without a unit, in images whose background is 0, such as MRI masked to the anatomy.
 
     Each image becomes zero mean and unit standard deviation over its own nonzero voxels; see `standardize`.
     """

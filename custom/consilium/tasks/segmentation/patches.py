@@ -63,7 +63,7 @@ class PatchSampler:
         size, extent = np.asarray(self.size), np.asarray(shape)
         tissues = VolumeCase.of(case).class_voxels
         if tissues and random.random() < self.foreground_share:
-            # First a tissue, then a voxel of it: small enhancing rims are met as often as large edema.
+            # First a class, then a voxel of it: small regions are met as often as large ones.
             voxels = tissues[list(tissues)[random.integers(len(tissues))]]
             center = voxels[random.integers(len(voxels))].astype(np.int64)
             start = center - size // 2 + random.integers(-size // 4, size // 4 + 1)

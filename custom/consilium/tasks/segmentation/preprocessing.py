@@ -25,7 +25,7 @@ from consilium.tasks.segmentation.volume_case import PreprocessedCase
 # Spacings closer than this are the same one, rounded differently in a header.
 _SAME_SPACING_MM = 1e-3
 _MAX_TASK_VOXELS = 2**28
-"""Of one image: 1 GiB while it is resampled. A head at 0.5 mm has half of it."""
+"""Of one image: 1 GiB while it is resampled. A cube of 256 mm at 0.5 mm has half of them."""
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 

@@ -24,8 +24,8 @@ def score_case(
     """Score one case.
 
     An empty reference counts: both empty is a perfect Dice of 1 and HD95 of 0, one empty is 0 and 374 mm.
-    MONAI's default leaves such cases out, which would let false enhancing tumor on a low-grade patient go
-    unpunished.
+    MONAI's default leaves such cases out, so that false positives in a patient without the
+    region would cost nothing.
 
     Args:
         prediction: Booleans, `(R, X, Y, Z)`.

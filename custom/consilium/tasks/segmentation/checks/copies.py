@@ -23,7 +23,7 @@ _SPARSE = (slice(None, None, 8),) * 3
 _WHOLE = (slice(None),) * 3
 _UNEXPLAINED = 2e-3
 """Share of an image's variance that another one leaves open when it is scaled and shifted to fit. Three real
-patients: a copy in 256 gray levels leaves 1.5e-4 at most, two contrasts of one brain 0.2 at least."""
+patients: a copy in 256 gray levels leaves 1.5e-4 at most, two contrasts of one patient 0.2 at least."""
 
 
 def check_duplicates(view: CaseView) -> Iterator[Finding]:

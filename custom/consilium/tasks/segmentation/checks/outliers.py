@@ -27,7 +27,7 @@ images."""
 _LIMIT_SHARE = 0.95
 _ODD_SLICE = 1.2
 """Difference of a slice's mean to those of the slices around it, in standard deviations of the image: at most
-0.4 in those images and 0.6 in healthy synthetic ones, where the hemispheres meet."""
+0.4 in those images and 0.6 in healthy synthetic ones."""
 _FULL_SLICE = 0.25
 _AXES = ("left to right", "back to front", "bottom to top")
 

@@ -19,7 +19,7 @@ _SURE_AGREEMENT = 0.93
 """Correlation of edges above which no search is needed."""
 _GAIN = 0.06
 _SURE_AGREEMENT_BELOW, _SURE_GAIN = 0.7, 0.2
-"""Overwhelming in a whole brain: edges that agree badly, and much better elsewhere. Images of real patients
+"""Certain, however much is imaged: edges that agree badly, and much better elsewhere. Images of real patients
 that were moved by 8 mm or turned upside down agreed by 0.51 to 0.65 and gained 0.2 or more."""
 _DEGREES = (-10.0, -5.0, 5.0, 10.0)
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (2,), (0, 1))

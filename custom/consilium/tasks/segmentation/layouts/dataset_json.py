@@ -1,7 +1,7 @@
 """Description of channels and label values in `dataset.json` of the Decathlon and nnU-Net.
 
-Decathlon and nnU-Net 1: `"modality": {"0": "FLAIR"}`, `"labels": {"1": "edema"}`. nnU-Net 2:
-`"channel_names": {"0": "T1"}`, `"labels": {"edema": 1}` or regions, `{"tumor core": [2, 3]}`
+Decathlon and nnU-Net 1: `"modality": {"0": "CT"}`, `"labels": {"1": "lesion"}`. nnU-Net 2:
+`"channel_names": {"0": "CT"}`, `"labels": {"lesion": 1}` or regions, `{"lesion": [1, 2]}`
 (https://github.com/MIC-DKFZ/nnUNet/blob/master/documentation/dataset_format.md).
 """
 

@@ -14,7 +14,7 @@ from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
 from consilium.tasks.segmentation.layouts.vocabulary import BidsNames
 
-# Folders whose files are labels, and names of files that say nothing. No "masks": those may be of the brain.
+# Folders whose files are labels, and names of files that say nothing. No "masks": those may be of anatomy.
 _LABEL_FOLDERS: Final = frozenset(("label", "labels", "segs", "segmentations", "annotations", "gt"))
 _NAMELESS: Final = frozenset(("image", "img", "scan", "volume", "vol", "data", "nifti", "label", "mask"))
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -105,7 +105,7 @@ def _read_bids(path: Path, name: re.Match[str], names: BidsNames) -> NamedFile |
 
 
 def _read_folder_name(path: Path, stem: str, root: Path, endings: FileEndings) -> NamedFile | None:
-    """A file that lies in a folder for one kind of image: t1/001.nii.gz."""
+    """A file that lies in a folder for one kind of image: ct/001.nii.gz."""
     if path.parent == root:
         return None
     name = path.parent.name
