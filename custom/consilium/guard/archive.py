@@ -57,16 +57,16 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
         ) from None
 
 
-def check_extent(size: int, entries: int, said: str) -> None:
-    """Check how much a job's files are.
+def check_size(size: int, entries: int, said: str) -> None:
+    """Check the total size and number of a job's files.
 
     Args:
-        size: Of all of them together, in bytes.
-        entries: Files and folders.
-        said: The beginning of the message.
+        size: Bytes of all of them together.
+        entries: Number of files and folders.
+        said: Beginning of the message.
 
     Raises:
-        JobRejected: If they are more than `MAX_BYTES` or `MAX_ENTRIES`.
+        JobRejected: If there are more than `MAX_BYTES` or `MAX_ENTRIES`.
     """
     if size > MAX_BYTES or entries > MAX_ENTRIES:
         raise JobRejected(
@@ -79,7 +79,7 @@ def check_extent(size: int, entries: int, said: str) -> None:
 def _read_entries(zipped: ZipFile) -> Iterator[tuple[str, bytes]]:
     entries = zipped.infolist()
     size = sum(entry.file_size for entry in entries)
-    check_extent(size, len(entries), "it unpacks to")
+    check_size(size, len(entries), "it unpacks to")
     names = [entry.filename for entry in entries]
     for entry in entries:
         fault = _entry_fault(entry, names)

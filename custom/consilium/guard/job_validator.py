@@ -13,7 +13,7 @@ from nvflare.fuel.sec.audit import AuditService
 
 from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.site.local_settings import listed_tasks
-from consilium.guard.archive import check_extent
+from consilium.guard.archive import check_size
 from consilium.guard.audit_log import audit_text
 from consilium.guard.guarded_cell import messages_are_guarded
 from consilium.guard.job_rules import check_app
@@ -106,7 +106,7 @@ def _read_folder(app: Path) -> dict[str, bytes]:
     if any(path.is_symlink() or not (path.is_file() or path.is_dir()) for path in paths):
         raise JobRejected("it holds a link or another special file", code=RefusalCode.JOB_ARCHIVE)
     size = sum(path.stat().st_size for path in paths if path.is_file())
-    check_extent(size, len(paths), "it has")
+    check_size(size, len(paths), "it has")
     return {
         f"{path.relative_to(app).as_posix()}{'/' if path.is_dir() else ''}": (
             b"" if path.is_dir() else path.read_bytes()

@@ -234,7 +234,7 @@ def count_left_out(
         minimum: Fewest patients behind a count, as the hospital decided.
         job_minimum: The same, where a job wants more.
     """
-    cases = ((problem.code.value, identify(problem.case, cohort)) for problem in problems)
+    cases = ((problem.code.value, case_identity(problem.case, cohort)) for problem in problems)
     return register.count_by_code("left out", cases, minimum=minimum, job_minimum=job_minimum)
 
 
@@ -246,7 +246,7 @@ class CaseIdentity:
     patient: str
 
 
-def identify(case_id: str, cohort: Cohort) -> CaseIdentity:
+def case_identity(case_id: str, cohort: Cohort) -> CaseIdentity:
     """Return a case of a cohort with its patient."""
     return CaseIdentity(case_id, cohort.patients.of(case_id))
 

@@ -58,7 +58,7 @@ def select_cases(
     return train, register.answerable(question, validation, minimum=ScoreMinimum.of(site, task).patients)
 
 
-def check_patients(
+def check_patient_count(
     train: Sequence[OfPatient], validation: Sequence[OfPatient], minimum: int, scores: ScoreMinimum
 ) -> None:
     """Check that there are enough patients to take part.

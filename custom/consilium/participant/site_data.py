@@ -14,7 +14,12 @@ from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.case_admission import admit_cases, count_left_out
-from consilium.participant.patient_selection import ScoreMinimum, check_patients, check_round, select_cases
+from consilium.participant.patient_selection import (
+    ScoreMinimum,
+    check_patient_count,
+    check_round,
+    select_cases,
+)
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.tasks import get_task
@@ -99,7 +104,7 @@ class SiteData:
                 code=RefusalCode.LOST_CASES,
                 left_out=data.left_out,
             )
-        check_patients(data.train, data.validation, self.min_training_patients, self.score_minimum)
+        check_patient_count(data.train, data.validation, self.min_training_patients, self.score_minimum)
         return data
 
     @property
@@ -188,6 +193,6 @@ def prepare_site(
         ScoreMinimum.of(site, task),
         site.max_left_out,
     )
-    check_patients(train, answerable.cases, site.min_training_patients, data.score_minimum)
+    check_patient_count(train, answerable.cases, site.min_training_patients, data.score_minimum)
     check_round(train, site, learning)
     return data

@@ -13,9 +13,14 @@ from consilium.counts import count_patients
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.participant.case_admission import count_left_out, excess, identify
+from consilium.participant.case_admission import case_identity, count_left_out, excess
 from consilium.participant.patient_register import PatientRegister
-from consilium.participant.patient_selection import ScoreMinimum, check_patients, check_round, select_cases
+from consilium.participant.patient_selection import (
+    ScoreMinimum,
+    check_patient_count,
+    check_round,
+    select_cases,
+)
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
@@ -42,12 +47,12 @@ def assess(
     """
     cohort = checked.cohort
     noted = [
-        (finding.code.value, identify(finding.case_id, cohort))
+        (finding.code.value, case_identity(finding.case_id, cohort))
         for finding in checked.findings
         if finding.severity is not Severity.ERROR and finding.case_id is not None and not finding.accepted
     ]
     accepted = [
-        (finding.code.value, identify(finding.case_id, cohort))
+        (finding.code.value, case_identity(finding.case_id, cohort))
         for finding in checked.accepted
         if finding.case_id is not None
     ]
@@ -95,7 +100,7 @@ def assess_ability(
     task = get_task(learning.task)
     train, answerable = select_cases(register.copy(), site, labeled, task)
     try:
-        check_patients(train, answerable.cases, site.min_training_patients, ScoreMinimum.of(site, task))
+        check_patient_count(train, answerable.cases, site.min_training_patients, ScoreMinimum.of(site, task))
         check_round(train, site, learning)
     except SiteRefusal as refusal:
         return "nothing", refusal
