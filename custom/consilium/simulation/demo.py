@@ -1,13 +1,17 @@
-"""The demo: four synthetic hospitals, the main job, its baselines and one report."""
+"""The demo: four synthetic hospitals, the main job, its baselines, one report, and one new patient."""
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Collection
 from pathlib import Path
 
 from consilium.counts import counted
+from consilium.data.cohort import find_cases
 from consilium.data.files import output_folder
+from consilium.prediction.run import predict
+from consilium.prediction.trained_model import TrainedModel
 from consilium.process_limits import available_cores
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
@@ -20,6 +24,8 @@ from consilium.tasks.synthetic import SyntheticCohort
 
 def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     """Make the cohort, run the main job on it with comparisons, write the report; returns its page.
+
+    In the end the model predicts a patient of a hospital that only evaluates, on whom nobody trained.
 
     Args:
         out: Where everything goes.
@@ -38,7 +44,32 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     job = export_job(build_recipe(f"{task}_fedavg"), out / "job")
     sites = site_settings(hospitals, out.resolve(), synthetic.evaluators)
     study = Study(job, sites, out, compare=True, display=display)
-    return study.run({"cohort": seconds})
+    page = study.run({"cohort": seconds})
+    for name in sorted(synthetic.evaluators & hospitals.keys())[:1]:
+        predict_patient(out, hospitals[name], name, display)
+    return page
+
+
+def predict_patient(out: Path, folder: Path, name: str, display: Display) -> None:
+    """Predict one patient of a hospital with the result of a job, and show how to predict others.
+
+    Args:
+        out: Where the job's `result/` is, and where `prediction/` goes.
+        folder: The hospital's folder.
+        name: The hospital.
+        display: Where progress is shown.
+
+    Raises:
+        ConsiliumError: If the model or the folder can't be used.
+    """
+    display.show("prediction: a new patient")
+    model = TrainedModel.load(out / "result")
+    first = find_cases(folder, case_format=model.task.cases).cases[0]
+    pictures = model.task.presentation is not None
+    done = predict(model, folder, out / "prediction", only=[first.id], pictures=pictures)
+    display.say(f"prediction: a patient of {name}, on whom nobody trained: {done.out}")
+    command = f"consilium predict -m {shlex.quote(str(out / 'result'))} -i DIR -o OUT"
+    display.say(f"your own patients: {command}{' --pictures' if pictures else ''}")
 
 
 def make_hospitals(
