@@ -1,0 +1,61 @@
+"""Real patients through training, `consilium predict` and its files."""
+
+import csv
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from consilium import predict
+
+from .studies import export, simulate
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.real_data,
+    pytest.mark.skipif(
+        not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predict")
+    changes = {"rounds": 1, "min_sites": 1, "learning.spacing_mm": 3.0, "learning.patch_voxels": [48, 64, 48]}
+    sites = {"a": FOLDER / "tcga_lgg", "b": FOLDER / "msd_task01"}
+    return simulate(export(folder / "jobs", changes), sites, folder / "out")
+
+
+def test_a_trained_model_predicts_real_patients(study, tmp_path):
+    assert study.code == 0, study.stderr
+    done = predict(study.out, FOLDER / "tcga_lgg", tmp_path / "out", pictures=True, probabilities=True)
+    assert done.predicted == ("TCGA-DU-7294", "TCGA-FG-6692")
+    with done.table.open(newline="") as file:
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    for case in done.predicted:
+        label = nib.load(tmp_path / "out" / f"{case}_seg.nii.gz")
+        source = nib.load(FOLDER / "tcga_lgg" / case / f"{case}_t1.nii.gz")
+        assert label.shape == (240, 240, 155)
+        assert np.array_equal(label.affine, source.affine)
+        assert set(np.unique(label.dataobj)) <= {0, 1, 2, 3}
+        outside = np.asarray(source.dataobj) == 0
+        assert float(rows[case]["wt_ml"]) == pytest.approx(np.count_nonzero(label.dataobj) / 1000, abs=1e-3)
+        probability = nib.load(tmp_path / "out" / f"{case}_wt_probability.nii.gz").get_fdata()
+        assert probability[outside].mean() < probability[~outside].mean()
+        assert (tmp_path / "out" / f"{case}.png").stat().st_size > 10_000
+
+
+def test_a_slab_is_predicted_from_its_files(study, tmp_path):
+    folder = FOLDER / "msd_task01/BRATS_009"
+    files = {name: folder / f"BRATS_009_{name}.nii.gz" for name in ("t1", "t1ce", "t2", "flair")}
+    done = predict(study.out / "result", files, tmp_path / "out", labels="decathlon")
+    assert done.predicted == ("BRATS_009",)
+    label = np.asarray(nib.load(tmp_path / "out/BRATS_009_seg.nii.gz").dataobj)
+    assert not label[:, :, :50].any()
+    assert not label[:, :, 120:].any()
