@@ -2,8 +2,9 @@
 
 MONAI's `SlidingWindowInferer` runs with its default settings and the training patch, on the whole image as a
 usual chain of transforms hands it over (normalized, resampled, not cropped), and on our crop. Ours finds the
-crop's anatomy and slides as few windows as hold it. Seconds are the medians of rounds in which the ways take
-turns, so that other load on the machine hits all alike. Run it from the repository's root, with a model:
+crop's anatomy and slides as few windows as hold it. Seconds are those of the processor, medians of rounds in
+which the ways take turns, so that other load on the machine hits all alike. Run it from the repository's
+root, with a model:
 
     python benchmarks/predict.py runs/demo/result
 
@@ -18,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -59,16 +61,35 @@ def whole_image(inputs: Tensor, case: VolumeCase) -> tuple[Tensor, Any]:
     return F.pad(inputs, pads), (..., *inside)
 
 
-def turns(ways: dict[str, Callable[[], Tensor]], repeats: int) -> dict[str, tuple[float, Tensor]]:
-    """Run each way in turn; returns the median seconds and the result of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    results: dict[str, Tensor] = {}
+@dataclass
+class Cost:
+    """What a way to predict a case takes.
+
+    Attributes:
+        seconds: Of the processor, of each repeat.
+        windows: Passes of the network in the last one.
+        logits: The result.
+    """
+
+    seconds: list[float] = field(default_factory=list)
+    windows: int = 0
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+def turns(ways: dict[str, Callable[[], Tensor]], network: torch.nn.Module, repeats: int) -> dict[str, Cost]:
+    """Run each way in turn, `repeats` times."""
+    costs = {name: Cost() for name in ways}
+    passes: list[int] = []
+    counting = network.register_forward_hook(lambda *given: passes.append(1))
     for _ in range(repeats):
         for name, way in ways.items():
-            started = time.perf_counter()
-            results[name] = way()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: (statistics.median(seconds[name]), results[name]) for name in ways}
+            passes.clear()
+            started = time.process_time()
+            costs[name].logits = way()
+            costs[name].seconds.append(time.process_time() - started)
+            costs[name].windows = len(passes)
+    counting.remove()
+    return costs
 
 
 def compare(
@@ -95,14 +116,20 @@ def compare(
                     "ours": lambda inputs=inputs: ours(inputs, mirror=False),
                     "ours, mirrored": lambda inputs=inputs: ours(inputs, mirror=True),
                 },
+                network,
                 repeats,
             )
-        for name, (seconds, logits) in done.items():
-            found = task.method.decide(task.method.interpret(logits[0].float(), case))
+        ours_seconds = statistics.median(done["ours"].seconds)
+        for name, cost in done.items():
+            found = task.method.decide(task.method.interpret(cost.logits[0].float(), case))
             scores = task.evaluation.score(found, case, final=False)
             dice = statistics.fmean(value for key, value in scores.items() if key.startswith("dice"))
-            ratio = done["ours"][0] / seconds
-            print(f"{case.id:16} {name:20} {seconds:6.2f} s  {ratio:5.2f}  Dice {dice:.4f}", flush=True)
+            seconds = statistics.median(cost.seconds)
+            print(
+                f"{case.id:16} {name:20} {cost.windows:3} windows {seconds:6.2f} s  "
+                f"{seconds / ours_seconds:5.2f} times ours  Dice {dice:.4f}",
+                flush=True,
+            )
 
 
 def whole_command(model: TrainedModel, folder: Path, out: Path) -> None:
@@ -125,7 +152,7 @@ def main() -> None:
     )
     parser.add_argument("model", type=Path, help="a result folder or a model file")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model = TrainedModel.load(options.model)
