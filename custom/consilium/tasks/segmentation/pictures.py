@@ -70,7 +70,10 @@ def render_patient(
     )
     center = _center_of_regions(found if reference is None or not reference.any() else reference)
     planes = (_CORONAL, _SAGITTAL) if len(images) == 1 else (_CORONAL,)
-    columns = 3 + len(planes)
+    panels = [("Image", None, None), ("Reference", reference, None), ("Model", None, found)]
+    if reference is None:
+        del panels[1]
+    columns = len(panels) + len(planes)
     figure = Figure(figsize=(12.0, 3.8 * len(images) if len(images) > 1 else 3.4), facecolor=medium.paper)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(
@@ -84,22 +87,21 @@ def render_patient(
         hspace=0.04,
     )
     spacing = VolumeCase.of(case).geometry.native_spacing_mm
-    headings = ("Image", "Reference" if reference is not None else "No reference", "Model")
     for row, (name, image) in enumerate(images):
-        overlays = ((None, None), (reference, None), (None, found))
-        for column, (lines, fills) in enumerate(overlays):
+        for column, (heading, lines, fills) in enumerate(panels):
             axes = figure.add_subplot(grid[row, column])
             _draw(axes, _AXIAL, center, spacing, image, medium, lines=lines, fills=fills)
             if column == 0:
                 axes.set_ylabel(name, color=medium.text, fontsize=12)
             if row == 0:
-                axes.set_title(headings[column], color=medium.text, fontsize=12)
+                axes.set_title(heading, color=medium.text, fontsize=12)
         for place, other in enumerate(planes if len(images) == 1 else ((_CORONAL, _SAGITTAL)[row],)):
-            axes = figure.add_subplot(grid[row, 3 + place])
+            axes = figure.add_subplot(grid[row, len(panels) + place])
             _draw(axes, other, center, spacing, image, medium, lines=reference, fills=found)
-            axes.set_title(f"{other.name}, {name}: both", color=medium.text, fontsize=12)
+            what = "both" if reference is not None else "model"
+            axes.set_title(f"{other.name}, {name}: {what}", color=medium.text, fontsize=12)
     _add_scale_bar(figure.axes[0], medium)
-    _add_legend(figure, regions, title, medium)
+    _add_legend(figure, regions, title, medium, reference=reference is not None)
     private_folder(path.parent, ours=False)
     with open(path, "wb", opener=private_opener) as file:
         figure.savefig(file, dpi=medium.dots_per_inch, facecolor=medium.paper, metadata={"Software": None})
@@ -217,7 +219,9 @@ def _add_scale_bar(axes: Any, medium: Medium) -> None:
     axes.text(left, bottom + 2, f"{_SCALE_BAR_MM // 10} cm", color=medium.text, fontsize=9, va="bottom")
 
 
-def _add_legend(figure: Any, regions: Sequence[Region], title: str, medium: Medium) -> None:
+def _add_legend(
+    figure: Any, regions: Sequence[Region], title: str, medium: Medium, *, reference: bool
+) -> None:
     figure.text(0.028, 0.96, title, color=medium.text, fontsize=15, va="center")
     colors = [TARGET_COLORS[place % len(TARGET_COLORS)] for place in range(len(regions))]
     handles = [
@@ -234,5 +238,6 @@ def _add_legend(figure: Any, regions: Sequence[Region], title: str, medium: Medi
         fontsize=11,
         handlelength=1.2,
     )
-    note = "lines: reference   ·   filled: model   ·   R: the patient's right"
+    parts = [*(["lines: reference"] if reference else []), "filled: model", "R: the patient's right"]
+    note = "   ·   ".join(parts)
     figure.text(0.995, 0.027, note, color=medium.faint, fontsize=10, ha="right", va="center")
