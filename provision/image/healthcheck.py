@@ -54,7 +54,7 @@ def check(kit: Path, tables: Path = Path("/proc/net")) -> str | None:
             target = json.loads(settings.read_text())["servers"][0]["service"]["target"]
             port = int(target.rpartition(":")[2])
             return None if any(is_well(one, port) for one in sockets(tables)) else problem.format(port=port)
-    return f"{kit} is no kit of a server or a hospital: mount one there"
+    return f"{kit} is not a kit of a server or a hospital: mount one there"
 
 
 def _listens(socket: Socket, port: int) -> bool:

@@ -85,7 +85,7 @@ def parse_endings(assignments: Iterable[str], case_format: CaseFormat) -> dict[s
         case_format: Of the job's task.
 
     Raises:
-        ConfigurationError: One has not this form, or is no ending.
+        ConfigurationError: One does not have this form, or is not an ending.
     """
     endings: dict[str, list[str]] = defaultdict(list)
     for assignment in assignments:
@@ -153,7 +153,7 @@ def parse_files(option: str, assignments: Iterable[str], sites: Iterable[str]) -
         sites: The names of the sites.
 
     Raises:
-        ConfigurationError: One has not this form, a site is unknown or is given two files, or there is none.
+        ConfigurationError: One does not have this form, a site is unknown or has two files, or there is none.
     """
     names = list(sites)
     files: dict[str, Path] = {}

@@ -139,7 +139,7 @@ def open_file(path: Path) -> BinaryIO:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UnusableFile(DataCode.UNREADABLE, "is no regular file")
+            raise UnusableFile(DataCode.UNREADABLE, "is not a regular file")
         return path.open("rb")
     except OSError as error:
         raise unusable(path, error) from error

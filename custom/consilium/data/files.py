@@ -26,11 +26,11 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 def readable(text: object) -> str:
-    r"""Return a text in which file names that are no UTF-8 are written with escapes.
+    r"""Return a text in which file names that are not UTF-8 are written with escapes.
 
-    Linux lets a name be any bytes, and Python keeps those that are no UTF-8 as lone surrogates, which neither
-    a page nor a log nor JSON can hold. Whatever is said of a file goes through here; the path stays what
-    it is.
+    A name may be any bytes on Linux, and Python keeps those that are not UTF-8 as lone surrogates, which
+    neither a page nor a log nor JSON can hold. Every message about a file goes through here; the path itself
+    is unchanged.
 
     Args:
         text: A path, an id made of a file's name, or a message that holds one.
@@ -63,7 +63,7 @@ def _path_from_json(value: object) -> Path:
 JsonPath = Annotated[
     Path, PlainValidator(_path_from_json), PlainSerializer(_path_to_json, return_type=str, when_used="json")
 ]
-"""A path that comes back from JSON as it was, also where its name is no UTF-8."""
+"""A path that comes back from JSON as it was, also where its name is not UTF-8."""
 
 
 def write_failure(folder: Path, error: OSError) -> str:
@@ -122,11 +122,11 @@ def output_folder(path: Path, option: str) -> Path:
         option: What it was named with, such as `--out`.
 
     Raises:
-        ConfigurationError: It can't be made or written, or its name is no UTF-8.
+        ConfigurationError: It can't be made or written, or its name is not UTF-8.
     """
     if readable(path.absolute()) != str(path.absolute()):
         raise ConfigurationError(
-            f"{option}: the name {readable(path.absolute())} is no UTF-8; name another folder"
+            f"{option}: the name {readable(path.absolute())} is not UTF-8; name another folder"
         )
     try:
         private_folder(path, ours=False)

@@ -149,7 +149,7 @@ def _explain_no_match(patients: Patients) -> str:
 def format_patients_file(patients: Patients) -> str:
     """Return a file for the hospital to correct: every case, with those that may be one patient as one.
 
-    Names that are no UTF-8 can't stand in it.
+    Names that are not UTF-8 are left out.
     """
     proposed = {case: patients.of(case) for case in patients.case_ids if readable(case) == case}
     for patient, group in patients.unclear().items():

@@ -136,7 +136,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise unusable_file(path, f"is no CSV in line {reader.line_num} ({error})") from error
+        raise unusable_file(path, f"is not valid CSV in line {reader.line_num} ({error})") from error
 
 
 def _columns(

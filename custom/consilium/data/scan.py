@@ -32,11 +32,11 @@ def scan_folder(folder: Path) -> FolderScan:
         The files and the folders that can't be listed.
 
     Raises:
-        FolderError: The folder is missing, no folder, forbidden, empty, or its name is no UTF-8.
+        FolderError: The folder is missing, no folder, forbidden, empty, or its name is not UTF-8.
     """
     if readable(folder.absolute()) != str(folder.absolute()):
         raise _unusable(
-            f"The name of the dataset folder {readable(folder.absolute())} is no UTF-8, which settings and "
+            f"The name of the dataset folder {readable(folder.absolute())} is not UTF-8, which settings and "
             "reports must be; rename it, or make a link to it with another name: ln -s FOLDER NAME"
         )
     if not os.access(folder, os.F_OK):  # unlike Path.exists, also where a parent may not be entered

@@ -72,7 +72,7 @@ class AcceptedJobs:
         once more.
 
         Raises:
-            JobRejected: If it came with another job before and this one is no copy of that, or too
+            JobRejected: If it came with another job before and this one is not a copy of that, or too
                 late; if this job came with another signature or description, or too long ago; if the file
                 can't be read or written.
         """
@@ -176,7 +176,7 @@ def _first_use(
     first = min(job.first for job in earlier.values())
     if not earlier.keys() & {meta.cloned_from, meta.resume}:
         raise JobRejected(
-            f"its signature came with job {next(iter(earlier))} before, and this job is no copy of that; "
+            f"its signature came with job {next(iter(earlier))} before, and this job is not a copy of that; "
             "submit it again",
             code=RefusalCode.JOB_REPEATED,
         )

@@ -127,7 +127,7 @@ def _entry_fault(entry: ZipInfo, names: list[str]) -> str | None:
     if names.count(name) > 1 or (f"{name}/" in names):
         return "is there twice"
     if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
-        return "is no plain file or folder"
+        return "is not a plain file or folder"
     if not is_safely_packed(entry):
         return "is packed in a way that FLARE does not use"
     if entry.is_dir() and entry.file_size:

@@ -105,7 +105,7 @@ def record_rejected_message(neighbor: str | None, headers: Mapping[str, Any], fa
 
 
 def _brief(value: Any) -> str:
-    # What is no text may be too large or too deeply nested to be written out.
+    # What is not a text may be too large or too deeply nested to be written out.
     return value[:_LONGEST_NAME] if isinstance(value, str) else f"<{type(value).__name__}>"
 
 

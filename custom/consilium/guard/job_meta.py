@@ -112,7 +112,7 @@ def check_deployed_meta(meta: Any) -> DeployedMeta:
         text = json.dumps(meta, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise JobRejected(
-            f"{META}: it is no JSON ({type(error).__name__})", code=RefusalCode.JOB_DESCRIPTION
+            f"{META}: it is not JSON ({type(error).__name__})", code=RefusalCode.JOB_DESCRIPTION
         ) from None
     if len(text) > _MAX_BYTES:
         raise JobRejected(

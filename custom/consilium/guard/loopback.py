@@ -105,7 +105,7 @@ class ProvenConnection(SfmConnection):  # type: ignore[misc]
 
     Attributes:
         used_nonces: The numbers of processes that have connected to this one.
-        own_start: Which start of a site this process is; None if it is no site's parent process.
+        own_start: Which start of a site this process is; None if it is not a site's parent process.
         other_start: Which one the process at the other end is.
     """
 
@@ -225,7 +225,7 @@ class GuardedConnManager(ConnManager):  # type: ignore[misc]
         if parse_party(name) is None:
             return name, "its name is nobody's here"
         if not sfm_conn.is_proven_by_certificate and not sfm_conn.believes(prefix.type, data):
-            return name, "it is no process that this participant has started, or repeats what one said"
+            return name, "it is not a process that this participant has started, or repeats what one said"
         return name, None
 
     @staticmethod

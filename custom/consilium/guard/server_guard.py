@@ -94,7 +94,7 @@ class SubmittedJobValidator(JobMetaValidator):  # type: ignore[misc]
         """
         try:
             if not isinstance(job_data, str):
-                raise JobRejected("it is no file", code=RefusalCode.JOB_ARCHIVE)
+                raise JobRejected("it is not a file", code=RefusalCode.JOB_ARCHIVE)
             check_job(_read_job(job_name, Path(job_data)), class_fault)
         except ConfigurationError as error:
             reason = describe_rejection(error, f"the server rejects job {job_name[:80]!a}")

@@ -105,7 +105,7 @@ def _fault(request: CellMessage) -> str | None:
     """Return why a command is rejected; None if it is accepted."""
     message, sender = request.payload, parse_party(request.get_header(MessageHeaderKey.ORIGIN))
     if not isinstance(message, Message) or not isinstance(message.topic, str):
-        return "it is no command"
+        return "it is not a command"
     command = COMMANDS.get(message.topic)
     if command is None:
         return f"{message.topic[:60]!r} is not available at a site"

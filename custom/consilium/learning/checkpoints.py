@@ -153,7 +153,7 @@ class CheckpointStore:
             shutil.rmtree(self.folder)
 
     def _remove(self, number: int) -> None:
-        # The state first: without it, arrays are no checkpoint; without arrays, it would be a damaged one.
+        # The state first: without it, arrays are not a checkpoint; without arrays, it would be a damaged one.
         self._state_path(number).unlink(missing_ok=True)
         self._arrays_path(number).unlink(missing_ok=True)
 

@@ -35,7 +35,7 @@ def discloses(answers: Answers, new: Collection[str], patients: Mapping[str, str
 
 
 def extend_basis(answers: Answers, new: Collection[str]) -> list[list[str]]:
-    """Return the answers with a new one, if it is no sum of multiples of them."""
+    """Return the answers with a new one, if it is not a sum of multiples of them."""
     basis = [sorted(answer) for answer in answers]
     matrix, _ = _incidence([*answers, new], {case: case for answer in [*answers, new] for case in answer})
     return [*basis, sorted(new)] if _adds(matrix) else basis
@@ -51,7 +51,7 @@ def _incidence(answers: Answers, patients: Mapping[str, str]) -> tuple[NDArray[n
 
 
 def _adds(matrix: NDArray[np.float64]) -> bool:
-    """Whether the last row is no combination of the others."""
+    """Whether the last row is not a combination of the others."""
     return _rank(matrix) > _rank(matrix[:-1])
 
 

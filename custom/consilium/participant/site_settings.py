@@ -50,7 +50,7 @@ class SiteSettings(ComputeSettings):
     state_dir: Path = Field(
         default=Path("site_state"),
         description="What the site has to remember as long as it takes part: the secret of its split, each "
-        "patient's side, and who was answered about together. It is no cache.",
+        "patient's side, and who was answered about together. It is not a cache.",
     )
     accepted_findings: Path | None = Field(
         default=None,

@@ -108,12 +108,12 @@ def ca_fingerprint(certificate: Path) -> str:
     """Return the SHA-256 fingerprint of a certificate, such as `SHA256:9A:41:...`, as FLARE writes it.
 
     Raises:
-        ConfigurationError: If it is no certificate.
+        ConfigurationError: If it is not a certificate.
     """
     try:
         loaded = x509.load_pem_x509_certificate(certificate.read_bytes())
     except (OSError, ValueError):
-        raise ConfigurationError(f"{certificate} is no certificate; the kit is incomplete") from None
+        raise ConfigurationError(f"{certificate} is not a certificate; the kit is incomplete") from None
     return str(cert_fingerprint_sha256(loaded))
 
 

@@ -57,7 +57,7 @@ def unpack_kit(archive: Path, folder: Path, *, sha256: str, fingerprint: str | N
         )
     root, files = _read_files(content, archive.name)
     if not any(name in files for name in CONFIGS):
-        raise ConfigurationError(f"{archive.name} is no startup kit: it has none of {', '.join(CONFIGS)}")
+        raise ConfigurationError(f"{archive.name} is not a startup kit: it has none of {', '.join(CONFIGS)}")
     target = folder / root
     if target.exists() or target.is_symlink():
         raise ConfigurationError(f"{target} exists, and is not replaced; name another folder: --to DIR")
@@ -103,7 +103,7 @@ def _read_files(content: bytes, name: str) -> tuple[str, dict[str, tuple[bytes |
             }
     except UNREADABLE as error:
         raise ConfigurationError(
-            f"{name} is no zip archive, or damaged ({type(error).__name__}); ask the project admin for it "
+            f"{name} is not a zip archive, or damaged ({type(error).__name__}); ask the project admin for it "
             "again"
         ) from None
     return entries[0].filename.split("/")[0], files

@@ -117,7 +117,7 @@ def changed_job(path: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
         changes: Settings with their new values; without any, the folder itself is what is given.
 
     Raises:
-        ConfigurationError: If it is no job that a recipe writes, or a setting can't be used.
+        ConfigurationError: If it is not a job that a recipe writes, or a setting can't be used.
     """
     if not changes:
         yield path

@@ -101,7 +101,7 @@ def _read_record(path: Path) -> StatisticsRecord | ReadinessRecord:
             return kind.model_validate_json(found.read_bytes())
         except ValidationError:
             continue
-    raise ConfigurationError(f"{found} is no {STATISTICS_FILE} and no {READINESS_FILE}")
+    raise ConfigurationError(f"{found} is neither a {STATISTICS_FILE} nor a {READINESS_FILE}")
 
 
 def _machines(readiness: ReadinessRecord | None) -> tuple[str, float | None]:

@@ -59,7 +59,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _reject_constant(name: str) -> Any:
-    raise ConfigurationError(f"{name} is no number of JSON")
+    raise ConfigurationError(f"{name} is not a JSON number")
 
 
 def _read_int(digits: str) -> int:
@@ -73,7 +73,7 @@ def _read_int(digits: str) -> int:
 def _read_float(digits: str) -> float:
     value = float(digits)
     if len(digits) > _LONGEST_NUMBER or not math.isfinite(value):
-        raise ConfigurationError(f"{digits[:_LONGEST_NUMBER]} is no number that a job can hold")
+        raise ConfigurationError(f"{digits[:_LONGEST_NUMBER]} is not a number that a job can hold")
     return value
 
 

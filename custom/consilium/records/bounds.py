@@ -72,7 +72,7 @@ def _fold_codes(counts: object) -> object:
     folded: dict[str, Any] = {}
     for code, count in counts.items():
         if not (count is None or (type(count) is int and 0 <= count <= MOST_CASES)):
-            raise ValueError("a count is no number of cases")
+            raise ValueError("a count is not a number of cases")
         known = code if isinstance(code, str) and find_code(code) else OTHER_CODE
         if known in folded:  # only `other`: a number that is withheld hides the sum as well
             before = folded[known]

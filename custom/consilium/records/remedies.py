@@ -23,7 +23,7 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.VERSIONS: "install the federation's versions of consilium and nvflare at the site; "
     "`consilium check-site KIT` there compares them",
     RefusalCode.TASK: "nothing, unless the hospital wants to take part in this task: its IT department then "
-    "installs the package that brings it, and lists it under `tasks` in the site's local/privacy.json",
+    "installs the package that provides it, and lists it under `tasks` in the site's local/privacy.json",
     RefusalCode.DATASET: "`consilium check-site KIT` at the site says what is wrong with `dataset` in its "
     "local/privacy.json",
     RefusalCode.NO_LABELED_CASE: "`consilium check DATASET` at the site names the cases and what fixes each; "

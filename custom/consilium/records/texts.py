@@ -26,7 +26,7 @@ def clean_text(text: object, longest: int = LONGEST_REASON) -> str:
     follows look like a line of its own.
 
     Args:
-        text: Anything; what is no text becomes the name of its type.
+        text: Anything; what is not a text becomes the name of its type.
         longest: Characters of the result at most; a longer one ends with an ellipsis.
 
     Example:

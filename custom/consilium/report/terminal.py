@@ -14,7 +14,7 @@ from rich.table import Table
 from consilium.records.texts import printable
 
 _UNBROKEN: Final = 10_000
-"""Columns of what is no terminal; rich would take it for one of 80."""
+"""Columns of what is not a terminal; rich would take it for one of 80."""
 
 
 class Terminal(Console):

@@ -155,7 +155,7 @@ def _check_dataset(name: str, folder: Path, out: Path) -> None:
         )
     if readable(folder.absolute()) != str(folder.absolute()):
         raise ConfigurationError(
-            f"site {name}: the name {readable(folder.absolute())} is no UTF-8; make a link to the folder "
+            f"site {name}: the name {readable(folder.absolute())} is not UTF-8; make a link to the folder "
             "with another name"
         )
     if out.resolve().is_relative_to(folder.resolve()):

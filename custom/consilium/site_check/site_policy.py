@@ -91,7 +91,7 @@ def _check_classes(resources: dict[str, Any], name: str, kind: SiteKind, job: Si
         return CLASSES.warning(
             f"{CLASS_ALLOW_LIST} of {name} is tighter than provisioned and rejects job {job.name}, "
             f"which names {', '.join(refused)}",
-            f"if this job shall run here, add these to {CLASS_ALLOW_LIST} in {edited}",
+            f"to let this job run here, add these to {CLASS_ALLOW_LIST} in {edited}",
             data={"refused": refused},
         )
     return CLASSES.ok(f"{counted(len(listed), 'entry', 'entries')}, none wider than provisioned")
@@ -190,14 +190,14 @@ def check_tasks(site: SiteSettings | None) -> SiteFinding:
     data = {"built_in": own, "listed": list(site.tasks)}
     if missing := [name for name in site.tasks if name not in known]:
         return TASKS.warning(
-            f"{seen}; {_PRIVACY} lists {', '.join(missing)}, which no installed package brings",
-            f"install the package that brings it, or remove it from tasks in {_PRIVACY}",
+            f"{seen}; {_PRIVACY} lists {', '.join(missing)}, which no installed package provides",
+            f"install the package that provides it, or remove it from tasks in {_PRIVACY}",
             data={**data, "missing": missing},
         )
     lost = [name for name, one in site.tasks.items() if one.dataset and not one.dataset.is_dir()]
     if lost:
         return TASKS.failed(
-            f"{seen}; the dataset of {', '.join(lost)} is no folder that this account can read",
+            f"{seen}; the dataset of {', '.join(lost)} is not a folder that this account can read",
             f"correct its dataset under tasks in {_PRIVACY}",
             details=[f"{name}: {site.tasks[name].dataset}" for name in lost],
             data={**data, "without_folder": lost},

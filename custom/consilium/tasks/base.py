@@ -35,8 +35,8 @@ class Target:
 class Task(Protocol):
     """One imaging problem: inputs, targets, method and evaluation.
 
-    Every process names tasks and reads their inputs and targets, few ever build a network: an implementation
-    loads torch and MONAI with its `method`.
+    Every process reads tasks' names, inputs and targets, and few ever build a network, so an implementation
+    imports torch and MONAI only in its `method`.
     """
 
     @property
@@ -65,19 +65,19 @@ class Task(Protocol):
 
     @property
     def targets(self) -> Sequence[Target]:
-        """What is predicted, in the network's order."""
+        """Prediction targets, in the network's order."""
 
     @property
     def settings_type(self) -> type[LearningSettings]:
-        """What a job decides about learning the task."""
+        """Class of a job's learning settings for the task."""
 
     @property
     def cases(self) -> CaseFormat:
-        """How its cases are found, read and prepared."""
+        """Finding, reading and preparation of its cases."""
 
     @property
     def method(self) -> Method[Any]:
-        """How the task is learned: networks, loss, samples, inference."""
+        """Networks, loss, samples and inference."""
 
     @property
     def prediction(self) -> Prediction:
@@ -97,4 +97,4 @@ class Task(Protocol):
 
     @property
     def statistics(self) -> StatisticsFeatures:
-        """What is counted about patients before any training."""
+        """Statistics of patients before any training."""

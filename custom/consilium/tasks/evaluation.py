@@ -20,7 +20,7 @@ class Evaluation(ABC):
     A case gives a row of scores and counts; the rows of a site's cases give the site's scores; the scores of
     several sites give theirs together. Where a target belongs to a patient, the patient's images are one
     case. What is computed from other scores, such as kappa from a confusion matrix, comes from `derive`: the
-    server computes it as well, and takes no site's word for it.
+    server computes it itself and never accepts a site's value.
     """
 
     @property

@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 About = Literal["images", "targets"]
-"""Whether a feature is about what goes into the network, or about what is to be learned."""
+"""Whether a feature describes the network's input or the target."""
 
 Form = Literal["spread", "number", "yes_no"]
-"""Whether a patient is spread over the bins, has one number, or has something or not."""
+"""Whether a patient is spread over the bins, has one number, or yes or no."""
 
 Role = Literal["appearance", "scale", "spacing", "extent", "target", "other"]
-"""What a feature stands for outside its task.
+"""Meaning of a feature outside its task.
 
-`appearance`: how images look to the network; hospitals are compared by it. `scale`: log10 of how images are
-stored, which preparing them takes away. `spacing`, `extent`: size of a voxel and of an image along an axis,
-in mm. `target`: of what is to be learned.
+`appearance`: how images look to the network; hospitals are compared by it. `scale`: log10 of the stored
+intensities' scale, which preparation removes. `spacing`, `extent`: size of a voxel and of an image along an
+axis, in mm. `target`: a property of the target.
 """
 
 CaseValue: TypeAlias = float | tuple[float, ...]
-"""What a case has of a feature: a number, 1 or 0 for yes or no, or its share in each bin."""
+"""Value of a feature in one case: a number, 1 or 0 for yes or no, or the case's share in each bin."""
 
 
 class FeatureGroup(BaseModel):
@@ -37,10 +37,10 @@ class FeatureGroup(BaseModel):
         about: See `About`.
         form: See `Form`.
         role: See `Role`.
-        unit: Of the range; empty for yes or no.
+        unit: Unit of the range; empty for yes or no.
         digits: Decimal places that are shown.
-        note: A sentence on how it is worked out; empty for none.
-        phrase: For yes or no: what patients do who have it, before the title, as in "have no lesion".
+        note: A sentence on how it is computed; may be empty.
+        phrase: For yes or no: the verb before the title, as in "have no lesion".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,10 +60,10 @@ class DriftLimits(BaseModel):
     """Distances between hospitals' images above which drift is expected, as measured for one task.
 
     Attributes:
-        same_source: Up to it, images look as if from one source, such as one scanner.
-        tried: Up to it, the task's jobs were tried.
-        unit: Of both: that of the features whose role is `appearance`.
-        source: What images of one source come from, for example "scanner".
+        same_source: Largest distance at which images look as if from one source, such as one scanner.
+        tried: Largest distance at which the task's jobs were tried.
+        unit: Unit of both: that of the features whose role is `appearance`.
+        source: Kind of source, for example "scanner".
         evidence: How the task's job did on hospitals about `tried` apart, as a clause.
         settings: `KEY=VALUE` of the job that let hospitals drift less, beyond `tried`.
     """
@@ -80,17 +80,17 @@ class DriftLimits(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A histogram over patients in equal bins; the first and the last also hold what lies beyond.
+    """A feature of patients and its equal bins; the first and the last also hold values beyond the range.
 
-    No range is found from data, so no minimum and no maximum ever leaves a site.
+    The range is never derived from data, so that no minimum or maximum leaves a site.
 
     Attributes:
-        group: What kind of thing it is.
-        of: The input, target or axis that it is about.
-        title: Of that, for people.
+        group: The features of its kind.
+        of: The input, target or axis that it describes.
+        title: Title of that, for people.
         low: Start of the first bin.
-        high: End of the last.
-        bins: How many there are.
+        high: End of the last bin.
+        bins: Number of bins.
     """
 
     group: FeatureGroup
@@ -120,22 +120,22 @@ class Feature:
 class StatisticsFeatures(Protocol):
     """A task's statistics of a site's patients.
 
-    It travels to the processes that read cases: an instance of a top-level class that can be pickled.
+    It is sent to the processes that read cases, so it must be picklable: an instance of a top-level class.
     """
 
     @property
     def version(self) -> int:
-        """Raised when the same files would give other values, so that no cache mixes both."""
+        """Version of the values; increase it when the same files would give other values."""
 
     @property
     def drift(self) -> DriftLimits | None:
-        """What was measured of distances between hospitals; None if nothing was."""
+        """Measured distances between hospitals; None without measurements."""
 
     def features(self) -> tuple[Feature, ...]:
         """Return the features, in the order in which they are shown."""
 
     def describe(self, native: Any) -> Mapping[str, CaseValue]:
-        """Return the values of a case by feature name, without a target none of those about targets.
+        """Return the values of a case by feature name; without a target, only those about images.
 
         Args:
             native: The case as its format reads it.

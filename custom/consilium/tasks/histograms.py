@@ -150,7 +150,7 @@ class MetricBins:
             values: `(patients,)`.
 
         Raises:
-            ValueError: If one of them is no number.
+            ValueError: If one of them is not a number.
 
         Example:
             >>> MetricBins((0, 0.5, 1)).count([0.2, 0.5, 1.0]).counts
@@ -158,7 +158,7 @@ class MetricBins:
         """
         row = np.asarray(values, dtype=np.float64)
         if np.isnan(row).any():
-            raise ValueError("a value that is no number lies in no bin")
+            raise ValueError("a value that is not a number lies in no bin")
         inside = np.clip(row, self.edges[0], self.edges[-1])
         counts, _ = np.histogram(inside, bins=np.asarray(self.edges, dtype=np.float64))
         return Histogram(self.edges, tuple(int(count) for count in counts))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import Self
 
 MOST_METRICS: Final = 200
-"""Of a task, counts among them: an answer with more scores is rejected as a whole."""
+"""Most metrics of a task, including counts; an answer with more scores is rejected."""
 
 Scores = dict[str, float]
 """Values by metric."""
@@ -32,13 +32,13 @@ class Metric(BaseModel):
         higher_is_better: Its direction.
         unit: `mm`; empty for a plain number.
         digits: Decimals that are shown.
-        target: Name of the target that it is of; None for the overall one.
-        final_only: Whether only the final model is measured by it, as it costs much.
+        target: Name of the target that it measures; None for the overall metric.
+        final_only: Whether only the final model is measured, because it is expensive.
         combines: How sites' values make one: their `mean`, each site counting the same; their `sum`, for
             counts; `derived`, from the combined values of others, such as kappa from a confusion matrix.
-        mean_of: The metrics that it is the mean of, if it is one: it is computed wherever these are, and
-            nobody's word is taken for it.
-        table: Of a count, the table that it is part of. Each case is counted once in each table.
+        mean_of: The metrics that it is the mean of, if it is one. It is always computed from them, never
+            accepted from a site.
+        table: The table that a count belongs to. Each case is counted once in each table.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,9 +59,11 @@ class Metric(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.low >= self.high:
-            raise ValueError(f"{self.name}: the lowest value is not below the highest")
+            raise ValueError(f"{self.name}: low must be below high")
         if (self.combines == "sum") != (self.table is not None):
-            raise ValueError(f"{self.name}: counts add up, each in a table; nothing else does")
+            raise ValueError(
+                f"{self.name}: a metric that combines as a sum needs a table, and no other has one"
+            )
         return self
 
     @property
@@ -76,7 +78,7 @@ class Metric(BaseModel):
 
     @property
     def is_mean(self) -> bool:
-        """Whether it is a mean over several others; that of a single one is just another name for it."""
+        """Whether it is a mean over several others; the mean of one is only another name for it."""
         return len(self.mean_of) > 1
 
     @property
@@ -108,11 +110,11 @@ class MetricSet(BaseModel):
     Attributes:
         metrics: The metrics.
         key: The one that selects models; it is measured in every round.
-        gained: Those in which a hospital's gain is reported, the key among them.
+        gained: Those in which a hospital's gain is reported, including the key.
         targets: Name of each target -> its title, in order.
-        nothing_learned: Value of the key metric at or beyond which a model is as good as none; None where
-            no value says so.
-        definitions: Title of a metric -> what a reader must know of it, in sentences.
+        nothing_learned: Value of the key metric at or beyond which a model is useless; None if there is no
+            such value.
+        definitions: Title of a metric -> its definition for readers, in sentences.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,11 +137,11 @@ class MetricSet(BaseModel):
         if used - set(names):
             raise ValueError(f"no metric is named {', '.join(sorted(used - set(names)))}")
         if self.key not in self.gained:
-            raise ValueError("the key metric is not among those that are gained")
+            raise ValueError("the key metric must be one of `gained`")
         if self[self.key].is_count or self[self.key].final_only:
             raise ValueError("the key metric must be a score of every round")
         if {one.target for one in self.metrics if one.target} - self.targets.keys():
-            raise ValueError("a metric is of a target that the task has not")
+            raise ValueError("a metric names a target that is missing in `targets`")
         return self
 
     def __getitem__(self, name: str) -> Metric:
@@ -148,14 +150,14 @@ class MetricSet(BaseModel):
 
     @property
     def has_counts(self) -> bool:
-        """Whether scores hold numbers of cases, each of which may be about one patient."""
+        """Whether scores contain counts of cases, each of which may be about one patient."""
         return any(one.is_count for one in self.metrics)
 
     @property
     def minimum_setting(self) -> str:
         """The hospital's setting of the fewest patients behind scores.
 
-        Counts in scores, such as a confusion matrix, say as much as the counts that `min_count` is for.
+        Counts in scores, such as a confusion matrix, reveal as much as the counts that `min_count` is for.
         """
         return "min_count" if self.has_counts else "min_training_patients"
 

@@ -22,11 +22,11 @@ from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.synthetic import SyntheticCohort
 
 ENTRY_POINTS: Final = "consilium.tasks"
-"""The group of entry points by which another package brings a task: the entry point's name is the task's."""
+"""The group of entry points by which another package provides a task, under the task's name."""
 
 
 class _BuiltIn(Mapping[str, Task]):
-    """Tasks by name, each imported when it is first asked for: who learns one needs none of the others.
+    """Tasks by name, each imported on first use.
 
     Args:
         places: Name to the module and class of a task.
@@ -37,7 +37,7 @@ class _BuiltIn(Mapping[str, Task]):
         self._made: dict[str, Task] = {}
 
     def __getitem__(self, name: str) -> Task:
-        """Return a task; KeyError if there is none of that name."""
+        """Return a task; KeyError for an unknown name."""
         if name not in self._made:
             module, kind = self._places[name]
             self._made[name] = getattr(import_module(module), kind)()
@@ -65,14 +65,14 @@ _listed: ContextVar[frozenset[str] | None] = ContextVar("listed", default=None)
 
 
 def get_task(name: str) -> Task:
-    """Return the task of that name; the package that brings it is imported now, not before.
+    """Return the task of that name, and import the package that provides it.
 
     Example:
         >>> get_task("brain_tumor").name
         'brain_tumor'
 
     Raises:
-        ConfigurationError: If no installed package has it, two have it, it can't be loaded, or the site's
+        ConfigurationError: If no installed package provides it, or two do, it can't be loaded, or the site's
             policy does not list it (see `only_listed_tasks`).
     """
     brought = _brought(name)
@@ -85,7 +85,7 @@ def get_task(name: str) -> Task:
         )
     if name in TASKS or len(brought) > 1:
         raise ConfigurationError(
-            f"task {name!r} is there more than once: in {_sources(name)}; uninstall all but one of them"
+            f"task {name!r} is provided more than once, by {_sources(name)}; uninstall all but one of them"
         )
     listed = _listed.get()
     if listed is not None and name not in listed:
@@ -118,19 +118,19 @@ def is_built_in(name: str) -> bool:
 
 
 def unlisted_reason(name: str) -> str:
-    """Return why a site declines a task that its policy does not list; it holds nothing but the name."""
+    """Return why a site declines a task that its policy does not list; contains nothing but the name."""
     return f"task {name!r} is of another package, and this site's policy does not list it"
 
 
 def settings_type(values: Mapping[str, Any]) -> type[LearningSettings]:
-    """Return the class of the learning settings that these values are: that of the task that they name.
+    """Return the class of these learning settings: that of the task that they name.
 
     Raises:
-        ValueError: If they name no task that there is.
+        ValueError: If they name an unknown task.
     """
     name = values.get("task", DEFAULT)
     if not isinstance(name, str):
-        raise ValueError(f"give the task as a text; known: {', '.join(task_names())}")
+        raise ValueError(f"the task must be a name; known: {', '.join(task_names())}")
     try:
         return get_task(name).settings_type
     except ConfigurationError as error:
@@ -162,8 +162,8 @@ def parse_learning(values: Mapping[str, Any], *, source: str) -> LearningSetting
 def only_listed_tasks(listed: Collection[str]) -> Iterator[None]:
     """Limit the tasks of other packages, within this block and thread, to those of a site's policy.
 
-    What a job names is looked at in the site's parent process: the package of a task that the hospital has
-    not listed must not be imported there.
+    A site's parent process reads the names in a job; it must not import the package of a task that the
+    hospital has not listed.
 
     Args:
         listed: Names of tasks.
@@ -198,7 +198,7 @@ def _package(entry: EntryPoint) -> str:
 
 @cache
 def _load(entry: EntryPoint) -> Task:
-    """Import a task and look at what it is; what fails is not kept, so that a later call tries again."""
+    """Import and check a task; a failure is not cached, so a later call tries again."""
     where = f"task {entry.name!r} of package {_package(entry)} ({entry.value})"
     try:
         found = entry.load()

@@ -102,7 +102,7 @@ REFUSED = {
     **dict.fromkeys(SIGNERS, "has no right to submit here"),
     "signed by another hospital": "has no right to submit here",
     "unsigned": "it is not signed",
-    "replayed": "and this job is no copy of that",
+    "replayed": "and this job is not a copy of that",
     **dict.fromkeys(IDS, "is none that FLARE gives a job"),
     "two ids": "and calls itself",
     "another app": "its app is '../local'",

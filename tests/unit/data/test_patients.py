@@ -171,7 +171,7 @@ def test_zeros_that_a_spreadsheet_removed_are_named(tmp_path, declare):
         ("case,patient\n,P1\n", "in line 2"),
         ("P1_0,P1,P2\n", "has 3 column"),
         ("just text\n", "has 1 column"),
-        ('case,patient\n"P1_0,P1\n', "is no CSV"),
+        ('case,patient\n"P1_0,P1\n', "is not valid CSV"),
         ("case,patient\nP1_0\0,P1\n", "not plain text"),
         ("case,patient\nQ1,P1\n", "names none of the cases"),
         ("case,patient\n", "names none of the cases"),

@@ -48,5 +48,5 @@ def test_a_folder_that_cannot_hold_cases_is_rejected(tmp_path, name, message):
 def test_a_folder_whose_name_is_no_text_is_rejected_with_its_name_in_escapes(tmp_path):
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller"))
     folder.mkdir()
-    with pytest.raises(FolderError, match=r"M\\xfcller is no UTF-8"):
+    with pytest.raises(FolderError, match=r"M\\xfcller is not UTF-8"):
         scan_folder(folder)

@@ -89,7 +89,7 @@ def test_an_id_does_not_count_for_two_jobs(accept):
 def test_a_copy_and_a_resumption_name_a_job_of_the_same_signature(accept, key):
     accept()
     stranger, copy, copy_of_copy = (f"{digit * 8}-58a5-4d7b-9a0e-4d1f3c2b1a00" for digit in "123")
-    assert "is no copy of that" in refusal(lambda: accept(job_id=copy, **{key: stranger}))
+    assert "is not a copy of that" in refusal(lambda: accept(job_id=copy, **{key: stranger}))
     accept(job_id=copy, **{key: JOB_ID})
     accept(job_id=copy_of_copy, **{key: copy})
 

@@ -59,7 +59,7 @@ def test_two_entries_of_one_name_are_rejected(twice):
 def test_links_and_other_special_files_are_rejected(kind):
     entry = zipfile.ZipInfo("config/link")
     entry.external_attr = (kind | 0o777) << 16
-    assert "is no plain file" in refusal(pack([(entry, b"/etc/passwd")]))
+    assert "is not a plain file" in refusal(pack([(entry, b"/etc/passwd")]))
 
 
 def test_other_compressions_and_encryption_are_rejected():

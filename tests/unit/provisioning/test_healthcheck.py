@@ -61,4 +61,4 @@ def test_what_is_no_kit_is_named(tmp_path: Path, kits: Path) -> None:
     for folder in (tmp_path, kits / "scientist@consortium.example"):
         code, said = check(folder)
         assert code == 1
-        assert said == f"{folder} is no kit of a server or a hospital: mount one there"
+        assert said == f"{folder} is not a kit of a server or a hospital: mount one there"

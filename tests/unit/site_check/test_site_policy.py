@@ -201,11 +201,11 @@ def test_the_tasks_that_may_run_here_are_shown(tasks, tmp_path):
 
 
 def test_a_listed_task_that_nobody_brings_and_a_lost_folder_are_said(tasks, tmp_path, refused):
-    refused(tasks(toy_tumor={}), "no installed package brings", "tasks in local/privacy.json", Status.WARNING)
+    refused(tasks(toy_tumor={}), "no installed package", "tasks in local/privacy.json", Status.WARNING)
     (tmp_path / "packages").mkdir()
     with installed(tmp_path / "packages", toy()):
         lost = tasks(toy_tumor={"dataset": str(tmp_path / "nowhere")})
-        refused(lost, "the dataset of toy_tumor is no folder", "correct its dataset under tasks")
+        refused(lost, "the dataset of toy_tumor is not a folder", "correct its dataset under tasks")
         assert str(tmp_path) not in lost.seen
 
 

@@ -75,7 +75,7 @@ def test_an_edge_does_not_say_how_near_a_value_is():
 def test_values_on_edges_and_beyond():
     bins = MetricBins((0.0, 1.0, 2.0))
     assert bins.count([0.0, 1.0, 2.0, 5.0, -1.0]).counts == (2, 3)
-    with pytest.raises(ValueError, match="no number"):
+    with pytest.raises(ValueError, match="not a number"):
         bins.count([0.5, float("nan")])
 
 

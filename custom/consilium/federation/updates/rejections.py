@@ -27,7 +27,7 @@ class RejectedUpdate(ConsiliumError):
 class Rejections:
     """Counts each site's rejected answers, and excludes a site after too many in a row.
 
-    A site that itself declines a task, fails or is late is not counted: that is no bad update.
+    A site that itself declines a task, fails or is late is not counted: that is not a bad update.
 
     Args:
         limit: Rejected answers in a row after which a site is no longer asked to train; None: never.

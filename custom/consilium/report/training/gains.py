@@ -28,7 +28,7 @@ def summarize_gain(
 ) -> GainSummary:
     """Return where the federation leaves one hospital.
 
-    A hospital without a model of its own, and one without a score, is not compared: it is no gain.
+    A hospital without a model of its own, and one without a score, is not compared: it is not a gain.
 
     Args:
         site: The hospital.

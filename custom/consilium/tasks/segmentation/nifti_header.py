@@ -27,7 +27,7 @@ MAX_VOXELS: Final = 2**29
 """Voxels of a file at most, all channels of it: four of 512 x 512 x 512. Scaled, they are 4 GiB."""
 
 UNKNOWN_EXTENSION: Final = -1
-"""Code of bytes before the voxels that are no extension."""
+"""Code of bytes before the voxels that are not an extension."""
 
 Extension = tuple[int, bytes]
 """Code and content of a header's extension."""
@@ -59,7 +59,7 @@ def parse_header(start: bytes) -> Any:
         nibabel's header, with the corrections that it makes itself.
 
     Raises:
-        UnusableFile: The bytes are no header, or one that promises what can't be.
+        UnusableFile: The bytes are not a header, or one that promises what can't be.
         nibabel.spatialimages.HeaderDataError: A field has an unknown value.
     """
     kind, endianness = _recognize(start)
@@ -116,12 +116,14 @@ def affine_of(header: Any) -> NDArray[np.float64]:
     """Voxel index to position in mm: the sform, where there is none the qform, else the voxel sizes alone.
 
     Raises:
-        UnusableFile: It is no position of an image.
+        UnusableFile: It is not a position of an image.
     """
     try:
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
     except ValueError as error:  # a quaternion that no rotation has
-        raise UnusableFile(VolumeCode.INVALID_AFFINE, f"has a qform that is no rotation ({error})") from error
+        raise UnusableFile(
+            VolumeCode.INVALID_AFFINE, f"has a qform that is not a rotation ({error})"
+        ) from error
     spacing = voxel_sizes(affine)
     low, high = _VOXEL_MM
     if (
@@ -171,7 +173,7 @@ def _recognize(start: bytes) -> tuple[Any, Literal["<", ">"] | None]:
             return kind, None
     if start.startswith(GZIP_MAGIC):
         raise UnusableFile(DataCode.UNREADABLE, "is compressed twice: decompress it once (gunzip)")
-    raise UnusableFile(DataCode.UNREADABLE, "is no NIfTI file: neither its size nor its magic is right")
+    raise UnusableFile(DataCode.UNREADABLE, "is not a NIfTI file: neither its size nor its magic is right")
 
 
 def _settle_offset(header: Any) -> None:

@@ -159,7 +159,7 @@ class IntensityWindow:
         return np.asarray(array > self.background)
 
     def check_image(self, path: Path, array: NDArray[Any]) -> Iterator[Flaw]:
-        """Find what is no number, and an image of air alone."""
+        """Find what is not a number, and an image of air alone."""
         unusable = list(check_numbers(path, array))
         yield from unusable
         if not unusable and not (array > self.background).any():
@@ -179,7 +179,7 @@ class IntensityWindow:
 
 
 def check_numbers(path: Path, array: NDArray[Any]) -> Iterator[Flaw]:
-    """Find voxels that are no numbers, or larger than any that a scanner writes.
+    """Find voxels that are not numbers, or larger than any that a scanner writes.
 
     Args:
         path: The image's file, for the finding.

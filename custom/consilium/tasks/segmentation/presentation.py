@@ -24,7 +24,7 @@ class SlicePresentation(Presentation):
     Args:
         inputs: The task's, in the order of the images' channels.
         regions: What is segmented.
-        preferred: The inputs to show; the first ones take the place of those that the task has not.
+        preferred: The inputs to show; the first ones replace those that the task lacks.
         titles: Name of an input -> its title; default: the name in capitals.
         outside: Value around the body in prepared images; None where all of an image is shown.
     """

@@ -102,7 +102,7 @@ def read_nifti(path: Path, *, case_id: str, read: ReadBytes = read_file) -> Stor
         try:
             return _read(content)
         except (HeaderDataError, WrapStructError) as error:
-            raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
+            raise UnusableFile(DataCode.UNREADABLE, f"is not a NIfTI file: {error}") from error
 
 
 def read_header(path: Path, *, case_id: str) -> nib.Nifti1Header:
@@ -123,7 +123,7 @@ def read_header(path: Path, *, case_id: str) -> nib.Nifti1Header:
         try:
             header = parse_header(bytes(start))
         except (HeaderDataError, WrapStructError) as error:
-            raise UnusableFile(DataCode.UNREADABLE, f"is no NIfTI file: {error}") from error
+            raise UnusableFile(DataCode.UNREADABLE, f"is not a NIfTI file: {error}") from error
         normalize_quaternion(header)
         return header
 

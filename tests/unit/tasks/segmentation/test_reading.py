@@ -191,7 +191,7 @@ def test_a_dead_link_is_named_with_what_it_points_to(tmp_path, target, words):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "t1.nii")
-    with pytest.raises(CaseError, match="no regular file"):
+    with pytest.raises(CaseError, match="not a regular file"):
         read_nifti(tmp_path / "t1.nii", case_id="A")
 
 

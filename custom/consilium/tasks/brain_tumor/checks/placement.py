@@ -201,7 +201,7 @@ class _Trial:
         return cls(summed, view.inside, tumor, shell_of(tumor), view.coarse_mm, (x, y, z))
 
     def search(self, flip: tuple[int, ...]) -> NDArray[np.float32]:
-        """Contrast of the label, flipped within the crop, at every shift; index 0 is no shift."""
+        """Contrast of the label, flipped within the crop, at every shift; index 0 is unshifted."""
         tumor, shell = np.flip(self.tumor, flip), np.flip(self.shell, flip)
         shape, bright, brain = self._spectra
 

@@ -78,7 +78,7 @@ def _check_orientation(header: Any) -> Iterator[tuple[ProblemCode, str]]:
     try:
         qform, sform = header.get_qform(coded=True), header.get_sform(coded=True)
     except (HeaderDataError, ValueError) as error:
-        yield VolumeCode.CONFLICTING_AFFINES, f"has a qform that is no rotation ({error})"
+        yield VolumeCode.CONFLICTING_AFFINES, f"has a qform that is not a rotation ({error})"
         return
     if qform[0] is None and sform[0] is None:
         yield VolumeCode.NO_ORIENTATION, "has neither qform nor sform"

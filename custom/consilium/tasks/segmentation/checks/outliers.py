@@ -40,7 +40,7 @@ def check_hot_voxels(view: CaseView) -> Iterator[Finding]:
     """
     if not view.traits.zero_background:
         return
-    if filled_background(view):  # then what is measured is no anatomy, and an error says so
+    if filled_background(view):  # then what is measured is not anatomy, and an error says so
         return
     for name, image in view.native.images.items():
         inside, outside = view.levels[name], Levels.of(view.native.outside[name])

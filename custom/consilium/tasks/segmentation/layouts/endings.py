@@ -86,7 +86,7 @@ class FileEndings:
         """
         normal = _normalize(stem)
         start = -1
-        while True:  # the longest ending first: A_organ_segmentation is no plain segmentation
+        while True:  # the longest ending first: A_organ_segmentation is not a plain segmentation
             entry = self._table.get(normal[start + 1 :])
             if entry is not None:
                 break

@@ -144,7 +144,7 @@ class _MatchedCase:
         components, count = _connect(prediction)
         labels: _Labels = np.where(reference, near, 0)
         pairs = np.unique(near[prediction].astype(np.int64) * (count + 1) + components[prediction])
-        lesion, component = np.divmod(pairs, count + 1)  # in the order of the lesions; 0 is no lesion
+        lesion, component = np.divmod(pairs, count + 1)  # in the order of the lesions; 0 is not a lesion
         components_of = np.split(component, np.searchsorted(lesion, np.arange(1, lesions + 1)))
         components_of[0] = components_of[0][:0]
         return cls(
