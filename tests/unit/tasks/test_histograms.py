@@ -82,7 +82,7 @@ def test_values_on_edges_and_beyond():
 def test_edges_ascend_and_each_bin_has_a_count():
     with pytest.raises(ValueError, match="ascend"):
         MetricBins((0.0, 1.0, 1.0))
-    with pytest.raises(ValueError, match="3 edges"):
+    with pytest.raises(ValueError, match="number of edges 3"):
         Histogram((0.0, 1.0, 2.0), (1,))
     with pytest.raises(ValueError, match="no values"):
         enclose_mean([Histogram((0.0, 1.0), (0,))])
