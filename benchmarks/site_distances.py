@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from consilium.data.cohort import read_cohort
-from consilium.data.cohort_pass import pass_over
+from consilium.data.cohort_pass import process_cases
 from consilium.data.sources import SourceIndex
 from consilium.report.statistics.distances import Bins, wasserstein
 from consilium.tasks import get_task
@@ -67,7 +67,7 @@ def intensities(folder: Path) -> dict[str, Bins]:
     found = {}
     for name, home in make_cohort(spec, folder / "hospitals").hospitals.items():
         kept = KeptStatistics(folder / "cache" / name, task.name, task.statistics)
-        made = pass_over(
+        made = process_cases(
             read_cohort(home, case_format=CASES),
             (kept,),
             case_format=CASES,

@@ -69,7 +69,7 @@ def measure(folder: Path, names: Sequence[str]) -> Iterator[dict[str, object]]:
     """Start everything twice, and count how often files of the hospital are opened."""
     import torch
 
-    from consilium.participant.case_admission import examine_cases
+    from consilium.participant.site_cases import examine_cases
     from consilium.participant.site_data import prepare_site
     from consilium.participant.site_settings import SiteSettings
     from consilium.participant.statistics import gather_statistics

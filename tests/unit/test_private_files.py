@@ -20,7 +20,7 @@ from tasks.segmentation.test_pictures import phantom
 from consilium.data.cache import CaseCache
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import Cohort, read_cohort
-from consilium.data.cohort_pass import pass_over
+from consilium.data.cohort_pass import process_cases
 from consilium.data.files import OTHERS
 from consilium.data.sources import SourceIndex
 from consilium.federation.monitoring.job_outcomes import save_outcome
@@ -71,7 +71,7 @@ def checks_then_cache(folder: Path) -> None:
 
 
 def statistics(folder: Path) -> None:
-    pass_over(
+    process_cases(
         cohort(folder),
         (KeptStatistics(folder, "brain_tumor", get_task("brain_tumor").statistics),),
         case_format=CASES,

@@ -12,7 +12,7 @@ from openings import count_openings
 
 from consilium.data.sources.file import _CLOCK_MARGIN_NS as MARGIN_NS
 from consilium.federation.site.assessment import assess
-from consilium.participant.case_admission import examine_cases
+from consilium.participant.site_cases import examine_cases
 from consilium.participant.site_data import prepare_site
 from consilium.participant.statistics import gather_statistics
 from consilium.site_check.dataset import check_dataset

@@ -44,7 +44,7 @@ def modules_of(job, side):
 @pytest.mark.parametrize(
     "module",
     [
-        "consilium.guard.job_validator",
+        "consilium.guard.flare_app_validator",
         "consilium.guard.server_guard",
         "consilium.guard.site_guard",
         "consilium.federation.server.continuation",

@@ -99,7 +99,7 @@ def service(
     may write to its kit, and to `cache_dir` and `state_dir` of its privacy.json, and nowhere else.
     """
     from consilium.provisioning.kit import Kit
-    from consilium.provisioning.service import service_unit
+    from consilium.provisioning.systemd_service import service_unit
 
     for line in service_unit(Kit(kit), user=user).splitlines():
         say_result(line)

@@ -18,7 +18,7 @@ from consilium.data.case_format import CaseFormat, Progress
 from consilium.data.case_preparation import Examination, PreparationSettings, Prepared
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import Cohort
-from consilium.data.cohort_pass import CohortPass, pass_over
+from consilium.data.cohort_pass import CohortPass, process_cases
 from consilium.data.files import private_folder, write_failure
 from consilium.data.finding import Finding
 from consilium.data.sources import SourceIndex
@@ -105,7 +105,7 @@ class CaseCache(CaseProduct[CachedCase]):
             Cancelled: `cancelled` turned true. What was built stays.
         """
         with self._failures():
-            made = pass_over(
+            made = process_cases(
                 cohort,
                 (self,),
                 case_format=self._case_format,

@@ -52,7 +52,7 @@ class CohortPass:
         }
 
 
-def pass_over(
+def process_cases(
     cohort: Cohort,
     products: Sequence[CaseProduct[Any]],
     *,

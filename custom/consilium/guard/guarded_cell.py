@@ -15,7 +15,7 @@ from nvflare.fuel.f3.message import Message
 from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace
 from consilium.guard.audit_log import record_rejected_message
-from consilium.guard.message_rules import MessageRules, report_fault
+from consilium.guard.message_rules import MessageRules, stream_report_fault
 from consilium.guard.message_table import accepted_topics
 from consilium.guard.site_commands import GuardedAdminAgent
 
@@ -79,7 +79,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
         try:
             fault = self._rules.fault(neighbor, headers)
             if fault is None and headers.get(MessageHeaderKey.DESTINATION) == self.get_fqcn():
-                fault = report_fault(headers)
+                fault = stream_report_fault(headers)
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: a sender's headers may be anything
             fault = f"the rules can't be applied to its headers ({type(error).__name__})"
         if fault is not None:

@@ -74,7 +74,7 @@ class MessageRules:
         if destination != me and not _may_pass_on(me, origin, destination, is_report=is_report):
             return "it would have to be passed on from one party to another that has no part in its work"
         if is_report and (destination.kind, origin.kind) in NOT_PASSED_ON:
-            return None  # `report_fault` looks at which stream it is about
+            return None  # `stream_report_fault` looks at which stream it is about
         return self._content_fault(origin, destination, headers)
 
     def _content_fault(self, origin: Party, destination: Party, headers: Mapping[str, Any]) -> str | None:
@@ -119,7 +119,7 @@ def is_stream_report(headers: Mapping[str, Any]) -> bool:
     )
 
 
-def report_fault(headers: Mapping[str, Any]) -> str | None:
+def stream_report_fault(headers: Mapping[str, Any]) -> str | None:
     """Return why a report about a stream of this process is rejected; None if it is accepted.
 
     The receiver of a stream acknowledges what has arrived, or reports an error, which ends the stream; a

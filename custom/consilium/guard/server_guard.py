@@ -24,10 +24,10 @@ from consilium.federation.transport.set_up import set_up_server_process
 from consilium.guard.archive import read_archive
 from consilium.guard.audit_log import audit_text
 from consilium.guard.authenticated_server import AuthenticatedServer
-from consilium.guard.deployment import CheckedDeployer
+from consilium.guard.deployment_check import CheckedServerDeployer
+from consilium.guard.flare_app_validator import class_fault, describe_rejection
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.job_rules import check_job, restore_default_resources
-from consilium.guard.job_validator import class_fault, describe_rejection
 from consilium.guard.loopback import guard_connections
 from consilium.guard.workspace_lock import WorkspaceLock
 
@@ -63,7 +63,7 @@ class ServerGuard(FLComponent):  # type: ignore[misc]
         replace(job_cmds, "JobMetaValidator", SubmittedJobValidator)
         replace(admin, "AuthzFilter", RecordedAuthorization)
         replace(server_deployer, "FederatedServer", AuthenticatedServer)
-        replace(job_runner, "AppDeployer", CheckedDeployer)
+        replace(job_runner, "AppDeployer", CheckedServerDeployer)
 
 
 class RecordedAuthorization(AuthzFilter):  # type: ignore[misc]

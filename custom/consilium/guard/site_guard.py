@@ -15,7 +15,7 @@ from nvflare.private.fed.client.scheduler_cmds import StartJobProcessor
 from nvflare.private.fed.client.training_cmds import DeployProcessor
 
 from consilium.federation.replacement import replace, require_all_known
-from consilium.guard.deployment import process_deployment, process_start
+from consilium.guard.deployment_check import process_deployment, process_start
 from consilium.guard.guarded_cell import guard_messages
 from consilium.guard.loopback import ProvenConnection, guard_connections
 from consilium.guard.site_commands import GuardedAdminAgent

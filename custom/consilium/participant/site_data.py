@@ -13,7 +13,6 @@ from consilium.data.case_format import Progress
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.participant.case_admission import admit_cases, count_left_out
 from consilium.participant.patient_selection import (
     ScoreMinimum,
     check_patient_count,
@@ -21,6 +20,7 @@ from consilium.participant.patient_selection import (
     select_cases,
 )
 from consilium.participant.register_files import open_register
+from consilium.participant.site_cases import admit_cases, count_left_out
 from consilium.participant.site_settings import Role, SiteSettings
 from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings

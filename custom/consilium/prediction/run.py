@@ -17,7 +17,7 @@ from consilium.data.case_check import CaseCheck
 from consilium.data.checks.accepted_findings import AcceptedFindings
 from consilium.data.checks.kept_findings import KeptFindings
 from consilium.data.cohort import Cohort
-from consilium.data.cohort_pass import pass_over
+from consilium.data.cohort_pass import process_cases
 from consilium.data.files import output_folder, private_folder, require_outside, write_failure
 from consilium.data.finding import Finding
 from consilium.data.problem_code import Severity
@@ -195,7 +195,7 @@ class _Run:
         self, cohort: Cohort, cases: Sequence[Case], workers: int
     ) -> Iterator[tuple[Case, CachedCase | None]]:
         """Check and prepare some cases, as for training; None for one that is left out."""
-        made = pass_over(
+        made = process_cases(
             replace(cohort, cases=tuple(cases)),
             (self._findings, self._cache),
             case_format=self._format,
@@ -244,7 +244,7 @@ class _Run:
 
     def _found_in(self, case_id: str) -> Iterator[Finding]:
         check = self._checks.get(case_id)
-        return check.findings(self._accepted.mark) if check else iter(())
+        return check.findings(self._accepted.apply) if check else iter(())
 
     def _all_findings(self, cohort: Cohort) -> tuple[Finding, ...]:
         in_cases = [finding for case_id in self._checks for finding in self._found_in(case_id)]

@@ -21,7 +21,7 @@ from consilium.federation.server.continuation import JobContinuation
 from consilium.federation.server.site_return import SiteReturn
 from consilium.federation.site.local_settings import PROPERTY
 from consilium.federation.site.logout import Logout
-from consilium.guard.job_validator import JobValidator
+from consilium.guard.flare_app_validator import FlareAppValidator
 from consilium.guard.parties import SiteKind
 from consilium.guard.private_files import PrivateFiles
 from consilium.guard.server_guard import ServerGuard
@@ -66,7 +66,7 @@ def allowed_classes(kind: SiteKind) -> list[str]:
 
 def job_validator(kind: SiteKind) -> dict[str, Any]:
     """Return the component by which a site looks at every job before it runs."""
-    return {"path": get_class_name(JobValidator), "args": {"side": kind}}
+    return {"path": get_class_name(FlareAppValidator), "args": {"side": kind}}
 
 
 def guard(kind: SiteKind, *, log_streams: bool = False) -> dict[str, Any]:

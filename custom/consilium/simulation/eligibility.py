@@ -12,7 +12,7 @@ from consilium.data.checks import CheckedCohort
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
-from consilium.participant.case_admission import read_site_cohort, recall_site_cohort
+from consilium.participant.site_cases import read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.exported_job import ExportedJob
 from consilium.tasks import get_task

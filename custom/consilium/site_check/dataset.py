@@ -14,7 +14,7 @@ from consilium.data.problem_code import known_codes
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
-from consilium.participant.case_admission import left_out_by_code, read_site_cohort, recall_site_cohort
+from consilium.participant.site_cases import left_out_by_code, read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
 from consilium.site_check.folder import default_state

@@ -7,7 +7,7 @@ from consilium.cli.main import app
 from consilium.cli.options import parse_conventions, parse_endings, parse_files
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 SITES = ("north", "south")
 

@@ -17,7 +17,7 @@ from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import Cancelled, DataError
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.cases import SegmentationCases
 
 from .hospital import MODALITIES, Hospital

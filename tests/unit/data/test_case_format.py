@@ -18,7 +18,7 @@ from consilium.data.case_format import FoundCases, TargetReading
 from consilium.data.case_preparation import Examination, PreparationSettings, Prepared
 from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
-from consilium.data.cohort_pass import pass_over
+from consilium.data.cohort_pass import process_cases
 from consilium.data.finding import Finding
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
@@ -185,7 +185,7 @@ def test_each_file_is_read_once_and_a_pass_recalls_what_is_kept(practice, tmp_pa
     cache = CaseCache(tmp_path / "cache", case_format=FORMAT, settings=SETTINGS)
     for expected in (["A", "B", "C"], ["A", "B", "C"]):
         cohort = read_cohort(practice, case_format=FORMAT)
-        made = pass_over(cohort, (cache,), case_format=FORMAT, index=SourceIndex(tmp_path / "cache"))
+        made = process_cases(cohort, (cache,), case_format=FORMAT, index=SourceIndex(tmp_path / "cache"))
         assert sorted(made.of(cache)) == ["A", "B", "C"]
         assert examined == expected
 

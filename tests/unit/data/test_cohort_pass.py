@@ -9,7 +9,7 @@ import pytest
 from consilium.data import cohort_pass as module
 from consilium.data.case_products import CaseProduct
 from consilium.data.cohort import read_cohort
-from consilium.data.cohort_pass import WorkersError, pass_over
+from consilium.data.cohort_pass import WorkersError, process_cases
 from consilium.data.sources import SourceIndex
 from consilium.tasks.brain_tumor.cases import CASES
 
@@ -36,7 +36,7 @@ def test_a_case_that_ends_its_process_is_a_problem_of_that_case_alone(hospital):
         hospital.brats(name)
     product = Greedy(frozenset("BD"))
     cohort = read_cohort(hospital.folder, case_format=CASES)
-    made = pass_over(cohort, (product,), case_format=CASES, index=SourceIndex(), workers=2)
+    made = process_cases(cohort, (product,), case_format=CASES, index=SourceIndex(), workers=2)
     assert made.of(product) == {"A": "made of A", "C": "made of C"}
     assert {one: problem.code.value for one, problem in made.problems.items()} == {
         "B": "out_of_resources",
@@ -67,7 +67,7 @@ def run(hospital):
             hospital.brats(name)
         product = Greedy(frozenset(victims))
         cohort = read_cohort(hospital.folder, case_format=CASES)
-        made = pass_over(cohort, (product,), case_format=CASES, index=SourceIndex(), workers=2)
+        made = process_cases(cohort, (product,), case_format=CASES, index=SourceIndex(), workers=2)
         return sorted(made.of(product)), sorted(made.problems)
 
     return run

@@ -10,7 +10,7 @@ import pytest
 from consilium.data.cache import CaseCache
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.segmentation.intensities import Levels, Scale
 
 REPOSITORY = Path(__file__).parents[3]

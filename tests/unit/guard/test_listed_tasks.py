@@ -6,10 +6,10 @@ import pytest
 from tasks.packages import installed, is_imported, toy
 
 from consilium.errors import ConfigurationError
-from consilium.guard import job_validator
-from consilium.guard.deployment import deployment_fault
+from consilium.guard import flare_app_validator
+from consilium.guard.deployment_check import deployment_fault
+from consilium.guard.flare_app_validator import FlareAppValidator, tasks_listed_by
 from consilium.guard.job_rules import check_app
-from consilium.guard.job_validator import JobValidator, tasks_listed_by
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
@@ -91,15 +91,15 @@ def test_a_hospital_rejects_the_deployment_and_the_server_takes_what_is_installe
 
 @pytest.mark.usefixtures("here")
 def test_flare_s_own_place_for_the_check_reads_the_same_policy(jobs, tmp_path, monkeypatch):
-    monkeypatch.setattr(job_validator, "messages_are_guarded", lambda: True)
+    monkeypatch.setattr(flare_app_validator, "messages_are_guarded", lambda: True)
     folder = tmp_path / "kit" / JOB_ID / "app_north"
     write(folder, app(jobs[0]))
     policy(tmp_path / "kit")
-    reason, _ = JobValidator("client").validate(str(folder))
+    reason, _ = FlareAppValidator("client").validate(str(folder))
     assert "policy does not list it" in reason
     assert not is_imported()
     policy(tmp_path / "kit", TASK)
-    assert JobValidator("client").validate(str(folder))[0] == ""
+    assert FlareAppValidator("client").validate(str(folder))[0] == ""
 
 
 def test_a_policy_that_can_t_be_read_lists_nothing(tmp_path):

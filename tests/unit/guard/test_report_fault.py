@@ -92,7 +92,7 @@ def test_a_report_about_no_stream_ends_none(process, stream, number):
 
 
 def test_flare_takes_an_acknowledgment_of_anybody(monkeypatch):
-    """The hole; if this fails, FLARE looks itself, and `report_fault` may go."""
+    """The hole; if this fails, FLARE looks itself, and `stream_report_fault` may go."""
     heard = []
     task = type("Task", (), {"handle_ack": lambda self, message: heard.append(message)})()
     monkeypatch.setattr(ByteStreamer, "tx_task_map", {Outgoing.sid: task})

@@ -14,7 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.guard import server_guard
 from consilium.guard.archive import MAX_BYTES, MAX_ENTRIES
 from consilium.guard.authenticated_server import AuthenticatedServer
-from consilium.guard.deployment import CheckedDeployer
+from consilium.guard.deployment_check import CheckedServerDeployer
 from consilium.guard.server_guard import RecordedAuthorization, ServerGuard, SubmittedJobValidator
 
 pytestmark = pytest.mark.usefixtures("allow_list")
@@ -153,7 +153,7 @@ def test_the_guard_takes_the_place_of_flares_own_checks(monkeypatch):
     monkeypatch.setattr(server_guard, "set_up_server_process", lambda: started.append(1))
     ServerGuard()
     assert started
-    assert job_runner.AppDeployer is CheckedDeployer
+    assert job_runner.AppDeployer is CheckedServerDeployer
     assert (job_cmds.JobMetaValidator, admin.AuthzFilter) == (SubmittedJobValidator, RecordedAuthorization)
     assert server_deployer.FederatedServer is AuthenticatedServer
     ServerGuard()  # in a process that builds its components twice

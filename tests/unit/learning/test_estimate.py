@@ -6,7 +6,7 @@ from data.hospital import preprocess
 from consilium.learning.estimate import GIB, disk_need, gpu_bytes, shared_memory_bytes
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 SMALL = BrainTumorSettings(patch_voxels=(16, 16, 16))

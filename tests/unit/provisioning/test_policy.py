@@ -10,7 +10,7 @@ from nvflare.app_common.widgets.component_path_authorizer import CLASS_ALLOW_LIS
 from nvflare.private.fed.app.fl_conf import create_privacy_manager
 
 from consilium.federation.site.local_settings import read_site_settings
-from consilium.guard.job_validator import class_fault
+from consilium.guard.flare_app_validator import class_fault
 from consilium.participant.site_settings import SiteSettings
 from consilium.provisioning.policy import (
     SiteFilter,
@@ -20,7 +20,7 @@ from consilium.provisioning.policy import (
     write_site_policy,
 )
 from consilium.recipes.classes import CLIENT_CLASSES, SERVER_CLASSES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("server", SERVER_CLASSES), ("client", CLIENT_CLASSES)])

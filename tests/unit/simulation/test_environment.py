@@ -17,7 +17,7 @@ from consilium.simulation import environment
 from consilium.simulation.environment import failure_of, run_in_simulator, seed_of, with_split_salts
 from consilium.simulation.hospitals import NamesAndLabels, site_settings
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 import pytest
 from data.hospital import Hospital
 
-from consilium.participant.case_admission import examine_cases
+from consilium.participant.site_cases import examine_cases
 from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.dataset import check_dataset
 from consilium.site_check.finding import Status
 from consilium.site_check.folder import check_folder, default_state
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 
 @pytest.fixture

@@ -70,7 +70,9 @@ def test_a_tighter_list_is_fine_as_long_as_the_job_may_run(resources, refused, j
     refused(finding, "consilium.federation.site.executor.SiteExecutor", "add these", Status.WARNING)
 
 
-@pytest.mark.parametrize("validator", [..., None, {"path": "consilium.guard.job_validator.JobValidator"}])
+@pytest.mark.parametrize(
+    "validator", [..., None, {"path": "consilium.guard.flare_app_validator.FlareAppValidator"}]
+)
 def test_a_site_that_does_not_look_at_jobs_is_rejected(resources, refused, validator):
     refused(
         resources(app_validator=validator)["policy.jobs"], "more than a recipe writes", '"side": "client"'

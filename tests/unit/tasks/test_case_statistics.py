@@ -3,12 +3,12 @@ import pytest
 from data.hospital import head, label, one_case
 
 from consilium.data.cohort import read_cohort
-from consilium.data.cohort_pass import pass_over
+from consilium.data.cohort_pass import process_cases
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.case_statistics import KeptStatistics
 from consilium.tasks.segmentation.features import STANDARDIZED, VolumeFeatures
 
@@ -30,7 +30,7 @@ def cohort_of(hospital):
 def kept_numbers(hospital, tmp_path, cancelled=lambda: False):
     """The numbers of each case by id, and the problems of the others."""
     kept = KeptStatistics(tmp_path / "cache", "brain_tumor", FEATURES)
-    made = pass_over(
+    made = process_cases(
         cohort_of(hospital),
         (kept,),
         case_format=CASES,

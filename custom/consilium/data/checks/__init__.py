@@ -1,7 +1,7 @@
 """Checks of a hospital's data before anything runs on it: `check_cohort` decides which cases are used."""
 
 from consilium.data.checks.accepted_findings import AcceptedFindings
-from consilium.data.checks.cohort import CheckedCohort, check_cohort, recall_cohort
+from consilium.data.checks.exclusion import CheckedCohort, check_cohort, recall_cohort
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode, Severity
 

@@ -102,7 +102,7 @@ class AcceptedFindings:
         usual = folder / ACCEPTED_FILE
         return cls.read(path or (usual if usual.exists() else None))
 
-    def mark(self, finding: Finding) -> Finding:
+    def apply(self, finding: Finding) -> Finding:
         """The finding, marked where the hospital accepts it."""
         if _acceptance(finding) not in self.lines:
             return finding

@@ -60,7 +60,7 @@ class KeptFindings(CaseProduct[CaseCheck]):
 
     def usable(self, value: CaseCheck) -> bool:
         """Whether there is no error among the findings that the hospital doesn't accept."""
-        return all(finding.severity is not Severity.ERROR for finding in value.findings(self.accepted.mark))
+        return all(finding.severity is not Severity.ERROR for finding in value.findings(self.accepted.apply))
 
     def _path(self, key: str, case: Case) -> Path:
         # Findings name the case and its files.

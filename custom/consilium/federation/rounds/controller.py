@@ -30,7 +30,7 @@ from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.rounds.run import TrainingPlan, TrainingRun
 from consilium.federation.rounds.training import TrainingRounds
 from consilium.federation.transport.set_up import receive_on_disk
-from consilium.federation.updates.rejections import Rejections
+from consilium.federation.updates.rejection_history import Rejections
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import parse_algorithm

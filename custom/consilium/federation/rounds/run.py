@@ -25,7 +25,7 @@ from consilium.federation.rounds.best_model import BestModel
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.rollback import Rollback
 from consilium.federation.updates.aggregator import Contribution
-from consilium.federation.updates.rejections import RejectedUpdate, Rejections
+from consilium.federation.updates.rejection_history import RejectedUpdate, Rejections
 from consilium.federation.updates.screening import Screening
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound

@@ -14,7 +14,7 @@ from consilium.federation.message_names import TRAIN
 from consilium.federation.rounds.failures import FailedJob, FailedRound
 from consilium.federation.rounds.run import TrainingRun
 from consilium.federation.updates.aggregator import Aggregate
-from consilium.federation.updates.rejections import RejectedUpdate
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.federation import RoundRecord
 

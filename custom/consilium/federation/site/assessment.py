@@ -13,7 +13,6 @@ from consilium.counts import count_patients
 from consilium.data.case import Case
 from consilium.data.checks import CheckedCohort, Severity
 from consilium.errors import RefusalCode, SiteRefusal
-from consilium.participant.case_admission import case_identity, count_left_out, excess
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
     ScoreMinimum,
@@ -22,6 +21,7 @@ from consilium.participant.patient_selection import (
     select_cases,
 )
 from consilium.participant.register_files import open_register, read_register
+from consilium.participant.site_cases import case_identity, count_left_out, left_out_reason
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
@@ -94,7 +94,7 @@ def assess_ability(
     labeled = _labeled(checked)
     if not labeled:
         return "nothing", SiteRefusal("no usable labeled case", code=RefusalCode.NO_LABELED_CASE)
-    reason = excess(checked, site)
+    reason = left_out_reason(checked, site)
     if reason is not None:
         return "nothing", SiteRefusal(reason, code=RefusalCode.LEFT_OUT)
     task = get_task(learning.task)

@@ -14,10 +14,10 @@ from nvflare.apis.signal import Signal
 
 from consilium.errors import Cancelled, ConsiliumError, RefusalCode, SiteRefusal
 from consilium.federation.message_names import CHECK, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
-from consilium.federation.site.handlers import TaskHandlers
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
+from consilium.federation.site.task_handlers import TaskHandlers
 from consilium.federation.transport.set_up import set_up_peer
 from consilium.learning.algorithms import parse_algorithm
 from consilium.process_limits import can_start_threads

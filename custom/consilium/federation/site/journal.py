@@ -99,7 +99,7 @@ class SiteJournal:
         self._status.held_back = data.held_back
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
-        from consilium.participant.case_admission import QUARANTINE_FILE  # it reads images: see SiteExecutor
+        from consilium.participant.site_cases import QUARANTINE_FILE  # it reads images: see SiteExecutor
 
         self._status.left_out_file = str(site.cache_dir / QUARANTINE_FILE)
         self._publish("own_cases_used", len(data.train) + len(data.validation))

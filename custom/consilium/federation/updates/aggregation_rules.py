@@ -54,7 +54,7 @@ class AggregationSettings(Settings):
         return self
 
 
-class Rule:
+class AggregationRule:
     """Aggregation rule that combines the updates of one round, tensor by tensor.
 
     - `mean`: weighted by training cases. Federated averaging, McMahan et al. 2017, arXiv:1602.05629,

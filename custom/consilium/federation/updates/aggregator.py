@@ -1,4 +1,4 @@
-"""Screening, spooling and aggregation of client updates."""
+"""Intake of client updates: checks of form, screening, spooling and aggregation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.counts import counted
-from consilium.federation.updates.aggregation_rules import AggregationSettings, Rule, euclidean_norm
-from consilium.federation.updates.rejections import RejectedUpdate
+from consilium.federation.updates.aggregation_rules import (
+    AggregationRule,
+    AggregationSettings,
+    euclidean_norm,
+)
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.learning.weights import MODEL, Weights, WeightSets, join_sets, split_sets
@@ -159,7 +163,7 @@ class ScreenedAggregation:
         """
         if not self._taken:
             raise RejectedUpdate("no site sent an update")
-        rule = Rule(
+        rule = AggregationRule(
             self._settings,
             cases={site: one.cases for site, one in self._taken.items()},
             norms={site: one.norm for site, one in self._taken.items()},

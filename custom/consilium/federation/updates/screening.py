@@ -13,7 +13,7 @@ from pydantic import Field
 from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.component_state import DurableState
-from consilium.federation.updates.rejections import RejectedUpdate
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import Weights
 from consilium.records.federation import SiteReport

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from consilium.tasks.brain_tumor.checks.case import CHECKS
-from consilium.tasks.brain_tumor.conventions import read_convention
+from consilium.tasks.brain_tumor.convention_recognition import read_convention
 from consilium.tasks.brain_tumor.described_labels import decide_in_folders
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.brain_tumor.vocabulary import SINCE_2023, WORDS
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.labels import Reading, Values

@@ -8,8 +8,8 @@ from typing import Final
 
 from consilium.counts import counted
 from consilium.data.case import FolderError
-from consilium.tasks.brain_tumor.conventions import ambiguous, how_to_state
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.convention_recognition import ambiguous, how_to_state
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.labels import Values, list_values
 from consilium.tasks.segmentation.layouts.dataset_json import FILE, Description

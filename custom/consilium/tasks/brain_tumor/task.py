@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.presentation import Presentation
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.features import VolumeFeatures
@@ -117,7 +117,7 @@ class BrainTumor(SegmentationTask):
     @property
     def prediction(self) -> SegmentationPrediction:
         """Label maps as BraTS has them since 2023, unless another convention is asked for."""
-        from consilium.tasks.brain_tumor.labels import LabelConvention
+        from consilium.tasks.brain_tumor.label_conventions import LabelConvention
         from consilium.tasks.segmentation.prediction import SegmentationPrediction
 
         return SegmentationPrediction(self.targets, self.cases.labels, LabelConvention.BRATS_2023.value)

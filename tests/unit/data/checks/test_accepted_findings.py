@@ -179,7 +179,7 @@ def test_a_named_file_must_be_there_and_the_usual_one_need_not(tmp_path):
 def test_an_id_is_one_however_its_marks_are_spelled(tmp_path):
     accepted = AcceptedFindings.read(written(tmp_path, "M\u00fcller,empty_label,x1,me,"))
     found = Finding(code=VolumeCode.EMPTY_LABEL, case_id="Mu\u0308ller", detail="", files="x1")
-    assert accepted.mark(found).accepted
+    assert accepted.apply(found).accepted
     assert accepted.unused([found]) == []
 
 

@@ -7,7 +7,7 @@ from learning.tiny import LEARNING, site
 
 from consilium.data.checks import CheckedCohort
 from consilium.federation.site.assessment import assess
-from consilium.participant.case_admission import examine_cases
+from consilium.participant.site_cases import examine_cases
 from consilium.participant.site_data import prepare_site
 from consilium.participant.statistics import gather_statistics
 from consilium.tasks import get_task

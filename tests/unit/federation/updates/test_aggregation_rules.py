@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from consilium.errors import ConfigurationError
 from consilium.federation.updates.aggregation_rules import (
+    AggregationRule,
     AggregationSettings,
-    Rule,
     euclidean_norm,
     trimmed_mean,
 )
@@ -27,7 +27,7 @@ updates = st.lists(
 
 def combine(sent, **settings):
     values = {f"site-{index}": value for index, (value, _) in enumerate(sent)}
-    rule = Rule(
+    rule = AggregationRule(
         AggregationSettings(**settings),
         cases={f"site-{index}": cases for index, (_, cases) in enumerate(sent)},
         norms={site: euclidean_norm([value]) for site, value in values.items()},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from consilium.federation.component_state import DurableState
-from consilium.federation.updates.rejections import RejectedUpdate
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.records.federation import SiteReport
 from consilium.tasks.brain_tumor.task import BrainTumorSettings

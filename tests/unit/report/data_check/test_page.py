@@ -11,7 +11,7 @@ from consilium.data.codes import find_code
 from consilium.data.cohort import Cohort
 from consilium.report.data_check.page import DataCheck, render_data_check
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from report.html import read_text
 
 FOLDER = Path("/data/brats")

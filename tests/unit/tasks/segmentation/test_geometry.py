@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consilium.tasks.brain_tumor.cases import brain_tumor_cases
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.geometry import Geometry
 
 SHAPE = (12, 14, 10)

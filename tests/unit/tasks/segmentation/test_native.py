@@ -11,7 +11,7 @@ from data.hospital import LPS, head, label, one_case, preprocess
 from consilium.data.case import Case, CaseError, ImageFile
 from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.cases import brain_tumor_cases
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.codes import VolumeCode
 
 FORMAT = brain_tumor_cases(("t1", "flair"))

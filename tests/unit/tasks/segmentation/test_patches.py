@@ -3,7 +3,7 @@ import pytest
 import torch
 from learning.tiny import cached_case
 
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.segmentation.patches import PatchSampler
 
 SIZE = (16, 24, 16)

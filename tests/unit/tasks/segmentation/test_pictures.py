@@ -13,7 +13,7 @@ from consilium.data.cache_entry import write_entry
 from consilium.data.cached_case import CachedCase
 from consilium.data.case import Case
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.brain_tumor.task import BrainTumor
 from consilium.tasks.presentation import PRINT
 from consilium.tasks.segmentation.geometry import Geometry

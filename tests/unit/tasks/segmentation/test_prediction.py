@@ -11,7 +11,7 @@ from consilium.data.case import CaseError
 from consilium.data.cohort import find_cases
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.prediction import OutputOptions
 from consilium.tasks.segmentation.labels import FixedLabels
 from consilium.tasks.segmentation.nifti_writing import encode_nifti

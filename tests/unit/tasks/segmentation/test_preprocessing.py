@@ -11,7 +11,7 @@ from consilium.data.cohort import read_cohort
 from consilium.data.file_content import UnusableFile
 from consilium.data.problem_code import Severity
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.segmentation import preprocessing
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.preprocessing import PreprocessingSettings

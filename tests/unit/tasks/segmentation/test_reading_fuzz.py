@@ -17,7 +17,7 @@ from consilium.data.case import Case, CaseError, ImageFile
 from consilium.data.checks.single_case import check_case
 from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.reading import read_nifti, read_size
 
 EXAMPLES = examples(100)

@@ -8,7 +8,7 @@ from consilium.data.cache import CaseCache
 from consilium.data.cached_case import CachedCase
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.segmentation.volume_case import VolumeCase
 
 SETTINGS = CASES.preprocessing(1.0)

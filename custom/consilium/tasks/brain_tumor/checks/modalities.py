@@ -13,7 +13,7 @@ from scipy import ndimage, stats
 from consilium.data.finding import Finding
 from consilium.tasks.brain_tumor.checks.brain import BrainView
 from consilium.tasks.brain_tumor.codes import BrainCode
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.segmentation.checks.view import BoolMap, FloatMap
 
 _FOUR = ("t1", "t1ce", "t2", "flair")

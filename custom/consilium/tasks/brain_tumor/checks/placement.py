@@ -19,7 +19,7 @@ from consilium.tasks.brain_tumor.checks.brain import (
     tumor_contrast,
 )
 from consilium.tasks.brain_tumor.codes import BrainCode
-from consilium.tasks.brain_tumor.labels import Tissue
+from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.segmentation.checks.view import BoolMap, FloatMap
 
 _OUTSIDE_SHARE = 0.05

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from consilium.data.case import Case
 from consilium.data.case_check import CaseCheck, ImageSize
 from consilium.data.case_preparation import Examination
-from consilium.data.checks.cohort import CheckedCohort
+from consilium.data.checks.exclusion import CheckedCohort
 from consilium.data.checks.single_case import run_groups
 from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.copies import check_duplicates, image_digests, label_digest

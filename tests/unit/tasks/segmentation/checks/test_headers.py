@@ -15,7 +15,7 @@ from consilium.data.case import Case, ImageFile
 from consilium.data.checks import Severity
 from consilium.data.checks.single_case import check_case
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 QUICK = settings(
     max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -8,7 +8,7 @@ from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.reading import pick_3d, read_nifti
 
 TASK01 = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}

@@ -9,7 +9,7 @@ from data.hospital import MODALITIES, Hospital, head, label
 from consilium.data.case import FolderError
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 
 
 def _read(hospital, **options):

@@ -8,7 +8,7 @@ import pytest
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.kit import Kit
-from consilium.provisioning.service import service_unit
+from consilium.provisioning.systemd_service import service_unit
 
 from .kit_folder import make_kit
 
@@ -76,7 +76,7 @@ def test_no_site_runs_as_root_unless_it_is_said(tmp_path, monkeypatch):
     class Root:
         pw_name = "root"
 
-    monkeypatch.setattr("consilium.provisioning.service.pwd.getpwuid", lambda uid: Root)
+    monkeypatch.setattr("consilium.provisioning.systemd_service.pwd.getpwuid", lambda uid: Root)
     with pytest.raises(ConfigurationError, match="chown"):
         service_unit(Kit(root))
 

@@ -1,4 +1,4 @@
-"""Check of all cases of a site: parallel, resumable, with each file read once."""
+"""Exclusion of cases: the check of all cases of a site, and which of them it leaves out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from consilium.data.checks.kept_findings import KeptFindings
 from consilium.data.checks.patients import check_declaration, check_patients
 from consilium.data.codes import DataCode
 from consilium.data.cohort import Cohort
-from consilium.data.cohort_pass import CohortPass, pass_over
+from consilium.data.cohort_pass import CohortPass, process_cases
 from consilium.data.finding import Finding
 from consilium.data.problem_code import Severity
 from consilium.data.sources import CaseReader, SourceIndex
@@ -59,7 +59,7 @@ def check_cohort(
     """Check every case of a site. Only this check decides which cases are left out.
 
     What was found in a case is kept under a hash of its files' names and content and of the checks' version:
-    a repeated or resumed run reads only what is new. See `pass_over` for when a file is opened at all.
+    a repeated or resumed run reads only what is new. See `process_cases` for when a file is opened at all.
 
     Args:
         cohort: What `read_cohort` found.
@@ -84,7 +84,7 @@ def check_cohort(
     sources = index or SourceIndex(folder)
 
     def look_at(cases: tuple[Case, ...], *more: CaseProduct[Any]) -> CohortPass:
-        return pass_over(
+        return process_cases(
             replace(cohort, cases=cases),
             (findings, *more),
             case_format=case_format,
@@ -97,7 +97,7 @@ def check_cohort(
     made, left_out = look_at(cohort.cases, *products), look_at(cohort.left_out)
     found = {**made.of(findings), **left_out.of(findings)}
     failures = {**made.problems, **left_out.problems}
-    return replace(_decide(cohort, case_format.checks, found, failures, accepted), made=made)
+    return replace(_exclude_faulty(cohort, case_format.checks, found, failures, accepted), made=made)
 
 
 def recall_cohort(
@@ -139,7 +139,7 @@ def recall_cohort(
                 break
             found[case.id] = check
         else:
-            return _decide(cohort, case_format.checks, found, {}, accepted or AcceptedFindings())
+            return _exclude_faulty(cohort, case_format.checks, found, {}, accepted or AcceptedFindings())
     return None
 
 
@@ -167,7 +167,7 @@ def _key_of(case: Case, cohort: Cohort, case_format: CaseFormat, index: SourceIn
         return error.problem
 
 
-def _decide(
+def _exclude_faulty(
     cohort: Cohort,
     comparing: CaseChecks,
     checks: Mapping[str, CaseCheck],
@@ -175,7 +175,7 @@ def _decide(
     accepted: AcceptedFindings,
 ) -> CheckedCohort:
     """Leave out every case with an error; its first one is the reason that is counted."""
-    seen = [finding for check in checks.values() for finding in check.findings(accepted.mark)]
+    seen = [finding for check in checks.values() for finding in check.findings(accepted.apply)]
     # A look at the files says more of the same: each image that is missing.
     known = {(finding.case_id, finding.code) for finding in seen}
     named = [*cohort.problems, *failures.values()]
@@ -186,7 +186,7 @@ def _decide(
         *check_declaration(cohort.patients),
     ]
     files = {case_id: check.files for case_id, check in checks.items()}
-    found += [*seen, *(accepted.mark(one.in_files(files.get(one.case_id or "", ""))) for one in between)]
+    found += [*seen, *(accepted.apply(one.in_files(files.get(one.case_id or "", ""))) for one in between)]
     found += _useless_acceptances(accepted, found)
     found.sort(key=lambda finding: finding.case_id or "")
     usable = {case.id for case in cohort.cases}

@@ -19,7 +19,7 @@ from typing import Final
 from consilium.counts import counted
 from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.labels import Reading, Values, list_values
 

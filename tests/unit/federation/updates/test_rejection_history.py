@@ -7,7 +7,7 @@ from nvflare.apis.shareable import Shareable
 
 from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import REFUSAL_HEADER
-from consilium.federation.updates.rejections import Rejections
+from consilium.federation.updates.rejection_history import Rejections
 
 EXCLUDED = "excluded from training after 3 rejected answers in a row, the last: reason worst"
 

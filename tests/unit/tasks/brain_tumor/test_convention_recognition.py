@@ -8,7 +8,7 @@ from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.labels import LabelConvention
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.codes import VolumeCode
 
 DECIDES = (

@@ -1,4 +1,4 @@
-"""Admission of a site's cases, with a file at the site that names those left out."""
+"""Cases of a site that a job may use, with a file at the site that names those left out."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def admit_cases(
         The cases to use, and everything that was found.
 
     Raises:
-        SiteRefusal: The folder as a whole can't be used, or see `excess`.
+        SiteRefusal: The folder as a whole can't be used, or see `left_out_reason`.
         DataError: The cache can't be written.
         Cancelled: Soon after `cancelled` turned true.
     """
     checked = examine_cases(site, task, products=products, progress=progress, cancelled=cancelled)
-    reason = excess(checked, site)
+    reason = left_out_reason(checked, site)
     if reason is not None:
         cohort = checked.cohort
         with open_register(site, cohort.patients.examinations) as register:
@@ -200,7 +200,7 @@ def read_accepted(site: SiteSettings) -> AcceptedFindings:
         ) from error
 
 
-def excess(checked: CheckedCohort, site: SiteSettings) -> str | None:
+def left_out_reason(checked: CheckedCohort, site: SiteSettings) -> str | None:
     """Say that more is left out than the hospital tolerates; None if not.
 
     A site without any labeled case can do nothing, and has its own reason for it.

@@ -18,9 +18,9 @@ from nvflare.private.fed.server import job_runner
 from nvflare.private.fed.utils.app_deployer import AppDeployer
 from nvflare.security.security import FLAuthorizer
 
-from consilium.guard import deployment
+from consilium.guard import deployment_check as deployment
 from consilium.guard.accepted_jobs import ACCEPTED_FILE
-from consilium.guard.deployment import CheckedDeployer, deployment_fault
+from consilium.guard.deployment_check import CheckedServerDeployer, deployment_fault
 from consilium.guard.site_guard import SiteGuard
 from consilium.provisioning.policy import authorization_policy
 from consilium.recipes.catalog import build_recipe
@@ -112,7 +112,7 @@ def test_a_signed_job_is_deployed_at_a_hospital(site, guarded, root, tmp_path, n
 def test_a_signed_job_is_deployed_at_the_server(site, signed, tmp_path):
     archive, meta = signed
     site.site_name = "server"
-    assert CheckedDeployer().deploy(site, JOB_ID, meta, "app", archive, FLContext()) is None
+    assert CheckedServerDeployer().deploy(site, JOB_ID, meta, "app", archive, FLContext()) is None
     assert (tmp_path / "kit" / JOB_ID / "app_server/config/config_fed_server.json").is_file()
     assert not (tmp_path / "kit" / ACCEPTED_FILE).exists()
 
@@ -162,7 +162,7 @@ def test_what_is_rejected_changes_nothing_at_the_site(site, signed, guarded, aud
         reason = DeployProcessor().process(message, engine).body
         assert not engine.deployed
     else:
-        reason = CheckedDeployer().deploy(
+        reason = CheckedServerDeployer().deploy(
             site,
             arguments["job_id"],
             arguments["meta"],
@@ -277,7 +277,7 @@ def test_the_guards_are_where_flare_asks(monkeypatch, guarded):
     assert training_cmds.DeployProcessor.process is deployment.process_deployment
     assert StartJobProcessor.process is deployment.process_start
     SiteGuard()  # in a process that builds its components twice
-    assert job_runner.AppDeployer in (AppDeployer, CheckedDeployer)
+    assert job_runner.AppDeployer in (AppDeployer, CheckedServerDeployer)
 
 
 def test_meta_of_every_kind_of_job_that_flares_server_makes_is_taken(site, signed):

@@ -24,9 +24,9 @@ from consilium.errors import ConfigurationError, JobRejected, RefusalCode
 from consilium.federation.safe_names import is_job_id
 from consilium.guard.accepted_jobs import AcceptedJobs
 from consilium.guard.archive import read_archive
+from consilium.guard.flare_app_validator import class_fault, reject_job, tasks_listed_by
 from consilium.guard.job_meta import DECIDED, DeployedMeta, check_deployed_meta
 from consilium.guard.job_rules import check_app
-from consilium.guard.job_validator import class_fault, reject_job, tasks_listed_by
 from consilium.guard.parties import SiteKind
 from consilium.guard.signatures import check_signer, is_signed, verify_app
 from consilium.recipes.base import APP
@@ -37,7 +37,7 @@ _STARTUP_CONFIG: Final[dict[SiteKind, str]] = {
 }
 
 
-class CheckedDeployer(AppDeployer):  # type: ignore[misc]
+class CheckedServerDeployer(AppDeployer):  # type: ignore[misc]
     """FLARE's deployer at a site, with a check of the job first."""
 
     def deploy(

@@ -21,7 +21,7 @@ from consilium.guard.parties import SiteKind
 from consilium.records.remedies import remedy_for
 
 
-class JobValidator(AppValidator):  # type: ignore[misc]
+class FlareAppValidator(AppValidator):  # type: ignore[misc]
     """Reject an app that is more than one of our recipes writes, or names a class that this site forbids.
 
     FLARE calls it at the server and at every hospital when a job is deployed: `app_validator` in the site's
@@ -39,7 +39,7 @@ class JobValidator(AppValidator):  # type: ignore[misc]
     def __init__(self, side: SiteKind) -> None:
         if side not in get_args(SiteKind):
             raise ConfigurationError(
-                f"JobValidator: side is {side!r}; allowed: {', '.join(get_args(SiteKind))}"
+                f"FlareAppValidator: side is {side!r}; allowed: {', '.join(get_args(SiteKind))}"
             )
         self._side = side
 

@@ -118,7 +118,7 @@ class TaskHandlers:
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
         from consilium.federation.site.assessment import assess, hardware
-        from consilium.participant.case_admission import examine_cases
+        from consilium.participant.site_cases import examine_cases
 
         request = read_request(shareable)
         site = read_site_settings(fl_ctx, self._task)

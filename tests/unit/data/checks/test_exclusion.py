@@ -5,9 +5,9 @@ import weakref
 import pytest
 
 from consilium.data.checks import check_cohort
-from consilium.data.checks import cohort as recalling
+from consilium.data.checks import exclusion as recalling
 from consilium.data.checks import kept_findings as module
-from consilium.data.checks.cohort import recall_cohort
+from consilium.data.checks.exclusion import recall_cohort
 from consilium.data.cohort import read_cohort
 from consilium.data.sources import SourceIndex
 from consilium.errors import Cancelled

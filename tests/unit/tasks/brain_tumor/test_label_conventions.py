@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from consilium.errors import DataError
-from consilium.tasks.brain_tumor.labels import LabelConvention, Tissue
+from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.segmentation.labels import label_values, rounding_noise
 
 

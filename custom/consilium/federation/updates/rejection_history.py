@@ -1,4 +1,4 @@
-"""Rejected updates: the reasons, and the exclusion of a site after several in a row."""
+"""Rejections of updates: the reasons, and the exclusion of a site after several in a row."""
 
 from __future__ import annotations
 
