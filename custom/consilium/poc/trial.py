@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from consilium.data.files import output_folder
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError, RefusalCode
 from consilium.learning.model_file import LAST_MODEL
 from consilium.poc.command import PocError
@@ -26,7 +27,7 @@ from consilium.report.write import write_report
 from consilium.simulation.demo import make_hospitals
 from consilium.simulation.display import Display
 from consilium.simulation.eligibility import require_enough_sites
-from consilium.tasks.registry import DEFAULT, synthetic_cohort
+from consilium.tasks.registry import synthetic_cohort
 
 _COMPLETED: Final = "FINISHED:COMPLETED"
 """FLARE's status of a job that ran to its end."""

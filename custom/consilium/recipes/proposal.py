@@ -13,11 +13,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from consilium.counts import counted
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobSettings
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
-from consilium.tasks import DEFAULT, LearningSettings, get_task
+from consilium.tasks import LearningSettings, get_task
 from consilium.tasks.features import Role
 from consilium.tasks.proposals import Box, Choice, DataFingerprint, Fingerprint
 

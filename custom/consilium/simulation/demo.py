@@ -10,6 +10,7 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.cohort import find_cases
 from consilium.data.files import output_folder
+from consilium.default_task import DEFAULT
 from consilium.prediction.run import predict
 from consilium.prediction.trained_model import TrainedModel
 from consilium.process_limits import available_cores
@@ -18,7 +19,7 @@ from consilium.recipes.exported_job import export_job
 from consilium.simulation.display import Display
 from consilium.simulation.hospitals import site_settings
 from consilium.simulation.study import Study
-from consilium.tasks.registry import DEFAULT, synthetic_cohort
+from consilium.tasks.registry import synthetic_cohort
 from consilium.tasks.synthetic import SyntheticCohort
 
 

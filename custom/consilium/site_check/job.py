@@ -14,6 +14,7 @@ from typing import Any
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
@@ -21,7 +22,7 @@ from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job, job_kind, read_exported_job
 from consilium.tasks.learning_settings import LearningSettings
-from consilium.tasks.registry import DEFAULT, only_listed_tasks
+from consilium.tasks.registry import only_listed_tasks
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from consilium.tasks.base import Target, Task
 from consilium.tasks.learning_settings import LearningSettings
-from consilium.tasks.registry import DEFAULT, TASKS, TaskLearning, get_task, parse_learning, task_names
+from consilium.tasks.registry import TASKS, TaskLearning, get_task, parse_learning, task_names
 
 __all__ = [
-    "DEFAULT",
     "TASKS",
     "LearningSettings",
     "Target",

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Final, TypeAlias
 
-from consilium.default_task import DEFAULT as DEFAULT
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.settings import TypeByValues
 from consilium.tasks.base import Task

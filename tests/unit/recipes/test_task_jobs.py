@@ -3,10 +3,11 @@
 import pytest
 from tasks.packages import installed, is_imported, toy
 
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.recipes.catalog import CATALOG, build_recipe, find_job, task_jobs
 from consilium.recipes.exported_job import export_job, job_task
-from consilium.tasks import DEFAULT, get_task
+from consilium.tasks import get_task
 
 
 def test_the_catalog_is_that_of_the_tasks_that_come_with_consilium():

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
-from consilium.tasks import DEFAULT, get_task, task_names
+from consilium.tasks import get_task, task_names
 from consilium.tasks.registry import is_built_in, only_listed_tasks
 from tasks.packages import LIKE_BRAIN_TUMOR, installed, is_imported, toy
 

@@ -17,6 +17,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.counts import counted
 from consilium.data.finding import Finding
+from consilium.default_task import DEFAULT
 from consilium.errors import SiteRefusal
 from consilium.federation.message_names import (
     CHECK,
@@ -49,7 +50,7 @@ from consilium.learning.weights import MODEL, Weights, WeightSets, difference, j
 from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
 from consilium.records.readiness import SiteReadiness
-from consilium.tasks import DEFAULT, get_task, parse_learning
+from consilium.tasks import get_task, parse_learning
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 from consilium.tasks.registry import is_built_in
