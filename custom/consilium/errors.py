@@ -32,7 +32,7 @@ class Cancelled(ConsiliumError):
 class RefusalCode(str, Enum):
     """Codes for a site's decline, for rejections, and for a job's end.
 
-    The set is closed: a code travels and is shown beside every reason, `consilium.records.remedies` has a
+    The set is closed: a code is sent and shown beside every reason, `consilium.records.remedies` has a
     remedy for each, and no program looks at the words of a reason.
     """
 

@@ -36,7 +36,7 @@ def test_a_job_that_brings_code_is_rejected_before_anything_starts(job, hospital
     (job / "app/custom/mine.py").write_text("raise SystemExit\n")
     study = simulate(job, {name: hospitals[name] for name in ("north", "south")}, tmp_path / "out")
     assert study.code == 2
-    assert "brings its own code (app/custom)" in study.stderr
+    assert "contains its own code (app/custom)" in study.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -98,7 +98,7 @@ class DatasetFolder(Protocol):
 class CaseChecks(Protocol):
     """Checks of a problem within one case and between two cases.
 
-    It travels to the processes that read cases.
+    It is sent to the processes that read cases.
     """
 
     @property
@@ -146,7 +146,7 @@ class CaseChecks(Protocol):
 class CaseFormat(CasePreparation, Protocol):
     """Interface of a problem to find, read and prepare its cases.
 
-    It travels to the processes that read cases, so it is small and a top-level class can be imported there.
+    It is sent to the processes that read cases, so it is small and a top-level class can be imported there.
     `Case.images` and `Case.target` hold what is used: the content of all of it enters the key of a case.
     """
 

@@ -21,7 +21,7 @@ ValueT = TypeVar("ValueT")
 class CaseProduct(ABC, Generic[ValueT]):
     """A product of a case, stored under the key of its files: findings, numbers, preprocessed arrays.
 
-    It travels to the processes that read cases, so it is a few settings.
+    It is sent to the processes that read cases, so it holds only a few settings.
 
     Attributes:
         step: What making it is called, for progress.

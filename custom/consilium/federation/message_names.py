@@ -24,22 +24,22 @@ REFUSAL_CODE_HEADER: Final = "consilium.refusal_code"
 """Header of a task: the `RefusalCode` of that reason."""
 
 REPORT_META: Final = "consilium.report"
-"""Key of a reply's meta under which the site's `SiteReport` travels."""
+"""Key of a reply's meta with the site's `SiteReport`."""
 
 QUESTION_META: Final = "consilium.question"
-"""Key of a task's meta under which the algorithm's plain values for the sites travel."""
+"""Key of a task's meta with the algorithm's plain values for the sites."""
 
 ANSWER_META: Final = "consilium.answer"
-"""Key of a reply's meta under which a site's answer to a question of the algorithm travels."""
+"""Key of a reply's meta with a site's answer to a question of the algorithm."""
 
 VERSIONS_META: Final = "consilium.versions"
-"""Key of a task's meta under which the server's versions travel."""
+"""Key of a task's meta with the server's versions."""
 
 SITE_STATE_EVENT: Final = "consilium_site_state"
 """Event by which a site reports what it is doing."""
 
 RUN_META: Final = "consilium.run"
-"""Key of a task's meta under which the id of the job travels that the training began with: it stays the same
+"""Key of a task's meta with the id of the job that the training began with: it stays the same
 when an interrupted job is continued."""
 
 RESUME_META: Final = "resume"

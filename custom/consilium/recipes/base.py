@@ -23,7 +23,7 @@ from consilium.settings import MAX_SITES, Name, Settings
 JobKind = Literal["training", "readiness", "statistics"]
 
 Place: TypeAlias = tuple[str | int, ...]
-"""Of a value in a job's files: `meta`, `server` or `client`, then the keys and indices that lead to it."""
+"""Place of a value in a job's files: `meta`, `server` or `client`, then its keys and indices."""
 
 APP: Final = "app"
 """Name of the one app of a job, which server and sites get alike."""
@@ -37,12 +37,12 @@ LEARNING_PLACE: Final[Place] = ("client", "executors", 0, "executor", "args", "l
 """What every site trains; the server's copy of it must be the same."""
 
 _PIECE_BYTES = 120 * 1024
-"""Of a model or an update that travel: what a server holds for each of the sites that it serves at once. With
-what FLARE writes around it, it fits the 128 KiB that a kit's `comm_config.json` sends at a time."""
+"""Size of the pieces of a model or an update: what the server holds for each site that it serves at a time.
+With FLARE's framing a piece fits the 128 KiB that a kit's `comm_config.json` sends at once."""
 
 _REQUEST_SECONDS = 120.0
-"""How long a piece may be under way before it is asked for again. FLARE waits 600 s for one that the server
-sent while the site's line was cut: such an answer is dropped, not repeated."""
+"""Timeout of a piece before it is requested again. FLARE's default is 600 s, which a site would wait after a
+lost connection, because an answer that can't be delivered is dropped and not repeated."""
 
 
 class JobSettings(Settings):

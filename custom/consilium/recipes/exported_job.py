@@ -142,8 +142,8 @@ def _read_recipe(path: Path) -> JobRecipe:
     code = sorted(folder for folder in path.rglob("custom") if folder.is_dir())
     if code:
         raise ConfigurationError(
-            f"{path} brings its own code ({code[0].relative_to(path)}); sites reject such a job, and so does "
-            "the simulation: a job is configuration only"
+            f"{path} contains its own code ({code[0].relative_to(path)}); sites reject such a job, and so "
+            "does the simulation: a job is configuration only"
         )
     files = JobFiles(
         *(_read(path / name) for name in (META, f"{APP}/{SERVER_CONFIG}", f"{APP}/{CLIENT_CONFIG}"))

@@ -65,8 +65,8 @@ class TrainingSettings(JobSettings):
     )
     local_only: bool = Field(
         default=False,
-        description="At the end every site trains a model alone as well, with the same steps; only scores of "
-        "it travel, so that the report can say what each hospital gains.",
+        description="At the end every site trains a model alone as well, with the same steps; only its "
+        "scores are sent, so that the report can say what each hospital gains.",
     )
     deadline_hours: float | None = Field(
         default=168.0,

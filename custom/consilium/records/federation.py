@@ -37,7 +37,7 @@ from consilium.records.gain import SiteGain
 from consilium.tasks.metrics import MetricSet
 
 FEDERATION_FILE = "federation.json"
-"""Name of the record in the server's run folder; it is part of what `download_job` brings."""
+"""Name of the record in the server's run folder; `download_job` includes it."""
 
 
 OutcomeKind = Literal["success", "partial", "failure"]

@@ -41,7 +41,7 @@ def find_record(folder: Path) -> Path:
     """
     if not folder.is_dir():
         raise ConfigurationError(
-            f"{folder} is not a folder; `nvflare job download JOB_ID -o DIR` brings a job's result"
+            f"{folder} is not a folder; `nvflare job download JOB_ID -o DIR` downloads a job's result"
         )
     found = sorted(path for name in RECORD_FILES for path in folder.rglob(name))
     if not found:

@@ -60,7 +60,7 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.JOB_CONTENT: "write the job again with `consilium jobs` of the federation's version, and "
     "change only what docs/jobs.md lists",
     RefusalCode.JOB_DESCRIPTION: "correct the entry of meta.json that the reason names; docs/jobs.md lists "
-    "what may stand there",
+    "what is allowed there",
     RefusalCode.JOB_CLASS: "a job may name the classes of the site's class_allow_list only; its IT "
     "department sets that list",
     RefusalCode.JOB_UNSIGNED: "submit it from a console with a startup kit's key",

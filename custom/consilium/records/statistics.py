@@ -31,7 +31,7 @@ from consilium.records.bounds import (
 from consilium.tasks.features import DriftLimits, FeatureGroup, Role
 
 STATISTICS_FILE = "statistics.json"
-"""Name of the record in the server's run folder; it is part of what `download_job` brings."""
+"""Name of the record in the server's run folder; `download_job` includes it."""
 
 MOST_BINS: Final = 1000
 """Of one histogram."""

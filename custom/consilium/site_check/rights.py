@@ -14,7 +14,7 @@ from consilium.provisioning.kit import Kit, editable
 from consilium.provisioning.policy import authorization_policy
 from consilium.site_check.finding import SiteCheck, SiteFinding
 
-BYOC = SiteCheck("policy.byoc", "No job brings its own code")
+BYOC = SiteCheck("policy.byoc", "No job contains its own code")
 RIGHTS = SiteCheck("policy.rights", "Nobody has more rights than provisioned")
 
 _AUTHORIZATION = WorkspaceConstants.AUTHORIZATION_CONFIG

@@ -77,7 +77,7 @@ class Sampler(Protocol):
 
         Returns:
             The input and what is to be learned from it, without a batch dimension. Both are as small as can
-            be, since they travel between processes: the input becomes float32 on the device, and
+            be, since they are sent between processes: the input becomes float32 on the device, and
             `Method.encode_targets` turns the other into what the loss takes.
         """
 

@@ -74,7 +74,7 @@ def test_a_folder_that_is_no_job_tells_how_to_get_one(tmp_path):
 def test_a_job_that_brings_code_is_rejected(job, place):
     (job / place).mkdir()
     message = refusal(job)
-    assert "brings its own code" in message
+    assert "contains its own code" in message
     assert place in message
 
 

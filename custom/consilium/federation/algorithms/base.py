@@ -142,7 +142,7 @@ class ServerAlgorithm(ABC):
         }
 
     def largest_answer(self, weights: Weights) -> int:
-        """Return how many bytes of arrays an answer has at most, before any allowance, as they travel.
+        """Return how many bytes of arrays an answer has at most, before any allowance, as they are sent.
 
         Each array fills whole multiples of `ALIGNMENT`, which a network of few numbers consists of mostly.
 
