@@ -22,7 +22,8 @@ def test_steps_and_epochs_exclude_each_other_and_one_is_needed(both):
 
 def test_unknown_tasks_and_networks_name_the_known_ones():
     assert "known: brain_tumor" in refusal(task="chest_ct")
-    assert "allowed: 'unet_small' or 'segresnet'" in refusal(network="resnet50")
+    for network in ("resnet50", "{$HOME}", " /etc/passwd", ".", "models/../x", ""):
+        assert "allowed: 'unet_small' or 'segresnet'" in refusal(network=network)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, m
 from typing_extensions import Self
 
 from consilium.counts import counted
-from consilium.settings import Name
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.segmentation.networks import NETWORKS
 
@@ -55,7 +54,7 @@ SpacingMm: TypeAlias = Annotated[
 class SegmentationSettings(LearningSettings):
     """Settings of every task that segments volumes; a task's subclass has defaults for those without one."""
 
-    network: Name = "unet_small"
+    network: str = "unet_small"
     spacing_mm: SpacingMm
     patch_voxels: PatchVoxels
     foreground_share: float = Field(
