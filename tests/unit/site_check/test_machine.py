@@ -87,7 +87,7 @@ def test_a_site_that_declares_no_gpus_is_well_for_a_job_that_asks_for_none(kit, 
 @pytest.mark.parametrize(
     ("there", "device", "asked", "seen", "remedy"),
     [
-        ((0.5,), "auto", 0, "0.5 GiB on the smallest of 1 GPU", "a smaller patch_voxels"),
+        ((0.5,), "auto", 0, "0.5 GiB on the smallest of 1 GPU", "smaller samples"),
         ((24,), "cuda:1", 0, "torch sees 1 CUDA device", "nvidia-smi"),
         ((), "auto", 1, "torch sees 0 CUDA devices", "the build of torch"),
         ((24,), "cpu", 1, "sets the device to cpu", '"device": "auto"'),
