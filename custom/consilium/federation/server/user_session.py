@@ -144,7 +144,7 @@ def _user_of(kit: Path) -> str:
         subject = load_pem_x509_certificate(path.read_bytes()).subject
     except (OSError, ValueError) as error:
         raise ConfigurationError(
-            f"{path} is not a certificate that can be read ({error}); ask the project admin for the kit again"
+            f"{path} is no certificate that can be read ({error}); ask the project admin for the kit again"
         ) from None
     names = subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(names[0].value) if names else ""
