@@ -12,10 +12,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import cache
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from consilium.errors import ConfigurationError
 
@@ -194,9 +194,17 @@ def place_of(source: Source) -> str:
 
 
 def digest(source: Source) -> str | None:
-    """Return the SHA-256 of a class's or function's source; None if its source can't be read."""
+    """Return the SHA-256 of a class's or function's source; None if its source can't be read.
+
+    A source is read once in a process: what has been imported is what counts.
+    """
+    return _digest(cast(Hashable, source))
+
+
+@cache
+def _digest(source: Hashable) -> str | None:
     try:
-        return hashlib.sha256(inspect.getsource(source).encode()).hexdigest()
+        return hashlib.sha256(inspect.getsource(cast(Source, source)).encode()).hexdigest()
     except (OSError, TypeError):
         return None
 

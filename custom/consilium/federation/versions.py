@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 
 from consilium.records.bounds import VERSIONED
@@ -16,8 +17,14 @@ def component_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a model's numbers depend on."""
     return {
         "python": platform.python_version(),
-        **{name: version(name) for name in VERSIONED if name != "python"},
+        **{name: _installed(name) for name in VERSIONED if name != "python"},
     }
+
+
+@cache
+def _installed(name: str) -> str:
+    """The version of a package, looked up once in a process."""
+    return version(name)
 
 
 def incompatibility(own: Mapping[str, str], other: Mapping[str, str]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -14,8 +15,12 @@ _NOTHING = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"  # as wide as the plus
 
 
+@cache
 def page_environment() -> Environment:
-    """Return the template environment, which escapes all values and rejects unknown names."""
+    """Return the template environment, which escapes all values and rejects unknown names.
+
+    There is one a process, so that each template is compiled once.
+    """
     environment = Environment(
         loader=PackageLoader("consilium.report"),
         autoescape=True,

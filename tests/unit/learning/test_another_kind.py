@@ -20,7 +20,6 @@ from grading import GradingSettings, graded_cases
 from consilium.learning.estimate import disk_need, gpu_bytes, shared_memory_bytes
 from consilium.learning.network_state import initial_weights
 from consilium.learning.processes.single_process import SingleProcess
-from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.rounds import Schedule
 from consilium.learning.compute_settings import ComputeSettings
@@ -45,24 +44,17 @@ if __name__ == "__main__":
     assert accuracy(alone, result.weights) > accuracy(alone, start)
     assert accuracy(alone, result.weights) == 1
 
-    group = WorkerGroup(TrainingSetup(learning, compute, cases), size=2)
-    try:
-        together = group.train(start, Schedule())
-        assert accuracy(group, together.weights) == 1
-    finally:
-        group.close()
-    for name, value in result.weights.items():
-        np.testing.assert_allclose(together.weights[name], value, rtol=1e-3, atol=1e-4)
-
-    data = SiteData(cases[:6], cases[6:], draw_seed=1)
+    data, weights = SiteData(cases[:6], cases[6:], draw_seed=1), []
     for processes in (1, 2):
         site = Participant(data, learning, ComputeSettings(device="cpu", processes=processes))
         try:
-            trained = site.train(start, Schedule()).weights
-            scores = site.score(trained, final=True)
+            weights.append(site.train(start, Schedule()).weights)
+            scores = site.score(weights[-1], final=True)
             assert [row["accuracy"] for row in scores] == [1, 1, 1]
         finally:
             site.close()
+    for name, value in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], value, rtol=1e-3, atol=1e-4)
 
     assert gpu_bytes(learning) > 2**30
     assert shared_memory_bytes(learning, workers=2) == 2 * 2 * 3 * (2 * 2 * 6 + 1)
