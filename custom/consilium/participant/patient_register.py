@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Literal
 
@@ -133,7 +133,13 @@ class PatientRegister:
         return self._sides.divide(cases, self.pseudonym)
 
     def answerable(
-        self, question: str, cases: Sequence[CaseT], *, minimum: int, job_minimum: int = 1
+        self,
+        question: str,
+        cases: Sequence[CaseT],
+        *,
+        minimum: int,
+        job_minimum: int = 1,
+        compared: Mapping[str, int] | None = None,
     ) -> Answerable[CaseT]:
         """Return the cases that may be answered about; see `answer_groups` and `answer_audit`.
 
@@ -143,6 +149,8 @@ class PatientRegister:
             cases: All cases that the question is about.
             minimum: Fewest patients of a group: the site's, so that no job makes groups large or small.
             job_minimum: Fewest patients of the whole answer, where the job wants more.
+            compared: Other questions whose answers can be subtracted from these, each with the fewest
+                patients that a difference may be about.
         """
         names = {case.id: self._pseudonym_of_case(case.id) for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
@@ -154,7 +162,10 @@ class PatientRegister:
         whole = complete_groups(groups, present, minimum, job_minimum)
         answered = {name for group in whole for name in group}
         patients = {name: patient for group in groups for name, patient in group.items()}
-        if discloses(answers, answered, patients, minimum):
+        if discloses(answers, answered, patients, minimum) or any(
+            self._discloses_beside(other, answers, answered, patients, fewest)
+            for other, fewest in (compared or {}).items()
+        ):
             whole, answered = [], set()
         self._answers[question] = extend_basis(answers, answered)
         chosen = tuple(case for case in cases if names[case.id] in answered)
@@ -163,6 +174,18 @@ class PatientRegister:
             tuple(frozenset(case.id for case in chosen if names[case.id] in group) for group in whole),
             len(cases) - len(chosen),
         )
+
+    def _discloses_beside(
+        self,
+        other: str,
+        answers: Sequence[Collection[str]],
+        new: Collection[str],
+        patients: Mapping[str, str],
+        minimum: int,
+    ) -> bool:
+        """Whether a new answer would reveal too few patients together with those to another question."""
+        known = {name: patient for group in self._groups.get(other, []) for name, patient in group.items()}
+        return discloses([*answers, *self._answers.get(other, [])], new, {**known, **patients}, minimum)
 
     def count(self, question: str, cases: Sequence[CaseT], *, minimum: int, job_minimum: int = 1) -> Count:
         """Return how many cases may be answered about; None where there are cases and none of them may.

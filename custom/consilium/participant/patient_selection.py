@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT
@@ -12,6 +13,10 @@ from consilium.participant.patient_register import Answerable, PatientRegister
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
+
+_SCORES: Final = "scores"
+_COUNTS: Final = "counts in scores"
+"""Questions by whose names the register keeps the groups of patients."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ def select_cases(
     """Return the cases to train on, and those to evaluate models on.
 
     Scores that hold counts, such as a confusion matrix, say as much as other counts do: they are of whole
-    groups of `min_count` patients.
+    groups of `min_count` patients. Their answers are compared with those of tasks without counts: the same
+    patients may be scored by both.
 
     Args:
         register: The site's.
@@ -54,8 +60,14 @@ def select_cases(
     if site.role == "trains":
         split = register.split(labeled, validation_fraction=site.validation_fraction)
         train, validation = split.train, split.validation
-    question = "counts in scores" if task.evaluation.metrics.has_counts else "scores"
-    return train, register.answerable(question, validation, minimum=ScoreMinimum.of(site, task).patients)
+    question, other = (_COUNTS, _SCORES) if task.evaluation.metrics.has_counts else (_SCORES, _COUNTS)
+    return train, register.answerable(
+        question,
+        validation,
+        minimum=ScoreMinimum.of(site, task).patients,
+        # The mean of one task may be a count of another: the share of patients who were graded right.
+        compared={other: site.min_training_patients},
+    )
 
 
 def check_patient_count(

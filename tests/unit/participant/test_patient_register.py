@@ -1,6 +1,7 @@
 """What a site remembers of its patients: sides, and who is answered about together."""
 
 import os
+from string import ascii_uppercase as ALPHABET
 
 import numpy as np
 import pytest
@@ -43,6 +44,30 @@ def test_questions_are_kept_apart(site):
     answered(site, "ABC", "scores")
     assert len(answered(site, "ABCD", "statistics").cases) == 4
     assert len(answered(site, "ABCD", "scores").cases) == 3
+
+
+def test_answers_that_can_be_subtracted_are_compared_across_questions(site):
+    """A share of patients, and a count of them, asked by two jobs about one patient more."""
+    means, counts = {"compared": {"counts in scores": 3}}, {"minimum": 5, "compared": {"scores": 3}}
+    assert len(answered(site, "ABCD", "scores", **means).cases) == 4
+    assert answered(site, "ABCDE", "counts in scores", **counts).cases == ()
+    assert len(answered(site, "ABCDEFG", "scores", **means).cases) == 7
+    assert len(answered(site, "ABCDEFGHIJ", "scores", **means).cases) == 10
+    assert len(answered(site, "ABCDEFGHIJ", "counts in scores", **counts).cases) == 10
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_no_difference_of_a_mean_and_a_count_is_of_few_patients(site, order):
+    questions = {"a": ("scores", 3, "counts in scores"), "b": ("counts in scores", 5, "scores")}
+    answers = [
+        frozenset(one.id for one in answered(site, ALPHABET[:known], question, **options).cases)
+        for known in range(3, len(ALPHABET) + 1)
+        for question, fewest, other in (questions[name] for name in order)
+        for options in [{"minimum": fewest, "compared": {other: 3}}]
+    ]
+    assert len(set(answers)) > 3
+    for first in answers:
+        assert all(len(other - first) >= 3 for other in answers if other > first)
 
 
 @pytest.mark.parametrize(("patients", "count"), [("", 0), ("A", None), ("AB", None), ("ABC", 3), ("ABCD", 4)])
