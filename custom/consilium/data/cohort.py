@@ -17,6 +17,9 @@ from consilium.data.scan import FolderScan, scan_folder
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 
+_READING: Final = "reading labels"
+"""What reading the targets is called, for progress."""
+
 _OF_TARGETS: Final = (DataCode.NO_LABEL, DataCode.STRAY_LABEL)
 """What is said of targets alone."""
 
@@ -97,7 +100,11 @@ def read_cohort(
     incomplete = [case for case in _unique(found.incomplete)[0] if case.id not in complete]
     labeled = [case for case in (*cases, *incomplete) if case.labeled]
     targets = dataset.read_targets(
-        labeled, convention=convention, index=index or SourceIndex(), progress=progress
+        labeled,
+        convention=convention,
+        index=index or SourceIndex(),
+        # The step's name leaves the site: it is ours, whatever a task calls it.
+        progress=progress and (lambda done, total, what: progress(done, total, _READING)),
     )
     faulty = {problem.case_id: problem for problem in targets.problems if problem.case_id in complete}
     return Cohort(

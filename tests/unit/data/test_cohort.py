@@ -76,3 +76,31 @@ def test_progress_counts_labels_and_names_no_patient(hospital):
     reported = []
     read_cohort(hospital.folder, case_format=CASES, progress=lambda *step: reported.append(step))
     assert reported == [(1, 3, "reading labels"), (2, 3, "reading labels"), (3, 3, "reading labels")]
+
+
+def test_progress_leaves_under_our_name_whatever_a_task_calls_it(hospital):
+    hospital.brats("A")
+
+    class Talkative:
+        """A format whose progress names files."""
+
+        def __getattr__(self, name):
+            return getattr(CASES, name)
+
+        def open_folder(self, *where):
+            return Dataset(CASES.open_folder(*where))
+
+    class Dataset:
+        def __init__(self, dataset):
+            self.dataset = dataset
+
+        def __getattr__(self, name):
+            return getattr(self.dataset, name)
+
+        def read_targets(self, cases, *, progress, **options):
+            progress(0, 1, f"reading {cases[0].target}")
+            return self.dataset.read_targets(cases, progress=progress, **options)
+
+    reported = []
+    read_cohort(hospital.folder, case_format=Talkative(), progress=lambda *step: reported.append(step))
+    assert reported == [(0, 1, "reading labels"), (1, 1, "reading labels")]
