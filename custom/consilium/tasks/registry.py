@@ -6,6 +6,7 @@ the group `consilium.tasks` of an installed one; nothing else is ever imported f
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,8 @@ from consilium.tasks.synthetic import SyntheticCohort
 
 ENTRY_POINTS: Final = "consilium.tasks"
 """The group of entry points by which another package provides a task, under the task's name."""
+
+_logger = logging.getLogger(__name__)
 
 
 class _BuiltIn(Mapping[str, Task]):
@@ -75,22 +78,30 @@ def get_task(name: str) -> Task:
         ConfigurationError: If no installed package provides it, or two do, it can't be loaded, or the site's
             policy does not list it (see `only_listed_tasks`).
     """
-    brought = _brought(name)
+    brought, listed = _brought(name), _listed.get()
     if name in TASKS and not brought:
         return TASKS[name]
     if not brought:
         raise ConfigurationError(
-            f"no task is named {name!r}; known: {', '.join(task_names())}; a task of another package is "
+            f"no task is named {name!r}; known: {', '.join(_known(listed))}; a task of another package is "
             "known once the package is installed"
         )
     if name in TASKS or len(brought) > 1:
         raise ConfigurationError(
             f"task {name!r} is provided more than once, by {_sources(name)}; uninstall all but one of them"
         )
-    listed = _listed.get()
     if listed is not None and name not in listed:
         raise ConfigurationError(unlisted_reason(name))
-    return _load(brought[0])
+    try:
+        return _load(brought[0])
+    except ConfigurationError as error:
+        if listed is None:
+            raise
+        # What a site says of a job leaves it, and the exception may name files of this machine.
+        _logger.error("%s", error)
+        raise ConfigurationError(
+            f"task {name!r} can't be loaded here; the log of this site says why"
+        ) from None
 
 
 def task_names() -> tuple[str, ...]:
@@ -130,7 +141,7 @@ def settings_type(values: Mapping[str, Any]) -> type[LearningSettings]:
     """
     name = values.get("task", DEFAULT)
     if not isinstance(name, str):
-        raise ValueError(f"the task must be a name; known: {', '.join(task_names())}")
+        raise ValueError(f"the task must be a name; known: {', '.join(_known(_listed.get()))}")
     try:
         return get_task(name).settings_type
     except ConfigurationError as error:
@@ -181,9 +192,14 @@ def _entry_points() -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=ENTRY_POINTS))
 
 
+def _known(listed: Collection[str] | None) -> tuple[str, ...]:
+    """The names that an error may state: a hospital does not say what else is installed there."""
+    return tuple(name for name in task_names() if listed is None or name in TASKS or name in listed)
+
+
 def _brought(name: str) -> list[EntryPoint]:
-    """The entry points of a name; the same distribution found twice on the path counts once."""
-    found = {_package(entry): entry for entry in reversed(_entry_points()) if entry.name == name}
+    """The entry points of a name; `entry_points` takes a distribution found twice on the path once."""
+    found = {(_package(entry), entry.value): entry for entry in _entry_points() if entry.name == name}
     return list(found.values())
 
 
@@ -204,7 +220,7 @@ def _load(entry: EntryPoint) -> Task:
         found = entry.load()
         task: Task = found() if isinstance(found, type) else found
         name = task.name
-    except Exception as error:  # code of another package: it may raise anything as it loads
+    except (Exception, SystemExit) as error:  # code of another package: it may raise anything as it loads
         raise ConfigurationError(
             f"{where} can't be loaded: {type(error).__name__}: {error}; install a version of the package "
             "that fits this Consilium, or uninstall it"

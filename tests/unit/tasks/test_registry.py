@@ -73,6 +73,30 @@ def test_a_name_that_two_packages_bring_or_that_is_ours_is_rejected(tmp_path, na
         assert "other_package" not in sys.modules
 
 
+def test_a_name_that_one_package_brings_twice_is_rejected(tmp_path):
+    with installed(tmp_path, toy()):
+        places = tmp_path / "toy_package-1.0.dist-info/entry_points.txt"
+        places.write_text(places.read_text() + "toy_tumor = toy_package:Other\n")
+        assert "more than once, by toy-package, toy-package" in refusal("toy_tumor")
+        assert not is_imported()
+
+
+def test_within_a_policy_nobody_learns_what_else_is_installed(tmp_path):
+    with installed(tmp_path, toy(), ("other-package", "other", LIKE(name="other"))):
+        with only_listed_tasks({"other"}):
+            said = refusal("chest_ct")
+        assert "known: brain_tumor, other;" in said
+
+
+@pytest.mark.parametrize("source", ["open('/data/pacs/Doe-Jane')", "raise SystemExit('/data/pacs/Doe-Jane')"])
+def test_within_a_policy_an_exception_s_words_stay_in_the_log(tmp_path, source, caplog):
+    with installed(tmp_path, ("broken-package", "broken", source)), only_listed_tasks({"broken"}):
+        said = refusal("broken")
+    assert "the log of this site says why" in said
+    assert "/data" not in said
+    assert "/data/pacs/Doe-Jane" in caplog.text
+
+
 def test_within_a_policy_only_what_it_lists_is_imported(tmp_path):
     with installed(tmp_path, toy()):
         with only_listed_tasks(()):
