@@ -8,8 +8,9 @@ same files.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
 from nvflare.lighter.tool_consts import NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE
@@ -25,6 +26,8 @@ from consilium.tasks.registry import only_listed_tasks
 
 SIGNATURES: Final = (NVFLARE_SIG_FILE, NVFLARE_SUBMITTER_CRT_FILE)
 """Files that FLARE's console adds to every folder that it submits."""
+
+_logger = logging.getLogger(__name__)
 
 _CUSTOM: Final = "custom"
 _CONFIG: Final = "config"
@@ -48,7 +51,8 @@ def check_job(files: Mapping[str, bytes], forbidden_class: Callable[[str], str |
     meta, server, client = (_parse(name, files[name]) for name in _JOB_FILES)
     meta = restore_default_resources(meta)
     check_submitted_meta(meta)
-    recognize_recipe(JobFiles(meta, server, client))
+    with _task_boundary():
+        recognize_recipe(JobFiles(meta, server, client))
     _check_classes(server, f"{APP}/{SERVER_CONFIG}", forbidden_class)
 
 
@@ -76,12 +80,31 @@ def check_app(
     """
     _check_names(files, _APP_FILES, (f"{_CONFIG}/",))
     configs = [_parse(name, files[name]) for name in _APP_FILES]
-    with only_listed_tasks(listed) if listed is not None else nullcontext():
+    with _task_boundary(), only_listed_tasks(listed) if listed is not None else nullcontext():
         if meta is None:
             recognize_app(*configs)
         else:
             recognize_recipe(JobFiles(meta.model_dump(mode="json", exclude_unset=True), *configs))
     _check_classes(configs[_APP_FILES.index(_CONFIGS[side])], _CONFIGS[side], forbidden_class)
+
+
+@contextmanager
+def _task_boundary() -> Iterator[None]:
+    """Reject a job over which the code of another package's task fails; its words stay in the log.
+
+    Raises:
+        JobRejected: In place of whatever was raised.
+    """
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        _logger.exception("a job can't be checked")
+        raise JobRejected(
+            f"its settings can't be checked here ({type(error).__name__}); the log says why",
+            code=RefusalCode.JOB_CONTENT,
+        ) from error
 
 
 def restore_default_resources(meta: Any) -> Any:

@@ -5,7 +5,7 @@ import json
 import pytest
 from tasks.packages import installed, is_imported, toy
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, JobRejected
 from consilium.guard import flare_app_validator
 from consilium.guard.deployment_check import deployment_fault
 from consilium.guard.flare_app_validator import FlareAppValidator, tasks_listed_by
@@ -72,6 +72,24 @@ def test_a_job_of_an_unlisted_task_is_rejected_before_anything_of_its_package_is
     for files in jobs:
         check_app(app(files), lambda path: None, "client", listed=frozenset({TASK}))
     assert is_imported()
+
+
+def test_a_fault_in_the_code_of_a_task_rejects_the_job_and_its_words_stay_here(jobs, tmp_path, caplog):
+    name, task, source = toy()
+    broken = (
+        source
+        + """
+    @property
+    def settings_type(self):
+        raise KeyError("/data/pacs/Doe-Jane")
+"""
+    )
+    (tmp_path / "site").mkdir()
+    with installed(tmp_path / "site", (name, task, broken)), pytest.raises(JobRejected) as caught:
+        check_app(app(jobs[0]), lambda path: None, "client", listed=frozenset({TASK}))
+    assert "can't be checked here (KeyError)" in str(caught.value)
+    assert "pacs" not in str(caught.value)
+    assert "/data/pacs/Doe-Jane" in caplog.text
 
 
 @pytest.mark.usefixtures("here")
