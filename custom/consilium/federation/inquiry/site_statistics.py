@@ -124,6 +124,11 @@ class SiteStatisticsGenerator(Statistics):  # type: ignore[misc]
             return self._without(
                 f"{type(error).__name__}: the reason is in the site's log", RefusalCode.FAILED
             )
+        except Exception as error:  # noqa: BLE001 - the FLARE boundary, as in `SiteExecutor`
+            self.log_exception(fl_ctx, f"no statistics: {error}", fire_event=False)
+            return self._without(
+                f"unexpected {type(error).__name__}: the traceback is in the site's log", RefusalCode.FAILED
+            )
         for problem in statistics.problems:
             # The site's own log: the only place that names a patient.
             self.log_warning(fl_ctx, problem.describe(), fire_event=False)

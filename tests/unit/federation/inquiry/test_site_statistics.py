@@ -16,7 +16,7 @@ from nvflare.app_common.statistics.min_count_cleanser import MinCountCleanser
 from nvflare.fuel.utils import fobs
 from tasks.packages import installed, is_imported, toy
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, RefusalCode
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.inquiry.site_statistics import SiteStatisticsGenerator, histogram_config
 from consilium.records.statistics import SiteAnswer
@@ -236,3 +236,15 @@ def test_a_site_that_lists_the_task_answers(three, tmp_path):
     with installed(tmp_path, toy()):
         generator = SiteStatisticsGenerator("toy_tumor")
         assert three(generator=generator, tasks={"toy_tumor": {}}).answer().patients == 3
+
+
+def test_a_fault_of_a_task_is_a_reason_without_its_words(three, monkeypatch):
+    def fail(*arguments, **options):
+        raise TypeError(f"/pacs/{PATIENTS[0]}")
+
+    site = three()
+    monkeypatch.setattr(type(get_task(TASK).cases), "open_folder", fail)
+    answer = site.answer()
+    assert answer.reason == "unexpected TypeError: the traceback is in the site's log"
+    assert answer.code is RefusalCode.FAILED
+    assert answer.patients == 0
