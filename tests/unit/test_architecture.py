@@ -59,7 +59,6 @@ MAY_NAME_A_PROBLEM = {
     "default_task.py": "names the default",
     "tasks/registry.py": "lists the tasks that come with Consilium",
     "data/visits.py": "patterns of the ids in public collections",
-    "cli/predict.py": "examples of the command",
 }
 
 

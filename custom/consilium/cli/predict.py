@@ -29,8 +29,8 @@ A folder of cases in any layout that docs/data.md lists, labeled or not:
 
 One case whose files are named, with pictures and probabilities:
 
-  $ consilium predict -m model.safetensors -i t1=a.nii.gz -i t1ce=b.nii.gz -i t2=c.nii.gz -i flair=d.nii.gz \\
-  -o predictions --pictures --probabilities
+  $ consilium predict -m model.safetensors -i IMAGE=FILE -i OTHER=FILE -o predictions --pictures \\
+  --probabilities
 
 The final model of a downloaded job, averaged over mirrored images:
 
@@ -60,7 +60,7 @@ def predict(
             "-i",
             "--input",
             metavar="DIR|IMAGE=FILE",
-            help="A folder of cases or of one case; or each image of one case: -i flair=a.nii.gz -i t1=...",
+            help="A folder of cases or of one case; or each image of one case, by the task's names.",
             show_default=False,
         ),
     ],
@@ -163,7 +163,7 @@ def _parse_inputs(given: list[str]) -> Path | Mapping[str, Path]:
         name, equals, path = one.partition("=")
         if not (name and equals and path):
             raise ConfigurationError(
-                f"-i {one!r}: give one folder, or each image of one case as IMAGE=FILE: -i flair=a.nii.gz"
+                f"-i {one!r}: give one folder, or each image of one case as IMAGE=FILE, by the task's names"
             )
         if name in files:
             raise ConfigurationError(f"-i {name} is given twice: {files[name]} and {path}")

@@ -75,7 +75,7 @@ def load_record(folder: Path) -> JobRecord:
     try:
         _learn_codes(json.loads(path.read_text()))
         return _LOADERS[path.name](path)
-    except (ValidationError, ValueError) as error:
+    except (ValidationError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} is not a record that this version of consilium reads: {error}"
         ) from error

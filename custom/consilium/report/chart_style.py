@@ -34,5 +34,5 @@ def line_style(place: int) -> dict[str, Any]:
 
 
 def label_text(name: str) -> str:
-    """Return a name for a legend, where $...$ is mathematics and a leading underscore hides it."""
+    """Return a text for a chart, in which $...$ is mathematics and a leading underscore hides a legend."""
     return name.replace("$", r"\$").lstrip("_")

@@ -57,7 +57,8 @@ def test_a_missing_folder_says_how_to_get_one(tmp_path):
         find_record(tmp_path / "results")
 
 
-def test_a_broken_record_is_an_error(downloaded):
-    (downloaded / "federation.json").write_text('{"job": 1}')
+@pytest.mark.parametrize("content", ['{"job": 1}', "[" * 100_000, "{}", "", "1"])
+def test_a_broken_record_is_an_error(downloaded, content):
+    (downloaded / "federation.json").write_text(content)
     with pytest.raises(ConfigurationError, match="not a record"):
         load_record(downloaded)

@@ -68,8 +68,8 @@ def _style(sites: Sequence[str], site: str) -> dict[str, Any]:
 
 def _style_axes(axes: Any, title: str, below: str, palette: Palette) -> None:
     axes.set_facecolor(palette.paper)
-    axes.set_title(title, color=palette.ink, fontsize=12, loc="left")
-    axes.set_xlabel(below, color=palette.ink, fontsize=9)
+    axes.set_title(label_text(title), color=palette.ink, fontsize=12, loc="left")
+    axes.set_xlabel(label_text(below), color=palette.ink, fontsize=9)
     axes.tick_params(colors=palette.ink, labelsize=9)
     axes.grid(axis="y", color=palette.faint, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

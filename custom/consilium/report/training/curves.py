@@ -105,7 +105,7 @@ def _draw(axes: Any, points: _Points, style: dict[str, Any], label: str) -> None
 
 def _style_axes(axes: Any, title: str, palette: Palette, rounds: int) -> None:
     axes.set_facecolor(palette.paper)
-    axes.set_title(title, color=palette.ink, fontsize=12, loc="left")
+    axes.set_title(label_text(title), color=palette.ink, fontsize=12, loc="left")
     axes.set_xlabel("Round", color=palette.ink)
     axes.set_xlim(-0.2, rounds + 0.2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

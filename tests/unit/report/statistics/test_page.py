@@ -82,6 +82,14 @@ def test_names_and_reasons_from_elsewhere_are_escaped():
     assert "<script" not in html
 
 
+def test_titles_that_matplotlib_would_read_as_mathematics_are_drawn():
+    one = record(SITES)
+    for feature in one.features.values():
+        feature.title = r"$\frac{$"
+        feature.group = feature.group.model_copy(update={"title": r"$\frac{$", "unit": r"$\sqrt$"})
+    assert "data:image/png" in render_statistics(one)
+
+
 def test_a_job_that_failed_still_has_a_page():
     one = record({}, missing={"west": "its disk is away"})
     one.features, one.status, one.reason = {}, "failed", "it ended early"
