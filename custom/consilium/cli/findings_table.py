@@ -35,7 +35,7 @@ def print_findings(
         severity = group.severity.value
         seen = Text(f"{group.code.summary} ({group.code.value})")
         if group.images:
-            seen.append(f"\n{group.describe_images(total)} cases")
+            seen.append(f"\n{group.describe_images(total)}")
         seen.append(f"\n-> {group.code.remedy}", style="bold")
         for finding in group.findings:
             if show_cases or finding.case_id is None:

@@ -131,7 +131,7 @@ def test_where_every_case_lacks_an_image_it_says_which_and_what_else_is_there(ch
     assert "labels are brats-2018" in text
     assert "no labels" not in text
     _, out, _ = check(hospital.folder)
-    assert "t1, t2 in 2 of 2 cases" in out
+    assert "t1, t2 in 2 of 2" in out
     assert "rossi" not in out
 
 

@@ -34,7 +34,7 @@ def test_empty_and_full_masks(prediction, reference, dice, sensitivity, specific
 def test_masks_that_do_not_fit_are_rejected():
     with pytest.raises(ValueError, match=r"\(2, 2, 2\).*\(2, 2, 3\)"):
         Overlap.of(np.zeros((2, 2, 2), bool), np.zeros((2, 2, 3), bool))
-    with pytest.raises(ValueError, match="7 voxels"):
+    with pytest.raises(ValueError, match="grid_voxels is 7"):
         Overlap.of(np.zeros((2, 2, 2), bool), np.zeros((2, 2, 2), bool), grid_voxels=7)
 
 
