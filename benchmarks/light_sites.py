@@ -37,7 +37,10 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from nvflare.fuel.f3.mpm import MainProcessMonitor
 from nvflare.utils.job_launcher_utils import generate_client_command, get_credential_env
 
+from consilium.default_task import DEFAULT
+from consilium.federation.message_names import VALIDATE
 from consilium.federation.transport.set_up import set_up_peer
+from consilium.tasks import get_task
 
 STEPS, CASES = 1, 10
 CLIENT, JOB = "nvflare.private.fed.app.client.client_train", "nvflare.private.fed.app.client.worker_process"
@@ -52,6 +55,8 @@ def answer(site: str, task: str, model: FLModel) -> Shareable:
     """Answer a task as a site would; an update is random, and as long as every other."""
     trains = task == "train"
     report = {"role": "trains", "train_cases": CASES, "validation_cases": 2, "steps": STEPS if trains else 0}
+    metrics = get_task(DEFAULT).evaluation.metrics.in_round(final=task == VALIDATE)
+    scores = {one.name: 0.5 for one in metrics if one.is_measured}
     generator = np.random.default_rng([model.current_round, *site.encode()])
     update = {
         name: 1e-3 * generator.standard_normal(value.shape, dtype=np.float32)
@@ -62,7 +67,7 @@ def answer(site: str, task: str, model: FLModel) -> Shareable:
         FLModel(
             params_type=ParamsType.DIFF if trains else None,
             params=update or None,
-            metrics={"validation_cases": 2.0, **({"dice": 0.5} if model.params else {})},
+            metrics={"validation_cases": 2.0, **(scores if model.params else {})},
             current_round=model.current_round,
             meta={"consilium.report": report},
         )

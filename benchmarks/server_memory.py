@@ -27,7 +27,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from nvflare.apis.signal import Signal
 from nvflare.fuel.flare_api.api_spec import NoConnection
 
 from light_sites import STEPS, ForkLauncher, LightSite, answer, serve, start_client
+from process_peaks import Peak, describe, processes_running, together
 
 HERE = Path(__file__).resolve()
 REPOSITORY = HERE.parents[1]
@@ -53,27 +53,6 @@ asks again after two seconds; where all do, before the server comes to answer, i
 JOB, PARENT = "the job's process", "the parent process"
 PROCESSES = {"runner_process": JOB, "server_train": PARENT}
 """FLARE's modules that the server runs, and what they are called here."""
-
-
-@dataclass
-class Peak:
-    """What a process took at most.
-
-    Attributes:
-        mib: Of resident memory.
-        threads: Seen at once.
-    """
-
-    mib: float = 0.0
-    threads: int = 0
-
-    def note(self, process: psutil.Process) -> None:
-        """Look at a process, which may have ended."""
-        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, KeyError):
-            lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-            values = dict(line.split(":", 1) for line in lines if ":" in line)
-            self.mib = max(self.mib, int(values["VmHWM"].split()[0]) / 1024)
-            self.threads = max(self.threads, int(values["Threads"]))
 
 
 def settings(network: str, sites: int, rule: str) -> dict[str, Any]:
@@ -108,9 +87,8 @@ def control(network: str, sites: int, rule: str, folder: Path) -> None:
 def measure_controller(network: str, sites: int, rule: str, folder: Path, until: float) -> dict[str, Peak]:
     """Run the controller in a process of its own; returns its peak."""
     peak = Peak()
-    with process(
-        "controller", folder, "--network", network, "--sites", str(sites), "--rule", rule
-    ) as running:
+    options = ("--network", network, "--sites", str(sites), "--rule", rule)
+    with process("controller", folder, *options) as running:
         while running.poll() is None:
             peak.note(running)
             pause(until)
@@ -233,14 +211,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
 
 
-def processes_running(module: str, folder: Path) -> Iterator[psutil.Process]:
-    """Yield the Python processes that run a module out of a folder."""
-    for one in psutil.process_iter(["cmdline"]):
-        words = one.info["cmdline"] or []
-        if any(word.endswith(f".{module}") for word in words) and str(folder) in words:
-            yield one
-
-
 def check_record(folder: Path, sites: int) -> None:
     """Make sure that every site was in every round.
 
@@ -270,16 +240,6 @@ def held(condition: Callable[[], Any]) -> bool:
         return bool(condition())
     except NoConnection:
         return False
-
-
-def together(peaks: dict[str, Peak]) -> Peak:
-    """Return what several processes take together, at most: their peaks need not be at the same time."""
-    return Peak(sum(one.mib for one in peaks.values()), sum(one.threads for one in peaks.values()))
-
-
-def describe(peaks: dict[str, Peak]) -> str:
-    """Return peaks as one line."""
-    return ", ".join(f"{name} {peak.mib:.0f} MiB and {peak.threads} threads" for name, peak in peaks.items())
 
 
 def pause(until: float) -> None:
@@ -317,8 +277,9 @@ def main() -> None:
         return control(options.network, options.sites, options.rule, options.folder)
     os.environ.update(environment())
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # everything that was started ends with it
-    kinds = [(measure_controller, "mean"), (measure_controller, "median")]
-    for measure, rule in [*kinds, *([(measure_federation, "mean")] if options.federation else [])]:
+    runs = [(measure_controller, "mean"), (measure_controller, "median")]
+    runs += [(measure_federation, "mean")] if options.federation else []
+    for measure, rule in runs:
         found = []
         for sites in (FEW, options.sites):
             with tempfile.TemporaryDirectory() as name:
@@ -329,12 +290,9 @@ def main() -> None:
             for peaks in found:
                 peaks["both processes"] = together(peaks)
         for name, peak in many.items():
-            print(
-                f"{name}, {options.network}, {rule}: {FEW} sites {few[name].mib:.0f} MiB, "
-                f"{options.sites} sites {peak.mib:.0f} MiB, ratio {peak.mib / few[name].mib:.2f}; "
-                f"{few[name].threads} and {peak.threads} threads",
-                flush=True,
-            )
+            line = f"{name}, {options.network}, {rule}: {FEW} sites {few[name].mib:.0f} MiB, {options.sites} "
+            line += f"sites {peak.mib:.0f} MiB, ratio {peak.mib / few[name].mib:.2f}; "
+            print(f"{line}{few[name].threads} and {peak.threads} threads", flush=True)
     return None
 
 

@@ -1,8 +1,6 @@
 """Real patients through training, `consilium predict` and its files."""
 
 import csv
-import os
-from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -10,18 +8,10 @@ import pytest
 
 from consilium import predict
 
+from .real_patients import FOLDER, MARKS
 from .studies import export, simulate
 
-REPOSITORY = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
-
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"
-    ),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")

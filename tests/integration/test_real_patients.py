@@ -1,22 +1,11 @@
 """The main job on real patients, at the full size of their images."""
 
-import os
-from pathlib import Path
-
 import pytest
 
+from .real_patients import FOLDER, MARKS
 from .studies import export, read_json, simulate
 
-REPOSITORY = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
-
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not FOLDER.is_dir(), reason=f"no real patients in {FOLDER}: set CONSILIUM_REAL_DATA to their folder"
-    ),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
