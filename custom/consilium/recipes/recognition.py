@@ -96,11 +96,20 @@ def _build(files: JobFiles) -> tuple[JobRecipe, JobFiles]:
     try:
         recipe = recipe_type.from_values(values, source=f"the settings of this {recipe_type.kind} job")
     except ConfigurationError as error:
-        raise ConfigurationError(one_line(str(error))) from None
+        raise ConfigurationError(one_line(f"{_files_without(recipe_type, values)}{error}")) from None
     written = recipe.files()
     _compare(files.server, written.server, _SERVER, recipe)
     _compare(files.client, written.client, _CLIENT, recipe)
     return recipe, written
+
+
+def _files_without(recipe_type: type[JobRecipe], values: Mapping[str, Any]) -> str:
+    """The files of a job that hold none of the settings that a recipe writes there: the start of a reason."""
+    sides = {"server": _SERVER, "client": _CLIENT}
+    places = recipe_type.places.items()
+    expected = {place[0] for _, place in places} & sides.keys()
+    empty = sorted(expected - {place[0] for setting, place in places if setting in values})
+    return f"{', '.join(sides[str(side)] for side in empty)}: no setting is there; " if empty else ""
 
 
 def _find_type(server: Any) -> type[JobRecipe]:

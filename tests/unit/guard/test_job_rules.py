@@ -237,6 +237,12 @@ def test_a_server_that_describes_another_job_than_it_sends_is_rejected():
     assert app_fault(app_of(TRAINING), meta=clone) is None
 
 
+@pytest.mark.parametrize("name", [META, SERVER, CLIENT])
+@pytest.mark.parametrize("content", [b"0", b"{}", b"[]", b"null", b'""', b'{"executors": []}'])
+def test_a_file_without_any_setting_is_named(name, content):
+    assert name in fault({**TRAINING, name: content})
+
+
 @QUICK
 @given(st.binary(max_size=200), st.sampled_from([META, SERVER, CLIENT]))
 def test_whatever_bytes_come_instead_of_a_file_are_rejected_with_a_reason(content, name):
