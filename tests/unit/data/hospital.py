@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from consilium.data.case import Case, ImageFile
 from consilium.data.case_boundary import case_boundary
 from consilium.tasks.brain_tumor.cases import brain_tumor_cases
-from consilium.tasks.segmentation import preprocessing
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
+from consilium.tasks.segmentation.preparation import preprocessing
+from consilium.tasks.segmentation.preparation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -11,7 +11,7 @@ from consilium.data.cache import CaseCache
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
-from consilium.tasks.segmentation.intensities import Levels, Scale
+from consilium.tasks.segmentation.preparation.intensities import Levels, Scale
 
 REPOSITORY = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")

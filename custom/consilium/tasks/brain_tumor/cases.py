@@ -14,7 +14,7 @@ from consilium.tasks.brain_tumor.vocabulary import SINCE_2023, WORDS
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.labels import Reading, Values
 from consilium.tasks.segmentation.layouts import FilePerImageLayout, ImageFoldersLayout, Layout
-from consilium.tasks.segmentation.normalization import StandardizedForeground
+from consilium.tasks.segmentation.preparation.normalization import StandardizedForeground
 
 INPUTS: Final = ("t1", "t1ce", "t2", "flair")
 """Canonical names of the contrasts, in the network's order."""

@@ -19,7 +19,6 @@ from consilium.data.sources import SourceIndex
 from consilium.errors import DataError
 from consilium.tasks.segmentation.checks.case import VolumeChecks, plain_checks
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.label_reading import read_labels
 from consilium.tasks.segmentation.labels import Labels, Values, list_values
 from consilium.tasks.segmentation.layouts import (
@@ -31,10 +30,11 @@ from consilium.tasks.segmentation.layouts import (
     unknown_files,
 )
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
-from consilium.tasks.segmentation.native import examine
-from consilium.tasks.segmentation.normalization import Normalization
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings, preprocess
-from consilium.tasks.segmentation.reading import read_file
+from consilium.tasks.segmentation.nifti.reading import read_file
+from consilium.tasks.segmentation.preparation.crop import NativeCase
+from consilium.tasks.segmentation.preparation.native import examine
+from consilium.tasks.segmentation.preparation.normalization import Normalization
+from consilium.tasks.segmentation.preparation.preprocessing import PreprocessingSettings, preprocess
 from consilium.tasks.segmentation.volume_case import VolumeCase
 
 

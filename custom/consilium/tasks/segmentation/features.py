@@ -13,8 +13,8 @@ from consilium.tasks.features import CaseValue, DriftLimits, Feature, FeatureGro
 from consilium.tasks.segmentation.regions import Region
 
 if TYPE_CHECKING:
-    from consilium.tasks.segmentation.crop import NativeCase
-    from consilium.tasks.segmentation.normalization import Normalization
+    from consilium.tasks.segmentation.preparation.crop import NativeCase
+    from consilium.tasks.segmentation.preparation.normalization import Normalization
 
 AXES: Final = {"x": "right", "y": "anterior", "z": "superior"}
 """Names and directions of the axes of a volume."""
@@ -151,7 +151,7 @@ class VolumeFeatures:
     def describe(self, native: NativeCase) -> dict[str, CaseValue]:
         """Return the values of a case by feature name."""
         # What reads images: the processes that write and check jobs ask for ranges alone.
-        from consilium.tasks.segmentation.normalization import StandardizedForeground
+        from consilium.tasks.segmentation.preparation.normalization import StandardizedForeground
 
         normalization = self.normalization or StandardizedForeground()
         values: dict[str, CaseValue] = {}

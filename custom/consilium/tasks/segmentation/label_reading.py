@@ -12,7 +12,7 @@ from consilium.data.case_boundary import PASSING, case_boundary
 from consilium.data.finding import Finding
 from consilium.data.sources import FileRecord, SourceContent, SourceIndex, TargetRecord, read_source
 from consilium.tasks.segmentation.labels import Values, label_values
-from consilium.tasks.segmentation.reading import pick_3d, read_nifti
+from consilium.tasks.segmentation.nifti.reading import pick_3d, read_nifti
 
 if TYPE_CHECKING:
     from pathlib import Path

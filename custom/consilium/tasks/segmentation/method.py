@@ -18,9 +18,9 @@ from consilium.tasks.method import BatchShare
 from consilium.tasks.proposals import Choice, Fingerprint
 from consilium.tasks.segmentation.checks.case import volume_of
 from consilium.tasks.segmentation.networks import NETWORKS
+from consilium.tasks.segmentation.nifti.reading import VolumeSize, read_size
 from consilium.tasks.segmentation.patches import PatchSampler
 from consilium.tasks.segmentation.proposals import propose
-from consilium.tasks.segmentation.reading import VolumeSize, read_size
 from consilium.tasks.segmentation.regions import Region, to_regions
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from consilium.tasks.segmentation.volume_case import VolumeCase

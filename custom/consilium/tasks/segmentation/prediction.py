@@ -88,7 +88,7 @@ class SegmentationPrediction:
         """
         import numpy as np
 
-        from consilium.tasks.segmentation.nifti_writing import encode_nifti
+        from consilium.tasks.segmentation.nifti.writing import encode_nifti
         from consilium.tasks.segmentation.volume_case import VolumeCase
 
         volume = VolumeCase.of(case)
@@ -128,8 +128,8 @@ def _header_of(volume: VolumeCase) -> nib.Nifti1Header:
     from consilium.data.case import CaseError
     from consilium.data.codes import DataCode
     from consilium.data.finding import Finding
-    from consilium.tasks.segmentation.nifti_header import affine_of, shape_of
-    from consilium.tasks.segmentation.reading import read_header
+    from consilium.tasks.segmentation.nifti.header import affine_of, shape_of
+    from consilium.tasks.segmentation.nifti.reading import read_header
 
     if volume.origin is None:
         raise ValueError("a case without its files has no place in space")

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from consilium.tasks.segmentation.foreground import extents
+from consilium.tasks.segmentation.preparation.foreground import extents
 
 EMPTY_LOGIT: Final = -20.0
 """Where no window lies: a probability of 2e-9."""

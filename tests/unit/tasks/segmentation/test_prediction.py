@@ -14,7 +14,7 @@ from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.prediction import OutputOptions
 from consilium.tasks.segmentation.labels import FixedLabels
-from consilium.tasks.segmentation.nifti_writing import encode_nifti
+from consilium.tasks.segmentation.nifti.writing import encode_nifti
 from consilium.tasks.segmentation.prediction import LABEL_ENDING, SegmentationPrediction
 from consilium.tasks.segmentation.regions import Region, join_regions
 

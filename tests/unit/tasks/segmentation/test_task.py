@@ -16,7 +16,7 @@ from consilium.tasks.segmentation.features import Bins, VolumeFeatures
 from consilium.tasks.segmentation.labels import FixedLabels
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
 from consilium.tasks.segmentation.networks import NETWORKS
-from consilium.tasks.segmentation.normalization import IntensityWindow
+from consilium.tasks.segmentation.preparation.normalization import IntensityWindow
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.segmentation_settings import PatchVoxels, SegmentationSettings, SpacingMm
 from consilium.tasks.segmentation.task import SegmentationTask

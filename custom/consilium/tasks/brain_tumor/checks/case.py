@@ -23,7 +23,7 @@ from consilium.tasks.segmentation.checks.intensity import check_intensities
 from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check_slices, check_stray_voxels
 from consilium.tasks.segmentation.checks.registration import check_registration
 from consilium.tasks.segmentation.checks.view import VolumeTraits
-from consilium.tasks.segmentation.normalization import StandardizedForeground
+from consilium.tasks.segmentation.preparation.normalization import StandardizedForeground
 
 BRAIN_CHECK_VERSION: Final = 1
 """Raised when the same files would give other findings of a brain."""

@@ -23,9 +23,9 @@ from consilium.tasks.segmentation.checks.outliers import check_hot_voxels, check
 from consilium.tasks.segmentation.checks.registration import check_registration
 from consilium.tasks.segmentation.checks.view import CaseView, VolumeTraits
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.crop import NativeCase
-from consilium.tasks.segmentation.normalization import Normalization
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, shape_ras
+from consilium.tasks.segmentation.preparation.crop import NativeCase
+from consilium.tasks.segmentation.preparation.normalization import Normalization
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
 CHECK_VERSION: Final = 11

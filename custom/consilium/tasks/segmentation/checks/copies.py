@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.view import BoolMap, CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.foreground import extents
+from consilium.tasks.segmentation.preparation.foreground import extents
 
 _MIN_IMAGE_VOXELS = 10_000
 _MIN_LABEL_VOXELS = 200

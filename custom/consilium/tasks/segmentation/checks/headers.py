@@ -20,10 +20,10 @@ from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.labels import ROUNDING, rounding_noise
-from consilium.tasks.segmentation.nifti_header import UNKNOWN_EXTENSION, Extension
-from consilium.tasks.segmentation.reading import StoredVolume
+from consilium.tasks.segmentation.nifti.header import UNKNOWN_EXTENSION, Extension
+from consilium.tasks.segmentation.nifti.reading import StoredVolume
+from consilium.tasks.segmentation.preparation.crop import NativeCase
 
 _TEXT_FIELDS = ("descrip", "aux_file", "db_name", "intent_name")
 _DICOM_EXTENSION = 2

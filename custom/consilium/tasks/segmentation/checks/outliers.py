@@ -13,7 +13,7 @@ from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.extent import filled_background
 from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.intensities import Levels, Scale
+from consilium.tasks.segmentation.preparation.intensities import Levels, Scale
 
 _FAR = 10.0
 """Distances of the 0.5 or 99.5 percentile from the median beyond which no tissue lies: at most 4.4 of them in

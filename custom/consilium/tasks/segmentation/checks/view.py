@@ -15,9 +15,9 @@ from scipy import ndimage
 from consilium.data.case import Case
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode
-from consilium.tasks.segmentation.crop import NativeCase
-from consilium.tasks.segmentation.intensities import Levels, Scale
-from consilium.tasks.segmentation.normalization import Normalization
+from consilium.tasks.segmentation.preparation.crop import NativeCase
+from consilium.tasks.segmentation.preparation.intensities import Levels, Scale
+from consilium.tasks.segmentation.preparation.normalization import Normalization
 
 FloatMap = NDArray[np.float32]
 BoolMap = NDArray[np.bool_]

@@ -12,7 +12,7 @@ from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.checks.case import volume_of
 from consilium.tasks.segmentation.labels import FixedLabels
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
-from consilium.tasks.segmentation.normalization import IntensityWindow
+from consilium.tasks.segmentation.preparation.normalization import IntensityWindow
 
 CT = SegmentationCases(
     name="toy_ct",

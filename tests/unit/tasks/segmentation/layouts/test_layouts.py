@@ -9,7 +9,7 @@ from consilium.data.cohort import read_cohort
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
-from consilium.tasks.segmentation.reading import pick_3d, read_nifti
+from consilium.tasks.segmentation.nifti.reading import pick_3d, read_nifti
 
 TASK01 = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}
 BRATS_2023 = {"0": "background", "1": "NCR", "2": "ED", "3": "ET"}

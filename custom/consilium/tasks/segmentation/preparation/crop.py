@@ -16,9 +16,7 @@ from consilium.data.case import CaseError, ImageFile
 from consilium.data.case_boundary import case_boundary
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode
-from consilium.tasks.segmentation.foreground import anatomy_box
-from consilium.tasks.segmentation.grid import check_grid
-from consilium.tasks.segmentation.normalization import Normalization
+from consilium.tasks.segmentation.nifti.reading import StoredVolume
 from consilium.tasks.segmentation.orientation import (
     Shape3D,
     Spacing3D,
@@ -28,7 +26,9 @@ from consilium.tasks.segmentation.orientation import (
     spacing_ras,
     to_ras,
 )
-from consilium.tasks.segmentation.reading import StoredVolume
+from consilium.tasks.segmentation.preparation.foreground import anatomy_box
+from consilium.tasks.segmentation.preparation.grid import check_grid
+from consilium.tasks.segmentation.preparation.normalization import Normalization
 
 
 @dataclass(frozen=True)

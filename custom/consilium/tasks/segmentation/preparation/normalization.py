@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from consilium.counts import counted
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.intensities import standardize
+from consilium.tasks.segmentation.preparation.intensities import standardize
 
 Flaw = tuple[ProblemCode, str]
 

@@ -12,10 +12,10 @@ from consilium.data.file_content import UnusableFile
 from consilium.data.problem_code import Severity
 from consilium.tasks.brain_tumor.cases import CASES, brain_tumor_cases
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
-from consilium.tasks.segmentation import preprocessing
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.preprocessing import PreprocessingSettings
-from consilium.tasks.segmentation.reading import read_file
+from consilium.tasks.segmentation.nifti.reading import read_file
+from consilium.tasks.segmentation.preparation import preprocessing
+from consilium.tasks.segmentation.preparation.preprocessing import PreprocessingSettings
 
 FORMAT = brain_tumor_cases(("t1", "flair"))
 SETTINGS = FORMAT.preprocessing(1.0)

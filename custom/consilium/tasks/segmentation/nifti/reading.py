@@ -26,7 +26,7 @@ from consilium.data.file_content import FileContent, UnusableFile, read_start
 from consilium.data.finding import Finding
 from consilium.data.sources import read_source
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.nifti_header import (
+from consilium.tasks.segmentation.nifti.header import (
     HEADER_BYTES,
     Extension,
     Flaw,

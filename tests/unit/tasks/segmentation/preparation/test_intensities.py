@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consilium.tasks.segmentation.intensities import Levels, Scale, standardize
+from consilium.tasks.segmentation.preparation.intensities import Levels, Scale, standardize
 
 
 def brain(seed=0, size=20_000):

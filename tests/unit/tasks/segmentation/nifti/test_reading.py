@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from consilium.data.case import CaseError
-from consilium.tasks.segmentation.reading import read_nifti, read_size
+from consilium.tasks.segmentation.nifti.reading import read_nifti, read_size
 
 VOXELS = np.arange(1, 121, dtype=np.int16).reshape(4, 5, 6)
 AFFINE = np.array([[-1.0, 0, 0, 3], [0, -1, 0, 5], [0, 0, 1, -7], [0, 0, 0, 1]])

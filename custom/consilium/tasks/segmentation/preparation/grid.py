@@ -10,8 +10,8 @@ import numpy as np
 
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.nifti.reading import StoredVolume
 from consilium.tasks.segmentation.orientation import spacing_ras
-from consilium.tasks.segmentation.reading import StoredVolume
 
 _AFFINE_TOLERANCE_VOXELS: Final = 0.25
 """Images of one case may disagree in position by this share of a voxel: rounding does, misregistration does

@@ -14,12 +14,12 @@ from consilium.data.case_preparation import Examination, ReadBytes
 from consilium.data.codes import DataCode
 from consilium.errors import DataError
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.crop import NativeCase, Problems, crop_case, crop_parts
-from consilium.tasks.segmentation.foreground import extents
-from consilium.tasks.segmentation.grid import check_grid
 from consilium.tasks.segmentation.labels import Labels, to_classes
-from consilium.tasks.segmentation.normalization import Normalization
-from consilium.tasks.segmentation.reading import StoredVolume, pick_3d, read_file, read_nifti
+from consilium.tasks.segmentation.nifti.reading import StoredVolume, pick_3d, read_file, read_nifti
+from consilium.tasks.segmentation.preparation.crop import NativeCase, Problems, crop_case, crop_parts
+from consilium.tasks.segmentation.preparation.foreground import extents
+from consilium.tasks.segmentation.preparation.grid import check_grid
+from consilium.tasks.segmentation.preparation.normalization import Normalization
 
 
 def examine(

@@ -15,10 +15,10 @@ from consilium.data.case_preparation import PreparationSettings
 from consilium.data.codes import DataCode
 from consilium.data.file_content import UnusableFile
 from consilium.tasks.segmentation.codes import VolumeCode
-from consilium.tasks.segmentation.crop import NativeCase
 from consilium.tasks.segmentation.geometry import Geometry
-from consilium.tasks.segmentation.normalization import Normalization
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
+from consilium.tasks.segmentation.preparation.crop import NativeCase
+from consilium.tasks.segmentation.preparation.normalization import Normalization
 from consilium.tasks.segmentation.resampling import resample, resample_label
 from consilium.tasks.segmentation.volume_case import PreprocessedCase
 

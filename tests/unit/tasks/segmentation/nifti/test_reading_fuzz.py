@@ -18,7 +18,7 @@ from consilium.data.checks.single_case import check_case
 from consilium.data.codes import DataCode
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
-from consilium.tasks.segmentation.reading import read_nifti, read_size
+from consilium.tasks.segmentation.nifti.reading import read_nifti, read_size
 
 EXAMPLES = examples(100)
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck])

@@ -6,7 +6,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consilium.tasks.segmentation.foreground import anatomy_box
+from consilium.tasks.segmentation.preparation.foreground import anatomy_box
 
 MM = (1.0, 1.0, 1.0)
 

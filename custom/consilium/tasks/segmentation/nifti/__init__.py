@@ -1,0 +1,1 @@
+"""NIfTI files: header, volume, and what is written."""

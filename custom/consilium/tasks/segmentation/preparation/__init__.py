@@ -1,0 +1,1 @@
+"""Preparation of a case: files to checked voxels, and voxels to the arrays that a network reads."""
