@@ -58,7 +58,6 @@ OF_A_PROBLEM = re.compile(
 MAY_NAME_A_PROBLEM = {
     "default_task.py": "names the default",
     "tasks/registry.py": "lists the tasks that come with Consilium",
-    "data/visits.py": "patterns of the ids in public collections",
 }
 
 

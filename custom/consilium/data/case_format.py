@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -13,6 +13,7 @@ from consilium.data.case import Case
 from consilium.data.case_check import CaseCheck
 from consilium.data.case_preparation import CasePreparation, Examination, PreparationSettings
 from consilium.data.finding import Finding
+from consilium.data.visits import PatientNames
 
 if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
@@ -33,6 +34,7 @@ class FoundCases:
         notices: What somebody should look at although the case is used, or belongs to no case.
         understood: The files whose names say what they are, used or not.
         unknown: The files that may be images and whose names nobody understood.
+        patient_names: How ids name patients; default: as in any data.
     """
 
     cases: tuple[Case, ...]
@@ -41,6 +43,7 @@ class FoundCases:
     notices: tuple[Finding, ...] = ()
     understood: frozenset[Path] = frozenset()
     unknown: tuple[Path, ...] = ()
+    patient_names: PatientNames = field(default_factory=PatientNames)
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def read_cohort(
     patients = find_patients(
         [case.id for case in cases] + [problem.case for problem in found.problems],
         folder=folder,
+        names=found.patient_names,
         file=patients_file,
         places={case.id: _folder(case) for case in cases},
     )

@@ -14,7 +14,7 @@ from typing import Final
 
 from consilium.data.files import readable
 from consilium.data.patients_file import PatientsFile, explain_unknown_id, read_patients_file, unusable_file
-from consilium.data.visits import normalize_unicode, patient_by_name, possible_visits, shared_folders
+from consilium.data.visits import PatientNames, normalize_unicode
 
 PARTICIPANTS_FILE: Final = "participants.tsv"
 """BIDS' list of participants, in the top folder of a dataset."""
@@ -28,11 +28,13 @@ class Patients:
         case_ids: All cases of the site.
         declared: What the hospital declared; None for nothing.
         places: Case id to its folder, relative to the dataset folder.
+        names: How ids name patients.
     """
 
     case_ids: frozenset[str] = frozenset()
     declared: PatientsFile | None = None
     places: Mapping[str, Path] = field(default_factory=dict)
+    names: PatientNames = field(default_factory=PatientNames)
 
     def of(self, case_id: str) -> str:
         """Return the patient of a case.
@@ -42,7 +44,7 @@ class Patients:
         """
         if patient := self._stated(case_id):
             return patient
-        named = patient_by_name(case_id)
+        named = self.names.patient_of(case_id)
         relatives = self._relatives.get(named, set())
         return next(iter(relatives)) if len(relatives) == 1 else named
 
@@ -88,7 +90,10 @@ class Patients:
         """
         undeclared = {case for case in self.case_ids if self._stated(case) is None}
         groups: dict[str, list[str]] = {}
-        possible = {**shared_folders(self.places), **possible_visits(self.case_ids)}
+        possible = {
+            **self.names.shared_folders(self.places),
+            **self.names.possible_visits(self.case_ids),
+        }
         for stem, group in possible.items():
             if undeclared.intersection(group) and len({self.of(case) for case in group}) > 1:
                 declared = {self.of(case) for case in group if case not in undeclared}
@@ -101,7 +106,7 @@ class Patients:
         relatives: dict[str, set[str]] = defaultdict(set)
         for case_id in self.case_ids:
             if patient := self._stated(case_id):
-                relatives[patient_by_name(case_id)].add(patient)
+                relatives[self.names.patient_of(case_id)].add(patient)
         return relatives
 
     def _stated(self, case_id: str) -> str | None:
@@ -112,6 +117,7 @@ def find_patients(
     case_ids: Iterable[str],
     *,
     folder: Path,
+    names: PatientNames,
     file: Path | None = None,
     places: Mapping[str, Path] | None = None,
 ) -> Patients:
@@ -120,6 +126,7 @@ def find_patients(
     Args:
         case_ids: All cases, those that are left out among them.
         folder: The dataset folder, which may hold BIDS' `participants.tsv`.
+        names: How ids name patients.
         file: What the hospital names in its settings; it counts instead.
         places: Case id to its folder, for those of which it is known.
 
@@ -129,8 +136,8 @@ def find_patients(
     standard = folder / PARTICIPANTS_FILE
     below = {case: place.relative_to(folder) for case, place in (places or {}).items()}
     if file is None and not standard.is_file():
-        return Patients(frozenset(case_ids), places=below)
-    patients = Patients(frozenset(case_ids), read_patients_file(file or standard), below)
+        return Patients(frozenset(case_ids), places=below, names=names)
+    patients = Patients(frozenset(case_ids), read_patients_file(file or standard), below, names)
     if file is not None and len(patients.undeclared) == len(patients.case_ids) > 0:
         raise unusable_file(file, f"names none of the cases of the folder{_explain_no_match(patients)}")
     return patients

@@ -229,8 +229,6 @@ def test_a_case_that_cannot_be_read_raises_its_first_problem():
     assert caught.value.problem == problem
 
 
-# Names of public collections, by which visits of one patient are recognized, hold such words.
-COLLECTIONS = "visits.py"
 PARTICULAR = re.compile(
     r"(?<![a-z])(brain|tumou?r|gliom\w*|flair|t1|t1ce|t2|brats|tissues?|edema|head|skull|lung|retina|"
     r"nifti|hounsfield|affine|dice|hd95)(?![a-z])",
@@ -243,7 +241,6 @@ def test_what_is_shared_names_nothing_of_a_problem():
     found = {
         f"{path.relative_to(folder)}: {word}"
         for path in folder.rglob("*.py")
-        if path.name != COLLECTIONS
         for word in PARTICULAR.findall(path.read_text())
     }
     assert found == set()

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from consilium.tasks.brain_tumor.patient_names import PATIENT_NAMES
 from consilium.tasks.segmentation.layouts.vocabulary import LABEL, BidsNames, KnownSet, Vocabulary
 
 UNTIL_2021: Final = "brats-2018"
@@ -198,6 +199,7 @@ WORDS: Final = Vocabulary(
     # BraTS 2020 ships case 355 with its label as W39_1998.09.19_Segm.nii.
     misnamed_labels={"W39_1998.09.19": r".*355$"},
     known_sets=(KnownSet(r"BRATS_\d+", ("flair", "t1", "t1ce", "t2")),),
+    patient_names=PATIENT_NAMES,
     example_ending=("t1ce", "T1_KM"),
     expects=(
         "brats-2018: <case>_t1 _t1ce _t2 _flair _seg; brats-2023: <case>-t1n -t1c -t2w -t2f -seg; "

@@ -153,7 +153,8 @@ class VolumeFolder:
         found = self.rules.find(self.files, self.case_format.inputs)
         unknown = unknown_files(self.files, found.understood)
         notices = (*found.notices, *_describe_unknown(self.files, unknown, found, self.endings))
-        return replace(found, notices=notices, unknown=unknown)
+        names = self.case_format.vocabulary.patient_names
+        return replace(found, notices=notices, unknown=unknown, patient_names=names)
 
     def read_targets(
         self,

@@ -17,7 +17,6 @@ from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.data.problem_code import Severity
-from consilium.data.visits import patient_by_name
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.endings import LABEL, FileEndings
 from consilium.tasks.segmentation.layouts.file_groups import (
@@ -155,7 +154,7 @@ class FilePerImageLayout:
         if len(missing) < len(modalities):
             yield Case(
                 id=case_id,
-                patient=patient_by_name(case_id),
+                patient=self._endings.vocabulary.patient_names.patient_of(case_id),
                 images={name: ImageFile(images[name][0]) for name in modalities if name in images},
                 target=ImageFile(images[LABEL][0]) if LABEL in images else None,
             )

@@ -18,7 +18,6 @@ from consilium.data.case import Case, FolderError, ImageFile
 from consilium.data.case_format import FoundCases
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
-from consilium.data.visits import patient_by_name
 from consilium.tasks.segmentation.layouts.base import nifti_stem
 from consilium.tasks.segmentation.layouts.dataset_json import FILE, Description, read_description
 from consilium.tasks.segmentation.layouts.endings import FileEndings
@@ -94,7 +93,7 @@ class ImageFoldersLayout:
             missing = [name for name in modalities if name not in images]
             case = Case(
                 id=case_id,
-                patient=patient_by_name(case_id),
+                patient=self._endings.vocabulary.patient_names.patient_of(case_id),
                 images={name: images[name] for name in modalities if name in images},
                 target=ImageFile(label) if label else None,
             )

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from consilium.data.visits import PatientNames
+
 LABEL = "label"
 """The role of a reference segmentation, beside those of the inputs."""
 
@@ -65,6 +67,7 @@ class Vocabulary:
         bids: What BIDS' names mean.
         misnamed_labels: Label to the case that it is of, where a public set ships it under a wrong name.
         known_sets: Public sets of 4D images.
+        patient_names: How ids name patients, those of public collections among them.
         example_ending: An input and an ending, for messages.
         expects: The files that are looked for, for messages.
         needs: Channels that `dataset.json` must name, for messages.
@@ -148,6 +151,7 @@ class Vocabulary:
     bids: BidsNames | None = None
     misnamed_labels: Mapping[str, str] = field(default_factory=dict)
     known_sets: tuple[KnownSet, ...] = ()
+    patient_names: PatientNames = field(default_factory=PatientNames)
     example_ending: tuple[str, str] | None = None
     expects: str = ""
     needs: str = ""
