@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from consilium.errors import ConsiliumError
     from consilium.learning.compute_settings import ComputeSettings
     from consilium.learning.device import open_device
-    from consilium.learning.evaluator import evaluate
+    from consilium.learning.evaluator import score_cases
     from consilium.learning.model_file import load_model
     from consilium.learning.network_state import initial_weights
     from consilium.learning.predictor import Predictor
@@ -67,7 +67,6 @@ __all__ = [
     "TrainedModel",
     "build_recipe",
     "check_folder",
-    "evaluate",
     "export_job",
     "get_task",
     "initial_weights",
@@ -78,6 +77,7 @@ __all__ = [
     "predict",
     "prepare_site",
     "read_exported_job",
+    "score_cases",
     "simulate",
     "write_report",
 ]
@@ -103,7 +103,7 @@ _MODULES = {
     "TrainedModel": "consilium.prediction.trained_model",
     "build_recipe": "consilium.recipes.catalog",
     "check_folder": "consilium.site_check.folder",
-    "evaluate": "consilium.learning.evaluator",
+    "score_cases": "consilium.learning.evaluator",
     "export_job": "consilium.recipes.exported_job",
     "get_task": "consilium.tasks.registry",
     "initial_weights": "consilium.learning.network_state",

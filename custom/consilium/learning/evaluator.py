@@ -14,7 +14,7 @@ from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
 
 
-def evaluate(
+def score_cases(
     task: Task,
     settings: LearningSettings,
     weights: Weights,

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from consilium.errors import Cancelled
-from consilium.learning.evaluator import evaluate
+from consilium.learning.evaluator import score_cases
 from consilium.learning.network_state import get_weights
 from consilium.learning.predictor import Predictor
 from consilium.tasks.brain_tumor.method import BrainTumorMethod
@@ -52,7 +52,7 @@ def knowing_case(folder, reference, task_shape=None, *, reported=None, spacing_m
 
 
 def scores_of(case, **options):
-    return evaluate(TASK, LEARNING, WEIGHTS, [case], CPU, **options)[0]
+    return score_cases(TASK, LEARNING, WEIGHTS, [case], CPU, **options)[0]
 
 
 def test_the_truth_scores_one_on_equal_grids_through_many_windows(tmp_path):
@@ -92,7 +92,7 @@ def test_scores_come_in_the_order_of_the_cases(tmp_path):
     right = knowing_case(tmp_path, reference, name="right")
     wrong = knowing_case(tmp_path, reference, reported=np.zeros_like(reference), name="wrong")
     seen = []
-    rows = evaluate(
+    rows = score_cases(
         TASK, LEARNING, WEIGHTS, [wrong, right, wrong], CPU, on_case=lambda *step: seen.append(step)
     )
     assert [row["dice_wt"] for row in rows] == [0, 1, 0]
@@ -103,7 +103,7 @@ def test_scores_come_in_the_order_of_the_cases(tmp_path):
 def test_evaluation_stops_before_the_next_case(tmp_path):
     case, seen = knowing_case(tmp_path, ball_tumor()), []
     with pytest.raises(Cancelled, match="case 1 of 3"):
-        evaluate(
+        score_cases(
             TASK,
             LEARNING,
             WEIGHTS,

@@ -10,7 +10,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.message_names import LOCAL_ONLY, REPORT_META
 from consilium.federation.site.executor import SiteExecutor
-from consilium.learning.evaluator import evaluate
+from consilium.learning.evaluator import score_cases
 from consilium.learning.model_file import save_model
 from consilium.learning.network_state import initial_weights
 from consilium.participant.site_data import SiteData, prepare_site
@@ -44,7 +44,7 @@ def test_a_hospital_s_own_model_is_compared_with_the_federation_s_on_its_patient
     assert record.gains.keys() == record.patient_gains.keys() == {"north"}  # a clinic has no own model
     gain = record.gains["north"]
     final = initial_weights(TASK, LEARNING, seed=9)
-    rows = evaluate(TASK, LEARNING, final, sites["north"].validation, CPU)
+    rows = score_cases(TASK, LEARNING, final, sites["north"].validation, CPU)
     federated = get_task("brain_tumor").evaluation.summarize([row for row in rows if row])
     assert gain.patients == len(rows) == 2
     assert gain.federated == pytest.approx(federated, abs=1e-5)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from consilium.data.cache import CachedCase
 from consilium.errors import TrainingError
 from consilium.learning.device import open_device
-from consilium.learning.evaluator import evaluate
+from consilium.learning.evaluator import score_cases
 from consilium.learning.rounds import OnStep, Schedule, TrainingResult
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
@@ -51,8 +51,8 @@ class SingleProcess:
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores | None]:
-        """Score weights on labeled cases; see `evaluator.evaluate`."""
-        return evaluate(
+        """Score weights on labeled cases; see `evaluator.score_cases`."""
+        return score_cases(
             self._task,
             self._learning,
             weights,

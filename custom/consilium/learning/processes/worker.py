@@ -19,7 +19,7 @@ from consilium.data.cache import attach
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.device import Device, open_device
-from consilium.learning.evaluator import evaluate
+from consilium.learning.evaluator import score_cases
 from consilium.learning.model_file import load_sets, save_sets
 from consilium.learning.processes.messages import (
     CASES,
@@ -154,7 +154,7 @@ class _Worker:
     def _score(self, command: Score) -> Scored:
         weights = load_sets(self._folder.received)[MODEL]
         cases = attach(CASES.validate_json(self._folder.cases.read_bytes()), self._task.cases)
-        scores = evaluate(
+        scores = score_cases(
             self._task,
             self._learning,
             weights,

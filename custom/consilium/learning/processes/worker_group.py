@@ -144,7 +144,7 @@ class WorkerGroup:
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores | None]:
-        """Score weights on labeled cases, shared out over the processes; see `evaluator.evaluate`.
+        """Score weights on labeled cases, shared out over the processes; see `evaluator.score_cases`.
 
         Raises:
             Cancelled: Within one case after `cancelled` turned true.

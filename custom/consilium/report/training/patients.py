@@ -13,7 +13,7 @@ from consilium.data.files import private_folder
 from consilium.errors import DataError, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import Device, open_device
-from consilium.learning.evaluator import evaluate
+from consilium.learning.evaluator import score_cases
 from consilium.learning.model_file import load_model
 from consilium.learning.predictor import Predictor
 from consilium.learning.weights import Weights
@@ -132,7 +132,7 @@ class _PatientRenderer:
     ) -> None:
         self._presentation = presentation
         self._evaluation = task.evaluation
-        self._evaluate = partial(evaluate, task, learning, weights, device=device, final=False)
+        self._evaluate = partial(score_cases, task, learning, weights, device=device, final=False)
         self._predictor = Predictor(task, learning, weights, device)
 
     def median_patient(self, site: SiteData, path: Path, *, title: str) -> PatientPicture | None:
