@@ -40,6 +40,11 @@ class DataCode(ProblemCode):
         "good, without labels",
         "Add labels to train or evaluate; a model can predict these cases as they are.",
     )
+    UNLABELED = error(
+        "unlabeled",
+        "no label to compare with",
+        "Add the case's label, named as the folder's layout has it; `consilium predict` takes none.",
+    )
     UNUSED_ACCEPTANCE = warning(
         "unused_acceptance",
         "accepted, but not found",

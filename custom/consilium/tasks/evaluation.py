@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from consilium.tasks.measures import Measure, measures_of
 from consilium.tasks.metrics import MetricSet, Scores
 
 if TYPE_CHECKING:
@@ -21,7 +22,12 @@ class Evaluation(ABC):
     several sites give theirs together. Where a target belongs to a patient, the patient's images are one
     case. What is computed from other scores, such as kappa from a confusion matrix, comes from `derive`: the
     server computes it itself and never accepts a site's value.
+
+    A finished model may be measured by more than training needs: see `measures`.
     """
+
+    version: int = 1
+    """Raised when the same prediction and reference would be measured otherwise."""
 
     @property
     @abstractmethod
@@ -48,6 +54,28 @@ class Evaluation(ABC):
         Returns:
             Measured metrics by name; a count that is zero may be left out.
         """
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What each case of a finished model is measured by, in the order in which it is shown.
+
+        Default: the metrics that a single case has. What is derived from counts is of all cases only.
+        """
+        return measures_of(self.metrics)
+
+    def measure(self, prediction: Tensor, case: CachedCase) -> Scores:
+        """Measure one labeled case thoroughly, for the evaluation of a finished model.
+
+        Default: `score` for final models.
+
+        Args:
+            prediction: What the task's inference returns for the case.
+            case: The case.
+
+        Returns:
+            All `measures` by name, and the case's counts where the task has some.
+        """
+        return self.complete(self.score(prediction, case, final=True))
 
     def derive(self, scores: Mapping[str, float]) -> Scores:
         """Return the metrics that combine as `derived`, from the others of a row, a site or several sites.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from consilium.tasks.segmentation.measurement.lesions import LesionRule
+from consilium.tasks.segmentation.measurement.definitions import LesionRule
 from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 
 GLIOMA_LESIONS: Final = LesionRule(dilation_mm=3.0, ignored_mm3=50.0, penalty_mm=HD95_WHEN_ONE_IS_EMPTY_MM)

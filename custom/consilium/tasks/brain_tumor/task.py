@@ -10,8 +10,10 @@ from consilium.data.problem_code import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.label_conventions import Tissue
+from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
 from consilium.tasks.segmentation.codes import VolumeCode
+from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.features import VolumeFeatures
 from consilium.tasks.segmentation.presentation import SlicePresentation
 from consilium.tasks.segmentation.regions import Region
@@ -55,6 +57,13 @@ class BrainTumor(SegmentationTask):
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode, BrainCode)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Dice and HD95 of each region; of a finished model all metrics, the lesion-wise among them."""
+        from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS
+
+        return SegmentationEvaluation(self.targets, GLIOMA_LESIONS)
 
     @cached_property
     def presentation(self) -> Presentation | None:

@@ -1,11 +1,15 @@
-"""Evaluation of a segmentation: Dice and HD95 per region, with the rules of BraTS for empty ones."""
+"""Evaluation of a segmentation: Dice and HD95 in training, and all metrics of a finished model's cases."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.measures import Measure
 from consilium.tasks.metrics import MetricSet, Scores
 from consilium.tasks.segmentation.metrics import region_metrics
 from consilium.tasks.segmentation.regions import Region
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from consilium.data.cached_case import CachedCase
+    from consilium.tasks.segmentation.measurement.definitions import LesionRule
 
 
 class SegmentationEvaluation(Evaluation):
@@ -23,10 +28,12 @@ class SegmentationEvaluation(Evaluation):
 
     Args:
         regions: What is segmented, in the network's order.
+        lesions: What a lesion is in this problem; None for no lesion-wise metrics.
     """
 
-    def __init__(self, regions: Sequence[Region]) -> None:
+    def __init__(self, regions: Sequence[Region], lesions: LesionRule | None = None) -> None:
         self._regions = tuple(regions)
+        self._lesions = lesions
         self._metrics = region_metrics(regions)
 
     @property
@@ -68,3 +75,35 @@ class SegmentationEvaluation(Evaluation):
             spacing_mm=VolumeCase.of(case).geometry.native_spacing_mm,
             distances=final,
         )
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """Overlap, surfaces, volumes and lesions of each region; see `region_measures`."""
+        from consilium.tasks.segmentation.measurement.definitions import region_measures
+
+        return region_measures(self._regions, lesions=self._lesions is not None)
+
+    def measure(self, prediction: Tensor, case: CachedCase) -> Scores:
+        """Measure the regions found in a case by all metrics; see `measure_case`.
+
+        Args:
+            prediction: Booleans on the native voxels of the case's crop, `(R, X, Y, Z)`.
+            case: The case.
+        """
+        from consilium.tasks.segmentation.measurement.case import measure_case
+        from consilium.tasks.segmentation.volume_case import VolumeCase
+
+        geometry = VolumeCase.of(case).geometry
+        measured = measure_case(
+            prediction.numpy(),
+            self.reference(case).numpy(),
+            self._regions,
+            spacing_mm=geometry.native_spacing_mm,
+            lesions=self._lesions,
+            grid_voxels=math.prod(geometry.file_shape),
+        )
+        scores: Scores = {}
+        for one in self.measures:
+            parts = [one.name] if one.target else [f"{one.name}_{region.name}" for region in self._regions]
+            scores[one.name] = float(np.mean([measured[part] for part in parts]))
+        return scores

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consilium.tasks.metrics import Scores
-from consilium.tasks.segmentation.measurement.lesions import LesionRule, score_lesions
+from consilium.tasks.segmentation.measurement.definitions import LesionRule
+from consilium.tasks.segmentation.measurement.lesions import score_lesions
 from consilium.tasks.segmentation.measurement.overlap import Mask, Overlap, bounding_box
 from consilium.tasks.segmentation.measurement.surfaces import boundary_distances, surface_distances
 from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
@@ -25,7 +26,7 @@ def measure_case(
     regions: Sequence[Region],
     *,
     spacing_mm: Sequence[float],
-    lesions: LesionRule,
+    lesions: LesionRule | None,
     grid_voxels: int | None = None,
 ) -> Scores:
     """Measure all `CASE_METRICS` of each region of a case; none of them is ever NaN or infinite.
@@ -35,7 +36,7 @@ def measure_case(
         reference: `(R, X, Y, Z)`.
         regions: The R regions.
         spacing_mm: Voxel size along X, Y, Z.
-        lesions: What a lesion is in this problem.
+        lesions: What a lesion is in this problem; None for no lesion-wise metrics.
         grid_voxels: Voxels of the whole image, where the arrays are a crop outside of which all is empty.
 
     Returns:
@@ -75,7 +76,11 @@ def measure_case(
 
 
 def _measure(
-    prediction: Mask, reference: Mask, spacing_mm: Sequence[float], rule: LesionRule, grid_voxels: int | None
+    prediction: Mask,
+    reference: Mask,
+    spacing_mm: Sequence[float],
+    rule: LesionRule | None,
+    grid_voxels: int | None,
 ) -> Scores:
     voxels = prediction.size if grid_voxels is None else grid_voxels
     # Nothing outside of the box changes any metric, and the box is often a hundredth of the image.
@@ -83,7 +88,6 @@ def _measure(
     found, given = prediction[box], reference[box]
     overlap = Overlap.of(found, given, grid_voxels=voxels)
     volume, reference_volume = overlap.volumes_ml(math.prod(spacing_mm))
-    of_lesions = score_lesions(found, given, spacing_mm, rule)
     return {
         "dice": overlap.dice,
         **_surface_metrics(found, given, spacing_mm),
@@ -93,9 +97,17 @@ def _measure(
         "absolute_volume_error": abs(volume - reference_volume),
         "volume": volume,
         "reference_volume": reference_volume,
-        "lesion_dice": of_lesions.dice,
-        "lesion_hd95": of_lesions.hd95_mm,
+        **_lesion_metrics(found, given, spacing_mm, rule),
     }
+
+
+def _lesion_metrics(
+    prediction: Mask, reference: Mask, spacing_mm: Sequence[float], rule: LesionRule | None
+) -> Scores:
+    if rule is None:
+        return {}
+    found = score_lesions(prediction, reference, spacing_mm, rule)
+    return {"lesion_dice": found.dice, "lesion_hd95": found.hd95_mm}
 
 
 def _surface_metrics(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> Scores:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 from consilium.tasks.histograms import MetricBins
+from consilium.tasks.measures import Direction, Measure
 from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, LONGEST_HD95_MM
 from consilium.tasks.segmentation.regions import Region
-
-Direction = Literal["higher", "lower", "zero", "none"]
-"""Which values are better: higher or lower ones, those near zero, or none as it describes the patient."""
 
 NIKOLOV: Final = "Nikolov et al. 2021, doi 10.2196/26151"
 BRATS: Final = "BraTS 2023, github.com/rachitsaluja/BraTS-2023-Metrics"
@@ -52,6 +50,8 @@ class CaseMetric:
         when_empty: See `WhenEmpty`.
         source: Where it is defined.
         source_of_empty: Where its values on empty masks are defined.
+        digits: Decimals that are shown.
+        of_lesions: Whether it takes a definition of a lesion.
     """
 
     name: str
@@ -65,6 +65,23 @@ class CaseMetric:
     when_empty: WhenEmpty
     source: str
     source_of_empty: str
+    digits: int = 3
+    of_lesions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LesionRule:
+    """What counts as a lesion of its own, and what a wrong one costs.
+
+    Attributes:
+        dilation_mm: How far the reference is dilated along each axis; twice as far along all together.
+        ignored_mm3: Lesions up to this volume are ignored.
+        penalty_mm: HD95 of a missed lesion and of a false positive.
+    """
+
+    dilation_mm: float
+    ignored_mm3: float
+    penalty_mm: float
 
 
 SHARE_BINS: Final = MetricBins.in_steps((0.01, 1.0))
@@ -88,23 +105,33 @@ _OURS: Final = "as the definition has it"
 _PLAIN: Final = "none needed"
 
 
-def _share(name: str, title: str, definition: str, source: str, source_of_empty: str = BRATS) -> CaseMetric:
+def _share(
+    name: str,
+    title: str,
+    definition: str,
+    source: str,
+    source_of_empty: str = BRATS,
+    *,
+    of_lesions: bool = False,
+) -> CaseMetric:
     return CaseMetric(
-        name, title, "", 0.0, 1.0, "higher", SHARE_BINS, definition, _OVERLAP_EMPTY, source, source_of_empty
-    )
+        name, title, "", 0.0, 1.0, "higher", SHARE_BINS, definition, _OVERLAP_EMPTY, source, source_of_empty,
+        of_lesions=of_lesions,
+    )  # fmt: skip
 
 
-def _distance(name: str, title: str, definition: str, source: str) -> CaseMetric:
+def _distance(name: str, title: str, definition: str, source: str, *, of_lesions: bool = False) -> CaseMetric:
     return CaseMetric(
         name, title, "mm", 0.0, LONGEST_HD95_MM, "lower", DISTANCE_BINS, definition, _DISTANCE_EMPTY,
-        source, BRATS,
+        source, BRATS, digits=1, of_lesions=of_lesions,
     )  # fmt: skip
 
 
 def _volume(name: str, title: str, better: Direction, bins: MetricBins, definition: str) -> CaseMetric:
     return CaseMetric(
-        name, title, "mL", bins.edges[0], LARGEST_ML, better, bins, definition, _AS_DEFINED, _PLAIN, _OURS
-    )
+        name, title, "mL", bins.edges[0], LARGEST_ML, better, bins, definition, _AS_DEFINED, _PLAIN, _OURS,
+        digits=1,
+    )  # fmt: skip
 
 
 CASE_METRICS: Final[tuple[CaseMetric, ...]] = (
@@ -142,6 +169,7 @@ CASE_METRICS: Final[tuple[CaseMetric, ...]] = (
         when_empty=WhenEmpty(None, 1.0, 1.0),
         source=TAHA,
         source_of_empty=_OURS,
+        digits=5,
     ),
     _volume("volume_error", "Volume error", "zero", ERROR_BINS, "Predicted volume less the reference's."),
     _volume(
@@ -158,12 +186,14 @@ CASE_METRICS: Final[tuple[CaseMetric, ...]] = (
         "Lesion-wise Dice",
         "Mean Dice over lesions and false components; 0 for a missed lesion and a false component.",
         BRATS,
+        of_lesions=True,
     ),
     _distance(
         "lesion_hd95",
         "Lesion-wise HD95",
         "Mean HD95 over the same, by area of the surface; 374 mm for a missed and a false one.",
         BRATS,
+        of_lesions=True,
     ),
 )
 """All metrics of a region, in the order in which they are shown."""
@@ -177,3 +207,31 @@ def bins_of_scores(regions: Sequence[Region]) -> dict[str, MetricBins]:
         101
     """
     return {f"{metric.name}_{region.name}": metric.bins for region in regions for metric in CASE_METRICS}
+
+
+def region_measures(regions: Sequence[Region], *, lesions: bool) -> tuple[Measure, ...]:
+    """Return what a finished model is measured by: each metric of each region.
+
+    Metrics that say how good a prediction is come with their mean over regions, unless there is but one.
+
+    Args:
+        regions: What is segmented, in the network's order.
+        lesions: Whether the problem has a definition of a lesion.
+
+    Example:
+        >>> lesion = Region("lesion", "Lesion", frozenset({1}))
+        >>> [one.name for one in region_measures([lesion], lesions=False)][:2]
+        ['dice_lesion', 'hd95_lesion']
+    """
+    return tuple(_measures(regions, [one for one in CASE_METRICS if lesions or not one.of_lesions]))
+
+
+def _measures(regions: Sequence[Region], metrics: Sequence[CaseMetric]) -> Iterator[Measure]:
+    for one in metrics:
+        parts: list[tuple[str, str | None]] = [
+            (f"{one.name}_{region.name}", region.name) for region in regions
+        ]
+        if len(regions) > 1 and one.better in ("higher", "lower"):
+            parts.insert(0, (one.name, None))
+        for name, target in parts:
+            yield Measure(name, one.title, target, one.unit, one.digits, one.better, one.definition)

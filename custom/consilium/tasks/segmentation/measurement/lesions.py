@@ -30,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from consilium.tasks.segmentation.measurement.definitions import LesionRule
 from consilium.tasks.segmentation.measurement.overlap import Mask, bounding_box
 from consilium.tasks.segmentation.measurement.surfaces import surface_distances
 
@@ -38,21 +39,6 @@ _ROUNDING: Final = 1e-6
 
 _Labels = NDArray[np.int32]
 _Box = tuple[slice, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LesionRule:
-    """What counts as a lesion of its own, and what a wrong one costs.
-
-    Attributes:
-        dilation_mm: How far the reference is dilated along each axis; twice as far along all together.
-        ignored_mm3: Lesions up to this volume are ignored.
-        penalty_mm: HD95 of a missed lesion and of a false positive.
-    """
-
-    dilation_mm: float
-    ignored_mm3: float
-    penalty_mm: float
 
 
 @dataclass(frozen=True, slots=True)

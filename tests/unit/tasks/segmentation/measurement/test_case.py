@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS
 from consilium.tasks.segmentation.measurement.case import measure_case
-from consilium.tasks.segmentation.measurement.definitions import CASE_METRICS
-from consilium.tasks.segmentation.measurement.lesions import LesionRule, score_lesions
+from consilium.tasks.segmentation.measurement.definitions import CASE_METRICS, LesionRule
+from consilium.tasks.segmentation.measurement.lesions import score_lesions
 from consilium.tasks.segmentation.measurement.overlap import Overlap
 from consilium.tasks.segmentation.regions import Region
 from tasks.segmentation.measurement.phantoms import UNIT, block, phantom
