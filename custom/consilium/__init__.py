@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from consilium.participant.participant import Participant
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.participant.site_settings import SiteSettings
+    from consilium.prediction.evaluate import EvaluatedCases, evaluate
     from consilium.prediction.run import PredictedCases, predict
     from consilium.prediction.trained_model import TrainedModel
     from consilium.recipes.base import JobRecipe
@@ -51,6 +52,7 @@ __all__ = [
     "ConsiliumError",
     "DataCheck",
     "Display",
+    "EvaluatedCases",
     "ExportedJob",
     "FederationRecord",
     "JobRecipe",
@@ -67,6 +69,7 @@ __all__ = [
     "TrainedModel",
     "build_recipe",
     "check_folder",
+    "evaluate",
     "export_job",
     "get_task",
     "initial_weights",
@@ -87,6 +90,7 @@ _MODULES = {
     "ConsiliumError": "consilium.errors",
     "DataCheck": "consilium.report.data_check.page",
     "Display": "consilium.simulation.display",
+    "EvaluatedCases": "consilium.prediction.evaluate",
     "FederationRecord": "consilium.records.federation",
     "ExportedJob": "consilium.recipes.exported_job",
     "JobRecipe": "consilium.recipes.base",
@@ -104,6 +108,7 @@ _MODULES = {
     "build_recipe": "consilium.recipes.catalog",
     "check_folder": "consilium.site_check.folder",
     "score_cases": "consilium.learning.evaluator",
+    "evaluate": "consilium.prediction.evaluate",
     "export_job": "consilium.recipes.exported_job",
     "get_task": "consilium.tasks.registry",
     "initial_weights": "consilium.learning.network_state",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
+
+from consilium.counts import counted
 
 if TYPE_CHECKING:
     from consilium.report.data_check.page import FindingGroup
     from consilium.report.terminal import Terminal
+    from consilium.tasks import Task
 
 _COLORS: Final = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
@@ -43,3 +46,18 @@ def print_findings(
                 seen.append(f"\n{clean_text(line, 2000)}", style="dim")
         table.add_row(Text(severity, style=_COLORS[severity]), str(len(group.cases) or ""), seen)
     console.print(table)
+
+
+def print_incomplete(console: Terminal, incomplete: Mapping[tuple[str, ...], int], task: Task) -> None:
+    """Print which images incomplete cases have, and which they need.
+
+    Args:
+        console: Where to.
+        incomplete: The images of such cases -> how many cases.
+        task: What the cases are of.
+    """
+    for images, count in incomplete.items():
+        console.print(
+            f"{counted(count, 'case')} with only {', '.join(images)}; a case of {task.name} has "
+            f"{', '.join(task.cases.inputs)}"
+        )

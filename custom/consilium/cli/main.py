@@ -19,6 +19,8 @@ from consilium.cli.check_site import check_site
 from consilium.cli.cohort import EPILOG as COHORT_EPILOG
 from consilium.cli.cohort import cohort
 from consilium.cli.demo import demo
+from consilium.cli.evaluate import EPILOG as EVALUATE_EPILOG
+from consilium.cli.evaluate import evaluate
 from consilium.cli.help import tidy_help
 from consilium.cli.jobs import app as jobs
 from consilium.cli.kits import app as kits
@@ -58,6 +60,7 @@ app.command(epilog=SIMULATE_EPILOG)(simulate)
 app.command(epilog=COHORT_EPILOG)(cohort)
 app.command(epilog=CHECK_EPILOG)(check)
 app.command(epilog=PREDICT_EPILOG)(predict)
+app.command(epilog=EVALUATE_EPILOG)(evaluate)
 app.command(epilog=PROVISION_EPILOG)(provision)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.command(epilog=STATUS_EPILOG)(status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from consilium.cli.findings_table import print_findings
+from consilium.cli.findings_table import print_findings, print_incomplete
 from consilium.cli.options import (
     ACCEPTED_HELP,
     FileEndings,
@@ -179,11 +179,7 @@ def _print(done: PredictedCases, task: Task, *, show_cases: bool) -> None:
     console = Terminal(stderr=True)
     groups = group_findings(one for one in done.findings if not one.accepted)
     print_findings(console, groups, total=done.total, show_cases=show_cases)
-    for images, count in done.incomplete.items():
-        console.print(
-            f"{counted(count, 'case')} with only {', '.join(images)}; a case of {task.name} has "
-            f"{', '.join(task.cases.inputs)}"
-        )
+    print_incomplete(console, done.incomplete, task)
     kept = f", {len(done.kept)} as before" if done.kept else ""
     console.print(
         f"{counted(len(done.predicted), 'case')} predicted{kept}, {len(done.left_out)} left out. "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from consilium.learning.bootstrap import interval_of_mean
 from consilium.tasks.histograms import Histogram, MetricBins
@@ -54,9 +55,7 @@ def summarize_patients(
     names, counted = list(bins), sorted(set(patients))
     if len(counted) < max(1, minimum):
         return {}
-    values = np.array([[row[name] for name in names] for row in rows])
-    owners = np.array([counted.index(one) for one in patients])
-    table = np.array([values[owners == one].mean(axis=0) for one in range(len(counted))])
+    table = average_by_patient(rows, patients, names)
     interval = interval_of_mean(table, counted)
     return {
         name: PatientSummary(
@@ -66,3 +65,26 @@ def summarize_patients(
         )
         for column, name in enumerate(names)
     }
+
+
+def average_by_patient(
+    rows: Sequence[Mapping[str, float]], patients: Sequence[str], names: Sequence[str]
+) -> NDArray[np.float64]:
+    """Average the scores of each patient's cases.
+
+    Args:
+        rows: The scores of each case.
+        patients: Whose case each row is.
+        names: The scores.
+
+    Returns:
+        `(patients, names)`, the patients sorted by name.
+
+    Example:
+        >>> average_by_patient([{"dice": 0.5}, {"dice": 1.0}, {"dice": 0.2}], ["b", "b", "a"], ["dice"])
+        array([[0.2 ],
+               [0.75]])
+    """
+    values = np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+    owners = np.array(patients)
+    return np.array([values[owners == one].mean(axis=0) for one in sorted(set(patients))])

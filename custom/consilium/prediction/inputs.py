@@ -1,4 +1,4 @@
-"""Input of a prediction: the cases of a folder, or one case whose files are named."""
+"""Input of a run: the cases of a folder, labeled or not, or one case whose files are named."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Final
 from consilium.data.case import Case, ImageFile
 from consilium.data.case_format import CaseFormat
 from consilium.data.codes import DataCode
-from consilium.data.cohort import Cohort, find_cases
+from consilium.data.cohort import Cohort, find_cases, read_cohort
 from consilium.data.finding import Finding
+from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError
 
 NAMED_FILES: Final = "named files"
@@ -49,6 +50,51 @@ def find_inputs(
             )
         given = {case_format.inputs[0]: given}
     return _named_case(given, case_format)
+
+
+def find_labeled_inputs(
+    folder: Path,
+    case_format: CaseFormat,
+    *,
+    index: SourceIndex,
+    convention: str | None = None,
+    patients_file: Path | None = None,
+    file_endings: Mapping[str, Sequence[str]] | None = None,
+) -> Cohort:
+    """Find the labeled cases of a folder; one without a label is a problem.
+
+    Args:
+        folder: The dataset folder, or the folder of one case.
+        case_format: Of the model's task.
+        index: What is known of the files.
+        convention: What the values of labels mean, as the hospital says; default: names and values decide.
+        patients_file: Which cases are of one patient.
+        file_endings: Endings of file names beside the known ones.
+
+    Raises:
+        DataError: The folder can't be read, its files lie in no known way, or its labels are ambiguous.
+        ConfigurationError: The convention is unknown.
+    """
+    found = read_cohort(
+        folder,
+        case_format=case_format,
+        convention=convention,
+        patients_file=patients_file,
+        file_endings=file_endings,
+        index=index,
+    )
+    unlabeled = [
+        Finding(case_id=case.id, code=DataCode.UNLABELED, detail=f"{case.place} has no label.")
+        for case in found.cases
+        if not case.labeled
+    ]
+    problems = [*_name_images(found, case_format.inputs), *unlabeled]
+    return replace(
+        found,
+        cases=tuple(case for case in found.cases if case.labeled),
+        problems=tuple(sorted(problems, key=lambda problem: problem.case)),
+        left_out=tuple(case for case in found.left_out if set(case_format.inputs) - case.images.keys()),
+    )
 
 
 def _named_case(files: Mapping[str, Path], case_format: CaseFormat) -> Cohort:

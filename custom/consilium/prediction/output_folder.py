@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,8 +17,8 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.data.finding import Finding
 from consilium.data.sealed import read_sealed, write_sealed
 
-TABLE: Final = "predictions.csv"
-"""One line a case: the columns of the task, and the model."""
+Purpose: TypeAlias = Literal["predictions", "evaluation"]
+"""What a folder is for; the table is named after it: one line a case, with the model."""
 
 FINDINGS: Final = "findings.csv"
 """What the checks found in the cases of the last run."""
@@ -36,15 +36,16 @@ _STEM_CHARACTERS: Final = 120
 
 
 class FinishedCase(BaseModel):
-    """What is remembered of a case that was predicted.
+    """What is remembered of a case that was predicted or evaluated.
 
     Attributes:
         id: The case.
         key: Hash of its source files, of the model and of the settings.
         model: Digest of the model's file.
-        values: A value for each of the task's columns.
+        values: A value for each of the task's columns; empty for an evaluation.
         files: The names of its files in the folder.
         extras: What was written beside the prediction itself.
+        scores: Of an evaluation: what the task measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,20 +56,23 @@ class FinishedCase(BaseModel):
     values: dict[str, str | int | float]
     files: tuple[str, ...]
     extras: tuple[str, ...] = ()
+    scores: dict[str, float] = {}
 
 
 class OutputFolder:
-    """The folder of predictions; all of it is closed to other accounts, as it is about patients.
+    """The folder of predictions or of an evaluation, closed to other accounts, as it is about patients.
 
     A name in it is made of a case's id, and is nothing but letters, digits and `._-`.
 
     Args:
         path: The folder, which exists.
+        purpose: What it is for. One folder may hold both, and each remembers its own cases.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, purpose: Purpose = "predictions") -> None:
         self.path = path
-        self._finished = path / _STATE / _FINISHED
+        self._purpose = purpose
+        self._finished = path / _STATE / _FINISHED / purpose
 
     @property
     def state(self) -> Path:
@@ -121,17 +125,18 @@ class OutputFolder:
         private_folder(self._finished)
         write_sealed(self._record(finished.id), finished)
 
-    def write_table(self, columns: Sequence[str]) -> Path:
-        """Write the table of all cases that are finished.
+    def write_table(self, columns: Sequence[str], cases: Sequence[FinishedCase] | None = None) -> Path:
+        """Write the table of cases.
 
         Args:
-            columns: The task's.
+            columns: Those between the case's id and the model.
+            cases: The cases; default: all that are finished.
         """
         rows = [
             (one.id, *(one.values.get(column, "") for column in columns), one.model[:_MODEL_DIGITS])
-            for one in self.all_finished()
+            for one in (self.all_finished() if cases is None else cases)
         ]
-        return self._write_csv(TABLE, ("case", *columns, "model"), rows)
+        return self._write_csv(f"{self._purpose}.csv", ("case", *columns, "model"), rows)
 
     def write_findings(self, findings: Iterable[Finding]) -> Path:
         """Write what was found in the cases."""
@@ -148,10 +153,11 @@ class OutputFolder:
         ]
         return self._write_csv(FINDINGS, ("case", "severity", "code", "image", "detail", "remedy"), rows)
 
-    def write_about(self, content: Mapping[str, Any]) -> None:
-        """Write what was predicted with."""
+    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
+        """Write a file for machines, such as `ABOUT`."""
         text = json.dumps(content, indent=2) + "\n"
-        write_atomically(self.path / ABOUT, text.encode(), durable=False)
+        write_atomically(self.path / name, text.encode(), durable=False)
+        return self.path / name
 
     def _record(self, case_id: str) -> Path:
         return self._finished / f"{_digest(case_id)}.json"

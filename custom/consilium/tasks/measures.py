@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from consilium.tasks.metrics import MetricSet
+from consilium.tasks.metrics import Metric, MetricSet
 
 Direction: TypeAlias = Literal["higher", "lower", "zero", "none"]
 """Which values are better: higher or lower ones, those near zero, or none as it describes the patient."""
@@ -54,29 +54,40 @@ def measures_of(metrics: MetricSet) -> tuple[Measure, ...]:
 
     Of a task with a single target, the overall metric is left out where it is the same number.
     """
-    return tuple(_convert(metrics))
+    return tuple(
+        _convert(one, metrics)
+        for one in metrics.metrics
+        if not one.is_count and one.combines != "derived" and (one.is_mean or not one.mean_of)
+    )
 
 
-def case_tables(metrics: MetricSet, scores: Sequence[str]) -> dict[str, str]:
-    """Return where a case is counted: each table of counts to the count's name.
+def derived_measures(metrics: MetricSet) -> tuple[Measure, ...]:
+    """Return the metrics that only all cases together have, such as kappa of a confusion matrix."""
+    return tuple(_convert(one, metrics) for one in metrics.metrics if one.combines == "derived")
+
+
+def tables_of(metrics: MetricSet) -> tuple[str, ...]:
+    """Return the names of the tables in which each case is counted once, such as a confusion matrix."""
+    return tuple(dict.fromkeys(one.table for one in metrics.metrics if one.table is not None))
+
+
+def cells_of(metrics: MetricSet, scores: Mapping[str, float]) -> dict[str, str]:
+    """Return where a case is counted: each table to the name of the count.
 
     Args:
         metrics: The task's.
-        scores: Names of the case's scores.
+        scores: The case's.
     """
-    return {one.table: one.name for one in metrics.metrics if one.table is not None and one.name in scores}
+    return {one.table: one.name for one in metrics.metrics if one.table is not None and scores.get(one.name)}
 
 
-def _convert(metrics: MetricSet) -> Iterator[Measure]:
-    for one in metrics.metrics:
-        doubled = bool(one.mean_of) and not one.is_mean
-        if not one.is_count and one.combines != "derived" and not doubled:
-            yield Measure(
-                one.name,
-                one.title,
-                one.target,
-                one.unit,
-                one.digits,
-                "higher" if one.higher_is_better else "lower",
-                metrics.definitions.get(one.title, ""),
-            )
+def _convert(one: Metric, metrics: MetricSet) -> Measure:
+    return Measure(
+        one.name,
+        one.title,
+        one.target,
+        one.unit,
+        one.digits,
+        "higher" if one.higher_is_better else "lower",
+        metrics.definitions.get(one.title, ""),
+    )

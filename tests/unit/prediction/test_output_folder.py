@@ -47,7 +47,7 @@ def test_a_case_is_finished_while_its_files_are_there(folder):
 def test_a_damaged_record_is_none(folder):
     folder.keep(finished("P1"))
     (folder.path / "a.txt").write_bytes(b"")
-    (record,) = (folder.path / ".consilium/finished").iterdir()
+    (record,) = (folder.path / ".consilium/finished/predictions").iterdir()
     record.write_bytes(record.read_bytes().replace(b'"k"', b'"x"'))
     assert folder.finished("P1") is None
     assert folder.all_finished() == []

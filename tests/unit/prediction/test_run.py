@@ -140,7 +140,7 @@ def test_a_damaged_case_is_left_out_and_the_others_continue(run, folder):
 
 
 def test_a_fault_in_one_prediction_is_a_finding_of_its_case(run, monkeypatch, caplog):
-    infer = case_writer.CaseWriter._open_predictor
+    infer = case_writer.CaseWriter.open_predictor
 
     class Failing:
         def __init__(self, inner):
@@ -151,7 +151,7 @@ def test_a_fault_in_one_prediction_is_a_finding_of_its_case(run, monkeypatch, ca
                 raise RuntimeError("not enough memory")
             return self.inner.probabilities(case)
 
-    monkeypatch.setattr(case_writer.CaseWriter, "_open_predictor", lambda self: Failing(infer(self)))
+    monkeypatch.setattr(case_writer.CaseWriter, "open_predictor", lambda self: Failing(infer(self)))
     with caplog.at_level(logging.CRITICAL):
         done = run()
     assert (done.predicted, done.left_out) == (("P1", "P3"), ("P2",))
