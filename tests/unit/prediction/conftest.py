@@ -74,3 +74,12 @@ def write_case(
         volume.set_sform(volume.affine, code=codes[1])
         volume.to_filename(folder / f"{case_id}_{name}.nii.gz")
     return bright
+
+
+def write_labeled_case(folder: Path, case_id, *, marked=slice(10, 12), **options):
+    """The same with a label: the whole tumor where FLAIR is bright, or in some of its slices only."""
+    bright = write_case(folder, case_id, **options)
+    label = np.zeros(bright.shape, np.uint8)
+    label[..., marked][bright[..., marked]] = 2
+    affine = nib.load(folder / case_id / f"{case_id}_flair.nii.gz").affine
+    nib.Nifti1Image(label, affine).to_filename(folder / case_id / f"{case_id}_seg.nii.gz")
