@@ -182,7 +182,7 @@ class CaseRun:
 
     def _found_in(self, case_id: str) -> Iterator[Finding]:
         check = self._checks.get(case_id)
-        return check.findings(self._accepted.mark) if check else iter(())
+        return check.findings(self._accepted.apply) if check else iter(())
 
     def _compare(self, cohort: Cohort) -> list[Finding]:
         """What cases show beside each other, such as one examination under two ids."""
@@ -190,7 +190,7 @@ class CaseRun:
             return []
         files = {case_id: check.files for case_id, check in self._checks.items()}
         found = check_patients(cohort.cases, self._checks, self._format.checks)
-        return [self._accepted.mark(one.in_files(files.get(one.case_id or "", ""))) for one in found]
+        return [self._accepted.apply(one.in_files(files.get(one.case_id or "", ""))) for one in found]
 
     def _all_findings(self, cohort: Cohort, between: Sequence[Finding]) -> tuple[Finding, ...]:
         in_cases = [finding for case_id in self._checks for finding in self._found_in(case_id)]

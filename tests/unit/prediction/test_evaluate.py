@@ -24,7 +24,9 @@ def folder(tmp_path):
 @pytest.fixture
 def run(tmp_path, model, folder):
     def run(place=model, given=folder, **options):
-        return evaluate(place, given, tmp_path / "out", **{"workers": 1, "convention": "brats-2023", **options})
+        return evaluate(
+            place, given, tmp_path / "out", **{"workers": 1, "convention": "brats-2023", **options}
+        )
 
     return run
 

@@ -191,3 +191,23 @@ def test_new_scans_are_predicted_by_a_model_that_says_its_task(run, elm, tmp_pat
     names = {path.name for path in (tmp_path / "out").glob("patient03*")}
     assert names == {"patient03_seg.nii.gz", "patient03_lesion_probability.nii.gz", "patient03.png"}
     assert run("predict", *words[:4], "-i", elm / "patient04_ct.nii.gz")[0] == 0  # of one image each
+
+
+def test_a_model_is_evaluated_by_every_metric_but_those_of_lesions(run, elm, tmp_path):
+    learning = build_recipe("chest_ct_fedavg").settings.learning
+    weights = initial_weights(get_task("chest_ct"), learning, 0)
+    save_model(tmp_path / "model.safetensors", weights, {"learning": learning.model_dump_json()})
+    (elm / "patient04_mask.nii.gz").unlink()
+    words = ("-m", tmp_path / "model.safetensors", elm, "-o", tmp_path / "out")
+    code, _ = run("evaluate", *words, "--case", "patient03", "--case", "patient04")
+    assert code == 1
+    header, row = (line.split(",") for line in (tmp_path / "out/evaluation.csv").read_text().splitlines())
+    measured = dict(zip(header, row, strict=True))
+    assert (measured["case"], measured["patient"]) == ("patient03", "patient03")
+    assert {"dice_lesion", "hd95_lesion", "surface_dice_2mm_lesion", "volume_error_lesion"} <= measured.keys()
+    assert not {"dice", "lesion_dice_lesion", "lesion_hd95_lesion"} & measured.keys()
+    marked = np.count_nonzero(nib.load(elm / "patient03_mask.nii.gz").dataobj) * 54 / 1000
+    assert float(measured["reference_volume_lesion"]) == pytest.approx(marked, abs=1e-3)
+    text = read_text(re.sub(r"(?s)<style>.*?</style>", "", (tmp_path / "out/evaluation.html").read_text()))
+    assert BRAIN.findall(text) == []
+    assert "Dice" in text

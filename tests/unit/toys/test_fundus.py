@@ -219,3 +219,27 @@ def test_new_photographs_are_graded_in_a_table_and_no_file_is_made(run, island, 
     assert run("predict", *words, "--pictures")[0] == 2
     eyes = [f"{eye}={island}/island-02_{eye}.png" for eye in ("left", "right")]
     assert run("predict", *words[:2], "-i", eyes[0], "-i", eyes[1], "-o", tmp_path / "one")[0] == 0
+
+
+def test_a_model_is_evaluated_by_counts_and_kappa(run, island, tmp_path):
+    (island / "island-01_right.png").unlink()
+    settings = learning()
+    weights = initial_weights(get_task("fundus"), settings, 0)
+    save_model(tmp_path / "model.safetensors", weights, {"learning": settings.model_dump_json()})
+    code, out = run("evaluate", "-m", tmp_path / "model.safetensors", island, "-o", tmp_path / "out")
+    assert (code, out) == (1, f"{tmp_path}/out/evaluation.html\n")
+    header, *rows = (line.split(",") for line in (tmp_path / "out/evaluation.csv").read_text().splitlines())
+    assert header == ["case", "patient", "confusion", "model"]
+    assert len(rows) == 7
+    found = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert sum(found["summary"]["counts"].values()) == 7
+    accuracy = found["summary"]["measures"]["accuracy"]
+    right = sum(count for name, count in found["summary"]["counts"].items() if name[5] == name[-1])
+    assert accuracy["mean"] == pytest.approx(right / 7)
+    assert accuracy["interval"][0] <= accuracy["mean"] <= accuracy["interval"][1]
+    assert found["left_out"] == {"missing_image": 1}
+    text = page_text(tmp_path / "out/evaluation.html")
+    assert "Kappa" in text
+    assert OTHER_KINDS.findall(text) == []
+    (island / "grades.csv").unlink()
+    assert run("evaluate", "-m", tmp_path / "model.safetensors", island, "-o", tmp_path / "none")[0] == 2
