@@ -1,4 +1,4 @@
-"""Real patients through training, `consilium predict` and its files."""
+"""Real patients through training, `consilium predict`, `consilium evaluate` and their files."""
 
 import csv
 
@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from consilium import predict
+from consilium import evaluate, predict
 
 from .real_patients import FOLDER, MARKS
 from .studies import export, simulate
@@ -49,3 +49,21 @@ def test_a_slab_is_predicted_from_its_files(study, tmp_path):
     label = np.asarray(nib.load(tmp_path / "out/BRATS_009_seg.nii.gz").dataobj)
     assert not label[:, :, :50].any()
     assert not label[:, :, 120:].any()
+
+
+def test_a_trained_model_is_measured_on_real_patients(study, tmp_path):
+    done = evaluate(study.out, FOLDER / "tcga_lgg", tmp_path / "out")
+    assert done.evaluated == ("TCGA-DU-7294", "TCGA-FG-6692")
+    assert (done.summary.patients, done.left_out) == (2, ())
+    with done.table.open(newline="") as file:
+        rows = {row["case"]: row for row in csv.DictReader(file)}
+    for case, row in rows.items():
+        drawn = np.asarray(nib.load(FOLDER / "tcga_lgg" / case / f"{case}_seg.nii.gz").dataobj)
+        found = float(row["volume_wt"]) - float(row["volume_error_wt"])
+        assert found == pytest.approx(np.count_nonzero(drawn) / 1000, abs=1e-3)
+        assert float(row["reference_volume_et"]) == pytest.approx(
+            np.count_nonzero(drawn == 4) / 1000, abs=1e-3
+        )
+        assert 0 < float(row["dice_wt"]) < 1
+        assert float(row["specificity_wt"]) > 0.9
+    assert "TCGA" not in (tmp_path / "out/evaluation.json").read_text()

@@ -128,18 +128,18 @@ def evaluate(
     accepted_findings = AcceptedFindings.read(accepted)
     output = OutputFolder(output_folder(Path(out), "-o"), "evaluation")
     index = SourceIndex(output.state)
-    cohort = find_labeled_inputs(
-        data,
-        trained.task.cases,
-        index=index,
-        convention=convention,
-        patients_file=patients,
-        file_endings=file_endings,
-    )
-    cohort = select_cases(cohort, only)
     scorer = CaseScorer(trained, output, compute or ComputeSettings(), mirror=mirror)
     run = CaseRun(scorer, accepted_findings, index, comparing=True)
     with failures_to_write(output.path):
+        cohort = find_labeled_inputs(
+            data,
+            trained.task.cases,
+            index=index,
+            convention=convention,
+            patients_file=patients,
+            file_endings=file_endings,
+        )
+        cohort = select_cases(cohort, only)
         done = run.process(cohort, workers, progress or (lambda done, total: None))
         return _Results(trained, data, output, cohort, done).write(scorer)
 
