@@ -14,7 +14,8 @@ from consilium.learning.bootstrap import FEWEST_PATIENTS
 from consilium.learning.evaluation_summary import QUANTILES, EvaluationSummary
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.data_check.page import group_findings
-from consilium.report.evaluation.rows import key_row, measure_rows
+from consilium.report.evaluation.figure import draw_scores
+from consilium.report.evaluation.rows import key_row, key_rows, measure_rows
 from consilium.report.html import page_environment
 from consilium.tasks import Task
 
@@ -74,6 +75,7 @@ def render_evaluation(evaluation: LocalEvaluation) -> str:
             several=len(task.targets) > 1,
             targets=[target.title for target in task.targets],
             quantiles=[_quantile_title(share) for share in QUANTILES],
+            pictures=_draw(evaluation),
             lowest=_lowest_cases(evaluation),
             key=key_row(task, summary),
             groups=group_findings(one for one in evaluation.findings if not one.accepted),
@@ -96,6 +98,12 @@ def _verdict(evaluation: LocalEvaluation) -> Iterator[str]:
     yield f"{name[:1].upper()}{name[1:]} {key.mean}{interval} over {counted(summary.patients, 'patient')}."
     if summary.patients < FEWEST_PATIENTS:
         yield "So few say little about others."
+
+
+def _draw(evaluation: LocalEvaluation) -> tuple[bytes, ...]:
+    """The scores of all cases, light and dark; nothing where single cases have none."""
+    rows, cases = key_rows(evaluation.task, evaluation.summary), list(evaluation.cases.values())
+    return tuple(draw_scores(rows, cases, palette) for palette in (LIGHT, DARK)) if rows else ()
 
 
 def _quantile_title(share: float) -> str:

@@ -52,6 +52,19 @@ def measure_rows(task: Task, summary: EvaluationSummary) -> dict[str, list[Measu
     return {title: rows for title, rows in groups.items() if rows}
 
 
+def key_rows(task: Task, summary: EvaluationSummary) -> dict[str, MeasureRow]:
+    """Return the rows of the metric of `key_row` by target; empty where single cases have no value of it."""
+    key = key_row(task, summary)
+    if key is None or not key.quantiles:
+        return {}
+    return {
+        title: row
+        for title, rows in measure_rows(task, summary).items()
+        for row in rows
+        if row.measure.title == key.measure.title
+    }
+
+
 def key_row(task: Task, summary: EvaluationSummary) -> MeasureRow | None:
     """Return the row of the metric by which models are selected; None where nothing was evaluated."""
     metrics = task.evaluation.metrics

@@ -6,7 +6,7 @@ from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.learning.evaluation_summary import summarize_evaluation
 from consilium.report.evaluation.page import LocalEvaluation, render_evaluation
-from consilium.report.evaluation.rows import key_row, measure_rows
+from consilium.report.evaluation.rows import key_row, key_rows, measure_rows
 from consilium.tasks import get_task
 from consilium.tasks.base import Target
 from report.grading import GRADING, cell
@@ -16,7 +16,7 @@ TUMORS = get_task("brain_tumor")
 GRADES = SimpleNamespace(name="grades", targets=(Target("grade", "Grade"),), evaluation=GRADING)
 
 
-def page(task, scores, *, findings=(), left_out=0):
+def html(task, scores, *, findings=(), left_out=0):
     rows = list(scores.values())
     summary = summarize_evaluation(task.evaluation, rows, list(scores))
     evaluation = LocalEvaluation(
@@ -29,7 +29,11 @@ def page(task, scores, *, findings=(), left_out=0):
         findings=findings,
         left_out=left_out,
     )
-    return read_text(render_evaluation(evaluation))
+    return render_evaluation(evaluation)
+
+
+def page(task, scores, **options):
+    return read_text(html(task, scores, **options))
 
 
 def tumors(**values):
@@ -79,6 +83,15 @@ def test_what_is_left_out_has_its_code_and_remedy():
     assert finding.code.remedy in text
 
 
+def test_every_case_is_a_dot_where_cases_have_scores():
+    drawn = html(TUMORS, FIVE)
+    assert drawn.count("data:image/png") == 2  # light and dark
+    assert drawn != html(TUMORS, {**FIVE, **tumors(E=0.1)})
+    assert "the line its 95 % interval" in drawn
+    assert "the line its" not in html(TUMORS, tumors(A=0.9, B=0.8))
+    assert "data:image" not in html(GRADES, {"P": {cell(0, 0): 1.0}})
+
+
 def test_without_any_case_the_page_says_so():
     assert "No case could be evaluated." in page(TUMORS, {}, left_out=2)
 
@@ -97,3 +110,5 @@ def test_rows_are_grouped_by_target_and_the_key_of_a_single_target_is_its_own():
     summary = summarize_evaluation(TUMORS.evaluation, list(FIVE.values()), list(FIVE))
     assert list(measure_rows(TUMORS, summary)) == ["Overall", *(one.title for one in TUMORS.targets)]
     assert key_row(TUMORS, summary).measure.name == "dice"
+    names = [row.measure.name for row in key_rows(TUMORS, summary).values()]
+    assert names == ["dice", "dice_tc", "dice_wt", "dice_et"]
