@@ -72,6 +72,35 @@ def test_nothing_outside_its_folder_names_a_problem():
     assert found == []
 
 
+MAY_NAME_AN_ALGORITHM = re.compile(
+    r"default_task\.py|(?:learning|federation)/algorithms/\w+\.py|recipes/\w+\.py|tasks/[a-z_]+/task\.py"
+)
+"""A task states the settings of its jobs by the ends of their names."""
+
+
+def test_nothing_but_algorithms_and_recipes_names_an_algorithm():
+    names = [path.stem for path in (PACKAGE / "federation" / "algorithms").glob("*.py")]
+    algorithms = re.compile("|".join(set(names) - {"__init__", "base"}), re.IGNORECASE)
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).as_posix()
+        if not MAY_NAME_AN_ALGORITHM.fullmatch(place) and algorithms.search(without_docstrings(path)):
+            found.append(place)
+    assert found == []
+    assert algorithms.search("FedAvg")
+
+
+def without_docstrings(path: Path) -> str:
+    """A module's code without docstrings and comments."""
+    tree = ast.parse(path.read_text())
+    texts = [
+        one for one in ast.walk(tree) if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+    ]
+    for one in texts:
+        one.value = ast.Constant(None)
+    return ast.unparse(tree)
+
+
 def test_no_two_folders_or_modules_below_one_folder_import_each_other_in_a_circle():
     modules = {
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -23,7 +23,7 @@ from consilium.cli.options import (
 )
 from consilium.cli.terminal import LOADING, say_json
 from consilium.counts import counted
-from consilium.default_task import DEFAULT
+from consilium.default_task import training_job
 
 if TYPE_CHECKING:
     from consilium.report.data_check.page import DataCheck
@@ -70,7 +70,7 @@ def check(
         ),
     ] = None,
     show_cases: ShowCases = False,
-    job: JobToCheck = f"{DEFAULT}_fedavg",
+    job: JobToCheck = training_job(),
     convention: Annotated[
         str | None,
         typer.Option(

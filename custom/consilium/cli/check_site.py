@@ -8,7 +8,7 @@ import typer
 
 from consilium.cli.options import JobToCheck, JsonWithoutCases, KitFolder, ShowCases
 from consilium.cli.terminal import LOADING, say_json
-from consilium.default_task import DEFAULT
+from consilium.default_task import training_job
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,7 +25,7 @@ Before the first start, as the account that will start it:
 For a job that the lead data scientist announces, and as a file for the project admin:
 
   $ consilium check-site /opt/consilium/north --json \\
-  --job {DEFAULT}_fedavg_gpu > north.json
+  --job {training_job()}_gpu > north.json
 
 Exit code: 0 ready (warnings included), 1 something failed, 2 KIT is not a site's startup kit.
 """
@@ -40,7 +40,7 @@ _MARKS = {
 
 def check_site(
     kit: KitFolder,
-    job: JobToCheck = f"{DEFAULT}_fedavg",
+    job: JobToCheck = training_job(),
     offline: Annotated[bool, typer.Option("--offline", help="Skip what needs the network.")] = False,
     as_json: JsonWithoutCases = False,
     show_cases: ShowCases = False,

@@ -9,7 +9,7 @@ import typer
 
 from consilium.cli.options import Changes
 from consilium.cli.terminal import loading, say, say_result
-from consilium.default_task import DEFAULT
+from consilium.default_task import training_job
 
 app = typer.Typer(no_args_is_help=True, help="List and write the jobs that Consilium knows.")
 
@@ -20,12 +20,12 @@ Every job, as in this repository:
 
 One job with other settings; an unknown setting is an error that names the nearest known one:
 
-  $ consilium jobs export {DEFAULT}_fedavg --to runs/jobs \\
+  $ consilium jobs export {training_job()} --to runs/jobs \\
   --set rounds=20 --set learning.seed=1
 
 One job for what the hospitals' data and machines are like:
 
-  $ consilium jobs export {DEFAULT}_fedavg --to runs/jobs \\
+  $ consilium jobs export {training_job()} --to runs/jobs \\
   --fingerprint runs/stats/result/statistics.json
 """
 
@@ -69,7 +69,7 @@ def export_jobs(
     if name is None and (change or fingerprint):
         raise ConfigurationError(
             "--set and --fingerprint change one job: name it, for example `consilium jobs export "
-            f"{DEFAULT}_fedavg`"
+            f"{training_job()}`"
         )
     changes = parse_changes(change or [])
     if name and fingerprint:

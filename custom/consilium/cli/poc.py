@@ -11,7 +11,7 @@ import typer
 
 from consilium.cli.options import JobFolder, Json, LocalOnly, ProjectFile, SyntheticTask
 from consilium.cli.terminal import LOADING, loading, say, say_json, say_result
-from consilium.default_task import DEFAULT
+from consilium.default_task import DEFAULT, training_job
 from consilium.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Step by step:
 
   $ consilium poc up
 
-  $ consilium poc submit jobs/{DEFAULT}_fedavg
+  $ consilium poc submit jobs/{training_job()}
 
   $ consilium poc status
 
@@ -58,7 +58,7 @@ Hospitals = Annotated[
 
 _OUT = Path("runs/poc")
 _PROJECT = Path("poc/project.yml")
-_JOB = Path(f"jobs/{DEFAULT}_fedavg")
+_JOB = Path(f"jobs/{training_job()}")
 
 
 @app.command()

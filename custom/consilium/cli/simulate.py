@@ -21,20 +21,20 @@ from consilium.cli.options import (
     parse_files,
 )
 from consilium.cli.terminal import LOADING, say_result
-from consilium.default_task import DEFAULT
+from consilium.default_task import DEFAULT, training_job
 from consilium.errors import ConfigurationError
 
 EPILOG = f"""
 Two hospitals' folders, in any of the layouts that docs/data.md lists:
 
-  $ consilium simulate jobs/{DEFAULT}_fedavg --out runs/first \\
+  $ consilium simulate jobs/{training_job()} --out runs/first \\
   --site a=/data/a --site b=/data/b
 
 A job with other settings:
 
-  $ consilium jobs export {DEFAULT}_fedavg --to runs/jobs --set rounds=2
+  $ consilium jobs export {training_job()} --to runs/jobs --set rounds=2
 
-  $ consilium simulate runs/jobs/{DEFAULT}_fedavg --out runs/short \\
+  $ consilium simulate runs/jobs/{training_job()} --out runs/short \\
   --site a=/data/a --site b=/data/b
 
 Before training: who is ready, and who must fix what?

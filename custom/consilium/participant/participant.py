@@ -10,8 +10,8 @@ from typing import Final
 from consilium.counts import counted
 from consilium.data.cache import CachedCase
 from consilium.errors import SiteRefusal
+from consilium.learning.algorithms import DEFAULT_ALGORITHM
 from consilium.learning.algorithms.base import AlgorithmSettings
-from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.device import process_count
 from consilium.learning.processes.single_process import SingleProcess
@@ -50,7 +50,7 @@ class Participant:
         learning: What the job decides.
         compute: What the site decides.
         memory: Folder for the state that a round starts from, kept across restarts; None for none.
-        algorithm: What the job decides about it; None for federated averaging.
+        algorithm: What the job decides about it; None for `DEFAULT_ALGORITHM`.
 
     Raises:
         ConfigurationError: If the machine lacks what `compute` asks for.
@@ -67,7 +67,7 @@ class Participant:
         algorithm: AlgorithmSettings | None = None,
     ) -> None:
         self.data = data
-        self._algorithm = algorithm or FedAvgAlgorithmSettings()
+        self._algorithm = algorithm or DEFAULT_ALGORITHM
         self._personal = RoundStateStore(memory / _PERSONAL if memory else None)
         processes = _processes(data, learning, compute)
         setup = TrainingSetup(

@@ -10,6 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
+from consilium.default_task import MAIN_JOB
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.recognition import RECIPES
@@ -40,7 +41,7 @@ def task_jobs(task: Task) -> dict[str, CatalogEntry]:
     stated = task.jobs
     return {
         f"{task.name}_{ending}": _entry(task, ending, stated.get(ending, {}))
-        for ending in dict.fromkeys(("fedavg", *stated, "check", "stats"))
+        for ending in dict.fromkeys((MAIN_JOB, *stated, "check", "stats"))
     }
 
 

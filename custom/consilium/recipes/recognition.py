@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from nvflare.apis.job_def import JobMetaKey
 
+from consilium.default_task import MAIN_JOB
 from consilium.errors import ConfigurationError
 from consilium.federation.message_names import RESUME_META
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobRecipe, Place
@@ -19,7 +20,7 @@ from consilium.recipes.statistics import StatisticsRecipe
 from consilium.recipes.training import ALGORITHM_PLACE, TrainingRecipe
 
 RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
-    "fedavg": FedAvgRecipe,
+    MAIN_JOB: FedAvgRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from consilium.counts import counted
 from consilium.data.cohort import find_cases
 from consilium.data.files import output_folder
-from consilium.default_task import DEFAULT
+from consilium.default_task import DEFAULT, training_job
 from consilium.prediction.run import predict
 from consilium.prediction.trained_model import TrainedModel
 from consilium.process_limits import available_cores
@@ -42,7 +42,7 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     display.say(f"cohort: {counted(len(synthetic.hospitals), 'synthetic hospital')}")
     hospitals = make_hospitals(synthetic, out / "hospitals", display)
     seconds = time.monotonic() - started
-    job = export_job(build_recipe(f"{task}_fedavg"), out / "job")
+    job = export_job(build_recipe(training_job(task)), out / "job")
     sites = site_settings(hospitals, out.resolve(), synthetic.evaluators)
     study = Study(job, sites, out, compare=True, display=display)
     page = study.run({"cohort": seconds})

@@ -14,7 +14,7 @@ from typing import Any
 from nvflare.apis.job_def import JobMetaKey
 from nvflare.utils.job_launcher_utils import get_resource_manager_spec
 
-from consilium.default_task import DEFAULT
+from consilium.default_task import training_job
 from consilium.errors import ConfigurationError
 from consilium.guard.job_rules import class_paths
 from consilium.learning.device import process_count
@@ -95,7 +95,7 @@ def _read(folder: Path) -> SiteJob:
     if job_kind(folder) != "training":
         raise ConfigurationError(
             f"job {folder.name!r} trains nothing, so it has no demands on a machine; name one that trains, "
-            f"for example {DEFAULT}_fedavg"
+            f"for example {training_job()}"
         )
     job = read_exported_job(folder)
     meta = json.loads((folder / "meta.json").read_text())

@@ -19,7 +19,7 @@ from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
 from consilium.federation.site.task_handlers import TaskHandlers
 from consilium.federation.transport.set_up import set_up_peer
-from consilium.learning.algorithms import parse_algorithm
+from consilium.learning.algorithms import DEFAULT_ALGORITHM, parse_algorithm
 from consilium.process_limits import can_start_threads
 from consilium.records.texts import clean_text
 
@@ -55,7 +55,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self.algorithm = algorithm
         self._journal = SiteJournal()
         self._state = StateReporter(self, self._journal)
-        chosen = parse_algorithm(algorithm or {"name": "fedavg"})
+        chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
         self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from consilium.errors import ConfigurationError
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAlgorithm, SiteDialogue
@@ -31,6 +31,9 @@ class AlgorithmParts:
 
 ALGORITHMS: dict[str, AlgorithmParts] = {"fedavg": AlgorithmParts(FedAvgAlgorithmSettings, LocalFedAvg)}
 """The site's half of each algorithm, by the name that a job gives."""
+
+DEFAULT_ALGORITHM: Final[AlgorithmSettings] = FedAvgAlgorithmSettings()
+"""The algorithm where nothing names one."""
 
 
 def parse_algorithm(values: Mapping[str, Any], *, source: str = "the job's algorithm") -> AlgorithmSettings:

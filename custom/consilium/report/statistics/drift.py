@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from consilium.default_task import training_job
 from consilium.records.statistics import FeatureRecord, StatisticsRecord
 from consilium.report.statistics.distances import Distance, site_distances
 from consilium.tasks.features import DriftLimits
@@ -116,7 +117,7 @@ def _difference(feature: FeatureRecord, site: str, distance: Distance) -> str:
 
 
 def _advice(level: Level, task: str, limits: DriftLimits | None) -> Iterator[str]:
-    job = f"{task}_fedavg"
+    job = training_job(task)
     by_hospital = (
         "Evaluate its model hospital by hospital, in the training report: a mean over hospitals hides the "
         "one that drift hurts."
