@@ -2,17 +2,14 @@
 
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
-from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, crop_slices
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, to_file_axes
 from consilium.tasks.segmentation.resampling import ResamplingMode, resample
 
 _Row = tuple[float, float, float, float]
-_RAS = nib.orientations.axcodes2ornt("RAS")
 
 
 class Geometry(BaseModel):
@@ -79,10 +76,4 @@ class Geometry(BaseModel):
         """
         if labelmap.shape != self.crop_shape:
             raise ValueError(f"labelmap has the shape {labelmap.shape}, not {self.crop_shape}")
-        file_axes = nib.orientations.axcodes2ornt(self.orientation)
-        to_file = nib.orientations.ornt_transform(_RAS, file_axes)
-        shape = np.empty(3, dtype=int)
-        shape[file_axes[:, 0].astype(int)] = self.file_shape
-        full = np.zeros(shape, dtype=labelmap.dtype)
-        full[crop_slices(self.crop_start, self.crop_stop)] = labelmap
-        return np.ascontiguousarray(nib.orientations.apply_orientation(full, to_file))
+        return to_file_axes(labelmap, self.crop_start, self.crop_stop, self.orientation, self.file_shape)

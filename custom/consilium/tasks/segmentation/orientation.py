@@ -13,6 +13,7 @@ from consilium.tasks.segmentation.codes import VolumeCode
 Shape3D = tuple[int, int, int]
 Spacing3D = tuple[float, float, float]
 
+_RAS: Final = nib.orientations.axcodes2ornt("RAS")
 
 LARGEST_MM: Final = 1000.0
 """Longest side of a crop around anatomy in mm; the grid of a much longer one would fill any memory."""
@@ -47,6 +48,27 @@ def to_ras(array: NDArray[Any], orientation: str) -> NDArray[Any]:
     """Turn and flip a file's array to the closest RAS axes, without copying."""
     axes = nib.orientations.axcodes2ornt(orientation)
     return cast(NDArray[Any], nib.orientations.apply_orientation(array, axes))
+
+
+def to_file_axes(
+    array: NDArray[Any], start: Shape3D, stop: Shape3D, orientation: str, shape: Shape3D
+) -> NDArray[Any]:
+    """Put a crop in RAS orientation back into an array of its file's shape and axes, 0 outside the crop.
+
+    Args:
+        array: The crop, `(X, Y, Z)`.
+        start: Its first voxel in the whole RAS volume.
+        stop: One past its last.
+        orientation: Axis codes of the file.
+        shape: Voxels of the file.
+    """
+    file_axes = nib.orientations.axcodes2ornt(orientation)
+    turned = np.empty(3, dtype=int)
+    turned[file_axes[:, 0].astype(int)] = shape
+    full = np.zeros(turned, dtype=array.dtype)
+    full[crop_slices(start, stop)] = array
+    to_file = nib.orientations.ornt_transform(_RAS, file_axes)
+    return np.ascontiguousarray(nib.orientations.apply_orientation(full, to_file))
 
 
 def spacing_ras(affine: NDArray[np.float64]) -> Spacing3D:

@@ -13,6 +13,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
+
+_SAME_SPACING_MM = 1e-3
+"""Spacings closer than this are the same one, rounded differently in a header."""
+_FLOAT16_MAX = float(np.finfo(np.float16).max)
+
 ResamplingMode = Literal["linear", "nearest"]
 
 
@@ -37,6 +43,27 @@ def resample(volume: Tensor, shape: Sequence[int], *, mode: ResamplingMode = "li
     if averaged != source:
         volume = F.interpolate(volume[None], size=averaged, mode="area")[0]
     return F.interpolate(volume[None], size=target, mode="trilinear", align_corners=False)[0]
+
+
+def grid_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, wanted: Spacing3D) -> Shape3D:
+    """Return the voxels of a crop on another grid: the whole number that comes closest to its voxel size.
+
+    Args:
+        start: First voxel of the crop.
+        stop: One past its last.
+        native: Voxel size of the crop in mm.
+        wanted: That of the other grid.
+    """
+    x, y, z = (
+        last - first if abs(old - new) < _SAME_SPACING_MM else max(1, round((last - first) * old / new))
+        for first, last, old, new in zip(start, stop, native, wanted, strict=True)
+    )
+    return x, y, z
+
+
+def to_half(image: Tensor) -> Tensor:
+    """Round an image to 16 bits, as it is kept: what the network sees."""
+    return image.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half()
 
 
 def resample_label(label: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:

@@ -19,14 +19,11 @@ from consilium.tasks.segmentation.geometry import Geometry
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 from consilium.tasks.segmentation.preparation.crop import NativeCase
 from consilium.tasks.segmentation.preparation.normalization import Normalization
-from consilium.tasks.segmentation.resampling import resample, resample_label
+from consilium.tasks.segmentation.resampling import grid_shape, resample, resample_label, to_half
 from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
-# Spacings closer than this are the same one, rounded differently in a header.
-_SAME_SPACING_MM = 1e-3
 _MAX_TASK_VOXELS = 2**28
 """Of one image: 1 GiB while it is resampled. A cube of 256 mm at 0.5 mm has half of them."""
-_FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 def _per_axis(value: object) -> object:
@@ -84,7 +81,7 @@ def preprocess(
     image = torch.cat(list(channels))
     reference = None if native.reference is None else np.ascontiguousarray(native.reference)
     return PreprocessedCase(
-        image=image.clamp(-_FLOAT16_MAX, _FLOAT16_MAX).half().numpy(),
+        image=to_half(image).numpy(),
         label=None if reference is None else resample_label(reference, geometry.task_shape),
         reference=reference,
         geometry=geometry,
@@ -92,11 +89,8 @@ def preprocess(
 
 
 def _task_shape(start: Shape3D, stop: Shape3D, native: Spacing3D, task: Spacing3D) -> Shape3D:
-    """Voxels of the task grid: the whole number that comes closest to the wanted voxel size."""
-    x, y, z = (
-        last - first if abs(old - new) < _SAME_SPACING_MM else max(1, round((last - first) * old / new))
-        for first, last, old, new in zip(start, stop, native, task, strict=True)
-    )
+    """Voxels of the task grid, which has to fit into memory."""
+    x, y, z = grid_shape(start, stop, native, task)
     if x * y * z > _MAX_TASK_VOXELS:
         raise UnusableFile(DataCode.TOO_LARGE, f"has {x} x {y} x {z} voxels on the grid of the job")
     return x, y, z
