@@ -12,6 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from consilium.cli.bundle import EPILOG as BUNDLE_EPILOG
+from consilium.cli.bundle import bundle
 from consilium.cli.check import EPILOG as CHECK_EPILOG
 from consilium.cli.check import check
 from consilium.cli.check_site import EPILOG as CHECK_SITE_EPILOG
@@ -61,6 +63,7 @@ app.command(epilog=COHORT_EPILOG)(cohort)
 app.command(epilog=CHECK_EPILOG)(check)
 app.command(epilog=PREDICT_EPILOG)(predict)
 app.command(epilog=EVALUATE_EPILOG)(evaluate)
+app.command(epilog=BUNDLE_EPILOG)(bundle)
 app.command(epilog=PROVISION_EPILOG)(provision)
 app.command("check-site", epilog=CHECK_SITE_EPILOG)(check_site)
 app.command(epilog=STATUS_EPILOG)(status)

@@ -11,6 +11,7 @@ from consilium.tasks.learning_settings import LearningSettings
 if TYPE_CHECKING:
     from consilium.data.case_format import CaseFormat
     from consilium.data.problem_code import ProblemCode
+    from consilium.tasks.bundling import Bundling
     from consilium.tasks.evaluation import Evaluation
     from consilium.tasks.features import StatisticsFeatures
     from consilium.tasks.method import Method
@@ -82,6 +83,10 @@ class Task(Protocol):
     @property
     def prediction(self) -> Prediction:
         """How new cases are predicted, and what is written of them for people."""
+
+    @property
+    def bundling(self) -> Bundling | None:
+        """How its models become MONAI bundles; None for a task whose models can't."""
 
     @property
     def synthetic(self) -> SyntheticCohort | None:

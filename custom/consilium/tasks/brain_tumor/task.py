@@ -22,6 +22,7 @@ from consilium.tasks.segmentation.task import SegmentationTask
 
 if TYPE_CHECKING:
     from consilium.tasks.brain_tumor.method import BrainTumorMethod
+    from consilium.tasks.segmentation.bundle.content import SegmentationBundling
     from consilium.tasks.segmentation.cases import SegmentationCases
     from consilium.tasks.segmentation.prediction import SegmentationPrediction
     from consilium.tasks.synthetic import SyntheticCohort
@@ -130,3 +131,20 @@ class BrainTumor(SegmentationTask):
         from consilium.tasks.segmentation.prediction import SegmentationPrediction
 
         return SegmentationPrediction(self.targets, self.cases.labels, LabelConvention.BRATS_2023.value)
+
+    @property
+    def bundling(self) -> SegmentationBundling:
+        """Bundles of MRI, with the publication that defines the regions."""
+        from consilium.tasks.segmentation.bundle.content import SegmentationBundling
+
+        return SegmentationBundling(
+            self.cases,
+            self.targets,
+            self.prediction,
+            modality="MR",
+            titles=TITLES,
+            references=(
+                "Menze et al. 2015, The Multimodal Brain Tumor Image Segmentation Benchmark (BRATS), "
+                "doi 10.1109/TMI.2014.2377694",
+            ),
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from consilium.tasks.prediction import CaseOutput, OutputOptions
 from consilium.tasks.segmentation.labels import Labels
-from consilium.tasks.segmentation.regions import Region, join_regions, to_regions
+from consilium.tasks.segmentation.regions import Region, join_regions, own_values, to_regions
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
 if TYPE_CHECKING:
@@ -61,6 +61,14 @@ class SegmentationPrediction:
             region.name: sorted({values[one] for one in region.values if one in values})
             for region in self._regions
         }
+
+    def painting(self, convention: str | None) -> list[tuple[int, int]]:
+        """Return each region's place and value in a label file, in the order in which they are painted.
+
+        Painted one over the other, they are what `join_regions` makes of regions.
+        """
+        values = self._file_values(convention)
+        return [(place, values[own]) for place, own in own_values(self._regions)]
 
     def infer(
         self, network: nn.Module, inputs: Tensor, settings: SegmentationSettings, *, mirror: bool

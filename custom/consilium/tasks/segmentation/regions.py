@@ -44,7 +44,7 @@ def to_regions(label: Tensor, regions: Sequence[Region]) -> Tensor:
 def join_regions(found: Tensor, regions: Sequence[Region]) -> Tensor:
     """Turn regions into a canonical label map; where they disagree, the innermost wins.
 
-    The value of a region is the lowest of those that no region within it has.
+    See `own_values` for the value of a region.
 
     Args:
         found: Booleans, `(R, X, Y, Z)`.
@@ -59,10 +59,23 @@ def join_regions(found: Tensor, regions: Sequence[Region]) -> Tensor:
     import torch
 
     label = torch.zeros_like(found[0], dtype=torch.uint8)
-    for region, mask in sorted(zip(regions, found, strict=True), key=lambda pair: -len(pair[0].values)):
-        within = [other.values for other in regions if other.values < region.values]
-        own = region.values.difference(*within)
+    for place, own in own_values(regions):
+        label[found[place]] = own
+    return label
+
+
+def own_values(regions: Sequence[Region]) -> list[tuple[int, int]]:
+    """Return each region's place and the value that is its own, outer regions first.
+
+    The value of a region is the lowest of those that no region within it has.
+
+    Raises:
+        ValueError: A region is nothing but regions within it, so that no value is its own.
+    """
+    values = []
+    for place, region in sorted(enumerate(regions), key=lambda pair: -len(pair[1].values)):
+        own = region.values.difference(*(one.values for one in regions if one.values < region.values))
         if not own:
             raise ValueError(f"region {region.name} has no value that is not of a region within it")
-        label[mask] = min(own)
-    return label
+        values.append((place, min(own)))
+    return values

@@ -16,6 +16,7 @@ from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 
 if TYPE_CHECKING:
+    from consilium.tasks.segmentation.bundle.content import SegmentationBundling
     from consilium.tasks.segmentation.cases import SegmentationCases
     from consilium.tasks.segmentation.features import VolumeFeatures
     from consilium.tasks.segmentation.method import SegmentationMethod
@@ -70,3 +71,10 @@ class SegmentationTask(ABC):
         from consilium.tasks.segmentation.prediction import SegmentationPrediction
 
         return SegmentationPrediction(self.targets, self.cases.labels)
+
+    @property
+    def bundling(self) -> SegmentationBundling:
+        """Label maps of the regions, prepared as in training."""
+        from consilium.tasks.segmentation.bundle.content import SegmentationBundling
+
+        return SegmentationBundling(self.cases, self.targets, self.prediction)

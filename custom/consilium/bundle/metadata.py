@@ -1,0 +1,75 @@
+"""Metadata of a bundle: its `configs/metadata.json`, in the form that MONAI specifies."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from consilium.bundle.evidence import Evidence
+from consilium.bundle.options import BundleOptions
+from consilium.tasks.bundling import BundleContent
+
+SCHEMA: Final = (
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
+)
+
+
+def describe_bundle(
+    name: str, evidence: Evidence, content: BundleContent, options: BundleOptions
+) -> dict[str, Any]:
+    """Return the metadata, as JSON values.
+
+    Args:
+        name: Of the bundle.
+        evidence: What is known of the job.
+        content: What follows from the task.
+        options: What a user states.
+    """
+    model, task = evidence.model, evidence.model.task
+    inputs, outputs = (
+        ", ".join(one["channel_def"].values())
+        for kind in ("inputs", "outputs")
+        for one in content.data_format[kind].values()
+    )
+    sites = ", ".join(evidence.reports) or "unknown sites"
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "version": options.version,
+        "changelog": {options.version: f"job {evidence.job}, round {model.round or 'unknown'}"},
+        "monai_version": version("monai"),
+        "pytorch_version": version("torch").partition("+")[0],
+        "numpy_version": version("numpy"),
+        "optional_packages_version": {
+            package: found for package in content.packages if (found := _installed(package))
+        },
+        "task": task.title,
+        "description": f"{task.title}; trained by federated learning at {sites}, {model.learning.summary}",
+        "authors": options.authors or f"The sites of job {evidence.job}: {sites}",
+        "copyright": f"License of the weights: {options.license or 'not stated, ask the authors'}",
+        "data_source": f"Images of {sites}; none of them left its site",
+        "data_type": "nibabel",
+        "image_classes": f"channels: {inputs}",
+        "label_classes": f"regions, which may overlap: {outputs}",
+        "pred_classes": f"a channel of logits for each of: {outputs}",
+        "eval_metrics": evidence.mean_scores,
+        "intended_use": options.purpose,
+        "references": list(content.references),
+        "network_data_format": dict(content.data_format),
+        "consilium": {
+            "version": version("consilium"),
+            "model_sha256": model.digest,
+            "round": model.round,
+            "job": evidence.job,
+            "learning": model.learning.model_dump(mode="json"),
+        },
+    }
+
+
+def _installed(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

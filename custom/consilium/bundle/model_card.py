@@ -1,0 +1,202 @@
+"""Model card of a bundle, its `docs/README.md`: what the model is, of what, and how well it does where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+
+from consilium.bundle.evidence import Evidence
+from consilium.bundle.options import NOT_CLINICAL, BundleOptions
+from consilium.counts import counted
+from consilium.records.federation import FederationRecord, SiteReport
+from consilium.tasks.bundling import BundleContent
+from consilium.tasks.metrics import Metric
+
+_RUN = """```sh
+cd {name}
+python -m monai.bundle run --config_file configs/inference.json --dataset_dir /data/new --output_dir /data/found
+python -m monai.bundle run --config_file "['configs/inference.json','configs/evaluate.json']" --dataset_dir /data/labeled
+```"""
+
+
+def write_card(name: str, evidence: Evidence, content: BundleContent, options: BundleOptions) -> str:
+    """Return the model card in Markdown.
+
+    Args:
+        name: Of the bundle.
+        evidence: What is known of the job.
+        content: What follows from the task.
+        options: What a user states.
+    """
+    sections = (
+        _title(name, evidence, options),
+        _use(name, content),
+        _training(evidence),
+        _results(evidence),
+        _privacy(evidence),
+        _origin(evidence),
+        _files(evidence, options),
+        _references(content),
+    )
+    return "\n\n".join("\n".join(lines) for lines in map(list, sections) if lines) + "\n"
+
+
+def _title(name: str, evidence: Evidence, options: BundleOptions) -> Iterator[str]:
+    yield f"# {plain(name)}"
+    yield ""
+    yield f"**{NOT_CLINICAL}**"
+    yield ""
+    task = evidence.model.task
+    yield f"{plain(task.title)}: {', '.join(plain(one.title) for one in task.targets)}."
+    yield f"Intended use: {plain(options.purpose)}"
+
+
+def _use(name: str, content: BundleContent) -> Iterator[str]:
+    yield "## Use"
+    yield ""
+    yield f"Needs Python, `monai` and {', '.join(f'`{one}`' for one in content.packages)}; not Consilium."
+    yield ""
+    yield _RUN.format(name=plain(name))
+    yield ""
+    yield "Or, with Consilium's checks of the images: `consilium predict -m FOLDER -i DIR -o OUT`."
+    yield ""
+    yield content.usage
+
+
+def _training(evidence: Evidence) -> Iterator[str]:
+    model, record = evidence.model, evidence.record
+    yield "## Training"
+    yield ""
+    rows = [("model", model.learning.summary), ("rounds", "unknown" if model.round is None else model.round)]
+    if record is not None:
+        algorithm = record.settings.get("algorithm", {})
+        rows = [
+            ("job", record.job),
+            ("algorithm", algorithm.get("name", "unknown") if isinstance(algorithm, dict) else "unknown"),
+            ("aggregation", _aggregation(record)),
+            *rows,
+            ("rounds of the job", f"{len(record.rounds)} of {record.rounds_planned}, {record.status}"),
+        ]
+    yield from _table(("what", "value"), rows)
+    if record is None:
+        yield ""
+        yield "The record of its job was not at hand: sites, patients and results are unknown."
+        return
+    yield ""
+    yield from _table(
+        ("site", "part", "cases trained on", "cases validated on"),
+        [_site(name, one) for name, one in sorted(evidence.reports.items())],
+    )
+
+
+def _aggregation(record: FederationRecord) -> str:
+    stated = record.settings.get("aggregation")
+    return str(stated.get("rule", "unknown")) if isinstance(stated, dict) else "unknown"
+
+
+def _site(name: str, report: SiteReport) -> tuple[str, ...]:
+    part = "trains and evaluates" if report.role == "trains" else "evaluates only"
+    trained = str(report.train_cases) if report.role == "trains" else ""
+    validation = "too few to state" if report.validation_cases is None else str(report.validation_cases)
+    return name, part, trained, validation
+
+
+def _results(evidence: Evidence) -> Iterator[str]:
+    record, scores = evidence.record, evidence.scores
+    if record is None:
+        return
+    yield "## Results"
+    yield ""
+    if not scores:
+        yield "No site sent scores of this model."
+        return
+    yield "Means over the validation patients of each site, who also choose the best model: they were not"
+    yield "trained on, and the results are not those of a test set."
+    for title, metrics in record.metrics.shown.items():
+        known = [one for one in metrics if any(one.name in of_site for of_site in scores.values())]
+        if not known:
+            continue
+        yield ""
+        yield from _table(
+            ("site", *(_column(one, record) for one in known)),
+            [
+                (site, *(_value(one, of_site.get(one.name)) for one in known))
+                for site, of_site in (*scores.items(), ("**mean over sites**", evidence.mean_scores))
+            ],
+            plain_first=False,
+        )
+        if definition := record.metrics.definitions.get(title):
+            yield ""
+            yield plain(definition)
+
+
+def _column(metric: Metric, record: FederationRecord) -> str:
+    target = record.metrics.targets.get(metric.target or "", "")
+    return f"{metric.label} {target}".strip()
+
+
+def _value(metric: Metric, value: float | None) -> str:
+    return "" if value is None else metric.text(value)
+
+
+def _privacy(evidence: Evidence) -> Iterator[str]:
+    yield "## Privacy"
+    yield ""
+    yield "No image left a hospital. Hospitals sent weights, counts, and means over at least as many patients"
+    yield "as each of them demands. No noise was added to the weights, and the server saw each hospital's: a"
+    yield "model can reveal something about the patients that it was trained on."
+
+
+def _origin(evidence: Evidence) -> Iterator[str]:
+    yield "## Origin"
+    yield ""
+    yield f"1. Random weights, seed {evidence.model.learning.seed}."
+    rounds = evidence.model.round
+    trained = "an unknown number of rounds" if rounds is None else counted(rounds, "round")
+    resumed = evidence.record.resumed if evidence.record else []
+    yield f"2. Job {plain(evidence.job)}, {trained}: this model." + "".join(
+        f" It resumed job {plain(one.job)} after round {one.after_round}." for one in resumed
+    )
+
+
+def _files(evidence: Evidence, options: BundleOptions) -> Iterator[str]:
+    yield "## Versions and files"
+    yield ""
+    record = evidence.record
+    versions = (
+        record.versions if record else {name: version(name) for name in ("consilium", "monai", "torch")}
+    )
+    rows = [
+        ("bundle", options.version),
+        ("SHA-256 of models/model.safetensors", f"`{evidence.model.digest}`"),
+        *versions.items(),
+        ("license of the weights", options.license or "not stated: ask the authors"),
+    ]
+    yield from _table(("what", "value"), rows)
+    yield ""
+    yield "`sha256sum -c checksums.sha256` checks all files. `models/model.pt` and `models/model.ts` hold the same"
+    yield "weights as a state dict and as TorchScript, for MONAI's tools."
+
+
+def _references(content: BundleContent) -> Iterator[str]:
+    if content.references:
+        yield "## References"
+        yield ""
+        yield from (f"- {one}" for one in content.references)
+
+
+def _table(
+    head: Sequence[str], rows: Iterable[Sequence[object]], *, plain_first: bool = True
+) -> Iterator[str]:
+    yield f"| {' | '.join(map(plain, head))} |"
+    yield f"|{'---|' * len(head)}"
+    for first, *others in rows:
+        cells = (plain(first) if plain_first else str(first), *map(plain, others))
+        yield f"| {' | '.join(cells)} |"
+
+
+def plain(text: object) -> str:
+    """Return a text from elsewhere as one that means nothing in Markdown, on one line."""
+    line = "".join(one if one.isprintable() else " " for one in str(text))
+    return re.sub(r"([\\|<>\[\]*])", r"\\\1", line)
