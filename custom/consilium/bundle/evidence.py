@@ -39,8 +39,8 @@ class Evidence:
         if record.settings.get("learning") != model.learning.model_dump(mode="json"):
             raise ConfigurationError(
                 f"{model.path} was trained with other settings than {folder / FEDERATION_FILE} says; "
-                "keep a model and the record of its job together, or name the model's file in a folder of its "
-                "own"
+                "keep a model and the record of its job together, or move the model's file into a folder "
+                "of its own"
             )
         return cls(record, model)
 

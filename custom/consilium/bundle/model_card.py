@@ -15,8 +15,9 @@ from consilium.tasks.metrics import Metric
 
 _RUN = """```sh
 cd {name}
-python -m monai.bundle run --config_file configs/inference.json --dataset_dir /data/new --output_dir /data/found
-python -m monai.bundle run --config_file "['configs/inference.json','configs/evaluate.json']" --dataset_dir /data/labeled
+python -m monai.bundle run --config_file configs/inference.json --dataset_dir /data/new --output_dir found
+python -m monai.bundle run --config_file "['configs/inference.json','configs/evaluate.json']" \\
+    --dataset_dir /data/labeled --output_dir scores
 ```"""
 
 
@@ -175,8 +176,8 @@ def _files(evidence: Evidence, options: BundleOptions) -> Iterator[str]:
     ]
     yield from _table(("what", "value"), rows)
     yield ""
-    yield "`sha256sum -c checksums.sha256` checks all files. `models/model.pt` and `models/model.ts` hold the same"
-    yield "weights as a state dict and as TorchScript, for MONAI's tools."
+    yield "`sha256sum -c checksums.sha256` checks all files. `models/model.pt` and `models/model.ts` hold the"
+    yield "same weights as a state dict and as TorchScript, for MONAI's tools."
 
 
 def _references(content: BundleContent) -> Iterator[str]:

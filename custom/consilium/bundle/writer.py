@@ -54,8 +54,8 @@ def write_bundle(
     bundling = trained.task.bundling
     if bundling is None:
         raise ConfigurationError(
-            f"models of task {trained.task.name} can't be bundled: the task does not say how MONAI runs them; "
-            "`consilium predict` uses the model's file as it is"
+            f"models of task {trained.task.name} can't be bundled: the task does not state how MONAI runs "
+            "them; `consilium predict` uses the model's file as it is"
         )
     folder = Path(out)
     _require_free(folder)
@@ -88,7 +88,8 @@ def _require_free(folder: Path) -> None:
         raise ConfigurationError(f"{folder} is a file; name a folder to make")
     if any(folder.iterdir()) and not ((folder / CHECKSUMS).is_file() and (folder / _METADATA).is_file()):
         raise ConfigurationError(
-            f"{folder} holds something else than a bundle of Consilium; name a folder to make, or an empty one"
+            f"{folder} holds something else than a bundle of Consilium; name a folder to make, or an empty "
+            "one"
         )
 
 

@@ -17,11 +17,12 @@ The best model of the demo:
 
 Its final one, for others:
 
-  $ consilium bundle results/JOB_ID -o glioma_north --which final --version 1.0.0 --authors "..." --license CC-BY-4.0
+  $ consilium bundle results/JOB_ID -o glioma_north --which final --version 1.0.0 --license CC-BY-4.0
 
 Anybody with MONAI runs it, and finds what `consilium predict` finds:
 
-  $ cd brain_tumor_demo && python -m monai.bundle run --config_file configs/inference.json --dataset_dir /data/new
+  $ cd brain_tumor_demo && python -m monai.bundle run --config_file configs/inference.json \\
+  --dataset_dir /data/new --output_dir found
 
 OUT is made, or an earlier bundle there is replaced. Not for clinical use.
 """

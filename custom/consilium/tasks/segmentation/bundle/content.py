@@ -80,12 +80,12 @@ class SegmentationBundling:
             "normalization": _describe_normalization(self._cases.normalization),
         }
         return {
-            "imports": ["$import numpy as np", "$import scripts.cases"],
+            "imports": ["$import numpy as np", "$from scripts.cases import find_cases"],
             "bundle_root": ".",
             "dataset_dir": ".",
             "output_dir": "$@bundle_root + '/eval'",
             "image_endings": {name: list(words) for name, words in self._endings.items()},
-            "datalist": "$scripts.cases.find_cases(@dataset_dir, @image_endings)",
+            "datalist": "$find_cases(@dataset_dir, @image_endings)",
             "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
             "network_def": self._network(settings.network),
             "network": "$@network_def.to(@device)",
@@ -129,13 +129,12 @@ class SegmentationBundling:
         }
 
     def _evaluate(self, inference: Mapping[str, Any]) -> dict[str, Any]:
-        names = [region.name for region in self._regions]
         load = {"_target_": "LoadImaged", "keys": "label", "ensure_channel_first": True}
         meaning = self._prediction.meaning(self._convention)
         split = {
             "_target_": "scripts.transforms.SplitLabelsd",
             "keys": "label",
-            "values": [list(meaning[name]) for name in names],
+            "values": "@label_values",
         }
         save = {
             "_target_": "MetricsSaver",
@@ -146,8 +145,9 @@ class SegmentationBundling:
             "summary_ops": "*",
         }
         return {
+            "label_values": [list(meaning[region.name]) for region in self._regions],
             "label_endings": list(self._cases.vocabulary.labels[0]),
-            "datalist": "$scripts.cases.find_cases(@dataset_dir, @image_endings, @label_endings)",
+            "datalist": "$find_cases(@dataset_dir, @image_endings, @label_endings)",
             "preprocessing": {
                 "_target_": "Compose",
                 "transforms": [*inference["preprocessing"]["transforms"], load, split],

@@ -182,10 +182,20 @@ class SplitLabelsd(MapTransform):  # type: ignore[misc]
         self.values = values
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Split each label map, `(R, ...)` float32."""
+        """Split each label map, `(R, ...)` float32.
+
+        Raises:
+            ValueError: A label map has a value of no region.
+        """
         done = dict(data)
+        known = {0, *(value for values in self.values for value in values)}
         for key in self.key_iterator(done):
             label = done[key]
+            if unknown := sorted(set(label.unique().tolist()) - known):
+                raise ValueError(
+                    f"a label map has the values {unknown[:5]}, and the regions are {self.values}: set "
+                    "--label_values to the values of each region in your labels"
+                )
             found = [torch.isin(label, torch.tensor(values, dtype=label.dtype)) for values in self.values]
             done[key] = torch.cat(found).float()
         return done
