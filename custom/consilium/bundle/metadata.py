@@ -10,7 +10,7 @@ from consilium.bundle.options import BundleOptions
 from consilium.tasks.bundling import BundleContent
 
 SCHEMA: Final = (
-    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
+    "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
 
 
@@ -40,7 +40,7 @@ def describe_bundle(
         "monai_version": version("monai"),
         "pytorch_version": version("torch").partition("+")[0],
         "numpy_version": version("numpy"),
-        "optional_packages_version": {
+        "required_packages_version": {
             package: found for package in content.packages if (found := _installed(package))
         },
         "task": task.title,

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from consilium.bundle.checksums import CHECKSUMS, list_checksums
 from consilium.bundle.evidence import Evidence
 from consilium.bundle.metadata import describe_bundle
 from consilium.bundle.model_card import plain, write_card
@@ -16,6 +15,7 @@ from consilium.bundle.options import BundleOptions
 from consilium.data.files import write_failure
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import LAST_MODEL
+from consilium.prediction.checksums import CHECKSUMS, MODELS, list_checksums
 from consilium.prediction.trained_model import TrainedModel
 from consilium.tasks.bundling import BundleContent
 
@@ -66,7 +66,7 @@ def write_bundle(
         "docs/README.md": write_card(name, evidence, content, options).encode(),
         "docs/license.txt": _license(options).encode(),
         "LICENSE": _license(options).encode(),
-        f"models/{LAST_MODEL}": trained.path.read_bytes(),
+        f"{MODELS}/{LAST_MODEL}": trained.path.read_bytes(),
     }
     metadata = _json(describe_bundle(name, evidence, content, options))
     configs = {"inference": _json(content.inference), "evaluate": _json(content.evaluate)}
@@ -101,10 +101,15 @@ def _for_torch(model: TrainedModel, content: BundleContent, extra: dict[str, byt
 
     network = model.task.method.build_network(model.learning).eval()
     set_weights(network, model.weights)
-    state, script = io.BytesIO(), io.BytesIO()
+    state = io.BytesIO()
     torch.save(network.state_dict(), state)
-    torch.jit.save(torch.jit.script(network), script, _extra_files=extra)
-    return {"models/model.pt": state.getvalue(), "models/model.ts": script.getvalue()}
+    with tempfile.TemporaryDirectory() as folder:
+        script = (
+            Path(folder) / "model.ts"
+        )  # its name is that of the folder within, where extra files are read
+        torch.jit.save(torch.jit.script(network), str(script), _extra_files=extra)
+        scripted = script.read_bytes()
+    return {f"{MODELS}/model.pt": state.getvalue(), f"{MODELS}/model.ts": scripted}
 
 
 def _license(options: BundleOptions) -> str:

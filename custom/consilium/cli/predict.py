@@ -50,7 +50,7 @@ def predict(
         typer.Option(
             "-m",
             "--model",
-            help="A result folder, a downloaded job, or a .safetensors file.",
+            help="A result folder, a downloaded job, a bundle, or a .safetensors file.",
             show_default=False,
         ),
     ],

@@ -13,6 +13,7 @@ from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_matching, read_metadata
 from consilium.learning.weights import Weights
+from consilium.prediction.checksums import require_checksum
 from consilium.tasks import LearningSettings, Task, get_task, parse_learning
 
 Which: TypeAlias = Literal["best", "final"]
@@ -62,20 +63,22 @@ class TrainedModel:
             ```
 
         Args:
-            place: The file, a result folder, or the folder of a downloaded job.
+            place: The file, a result folder, the folder of a downloaded job, or a bundle of Consilium.
             which: The model to take from a folder; default: the best, and the final one where none was chosen
                 as the best.
 
         Raises:
             ConfigurationError: There is none, it doesn't say how it was trained, or its task is unknown.
-            DataError: The file is damaged, or its weights are not those of its network.
+            DataError: The file is damaged, its weights are not those of its network, or it is not the one
+                that its bundle lists.
         """
         path = find_model(Path(place), which)
         metadata = read_metadata(path)
         learning = _settings_of(metadata, path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        require_checksum(path, digest)
         weights = load_matching(path, _network_weights(learning))
         number = metadata.get("round", "")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         return cls(path, learning, weights, digest, int(number) if number.isdecimal() else None)
 
 

@@ -105,7 +105,7 @@ class SegmentationBundling:
             },
             "postprocessing": {
                 "_target_": "Compose",
-                "transforms": [*self._to_file(), self._paint("pred"), _save("pred")],
+                "transforms": [*self._to_file(), self._paint("pred"), self._save("pred")],
             },
             "handlers": [
                 {
@@ -159,7 +159,7 @@ class SegmentationBundling:
                     {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5},
                     {"_target_": "CopyItemsd", "keys": "pred", "names": "label_map", "times": 1},
                     self._paint("label_map"),
-                    _save("label_map"),
+                    self._save("label_map"),
                 ],
             },
             "key_metric": {
@@ -204,6 +204,14 @@ class SegmentationBundling:
             "_target_": "scripts.transforms.PaintLabelsd",
             "keys": key,
             "order": [list(pair) for pair in order],
+        }
+
+    def _save(self, key: str) -> dict[str, Any]:
+        return {
+            "_target_": "scripts.transforms.SaveImageAsSourced",
+            "keys": key,
+            "output_dir": "@output_dir",
+            "endings": list(next(iter(self._endings.values()))),
         }
 
     def _data_format(self, settings: SegmentationSettings) -> dict[str, Any]:
@@ -254,24 +262,13 @@ class SegmentationBundling:
                 "|---|---|",
                 *images,
                 "",
-                "The label map has the voxels of the first image:",
+                "`<case>_seg.nii.gz` has the voxels and the geometry of the first image:",
                 "",
                 "| region | values |",
                 "|---|---|",
                 *regions,
             ]
         )
-
-
-def _save(key: str) -> dict[str, Any]:
-    return {
-        "_target_": "SaveImaged",
-        "keys": key,
-        "output_dir": "@output_dir",
-        "output_postfix": "seg",
-        "output_dtype": "uint8",
-        "resample": False,
-    }
 
 
 def _describe_normalization(normalization: Normalization) -> dict[str, Any]:

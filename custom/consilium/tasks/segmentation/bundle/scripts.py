@@ -15,6 +15,7 @@ SHIPPED: Final = {
     f"{_TASK}.bundle.problems": "problems",
     f"{_TASK}.foreground": "foreground",
     f"{_TASK}.intensities": "intensities",
+    f"{_TASK}.nifti_writing": "nifti_writing",
     f"{_TASK}.normalization": "normalization",
     f"{_TASK}.orientation": "orientation",
     f"{_TASK}.resampling": "resampling",

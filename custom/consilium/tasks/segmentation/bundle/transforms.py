@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import Any, Protocol
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.inferers import Inferer
-from monai.transforms import InvertibleTransform, MapTransform
+from monai.transforms import InvertibleTransform, MapTransform, SaveImaged
 from monai.utils import TraceKeys
 from numpy.typing import NDArray
 from torch import Tensor
 
+from consilium.tasks.segmentation.bundle.cases import case_name
 from consilium.tasks.segmentation.foreground import anatomy_box
+from consilium.tasks.segmentation.nifti_writing import encode_nifti
 from consilium.tasks.segmentation.orientation import (
     crop_slices,
     orientation_of,
@@ -198,4 +202,31 @@ class SplitLabelsd(MapTransform):  # type: ignore[misc]
                 )
             found = [torch.isin(label, torch.tensor(values, dtype=label.dtype)) for values in self.values]
             done[key] = torch.cat(found).float()
+        return done
+
+
+class SaveImageAsSourced(SaveImaged):  # type: ignore[misc]
+    """Write label maps with the geometry of the image that they are of: affine, qform, sform, and codes.
+
+    MONAI's own writer fails for images whose axes are in another order, and keeps one of qform and sform.
+    Readers that keep results themselves leave it out, as they do with `SaveImaged`.
+
+    Args:
+        keys: Label maps `(1, I, J, K)` on the voxels of the file.
+        output_dir: Where they go, as `<case>_seg.nii.gz`.
+        endings: Endings of the file, which the case's name is without.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: str, endings: Sequence[str]) -> None:
+        super().__init__(keys, output_dir=output_dir, resample=False)
+        self.folder, self.endings = Path(output_dir), tuple(endings)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write each label map, and return the data as it is."""
+        done = dict(data)
+        for key in self.key_iterator(done):
+            source = Path(done[key].meta["filename_or_obj"])
+            content = encode_nifti(done[key].numpy()[0], nib.load(source).header)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / f"{case_name(source, self.endings)}_seg.nii.gz").write_bytes(content)
         return done

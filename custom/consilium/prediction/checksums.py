@@ -1,0 +1,48 @@
+"""Checksums of a bundle's files, as `sha256sum -c` reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from consilium.errors import DataError
+
+MODELS: Final = "models"
+"""Folder of a bundle's weights."""
+
+CHECKSUMS: Final = "checksums.sha256"
+"""Name of the file in the bundle's folder."""
+
+
+def sha256_of(path: Path) -> str:
+    """Return a file's SHA-256 as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def list_checksums(folder: Path) -> str:
+    """Return a line for each file below a folder, but for the list itself."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
+    return "".join(f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+
+
+def require_checksum(path: Path, digest: str) -> None:
+    """Compare a model's file with the checksums of the bundle that it is in, if it is in one.
+
+    Args:
+        path: The file, `models/...` in a bundle.
+        digest: Its SHA-256.
+
+    Raises:
+        DataError: The bundle's list has another checksum for it, or none.
+    """
+    folder = path.absolute().parent.parent
+    listed = folder / CHECKSUMS
+    if path.absolute().parent.name != MODELS or not listed.is_file():
+        return
+    name = path.absolute().relative_to(folder).as_posix()
+    if f"{digest}  {name}" not in listed.read_text(encoding="utf-8", errors="replace").splitlines():
+        raise DataError(
+            f"{path} is not the file that {listed} lists; get the bundle again, or write it again with "
+            "`consilium bundle`"
+        )
