@@ -15,6 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from consilium.bundle.options import BundleOptions
+    from consilium.bundle.writer import write_bundle
     from consilium.errors import ConsiliumError
     from consilium.learning.compute_settings import ComputeSettings
     from consilium.learning.device import open_device
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "BundleOptions",
     "ComputeSettings",
     "ConsiliumError",
     "DataCheck",
@@ -82,10 +85,12 @@ __all__ = [
     "read_exported_job",
     "score_cases",
     "simulate",
+    "write_bundle",
     "write_report",
 ]
 
 _MODULES = {
+    "BundleOptions": "consilium.bundle.options",
     "ComputeSettings": "consilium.learning.compute_settings",
     "ConsiliumError": "consilium.errors",
     "DataCheck": "consilium.report.data_check.page",
@@ -120,6 +125,7 @@ _MODULES = {
     "prepare_site": "consilium.participant.site_data",
     "read_exported_job": "consilium.recipes.exported_job",
     "simulate": "consilium.simulation.run",
+    "write_bundle": "consilium.bundle.writer",
     "write_report": "consilium.report.write",
 }
 """Public name to the module that defines it."""

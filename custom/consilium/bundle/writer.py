@@ -104,9 +104,7 @@ def _for_torch(model: TrainedModel, content: BundleContent, extra: dict[str, byt
     state = io.BytesIO()
     torch.save(network.state_dict(), state)
     with tempfile.TemporaryDirectory() as folder:
-        script = (
-            Path(folder) / "model.ts"
-        )  # its name is that of the folder within, where extra files are read
+        script = Path(folder) / "model.ts"  # the archive names its root after it
         torch.jit.save(torch.jit.script(network), str(script), _extra_files=extra)
         scripted = script.read_bytes()
     return {f"{MODELS}/model.pt": state.getvalue(), f"{MODELS}/model.ts": scripted}

@@ -17,7 +17,7 @@ The best model of the demo:
 
 Its final one, for others:
 
-  $ consilium bundle results/JOB_ID -o glioma_north --which final --version 1.0.0 --license CC-BY-4.0
+  $ consilium bundle results/JOB_ID -o joint_model --which final --version 1.0.0 --license CC-BY-4.0
 
 Anybody with MONAI runs it, and finds what `consilium predict` finds:
 

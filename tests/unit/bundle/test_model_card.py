@@ -1,0 +1,72 @@
+"""What a model card says, of a job whose record is there and of one whose isn't."""
+
+import pytest
+from report.study import FINAL_DICE, federation
+
+from bundle.conftest import write_model
+from consilium.bundle.model_card import plain
+from consilium.bundle.options import BundleOptions
+from consilium.bundle.writer import write_bundle
+from consilium.errors import ConfigurationError
+from consilium.prediction.trained_model import TrainedModel
+from consilium.tasks.brain_tumor.task import BrainTumorSettings
+
+TRAINED = BrainTumorSettings(seed=7)
+
+
+@pytest.fixture
+def card(tmp_path):
+    def card(*, rounds=5, model_round=5, options=None, **changes):
+        model = write_model(tmp_path / "result/model.safetensors", learning=TRAINED, round=str(model_round))
+        federation(rounds, **changes).save(model.parent)
+        return (write_bundle(model, tmp_path / "glioma", options) / "docs/README.md").read_text()
+
+    return card
+
+
+def test_it_says_what_the_model_is_and_what_it_is_not_for(card, tmp_path):
+    text = card(options=BundleOptions(license="CC-BY-4.0"))
+    assert text.startswith("# glioma\n\n**Research only, not for clinical use.**")
+    assert "| license of the weights | CC-BY-4.0 |" in text
+    assert f"`{TrainedModel.load(tmp_path / 'result').digest}`" in text
+    assert "Random weights, seed 7." in text
+    assert "| nvflare | 2.9.0 |" in text
+
+
+def test_each_site_has_its_patients_and_its_scores(card):
+    text = card()
+    assert "| aster | trains and evaluates | 10 | 4 |" in text
+    assert "| dahlia | evaluates only |  | 4 |" in text
+    for site, dice in FINAL_DICE.items():
+        assert f"| {site} | {dice:.3f} |" in text
+    assert f"| **mean over sites** | {sum(FINAL_DICE.values()) / 4:.3f} |" in text
+
+
+def test_scores_are_those_of_the_model_that_is_bundled(card):
+    text = card(model_round=2)
+    assert "| aster | 0.840 |" not in text
+    assert f"| aster | {0.84 * 0.4**0.3:.3f} |" in text
+    assert "HD95" not in text  # only the final model is measured by it
+
+
+def test_a_model_without_its_record_says_that_nothing_is_known(tmp_path):
+    model = write_model(tmp_path / "model.safetensors")
+    text = (write_bundle(model, tmp_path / "alone") / "docs/README.md").read_text()
+    assert "sites, patients and results are unknown" in text
+    assert "## Results" not in text
+
+
+def test_a_record_of_another_job_is_not_believed(card):
+    settings = {"learning": BrainTumorSettings(seed=8).model_dump(mode="json")}
+    with pytest.raises(ConfigurationError, match="was trained with other settings than"):
+        card(settings=settings)
+
+
+def test_texts_of_others_are_no_markdown():
+    assert plain("a|b\n<img src=x> [c](d)") == r"a\|b \<img src=x\> \[c\](d)"
+
+
+def test_a_bundle_of_a_bundle_keeps_the_model(card, tmp_path):
+    card()
+    again = write_bundle(tmp_path / "glioma", tmp_path / "again")
+    assert TrainedModel.load(again).digest == TrainedModel.load(tmp_path / "glioma").digest

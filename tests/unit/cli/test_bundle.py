@@ -1,0 +1,35 @@
+"""`consilium bundle`: what it prints, and its exit codes."""
+
+import sys
+
+import pytest
+from bundle.conftest import write_model
+
+from consilium.cli.main import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path):
+    write_model(tmp_path / "result/model.safetensors")
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", list(map(str, ("consilium", "bundle", *words))))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return ended.value.code or 0, out, err
+
+    return run
+
+
+def test_the_model_card_is_the_result(run, tmp_path):
+    code, out, _ = run(tmp_path / "result", "-o", tmp_path / "glioma", "--license", "CC-BY-4.0")
+    assert (code, out) == (0, f"{tmp_path}/glioma/docs/README.md\n")
+    assert "CC-BY-4.0" in (tmp_path / "glioma/LICENSE").read_text()
+
+
+def test_what_lies_there_is_not_replaced(run, tmp_path):
+    code, out, err = run(tmp_path / "result", "-o", tmp_path)
+    assert (code, out) == (2, "")
+    assert "something else than a bundle" in err
