@@ -47,7 +47,7 @@ class Evidence:
     @property
     def job(self) -> str:
         """Name of the job, for sentences."""
-        return self.record.job if self.record else "unknown"
+        return (self.record.job if self.record else self.model.job) or "unknown"
 
     @property
     def scores(self) -> dict[str, Scores]:

@@ -61,6 +61,7 @@ def describe_bundle(
             "model_sha256": model.digest,
             "round": model.round,
             "job": evidence.job,
+            "origin": [one.model_dump(mode="json") for one in model.origin],
             "learning": model.learning.model_dump(mode="json"),
         },
     }

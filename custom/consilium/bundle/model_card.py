@@ -9,6 +9,7 @@ from importlib.metadata import version
 from consilium.bundle.evidence import Evidence
 from consilium.bundle.options import NOT_CLINICAL, BundleOptions
 from consilium.counts import counted
+from consilium.learning.initial_model import Origin
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.tasks.bundling import BundleContent
 from consilium.tasks.metrics import Metric
@@ -152,13 +153,24 @@ def _privacy(evidence: Evidence) -> Iterator[str]:
 def _origin(evidence: Evidence) -> Iterator[str]:
     yield "## Origin"
     yield ""
-    yield f"1. Random weights, seed {evidence.model.learning.seed}."
-    rounds = evidence.model.round
-    trained = "an unknown number of rounds" if rounds is None else counted(rounds, "round")
+    model = evidence.model
+    start = [f"Random weights, seed {model.learning.seed}."]
+    steps = [_step(one) for one in model.origin] or start
     resumed = evidence.record.resumed if evidence.record else []
-    yield f"2. Job {plain(evidence.job)}, {trained}: this model." + "".join(
+    own = f"Job {plain(evidence.job)}, {_rounds(model.round)}: this model." + "".join(
         f" It resumed job {plain(one.job)} after round {one.after_round}." for one in resumed
     )
+    yield from (f"{number}. {step}" for number, step in enumerate((*steps, own), 1))
+
+
+def _step(one: Origin) -> str:
+    rounds = "" if one.round is None else f", {_rounds(one.round)}"
+    license_ = f"; license: {plain(one.license)}" if one.license else ""
+    return f"{plain(one.name)}{rounds}; SHA-256 `{one.sha256}`{license_}."
+
+
+def _rounds(number: int | None) -> str:
+    return "an unknown number of rounds" if number is None else counted(number, "round")
 
 
 def _files(evidence: Evidence, options: BundleOptions) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from consilium.cli.options import Changes
+from consilium.cli.options import Changes, StartFrom
 from consilium.cli.terminal import loading, say, say_result
 from consilium.default_task import training_job
 
@@ -55,6 +55,7 @@ def export_jobs(
             show_default=False,
         ),
     ] = None,
+    start_from: StartFrom = None,
     change: Changes = None,
 ) -> None:
     """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
@@ -66,14 +67,16 @@ def export_jobs(
         from consilium.recipes.exported_job import export_job
         from consilium.settings import parse_changes
 
-    if name is None and (change or fingerprint):
+    if name is None and (change or fingerprint or start_from):
         raise ConfigurationError(
-            "--set and --fingerprint change one job: name it, for example `consilium jobs export "
+            "--set, --fingerprint and --from change one job: name it, for example `consilium jobs export "
             f"{training_job()}`"
         )
     changes = parse_changes(change or [])
     if name and fingerprint:
         changes = _propose(name, fingerprint, changes)
+    if name and start_from:
+        changes = {**changes, **_start(name, start_from, changes, to)}
     recipes = [build_recipe(one, changes) for one in ([name] if name else _all_jobs())]
     output_folder(to, "--to")
     for recipe in recipes:
@@ -93,6 +96,27 @@ def _all_jobs() -> list[str]:
         except ConfigurationError as error:
             say(f"left out: {error}", err=True)
     return names
+
+
+def _start(name: str, place: Path, changes: dict[str, Any], to: Path) -> dict[str, Any]:
+    """Write the model that a job starts from beside it; returns what the job says of it."""
+    from consilium.data.files import output_folder
+    from consilium.errors import ConfigurationError
+    from consilium.learning.initial_model import MODELS_FOLDER
+    from consilium.prediction.warm_start import WarmStart
+    from consilium.recipes.catalog import build_recipe
+    from consilium.recipes.training import TrainingRecipe
+
+    recipe = build_recipe(name, changes)
+    if not isinstance(recipe, TrainingRecipe):
+        raise ConfigurationError(f"{name} trains nothing: leave --from out")
+    start = WarmStart.open(place.expanduser(), recipe.settings.learning)
+    output_folder(to, "--to")
+    file = start.write(to / MODELS_FOLDER)
+    for one in start.initial.origin:
+        say(f"starts from {one.name}" + (f" ({one.license})" if one.license else ""), err=True)
+    say(f"before the job: put {file} into local/{MODELS_FOLDER}/ of the server's kit", err=True)
+    return {"initial": start.initial.model_dump(mode="json")}
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,17 @@ Changes = Annotated[
         show_default=False,
     ),
 ]
+StartFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Start from a trained model: a result folder, a downloaded job, a bundle, a .safetensors file, "
+        "or a .pt file of published weights that the task knows. Default: weights drawn from the seed.",
+        show_default=False,
+    ),
+]
+
 LocalOnly = Annotated[
     bool,
     typer.Option(

@@ -16,6 +16,7 @@ from consilium.cli.options import (
     JobFolder,
     LocalOnly,
     OutFolder,
+    StartFrom,
     parse_conventions,
     parse_endings,
     parse_files,
@@ -84,6 +85,7 @@ def simulate(
         ),
     ] = None,
     local_only: LocalOnly = False,
+    start_from: StartFrom = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Train every hospital alone and all data pooled as well.")
     ] = False,
@@ -131,6 +133,7 @@ def simulate(
             ),
             local_only=local_only,
             compare=compare,
+            initial=start_from,
             display=display,
         )
     if not isinstance(done.record, FederationRecord):

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
+from consilium.learning.initial_model import Origin, read_origin
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_matching, read_metadata
 from consilium.learning.weights import Weights
 from consilium.prediction.checksums import require_checksum
@@ -21,6 +22,7 @@ Which: TypeAlias = Literal["best", "final"]
 
 _FILES: Final[Mapping[str, str]] = {"best": BEST_MODEL, "final": LAST_MODEL}
 _MOST_SETTINGS: Final = 1 << 16
+_MOST_NAME: Final = 128
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class TrainedModel:
         weights: The weights, all finite.
         digest: SHA-256 of the file, as hexadecimal digits.
         round: After how many rounds; None where the file doesn't say.
+        job: Name of the job that trained it; None where the file doesn't say.
+        origin: The models that it was trained from, the oldest first.
     """
 
     path: Path
@@ -44,6 +48,8 @@ class TrainedModel:
     weights: Weights = field(repr=False)
     digest: str
     round: int | None = None
+    job: str | None = None
+    origin: tuple[Origin, ...] = ()
 
     @property
     def task(self) -> Task:
@@ -77,9 +83,17 @@ class TrainedModel:
         learning = _settings_of(metadata, path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         require_checksum(path, digest)
-        weights = load_matching(path, _network_weights(learning))
+        weights = load_matching(path, network_weights(learning))
         number = metadata.get("round", "")
-        return cls(path, learning, weights, digest, int(number) if number.isdecimal() else None)
+        return cls(
+            path,
+            learning,
+            weights,
+            digest,
+            int(number) if number.isdecimal() else None,
+            metadata.get("job", "")[:_MOST_NAME] or None,
+            read_origin(metadata, path),
+        )
 
 
 def find_model(place: Path, which: Which | None = None) -> Path:
@@ -139,7 +153,8 @@ def _settings_of(metadata: Mapping[str, str], path: Path) -> LearningSettings:
     return parse_learning(values, source=f"the learning settings in {path}")
 
 
-def _network_weights(learning: LearningSettings) -> Weights:
+def network_weights(learning: LearningSettings) -> Weights:
+    """Return weights of the network that settings name: their names, shapes and number types are wanted."""
     from consilium.learning.network_state import get_weights
 
     return get_weights(get_task(learning.task).method.build_network(learning))

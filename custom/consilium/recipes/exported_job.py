@@ -13,6 +13,7 @@ from typing import Any
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
+from consilium.learning.initial_model import InitialModel
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
 from consilium.recipes.recognition import recognize_recipe
 from consilium.recipes.strict_json import parse_json
@@ -30,6 +31,7 @@ class ExportedJob:
         learning: What every site trains.
         min_sites: Fewest sites that have to train.
         mandatory_sites: Sites that must be among them.
+        initial: The model that it starts from; None for drawn weights.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class ExportedJob:
     learning: LearningSettings
     min_sites: int
     mandatory_sites: tuple[str, ...]
+    initial: InitialModel | None = None
 
 
 def export_job(recipe: JobRecipe, folder: Path) -> Path:
@@ -84,7 +87,12 @@ def read_exported_job(path: Path) -> ExportedJob:
         )
     settings = recipe.settings
     return ExportedJob(
-        path, settings.rounds, settings.learning, settings.min_sites, settings.quorum.mandatory_sites
+        path,
+        settings.rounds,
+        settings.learning,
+        settings.min_sites,
+        settings.quorum.mandatory_sites,
+        settings.initial,
     )
 
 

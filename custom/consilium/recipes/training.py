@@ -8,7 +8,8 @@ from typing import Final
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 from nvflare.utils.job_launcher_utils import PORTABLE_RESOURCE_DEFAULT_KEY
-from pydantic import Field
+from pydantic import Field, model_validator
+from typing_extensions import Self
 
 from consilium.counts import counted
 from consilium.federation.exchange.quorum import QuorumSettings
@@ -29,6 +30,7 @@ from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.updates.aggregation_rules import AggregationSettings
 from consilium.federation.updates.screening import ScreeningSettings
 from consilium.learning.algorithms.base import AlgorithmSettings
+from consilium.learning.initial_model import InitialModel
 from consilium.recipes.base import (
     LEARNING_PLACE,
     TASK_REQUEST_PLACE,
@@ -80,11 +82,24 @@ class TrainingSettings(JobSettings):
         le=64,
         description="GPUs that a site must have free for the job; without them it is left out.",
     )
+    initial: InitialModel | None = Field(
+        default=None,
+        description="The model to start from, as `--from` writes it; default: weights drawn from the seed.",
+    )
     resume: JobId | None = Field(
         default=None,
         description="Id of an interrupted job to resume after its last durable round; default: none.",
     )
     learning: TaskLearning
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.initial is not None and self.local_only:
+            raise ValueError(
+                "local_only starts from drawn weights, and this job from a trained model: what a hospital "
+                "gains could not be said; leave one of them out"
+            )
+        return self
 
 
 class TrainingRecipe(JobRecipe):
@@ -110,6 +125,7 @@ class TrainingRecipe(JobRecipe):
             "rollback_margin": (*_TRAINING, "rollback_margin"),
             "local_only": (*_TRAINING, "local_only"),
             "deadline_hours": (*_TRAINING, "deadline_hours"),
+            "initial": (*_TRAINING, "initial"),
             "gpus_per_site": ("meta", "resource_spec", PORTABLE_RESOURCE_DEFAULT_KEY, "num_of_gpus"),
             "resume": ("meta", RESUME_META),
             "learning": LEARNING_PLACE,
@@ -126,6 +142,7 @@ class TrainingRecipe(JobRecipe):
         if settings.gpus_per_site:
             job.job.add_resource_spec(PORTABLE_RESOURCE_DEFAULT_KEY, {"num_of_gpus": settings.gpus_per_site})
         algorithm = settings.algorithm.model_dump(mode="json")
+        initial = settings.initial.model_dump(mode="json") if settings.initial else None
         training = FederatedTraining(
             rounds=settings.rounds,
             min_sites=settings.min_sites,
@@ -138,9 +155,10 @@ class TrainingRecipe(JobRecipe):
             rollback_margin=settings.rollback_margin,
             local_only=settings.local_only,
             deadline_hours=settings.deadline_hours,
+            initial=initial,
         )
         job.to_server(training, id="training")
-        job.to_server(WeightsPersistor(learning=learning), id="persistor")
+        job.to_server(WeightsPersistor(learning=learning, initial=initial), id="persistor")
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(ScoreCurves(), id="tensorboard")
         questions = settings.algorithm.declaration.questions

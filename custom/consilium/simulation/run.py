@@ -7,10 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from consilium.errors import ConfigurationError
+from consilium.learning.initial_model import MODELS_FOLDER
+from consilium.prediction.warm_start import WarmStart
 from consilium.recipes.base import JobRecipe
-from consilium.recipes.exported_job import changed_job, export_job, job_kind
+from consilium.recipes.exported_job import changed_job, export_job, job_kind, read_exported_job
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display
@@ -45,6 +48,7 @@ def simulate(
     names: NamesAndLabels | None = None,
     local_only: bool = False,
     compare: bool = False,
+    initial: Path | str | None = None,
     display: Display | None = None,
 ) -> SimulationResult:
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites, and write a report.
@@ -71,6 +75,8 @@ def simulate(
         names: What the sites state about their files and labels; default: it is found from the files.
         local_only: Ask for the job's `local_only`: every site trains a model alone as well.
         compare: Train every hospital alone and all data pooled as well.
+        initial: A model to start from: a result folder, a downloaded job, a bundle, a model file, or
+            published weights that the task knows; default: as the job has it.
         display: Where progress is shown; default: nowhere.
 
     Raises:
@@ -82,18 +88,36 @@ def simulate(
     display = display or Display(Terminal(quiet=True, force_terminal=False))
     with _job_folder(job) as path:
         kind = job_kind(path)
-        if kind != "training" and (compare or local_only):
-            option = "--compare" if compare else "--local-only"
+        if kind != "training" and (compare or local_only or initial):
+            option = "--compare" if compare else "--local-only" if local_only else "--from"
             raise ConfigurationError(f"{path} trains nothing: leave {option} out")
         if kind == "statistics" and evaluators:
             raise ConfigurationError(f"{path} counts all patients and trains nothing: leave --evaluates out")
         hospitals = site_settings(folders, out.resolve(), frozenset(evaluators), min_patients, names)
         if kind == "training":
-            with changed_job(path, {"local_only": True} if local_only else {}) as shaped:
-                page = Study(shaped, hospitals, out, compare=compare, display=display).run()
+            changes: dict[str, Any] = {"local_only": True} if local_only else {}
+            with (
+                _initial_model(initial, path) as (models, start),
+                changed_job(path, {**changes, **start}) as shaped,
+            ):
+                page = Study(
+                    shaped, hospitals, out, compare=compare, display=display, initial_models=models
+                ).run()
             return SimulationResult(load_record(out / "result"), page, out / "result")
         answers = Inquiry(path, hospitals, out, display=display).run()
         return SimulationResult(answers.record, answers.page, out / "result")
+
+
+@contextmanager
+def _initial_model(place: Path | str | None, job: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folder of the model that a job starts from, and what the job says of it."""
+    if place is None:
+        yield job.absolute().parent / MODELS_FOLDER, {}
+        return
+    start = WarmStart.open(Path(place).expanduser(), read_exported_job(job).learning)
+    with tempfile.TemporaryDirectory() as folder:
+        start.write(Path(folder))
+        yield Path(folder), {"initial": start.initial.model_dump(mode="json")}
 
 
 @contextmanager

@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from nvflare.apis.fl_constant import WorkspaceConstants
+
 from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
+from consilium.learning.initial_model import MODELS_FOLDER
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
@@ -46,6 +49,8 @@ class Study:
         out: Where everything goes.
         compare: Whether to train what the federation is compared with.
         display: Where progress is shown.
+        initial_models: Folder with the model that the job starts from, if it starts from one; default:
+            `models` beside the job.
 
     Raises:
         ConfigurationError: If the job can't be used; nothing was started then.
@@ -59,8 +64,15 @@ class Study:
         *,
         compare: bool,
         display: Display,
+        initial_models: Path | None = None,
     ) -> None:
         self._job = read_exported_job(job)
+        self._initial_models = initial_models or job.absolute().parent / MODELS_FOLDER
+        if self._job.initial is not None and compare:
+            raise ConfigurationError(
+                f"{job} starts from a trained model, and what it would be compared with from drawn weights: "
+                "leave --compare out"
+            )
         self._out = out.resolve()
         self._sites = with_split_salts(sites, self._job.learning.seed)
         self._compare = compare
@@ -109,6 +121,7 @@ class Study:
             "simulator"
         )
         started = time.monotonic()
+        self._place_initial_model()
         with SimulatedJob(self._job.path, self._sites, self._out / WORKSPACE) as simulation:
             try:
                 simulation.watch(self._display.show)
@@ -123,6 +136,22 @@ class Study:
             if answer.outcome not in ("evaluated", "trained"):
                 self._display.say(f"  {site} is NOT part of the result: {answer.reason or answer.outcome}")
         return federation
+
+    def _place_initial_model(self) -> None:
+        """Put the model that the job starts from where the simulated server looks for it."""
+        initial = self._job.initial
+        if initial is None:
+            return
+        source = self._initial_models / initial.file_name
+        try:
+            content = source.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self._job.path} starts from a model that is not at hand: {source} can't be read "
+                f"({error.strerror}); name the model with --from"
+            ) from None
+        local = private_folder(self._out / WORKSPACE) / WorkspaceConstants.SITE_FOLDER_NAME
+        write_atomically(private_folder(local / MODELS_FOLDER) / initial.file_name, content)
 
     def _train_baselines(
         self, stages: Stages, data: Mapping[str, SiteData], federation: FederationRecord

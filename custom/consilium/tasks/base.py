@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from consilium.tasks.method import Method
     from consilium.tasks.prediction import Prediction
     from consilium.tasks.presentation import Presentation
+    from consilium.tasks.pretrained import PublishedWeights
     from consilium.tasks.synthetic import SyntheticCohort
 
 
@@ -87,6 +88,10 @@ class Task(Protocol):
     @property
     def bundling(self) -> Bundling | None:
         """How its models become MONAI bundles; None for a task whose models can't."""
+
+    @property
+    def pretrained(self) -> Sequence[PublishedWeights]:
+        """Published weights that its networks can start from; empty for a task that knows none."""
 
     @property
     def synthetic(self) -> SyntheticCohort | None:

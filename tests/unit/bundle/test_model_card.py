@@ -8,6 +8,7 @@ from consilium.bundle.model_card import plain
 from consilium.bundle.options import BundleOptions
 from consilium.bundle.writer import write_bundle
 from consilium.errors import ConfigurationError
+from consilium.learning.initial_model import Origin, write_origin
 from consilium.prediction.trained_model import TrainedModel
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
@@ -70,3 +71,16 @@ def test_a_bundle_of_a_bundle_keeps_the_model(card, tmp_path):
     card()
     again = write_bundle(tmp_path / "glioma", tmp_path / "again")
     assert TrainedModel.load(again).digest == TrainedModel.load(tmp_path / "glioma").digest
+
+
+def test_the_models_that_it_was_trained_from_are_named(tmp_path):
+    origin = (
+        Origin(name="MONAI brats_mri_segmentation", sha256="1" * 64, license="Apache-2.0"),
+        Origin(name="first job", sha256="2" * 64, round=4),
+    )
+    model = write_model(tmp_path / "model.safetensors", job="second job", **write_origin(origin))
+    text = (write_bundle(model, tmp_path / "bundle") / "docs/README.md").read_text()
+    assert f"1. MONAI brats_mri_segmentation; SHA-256 `{'1' * 64}`; license: Apache-2.0." in text
+    assert f"2. first job, 4 rounds; SHA-256 `{'2' * 64}`." in text
+    assert "3. Job second job, 2 rounds: this model." in text
+    assert "Random weights" not in text

@@ -63,6 +63,7 @@ aggregation = st.one_of(
     st.fixed_dictionaries({"rule": st.just("trimmed_mean")}, optional={"trim_share": number(0.01, 0.49)}),
     st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 100)}),
 )
+INITIAL = {"sha256": "0a" * 32, "origin": [{"name": "first job", "sha256": "1b" * 32, "round": 3}]}
 common = {"min_sites": st.integers(1, 10_000), "task_request_seconds": number(0.1, 60)}
 
 
@@ -94,6 +95,7 @@ training = recipe_of(
         ),
         "rollback_margin": st.none() | number(0.001, 1),
         "gpus_per_site": st.integers(0, 64),
+        "initial": st.none() | st.just(INITIAL),
         "resume": st.none() | job_ids,
     },
     learning=learning,
@@ -119,6 +121,7 @@ def largest_recipes() -> list[JobRecipe]:
             "admission": {},
             "rollback_margin": 0.1,
             "gpus_per_site": 1,
+            "initial": INITIAL,
             "resume": job_id,
             "learning": {"task": "brain_tumor"},
         },

@@ -85,6 +85,8 @@ class FederatedTraining(SiteController):
         local_only: Whether every site trains a model alone as well, to compare with.
         deadline_hours: How long the whole job may take: then it ends, and can be resumed after its last
             round; None: as long as it takes.
+        initial: The fields of `InitialModel`: the model that the persistor starts from; None for drawn
+            weights.
         persistor_id: Component that builds, loads and saves the weights.
 
     Raises:
@@ -104,6 +106,7 @@ class FederatedTraining(SiteController):
         rollback_margin: float | None = None,
         local_only: bool = False,
         deadline_hours: float | None = None,
+        initial: dict[str, Any] | None = None,
         persistor_id: str = AppConstants.DEFAULT_PERSISTOR_ID,
     ) -> None:
         super().__init__(persistor_id)
@@ -118,6 +121,7 @@ class FederatedTraining(SiteController):
         self.rollback_margin = rollback_margin
         self.local_only = local_only
         self.deadline_hours = deadline_hours
+        self.initial = initial
         self.persistor_id = persistor_id
         limits = ScreeningSettings.parse(screening or {}, source="the job's screening")
         trained = parse_learning(learning, source="the job's learning settings")
@@ -234,6 +238,7 @@ class FederatedTraining(SiteController):
                 "rollback_margin": self.rollback_margin,
                 "local_only": self.local_only,
                 "deadline_hours": self.deadline_hours,
+                "initial": self.initial,
                 "learning": self.learning,
             },
             versions=component_versions(),

@@ -12,6 +12,7 @@ from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.label_conventions import Tissue
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
+from consilium.tasks.pretrained import PublishedWeights
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.features import VolumeFeatures
@@ -58,6 +59,19 @@ class BrainTumor(SegmentationTask):
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode, BrainCode)
+
+    pretrained: ClassVar[tuple[PublishedWeights, ...]] = (
+        # Its metadata has the channels T1c, T1, T2, FLAIR and tumor core, whole tumor, enhancing tumor.
+        PublishedWeights(
+            name="MONAI brats_mri_segmentation",
+            license="Apache-2.0; trained on BraTS 2018, whose terms ask to cite Menze 2015 and Bakas 2017",
+            network="segresnet",
+            inputs=("t1ce", "t1", "t2", "flair"),
+            targets=("tc", "wt", "et"),
+            first="convInit.conv.weight",
+            last=("conv_final.2.conv.weight", "conv_final.2.conv.bias"),
+        ),
+    )
 
     @cached_property
     def evaluation(self) -> Evaluation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
+from consilium.tasks.pretrained import PublishedWeights
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.evaluation import SegmentationEvaluation
 from consilium.tasks.segmentation.presentation import SlicePresentation
@@ -37,6 +38,7 @@ class SegmentationTask(ABC):
     targets: ClassVar[tuple[Region, ...]]
     settings_type: ClassVar[type[SegmentationSettings]]
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode,)
+    pretrained: ClassVar[tuple[PublishedWeights, ...]] = ()
 
     @property
     @abstractmethod

@@ -38,6 +38,7 @@ class FundusGrading:
     presentation = None
     prediction = GradePrediction()
     bundling = None
+    pretrained = ()
     jobs: ClassVar[dict[str, dict[str, Any]]] = {
         "fedavg": {"rounds": 4, "min_sites": 2, "learning": {"local_steps": 40, "learning_rate": 0.02}},
         "check": {"min_sites": 2},

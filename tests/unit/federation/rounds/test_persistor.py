@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from learning.tiny import LEARNING
@@ -8,6 +10,8 @@ from nvflare.app_common.app_event_type import AppEventType
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.learning.model_file import load_model, save_model
+from consilium.prediction.trained_model import TrainedModel, network_weights
+from consilium.prediction.warm_start import WarmStart
 from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 from federation.flare import Engine
@@ -76,3 +80,20 @@ def test_a_model_that_is_not_there_yet_says_so(engine):
     assert persistor().get_model_inventory(engine.context) == {}
     with pytest.raises(DataError, match="does not exist"):
         persistor().get_model("model.safetensors", engine.context)
+
+
+def test_a_job_starts_from_the_model_that_the_server_has_and_its_models_say_so(engine, tmp_path):
+    weights = {name: value + 1 for name, value in network_weights(LEARNING).items()}
+    metadata = {"learning": LEARNING.model_dump_json(), "round": "3", "job": "before"}
+    save_model(tmp_path / "model.safetensors", weights, metadata)
+    start = WarmStart.open(tmp_path / "model.safetensors", LEARNING)
+    keeper = WeightsPersistor(LEARNING.model_dump(mode="json"), start.initial.model_dump(mode="json"))
+    with pytest.raises(ConfigurationError, match="local/models"):
+        keeper.load_model(engine.context)
+    start.write(Path(engine.get_workspace().get_site_config_dir()) / "models")
+    loaded = weights_of(keeper.load_model(engine.context))
+    assert all(np.array_equal(loaded[name], value) for name, value in weights.items())
+    keeper.save_model(make_model_learnable(weights=weights, meta_props={"round": 1}), engine.context)
+    trained = TrainedModel.load(engine.run_folder / "model.safetensors")
+    assert trained.origin == start.initial.origin
+    assert trained.origin[-1].name == "before"

@@ -1,0 +1,71 @@
+"""A job that starts from a model: its file, its hash, and the chain of models behind it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from consilium.errors import ConfigurationError
+from consilium.learning.initial_model import InitialModel, Origin, write_origin
+from consilium.learning.model_file import load_model
+from consilium.prediction.trained_model import TrainedModel, network_weights
+from consilium.prediction.warm_start import WarmStart
+from prediction.conftest import LEARNING, bright_weights, write_model
+
+FIRST = Origin(name="first", sha256="1" * 64, round=4)
+
+
+def test_the_chain_grows_by_the_model_itself(tmp_path):
+    write_model(tmp_path / "model.safetensors", job="second", **write_origin((FIRST,)))
+    trained = TrainedModel.load(tmp_path)
+    assert (trained.job, trained.origin) == ("second", (FIRST,))
+    initial = WarmStart.open(tmp_path, LEARNING).initial
+    assert initial.sha256 == trained.digest
+    assert [one.name for one in initial.origin] == ["first", "second"]
+    assert initial.origin[-1].round == 3
+
+
+def test_what_is_written_is_read_and_nothing_else(tmp_path, model):
+    start = WarmStart.open(model, LEARNING)
+    path = start.write(tmp_path / "models")
+    like = network_weights(LEARNING)
+    assert np.array_equal(start.initial.load(path.parent, like)["bias"], bright_weights()["bias"])
+    write_model(path, round="9")
+    with pytest.raises(ConfigurationError, match="has been changed"):
+        start.initial.load(path.parent, like)
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="into local/models/ of the server's kit"):
+        start.initial.load(path.parent, like)
+
+
+def test_a_model_of_another_network_is_refused(tmp_path, model):
+    with pytest.raises(ConfigurationError, match=r"set learning\.network=unet_small"):
+        WarmStart.open(model, LEARNING.model_copy(update={"network": "segresnet"}))
+
+
+def test_published_weights_are_named_with_their_license(tmp_path):
+    learning = LEARNING.model_copy(update={"network": "segresnet"})
+    like = network_weights(learning)
+    torch.save({name: torch.from_numpy(value) for name, value in like.items()}, tmp_path / "model.pt")
+    start = WarmStart.open(tmp_path / "model.pt", learning)
+    (origin,) = start.initial.origin
+    assert origin.name == "MONAI brats_mri_segmentation"
+    assert "Apache-2.0" in str(origin.license)
+    weights = start.initial.load(start.write(tmp_path / "models").parent, like)
+    assert weights.keys() == like.keys()
+    _, metadata = load_model(tmp_path / "models" / start.initial.file_name)
+    assert "learning" not in metadata  # a model of others, not one that a job trained
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "{}", json.dumps([{"name": "x"}]), "[1]"])
+def test_a_chain_that_can_t_be_read_is_refused(tmp_path, text):
+    path = write_model(tmp_path / "model.safetensors", origin=text)
+    with pytest.raises(ConfigurationError):
+        TrainedModel.load(path)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "A" * 64, "0" * 63])
+def test_a_hash_is_nothing_else(name):
+    with pytest.raises(ConfigurationError, match="sha256"):
+        InitialModel.parse({"sha256": name, "origin": [FIRST.model_dump()]}, source="a job")
