@@ -166,7 +166,7 @@ def _origin(evidence: Evidence) -> Iterator[str]:
 def _step(one: Origin) -> str:
     rounds = "" if one.round is None else f", {_rounds(one.round)}"
     license_ = f"; license: {plain(one.license)}" if one.license else ""
-    return f"{plain(one.name)}{rounds}; SHA-256 `{one.sha256}`{license_}."
+    return f"{plain(one.name)}{rounds}; `{one.digest}`{license_}."
 
 
 def _rounds(number: int | None) -> str:

@@ -21,7 +21,10 @@ MODELS_FOLDER: Final = "models"
 _MOST_MODELS: Final = 50
 _MOST_CHARACTERS: Final = 1 << 16
 
-Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_PREFIX: Final = "sha256:"
+
+Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""SHA-256 of a file. FLARE takes a hash without the word in front of it for a secret, and warns."""
 _Line: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -29,7 +32,7 @@ class Origin(Settings):
     """A model that others were trained from."""
 
     name: _Line = Field(description="Its job, or the name under which it was published.")
-    sha256: Sha256 = Field(description="Of its file.")
+    digest: Digest = Field(description="Of its file.")
     round: int | None = Field(default=None, ge=0, le=1_000_000, description="Rounds of its job.")
     license: _Line | None = Field(default=None, description="Of its weights, where it is known.")
 
@@ -37,7 +40,7 @@ class Origin(Settings):
 class InitialModel(Settings):
     """The model that a job starts from, which the server has in its `local/models/`."""
 
-    sha256: Sha256 = Field(description="Of the file, which is named after it.")
+    digest: Digest = Field(description="Of the file, which is named after it.")
     origin: tuple[Origin, ...] = Field(
         min_length=1, max_length=_MOST_MODELS, description="The models that it was trained from, itself last."
     )
@@ -45,7 +48,7 @@ class InitialModel(Settings):
     @property
     def file_name(self) -> str:
         """Name of the file."""
-        return f"{self.sha256}.safetensors"
+        return f"{self.digest.removeprefix(_PREFIX)}.safetensors"
 
     def load(self, folder: Path, like: Weights) -> Weights:
         """Read the weights; none is read before the file is known to be the one that is meant.
@@ -59,21 +62,24 @@ class InitialModel(Settings):
         """
         path = folder / self.file_name
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            found = digest_of(path.read_bytes())
         except OSError as error:
             raise ConfigurationError(
-                f"the job starts from model {self.sha256[:12]} ({self.origin[-1].name}), which can't be read "
+                f"the job starts from {self.origin[-1].name}, which can't be read "
                 f"({error.strerror}): put the file {self.file_name}, which `consilium jobs export` writes "
                 f"beside the job, into local/{MODELS_FOLDER}/ of the server's kit"
             ) from None
-        if found != self.sha256:
-            raise ConfigurationError(
-                f"{self.file_name} has been changed: its SHA-256 is {found}; copy it again"
-            )
+        if found != self.digest:
+            raise ConfigurationError(f"{self.file_name} has been changed: it is {found}; copy it again")
         try:
             return load_matching(path, like)
         except DataError as error:
-            raise ConfigurationError(f"the job can't start from model {self.sha256[:12]}: {error}") from None
+            raise ConfigurationError(f"the job can't start from {self.origin[-1].name}: {error}") from None
+
+
+def digest_of(content: bytes) -> str:
+    """Return the digest of a file's content, such as `sha256:9f86...`."""
+    return f"{_PREFIX}{hashlib.sha256(content).hexdigest()}"
 
 
 def read_origin(metadata: Mapping[str, str], path: Path) -> tuple[Origin, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from safetensors.numpy import save
 
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
-from consilium.learning.initial_model import InitialModel, Origin
+from consilium.learning.initial_model import InitialModel, Origin, digest_of
 from consilium.prediction.trained_model import TrainedModel, Which, network_weights
 from consilium.tasks import LearningSettings, get_task
 
@@ -48,21 +47,20 @@ class WarmStart:
         if place.is_file() and place.suffix.lower() in PUBLISHED_ENDINGS:
             task = get_task(learning.task)
             published, weights = convert_published(place, task, learning)
-            digest = hashlib.sha256(place.read_bytes()).hexdigest()
-            source = Origin(name=published.name, sha256=digest, license=published.license)
+            digest = digest_of(place.read_bytes())
+            source = Origin(name=published.name, digest=digest, license=published.license)
             arrays = {name: np.asarray(value, order="C") for name, value in weights.items()}
             metadata = {"published": json.dumps(source.model_dump(mode="json"))}
             return cls._of(save(arrays, metadata=metadata), (source,))
         trained = TrainedModel.load(place, which)
         _require_same_network(trained, learning)
-        own = Origin(
-            name=trained.job or "a job that is not known", sha256=trained.digest, round=trained.round
-        )
-        return cls._of(trained.path.read_bytes(), (*trained.origin, own))
+        content = trained.path.read_bytes()
+        own = Origin(name=trained.job or "unknown job", digest=digest_of(content), round=trained.round)
+        return cls._of(content, (*trained.origin, own))
 
     @classmethod
     def _of(cls, content: bytes, origin: tuple[Origin, ...]) -> WarmStart:
-        return cls(InitialModel(sha256=hashlib.sha256(content).hexdigest(), origin=origin), content)
+        return cls(InitialModel(digest=digest_of(content), origin=origin), content)
 
     def write(self, folder: Path) -> Path:
         """Write the file into a folder of initial models; returns its place."""

@@ -75,12 +75,12 @@ def test_a_bundle_of_a_bundle_keeps_the_model(card, tmp_path):
 
 def test_the_models_that_it_was_trained_from_are_named(tmp_path):
     origin = (
-        Origin(name="MONAI brats_mri_segmentation", sha256="1" * 64, license="Apache-2.0"),
-        Origin(name="first job", sha256="2" * 64, round=4),
+        Origin(name="MONAI brats_mri_segmentation", digest=f"sha256:{'1' * 64}", license="Apache-2.0"),
+        Origin(name="first job", digest=f"sha256:{'2' * 64}", round=4),
     )
     model = write_model(tmp_path / "model.safetensors", job="second job", **write_origin(origin))
     text = (write_bundle(model, tmp_path / "bundle") / "docs/README.md").read_text()
-    assert f"1. MONAI brats_mri_segmentation; SHA-256 `{'1' * 64}`; license: Apache-2.0." in text
-    assert f"2. first job, 4 rounds; SHA-256 `{'2' * 64}`." in text
+    assert f"1. MONAI brats_mri_segmentation; `sha256:{'1' * 64}`; license: Apache-2.0." in text
+    assert f"2. first job, 4 rounds; `sha256:{'2' * 64}`." in text
     assert "3. Job second job, 2 rounds: this model." in text
     assert "Random weights" not in text

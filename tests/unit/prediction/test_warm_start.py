@@ -13,7 +13,7 @@ from consilium.prediction.trained_model import TrainedModel, network_weights
 from consilium.prediction.warm_start import WarmStart
 from prediction.conftest import LEARNING, bright_weights, write_model
 
-FIRST = Origin(name="first", sha256="1" * 64, round=4)
+FIRST = Origin(name="first", digest=f"sha256:{'1' * 64}", round=4)
 
 
 def test_the_chain_grows_by_the_model_itself(tmp_path):
@@ -21,7 +21,7 @@ def test_the_chain_grows_by_the_model_itself(tmp_path):
     trained = TrainedModel.load(tmp_path)
     assert (trained.job, trained.origin) == ("second", (FIRST,))
     initial = WarmStart.open(tmp_path, LEARNING).initial
-    assert initial.sha256 == trained.digest
+    assert initial.digest == f"sha256:{trained.digest}"
     assert [one.name for one in initial.origin] == ["first", "second"]
     assert initial.origin[-1].round == 3
 
@@ -65,7 +65,7 @@ def test_a_chain_that_can_t_be_read_is_refused(tmp_path, text):
         TrainedModel.load(path)
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "A" * 64, "0" * 63])
+@pytest.mark.parametrize("name", ["../../etc/passwd", "0" * 64, f"sha256:{'A' * 64}", f"sha256:{'0' * 63}"])
 def test_a_hash_is_nothing_else(name):
-    with pytest.raises(ConfigurationError, match="sha256"):
-        InitialModel.parse({"sha256": name, "origin": [FIRST.model_dump()]}, source="a job")
+    with pytest.raises(ConfigurationError, match="digest"):
+        InitialModel.parse({"digest": name, "origin": [FIRST.model_dump()]}, source="a job")

@@ -63,7 +63,10 @@ aggregation = st.one_of(
     st.fixed_dictionaries({"rule": st.just("trimmed_mean")}, optional={"trim_share": number(0.01, 0.49)}),
     st.fixed_dictionaries({"rule": st.just("clipped_mean")}, optional={"clip_ratio": number(0.01, 100)}),
 )
-INITIAL = {"sha256": "0a" * 32, "origin": [{"name": "first job", "sha256": "1b" * 32, "round": 3}]}
+INITIAL = {
+    "digest": f"sha256:{'0a' * 32}",
+    "origin": [{"name": "first job", "digest": f"sha256:{'1b' * 32}", "round": 3}],
+}
 common = {"min_sites": st.integers(1, 10_000), "task_request_seconds": number(0.1, 60)}
 
 
