@@ -57,7 +57,7 @@ def case_name(path: Path, words: Sequence[str]) -> str:
     matter.
 
     Example:
-        >>> case_name(Path("in/P-1_T1.nii.gz"), ["t1"]), case_name(Path("in/P2/t1.nii"), ["t1"])
+        >>> case_name(Path("in/P-1_CT.nii.gz"), ["ct"]), case_name(Path("in/P2/ct.nii"), ["ct"])
         ('P-1', 'P2')
     """
     word = ending_of(path, words)
