@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 import pytest
+from bundle.conftest import write_model
 
 from consilium.errors import ConfigurationError
 from consilium.recipes.catalog import build_recipe
-from consilium.recipes.exported_job import export_job
+from consilium.recipes.exported_job import export_job, read_exported_job
 from consilium.simulation import run
 from consilium.simulation.run import simulate
 
@@ -19,6 +20,7 @@ SITES = {"north": "/data/north", "south": "/data/south"}
         ("brain_tumor_check", {"compare": True}, "trains nothing"),
         ("brain_tumor_stats", {"local_only": True}, "trains nothing"),
         ("brain_tumor_stats", {"evaluators": ["north"]}, "counts all patients"),
+        ("brain_tumor_stats", {"initial": "model.safetensors"}, "leave --from out"),
     ],
 )
 def test_a_job_that_only_asks_is_not_asked_to_train(job, wish, reason, tmp_path):
@@ -80,3 +82,32 @@ def test_nothing_is_shown_unless_asked_for(given, folders, tmp_path, capfd):
     given()["display"].say("the federation runs")
     given()["display"].show("round 1")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_to_start_from_reaches_the_job_and_lies_where_the_study_looks_for_it(
+    given, folders, tmp_path
+):
+    model = write_model(tmp_path / "model.safetensors", job="first job")
+    seen = {}
+
+    class Looking(StudyStub):
+        def run(self):
+            initial = read_exported_job(self.given["job"]).initial
+            file = self.given["initial_models"] / initial.file_name
+            seen.update(origin=initial.origin, content=file.read_bytes())
+            return super().run()
+
+    run.Study = Looking  # `given` restores it
+    simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out", initial=model)
+    assert seen["origin"][-1].name == "first job"
+    assert seen["content"] == model.read_bytes()
+
+
+def test_what_starts_from_a_model_is_compared_with_nothing(folders, tmp_path):
+    model = write_model(tmp_path / "model.safetensors")
+    wish = {"initial": model, "compare": True}
+    with pytest.raises(ConfigurationError, match="leave --compare out"):
+        simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out", **wish)
+    wish = {"initial": model, "local_only": True}
+    with pytest.raises(ConfigurationError, match="leave one of them out"):
+        simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out", **wish)
