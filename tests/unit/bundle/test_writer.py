@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from monai.transforms import SaveImaged
 from tasks.packages import brought
 
 from bundle.conftest import LEARNING, write_model
@@ -19,6 +20,7 @@ from consilium.errors import ConfigurationError, DataError
 from consilium.prediction.trained_model import TrainedModel
 from consilium.tasks.segmentation import networks
 from consilium.tasks.segmentation.bundle.scripts import read_scripts
+from consilium.tasks.segmentation.bundle.transforms import SaveImageAsSourced
 
 SCHEMA = {
     "type": "object",
@@ -157,3 +159,12 @@ def test_the_gpu_network_is_bundled_too(tmp_path):
     bundle = write_bundle(write_model(tmp_path / "model.safetensors", learning=learning), tmp_path / "bundle")
     network = json.loads((bundle / "configs/inference.json").read_text())["network_def"]
     assert (network["_target_"], network["in_channels"], network["out_channels"]) == ("SegResNet", 4, 3)
+
+
+def test_readers_that_load_and_keep_images_themselves_know_which_steps_to_leave_out(bundle):
+    inference = json.loads((bundle / "configs/inference.json").read_text())
+    first, *_ = inference["preprocessing"]["transforms"]
+    *_, last = inference["postprocessing"]["transforms"]
+    assert first["_target_"] == "LoadImaged"
+    assert "SaveImage" in last["_target_"]  # MONAI Deploy goes by the name
+    assert issubclass(SaveImageAsSourced, SaveImaged)  # MONAI Label by the class
