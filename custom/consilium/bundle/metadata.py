@@ -32,7 +32,7 @@ def describe_bundle(
         for one in content.data_format[kind].values()
     )
     sites = ", ".join(evidence.reports) or "unknown sites"
-    return {
+    metadata = {
         "schema": SCHEMA,
         "name": name,
         "version": options.version,
@@ -65,6 +65,24 @@ def describe_bundle(
             "learning": model.learning.model_dump(mode="json"),
         },
     }
+    return {key: inert(value) for key, value in metadata.items()}
+
+
+def inert(value: Any) -> Any:
+    """Return JSON values in which no text is anything but text to MONAI.
+
+    It runs a text that begins with `$`, and follows one that begins with `@` or `%`; names of jobs and sites
+    are others' words.
+
+    Example:
+        >>> inert({"authors": "$exit()", "references": ["@network", "plain"]})
+        {'authors': ' $exit()', 'references': [' @network', 'plain']}
+    """
+    if isinstance(value, str):
+        return f" {value}" if value.startswith(("$", "@", "%")) else value
+    if isinstance(value, dict):
+        return {inert(key): inert(one) for key, one in value.items()}
+    return [inert(one) for one in value] if isinstance(value, list) else value
 
 
 def _installed(package: str) -> str | None:

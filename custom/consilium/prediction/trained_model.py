@@ -23,6 +23,7 @@ Which: TypeAlias = Literal["best", "final"]
 _FILES: Final[Mapping[str, str]] = {"best": BEST_MODEL, "final": LAST_MODEL}
 _MOST_SETTINGS: Final = 1 << 16
 _MOST_NAME: Final = 128
+_MOST_DIGITS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class TrainedModel:
             learning,
             weights,
             digest,
-            int(number) if number.isdecimal() else None,
-            metadata.get("job", "")[:_MOST_NAME] or None,
+            int(number) if number.isdecimal() and len(number) <= _MOST_DIGITS else None,
+            "".join(one for one in metadata.get("job", "")[:_MOST_NAME] if one.isprintable()) or None,
             read_origin(metadata, path),
         )
 

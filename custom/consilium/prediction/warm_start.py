@@ -60,7 +60,8 @@ class WarmStart:
 
     @classmethod
     def _of(cls, content: bytes, origin: tuple[Origin, ...]) -> WarmStart:
-        return cls(InitialModel(digest=digest_of(content), origin=origin), content)
+        values = {"digest": digest_of(content), "origin": [one.model_dump() for one in origin]}
+        return cls(InitialModel.parse(values, source="the model to start from"), content)
 
     def write(self, folder: Path) -> Path:
         """Write the file into a folder of initial models; returns its place."""

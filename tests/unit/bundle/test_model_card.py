@@ -1,6 +1,7 @@
 """What a model card says, of a job whose record is there and of one whose isn't."""
 
 import pytest
+from monai.bundle import ConfigParser
 from report.study import FINAL_DICE, federation
 
 from bundle.conftest import write_model
@@ -84,3 +85,17 @@ def test_the_models_that_it_was_trained_from_are_named(tmp_path):
     assert f"2. first job, 4 rounds; `sha256:{'2' * 64}`." in text
     assert "3. Job second job, 2 rounds: this model." in text
     assert "Random weights" not in text
+
+
+def test_others_words_are_no_program_to_monai(tmp_path):
+    ran = tmp_path / "it-ran"
+    word = f"$open({str(ran)!r}, 'w')"
+    origin = (Origin(name=word, digest=f"sha256:{'1' * 64}"),)
+    model = write_model(tmp_path / "model.safetensors", job=word, **write_origin(origin))
+    bundle = write_bundle(model, tmp_path / "bundle", BundleOptions(version=word, authors=word, license=word))
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs/inference.json")
+    parser.read_meta(bundle / "configs/metadata.json")
+    metadata = parser.get_parsed_content("_meta_")
+    assert metadata["authors"] == f" {word}"
+    assert not ran.exists()

@@ -69,3 +69,17 @@ def test_a_chain_that_can_t_be_read_is_refused(tmp_path, text):
 def test_a_hash_is_nothing_else(name):
     with pytest.raises(ConfigurationError, match="digest"):
         InitialModel.parse({"digest": name, "origin": [FIRST.model_dump()]}, source="a job")
+
+
+def test_what_a_file_says_of_its_job_is_but_text(tmp_path):
+    job, number = "a\x1b[2Jb\n" + "x" * 1000, "9" * 5000
+    path = write_model(tmp_path / "model.safetensors", job=job, round=number)
+    (origin,) = WarmStart.open(path, LEARNING).initial.origin
+    assert origin.name.startswith("a[2Jbx")
+    assert origin.round is None
+
+
+def test_a_chain_has_an_end(tmp_path):
+    path = write_model(tmp_path / "model.safetensors", job="last", **write_origin((FIRST,) * 50))
+    with pytest.raises(ConfigurationError, match="at most 50 values"):
+        WarmStart.open(path, LEARNING)
