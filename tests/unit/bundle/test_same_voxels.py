@@ -15,7 +15,7 @@ from consilium.bundle.writer import write_bundle
 from consilium.prediction.inputs import find_inputs
 from consilium.prediction.run import predict
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.preprocessing import preprocess
+from consilium.tasks.segmentation.preparation.preprocessing import preprocess
 
 RUN = Path(__file__).with_name("run_bundle.py")
 IMAGES = ("t1", "t1ce", "t2", "flair")

@@ -11,8 +11,8 @@ from consilium.tasks.bundling import BundleContent
 from consilium.tasks.segmentation.bundle.scripts import SHIPPED, read_scripts
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.networks import NETWORKS, MonaiNetwork
-from consilium.tasks.segmentation.normalization import Normalization
 from consilium.tasks.segmentation.prediction import SegmentationPrediction
+from consilium.tasks.segmentation.preparation.normalization import Normalization
 from consilium.tasks.segmentation.regions import Region
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 

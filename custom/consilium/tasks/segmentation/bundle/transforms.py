@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from consilium.tasks.segmentation.bundle.cases import case_name
-from consilium.tasks.segmentation.foreground import anatomy_box
-from consilium.tasks.segmentation.nifti_writing import encode_nifti
+from consilium.tasks.segmentation.nifti.writing import encode_nifti
 from consilium.tasks.segmentation.orientation import (
     crop_slices,
     orientation_of,
@@ -32,6 +31,7 @@ from consilium.tasks.segmentation.orientation import (
     to_file_axes,
     to_ras,
 )
+from consilium.tasks.segmentation.preparation.foreground import anatomy_box
 from consilium.tasks.segmentation.resampling import grid_shape, resample, to_half
 from consilium.tasks.segmentation.windows import slide_windows
 

@@ -7,7 +7,7 @@ from monai.transforms import Compose, LoadImaged
 from consilium.tasks.segmentation.bundle.problems import UnusableFile as BundleUnusableFile
 from consilium.tasks.segmentation.bundle.scripts import read_scripts
 from consilium.tasks.segmentation.bundle.transforms import PaintLabelsd, PrepareVolumed, SplitLabelsd
-from consilium.tasks.segmentation.normalization import StandardizedForeground
+from consilium.tasks.segmentation.preparation.normalization import StandardizedForeground
 from consilium.tasks.segmentation.regions import Region, join_regions, own_values
 
 LOAD = LoadImaged(keys="image", ensure_channel_first=True, dtype=np.float64)
