@@ -48,7 +48,7 @@ def evaluate(
         typer.Option(
             "-m",
             "--model",
-            help="A result folder, a downloaded job, or a .safetensors file.",
+            help="A result folder, a downloaded job, a bundle, or a .safetensors file.",
             show_default=False,
         ),
     ],
