@@ -1,0 +1,1 @@
+"""Parts of the comparison with nnU-Net, see `benchmarks/nnunet.py`."""
