@@ -38,7 +38,7 @@ from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
 from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
-from consilium.tasks.segmentation import foreground, normalization  # noqa: E402
+from consilium.tasks.segmentation.preparation import foreground, normalization  # noqa: E402
 from consilium.tasks.segmentation.preparation.intensities import standardize  # noqa: E402
 
 GRID = VoxelGrid(shape=(48, 56, 44), spacing_mm=4.0)
