@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
@@ -49,6 +50,12 @@ _ALLOWED: Final[Mapping[str, str]] = {
 
 _LONGEST_SEEN, _LONGEST_SENTENCE = 120, 400
 
+_SEEN: Final = reprlib.Repr()
+"""Shows what was seen, whatever it is: of a thousand entries, the first."""
+
+_SEEN.maxlevel, _SEEN.maxlist, _SEEN.maxtuple, _SEEN.maxdict = 4, 20, 20, 20
+_SEEN.maxstring = _SEEN.maxlong = _SEEN.maxother = 400
+
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
@@ -72,8 +79,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            problems = _without_follow_up_errors(error.errors(include_url=False))
-            lines = [_explain(cls, values, problem) for problem in problems]
+            lines = explain_faults(error, cls, values)
             raise ConfigurationError(
                 f"{source}: {counted(len(lines), 'setting')} can't be used\n" + "\n".join(lines)
             ) from None
@@ -129,6 +135,21 @@ def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
     return changes
 
 
+def explain_faults(
+    error: ValidationError, model: type[BaseModel], values: Any, *, noun: str = "setting"
+) -> list[str]:
+    """Return a line for each fault of some values: where, what is allowed, and what was seen.
+
+    Args:
+        error: What the model found.
+        model: The model.
+        values: What it was given.
+        noun: What a value is called: a `setting` of a configuration, a `field` of a record.
+    """
+    problems = _without_follow_up_errors(error.errors(include_url=False))
+    return [_explain(model, values, problem, noun) for problem in problems]
+
+
 def _without_follow_up_errors(problems: Iterable[Any]) -> list[Any]:
     """Leave out lists that pydantic calls too short because it dropped a wrong value from them."""
     problems = list(problems)
@@ -141,16 +162,18 @@ def _without_follow_up_errors(problems: Iterable[Any]) -> list[Any]:
     ]
 
 
-def _explain(model: type[BaseModel], values: Mapping[str, Any], problem: Any) -> str:
+def _explain(model: type[BaseModel], values: Any, problem: Any, noun: str) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "(all)"
     if problem["type"] == "missing":
         return f"  {name}: it is missing"
     if problem["type"] != "extra_forbidden":
-        return f"  {name}: {_allowed(problem)} (seen: {_shorten(repr(problem['input']), _LONGEST_SEEN)})"
+        return (
+            f"  {name}: {_allowed(problem)} (seen: {_shorten(_SEEN.repr(problem['input']), _LONGEST_SEEN)})"
+        )
     known = sorted(_fields(model, values, problem["loc"][:-1]))
     nearest = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}" if known else ""
-    return f"  {name}: no such setting{hint}"
+    return f"  {name}: no such {noun}{hint}"
 
 
 def _allowed(problem: Mapping[str, Any]) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from consilium.counts import counted
 from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobSettings
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
+from consilium.records.reading import check_record, read_json
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
 from consilium.tasks import LearningSettings, get_task
 from consilium.tasks.features import Role
@@ -97,12 +97,10 @@ def _read_record(path: Path) -> StatisticsRecord | ReadinessRecord:
             f"{path} does not exist; give the {STATISTICS_FILE} of a statistics job's result, or the "
             f"{READINESS_FILE} of a readiness job's"
         )
-    for kind in (StatisticsRecord, ReadinessRecord):
-        try:
-            return kind.model_validate_json(found.read_bytes())
-        except ValidationError:
-            continue
-    raise ConfigurationError(f"{found} is neither a {STATISTICS_FILE} nor a {READINESS_FILE}")
+    content = read_json(found)
+    if isinstance(content, dict) and "features" in content:
+        return check_record(StatisticsRecord, content, found)
+    return check_record(ReadinessRecord, content, found)
 
 
 def _machines(readiness: ReadinessRecord | None) -> tuple[str, float | None]:

@@ -10,9 +10,10 @@ The limits are far above what any hospital has, and far below what harms a reade
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -20,6 +21,7 @@ from consilium.counts import counted
 from consilium.data.codes import find_code
 from consilium.errors import RefusalCode
 from consilium.records.texts import LONGEST_REASON, clean_text
+from consilium.settings import MAX_SITES
 from consilium.tasks import registry as registry  # so that the codes of its tasks are known
 
 MOST_CASES: Final = 1_000_000
@@ -33,11 +35,25 @@ LONGEST_SECONDS: Final = 30 * 24 * 3600.0
 """Of one task: 30 days."""
 
 LARGEST_LOSS: Final = 1e9
+LARGEST_SCORE: Final = 1e9
+"""As a task's metrics may range (`tasks.metrics`)."""
+
+LONGEST_SPAN: Final = 1e11
+"""Seconds: 3,000 years, as in `Moment`."""
+
+DEEPEST: Final = 16
+"""Levels of a job's settings; the recipes write ten."""
+
 MOST_NUMBERS: Final = 64
 """That an algorithm may ask for beside the difference."""
 
 MOST_ENTRIES: Final = 256
 """Of any mapping or list that has no closer limit."""
+
+MOST_SETTINGS: Final = 10_000
+"""Values of a job's settings, groups included."""
+
+_LONGEST_KEY: Final = 200
 
 OTHER_CODE: Final = "other"
 """What stands for codes that this version doesn't know; see `CodeCounts`."""
@@ -63,6 +79,33 @@ def limit_entries(values: object, most: int) -> object:
     if isinstance(values, Mapping | list | tuple) and len(values) > most:
         raise ValueError(f"{counted(len(values), 'entry', 'entries')}, and at most {most} are allowed")
     return values
+
+
+def _check_tree(content: object) -> object:
+    """Look at what has no model here, level by level: plain JSON, and no more of it than a job has."""
+    level, entries = [content], 0
+    for _ in range(DEEPEST):
+        level = [child for one in level for child in _children(one)]
+        entries += len(level)
+        if entries > MOST_SETTINGS:
+            raise ValueError(f"more than {MOST_SETTINGS} values")
+        if not level:
+            return content
+    raise ValueError(f"nested more than {DEEPEST} levels deep")
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) and len(key) <= _LONGEST_KEY for key in value):
+            raise ValueError(f"a key is no text of at most {_LONGEST_KEY} characters")
+        return list(value.values())
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number that is not finite")
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError("a value that JSON does not know")
+    return []
 
 
 def _fold_codes(counts: object) -> object:
@@ -100,12 +143,21 @@ Code = Annotated[RefusalCode | None, BeforeValidator(_known_code)]
 CaseCount = Annotated[int, Field(strict=True, ge=0, le=MOST_CASES)]
 """A number of cases or patients."""
 
+MinimumCount = Annotated[int, Field(strict=True, ge=1, le=MOST_CASES)]
+"""Fewest cases or patients of something.
+
+A bound of its own: in `CaseCount = Field(ge=1)` the type's bound of 0 would win.
+"""
+
 WithheldCount = CaseCount | None
 """The same; None where it is below the hospital's minimum, and so never left it."""
 
 StepCount = Annotated[int, Field(strict=True, ge=0, le=MOST_STEPS)]
 RoundNumber = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 """A round, from 1 (0: before the first), or a number of rounds or attempts."""
+
+RoundCount = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+"""A round that was begun, from 1, or a number of rounds or attempts that is not 0."""
 
 ByteCount = Annotated[int, Field(strict=True, ge=0, le=MOST_BYTES)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -114,6 +166,15 @@ Seconds = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LONG
 
 Moment = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=1e11)]
 """Unix time in seconds; every calendar can show it."""
+
+Span = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LONGEST_SPAN, le=LONGEST_SPAN)]
+"""Seconds between two looks at a clock, which may have been set back."""
+
+Duration = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0, le=LONGEST_SPAN)]
+"""How long a part of a job took, in seconds, repetitions included."""
+
+Score = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_SCORE, le=LARGEST_SCORE)]
+"""Value of a metric, whichever it is."""
 
 Loss = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_LOSS, le=LARGEST_LOSS)]
 Numbers = Annotated[
@@ -152,6 +213,18 @@ Versions = Annotated[
     AfterValidator(_check_packages),
 ]
 """Version by package: exactly those of `VERSIONED`, or some of them."""
+
+
+Tree = Annotated[dict[str, Any], BeforeValidator(_check_tree)]
+"""JSON that other modules have the model of, such as a job's settings, within bounds of depth and size."""
+
+ValueT = TypeVar("ValueT")
+
+BySite = Annotated[dict[SiteLabel, ValueT], BeforeValidator(partial(limit_entries, most=MAX_SITES))]
+"""A value of each site."""
+
+Packages = Annotated[dict[Label, Label], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
+"""Version by package at the machine that wrote the record."""
 
 
 def name_faults(error: ValidationError, model: type[BaseModel]) -> str:

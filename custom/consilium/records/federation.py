@@ -6,42 +6,75 @@ rejected when it arrives.
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from consilium.data.files import write_atomically
 from consilium.records.bounds import (
+    MOST_BYTES,
+    MOST_ENTRIES,
+    BySite,
     ByteCount,
     CaseCount,
     Code,
     CodeCounts,
+    Duration,
     Finite,
     Label,
     LongReason,
     Loss,
     Numbers,
+    Packages,
     Reason,
     Record,
+    RoundCount,
+    RoundNumber,
+    Score,
     Seconds,
     Share,
     SiteLabel,
     StepCount,
+    Tree,
     Versions,
     WithheldCount,
     Word,
+    limit_entries,
 )
 from consilium.records.gain import SiteGain
-from consilium.tasks.metrics import MetricSet
+from consilium.records.reading import Contradiction, read_record
+from consilium.settings import MAX_SITES
+from consilium.tasks.metrics import MOST_METRICS, MetricSet
 
 FEDERATION_FILE = "federation.json"
 """Name of the record in the server's run folder; `download_job` includes it."""
 
+MOST_ROUNDS: Final = 100_000
+"""Of one record."""
 
 OutcomeKind = Literal["success", "partial", "failure"]
 """How a job ended; see `consilium.records.outcome`."""
+
+
+def _check_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The groups that reports read; records of before them have none."""
+    for name in ("learning", "aggregation"):
+        if not isinstance(settings.get(name), dict | None):
+            raise ValueError(f"{name} is not a group of settings")
+    rule = settings.get("aggregation") or {}
+    share, kind = rule.get("max_site_share", 1.0), rule.get("rule", "mean")
+    if type(share) not in (int, float) or not 0 < share <= 1 or not isinstance(kind, str):
+        raise ValueError("aggregation has a rule, and a max_site_share above 0 and up to 1")
+    return settings
+
+
+RecordedSettings = Annotated[Tree, AfterValidator(_check_settings)]
+"""Settings of a job, as it was given them."""
+
+SiteScores = Annotated[dict[Word, Score], BeforeValidator(partial(limit_entries, most=MOST_METRICS))]
+"""A model's scores at one site, by metric."""
 
 
 class SiteReport(Record):
@@ -85,14 +118,14 @@ class SiteRound(Record):
 class RoundRecord(Record):
     """One round of training."""
 
-    number: int = Field(ge=1)
-    attempts: int = Field(default=1, ge=1, description="How often the round was tried until it counted.")
-    seconds: float = Field(ge=0)
-    sites: dict[SiteLabel, SiteRound]
-    questions: dict[Label, dict[SiteLabel, SiteRound]] = Field(
-        default_factory=dict, description="What each site answered to the algorithm's other questions."
-    )
-    scores: dict[SiteLabel, dict[Word, Finite]] = Field(
+    number: RoundCount
+    attempts: RoundCount = Field(default=1, description="How often the round was tried until it counted.")
+    seconds: Duration
+    sites: BySite[SiteRound]
+    questions: Annotated[
+        dict[Label, BySite[SiteRound]], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))
+    ] = Field(default_factory=dict, description="What each site answered to the algorithm's other questions.")
+    scores: BySite[SiteScores] = Field(
         default_factory=dict, description="Scores of the model that this round made, by site."
     )
     rolled_back: Reason | None = Field(
@@ -104,7 +137,7 @@ class Resumption(Record):
     """The resumption of an interrupted job."""
 
     job: Label = Field(description="Id of the interrupted job.")
-    after_round: int = Field(ge=0, description="Its last durable round; the rounds up to it are its own.")
+    after_round: RoundNumber = Field(description="Its last durable round; the rounds up to it are its own.")
 
 
 class FederationRecord(Record):
@@ -117,31 +150,35 @@ class FederationRecord(Record):
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None
     code: Code = Field(default=None, description="The kind of reason.")
-    rounds_planned: int = Field(ge=1)
-    settings: dict[str, Any]
-    initial_scores: dict[SiteLabel, dict[Word, Finite]] = Field(default_factory=dict)
-    preparation: dict[SiteLabel, SiteRound] = Field(
+    rounds_planned: RoundCount
+    settings: RecordedSettings
+    initial_scores: BySite[SiteScores] = Field(default_factory=dict)
+    preparation: BySite[SiteRound] = Field(
         default_factory=dict, description="What each site said before the first round."
     )
-    preparation_seconds: float | None = None
-    rounds: list[RoundRecord] = Field(default_factory=list)
-    final_scores: dict[SiteLabel, dict[Word, Finite]] = Field(default_factory=dict)
-    final_sites: dict[SiteLabel, SiteRound] = Field(default_factory=dict)
-    local_only: dict[SiteLabel, SiteRound] = Field(
+    preparation_seconds: Duration | None = None
+    rounds: list[RoundRecord] = Field(default_factory=list, max_length=MOST_ROUNDS)
+    final_scores: BySite[SiteScores] = Field(default_factory=dict)
+    final_sites: BySite[SiteRound] = Field(default_factory=dict)
+    local_only: BySite[SiteRound] = Field(
         default_factory=dict,
         description="What each site answered about the model that it trained alone; empty where the job "
         "asked for none.",
     )
-    best_round: int | None = Field(
+    best_round: RoundNumber | None = Field(
         default=None, description="Round whose model is kept as the best; never one that was dropped."
     )
     excluded: list[SiteLabel] = Field(
-        default_factory=list, description="Sites excluded from training: their scores choose no model."
+        default_factory=list,
+        max_length=MAX_SITES,
+        description="Sites excluded from training: their scores choose no model.",
     )
     resumed: list[Resumption] = Field(
-        default_factory=list, description="Jobs that this one resumes, the first of them first."
+        default_factory=list,
+        max_length=MOST_ENTRIES,
+        description="Jobs that this one resumes, the first of them first.",
     )
-    versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
+    versions: Packages = Field(default_factory=dict, description="At the server.")
 
     @property
     def gains(self) -> dict[str, SiteGain]:
@@ -158,8 +195,23 @@ class FederationRecord(Record):
 
     @classmethod
     def load(cls, folder: Path) -> FederationRecord:
-        """Read the record of a run folder."""
-        return cls.model_validate(json.loads((folder / FEDERATION_FILE).read_text()))
+        """Read the record of a run folder; see `read_record`."""
+        return read_record(cls, folder / FEDERATION_FILE)
+
+    def check_consistency(self) -> None:
+        """Check what each field's bounds can't: that rounds are there in order, the best one among them.
+
+        Raises:
+            Contradiction: If they don't fit.
+        """
+        for place, one in enumerate(self.rounds):
+            if one.number != place + 1:
+                raise Contradiction(
+                    f"rounds.{place}.number", allowed=f"{place + 1}, in order", seen=one.number
+                )
+        best, last = self.best_round, len(self.rounds)
+        if best is not None and not 1 <= best <= last:
+            raise Contradiction("best_round", allowed=f"null or a round from 1 to {last}", seen=best)
 
 
 class BaselineRecord(Record):
@@ -169,25 +221,23 @@ class BaselineRecord(Record):
     """
 
     local_steps: int = Field(
-        ge=1, description="Steps that each local-only model was trained, as its site was."
+        ge=1, le=MOST_BYTES, description="Steps that each local-only model was trained, as its site was."
     )
     pooled_steps: int = Field(
-        ge=1, description="Steps of the pooled model, each on as many samples as all sites'."
+        ge=1, le=MOST_BYTES, description="Steps of the pooled model, each on as many samples as all sites'."
     )
-    local: dict[SiteLabel, dict[SiteLabel, dict[Word, Finite]]] = Field(
+    local: BySite[BySite[SiteScores]] = Field(
         description="Site that the model was trained at alone -> site that evaluated it -> scores."
     )
-    pooled: dict[SiteLabel, dict[Word, Finite]] = Field(
-        description="Site that evaluated the model of all data -> scores."
-    )
-    gains: dict[SiteLabel, SiteGain] = Field(
+    pooled: BySite[SiteScores] = Field(description="Site that evaluated the model of all data -> scores.")
+    gains: BySite[SiteGain] = Field(
         default_factory=dict,
         description="What each hospital gains over its local-only model, as a real one says it.",
     )
-    patient_gains: dict[SiteLabel, list[Finite]] = Field(
+    patient_gains: BySite[list[Score]] = Field(
         default_factory=dict,
         description="The same of single patients: by how much the key metric of each is better, ascending. "
         "Real hospitals keep them to themselves.",
     )
-    local_seconds: float = Field(ge=0)
-    pooled_seconds: float = Field(ge=0)
+    local_seconds: Duration
+    pooled_seconds: Duration

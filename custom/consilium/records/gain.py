@@ -13,7 +13,15 @@ from pydantic import BeforeValidator, Field, model_validator
 from typing_extensions import Self
 
 from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
-from consilium.records.bounds import MOST_CASES, MOST_ENTRIES, Finite, Record, Word, limit_entries
+from consilium.records.bounds import (
+    LARGEST_SCORE,
+    MOST_CASES,
+    MOST_ENTRIES,
+    Record,
+    Score,
+    Word,
+    limit_entries,
+)
 from consilium.records.score_bounds import read_scores
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
@@ -31,17 +39,22 @@ is known to a hundredth of a score from 0 to 1.
 
 _TOLERANCE: Final = 1e-6
 
-_Scores = Annotated[dict[Word, Finite], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
+Difference = Annotated[
+    float, Field(strict=True, allow_inf_nan=False, ge=-2 * LARGEST_SCORE, le=2 * LARGEST_SCORE)
+]
+"""Of two scores."""
+
+_Scores = Annotated[dict[Word, Score], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
 
 
 class Gain(Record):
     """Improvement of a metric with the federation's model, with its interval."""
 
-    mean: Finite
-    low: Finite | None = Field(
+    mean: Difference
+    low: Difference | None = Field(
         default=None, description="Lower bound of the 95 % interval; null where it is of too few patients."
     )
-    high: Finite | None = Field(default=None, description="Its upper bound.")
+    high: Difference | None = Field(default=None, description="Its upper bound.")
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
 from consilium.records.federation import FEDERATION_FILE, FederationRecord
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
+from consilium.records.reading import check_record, read_json
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
 from consilium.tasks import get_task
 
 JobRecord = FederationRecord | ReadinessRecord | StatisticsRecord
 """What the server writes down: one for each kind of job."""
 
-_LOADERS: Mapping[str, Callable[[Path], JobRecord]] = {
-    FEDERATION_FILE: lambda path: FederationRecord.load(path.parent),
-    READINESS_FILE: ReadinessRecord.load,
-    STATISTICS_FILE: StatisticsRecord.load,
+_KINDS: Mapping[str, type[JobRecord]] = {
+    FEDERATION_FILE: FederationRecord,
+    READINESS_FILE: ReadinessRecord,
+    STATISTICS_FILE: StatisticsRecord,
 }
 
-RECORD_FILES = tuple(_LOADERS)
+RECORD_FILES = tuple(_KINDS)
 """Names that a record may have in the server's run folder."""
 
 
@@ -43,7 +41,7 @@ def find_record(folder: Path) -> Path:
         raise ConfigurationError(
             f"{folder} is not a folder; `nvflare job download JOB_ID -o DIR` downloads a job's result"
         )
-    found = sorted(path for name in RECORD_FILES for path in folder.rglob(name))
+    found = sorted(path for name in RECORD_FILES for path in folder.rglob(name) if path.is_file())
     if not found:
         raise ConfigurationError(
             f"{folder} holds none of {', '.join(RECORD_FILES)}: it is not the downloaded result of one of "
@@ -72,10 +70,6 @@ def load_record(folder: Path) -> JobRecord:
         ConfigurationError: If there is none, or it can't be read.
     """
     path = find_record(folder)
-    try:
-        _learn_codes(json.loads(path.read_text()))
-        return _LOADERS[path.name](path)
-    except (ValidationError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            f"{path} is not a record that this version of consilium reads: {error}"
-        ) from error
+    content = read_json(path)
+    _learn_codes(content)
+    return check_record(_KINDS[path.name], content, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Final, Literal
@@ -13,7 +12,6 @@ from typing_extensions import Self
 from consilium.records.bounds import (
     MOST_CASES,
     Code,
-    Finite,
     Label,
     LongReason,
     Loss,
@@ -22,12 +20,14 @@ from consilium.records.bounds import (
     Record,
     RoundNumber,
     SiteLabel,
+    Span,
     StepCount,
 )
 from consilium.records.federation import OutcomeKind, Resumption
+from consilium.records.reading import read_record
 from consilium.records.remedies import TASKS_AFTER_ROUNDS, remedy_for
+from consilium.settings import MAX_SITES
 
-MOST_SITES: Final = 10_000
 MOST_REASONS: Final = 10_000
 
 PROGRESS_FILE = "progress.json"
@@ -97,7 +97,7 @@ class LastCheckpoint(_ProgressPart):
 
     round: RoundNumber
     time: Moment = Field(description="Unix time in seconds.")
-    seconds: Finite | None = Field(default=None, description="What it took to write.")
+    seconds: Span | None = Field(default=None, description="What it took to write.")
 
 
 class EndReason(_ProgressPart):
@@ -133,7 +133,7 @@ class JobProgress(_ProgressPart):
     attempt: RoundNumber = Field(default=1, description="How often the round was begun.")
     started: Moment = Field(description="Unix time in seconds.")
     round_started: Moment | None = Field(default=None, description="Unix time in seconds.")
-    round_seconds: Finite | None = Field(default=None, description="Mean of the rounds done by this process.")
+    round_seconds: Span | None = Field(default=None, description="Mean of the rounds done by this process.")
     task: Label = Field(default="", description="What the sites were asked for last.")
     until: Moment | None = Field(
         default=None, description="When the task is closed at the latest, Unix time in seconds; null: never."
@@ -141,7 +141,7 @@ class JobProgress(_ProgressPart):
     deadline: Moment | None = Field(
         default=None, description="When the job ends at the latest, Unix time in seconds; null: never."
     )
-    sites: dict[SiteLabel, SiteProgress] = Field(default_factory=dict, max_length=MOST_SITES)
+    sites: dict[SiteLabel, SiteProgress] = Field(default_factory=dict, max_length=MAX_SITES)
     checkpoint: LastCheckpoint | None = None
     resumed: list[Resumption] = Field(
         default_factory=list, description="Jobs that this one resumes, the first of them first."
@@ -169,9 +169,13 @@ class JobProgress(_ProgressPart):
 
 
 def read_progress(folder: Path) -> JobProgress | None:
-    """Read the progress file of a run folder; None while there is none yet."""
+    """Read the progress file of a run folder; None while there is none yet.
+
+    Raises:
+        ConfigurationError: If it can't be read.
+    """
     try:
-        return JobProgress.model_validate(json.loads((folder / PROGRESS_FILE).read_text()))
+        return read_record(JobProgress, folder / PROGRESS_FILE)
     except FileNotFoundError:
         return None
 

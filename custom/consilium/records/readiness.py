@@ -12,6 +12,7 @@ from typing_extensions import Self
 from consilium.counts import list_counts
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import (
+    BySite,
     Code,
     CodeCounts,
     Finite,
@@ -20,11 +21,11 @@ from consilium.records.bounds import (
     Moment,
     Reason,
     Record,
-    SiteLabel,
     Versions,
     WithheldCount,
     Word,
 )
+from consilium.records.reading import read_record
 
 READINESS_FILE = "readiness.json"
 """Name of the record in the server's run folder."""
@@ -92,9 +93,9 @@ class ReadinessRecord(Record):
     task: Word = Field(description="What is to be learned.")
     title: Label = Field(description="Of the task, for people.")
     created: Moment = Field(default_factory=time.time, description="Unix time in seconds.")
-    sites: dict[SiteLabel, SiteReadiness] = Field(default_factory=dict)
+    sites: BySite[SiteReadiness] = Field(default_factory=dict)
     reason: Reason | None = Field(default=None, description="Why the check did not end; null if it did.")
-    missing: dict[SiteLabel, MissingSite] = Field(
+    missing: BySite[MissingSite] = Field(
         default_factory=dict, description="Sites without an answer that counts, and why."
     )
 
@@ -124,9 +125,9 @@ class ReadinessRecord(Record):
 
         Raises:
             FileNotFoundError: If there is none.
-            ValidationError: If it can't be read.
+            ConfigurationError: If it can't be read.
         """
-        return cls.model_validate_json(path.read_text())
+        return read_record(cls, path)
 
 
 def explain(name: str, record: ReadinessRecord) -> str:

@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, model_validator
+from typing_extensions import Self
 
 from consilium.data.files import private_folder, write_atomically
-from consilium.records.bounds import Code, Finite, Label, Moment, Reason
+from consilium.errors import ConfigurationError
+from consilium.records.bounds import (
+    CaseCount,
+    Code,
+    Label,
+    Moment,
+    Reason,
+    RoundNumber,
+    Score,
+    StepCount,
+)
 from consilium.records.federation import OutcomeKind
 from consilium.records.gain import SiteGain
+from consilium.records.reading import read_record
 from consilium.records.remedies import remedy_for
 from consilium.tasks.metrics import MetricSet
 
@@ -30,7 +42,7 @@ class Refusal(BaseModel):
     reason: Reason
     code: Code = None
     task: Label
-    round: int = Field(description="From 1; 0 where there are none.")
+    round: RoundNumber = Field(description="From 1; 0 where there are none.")
     time: Moment = Field(description="Unix time in seconds.")
 
 
@@ -40,24 +52,24 @@ class SiteStatus(BaseModel):
     job_id: Label
     job: Label
     task: Label = ""
-    round: int = Field(default=0, description="From 1; 0 where there are none.")
-    rounds: int = 0
-    state: str = "started"
-    done: int = 0
-    total: int = 0
+    round: RoundNumber = Field(default=0, description="From 1; 0 where there are none.")
+    rounds: RoundNumber = 0
+    state: Label = "started"
+    done: StepCount = 0
+    total: StepCount = 0
     since: Moment = Field(description="Since when it is in this state; Unix time in seconds.")
     updated: Moment = Field(description="Unix time in seconds.")
-    role: str | None = None
-    train_cases: int | None = None
-    validation_cases: int | None = None
-    held_back: int = Field(default=0, description="Cases to validate on that no model is evaluated on.")
-    left_out: dict[str, int] = Field(default_factory=dict, description="Cases left out, by code.")
+    role: Label | None = None
+    train_cases: CaseCount | None = None
+    validation_cases: CaseCount | None = None
+    held_back: CaseCount = Field(default=0, description="Cases to validate on that no model is evaluated on.")
+    left_out: dict[Label, CaseCount] = Field(default_factory=dict, description="Cases left out, by code.")
     left_out_file: str | None = Field(default=None, description="The file that names them.")
-    rounds_trained: int = 0
+    rounds_trained: RoundNumber = 0
     gain: SiteGain | None = Field(
         default=None, description="Over the model that it trained alone; null where nothing was compared."
     )
-    patient_gains: list[Finite] = Field(
+    patient_gains: list[Score] = Field(
         default_factory=list,
         description="Of the key metric of each patient, ascending; empty where no single patient has one.",
     )
@@ -66,10 +78,18 @@ class SiteStatus(BaseModel):
     refusals: list[Refusal] = Field(default_factory=list)
     log: str
     host: str = Field(default_factory=socket.gethostname)
-    process: int = Field(default_factory=os.getpid)
-    process_started: float = Field(default_factory=lambda: psutil.Process().create_time())
+    process: int = Field(default_factory=os.getpid, ge=1, lt=2**31)
+    process_started: Moment = Field(default_factory=lambda: psutil.Process().create_time())
     ended: Moment | None = Field(default=None, description="Unix time in seconds.")
     outcome: OutcomeKind | None = Field(default=None, description="Of the whole job, as the server said it.")
+
+    @model_validator(mode="after")
+    def _check_gain(self) -> Self:
+        if self.gain is not None and self.metrics is not None:
+            parts = (self.gain.local, self.gain.federated, self.gain.gains)
+            if not all(self.metrics.key in part for part in parts):
+                raise ValueError("the gain lacks the key metric")
+        return self
 
     @property
     def stopped(self) -> bool:
@@ -110,7 +130,7 @@ def read_site_status(workspace: Path) -> list[SiteStatus]:
     statuses = []
     for path in (workspace / STATUS_FOLDER).glob("*.json"):
         try:
-            statuses.append(SiteStatus.model_validate_json(path.read_bytes()))
-        except (ValidationError, OSError):
-            continue  # of another version, or just removed
+            statuses.append(read_record(SiteStatus, path))
+        except (ConfigurationError, OSError):
+            continue  # of another version, damaged, or just removed
     return sorted(statuses, key=lambda one: one.updated, reverse=True)

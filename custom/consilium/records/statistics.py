@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from consilium.counts import counted
 from consilium.data.files import write_atomically
 from consilium.errors import ConfigurationError
 from consilium.records.bounds import (
+    LARGEST_SCORE,
     MOST_CASES,
+    BySite,
     CaseCount,
     Code,
     CodeCounts,
     Finite,
     Label,
     LongReason,
+    MinimumCount,
     MissingSite,
+    Packages,
     Reason,
     Record,
-    SiteLabel,
+    Score,
+    Tree,
     Versions,
     WithheldCount,
     Word,
 )
+from consilium.records.reading import Contradiction, read_record
 from consilium.tasks.features import DriftLimits, FeatureGroup, Role
 
 STATISTICS_FILE = "statistics.json"
@@ -35,6 +41,17 @@ STATISTICS_FILE = "statistics.json"
 
 MOST_BINS: Final = 1000
 """Of one histogram."""
+
+MOST_FEATURES: Final = 200
+
+LARGEST_EXPONENT: Final = 300.0
+"""Of a power of ten that is a number."""
+
+ROUNDING: Final = 0.5
+"""Patients by which the sum of a histogram may exceed their number: its bins are rounded."""
+
+SMALLEST_SUM: Final = 0.5
+"""Of a histogram that isn't empty: at least of one patient, but for rounding."""
 
 
 class SiteAnswer(Record):
@@ -44,7 +61,7 @@ class SiteAnswer(Record):
     cases: WithheldCount = Field(default=0, description="Usable examinations.")
     left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
     label_convention: Word | None = None
-    min_count: CaseCount = Field(ge=1, description="Fewest patients that a number of this site is about.")
+    min_count: MinimumCount = Field(description="Fewest patients that a number of this site is about.")
     reason: Reason | None = Field(default=None, description="Why it has no statistics.")
     code: Code = Field(default=None, description="What kind of reason it is.")
     versions: Versions = Field(default_factory=dict)
@@ -68,11 +85,11 @@ class FeatureRecord(Record):
     """A feature and its histograms, site by site."""
 
     group: FeatureGroup
-    of: str
-    title: str = Field(description="Of what it is about, for people.")
-    low: float
-    high: float
-    sites: dict[SiteLabel, SiteHistogram] = Field(default_factory=dict)
+    of: Word
+    title: Label = Field(description="Of what it is about, for people.")
+    low: Score
+    high: Score
+    sites: BySite[SiteHistogram] = Field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -83,6 +100,31 @@ class FeatureRecord(Record):
     def reported(self) -> dict[str, NDArray[np.float64]]:
         """The histograms with content, `(bins,)` each, by site."""
         return {name: np.asarray(one.bins) for name, one in sorted(self.sites.items()) if one.reported}
+
+    def check_histograms(self) -> None:
+        """Check that the range is one, and all histograms have the same bins, each of somebody or of nobody.
+
+        Raises:
+            Contradiction: If not.
+        """
+        place = f"features.{self.name}"
+        # The scale is shown as a power of ten.
+        largest = LARGEST_EXPONENT if self.group.role == "scale" else LARGEST_SCORE
+        if not -largest <= self.low < self.high <= largest:
+            raise Contradiction(
+                f"{place}.low", allowed=f"below high, within {largest:g}", seen=(self.low, self.high)
+            )
+        lengths = sorted({len(one.bins) for one in self.sites.values()})
+        if len(lengths) > 1 or lengths[:1] in ([0], [1]):
+            raise Contradiction(f"{place}.sites", allowed="as many bins each, 2 or more", seen=lengths[:5])
+        for site, one in self.sites.items():
+            total = sum(one.bins)
+            if total and not SMALLEST_SUM <= total <= one.patients + ROUNDING:
+                raise Contradiction(
+                    f"{place}.sites.{site}.bins",
+                    allowed=f"sum of 0, or {SMALLEST_SUM} to {one.patients + ROUNDING}",
+                    seen=total,
+                )
 
     def centers(self, bins: int) -> NDArray[np.float64]:
         """Return the centers of the bins, `(bins,)`."""
@@ -99,13 +141,18 @@ class StatisticsRecord(Record):
     drift: DriftLimits | None = Field(default=None, description="What was measured for the task.")
     status: Literal["running", "finished", "failed"] = "running"
     reason: LongReason | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
-    sites: dict[SiteLabel, SiteAnswer] = Field(default_factory=dict)
-    missing: dict[SiteLabel, MissingSite] = Field(
+    settings: Tree = Field(default_factory=dict)
+    sites: BySite[SiteAnswer] = Field(default_factory=dict)
+    missing: BySite[MissingSite] = Field(
         default_factory=dict, description="Sites without statistics, and why."
     )
-    features: dict[str, FeatureRecord] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict, description="At the server.")
+    features: dict[Word, FeatureRecord] = Field(default_factory=dict, max_length=MOST_FEATURES)
+    versions: Packages = Field(default_factory=dict, description="At the server.")
+
+    @property
+    def reporting(self) -> set[str]:
+        """The sites with a histogram that has any content."""
+        return {site for feature in self.features.values() for site in feature.reported}
 
     def groups(self, *roles: Role) -> dict[str, list[FeatureRecord]]:
         """Return the features of these roles by their group, in the task's order."""
@@ -137,7 +184,22 @@ class StatisticsRecord(Record):
                 "of one "
                 "statistics job's result, for example the one that `download_job` made"
             )
-        try:
-            return cls.model_validate_json(found[0].read_text())
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{found[0]} is not a record of statistics: {error}") from None
+        return read_record(cls, found[0])
+
+    def check_consistency(self) -> None:
+        """Check what each field's bounds can't: that features of one kind and their histograms fit together.
+
+        Raises:
+            Contradiction: If they don't.
+        """
+        groups: dict[str, FeatureGroup] = {}
+        for name, feature in self.features.items():
+            if name != feature.name:
+                raise Contradiction(f"features.{name}", allowed=f"the feature {name}", seen=feature.name)
+            if groups.setdefault(feature.group.name, feature.group) != feature.group:
+                raise Contradiction(
+                    f"features.{name}.group",
+                    allowed="the group as other features have it",
+                    seen=feature.group.name,
+                )
+            feature.check_histograms()

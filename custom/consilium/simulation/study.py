@@ -23,6 +23,7 @@ from consilium.process_limits import available_cores
 from consilium.recipes.exported_job import read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
 from consilium.records.job_record import load_record
+from consilium.records.reading import read_record
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.build import build_report
 from consilium.report.training.patients import draw_patients, prepare_sites
@@ -158,7 +159,7 @@ class Study:
     ) -> BaselineRecord:
         path = self._out / "result" / "baselines.json"
         if stages.is_done("baselines"):
-            return BaselineRecord.model_validate_json(path.read_text())
+            return read_record(BaselineRecord, path)
         self._display.say("to compare with: every hospital alone, and all data pooled")
         started, steps = time.monotonic(), {}
 

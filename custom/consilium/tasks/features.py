@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ axis, in mm. `target`: a property of the target.
 CaseValue: TypeAlias = float | tuple[float, ...]
 """Value of a feature in one case: a number, 1 or 0 for yes or no, or the case's share in each bin."""
 
+_Words = Annotated[str, Field(max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Sentences = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+_Distance = Annotated[float, Field(gt=0, le=1e9)]
+
 
 class FeatureGroup(BaseModel):
     """Features of one kind: one for each input, target or axis.
@@ -45,15 +49,15 @@ class FeatureGroup(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    title: str
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+    title: _Words
     about: About
     form: Form
     role: Role
-    unit: str = ""
+    unit: _Words = ""
     digits: int = Field(default=0, ge=0, le=6)
-    note: str = ""
-    phrase: str = "have"
+    note: _Sentences = ""
+    phrase: _Words = "have"
 
 
 class DriftLimits(BaseModel):
@@ -70,12 +74,12 @@ class DriftLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    same_source: float
-    tried: float
-    unit: str
-    source: str
-    evidence: str
-    settings: tuple[str, ...] = ()
+    same_source: _Distance
+    tried: _Distance
+    unit: _Words
+    source: _Words
+    evidence: _Sentences
+    settings: tuple[_Words, ...] = Field(default=(), max_length=20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def test_a_file_that_is_neither_is_rejected(tmp_path):
     with pytest.raises(ConfigurationError, match="does not exist"):
         read_fingerprint([tmp_path / "statistics.json"])
     (tmp_path / "statistics.json").write_text("{}")
-    with pytest.raises(ConfigurationError, match=r"neither a statistics\.json nor a readiness\.json"):
+    with pytest.raises(ConfigurationError, match=r"is not a record that.*\n  job: it is missing"):
         read_fingerprint([tmp_path / "statistics.json"])
 
 

@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
 from anything import ANYTHING
 from effort import examples
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from consilium.data.problem_code import known_codes
-from consilium.records.bounds import MOST_CASES, OTHER_CODE, VERSIONED, name_faults
+from consilium.records.bounds import MOST_CASES, OTHER_CODE, VERSIONED, Record, name_faults
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.progress import StateMessage
 from consilium.records.readiness import SiteReadiness
@@ -49,6 +50,25 @@ def texts_in(content):
             yield from texts_in(value)
     elif isinstance(content, str):
         yield content
+
+
+def record_models(base=Record):
+    for model in base.__subclasses__():
+        yield model
+        yield from record_models(model)
+
+
+def test_no_field_has_a_bound_that_its_type_overrules():
+    """Of two lower bounds pydantic uses the type's, whatever the field says."""
+    for model in record_models():
+        for name, field in model.model_fields.items():
+            bounds = {one for one in field.metadata if isinstance(one, Ge | Gt | Le | Lt)}
+            assert len(bounds) == len({type(one) for one in bounds}), f"{model.__name__}.{name}"
+
+
+def test_a_site_with_a_minimum_of_nobody_is_rejected():
+    with pytest.raises(ValidationError):
+        SiteAnswer(min_count=0)
 
 
 @pytest.mark.parametrize("model", HONEST)

@@ -24,7 +24,7 @@ from consilium.federation.replacement import require_known
 from consilium.federation.transport.message_checks import BROKEN_ANSWER
 from consilium.federation.transport.set_up import limit_job_messages
 from consilium.records.bounds import MOST_CASES, name_faults
-from consilium.records.statistics import SiteAnswer, SiteHistogram
+from consilium.records.statistics import ROUNDING, SiteAnswer, SiteHistogram
 from consilium.records.texts import clean_text
 
 DATASET: Final = "cases"
@@ -32,9 +32,6 @@ DATASET: Final = "cases"
 
 _MOST_BYTES = 1024 * 1024
 """Of one site's statistics, as FLARE packs them; those of all features have 40 kB."""
-
-_ROUNDING = 0.5
-"""Patients by which the sum of a histogram may exceed their number: its bins are rounded."""
 
 _FEATURES = dict[str, Any]
 
@@ -227,7 +224,7 @@ def _read_histogram(name: str, histogram: Any, patients: int, feature: Mapping[s
         raise RejectedAnswer(
             f"its histogram of {name} has {counted(len(bins), 'bin')}, and the job asks for {feature['bins']}"
         )
-    if sum(bins) > patients + _ROUNDING:
+    if sum(bins) > patients + ROUNDING:
         raise RejectedAnswer(f"its histogram of {name} counts more patients than it has")
     edges = [low + width * place for place in range(feature["bins"])] + [high]
     return Histogram(

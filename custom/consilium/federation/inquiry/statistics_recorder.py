@@ -112,7 +112,7 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
 
     def _note_missing(self, fl_ctx: FLContext) -> None:
         record = self._record.value
-        reported = {site for feature in record.features.values() for site in feature.reported}
+        reported = record.reporting
         for site in (client.name for client in fl_ctx.get_engine().get_clients()):
             if site in reported or site in record.missing:
                 continue

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from nvflare.apis.workspace import Workspace
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from consilium.counts import counted
+from consilium.errors import ConfigurationError
 from consilium.records.readiness import ReadinessRecord, explain
 from consilium.settings import MAX_SITES, Settings
 
@@ -45,7 +46,7 @@ def rejection(path: Path, admission: AdmissionSettings, connected: list[str], ta
         record = ReadinessRecord.load(path)
     except FileNotFoundError:
         return f"admission: there is no readiness check on this server; {how}"
-    except (ValidationError, OSError) as error:
+    except (ConfigurationError, OSError) as error:
         return f"admission: the readiness check can't be read ({type(error).__name__}); {how}"
     hours = (time.time() - record.created) / 3600
     if not 0 <= hours <= admission.max_age_hours:

@@ -18,6 +18,7 @@ from nvflare.fuel.f3.message import Message as CellMessage
 from nvflare.private.defs import CellMessageHeaderKeys
 from nvflare.private.fed.app.deployer import server_deployer
 
+from consilium.errors import ConfigurationError
 from consilium.federation.replacement import replace
 from consilium.federation.server.job_runner import ResilientJobRunner, SiteNotStarted
 from consilium.federation.server.second_starts import second_starts
@@ -134,7 +135,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
         """
         try:
             progress = read_progress(Path(self._engine.get_workspace().get_run_dir(job_id)))
-        except ValueError as error:  # of another version, or damaged: other jobs' sites return
+        except ConfigurationError as error:  # of another version, or damaged: other jobs' sites return
             self.logger.warning(f"the progress of job {job_id} can't be read ({type(error).__name__})")
             return False
         return progress is not None and progress.ended is None

@@ -20,9 +20,10 @@ from consilium.tasks.features import FeatureGroup, Role
 
 def render_statistics(record: StatisticsRecord) -> str:
     """Render the page; names and reasons come from other machines, and the template escapes them."""
-    sites = sorted(record.sites.keys() | record.missing.keys())
+    reporting = record.reporting  # also sites of which a job that was aborted has no other answer
+    sites = sorted(record.sites.keys() | record.missing.keys() | reporting)
     drift = assess_drift(record)
-    shown = [site for site in sites if site not in record.missing]
+    shown = [site for site in sites if site not in record.missing or site in reporting]
     sizes = list(record.groups("spacing", "extent").values())
     return (
         page_environment()

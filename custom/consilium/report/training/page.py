@@ -77,7 +77,7 @@ def render_page(
             directions=_directions(report.metrics.shown),
             in_rounds=_in_rounds(report.metrics),
             about_pictures=about_pictures,
-            seed=report.settings.get("learning", {}).get("seed"),
+            seed=(report.settings.get("learning") or {}).get("seed"),
             components=sorted({name for one in _all_versions(report).values() for name in one}),
             versions=_all_versions(report),
             light=LIGHT,
