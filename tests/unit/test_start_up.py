@@ -91,3 +91,8 @@ def test_jobs_are_written_and_checked_without_anything_that_only_running_them_ne
 
 def test_reports_are_written_without_torch_and_monai():
     assert not loaded("consilium.report.write") & {"torch", "monai"}
+
+
+def test_cases_are_checked_without_torch_and_monai():
+    """In each of the processes among which a check divides them."""
+    assert not loaded("consilium.data.cohort_pass", "consilium.tasks.brain_tumor.cases") & {"torch", "monai"}

@@ -1,13 +1,17 @@
 """Geometry of a preprocessed case in its original file, and the way back."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D, to_file_axes
 from consilium.tasks.segmentation.resampling import ResamplingMode, resample
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _Row = tuple[float, float, float, float]
 

@@ -2,16 +2,20 @@
 
 Voxels are boxes, not points: both grids share their outer faces, so going to another voxel size and back
 moves nothing, whatever the sizes (`align_corners=False` in torch's words).
+
+Torch is imported where arrays are resampled: processes that only check cases do without it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 from consilium.tasks.segmentation.orientation import Shape3D, Spacing3D
 
@@ -34,6 +38,8 @@ def resample(volume: Tensor, shape: Sequence[int], *, mode: ResamplingMode = "li
     Returns:
         Tensor `(C, *shape)`; `volume` itself where nothing changes.
     """
+    import torch.nn.functional as F
+
     source, target = tuple(volume.shape[1:]), tuple(shape)
     if source == target:
         return volume
@@ -80,6 +86,8 @@ def resample_label(label: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np
     """
     if label.shape == tuple(shape):
         return label
+    import torch
+
     source = torch.from_numpy(np.ascontiguousarray(label))
     winner = torch.zeros(tuple(shape), dtype=torch.uint8)
     largest = torch.full(tuple(shape), -1.0)

@@ -3,11 +3,12 @@
 It happens once a case; see `consilium.data.cache`. Augmentation is not part of it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
@@ -21,6 +22,9 @@ from consilium.tasks.segmentation.preparation.crop import NativeCase
 from consilium.tasks.segmentation.preparation.normalization import Normalization
 from consilium.tasks.segmentation.resampling import grid_shape, resample, resample_label, to_half
 from consilium.tasks.segmentation.volume_case import PreprocessedCase
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _MAX_TASK_VOXELS = 2**28
 """Of one image: 1 GiB while it is resampled. A cube of 256 mm at 0.5 mm has half of them."""
@@ -65,6 +69,8 @@ def preprocess(
     Raises:
         UnusableFile: An image has no contrast or can't be normalized, or the task grid is too large.
     """
+    import torch
+
     geometry = Geometry(
         file_shape=native.file_shape,
         file_affine=native.file_affine.tolist(),
@@ -101,8 +107,10 @@ def _channel(
     normalize: Callable[[NDArray[Any]], NDArray[np.float32]],
     array: NDArray[Any],
     shape: Shape3D,
-) -> torch.Tensor:
+) -> Tensor:
     """One image on the task grid, `(1, X, Y, Z)`."""
+    import torch
+
     try:
         channel = resample(torch.from_numpy(normalize(array))[None], shape)
     except UnusableFile as error:
