@@ -24,7 +24,7 @@ from monai.metrics import (
 from numpy.typing import NDArray
 
 from consilium.tasks import get_task
-from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS
+from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS, PENALTY_MM
 from consilium.tasks.segmentation.measurement.case import measure_case
 from consilium.tasks.segmentation.measurement.lesions import score_lesions
 
@@ -80,7 +80,9 @@ def _ellipsoid(center: tuple[float, ...], radii: NDArray[np.float64] | tuple[flo
 
 def ours(prediction: Masks, reference: Masks) -> None:
     """Compute all metrics of the package."""
-    measure_case(prediction, reference, REGIONS, spacing_mm=SPACING_MM, lesions=GLIOMA_LESIONS)
+    measure_case(
+        prediction, reference, REGIONS, spacing_mm=SPACING_MM, penalty_mm=PENALTY_MM, lesions=GLIOMA_LESIONS
+    )
 
 
 def lesion_wise(prediction: Masks, reference: Masks) -> None:

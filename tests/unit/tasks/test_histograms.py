@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consilium.tasks.histograms import Histogram, MetricBins, enclose_mean, enclose_quantile
-from consilium.tasks.segmentation.measurement.definitions import CASE_METRICS
+from consilium.tasks.segmentation.measurement.definitions import case_metrics
 
 QUICK = settings(max_examples=examples(150), deadline=None)
-BINS = [metric.bins for metric in CASE_METRICS]
+BINS = [metric.bins for metric in case_metrics(374)]
 
 
 @st.composite

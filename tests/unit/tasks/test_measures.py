@@ -4,7 +4,7 @@ from consilium.tasks import get_task
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.measures import cells_of, derived_measures, measures_of, tables_of
 from consilium.tasks.metrics import Metric, MetricSet
-from consilium.tasks.segmentation.measurement.definitions import CASE_METRICS, region_measures
+from consilium.tasks.segmentation.measurement.definitions import case_metrics, region_measures
 from consilium.tasks.segmentation.regions import Region
 
 REGIONS = get_task("brain_tumor").targets
@@ -58,15 +58,15 @@ def test_a_score_is_completed_before_it_is_a_measurement():
 
 
 def test_regions_have_every_metric_and_a_mean_of_those_that_say_what_is_good():
-    found = region_measures(REGIONS, lesions=True)
+    found = region_measures(REGIONS, penalty_mm=374, lesions=True)
     per_region = [one for one in found if one.target]
-    assert len(per_region) == len(REGIONS) * len(CASE_METRICS)
+    assert len(per_region) == len(REGIONS) * len(case_metrics(374))
     means = {one.name for one in found if one.target is None}
-    assert means == {one.name for one in CASE_METRICS if one.better in ("higher", "lower")}
+    assert means == {one.name for one in case_metrics(374) if one.better in ("higher", "lower")}
     assert len({one.name for one in found}) == len(found)
 
 
 def test_a_problem_without_a_definition_of_a_lesion_has_no_lesion_wise_metric():
-    found = region_measures([Region("lesion", "Lesion", frozenset({1}))], lesions=False)
+    found = region_measures([Region("lesion", "Lesion", frozenset({1}))], penalty_mm=374, lesions=False)
     assert not [one.name for one in found if one.name.startswith("lesion_")]
     assert all(one.target == "lesion" for one in found)

@@ -10,6 +10,7 @@ from consilium.data.problem_code import ProblemCode
 from consilium.tasks.brain_tumor.codes import BrainCode
 from consilium.tasks.brain_tumor.features import head_features
 from consilium.tasks.brain_tumor.label_conventions import Tissue
+from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS, PENALTY_MM
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.presentation import Presentation
 from consilium.tasks.pretrained import PublishedWeights
@@ -58,6 +59,7 @@ class BrainTumor(SegmentationTask):
         Region("et", "Enhancing tumor", frozenset({Tissue.ENHANCING})),
     )
     settings_type: ClassVar[type[BrainTumorSettings]] = BrainTumorSettings
+    penalty_mm: ClassVar[float] = PENALTY_MM
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode, BrainCode)
 
     pretrained: ClassVar[tuple[PublishedWeights, ...]] = (
@@ -76,9 +78,7 @@ class BrainTumor(SegmentationTask):
     @cached_property
     def evaluation(self) -> Evaluation:
         """Dice and HD95 of each region; of a finished model all metrics, the lesion-wise among them."""
-        from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS
-
-        return SegmentationEvaluation(self.targets, GLIOMA_LESIONS)
+        return SegmentationEvaluation(self.targets, penalty_mm=self.penalty_mm, lesions=GLIOMA_LESIONS)
 
     @cached_property
     def presentation(self) -> Presentation | None:

@@ -28,13 +28,17 @@ class SegmentationEvaluation(Evaluation):
 
     Args:
         regions: What is segmented, in the network's order.
+        penalty_mm: HD95 where only one of prediction and reference has a region.
         lesions: What a lesion is in this problem; None for no lesion-wise metrics.
     """
 
-    def __init__(self, regions: Sequence[Region], lesions: LesionRule | None = None) -> None:
+    def __init__(
+        self, regions: Sequence[Region], *, penalty_mm: float, lesions: LesionRule | None = None
+    ) -> None:
         self._regions = tuple(regions)
         self._lesions = lesions
-        self._metrics = region_metrics(regions)
+        self._penalty_mm = penalty_mm
+        self._metrics = region_metrics(regions, penalty_mm=penalty_mm)
 
     @property
     def metrics(self) -> MetricSet:
@@ -73,6 +77,7 @@ class SegmentationEvaluation(Evaluation):
             self.reference(case),
             self._regions,
             spacing_mm=VolumeCase.of(case).geometry.native_spacing_mm,
+            penalty_mm=self._penalty_mm,
             distances=final,
         )
 
@@ -81,7 +86,7 @@ class SegmentationEvaluation(Evaluation):
         """Overlap, surfaces, volumes and lesions of each region; see `region_measures`."""
         from consilium.tasks.segmentation.measurement.definitions import region_measures
 
-        return region_measures(self._regions, lesions=self._lesions is not None)
+        return region_measures(self._regions, penalty_mm=self._penalty_mm, lesions=self._lesions is not None)
 
     def measure(self, prediction: Tensor, case: CachedCase) -> Scores:
         """Measure the regions found in a case by all metrics; see `measure_case`.
@@ -99,6 +104,7 @@ class SegmentationEvaluation(Evaluation):
             self.reference(case).numpy(),
             self._regions,
             spacing_mm=geometry.native_spacing_mm,
+            penalty_mm=self._penalty_mm,
             lesions=self._lesions,
             grid_voxels=math.prod(geometry.file_shape),
         )

@@ -8,10 +8,6 @@ from typing import Final
 from consilium.tasks.metrics import Metric, MetricSet
 from consilium.tasks.segmentation.regions import Region
 
-HD95_WHEN_ONE_IS_EMPTY_MM: Final = 374.0
-"""Distance scored when only one of prediction and reference is empty: about the diagonal of a 240x240x155 mm
-volume, the value that BraTS uses since 2020."""
-
 LONGEST_HD95_MM: Final = 1000.0
 """Largest accepted distance; a chest and abdomen of 500x400x700 mm have a diagonal of 950 mm."""
 
@@ -19,16 +15,18 @@ NOTHING_FOUND: Final = 0.01
 """Mean Dice below which a model finds next to nothing."""
 
 
-def region_metrics(regions: Sequence[Region]) -> MetricSet:
+def region_metrics(regions: Sequence[Region], *, penalty_mm: float) -> MetricSet:
     """Return Dice and HD95 of each region and the means over regions; the mean Dice selects models.
 
     HD95 costs more than the prediction on small volumes, so only final models are measured by it.
 
     Args:
         regions: What is segmented, in the network's order.
+        penalty_mm: HD95 where only one of prediction and reference has a region.
 
     Example:
-        >>> [one.name for one in region_metrics([Region("lesion", "Lesion", frozenset())]).metrics]
+        >>> lesion = Region("lesion", "Lesion", frozenset())
+        >>> [one.name for one in region_metrics([lesion], penalty_mm=500).metrics]
         ['dice', 'dice_lesion', 'hd95', 'hd95_lesion']
     """
     dice = _with_mean(Metric(name="dice", title="Dice"), regions)
@@ -47,15 +45,15 @@ def region_metrics(regions: Sequence[Region]) -> MetricSet:
         gained=tuple(one.name for one in dice),
         targets={region.name: region.title for region in regions},
         nothing_learned=NOTHING_FOUND,
-        definitions={"Dice": _define_dice(regions), "HD95": _HD95},
+        definitions={"Dice": _define_dice(regions), "HD95": _define_hd95(penalty_mm)},
     )
 
 
-_HD95 = (
-    "The 95th percentile of the distances between the two surfaces, in mm. Where a region is absent from "
-    f"both, it is 0; where only one has it, {HD95_WHEN_ONE_IS_EMPTY_MM:.0f} mm, so one such patient "
-    "dominates a mean."
-)
+def _define_hd95(penalty_mm: float) -> str:
+    return (
+        "The 95th percentile of the distances between the two surfaces, in mm. Where a region is absent from "
+        f"both, it is 0; where only one has it, {penalty_mm:.0f} mm, so one such patient dominates a mean."
+    )
 
 
 def _define_dice(regions: Sequence[Region]) -> str:

@@ -9,7 +9,6 @@ from monai.metrics import compute_dice, compute_hausdorff_distance
 from torch import Tensor
 
 from consilium.tasks.metrics import Scores
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 from consilium.tasks.segmentation.regions import Region
 
 
@@ -19,12 +18,13 @@ def score_case(
     regions: Sequence[Region],
     *,
     spacing_mm: Sequence[float],
+    penalty_mm: float,
     distances: bool = True,
 ) -> Scores:
     """Score one case.
 
-    An empty reference counts: both empty is a perfect Dice of 1 and HD95 of 0, one empty is 0 and 374 mm.
-    MONAI's default leaves such cases out, so that false positives in a patient without the
+    An empty reference counts: both empty is a perfect Dice of 1 and HD95 of 0, one empty is 0 and
+    `penalty_mm`. MONAI's default leaves such cases out, so that false positives in a patient without the
     region would cost nothing.
 
     Args:
@@ -32,6 +32,7 @@ def score_case(
         reference: Booleans, `(R, X, Y, Z)`.
         regions: The R regions.
         spacing_mm: Voxel size along X, Y, Z.
+        penalty_mm: HD95 where only one of both has a region.
         distances: Whether to compute HD95 as well (it costs more than the prediction on small volumes).
 
     Returns:
@@ -41,15 +42,15 @@ def score_case(
     scores = {f"dice_{region.name}": float(value) for region, value in zip(regions, dice, strict=True)}
     if distances:
         for index, region in enumerate(regions):
-            scores[f"hd95_{region.name}"] = _hd95(prediction[index], reference[index], spacing_mm)
+            scores[f"hd95_{region.name}"] = _hd95(prediction[index], reference[index], spacing_mm, penalty_mm)
     return scores
 
 
-def _hd95(prediction: Tensor, reference: Tensor, spacing_mm: Sequence[float]) -> float:
+def _hd95(prediction: Tensor, reference: Tensor, spacing_mm: Sequence[float], penalty_mm: float) -> float:
     if not prediction.any() and not reference.any():
         return 0.0
     if not prediction.any() or not reference.any():
-        return HD95_WHEN_ONE_IS_EMPTY_MM
+        return penalty_mm
     box = _bounding_box(prediction | reference)
     distance = compute_hausdorff_distance(
         prediction[box][None, None].float(),

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 class SegmentationTask(ABC):
     """A `Task` whose targets are regions of volumes.
 
-    A problem's subclass states its name, title, inputs and targets, has a subclass of `SegmentationSettings`
-    with its name and defaults, and says how its cases are read and what is counted about them. What else is
-    particular to it, such as networks, it gives in a `method` of its own.
+    A problem's subclass states its name, title, inputs, targets and `penalty_mm`, has a subclass of
+    `SegmentationSettings` with its name and defaults, and says how its cases are read and what is counted
+    about them. What else is particular to it, such as networks, it gives in a `method` of its own.
     """
 
     name: ClassVar[str]
@@ -37,6 +37,8 @@ class SegmentationTask(ABC):
     inputs: ClassVar[tuple[str, ...]]
     targets: ClassVar[tuple[Region, ...]]
     settings_type: ClassVar[type[SegmentationSettings]]
+    penalty_mm: ClassVar[float]
+    """HD95 of a region that only one of prediction and reference has, about the diagonal of an image."""
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode,)
     pretrained: ClassVar[tuple[PublishedWeights, ...]] = ()
 
@@ -60,7 +62,7 @@ class SegmentationTask(ABC):
     @cached_property
     def evaluation(self) -> Evaluation:
         """Dice and HD95 of each region, and their means."""
-        return SegmentationEvaluation(self.targets)
+        return SegmentationEvaluation(self.targets, penalty_mm=self.penalty_mm)
 
     @cached_property
     def presentation(self) -> Presentation | None:

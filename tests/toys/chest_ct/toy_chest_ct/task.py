@@ -31,6 +31,7 @@ class ChestCt(SegmentationTask):
     name, title, inputs = "chest_ct", "Chest CT lesion segmentation", ("ct",)
     targets = (Region("lesion", "Lesion", frozenset({1})),)
     settings_type = ChestCtSettings
+    penalty_mm = 700.0
     cases = SegmentationCases("chest_ct", inputs, Vocabulary({"ct": ("ct",)}), FixedLabels({1: 1}), WINDOW)
     statistics = VolumeFeatures(
         inputs={"ct": "CT"},

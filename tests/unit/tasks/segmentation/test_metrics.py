@@ -4,7 +4,7 @@ import torch
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from consilium.tasks import get_task
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
+from consilium.tasks.brain_tumor.lesions import PENALTY_MM
 from consilium.tasks.segmentation.scoring import score_case
 
 EVALUATION = get_task("brain_tumor").evaluation
@@ -20,18 +20,28 @@ def masks(tc, wt, et):
 def test_both_empty_is_perfect_and_one_empty_is_the_worst():
     empty, block = np.zeros((8, 8, 8)), np.zeros((8, 8, 8))
     block[2:5, 2:5, 2:5] = 1
-    scores = score_case(masks(empty, block, empty), masks(empty, empty, block), REGIONS, spacing_mm=ISOTROPIC)
+    scores = score_case(
+        masks(empty, block, empty),
+        masks(empty, empty, block),
+        REGIONS,
+        spacing_mm=ISOTROPIC,
+        penalty_mm=PENALTY_MM,
+    )
     assert (scores["dice_tc"], scores["hd95_tc"]) == (1, 0)  # nothing there, nothing predicted
     assert (scores["dice_wt"], scores["hd95_wt"]) == (0, 374)  # invented
     assert (scores["dice_et"], scores["hd95_et"]) == (0, 374)  # missed
-    assert HD95_WHEN_ONE_IS_EMPTY_MM == 374
+    assert PENALTY_MM == 374
 
 
 def test_dice_is_twice_the_overlap_over_the_sum():
     first, second = np.zeros((8, 8, 8)), np.zeros((8, 8, 8))
     first[0:4], second[1:4] = 1, 1
     scores = score_case(
-        masks(first, first, first), masks(second, first, second), REGIONS, spacing_mm=ISOTROPIC
+        masks(first, first, first),
+        masks(second, first, second),
+        REGIONS,
+        spacing_mm=ISOTROPIC,
+        penalty_mm=PENALTY_MM,
     )
     assert scores["dice_tc"] == pytest.approx(2 * 3 / (4 + 3))
     assert scores["dice_wt"] == 1
@@ -56,7 +66,11 @@ def test_hd95_agrees_with_distance_maps(spacing, seed):
             stop = start + random.integers(2, 8, 3)
             mask[tuple(map(slice, start, stop))] = True
     scores = score_case(
-        torch.from_numpy(prediction), torch.from_numpy(reference), REGIONS, spacing_mm=spacing
+        torch.from_numpy(prediction),
+        torch.from_numpy(reference),
+        REGIONS,
+        spacing_mm=spacing,
+        penalty_mm=PENALTY_MM,
     )
     for index, region in enumerate(REGIONS):
         expected = hd95_by_distance_maps(prediction[index], reference[index], spacing)
@@ -66,7 +80,12 @@ def test_hd95_agrees_with_distance_maps(spacing, seed):
 def test_distances_cost_nothing_where_nobody_asked():
     block = np.ones((4, 4, 4))
     scores = score_case(
-        masks(block, block, block), masks(block, block, block), REGIONS, spacing_mm=ISOTROPIC, distances=False
+        masks(block, block, block),
+        masks(block, block, block),
+        REGIONS,
+        spacing_mm=ISOTROPIC,
+        penalty_mm=PENALTY_MM,
+        distances=False,
     )
     assert set(scores) == {"dice_tc", "dice_wt", "dice_et"}
 

@@ -34,6 +34,7 @@ class LungSettings(SegmentationSettings):
 class Lung(SegmentationTask):
     name, title, inputs = "lung", "Lesions of the lung", ("ct",)
     targets = (Region("lesion", "Lesion", frozenset({1})),)
+    penalty_mm = 500.0
     settings_type = LungSettings
     cases = SegmentationCases("lung", ("ct",), Vocabulary({"ct": ("ct",)}), FixedLabels({1: 1}), WINDOW)
     statistics = VolumeFeatures(

@@ -13,7 +13,6 @@ from consilium.tasks.segmentation.measurement.definitions import LesionRule
 from consilium.tasks.segmentation.measurement.lesions import score_lesions
 from consilium.tasks.segmentation.measurement.overlap import Mask, Overlap, bounding_box
 from consilium.tasks.segmentation.measurement.surfaces import boundary_distances, surface_distances
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
 from consilium.tasks.segmentation.regions import Region
 
 TOLERANCES_MM = (1, 2)
@@ -26,16 +25,18 @@ def measure_case(
     regions: Sequence[Region],
     *,
     spacing_mm: Sequence[float],
+    penalty_mm: float,
     lesions: LesionRule | None,
     grid_voxels: int | None = None,
 ) -> Scores:
-    """Measure all `CASE_METRICS` of each region of a case; none of them is ever NaN or infinite.
+    """Measure all `case_metrics` of each region of a case; none of them is ever NaN or infinite.
 
     Args:
         prediction: `(R, X, Y, Z)`; regions may overlap.
         reference: `(R, X, Y, Z)`.
         regions: The R regions.
         spacing_mm: Voxel size along X, Y, Z.
+        penalty_mm: HD95 where only one of both has a region.
         lesions: What a lesion is in this problem; None for no lesion-wise metrics.
         grid_voxels: Voxels of the whole image, where the arrays are a crop outside of which all is empty.
 
@@ -50,7 +51,7 @@ def measure_case(
         >>> reference[0, 4:14, 4:14, 4:14] = True
         >>> scores = measure_case(
         ...     reference, reference, [Region("lesion", "Lesion", frozenset({1}))],
-        ...     spacing_mm=(1, 1, 2), lesions=LesionRule(3, 50, 374),
+        ...     spacing_mm=(1, 1, 2), penalty_mm=374, lesions=LesionRule(3, 50, 374),
         ... )
         >>> scores["dice_lesion"], scores["hd95_lesion"], scores["volume_lesion"]
         (1.0, 0.0, 2.0)
@@ -68,6 +69,7 @@ def measure_case(
             np.asarray(found, dtype=bool),
             np.asarray(given, dtype=bool),
             [float(size) for size in spacing_mm],
+            penalty_mm,
             lesions,
             grid_voxels,
         )
@@ -79,6 +81,7 @@ def _measure(
     prediction: Mask,
     reference: Mask,
     spacing_mm: Sequence[float],
+    penalty_mm: float,
     rule: LesionRule | None,
     grid_voxels: int | None,
 ) -> Scores:
@@ -90,7 +93,7 @@ def _measure(
     volume, reference_volume = overlap.volumes_ml(math.prod(spacing_mm))
     return {
         "dice": overlap.dice,
-        **_surface_metrics(found, given, spacing_mm),
+        **_surface_metrics(found, given, spacing_mm, penalty_mm),
         "sensitivity": overlap.sensitivity,
         "specificity": overlap.specificity,
         "volume_error": volume - reference_volume,
@@ -110,12 +113,14 @@ def _lesion_metrics(
     return {"lesion_dice": found.dice, "lesion_hd95": found.hd95_mm}
 
 
-def _surface_metrics(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> Scores:
+def _surface_metrics(
+    prediction: Mask, reference: Mask, spacing_mm: Sequence[float], penalty_mm: float
+) -> Scores:
     present = bool(prediction.any()), bool(reference.any())
     if not all(present):
         agree = not any(present)
         return {
-            "hd95": 0.0 if agree else HD95_WHEN_ONE_IS_EMPTY_MM,
+            "hd95": 0.0 if agree else penalty_mm,
             **{f"surface_dice_{tolerance}mm": float(agree) for tolerance in TOLERANCES_MM},
         }
     surfaces = surface_distances(prediction, reference, spacing_mm)

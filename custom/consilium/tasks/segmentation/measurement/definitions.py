@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from consilium.tasks.histograms import MetricBins
 from consilium.tasks.measures import Direction, Measure
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM, LONGEST_HD95_MM
+from consilium.tasks.segmentation.metrics import LONGEST_HD95_MM
 from consilium.tasks.segmentation.regions import Region
 
 NIKOLOV: Final = "Nikolov et al. 2021, doi 10.2196/26151"
@@ -88,18 +88,13 @@ SHARE_BINS: Final = MetricBins.in_steps((0.01, 1.0))
 SPECIFICITY_BINS: Final = MetricBins.in_steps(
     (0.1, 0.9), (0.01, 0.99), (0.001, 0.999), (0.0001, 0.9999), (0.00001, 1.0)
 )
-DISTANCE_BINS: Final = MetricBins.in_steps(
-    (0.25, 5.0), (0.5, 10.0), (2.0, 50.0), (20.0, 370.0), (3.5, 373.5), (1.0, 374.5), (25.5, 400.0),
-    (100.0, LONGEST_HD95_MM),
-)  # fmt: skip
-"""The penalty has a bin of its own, 1 mm wide, so that a mean over patients with it is as exact as others."""
 VOLUME_BINS: Final = MetricBins.in_steps(
     (0.1, 2.0), (0.5, 10.0), (2.0, 50.0), (10.0, 200.0), (50.0, 1000.0), (500.0, LARGEST_ML)
 )
 ERROR_BINS: Final = VOLUME_BINS.mirrored()
 
 _OVERLAP_EMPTY: Final = WhenEmpty(reference=0.0, prediction=0.0, both=1.0)
-_DISTANCE_EMPTY: Final = WhenEmpty(HD95_WHEN_ONE_IS_EMPTY_MM, HD95_WHEN_ONE_IS_EMPTY_MM, 0.0)
+_CLEAR_MM: Final = 20.0
 _AS_DEFINED: Final = WhenEmpty(None, None, 0.0)
 _OURS: Final = "as the definition has it"
 _PLAIN: Final = "none needed"
@@ -120,9 +115,29 @@ def _share(
     )  # fmt: skip
 
 
-def _distance(name: str, title: str, definition: str, source: str, *, of_lesions: bool = False) -> CaseMetric:
+def distance_bins(penalty_mm: float) -> MetricBins:
+    """Return the bins of distances.
+
+    The penalty has a bin of its own, 1 mm wide, so that a mean over patients with it is as exact as others.
+
+    Example:
+        >>> [edge for edge in distance_bins(374).edges if 340 < edge < 500]
+        [350.0, 370.0, 373.5, 374.5, 400.0]
+    """
+    plain = MetricBins.in_steps(
+        (0.25, 5.0), (0.5, 10.0), (2.0, 50.0), (20.0, 390.0), (10.0, 400.0), (100.0, LONGEST_HD95_MM)
+    ).edges
+    own = (penalty_mm - 0.5, penalty_mm + 0.5)
+    left = {edge for edge in plain if not own[0] < edge < own[1] + _CLEAR_MM}
+    return MetricBins(tuple(sorted(left | set(own))))
+
+
+def _distance(
+    name: str, title: str, definition: str, source: str, penalty_mm: float, *, of_lesions: bool = False
+) -> CaseMetric:
+    empty = WhenEmpty(penalty_mm, penalty_mm, 0.0)
     return CaseMetric(
-        name, title, "mm", 0.0, LONGEST_HD95_MM, "lower", DISTANCE_BINS, definition, _DISTANCE_EMPTY,
+        name, title, "mm", 0.0, LONGEST_HD95_MM, "lower", distance_bins(penalty_mm), definition, empty,
         source, BRATS, digits=1, of_lesions=of_lesions,
     )  # fmt: skip
 
@@ -134,96 +149,110 @@ def _volume(name: str, title: str, better: Direction, bins: MetricBins, definiti
     )  # fmt: skip
 
 
-CASE_METRICS: Final[tuple[CaseMetric, ...]] = (
-    _share("dice", "Dice", "Twice the overlap over the sum of both volumes.", TAHA),
-    _distance(
-        "hd95",
-        "HD95",
-        "The larger 95th percentile of distances from one mask's boundary voxels to the other's.",
-        "MONAI, `compute_hausdorff_distance`",
-    ),
-    _share(
-        "surface_dice_1mm",
-        "Surface Dice at 1 mm",
-        "Share of both surfaces' area that lies within 1 mm of the other surface.",
-        NIKOLOV,
-        LIKE_DICE,
-    ),
-    _share(
-        "surface_dice_2mm",
-        "Surface Dice at 2 mm",
-        "Share of both surfaces' area that lies within 2 mm of the other surface.",
-        NIKOLOV,
-        LIKE_DICE,
-    ),
-    _share("sensitivity", "Sensitivity", "Share of the reference that was found.", TAHA),
-    CaseMetric(
-        name="specificity",
-        title="Specificity",
-        unit="",
-        low=0.0,
-        high=1.0,
-        better="higher",
-        bins=SPECIFICITY_BINS,
-        definition="Share of the image outside the reference that was left out; 1 if nothing lies outside.",
-        when_empty=WhenEmpty(None, 1.0, 1.0),
-        source=TAHA,
-        source_of_empty=_OURS,
-        digits=5,
-    ),
-    _volume("volume_error", "Volume error", "zero", ERROR_BINS, "Predicted volume less the reference's."),
-    _volume(
-        "absolute_volume_error",
-        "Absolute volume error",
-        "lower",
-        VOLUME_BINS,
-        "Difference of both volumes, without its sign.",
-    ),
-    _volume("volume", "Volume", "none", VOLUME_BINS, "Predicted volume."),
-    _volume("reference_volume", "Reference volume", "none", VOLUME_BINS, "The reference's volume."),
-    _share(
-        "lesion_dice",
-        "Lesion-wise Dice",
-        "Mean Dice over lesions and false components; 0 for a missed lesion and a false component.",
-        BRATS,
-        of_lesions=True,
-    ),
-    _distance(
-        "lesion_hd95",
-        "Lesion-wise HD95",
-        "Mean HD95 over the same, by area of the surface; 374 mm for a missed and a false one.",
-        BRATS,
-        of_lesions=True,
-    ),
-)
-"""All metrics of a region, in the order in which they are shown."""
+def case_metrics(penalty_mm: float) -> tuple[CaseMetric, ...]:
+    """Return all metrics of a region, in the order in which they are shown.
+
+    Args:
+        penalty_mm: HD95 where only one of prediction and reference has the region.
+    """
+    return (
+        _share("dice", "Dice", "Twice the overlap over the sum of both volumes.", TAHA),
+        _distance(
+            "hd95",
+            "HD95",
+            "The larger 95th percentile of distances from one mask's boundary voxels to the other's.",
+            "MONAI, `compute_hausdorff_distance`",
+            penalty_mm,
+        ),
+        _share(
+            "surface_dice_1mm",
+            "Surface Dice at 1 mm",
+            "Share of both surfaces' area that lies within 1 mm of the other surface.",
+            NIKOLOV,
+            LIKE_DICE,
+        ),
+        _share(
+            "surface_dice_2mm",
+            "Surface Dice at 2 mm",
+            "Share of both surfaces' area that lies within 2 mm of the other surface.",
+            NIKOLOV,
+            LIKE_DICE,
+        ),
+        _share("sensitivity", "Sensitivity", "Share of the reference that was found.", TAHA),
+        CaseMetric(
+            name="specificity",
+            title="Specificity",
+            unit="",
+            low=0.0,
+            high=1.0,
+            better="higher",
+            bins=SPECIFICITY_BINS,
+            definition=(
+                "Share of the image outside the reference that was left out; 1 if nothing lies outside."
+            ),
+            when_empty=WhenEmpty(None, 1.0, 1.0),
+            source=TAHA,
+            source_of_empty=_OURS,
+            digits=5,
+        ),
+        _volume("volume_error", "Volume error", "zero", ERROR_BINS, "Predicted volume less the reference's."),
+        _volume(
+            "absolute_volume_error",
+            "Absolute volume error",
+            "lower",
+            VOLUME_BINS,
+            "Difference of both volumes, without its sign.",
+        ),
+        _volume("volume", "Volume", "none", VOLUME_BINS, "Predicted volume."),
+        _volume("reference_volume", "Reference volume", "none", VOLUME_BINS, "The reference's volume."),
+        _share(
+            "lesion_dice",
+            "Lesion-wise Dice",
+            "Mean Dice over lesions and false components; 0 for a missed lesion and a false component.",
+            BRATS,
+            of_lesions=True,
+        ),
+        _distance(
+            "lesion_hd95",
+            "Lesion-wise HD95",
+            f"Mean HD95 over the same, by area of the surface; {penalty_mm:.0f} mm for a missed and a false "
+            "one.",
+            BRATS,
+            penalty_mm,
+            of_lesions=True,
+        ),
+    )
 
 
-def bins_of_scores(regions: Sequence[Region]) -> dict[str, MetricBins]:
+def bins_of_scores(regions: Sequence[Region], *, penalty_mm: float) -> dict[str, MetricBins]:
     """Return the bins of each score that `measure_case` returns.
 
     Example:
-        >>> len(bins_of_scores([Region("lesion", "Lesion", frozenset({1}))])["dice_lesion"].edges)
+        >>> lesion = Region("lesion", "Lesion", frozenset({1}))
+        >>> len(bins_of_scores([lesion], penalty_mm=374)["dice_lesion"].edges)
         101
     """
-    return {f"{metric.name}_{region.name}": metric.bins for region in regions for metric in CASE_METRICS}
+    metrics = case_metrics(penalty_mm)
+    return {f"{metric.name}_{region.name}": metric.bins for region in regions for metric in metrics}
 
 
-def region_measures(regions: Sequence[Region], *, lesions: bool) -> tuple[Measure, ...]:
+def region_measures(regions: Sequence[Region], *, penalty_mm: float, lesions: bool) -> tuple[Measure, ...]:
     """Return what a finished model is measured by: each metric of each region.
 
     Metrics that say how good a prediction is come with their mean over regions, unless there is but one.
 
     Args:
         regions: What is segmented, in the network's order.
+        penalty_mm: HD95 where only one of prediction and reference has a region.
         lesions: Whether the problem has a definition of a lesion.
 
     Example:
         >>> lesion = Region("lesion", "Lesion", frozenset({1}))
-        >>> [one.name for one in region_measures([lesion], lesions=False)][:2]
+        >>> [one.name for one in region_measures([lesion], penalty_mm=374, lesions=False)][:2]
         ['dice_lesion', 'hd95_lesion']
     """
-    return tuple(_measures(regions, [one for one in CASE_METRICS if lesions or not one.of_lesions]))
+    metrics = [one for one in case_metrics(penalty_mm) if lesions or not one.of_lesions]
+    return tuple(_measures(regions, metrics))
 
 
 def _measures(regions: Sequence[Region], metrics: Sequence[CaseMetric]) -> Iterator[Measure]:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from consilium.tasks.brain_tumor.lesions import GLIOMA_LESIONS
 from consilium.tasks.segmentation.measurement.case import measure_case
-from consilium.tasks.segmentation.measurement.definitions import CASE_METRICS, LesionRule
+from consilium.tasks.segmentation.measurement.definitions import LesionRule, case_metrics
 from consilium.tasks.segmentation.measurement.lesions import score_lesions
 from consilium.tasks.segmentation.measurement.overlap import Overlap
 from consilium.tasks.segmentation.regions import Region
@@ -26,7 +26,13 @@ SYMMETRIC = ("dice", "hd95", "surface_dice_1mm", "surface_dice_2mm", "absolute_v
 
 def measure(prediction, reference, spacing=UNIT, rule=GLIOMA_LESIONS, grid_voxels=None):
     scores = measure_case(
-        prediction[None], reference[None], [REGION], spacing_mm=spacing, lesions=rule, grid_voxels=grid_voxels
+        prediction[None],
+        reference[None],
+        [REGION],
+        spacing_mm=spacing,
+        penalty_mm=374.0,
+        lesions=rule,
+        grid_voxels=grid_voxels,
     )
     return {name.removesuffix("_lesion"): value for name, value in scores.items()}
 
@@ -47,8 +53,8 @@ SPACINGS = st.tuples(*[st.floats(0.3, 6.0)] * 3)
 @given(pair=pairs(), spacing=SPACINGS)
 def test_every_metric_is_a_number_in_its_range(pair, spacing):
     scores = measure(*pair, spacing)
-    assert list(scores) == [metric.name for metric in CASE_METRICS]
-    for metric in CASE_METRICS:
+    assert list(scores) == [metric.name for metric in case_metrics(374)]
+    for metric in case_metrics(374):
         value = scores[metric.name]
         assert type(value) is float
         assert math.isfinite(value)
@@ -121,7 +127,7 @@ def test_dice_of_masks_is_that_of_their_counts(pair):
 @given(pair=pairs(), spacing=SPACINGS)
 def test_a_mask_against_itself_is_perfect(pair, spacing):
     scores = measure(pair[0], pair[0], spacing)
-    for metric in CASE_METRICS:
+    for metric in case_metrics(374):
         if metric.better != "none":
             assert scores[metric.name] == (1 if metric.better == "higher" else 0), metric.name
 
@@ -145,7 +151,7 @@ def test_of_one_lesion_the_lesion_wise_dice_is_the_plain_one(size, shift):
     assert scores.dice == pytest.approx(Overlap.of(prediction, reference).dice)
 
 
-@pytest.mark.parametrize("metric", CASE_METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", case_metrics(374), ids=lambda metric: metric.name)
 def test_empty_masks_score_what_the_definitions_say(metric):
     whole, empty = block((9, 9, 9), ((2, 2, 2), (8, 8, 8))), block((9, 9, 9))
     for expected, prediction, reference in (
@@ -161,14 +167,16 @@ def test_several_regions_each_have_their_scores():
     regions = [Region("core", "Core", frozenset({1})), Region("all", "All", frozenset({1, 2}))]
     reference = np.stack([block((9, 9, 9), ((2, 2, 2), (5, 5, 5))), np.ones((9, 9, 9), bool)])
     prediction = np.stack([np.zeros((9, 9, 9), bool), np.ones((9, 9, 9), bool)])
-    scores = measure_case(prediction, reference, regions, spacing_mm=UNIT, lesions=GLIOMA_LESIONS)
-    assert len(scores) == 2 * len(CASE_METRICS)
+    scores = measure_case(
+        prediction, reference, regions, spacing_mm=UNIT, penalty_mm=374.0, lesions=GLIOMA_LESIONS
+    )
+    assert len(scores) == 2 * len(case_metrics(374))
     assert (scores["dice_core"], scores["dice_all"]) == (0, 1)
 
 
 def test_what_does_not_fit_is_rejected():
     masks = np.zeros((1, 4, 4, 4), bool)
     with pytest.raises(ValueError, match="of one shape"):
-        measure_case(masks, masks[:, :2], [REGION], spacing_mm=UNIT, lesions=GLIOMA_LESIONS)
+        measure_case(masks, masks[:, :2], [REGION], spacing_mm=UNIT, penalty_mm=374.0, lesions=GLIOMA_LESIONS)
     with pytest.raises(ValueError, match="larger than 0 mm"):
-        measure_case(masks, masks, [REGION], spacing_mm=(1, 0, 1), lesions=GLIOMA_LESIONS)
+        measure_case(masks, masks, [REGION], spacing_mm=(1, 0, 1), penalty_mm=374.0, lesions=GLIOMA_LESIONS)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from consilium.tasks import get_task
+from consilium.tasks.brain_tumor.lesions import PENALTY_MM
 from consilium.tasks.histograms import enclose_mean
-from consilium.tasks.segmentation.measurement.definitions import CASE_METRICS, bins_of_scores
-from consilium.tasks.segmentation.metrics import HD95_WHEN_ONE_IS_EMPTY_MM
+from consilium.tasks.segmentation.measurement.definitions import bins_of_scores, case_metrics
 
 PAGE = Path(__file__).parents[5] / "docs" / "metrics.md"
 
@@ -39,26 +39,26 @@ def in_page(metric):
 
 def test_the_page_has_all_metrics_as_they_are_defined():
     table = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-    assert table == [in_page(metric) for metric in CASE_METRICS]
+    assert table == [in_page(metric) for metric in case_metrics(374)]
 
 
 def test_the_page_lists_the_sources():
     sources = {
-        one for metric in CASE_METRICS for one in (metric.source, metric.source_of_empty) if ", " in one
+        one for metric in case_metrics(374) for one in (metric.source, metric.source_of_empty) if ", " in one
     }
     listed = {line.removeprefix("- ") for line in PAGE.read_text().splitlines() if line.startswith("- ")}
     assert sources <= listed
 
 
-@pytest.mark.parametrize("metric", CASE_METRICS, ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", case_metrics(374), ids=lambda metric: metric.name)
 def test_bins_cover_the_range(metric):
     assert (metric.bins.edges[0], metric.bins.edges[-1]) == (metric.low, metric.high)
     assert metric.better in ("higher", "lower", "zero", "none")
 
 
 def test_a_mean_with_a_missed_lesion_is_as_exact_as_others():
-    bins = {metric.name: metric.bins for metric in CASE_METRICS}
-    values = np.array([1.4, 2.2, 3.0, 4.1, HD95_WHEN_ONE_IS_EMPTY_MM])
+    bins = {metric.name: metric.bins for metric in case_metrics(374)}
+    values = np.array([1.4, 2.2, 3.0, 4.1, PENALTY_MM])
     found = enclose_mean([bins["hd95"].count(values)])
     assert found.error < 0.25
     assert abs(found.middle - values.mean()) < 0.25
@@ -66,6 +66,6 @@ def test_a_mean_with_a_missed_lesion_is_as_exact_as_others():
 
 def test_each_score_of_a_case_has_its_bins():
     regions = get_task("brain_tumor").targets
-    bins = bins_of_scores(regions)
-    assert len(bins) == len(regions) * len(CASE_METRICS)
+    bins = bins_of_scores(regions, penalty_mm=374)
+    assert len(bins) == len(regions) * len(case_metrics(374))
     assert bins["volume_error_wt"].edges[0] == -10_000
