@@ -1,4 +1,4 @@
-"""Persistent register of a site's patients: their side of the split, and their groups for answers.
+"""Persistent register of a site's patients: their set of the split, and their groups for answers.
 
 Keyed hashes stand in the place of ids; `register_files` keeps it in the site's `state_dir`.
 """
@@ -6,6 +6,7 @@ Keyed hashes stand in the place of ids; `register_files` keeps it in the site's 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,15 +16,18 @@ from typing import Final, Generic, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from consilium.counts import Count
-from consilium.data.split import CaseT, Sides, Split
+from consilium.data.split import CaseT, SetShares, Sides, Split
 from consilium.errors import DataError
 from consilium.participant.answer_audit import discloses, extend_basis
 from consilium.participant.answer_groups import Group, complete_groups, regroup
 
 KEY_FILE: Final = "split.key"
-"""32 random bytes, kept secret: they determine which patients a site validates on."""
+"""32 random bytes, kept secret: they determine which patients a site validates and tests on."""
 
 REGISTER_FILE: Final = "patients.json"
+
+_FORMAT: Final = 4
+"""Of the register's file. Format 3, without test patients, is read as well, and written as this one."""
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
 _GOLDEN_SECTION = 0x9E3779B97F4A7C15  # of 2**64 (Knuth, The Art of Computer Programming 3, 6.4)
@@ -55,16 +59,17 @@ class _Content(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[3] = 3
+    format: Literal[3, 4] = _FORMAT
     key: str = Field(description="Which key the pseudonyms were made with.")
     training: list[str] = []
     validation: list[str] = []
+    test: list[str] = Field(default=[], description="Empty in format 3, where nobody was tested on.")
     groups: dict[str, list[Group]] = Field(default={}, description="By question.")
     answers: dict[str, list[list[str]]] = Field(default={}, description="Cases of answers, by question.")
 
 
 class PatientRegister:
-    """Persistent decisions about a site's patients: sides and groups.
+    """Persistent decisions about a site's patients: sets and groups.
 
     Args:
         key: The site's secret.
@@ -72,11 +77,11 @@ class PatientRegister:
         source: Where that comes from, for messages.
         examinations: Case id to patient of all cases that the site knows of, those that are left out or were
             only declared among them; see `Patients.examinations`.
-        repeats: Whether a patient's side follows from the patient alone, for a site whose key is known: a
+        repeats: Whether a patient's set follows from the patient alone, for a site whose key is known: a
             simulation remembers nothing from run to run.
 
     Raises:
-        DataError: If it was decided with another key.
+        DataError: If it was decided with another key, is damaged, or of a later version.
     """
 
     def __init__(
@@ -95,15 +100,13 @@ class PatientRegister:
         try:
             known = _Content(key=fingerprint) if content is None else _Content.model_validate_json(content)
         except ValidationError:
-            raise DataError(
-                f"{source} is damaged, or of another version of Consilium. {restore_remedy(REGISTER_FILE)}"
-            ) from None
+            raise DataError(_unreadable(content or "", source)) from None
         if known.key != fingerprint:
             raise DataError(
                 f"{source} was written with another key than the {KEY_FILE}, or split_salt, of now. "
                 f"{restore_remedy(KEY_FILE)}"
             )
-        self._sides = Sides(frozenset(known.training), frozenset(known.validation))
+        self._sides = Sides(frozenset(known.training), frozenset(known.validation), frozenset(known.test))
         self._groups = dict(known.groups)
         self._answers = dict(known.answers)
         self._patients = {
@@ -111,12 +114,12 @@ class PatientRegister:
             for case, patient in self._examinations.items()
         }
 
-    def split(self, cases: Sequence[CaseT], *, validation_fraction: float) -> Split[CaseT]:
-        """Divide cases into those to train on and those to validate on; see `Sides`.
+    def split(self, cases: Sequence[CaseT], shares: SetShares) -> Split[CaseT]:
+        """Divide cases into those to train, to validate and to test on; see `Sides`.
 
         Args:
             cases: Cases with an `id` and a `patient`.
-            validation_fraction: See `Sides.settle`.
+            shares: See `Sides.settle`.
         """
         present: dict[str, set[str]] = {}
         draws: dict[str, float] = {}
@@ -124,13 +127,31 @@ class PatientRegister:
             patient = self.pseudonym(case.patient)
             present.setdefault(patient, set()).add(self._pseudonym_of_case(case.id))
             draws[patient] = self._draw(case.patient)
+        self._sides = self._sides.settle(
+            present, shares, known=self._known_cases(), draws=draws if self._repeats else None
+        )
+        return self._sides.divide(cases, self.pseudonym)
+
+    def untouched(self, cases: Sequence[CaseT]) -> tuple[CaseT, ...]:
+        """Return the cases of patients that no job trained on or chose a model by; nothing is decided.
+
+        Args:
+            cases: Cases with an `id` and a `patient`.
+        """
+        touched, known = self._sides.training | self._sides.validation, self._known_cases()
+        names: dict[str, set[str]] = {}
+        for case in cases:
+            patient = self.pseudonym(case.patient)
+            own = names.setdefault(case.patient, {patient, *known.get(patient, ())})
+            own.add(self._pseudonym_of_case(case.id))
+        return tuple(case for case in cases if touched.isdisjoint(names[case.patient]))
+
+    def _known_cases(self) -> dict[str, set[str]]:
+        """The cases of each patient that the site knows of, by pseudonym."""
         known: dict[str, set[str]] = {}
         for name, patient in self._patients.items():
             known.setdefault(patient, set()).add(name)
-        self._sides = self._sides.settle(
-            present, validation_fraction, known=known, draws=draws if self._repeats else None
-        )
-        return self._sides.divide(cases, self.pseudonym)
+        return known
 
     def answerable(
         self,
@@ -140,6 +161,7 @@ class PatientRegister:
         minimum: int,
         job_minimum: int = 1,
         compared: Mapping[str, int] | None = None,
+        apart: Sequence[CaseT] = (),
     ) -> Answerable[CaseT]:
         """Return the cases that may be answered about; see `answer_groups` and `answer_audit`.
 
@@ -151,17 +173,30 @@ class PatientRegister:
             job_minimum: Fewest patients of the whole answer, where the job wants more.
             compared: Other questions whose answers can be subtracted from these, each with the fewest
                 patients that a difference may be about.
+            apart: Cases of another set of patients, which this question is asked about by themselves: no
+                group of theirs is joined with one of these.
         """
         names = {case.id: self._pseudonym_of_case(case.id) for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
         answers = self._answers.get(question, [])
+        elsewhere = {self._pseudonym_of_case(case.id) for case in apart}
+        known = self._groups.get(question, [])
+        others = [group for group in known if not elsewhere.isdisjoint(group)]
+        grouped = {name for group in others for name in group}
+        present = {name: patient for name, patient in present.items() if name not in grouped}
         groups = regroup(
-            self._groups.get(question, []), present, minimum, answers=answers, declared=self._patients
+            [group for group in known if group not in others],
+            present,
+            minimum,
+            answers=answers,
+            declared=self._patients,
         )
-        self._groups[question] = groups
+        self._groups[question] = [*groups, *others]
         whole = complete_groups(groups, present, minimum, job_minimum)
         answered = {name for group in whole for name in group}
-        patients = {name: patient for group in groups for name, patient in group.items()}
+        patients = {name: patient for group in groups for name, patient in group.items()} | {
+            name: self._patients.get(name, patient) for group in others for name, patient in group.items()
+        }
         if discloses(answers, answered, patients, minimum) or any(
             self._discloses_beside(other, answers, answered, patients, fewest)
             for other, fewest in (compared or {}).items()
@@ -255,6 +290,7 @@ class PatientRegister:
             key=_digest(self._key, what=b"key"),
             training=sorted(self._sides.training),
             validation=sorted(self._sides.validation),
+            test=sorted(self._sides.test),
             groups=self._groups,
             answers=self._answers,
         ).model_dump_json(indent=1)
@@ -267,6 +303,20 @@ def restore_remedy(name: str) -> str:
         "site then splits its patients again, and what it answers next can be compared with what it answered "
         "before."
     )
+
+
+def _unreadable(content: str | bytes, source: object) -> str:
+    """Say why a register can't be read, and what to do."""
+    try:
+        written = json.loads(content)["format"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        written = None
+    if isinstance(written, int) and written > _FORMAT:
+        return (
+            f"{source} was written by a later version of Consilium (format {written}; this version reads up "
+            f"to {_FORMAT}). Install that version again: an earlier one does not know all that was decided."
+        )
+    return f"{source} is damaged, or of another version of Consilium. {restore_remedy(REGISTER_FILE)}"
 
 
 def _digest(key: bytes, *names: str, what: bytes = b"") -> str:

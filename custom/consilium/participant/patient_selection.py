@@ -1,13 +1,13 @@
-"""Selection of a job's training and validation patients, with their minimum."""
+"""Selection of a job's training, validation and test patients, with their minimum."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic
 
 from consilium.counts import OfPatient, count_patients, counted
-from consilium.data.split import CaseT
+from consilium.data.split import CaseT, Split
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.patient_register import Answerable, PatientRegister
 from consilium.participant.site_settings import SiteSettings
@@ -40,10 +40,44 @@ class ScoreMinimum:
         return cls(site.min_training_patients, "min_training_patients")
 
 
+@dataclass(frozen=True)
+class SelectedCases(Generic[CaseT]):
+    """The cases of a site in a job, by what they are for.
+
+    Attributes:
+        train: To train on.
+        validation: To choose models on.
+        test: To report on, once a job has its models.
+        trained_before: How many cases are in no set: at a site that only evaluates, of patients that it
+            trained on before.
+    """
+
+    train: tuple[CaseT, ...]
+    validation: Answerable[CaseT]
+    test: Answerable[CaseT]
+    trained_before: int = 0
+
+    @property
+    def evaluated(self) -> tuple[CaseT, ...]:
+        """The cases that models may be evaluated on."""
+        return (*self.validation.cases, *self.test.cases)
+
+    @property
+    def held_back(self) -> int:
+        """How many more could be evaluated on, and are not."""
+        return self.validation.held_back + self.test.held_back
+
+
 def select_cases(
     register: PatientRegister, site: SiteSettings, labeled: Sequence[CaseT], task: Task
-) -> tuple[tuple[CaseT, ...], Answerable[CaseT]]:
-    """Return the cases to train on, and those to evaluate models on.
+) -> SelectedCases[CaseT]:
+    """Return the cases to train on, to choose models on, and to report on.
+
+    A hospital that only evaluates reports on all patients: they choose no model. Those that it trained on or
+    chose models by when it still trained are not among them.
+
+    Both sets that are evaluated on are answered about under one question: the audit then sees all scores of
+    the site together, and no group reaches over the border of the sets.
 
     Scores that hold counts, such as a confusion matrix, say as much as other counts do: they are of whole
     groups of `min_count` patients. Their answers are compared with those of tasks without counts: the same
@@ -55,23 +89,33 @@ def select_cases(
         labeled: The usable labeled cases.
         task: What they are labeled for.
     """
-    train: tuple[CaseT, ...] = ()
-    validation: Sequence[CaseT] = labeled
     if site.role == "trains":
-        split = register.split(labeled, validation_fraction=site.validation_fraction)
-        train, validation = split.train, split.validation
+        split = register.split(labeled, site.set_shares)
+    else:
+        split = Split((), register.untouched(labeled), ())
     question, other = (_COUNTS, _SCORES) if task.evaluation.metrics.has_counts else (_SCORES, _COUNTS)
-    return train, register.answerable(
-        question,
-        validation,
-        minimum=ScoreMinimum.of(site, task).patients,
-        # The mean of one task may be a count of another: the share of patients who were graded right.
-        compared={other: site.min_training_patients},
+
+    def answerable(cases: Sequence[CaseT], apart: Sequence[CaseT]) -> Answerable[CaseT]:
+        return register.answerable(
+            question,
+            cases,
+            minimum=ScoreMinimum.of(site, task).patients,
+            # The mean of one task may be a count of another: the share of patients who were graded right.
+            compared={other: site.min_training_patients},
+            apart=apart,
+        )
+
+    in_sets = len(split.train) + len(split.validation) + len(split.test)
+    return SelectedCases(
+        split.train,
+        answerable(split.validation, split.test),
+        answerable(split.test, split.validation),
+        len(labeled) - in_sets,
     )
 
 
 def check_patient_count(
-    train: Sequence[OfPatient], validation: Sequence[OfPatient], minimum: int, scores: ScoreMinimum
+    train: Sequence[OfPatient], evaluated: Sequence[OfPatient], minimum: int, scores: ScoreMinimum
 ) -> None:
     """Check that there are enough patients to take part.
 
@@ -80,7 +124,7 @@ def check_patient_count(
 
     Args:
         train: Cases to train on.
-        validation: Cases to evaluate models on.
+        evaluated: Cases to evaluate models on.
         minimum: The site's `min_training_patients`.
         scores: The minimum of what is answered about the cases to evaluate on.
 
@@ -93,7 +137,7 @@ def check_patient_count(
             "min_training_patients forbids",
             code=RefusalCode.FEW_PATIENTS,
         )
-    if not train and count_patients(validation) < scores.patients:
+    if not train and count_patients(evaluated) < scores.patients:
         raise SiteRefusal(
             f"its scores would be of fewer than {counted(scores.patients, 'patient')}, which its "
             f"{scores.setting} forbids",

@@ -1,13 +1,13 @@
-"""Data of one site: its cases, checked, preprocessed and split."""
+"""Data of one site: its cases, checked, preprocessed and split into three sets."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from consilium.counts import Count, count_text, list_counts
+from consilium.counts import Count, count_text, counted, list_counts
 from consilium.data.cache import CachedCase, CaseCache
 from consilium.data.case_format import Progress
 from consilium.data.codes import DataCode
@@ -36,11 +36,16 @@ class SiteData:
 
     Attributes:
         train: Labeled cases to train on.
-        validation: Labeled cases to evaluate models on; no job trains on them.
+        validation: Labeled cases to choose models on; no job trains on them.
+        test: Labeled cases to report on; no job trains on them, or chooses a model by them.
         problems: Cases left out. They name patients: they stay on the site.
         left_out: How many they are, by the code of the reason: this may leave the site.
-        groups: Ids of validation cases that are evaluated together or not at all; see `answer_groups`.
-        held_back: How many more cases could be evaluated on, and are not: scores of so few stay here.
+        groups: Ids of validation or test cases that are evaluated together or not at all; see
+            `answer_groups`.
+        validation_held_back: How many more cases models could be chosen on, and are not: scores of so few
+            stay here.
+        test_held_back: How many more cases could be reported on, and are not.
+        trained_before: See `SelectedCases`.
         draw_seed: What samples, augmentation and dropout are drawn by; None for the job's seed. No two sites
             have the same.
         min_training_patients: Fewest patients behind an update or a loss.
@@ -50,10 +55,13 @@ class SiteData:
 
     train: tuple[CachedCase, ...]
     validation: tuple[CachedCase, ...]
+    test: tuple[CachedCase, ...] = ()
     problems: tuple[Finding, ...] = field(default=(), repr=False)
     left_out: dict[str, Count] = field(default_factory=dict)
     groups: tuple[frozenset[str], ...] = field(default=(), repr=False)
-    held_back: int = 0
+    validation_held_back: int = 0
+    test_held_back: int = 0
+    trained_before: int = 0
     draw_seed: int | None = field(default=None, repr=False)
     min_training_patients: int = 1
     score_minimum: ScoreMinimum = _NO_MINIMUM
@@ -61,13 +69,14 @@ class SiteData:
 
     @property
     def role(self) -> Role:
-        """Whether the site can train: it takes a patient to train on and another to validate on."""
+        """Whether the site can train: it has patients to train on."""
         return "trains" if self.train else "evaluates"
 
     def without(self, unreadable: Collection[str]) -> SiteData:
         """Return the cases without those that could no longer be read.
 
-        A lost validation case takes its group with it, so that the scores of two rounds don't differ by it.
+        A lost case that was evaluated on takes its group with it, so that the scores of two rounds don't
+        differ by it.
 
         Args:
             unreadable: Their ids.
@@ -75,7 +84,7 @@ class SiteData:
         Raises:
             SiteRefusal: If more are left out now than the site allows, or too few patients are left.
         """
-        lost = {case.id for case in (*self.train, *self.validation) if case.id in unreadable}
+        lost = {case.id for case in (*self.train, *self.evaluated_cases) if case.id in unreadable}
         if not lost:
             return self
         detail = "its preprocessed files could no longer be read; they are made again with the next job"
@@ -83,18 +92,22 @@ class SiteData:
         for problem in problems:
             _logger.warning("%s", problem.describe())
         groups = tuple(group for group in self.groups if not group & lost)
-        validation = tuple(case for case in self.validation if any(case.id in group for group in groups))
+        validation, test = (
+            tuple(case for case in cases if any(case.id in group for group in groups))
+            for cases in (self.validation, self.test)
+        )
         code = DataCode.UNREADABLE.value
         data = replace(
             self,
             train=tuple(case for case in self.train if case.id not in lost),
             validation=validation,
+            test=test,
             problems=(*self.problems, *problems),
             # How many they are now would say that it happened to these few.
             left_out=dict(sorted({**self.left_out, code: self.left_out.get(code)}.items())),
             groups=groups,
-            held_back=self.held_back
-            + sum(case not in validation and case.id not in lost for case in self.validation),
+            validation_held_back=self.validation_held_back + _dropped(self.validation, validation, lost),
+            test_held_back=self.test_held_back + _dropped(self.test, test, lost),
         )
         left_out = len(data.problems)
         if left_out > self.max_left_out * (left_out + data.usable):
@@ -104,18 +117,38 @@ class SiteData:
                 code=RefusalCode.LOST_CASES,
                 left_out=data.left_out,
             )
-        check_patient_count(data.train, data.validation, self.min_training_patients, self.score_minimum)
+        check_patient_count(data.train, data.evaluated_cases, self.min_training_patients, self.score_minimum)
         return data
 
     @property
-    def evaluated(self) -> Count:
-        """How many cases models are evaluated on; None where there are some, and their scores stay here."""
-        return None if self.held_back and not self.validation else len(self.validation)
+    def evaluated_cases(self) -> tuple[CachedCase, ...]:
+        """The cases that models are evaluated on, in either set."""
+        return (*self.validation, *self.test)
+
+    @property
+    def held_back(self) -> int:
+        """How many more cases could be evaluated on, and are not."""
+        return self.validation_held_back + self.test_held_back
+
+    @property
+    def validated(self) -> Count:
+        """How many cases models are chosen on; None where there are some, and their scores stay here."""
+        return None if self.validation_held_back and not self.validation else len(self.validation)
+
+    @property
+    def tested(self) -> Count:
+        """How many cases are reported on; None where there are some, and their scores stay here."""
+        return None if self.test_held_back and not self.test else len(self.test)
 
     @property
     def usable(self) -> int:
         """How many cases are not left out."""
-        return len(self.train) + len(self.validation) + self.held_back
+        return len(self.train) + len(self.evaluated_cases) + self.held_back + self.trained_before
+
+
+def _dropped(before: Sequence[CachedCase], after: Sequence[CachedCase], lost: Collection[str]) -> int:
+    """How many cases of a set are no longer in it, though they can be read."""
+    return sum(case not in after and case.id not in lost for case in before)
 
 
 def prepare_site(
@@ -137,7 +170,7 @@ def prepare_site(
 
         job = read_exported_job(Path("jobs/brain_tumor_fedavg"))
         cases = prepare_site(SiteSettings(dataset=Path("/data/north")), job.learning)
-        print(len(cases.train), len(cases.validation), cases.left_out)
+        print(len(cases.train), len(cases.validation), len(cases.test), cases.left_out)
         ```
 
     Args:
@@ -175,24 +208,34 @@ def prepare_site(
                 left_out=left_out,
                 details=[problem.describe() for problem in prepared.problems],
             )
-        train, answerable = select_cases(register, site, labeled, task)
+        selected = select_cases(register, site, labeled, task)
         if site.split_salt is None:
             # With the job's seed, the rounds of two jobs that differ by one step would differ by one sample.
-            draw_seed = register.draw_seed(run, learning.model_dump_json(), *(case.id for case in train))
+            trained = [case.id for case in selected.train]
+            draw_seed = register.draw_seed(run, learning.model_dump_json(), *trained)
         else:
             draw_seed = register.draw_seed(name, str(learning.seed))  # a simulation has to repeat
+    if selected.trained_before:
+        _logger.warning(
+            "%s in no set: this site trained on their patients, or chose models by them, before it only "
+            "evaluated",
+            counted(selected.trained_before, "labeled case is", "labeled cases are"),
+        )
     data = SiteData(
-        train,
-        answerable.cases,
+        selected.train,
+        selected.validation.cases,
+        selected.test.cases,
         prepared.problems,
         left_out,
-        answerable.groups,
-        answerable.held_back,
+        (*selected.validation.groups, *selected.test.groups),
+        selected.validation.held_back,
+        selected.test.held_back,
+        selected.trained_before,
         draw_seed,
         site.min_training_patients,
         ScoreMinimum.of(site, task),
         site.max_left_out,
     )
-    check_patient_count(train, answerable.cases, site.min_training_patients, data.score_minimum)
-    check_round(train, site, learning)
+    check_patient_count(selected.train, selected.evaluated, site.min_training_patients, data.score_minimum)
+    check_round(selected.train, site, learning)
     return data

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 from typing_extensions import Self
 
+from consilium.data.split import SetShares
 from consilium.errors import ConfigurationError, RefusalCode, SiteRefusal
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.settings import Name, Settings
@@ -50,7 +51,7 @@ class SiteSettings(ComputeSettings):
     state_dir: Path = Field(
         default=Path("site_state"),
         description="What the site has to remember as long as it takes part: the secret of its split, each "
-        "patient's side, and who was answered about together. It is not a cache.",
+        "patient's set, and who was answered about together. It is not a cache.",
     )
     accepted_findings: Path | None = Field(
         default=None,
@@ -80,7 +81,16 @@ class SiteSettings(ComputeSettings):
         default="trains", description="A hospital that only evaluates does so with all its patients."
     )
     validation_fraction: float = Field(
-        default=0.25, gt=0, lt=1, description="Share of the patients to validate on; no job trains on them."
+        default=0.25,
+        ge=0,
+        lt=1,
+        description="Share of the patients to choose models on; no job trains on them.",
+    )
+    test_fraction: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the patients to report on; no job trains on them or chooses a model by them.",
     )
     split_salt: str | None = Field(
         default=None,
@@ -98,8 +108,8 @@ class SiteSettings(ComputeSettings):
     min_training_patients: int = Field(
         default=3,
         ge=1,
-        description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as a "
-        "quarter of a small hospital's patients must be enough to validate on.",
+        description="Fewest patients behind an update, a loss or scores. Smaller than min_count, as "
+        "a small hospital's test set, a fifth of its patients, must be large enough.",
     )
 
     local_only: bool = Field(
@@ -140,6 +150,11 @@ class SiteSettings(ComputeSettings):
             }
         )
 
+    @property
+    def set_shares(self) -> SetShares:
+        """Shares of the patients to validate and to test on."""
+        return SetShares(self.validation_fraction, self.test_fraction, self.min_training_patients)
+
     def require_listed(self, task: str) -> None:
         """Decline a task of another package that the hospital has not listed.
 
@@ -157,6 +172,14 @@ class SiteSettings(ComputeSettings):
         """
         tasks = {name: own.model_copy(update=_below(workspace, own)) for name, own in self.tasks.items()}
         return self.model_copy(update={**_below(workspace, self), "tasks": tasks})
+
+    @model_validator(mode="after")
+    def _somebody_is_trained_on(self) -> Self:
+        try:
+            self.set_shares  # noqa: B018 - it checks itself
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return self
 
     @model_validator(mode="after")
     def _endings_are_of_inputs(self) -> Self:

@@ -131,7 +131,7 @@ def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int
         if data.train
     }
     pooled = learning.model_copy(update={"batch_size": learning.batch_size * len(training)})
-    everything = SiteData(tuple(case for data in training.values() for case in data.train), ())
+    everything = SiteData(tuple(case for data in training.values() for case in data.train), (), ())
     # The longest first, so that no worker is left alone with it at the end.
     return [
         _Plan(POOLED, everything, rounds, pooled),

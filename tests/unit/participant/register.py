@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from consilium.data.split import SetShares
 from consilium.participant.register_files import open_register
 
 
@@ -17,7 +18,7 @@ def visits(patients):
 
 def split(site, patients):
     with open_register(site) as register:
-        return register.split(visits(patients), validation_fraction=0.5).validation
+        return register.split(visits(patients), SetShares(0.5, 0)).validation
 
 
 def answered(site, patients, question="scores", **options):

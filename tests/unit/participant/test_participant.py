@@ -95,7 +95,7 @@ def test_an_unreadable_case_takes_its_group_out_of_the_scores(tmp_path):
     assert {case.id for case in participant.data.validation} == {
         case.id for case in before.validation
     } - group
-    assert participant.data.held_back == len(group) - 1
+    assert participant.data.validation_held_back == len(group) - 1
     assert len(participant.score(weights, final=False)) == 7 - len(group)
 
 
@@ -112,10 +112,10 @@ def test_a_site_that_trains_continues_without_scores(tmp_path):
     learning = LEARNING.model_copy(update={"local_steps": 4})
     participant = Participant(prepare_site(settings, learning), learning, settings)
     weights = initial_weights(get_task("brain_tumor"), LEARNING, 0)
-    assert (len(participant.data.train), participant.data.evaluated) == (4, 3)
+    assert (len(participant.data.train), participant.data.validated) == (4, 3)
     lose(participant.data.validation[0])
     assert participant.score(weights, final=False) == []
-    assert participant.data.evaluated is None
+    assert participant.data.validated is None
     assert participant.train(weights, Schedule()).steps == 4
     for case in participant.data.train[:2]:
         lose(case)

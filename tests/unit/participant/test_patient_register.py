@@ -6,6 +6,7 @@ from string import ascii_uppercase as ALPHABET
 import numpy as np
 import pytest
 
+from consilium.data.split import SetShares
 from consilium.participant.patient_register import KEY_FILE, PatientRegister
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
@@ -83,7 +84,7 @@ def test_many_cases_of_few_patients_are_not_counted(site):
 
 
 def sides(register, patients):
-    both = register.split(visits(patients), validation_fraction=0.25)
+    both = register.split(visits(patients), SetShares(0.25, 0))
     return {case.patient: case in both.validation for case in (*both.train, *both.validation)}
 
 
@@ -131,7 +132,7 @@ def test_a_number_of_any_length_has_a_side():
 
 def test_two_cases_that_are_declared_one_patient_are_on_one_side_from_then_on(site):
     with open_register(site) as register:
-        before = register.split(visits("ABCDEFGH"), validation_fraction=0.5)
+        before = register.split(visits("ABCDEFGH"), SetShares(0.5, 0))
         register.answerable("scores", before.validation, minimum=2)
     trained, validated = before.train[0], before.validation[0]
     declared = [
@@ -139,7 +140,7 @@ def test_two_cases_that_are_declared_one_patient_are_on_one_side_from_then_on(si
     ]
     for _ in range(2):
         with open_register(site) as register:
-            after = register.split(declared, validation_fraction=0.5)
+            after = register.split(declared, SetShares(0.5, 0))
             assert {case.id for case in after.train} == {validated.id} | {case.id for case in before.train}
             assert {case.id for case in after.validation} < {case.id for case in before.validation}
             assert register.answerable("scores", after.validation, minimum=2).held_back == 1
@@ -196,13 +197,13 @@ def test_scores_of_one_person_alone_stay_at_the_site(site):
 def test_a_new_case_of_a_trained_patient_is_trained_on_although_the_trained_one_is_left_out(site, salt):
     site = site.model_copy(update={"split_salt": salt})
     with open_register(site) as register:
-        before = register.split(visits("ABCDEFGH"), validation_fraction=0.5)
+        before = register.split(visits("ABCDEFGH"), SetShares(0.5, 0))
     trained = before.train[0]
     present = [case for case in visits("ABCDEFGH") if case not in (trained, before.validation[0])]
     for number in range(20):
         new = Visit(f"new {number}", f"X{number}")
         everybody = {**{case.id: case.patient for case in [*present, new]}, trained.id: new.patient}
         with open_register(site, everybody) as register:
-            after = register.copy().split([*present, new], validation_fraction=0.5)
+            after = register.copy().split([*present, new], SetShares(0.5, 0))
         assert new in after.train
         assert trained.id not in {case.id for case in (*after.train, *after.validation)}

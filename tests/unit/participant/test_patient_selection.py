@@ -22,9 +22,9 @@ def scored(site):
 
     def scored(patients, task):
         with open_register(evaluating) as register:
-            train, answerable = select_cases(register, evaluating, visits(patients), task)
-        assert train == ()
-        return len(answerable.cases)
+            selected = select_cases(register, evaluating, visits(patients), task)
+        assert selected.train == ()
+        return len(selected.evaluated)
 
     return scored
 

@@ -6,6 +6,7 @@ import stat
 import pytest
 from filelock import FileLock, Timeout
 
+from consilium.data.split import SetShares
 from consilium.errors import DataError, SiteRefusal
 from consilium.participant import register_files
 from consilium.participant.patient_register import KEY_FILE, REGISTER_FILE
@@ -117,7 +118,7 @@ def test_an_answer_that_could_not_be_remembered_is_not_given(site, monkeypatch):
 
 def test_looking_writes_nothing(site):
     register = read_register(site)
-    assert len(register.split(visits("ABCD"), validation_fraction=0.5).validation) == 2
+    assert len(register.split(visits("ABCD"), SetShares(0.5, 0)).validation) == 2
     assert not site.state_dir.exists()
     answered(site, "ABC")
     before = (site.state_dir / REGISTER_FILE).read_bytes()

@@ -132,12 +132,19 @@ def test_patients_count_and_not_their_examinations(tmp_path):
         prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING)
 
 
+def test_a_site_with_few_patients_trains_on_all(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3, test_fraction=0.4)
+    data = prepare_site(settings, LEARNING.model_copy(update={"local_steps": 3}))
+    assert (data.role, len(data.train), data.validated, data.tested) == ("trains", 5, 0, 0)
+
+
 def test_a_site_with_few_patients_to_validate_on_trains_and_keeps_their_scores(tmp_path):
-    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3)  # 3 to train on
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])
+    prepare_site(settings, LEARNING)
+    settings = settings.model_copy(update={"min_training_patients": 3})
     data = prepare_site(settings, LEARNING.model_copy(update={"local_steps": 3}))
     assert (data.role, len(data.train), data.validation, data.held_back) == ("trains", 3, (), 2)
-    assert data.evaluated is None
-    assert prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING).evaluated == 5
+    assert data.validated is None
 
 
 @pytest.mark.parametrize(
@@ -157,8 +164,17 @@ def test_a_job_that_trains_on_few_patients_a_round_is_rejected_before_it_does(tm
         return
     with pytest.raises(SiteRefusal, match="too few patients a round"):
         prepare_site(settings, learning)
-    evaluates = settings.model_copy(update={"role": "evaluates"})
+    evaluates = settings.model_copy(update={"role": "evaluates", "state_dir": tmp_path / "new state"})
     assert prepare_site(evaluates, learning).role == "evaluates"
+
+
+def test_a_site_that_only_evaluates_from_now_on_leaves_out_whom_it_trained_on(tmp_path):
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4"], test_fraction=0.3)
+    before = prepare_site(settings, LEARNING)
+    data = prepare_site(settings.model_copy(update={"role": "evaluates"}), LEARNING)
+    assert data.evaluated_cases == before.test
+    assert data.trained_before == len(before.train) + len(before.validation) == 3
+    assert data.usable == 4
 
 
 def test_a_missing_or_empty_folder_is_named_to_the_hospital(tmp_path):

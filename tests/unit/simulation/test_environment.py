@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from consilium.data.split import SetShares
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
 from consilium.recipes.catalog import build_recipe
@@ -124,7 +125,7 @@ def simulated_split(folder, seed):
     (site,) = with_split_salts({"north": site}, seed).values()
     with open_register(site) as register:
         cases = [Visit(f"P{number}", f"P{number}") for number in range(40)]
-        return register.split(cases, validation_fraction=0.5).validation
+        return register.split(cases, SetShares(0.5, 0)).validation
 
 
 def test_a_simulation_repeats_the_split_of_its_seed(tmp_path):

@@ -179,7 +179,7 @@ def test_counts_in_scores_are_of_as_many_patients_as_other_counts(archives, tmp_
     with pytest.raises(SiteRefusal, match="scores would be of fewer than 9 patients, which its min_count"):
         prepare_site(few, learning())
     data = prepare_site(site(archives["harbor"], tmp_path / "harbor", min_count=30), learning())
-    assert (data.role, data.validation, data.evaluated) == ("trains", (), None)
+    assert (data.role, data.validation, data.validated) == ("trains", (), None)
     assert data.held_back > few.min_training_patients
 
 

@@ -98,16 +98,17 @@ def assess_ability(
     if reason is not None:
         return "nothing", SiteRefusal(reason, code=RefusalCode.LEFT_OUT)
     task = get_task(learning.task)
-    train, answerable = select_cases(register.copy(), site, labeled, task)
+    selected = select_cases(register.copy(), site, labeled, task)
+    minimum = ScoreMinimum.of(site, task)
     try:
-        check_patient_count(train, answerable.cases, site.min_training_patients, ScoreMinimum.of(site, task))
-        check_round(train, site, learning)
+        check_patient_count(selected.train, selected.evaluated, site.min_training_patients, minimum)
+        check_round(selected.train, site, learning)
     except SiteRefusal as refusal:
         return "nothing", refusal
     if site.role == "evaluates":
         decided = "it only evaluates, as the hospital decided"
         return "evaluate", SiteRefusal(decided, code=RefusalCode.ONLY_EVALUATES)
-    if not train:
+    if not selected.train:
         few = "one usable labeled patient, and training takes two"
         return "evaluate", SiteRefusal(few, code=RefusalCode.FEW_PATIENTS)
     return "train", None
@@ -120,7 +121,7 @@ class ExpectedRole:
     Attributes:
         can: What it would do.
         refusal: Why that is not all; None if it is.
-        held_back: Cases to validate on, on which no model is evaluated.
+        held_back: Cases to validate or to test on, on which no model is evaluated.
     """
 
     can: Ability
@@ -141,8 +142,8 @@ def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSe
     """
     register = read_register(site, checked.cohort.patients.examinations)
     can, refusal = assess_ability(checked, site, learning, register)
-    _, answerable = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
-    return ExpectedRole(can, refusal, answerable.held_back)
+    selected = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
+    return ExpectedRole(can, refusal, selected.held_back)
 
 
 def _labeled(checked: CheckedCohort) -> list[Case]:

@@ -100,7 +100,7 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
     return SiteReport(
         role=data.role,
         train_cases=len(data.train),
-        validation_cases=data.evaluated,
+        validation_cases=data.validated,
         left_out=data.left_out,
         steps=result.steps if result else 0,
         loss=result.loss if result else None,

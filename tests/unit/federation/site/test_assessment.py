@@ -61,7 +61,7 @@ def test_checking_counts_patients_and_not_their_examinations(executor, engine, t
 @pytest.mark.parametrize(
     ("patients", "settings", "can", "reason"),
     [
-        (3, {}, "nothing", "its update would be of fewer than 3 patients"),
+        (2, {}, "nothing", "its update would be of fewer than 3 patients"),
         (2, {"role": "evaluates"}, "nothing", "its scores would be of fewer than 3 patients"),
         (6, {}, "nothing", "too few patients a round"),  # 2 steps with one patch
         (3, {"role": "evaluates"}, "evaluate", "as the hospital decided"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from learning.tiny import LEARNING
 
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, SiteRefusal
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import parse_learning
 
@@ -84,14 +84,16 @@ def test_newcomers_are_evaluated_on_together(hospital):
 
 
 def test_a_hospital_that_changes_its_role_is_compared_as_well(hospital):
-    before = evaluated(hospital)
     alone = hospital.model_copy(update={"role": "evaluates"})
-    during = evaluated(alone)
-    assert len(during) == len(PATIENTS)
+    before = evaluated(alone)
+    assert len(before) == len(PATIENTS)
+    during = evaluated(hospital)
     add(hospital)
-    after, again = evaluated(alone), evaluated(hospital)
-    for first, second in ((before, during), (during, after), (after, again), (before, again)):
+    after = evaluated(hospital)
+    for first, second in ((before, during), (during, after), (before, after)):
         assert isolated(first, second) <= {0, *range(MINIMUM, 13)}
+    with pytest.raises(SiteRefusal, match="fewer than 3 patients"):  # none but those of a set
+        evaluated(alone)
 
 
 def sides(settings):

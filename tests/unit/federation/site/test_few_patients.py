@@ -24,7 +24,9 @@ from .answers import answer_of, at_site, execute, request
 
 def test_a_training_site_with_few_validation_patients_keeps_its_scores(engine, tmp_path):
     executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 4}).model_dump(mode="json"))
-    at_site(engine, site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3))
+    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])
+    site_data.prepare_site(settings, LEARNING)  # the hospital has split its patients, and asks for more since
+    at_site(engine, settings.model_copy(update={"min_training_patients": 3}))
     executor.handle_event(EventType.START_RUN, engine.context)
     model, report = answer_of(execute(executor, engine, TRAIN))
     assert model.params
@@ -43,7 +45,7 @@ def test_no_message_of_a_round_holds_the_loss_of_few_patients(engine, tmp_path, 
     monkeypatch.setattr(state, "_SHORTEST_PAUSE", 0.0)  # every step is reported
     monkeypatch.setattr(state, "_SHARE", 0.0)
     executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 8}).model_dump(mode="json"))
-    at_site(engine, site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3))
+    at_site(engine, site(tmp_path, ["P1", "P2", "P3"], min_training_patients=3))
     _, report = answer_of(execute(executor, engine, TRAIN))
     sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
     losses = [one["loss"] for one in sent if one["state"] == "training"]
@@ -80,7 +82,7 @@ def test_a_round_that_showed_few_patients_leaves_nothing_behind(tmp_path):
     engine = Engine(tmp_path / "workspace", job_id=(job := new_job_id()))
     learning = LEARNING.model_copy(update={"local_steps": 4})
     executor = SiteExecutor(learning.model_dump(mode="json"))
-    settings = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], min_training_patients=3)
+    settings = site(tmp_path, ["P1", "P2", "P3"], min_training_patients=3)
     at_site(engine, settings)
     answer_of(execute(executor, engine, PREPARE, request(0, run=job)))
     lost = site_data.prepare_site(settings, learning).train[0]

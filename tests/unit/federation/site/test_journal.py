@@ -50,7 +50,7 @@ def test_the_hospital_sees_the_round_its_cases_and_what_it_waits_for(engine, jou
         for number in range(3)
     )
     site = SiteSettings(dataset=Path("/data"), cache_dir=Path("/cache"))
-    journal.note_cases(SiteData(tuple(range(30)), tuple(range(8)), problems), site)
+    journal.note_cases(SiteData(tuple(range(30)), tuple(range(8)), problems=problems), site)
     journal.start_task("train", task(2, 10))
     journal.note_training()
     journal.note_state("sent", 0, 0)

@@ -29,6 +29,7 @@ from consilium.learning import trainer
 from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
 from consilium.learning.weights import MODEL
+from consilium.participant.site_data import prepare_site
 from consilium.records.federation import SiteReport
 from consilium.records.site_status import read_site_status
 from consilium.report.status.site import describe_site
@@ -174,7 +175,9 @@ def test_a_site_that_only_evaluates_has_none(tmp_path, steps):
 
 def test_too_few_patients_say_nothing_of_the_gain(tmp_path):
     learning = LEARNING.model_copy(update={"local_steps": 4})
-    settings = site(tmp_path, PATIENTS, min_training_patients=3)
+    settings = site(tmp_path, PATIENTS)
+    prepare_site(settings, LEARNING)  # the hospital has split its patients, and asks for more since
+    settings = settings.model_copy(update={"min_training_patients": 3})
     model, report = compare(*start(tmp_path, settings, learning=learning))
     assert (report.gain, report.validation_cases, model.metrics) == (None, None, {})
 
