@@ -6,28 +6,18 @@ Keyed hashes stand in the place of ids; `register_files` keeps it in the site's 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Generic
 
 from consilium.counts import Count
 from consilium.data.split import CaseT, SetShares, Sides, Split
 from consilium.errors import DataError
 from consilium.participant.answer_audit import discloses, extend_basis
-from consilium.participant.answer_groups import Group, complete_groups, regroup
-
-KEY_FILE: Final = "split.key"
-"""32 random bytes, kept secret: they determine which patients a site validates and tests on."""
-
-REGISTER_FILE: Final = "patients.json"
-
-_FORMAT: Final = 4
-"""Of the register's file. Format 3, without test patients, is read as well, and written as this one."""
+from consilium.participant.answer_groups import complete_groups, regroup
+from consilium.participant.register_content import KEY_FILE, RegisterContent, restore_remedy
 
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
 _GOLDEN_SECTION = 0x9E3779B97F4A7C15  # of 2**64 (Knuth, The Art of Computer Programming 3, 6.4)
@@ -52,20 +42,6 @@ class Answerable(Generic[CaseT]):
     def count(self) -> Count:
         """How many cases they are; None where there are cases, and none of them may be answered about."""
         return None if self.held_back and not self.cases else len(self.cases)
-
-
-class _Content(BaseModel):
-    """Content of the register's file."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format: Literal[3, 4] = _FORMAT
-    key: str = Field(description="Which key the pseudonyms were made with.")
-    training: list[str] = []
-    validation: list[str] = []
-    test: list[str] = Field(default=[], description="Empty in format 3, where nobody was tested on.")
-    groups: dict[str, list[Group]] = Field(default={}, description="By question.")
-    answers: dict[str, list[list[str]]] = Field(default={}, description="Cases of answers, by question.")
 
 
 class PatientRegister:
@@ -97,10 +73,9 @@ class PatientRegister:
         self._examinations = dict(examinations or {})
         self._repeats = repeats
         fingerprint = _digest(key, what=b"key")
-        try:
-            known = _Content(key=fingerprint) if content is None else _Content.model_validate_json(content)
-        except ValidationError:
-            raise DataError(_unreadable(content or "", source)) from None
+        known = (
+            RegisterContent(key=fingerprint) if content is None else RegisterContent.parse(content, source)
+        )
         if known.key != fingerprint:
             raise DataError(
                 f"{source} was written with another key than the {KEY_FILE}, or split_salt, of now. "
@@ -286,7 +261,7 @@ class PatientRegister:
 
     def to_json(self) -> str:
         """Return all that was decided."""
-        return _Content(
+        return RegisterContent(
             key=_digest(self._key, what=b"key"),
             training=sorted(self._sides.training),
             validation=sorted(self._sides.validation),
@@ -294,29 +269,6 @@ class PatientRegister:
             groups=self._groups,
             answers=self._answers,
         ).model_dump_json(indent=1)
-
-
-def restore_remedy(name: str) -> str:
-    """Return the remedy for a missing or damaged file of the register."""
-    return (
-        f"Restore {name} from a backup. Where there is none, remove {KEY_FILE} and {REGISTER_FILE}: the "
-        "site then splits its patients again, and what it answers next can be compared with what it answered "
-        "before."
-    )
-
-
-def _unreadable(content: str | bytes, source: object) -> str:
-    """Say why a register can't be read, and what to do."""
-    try:
-        written = json.loads(content)["format"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        written = None
-    if isinstance(written, int) and written > _FORMAT:
-        return (
-            f"{source} was written by a later version of Consilium (format {written}; this version reads up "
-            f"to {_FORMAT}). Install that version again: an earlier one does not know all that was decided."
-        )
-    return f"{source} is damaged, or of another version of Consilium. {restore_remedy(REGISTER_FILE)}"
 
 
 def _digest(key: bytes, *names: str, what: bytes = b"") -> str:

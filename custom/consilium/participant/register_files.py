@@ -13,12 +13,8 @@ from filelock import FileLock
 from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import DataError
-from consilium.participant.patient_register import (
-    KEY_FILE,
-    REGISTER_FILE,
-    PatientRegister,
-    restore_remedy,
-)
+from consilium.participant.patient_register import PatientRegister
+from consilium.participant.register_content import KEY_FILE, REGISTER_FILE, restore_remedy
 from consilium.participant.site_settings import SiteSettings
 
 _LOCK_FILE = "register.lock"

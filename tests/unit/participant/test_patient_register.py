@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from consilium.data.split import SetShares
-from consilium.participant.patient_register import KEY_FILE, PatientRegister
+from consilium.participant.patient_register import PatientRegister
+from consilium.participant.register_content import KEY_FILE
 from consilium.participant.register_files import open_register
 from consilium.participant.site_settings import SiteSettings
 from participant.register import Visit, answered, split, visits

@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 from consilium.data.split import SetShares
 from consilium.errors import DataError, SiteRefusal
 from consilium.participant import register_files
-from consilium.participant.patient_register import KEY_FILE, REGISTER_FILE
+from consilium.participant.register_content import KEY_FILE, REGISTER_FILE
 from consilium.participant.register_files import open_register, read_register
 from consilium.participant.site_settings import SiteSettings
 from participant.register import answered, split, visits

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from consilium.errors import SiteRefusal
-from consilium.participant.patient_register import REGISTER_FILE
+from consilium.participant.register_content import REGISTER_FILE
 
 from .compared_jobs import (
     CHANGES,
