@@ -7,12 +7,6 @@ The wrong reading trains a model without any error, so nothing past preprocessin
 
 from collections.abc import Mapping
 from enum import Enum, IntEnum
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
-from consilium.tasks.segmentation.labels import to_classes
 
 
 class Tissue(IntEnum):
@@ -50,20 +44,6 @@ class LabelConvention(str, Enum):
     def values(self) -> Mapping[int, Tissue]:
         """File value to tissue, background included."""
         return _VALUES[self]
-
-    def to_tissue(self, array: NDArray[Any]) -> NDArray[np.uint8]:
-        """Translate file values to canonical tissues.
-
-        Args:
-            array: Label of any shape and number type, as stored in the file.
-
-        Returns:
-            An array of the same shape that holds `Tissue` values.
-
-        Raises:
-            DataError: The array holds a value that this convention doesn't know.
-        """
-        return to_classes(array, self.values, self.value)
 
 
 _VALUES: Mapping[LabelConvention, Mapping[int, Tissue]] = {

@@ -3,7 +3,7 @@ import pytest
 
 from consilium.errors import DataError
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
-from consilium.tasks.segmentation.labels import label_values, rounding_noise
+from consilium.tasks.segmentation.labels import label_values, rounding_noise, to_classes
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,9 @@ from consilium.tasks.segmentation.labels import label_values, rounding_noise
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
 def test_file_values_become_tissues(convention, stored, tissues, dtype):
-    translated = convention.to_tissue(np.array([stored, stored[::-1]], dtype=dtype))
+    translated = to_classes(
+        np.array([stored, stored[::-1]], dtype=dtype), convention.values, convention.value
+    )
     assert translated.dtype == np.uint8
     assert translated.tolist() == [tissues, tissues[::-1]]
 
@@ -61,7 +63,7 @@ def test_file_values_become_tissues(convention, stored, tissues, dtype):
 )
 def test_a_value_outside_the_convention_is_named(array, seen):
     with pytest.raises(DataError, match=rf"holds {seen}, which brats-2018 doesn't know"):
-        LabelConvention.BRATS_2018.to_tissue(array)
+        to_classes(array, LabelConvention.BRATS_2018.values, LabelConvention.BRATS_2018.value)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
@@ -76,7 +78,9 @@ def test_label_values_are_whole_numbers_whatever_the_storage(dtype):
 def test_values_that_a_scaled_header_moved_by_rounding_are_the_whole_numbers(dtype, factor):
     stored = np.array([0, 1, 2, 4], dtype=dtype) * dtype(factor)
     assert label_values(stored) == {1, 2, 4}
-    assert LabelConvention.BRATS_2018.to_tissue(stored).tolist() == [0, 1, 2, 3]
+    assert to_classes(
+        stored, LabelConvention.BRATS_2018.values, LabelConvention.BRATS_2018.value
+    ).tolist() == [0, 1, 2, 3]
     assert 0 < rounding_noise(stored) <= 1e-3
 
 
@@ -85,4 +89,4 @@ def test_one_value_that_is_no_rounding_leaves_all_as_they_are(value):
     stored = np.array([0, 1.0000153, value])
     assert 1.0000153 in label_values(stored)
     with pytest.raises(DataError):
-        LabelConvention.BRATS_2018.to_tissue(stored)
+        to_classes(stored, LabelConvention.BRATS_2018.values, LabelConvention.BRATS_2018.value)

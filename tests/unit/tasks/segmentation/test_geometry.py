@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from consilium.tasks.brain_tumor.cases import brain_tumor_cases
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
 from consilium.tasks.segmentation.geometry import Geometry
+from consilium.tasks.segmentation.labels import to_classes
 
 SHAPE = (12, 14, 10)
 OBLIQUE = np.array([[0.1, -0.97, 0.1, 5], [0.98, 0.1, 0.1, -3], [0.1, -0.1, -1.9, 8], [0, 0, 0, 1]])
@@ -44,7 +45,7 @@ def _prepared(folder, affine, spacing_mm, shape=SHAPE):
 def test_the_reference_returns_to_its_file_voxel_by_voxel(tmp_path, affine, spacing_mm):
     prepared, case = _prepared(tmp_path, affine, spacing_mm)
     original = np.asanyarray(nib.load(case.target.path).dataobj)
-    stored = LabelConvention.BRATS_2018.to_tissue(original)
+    stored = to_classes(original, LabelConvention.BRATS_2018.values, LabelConvention.BRATS_2018.value)
     assert np.array_equal(prepared.geometry.to_file_grid(prepared.reference), stored)
 
 

@@ -13,7 +13,7 @@ from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.prediction import OutputOptions
-from consilium.tasks.segmentation.labels import FixedLabels
+from consilium.tasks.segmentation.labels import FixedLabels, to_classes
 from consilium.tasks.segmentation.nifti.writing import encode_nifti
 from consilium.tasks.segmentation.prediction import LABEL_ENDING, SegmentationPrediction
 from consilium.tasks.segmentation.regions import Region, join_regions
@@ -45,7 +45,9 @@ def test_a_written_label_is_read_as_the_regions_that_were_found(case, convention
     regions = found(case, tc=[inner], wt=[inner, outer], et=[inner])
     output = PREDICTION.write(regions, case, OutputOptions(convention))
     image = nib.Nifti1Image.from_bytes(gzip.decompress(output.files[LABEL_ENDING]))
-    tissues = LabelConvention(convention).to_tissue(np.asarray(image.dataobj))
+    tissues = to_classes(
+        np.asarray(image.dataobj), LabelConvention(convention).values, LabelConvention(convention).value
+    )
     assert sorted(np.unique(tissues)) == [Tissue.BACKGROUND, Tissue.EDEMA, Tissue.ENHANCING]
     assert output.values == {"tc_ml": 0.001, "wt_ml": 0.002, "et_ml": 0.001}
     meaning = PREDICTION.meaning(convention)
