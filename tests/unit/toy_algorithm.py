@@ -37,11 +37,17 @@ GREET = "greet"
 CONTROL, CHANGE = "control", "control_change"
 
 
+class Greeting(Record):
+    """What a site answers to a greeting."""
+
+    number: Annotated[int, Field(strict=True, ge=0, le=1000)]
+
+
 class ToySettings(AlgorithmSettings):
     """Strength of the proximal term, and of the server's momentum."""
 
     declaration = Declaration(
-        received=(CONTROL,), sent=(CHANGE,), numbers={"drift": (0.0, 1e6)}, questions=(GREET,)
+        received=(CONTROL,), sent=(CHANGE,), numbers={"drift": (0.0, 1e6)}, questions={GREET: Greeting}
     )
 
     name: Literal["toy"] = "toy"
@@ -113,12 +119,6 @@ class ToyDialogue(SiteDialogue):
         return LocalAnswer({"number": 2 * content["number"]})
 
 
-class Greeting(Record):
-    """What a site answers to a greeting."""
-
-    number: Annotated[int, Field(strict=True, ge=0, le=1000)]
-
-
 class Greetings:
     """Takes greetings, for which nothing is kept on the disk."""
 
@@ -141,7 +141,7 @@ class ServerToy(ServerFedAvg):
 
     def questions(self, start: RoundStart) -> Iterator[Question]:
         greetings = Greetings()
-        yield Question(greetings, GREET, content={"number": start.index + 1}, answer=Greeting)
+        yield Question(greetings, GREET, content={"number": start.index + 1})
         self.greeted = sorted(greetings.numbers)
         training = self.new_aggregation(start)
         yield Question(training, TRAIN, sets={CONTROL: self.control}, among=self.greeted)

@@ -20,7 +20,6 @@ from consilium.federation.updates.aggregator import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets
-from consilium.records.bounds import Record
 from consilium.tasks.learning_settings import LearningSettings
 
 
@@ -67,7 +66,6 @@ class Question:
             the model is sent.
         sets: Weight sets that are sent, beside the model where there is one.
         content: Plain JSON values that are sent.
-        answer: Model of the plain values that a site answers; bounded, unknown fields are errors.
         among: Sites that may be asked; None for all. Others are left out, even if connected.
     """
 
@@ -75,7 +73,6 @@ class Question:
     task: str = TRAIN
     sets: WeightSets = field(default_factory=dict)
     content: Mapping[str, Any] = field(default_factory=dict)
-    answer: type[Record] = Record
     among: Collection[str] | None = None
 
 

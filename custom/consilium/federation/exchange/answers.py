@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nvflare.app_common.abstract.fl_model import FLModel
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
-from consilium.records.bounds import Record, name_faults
+from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.score_bounds import read_scores
@@ -147,7 +147,7 @@ class Answers:
                 one.reason = "it had not answered when the round was closed"
                 one.code = RefusalCode.LATE
 
-    def read_content(self, answer: FLModel, model: type[Record]) -> Record:
+    def read_content(self, answer: FLModel, model: type[BaseModel]) -> BaseModel:
         """Read a site's answer to a question of the algorithm.
 
         Args:

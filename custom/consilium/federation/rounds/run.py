@@ -187,7 +187,8 @@ class TrainingRun:
         """
         task, question = self.answers.task, self._question
         if question is not None and task != TRAIN:
-            content = self.answers.read_content(answer, question.answer)
+            model = self.plan.algorithm.settings.declaration.questions[question.task]
+            content = self.answers.read_content(answer, model)
             question.aggregator.add(site, Contribution(self._read_sets(answer), content=content))
             self.answers.note(site, SiteRound(outcome="answered"))
             return

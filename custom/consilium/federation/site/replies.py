@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from nvflare.apis.shareable import Shareable, make_reply
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+from pydantic import ValidationError
 
+from consilium.counts import counted
 from consilium.errors import RefusalCode, SiteRefusal, TrainingError
 from consilium.federation.message_names import (
     ANSWER_META,
@@ -21,8 +23,11 @@ from consilium.federation.monitoring.published_metrics import measure_traffic
 from consilium.federation.versions import component_versions, incompatibility
 from consilium.learning.algorithms.base import AlgorithmSettings, LocalAnswer
 from consilium.learning.rounds import TrainingResult
-from consilium.learning.weights import Weights, join_sets, split_sets
+from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
+from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport
+from consilium.records.score_bounds import read_scores
+from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Scores
 
 if TYPE_CHECKING:
@@ -68,7 +73,83 @@ def check_outgoing(result: TrainingResult, algorithm: AlgorithmSettings) -> None
             f"algorithm {algorithm.name!r} sends sets {sorted(result.sent)} and numbers "
             f"{sorted(result.numbers)}, and declares {sorted(declared.sent)} and {sorted(declared.numbers)}"
         )
-    kept = {name for weights in result.sent.values() for name in weights if algorithm.stays(name)}
+    _check_stays(result.sent, algorithm)
+
+
+def check_sealed(sealed: WeightSets, sets: WeightSets, algorithm: AlgorithmSettings) -> WeightSets:
+    """Return an update as it was sealed, if it still holds only what is declared.
+
+    Args:
+        sealed: As the algorithm sealed it.
+        sets: The sets before that.
+        algorithm: Says what stays.
+
+    Raises:
+        TrainingError: If a set was added or lost, or a weight that stays would leave.
+    """
+    if sealed.keys() != sets.keys():
+        raise TrainingError(
+            f"algorithm {algorithm.name!r} seals sets {sorted(sets)} as {sorted(sealed)}; they stay the same"
+        )
+    _check_stays(sealed, algorithm)
+    return sealed
+
+
+def check_answer(answer: LocalAnswer, question: str, algorithm: AlgorithmSettings) -> LocalAnswer:
+    """Return an algorithm's answer to a question of its own, if it holds only what is declared.
+
+    Args:
+        answer: Of the algorithm.
+        question: Which one.
+        algorithm: Declares the sets and the model of the plain values.
+
+    Raises:
+        TrainingError: If it would send anything else. The message names no value.
+    """
+    declared = algorithm.declaration
+    others = answer.sets.keys() - set(declared.sent)
+    if others:
+        raise TrainingError(
+            f"algorithm {algorithm.name!r} answers {question!r} with sets {sorted(others)}, and declares "
+            f"{sorted(declared.sent)}"
+        )
+    _check_stays(answer.sets, algorithm)
+    model = declared.questions[question]
+    unknown = answer.content.keys() - model.model_fields.keys()
+    try:
+        content = model.model_validate(dict(answer.content))
+    except ValidationError as error:
+        faults = name_faults(error, model)
+    else:
+        if not unknown:
+            return LocalAnswer(content.model_dump(mode="json"), answer.sets)
+        faults = counted(len(unknown), "unknown field")
+    raise TrainingError(
+        f"algorithm {algorithm.name!r} answers {question!r} with something else than it declares: {faults}"
+    )
+
+
+def check_scores(scores: Scores, evaluation: Evaluation, *, final: bool, cases: int | None) -> Scores:
+    """Return a site's scores, if they are those of the task's metrics and in their ranges.
+
+    Args:
+        scores: As the task summarized them.
+        evaluation: The task's.
+        final: Whether they are of a final model.
+        cases: How many cases they are of; None for none that may be known.
+
+    Raises:
+        TrainingError: If the task would send anything else.
+    """
+    try:
+        read_scores(scores, evaluation, final=final, cases=cases)
+    except ValueError as error:
+        raise TrainingError(f"the task's scores are not those that it declares: {error}") from None
+    return scores
+
+
+def _check_stays(sets: WeightSets, algorithm: AlgorithmSettings) -> None:
+    kept = {name for weights in sets.values() for name in weights if algorithm.stays(name)}
     if kept:
         raise TrainingError(f"algorithm {algorithm.name!r} would send weights that stay: {sorted(kept)[:5]}")
 

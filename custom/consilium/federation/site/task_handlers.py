@@ -33,7 +33,10 @@ from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.replies import (
+    check_answer,
     check_outgoing,
+    check_scores,
+    check_sealed,
     read_request,
     read_sets,
     report_on,
@@ -191,7 +194,8 @@ class TaskHandlers:
         change = difference(result.weights, self._algorithm.shared(received))
         content = (model.meta or {}).get(QUESTION_META)
         sets: WeightSets = {MODEL: change, **result.sent}
-        return join_sets(self._dialogue.seal(sets, content if isinstance(content, Mapping) else {}))
+        sealed = self._dialogue.seal(sets, content if isinstance(content, Mapping) else {})
+        return join_sets(check_sealed(sealed, sets, self._algorithm))
 
     def _answer(self, question: str, shareable: Shareable) -> Shareable:
         """Answer a question of the algorithm's own; no case is read for it."""
@@ -200,7 +204,7 @@ class TaskHandlers:
         answer = self._dialogue.answer(
             question, content if isinstance(content, Mapping) else {}, read_sets(request, self._algorithm)
         )
-        return to_answer(answer, request)
+        return to_answer(check_answer(answer, question, self._algorithm), request)
 
     def _validate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -282,7 +286,8 @@ class TaskHandlers:
         final: bool,
     ) -> Scores:
         """Return scores of a received model; none where they would be of too few patients to leave."""
-        return get_task(self._settings.task).evaluation.summarize(
+        evaluation = get_task(self._settings.task).evaluation
+        scores = evaluation.summarize(
             participant.score(
                 participant.personalize(weights, request.current_round),
                 final=final,
@@ -290,3 +295,4 @@ class TaskHandlers:
                 on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
             )
         )
+        return check_scores(scores, evaluation, final=final, cases=participant.data.evaluated)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from consilium.counts import counted
 from consilium.federation.updates.aggregation_rules import (
@@ -22,7 +23,6 @@ from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.federation.updates.screening import Screening
 from consilium.federation.updates.spool import UpdateSpool
 from consilium.learning.weights import MODEL, Weights, WeightSets, join_sets, split_sets
-from consilium.records.bounds import Record
 from consilium.records.federation import SiteReport
 
 
@@ -38,7 +38,7 @@ class Contribution:
 
     sets: WeightSets
     report: SiteReport | None = None
-    content: Record | None = None
+    content: BaseModel | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
+from pydantic import BaseModel
+
 from consilium.errors import SiteRefusal
 from consilium.learning.rounds import Schedule
 from consilium.learning.weights import Weights, WeightSets
@@ -39,13 +41,15 @@ class Declaration:
         sent: Weight sets that a site sends with its difference. The weights of a set have the names, shapes
             and types of the shared weights of the model, unless the server's aggregator says otherwise.
         numbers: Plain numbers that a site sends with them, each with its smallest and largest value.
-        questions: Tasks that the server may ask beside training, such as an exchange of keys.
+        questions: Tasks that the server may ask beside training, such as an exchange of keys, each with the
+            model of the plain values that a site answers: bounded, unknown fields are errors. Neither is
+            anything else sent by the site, nor taken by the server.
     """
 
     received: tuple[str, ...] = ()
     sent: tuple[str, ...] = ()
     numbers: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    questions: tuple[str, ...] = ()
+    questions: Mapping[str, type[BaseModel]] = field(default_factory=dict)
 
 
 class AlgorithmSettings(Settings):
@@ -219,7 +223,7 @@ class LocalAnswer:
     """Answer of a site to one of the algorithm's own questions.
 
     Attributes:
-        content: Plain JSON values; the server checks them by the question's own model.
+        content: Plain JSON values that fit the declared model of the question.
         sets: Weight sets; only declared ones.
     """
 

@@ -1,5 +1,7 @@
 """An algorithm that the package doesn't know, through the executor."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from learning.tiny import LEARNING, site
@@ -20,8 +22,10 @@ from consilium.federation.message_names import (
 )
 from consilium.federation.site.executor import SiteExecutor
 from consilium.federation.versions import component_versions
+from consilium.learning.algorithms.base import LocalAnswer
 from consilium.learning.weights import MODEL
 from consilium.records.federation import SiteReport
+from consilium.tasks import get_task
 
 from .answers import WEIGHTS, at_site
 
@@ -102,3 +106,53 @@ def test_an_update_leaves_sealed_by_what_the_server_s_task_says(masking, engine)
 def test_what_seals_an_update_gets_values_by_name_whatever_the_server_sends(masking, engine):
     answer = ask(masking, engine, TRAIN, {**WEIGHTS, **NO_CONTROL}, content=["mask"])
     assert answer.get_return_code() == ReturnCode.OK, answer.get_header(REASON_HEADER)
+
+
+class Talkative(ToyDialogue):
+    """Answers and sends more than its settings declare."""
+
+    extra: ClassVar = {"patient": "Doe"}
+
+    def answer(self, question, content, sets):
+        return LocalAnswer({"number": 1, **self.extra}, content.get("sets", {}))
+
+    def seal(self, sets, content):
+        return {**sets, "secret": sets[MODEL]}
+
+
+@pytest.mark.parametrize(
+    ("extra", "content"),
+    [
+        ({"patient": "Doe"}, {}),
+        ({"number": "Doe"}, {}),
+        ({"number": 10**9}, {}),
+        ({}, {"sets": {"secret": {"w": 1.0}}}),
+        ({}, {"sets": {CHANGE: {"bias": 1.0}}}),
+    ],
+)
+def test_an_answer_with_more_than_is_declared_stays_here(engine, tmp_path, monkeypatch, extra, content):
+    monkeypatch.setattr(Talkative, "extra", extra)
+    at_site(engine, site(tmp_path))
+    with toy_algorithm(Talkative) as algorithm:
+        executor = SiteExecutor(LEARNING.model_dump(mode="json"), algorithm)
+        reply = ask(executor, engine, GREET, None, content=content)
+        assert reply.get_return_code() != ReturnCode.OK
+        assert "Doe" not in str(dict(reply))
+
+
+def test_a_set_that_is_added_by_sealing_stays_here(engine, tmp_path):
+    at_site(engine, site(tmp_path))
+    with toy_algorithm(Talkative) as algorithm:
+        executor = SiteExecutor(LEARNING.model_dump(mode="json"), algorithm)
+        reply = ask(executor, engine, TRAIN, {**WEIGHTS, **NO_CONTROL})
+        assert reply.get_return_code() != ReturnCode.OK
+        assert "secret" not in str(dict(reply))
+
+
+def test_a_score_that_the_task_does_not_declare_stays_here(executor, engine, monkeypatch):
+    evaluation = type(get_task(LEARNING.task).evaluation)
+    summarize = evaluation.summarize
+    monkeypatch.setattr(evaluation, "summarize", lambda self, rows: {**summarize(self, rows), "age": 47.0})
+    reply = ask(executor, engine, TRAIN, {**WEIGHTS, **NO_CONTROL})
+    assert reply.get_return_code() != ReturnCode.OK
+    assert "age" not in str(dict(reply))
