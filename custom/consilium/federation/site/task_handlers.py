@@ -295,4 +295,4 @@ class TaskHandlers:
                 on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
             )
         )
-        return check_scores(scores, evaluation, final=final, cases=participant.data.evaluated)
+        return check_scores(scores, evaluation, final=final, cases=participant.data.validated)
