@@ -102,7 +102,7 @@ def _start(name: str, place: Path, changes: dict[str, Any], to: Path) -> dict[st
     """Write the model that a job starts from beside it; returns what the job says of it."""
     from consilium.data.files import output_folder
     from consilium.errors import ConfigurationError
-    from consilium.learning.initial_model import MODELS_FOLDER
+    from consilium.learning.model_store import MODELS_FOLDER, ModelStore
     from consilium.prediction.warm_start import WarmStart
     from consilium.recipes.catalog import build_recipe
     from consilium.recipes.training import TrainingRecipe
@@ -112,7 +112,7 @@ def _start(name: str, place: Path, changes: dict[str, Any], to: Path) -> dict[st
         raise ConfigurationError(f"{name} trains nothing: leave --from out")
     start = WarmStart.open(place.expanduser(), recipe.settings.learning)
     output_folder(to, "--to")
-    file = start.write(to / MODELS_FOLDER)
+    file = ModelStore.beside(to / name).add(start.content)
     for one in start.initial.origin:
         say(f"starts from {one.name}" + (f" ({one.license})" if one.license else ""), err=True)
     say(f"before the job: put {file} into local/{MODELS_FOLDER}/ of the server's kit", err=True)

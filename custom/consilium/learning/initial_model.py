@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,19 +11,13 @@ from pydantic import Field
 
 from consilium.errors import ConfigurationError, DataError
 from consilium.learning.model_file import load_matching
+from consilium.learning.model_store import Digest, ModelStore
 from consilium.learning.weights import Weights
 from consilium.settings import Settings
-
-MODELS_FOLDER: Final = "models"
-"""Folder of initial models: in the server's `local/`, and beside an exported job."""
 
 _MOST_MODELS: Final = 50
 _MOST_CHARACTERS: Final = 1 << 16
 
-_PREFIX: Final = "sha256:"
-
-Digest: TypeAlias = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-"""SHA-256 of a file. FLARE takes a hash without the word in front of it for a secret, and warns."""
 _Line: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
@@ -46,40 +39,33 @@ class InitialModel(Settings):
     )
 
     @property
-    def file_name(self) -> str:
-        """Name of the file."""
-        return f"{self.digest.removeprefix(_PREFIX)}.safetensors"
+    def title(self) -> str:
+        """What it is, for messages."""
+        return f"{self.origin[-1].name}, from which the job starts,"
 
-    def load(self, folder: Path, like: Weights) -> Weights:
+    def load(self, store: ModelStore, like: Weights) -> Weights:
         """Read the weights; none is read before the file is known to be the one that is meant.
 
         Args:
-            folder: Where initial models are.
+            store: Where initial models are.
             like: Arrays of the names, shapes and number types that the job's network has.
 
         Raises:
             ConfigurationError: There is no such file, or it has other weights than the job's network.
         """
-        path = folder / self.file_name
-        try:
-            found = digest_of(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(
-                f"the job starts from {self.origin[-1].name}, which can't be read "
-                f"({error.strerror}): put the file {self.file_name}, which `consilium jobs export` writes "
-                f"beside the job, into local/{MODELS_FOLDER}/ of the server's kit"
-            ) from None
-        if found != self.digest:
-            raise ConfigurationError(f"{self.file_name} has been changed: it is {found}; copy it again")
+        path = store.find(self.digest, self.title)
         try:
             return load_matching(path, like)
         except DataError as error:
             raise ConfigurationError(f"the job can't start from {self.origin[-1].name}: {error}") from None
 
+    def place(self, source: ModelStore, target: ModelStore) -> None:
+        """Copy the file from one store to another, such as from beside the job to the server's kit.
 
-def digest_of(content: bytes) -> str:
-    """Return the digest of a file's content, such as `sha256:9f86...`."""
-    return f"{_PREFIX}{hashlib.sha256(content).hexdigest()}"
+        Raises:
+            ConfigurationError: The first store doesn't have it.
+        """
+        source.copy_to(target, self.digest, self.title)
 
 
 def read_origin(metadata: Mapping[str, str], path: Path) -> tuple[Origin, ...]:

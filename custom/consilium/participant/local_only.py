@@ -43,6 +43,7 @@ def train_local_only(
     learning: LearningSettings,
     rounds: int,
     *,
+    start: Weights | None = None,
     memory: Path | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     on_step: OnRoundStep = lambda index, step, steps: None,
@@ -57,6 +58,7 @@ def train_local_only(
         participant: The site, with a new optimizer and the same `memory`.
         learning: The federation's settings.
         rounds: The federation's rounds.
+        start: The model that the federation starts from; None where it starts from drawn weights.
         memory: Folder that keeps the model after each round; training resumes from the last one that is
             there. None to train in one go.
         cancelled: Asked before every step.
@@ -67,7 +69,7 @@ def train_local_only(
         SiteRefusal: As in a round of the federation.
         TrainingError: As in a round of the federation.
     """
-    weights: Weights = initial_weights(get_task(learning.task), learning, learning.seed)
+    weights = initial_weights(get_task(learning.task), learning, learning.seed) if start is None else start
     first = 0
     if (kept := RoundStateStore(memory).recall(rounds)) is not None:
         weights, first = kept.arrays[MODEL], kept.number

@@ -12,6 +12,7 @@ from consilium.data.files import output_folder
 from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError, RefusalCode
 from consilium.learning.model_file import LAST_MODEL
+from consilium.learning.model_store import ModelStore
 from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.poc.guardian import ended_with_this_process
@@ -111,13 +112,17 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
     """Submit a job, show its progress, download its result, write the report.
 
     Raises:
-        ConfigurationError: If the folder is not one of Consilium's jobs; nothing was submitted then.
+        ConfigurationError: If the folder is not one of Consilium's jobs, or a model that it starts from is
+            not beside it; nothing was submitted then.
         PocError: If the POC does not run, the job is rejected, or leaves no result.
     """
     training = _read_training(job)
     if training is not None:
         for note in require_enough_sites(poc.sites(), training, display.show, keep=False):
             display.say(f"  {note}")
+        if training.initial is not None:
+            server = poc.kits / poc.project().server
+            training.initial.place(ModelStore.beside(job), ModelStore.of_server(server / "local"))
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
-from consilium.learning.initial_model import InitialModel, Origin, digest_of
+from consilium.learning.initial_model import InitialModel, Origin
+from consilium.learning.model_store import digest_of
 from consilium.prediction.trained_model import TrainedModel, Which, network_weights
 from consilium.tasks import LearningSettings, get_task
 
@@ -62,12 +62,6 @@ class WarmStart:
     def _of(cls, content: bytes, origin: tuple[Origin, ...]) -> WarmStart:
         values = {"digest": digest_of(content), "origin": [one.model_dump() for one in origin]}
         return cls(InitialModel.parse(values, source="the model to start from"), content)
-
-    def write(self, folder: Path) -> Path:
-        """Write the file into a folder of initial models; returns its place."""
-        path = private_folder(folder, ours=False) / self.initial.file_name
-        write_atomically(path, self.content)
-        return path
 
 
 def _require_same_network(trained: TrainedModel, learning: LearningSettings) -> None:

@@ -96,8 +96,9 @@ class TrainingSettings(JobSettings):
     def _check_start(self) -> Self:
         if self.initial is not None and self.local_only:
             raise ValueError(
-                "local_only starts from drawn weights, and this job from a trained model: what a hospital "
-                "gains could not be said; leave one of them out"
+                "local_only has each site train alone from drawn weights, and this job starts from a trained "
+                "model that sites don't have: it would not be known what a hospital gains; leave one of them "
+                "out, or compare in a simulation: `consilium simulate --compare`"
             )
         return self
 

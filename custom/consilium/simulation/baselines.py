@@ -15,6 +15,7 @@ from queue import Empty
 from consilium.data.cache import CachedCase
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.model_file import load_model
+from consilium.learning.weights import Weights
 from consilium.participant.local_only import PairedScores, score_both, train_local_only
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
@@ -40,6 +41,7 @@ class _Plan:
     data: SiteData
     rounds: int
     learning: LearningSettings
+    start: Weights | None = None
 
     @property
     def steps(self) -> int:
@@ -77,6 +79,7 @@ def train_baselines(
     min_counts: Mapping[str, int],
     workers: int,
     on_step: OnStep = lambda name, done, total: None,
+    start: Weights | None = None,
 ) -> BaselineRecord:
     """Train a model at each training hospital alone and one on all their data, and evaluate each everywhere.
 
@@ -94,8 +97,9 @@ def train_baselines(
         min_counts: Fewest patients behind an interval that a hospital would send, by hospital.
         workers: Models trained at the same time, on one core each.
         on_step: Called with the progress of each model.
+        start: The model that the federation starts from; None where it starts from drawn weights.
     """
-    plans = _plan(sites, learning, rounds)
+    plans = [replace(plan, start=start) for plan in _plan(sites, learning, rounds)]
     validation = {name: data.validation for name, data in sites.items()}
     federation = _Federation(final_model, min_counts)
     steps: Queue[tuple[str, int, int]] = get_context("spawn").Queue()
@@ -179,7 +183,7 @@ def _train_and_evaluate(
             last_told = time.monotonic()
             _steps.put((plan.name, done, plan.steps))
 
-    weights = train_local_only(participant, plan.learning, plan.rounds, on_step=report)
+    weights = train_local_only(participant, plan.learning, plan.rounds, start=plan.start, on_step=report)
     pairs: list[PairedScores] = []
     if plan.data.validation:
         final, _ = load_model(federation.model)

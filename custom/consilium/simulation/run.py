@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from consilium.errors import ConfigurationError
-from consilium.learning.initial_model import MODELS_FOLDER
+from consilium.learning.model_store import ModelStore
 from consilium.prediction.warm_start import WarmStart
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.exported_job import changed_job, export_job, job_kind, read_exported_job
@@ -100,24 +100,23 @@ def simulate(
                 _initial_model(initial, path) as (models, start),
                 changed_job(path, {**changes, **start}) as shaped,
             ):
-                page = Study(
-                    shaped, hospitals, out, compare=compare, display=display, initial_models=models
-                ).run()
+                page = Study(shaped, hospitals, out, compare=compare, display=display, models=models).run()
             return SimulationResult(load_record(out / "result"), page, out / "result")
         answers = Inquiry(path, hospitals, out, display=display).run()
         return SimulationResult(answers.record, answers.page, out / "result")
 
 
 @contextmanager
-def _initial_model(place: Path | str | None, job: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folder of the model that a job starts from, and what the job says of it."""
+def _initial_model(place: Path | str | None, job: Path) -> Iterator[tuple[ModelStore, dict[str, Any]]]:
+    """The store of the model that a job starts from, and what the job says of it."""
     if place is None:
-        yield job.absolute().parent / MODELS_FOLDER, {}
+        yield ModelStore.beside(job), {}
         return
     start = WarmStart.open(Path(place).expanduser(), read_exported_job(job).learning)
     with tempfile.TemporaryDirectory() as folder:
-        start.write(Path(folder))
-        yield Path(folder), {"initial": start.initial.model_dump(mode="json")}
+        store = ModelStore(Path(folder), folder)
+        store.add(start.content)
+        yield store, {"initial": start.initial.model_dump(mode="json")}
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from nvflare.apis.fl_constant import WorkspaceConstants
 from consilium.counts import counted
 from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
-from consilium.learning.initial_model import MODELS_FOLDER
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
+from consilium.learning.model_store import ModelStore
+from consilium.learning.weights import Weights
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
@@ -50,8 +51,7 @@ class Study:
         out: Where everything goes.
         compare: Whether to train what the federation is compared with.
         display: Where progress is shown.
-        initial_models: Folder with the model that the job starts from, if it starts from one; default:
-            `models` beside the job.
+        models: Where the model is that the job starts from, if it starts from one; default: beside the job.
 
     Raises:
         ConfigurationError: If the job can't be used; nothing was started then.
@@ -65,15 +65,10 @@ class Study:
         *,
         compare: bool,
         display: Display,
-        initial_models: Path | None = None,
+        models: ModelStore | None = None,
     ) -> None:
         self._job = read_exported_job(job)
-        self._initial_models = initial_models or job.absolute().parent / MODELS_FOLDER
-        if self._job.initial is not None and compare:
-            raise ConfigurationError(
-                f"{job} starts from a trained model, and what it would be compared with from drawn weights: "
-                "leave --compare out"
-            )
+        self._models = models or ModelStore.beside(job)
         self._out = out.resolve()
         self._sites = with_split_salts(sites, self._job.learning.seed)
         self._compare = compare
@@ -140,19 +135,16 @@ class Study:
 
     def _place_initial_model(self) -> None:
         """Put the model that the job starts from where the simulated server looks for it."""
-        initial = self._job.initial
-        if initial is None:
-            return
-        source = self._initial_models / initial.file_name
-        try:
-            content = source.read_bytes()
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._job.path} starts from a model that is not at hand: {source} can't be read "
-                f"({error.strerror}); name the model with --from"
-            ) from None
-        local = private_folder(self._out / WORKSPACE) / WorkspaceConstants.SITE_FOLDER_NAME
-        write_atomically(private_folder(local / MODELS_FOLDER) / initial.file_name, content)
+        if self._job.initial is not None:
+            local = private_folder(self._out / WORKSPACE) / WorkspaceConstants.SITE_FOLDER_NAME
+            self._job.initial.place(self._models, ModelStore.of_server(private_folder(local)))
+
+    def _initial_weights(self) -> Weights | None:
+        """The weights of that model; None for a job that starts from drawn ones."""
+        from consilium.prediction.trained_model import network_weights
+
+        initial, learning = self._job.initial, self._job.learning
+        return None if initial is None else initial.load(self._models, network_weights(learning))
 
     def _train_baselines(
         self, stages: Stages, data: Mapping[str, SiteData], federation: FederationRecord
@@ -174,6 +166,7 @@ class Study:
             final_model=self._out / "result" / LAST_MODEL,
             min_counts={name: site.min_count for name, site in self._sites.items()},
             workers=min(available_cores(), 4),
+            start=self._initial_weights(),
             on_step=on_step,
         )
         write_atomically(path, baselines.model_dump_json(indent=1).encode())

@@ -7,7 +7,7 @@ from bundle.conftest import LEARNING, write_model
 
 from consilium.bundle.writer import write_bundle
 from consilium.cli.main import main
-from consilium.learning.initial_model import digest_of
+from consilium.learning.model_store import digest_of, file_name
 from consilium.recipes.exported_job import read_exported_job
 
 
@@ -42,7 +42,7 @@ def test_a_bundle_starts_a_job(run, model, tmp_path):
     job = read_exported_job(tmp_path / "jobs/brain_tumor_fedavg")
     assert job.initial is not None
     assert job.initial.digest == digest_of(model.read_bytes())
-    assert (tmp_path / "jobs/models" / job.initial.file_name).read_bytes() == model.read_bytes()
+    assert (tmp_path / "jobs/models" / file_name(job.initial.digest)).read_bytes() == model.read_bytes()
     assert "local/models/" in err
 
 

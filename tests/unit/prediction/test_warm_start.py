@@ -1,6 +1,7 @@
 """A job that starts from a model: its file, its hash, and the chain of models behind it."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from consilium.errors import ConfigurationError
 from consilium.learning.initial_model import InitialModel, Origin, write_origin
 from consilium.learning.model_file import load_model
+from consilium.learning.model_store import ModelStore
 from consilium.prediction.trained_model import TrainedModel, network_weights
 from consilium.prediction.warm_start import WarmStart
 from prediction.conftest import LEARNING, bright_weights, write_model
@@ -28,15 +30,31 @@ def test_the_chain_grows_by_the_model_itself(tmp_path):
 
 def test_what_is_written_is_read_and_nothing_else(tmp_path, model):
     start = WarmStart.open(model, LEARNING)
-    path = start.write(tmp_path / "models")
+    store = ModelStore.of_server(tmp_path)
+    path = store.add(start.content)
+    assert path == tmp_path / "models" / f"{start.initial.digest.removeprefix('sha256:')}.safetensors"
     like = network_weights(LEARNING)
-    assert np.array_equal(start.initial.load(path.parent, like)["bias"], bright_weights()["bias"])
+    assert np.array_equal(start.initial.load(store, like)["bias"], bright_weights()["bias"])
     write_model(path, round="9")
     with pytest.raises(ConfigurationError, match="has been changed"):
-        start.initial.load(path.parent, like)
+        start.initial.load(store, like)
     path.unlink()
     with pytest.raises(ConfigurationError, match="into local/models/ of the server's kit"):
-        start.initial.load(path.parent, like)
+        start.initial.load(store, like)
+
+
+def test_it_is_copied_to_the_server_as_long_as_it_is_the_one_that_is_meant(tmp_path, model):
+    start = WarmStart.open(model, LEARNING)
+    beside, server = ModelStore.beside(tmp_path / "jobs/second"), ModelStore.of_server(tmp_path / "local")
+    with pytest.raises(ConfigurationError, match=re.escape(f"into {tmp_path / 'jobs/models'}")):
+        start.initial.place(beside, server)
+    path = beside.add(start.content)
+    start.initial.place(beside, server)
+    assert (tmp_path / "local/models" / path.name).read_bytes() == start.content
+    write_model(path, round="9")
+    with pytest.raises(ConfigurationError, match="has been changed"):
+        start.initial.place(beside, ModelStore.of_server(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_model_of_another_network_is_refused(tmp_path, model):
@@ -52,9 +70,11 @@ def test_published_weights_are_named_with_their_license(tmp_path):
     (origin,) = start.initial.origin
     assert origin.name == "MONAI brats_mri_segmentation"
     assert "Apache-2.0" in str(origin.license)
-    weights = start.initial.load(start.write(tmp_path / "models").parent, like)
+    store = ModelStore.beside(tmp_path / "job")
+    path = store.add(start.content)
+    weights = start.initial.load(store, like)
     assert weights.keys() == like.keys()
-    _, metadata = load_model(tmp_path / "models" / start.initial.file_name)
+    _, metadata = load_model(path)
     assert "learning" not in metadata  # a model of others, not one that a job trained
 
 

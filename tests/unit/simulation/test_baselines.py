@@ -18,6 +18,7 @@ from consilium.records.federation import BaselineRecord, SiteReport
 from consilium.report.training.patients import prepare_sites
 from consilium.simulation.baselines import train_baselines
 from consilium.tasks import get_task
+from consilium.tasks.learning_settings import MIN_LEARNING_RATE
 
 TASK = get_task(LEARNING.task)
 
@@ -81,3 +82,18 @@ def test_a_simulation_and_a_job_s_sites_make_the_same_local_only_model(tmp_path:
     report = SiteReport.model_validate(FLModelUtils.from_shareable(reply).meta[REPORT_META])
     assert report.gain == simulated.gains["north"]
     assert report.steps == simulated.local_steps
+
+
+def test_what_a_federation_that_starts_from_a_model_is_compared_with_starts_from_it_too(
+    sites: dict[str, SiteData], record: BaselineRecord, tmp_path: Path
+) -> None:
+    """With steps too small to change a score, both models score what the start does."""
+    start = initial_weights(TASK, LEARNING, seed=9)
+    save_model(model := tmp_path / "model.safetensors", start, {})
+    learning = LEARNING.model_copy(update={"learning_rate": MIN_LEARNING_RATE})
+    found = train_baselines(
+        sites, learning, 1, final_model=model, min_counts={"north": 1}, workers=1, start=start
+    )
+    assert found.gains["north"].gains["dice"].mean == pytest.approx(0, abs=1e-4)
+    assert abs(record.gains["north"].gains["dice"].mean) > 1e-3
+    assert found.pooled["north"] == pytest.approx(found.local["north"]["north"], abs=1e-4)

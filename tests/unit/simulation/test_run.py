@@ -93,7 +93,7 @@ def test_a_model_to_start_from_reaches_the_job_and_lies_where_the_study_looks_fo
     class Looking(StudyStub):
         def run(self):
             initial = read_exported_job(self.given["job"]).initial
-            file = self.given["initial_models"] / initial.file_name
+            file = self.given["models"].find(initial.digest, "it")
             seen.update(origin=initial.origin, content=file.read_bytes())
             return super().run()
 
@@ -103,11 +103,7 @@ def test_a_model_to_start_from_reaches_the_job_and_lies_where_the_study_looks_fo
     assert seen["content"] == model.read_bytes()
 
 
-def test_what_starts_from_a_model_is_compared_with_nothing(folders, tmp_path):
-    model = write_model(tmp_path / "model.safetensors")
-    wish = {"initial": model, "compare": True}
-    with pytest.raises(ConfigurationError, match="leave --compare out"):
-        simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out", **wish)
-    wish = {"initial": model, "local_only": True}
-    with pytest.raises(ConfigurationError, match="leave one of them out"):
+def test_sites_that_do_not_have_the_model_do_not_train_alone_from_it(folders, tmp_path):
+    wish = {"initial": write_model(tmp_path / "model.safetensors"), "local_only": True}
+    with pytest.raises(ConfigurationError, match="compare in a simulation: `consilium simulate --compare`"):
         simulate(build_recipe("brain_tumor_fedavg"), folders, tmp_path / "out", **wish)

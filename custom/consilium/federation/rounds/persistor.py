@@ -16,8 +16,9 @@ from nvflare.app_common.app_event_type import AppEventType
 from nvflare.app_common.model_desc import ModelDescriptor
 
 from consilium.errors import ConfigurationError
-from consilium.learning.initial_model import MODELS_FOLDER, InitialModel, write_origin
+from consilium.learning.initial_model import InitialModel, write_origin
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_model, save_model
+from consilium.learning.model_store import ModelStore
 from consilium.learning.weights import Weights
 from consilium.tasks import get_task, parse_learning
 
@@ -59,7 +60,7 @@ class WeightsPersistor(ModelPersistor):  # type: ignore[misc]
         weights: Weights = initial_weights(get_task(settings.task), settings, settings.seed)
         if self._initial is not None:
             local = Path(fl_ctx.get_engine().get_workspace().get_site_config_dir())
-            weights = self._initial.load(local / MODELS_FOLDER, weights)
+            weights = self._initial.load(ModelStore.of_server(local), weights)
         return make_model_learnable(weights=weights, meta_props={"round": 0})
 
     def save_model(self, model: ModelLearnable, fl_ctx: FLContext) -> None:

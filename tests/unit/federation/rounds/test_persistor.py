@@ -10,6 +10,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.learning.model_file import load_model, save_model
+from consilium.learning.model_store import ModelStore
 from consilium.prediction.trained_model import TrainedModel, network_weights
 from consilium.prediction.warm_start import WarmStart
 from consilium.tasks import get_task
@@ -90,7 +91,7 @@ def test_a_job_starts_from_the_model_that_the_server_has_and_its_models_say_so(e
     keeper = WeightsPersistor(LEARNING.model_dump(mode="json"), start.initial.model_dump(mode="json"))
     with pytest.raises(ConfigurationError, match="local/models"):
         keeper.load_model(engine.context)
-    start.write(Path(engine.get_workspace().get_site_config_dir()) / "models")
+    ModelStore.of_server(Path(engine.get_workspace().get_site_config_dir())).add(start.content)
     loaded = weights_of(keeper.load_model(engine.context))
     assert all(np.array_equal(loaded[name], value) for name, value in weights.items())
     keeper.save_model(make_model_learnable(weights=weights, meta_props={"round": 1}), engine.context)
