@@ -163,8 +163,8 @@ def test_the_gpu_network_is_bundled_too(tmp_path):
 
 def test_readers_that_load_and_keep_images_themselves_know_which_steps_to_leave_out(bundle):
     inference = json.loads((bundle / "configs/inference.json").read_text())
-    first, *_ = inference["preprocessing"]["transforms"]
+    first, second, *_ = inference["preprocessing"]["transforms"]
     *_, last = inference["postprocessing"]["transforms"]
-    assert first["_target_"] == "LoadImaged"
+    assert (first["_target_"], second["_target_"]) == ("LoadImaged", "EnsureChannelFirstd")
     assert "SaveImage" in last["_target_"]  # MONAI Deploy goes by the name
     assert issubclass(SaveImageAsSourced, SaveImaged)  # MONAI Label by the class

@@ -70,9 +70,10 @@ class SegmentationBundling:
         load = {
             "_target_": "LoadImaged",
             "keys": "image",
-            "ensure_channel_first": True,
             "dtype": "$np.float64",  # as stored: rounding to float32 would change what is normalized
         }
+        # A step of its own: readers that have an image already leave out `LoadImaged` and need this one.
+        channel_first = {"_target_": "EnsureChannelFirstd", "keys": "image"}
         prepare = {
             "_target_": "scripts.transforms.PrepareVolumed",
             "keys": "image",
@@ -89,7 +90,7 @@ class SegmentationBundling:
             "device": "$torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",
             "network_def": self._network(settings.network),
             "network": "$@network_def.to(@device)",
-            "preprocessing": {"_target_": "Compose", "transforms": [load, prepare]},
+            "preprocessing": {"_target_": "Compose", "transforms": [load, channel_first, prepare]},
             "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
             "dataloader": {
                 "_target_": "DataLoader",
