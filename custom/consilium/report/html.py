@@ -35,6 +35,7 @@ def page_environment() -> Environment:
         lower_first=_lower_first,
         upper_first=upper_first,
         tick=_tick,
+        plain_tick=_plain_tick,
         duration=_duration,
         size=_size,
         png=_png,
@@ -83,6 +84,11 @@ def upper_first(text: str) -> str:
 def _tick(value: float) -> str:
     """A value of an axis, without zeros at its end: `+0.02`."""
     return f"{round(value, 6):+g}".replace("-", _MINUS) if round(value, 6) else "0"
+
+
+def _plain_tick(value: float) -> str:
+    """A value of an axis that is no difference: `0.2`."""
+    return f"{round(value, 6):g}".replace("-", _MINUS)
 
 
 def _duration(seconds: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Report of a study: JSON, pictures and an HTML page."""
+"""Report of a study: numbers, pictures, an HTML page, one page as PDF, and figures for papers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from consilium.records.federation import BaselineRecord, FederationRecord
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.site_combiner import installed_task
 from consilium.report.training.curves import draw_curves
+from consilium.report.training.one_page import render_summary
 from consilium.report.training.page import PatientView, render_page
+from consilium.report.training.paper_figures import write_figures
 from consilium.report.training.summary import summarize_study
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ REPORT_FILE = "report.json"
 PAGE_FILE = "index.html"
 """Name of the page in the report's folder."""
 
+SUMMARY_FILE = "summary.pdf"
+"""Name of the three answers on one page, in the report's folder."""
+
 
 def build_report(
     folder: Path,
@@ -32,10 +37,11 @@ def build_report(
     seconds: Mapping[str, float],
     patients: Mapping[str, PatientPicture | None],
 ) -> Path:
-    """Write `report.json`, the curves and the page into a folder, which is made where needed.
+    """Write `report.json`, the curves, the page, `summary.pdf` and `figures/` into a folder.
 
-    They are readable by this account only: pictures show patients. What single patients gain is in the
-    page alone, and only where `baselines` of a simulation have it: a job's record has nothing of a patient.
+    The folder is made where needed. All is readable by this account only: pictures show patients. What single
+    patients gain is in the page alone, and only where `baselines` of a simulation have it: a job's record has
+    nothing of a patient.
 
     Args:
         folder: Where to.
@@ -79,6 +85,8 @@ def build_report(
     )
     page = folder / PAGE_FILE
     write_atomically(page, html.encode(), durable=False)
+    write_figures(folder, report)
+    write_atomically(folder / SUMMARY_FILE, render_summary(report), durable=False)
     return page
 
 

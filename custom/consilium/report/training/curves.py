@@ -20,13 +20,21 @@ _Points = list[tuple[int, float]]
 
 
 def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
-    """Draw the key metric by target and by hospital, and the training loss over the rounds; 0 is untrained.
+    """Draw the curves as a PNG.
 
     Args:
         report: The study.
         path: The PNG to write.
         palette: Colors of the page.
     """
+    with open(path, "wb", opener=private_opener) as file:
+        curves_figure(report, palette).savefig(
+            file, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None}
+        )
+
+
+def curves_figure(report: StudyReport, palette: Palette) -> Figure:
+    """Draw the key metric by target and by hospital, and the training loss; round 0 is untrained."""
     figure = Figure(figsize=(12.4, 4.4), facecolor=palette.paper)
     FigureCanvasAgg(figure)
     targets, hospitals, losses = figure.subplots(1, 3)
@@ -35,7 +43,7 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
     metrics, key = report.metrics, report.metrics.key_metric
     for place, site in enumerate(report.sites):
         _draw(hospitals, mean_by_round(report, [site], key.name), line_style(place), site)
-        _draw(losses, _losses(report, site), line_style(place), site)
+        _draw(losses, losses_by_round(report, site), line_style(place), site)
     combined = f"{key.label}, {'mean over' if key.combines == 'mean' else 'all'} hospitals"
     by_hospital = f"{metrics.key_name[:1].upper()}{metrics.key_name[1:]} by hospital"
     for axes, title in ((targets, combined), (hospitals, by_hospital)):
@@ -43,10 +51,7 @@ def draw_curves(report: StudyReport, path: Path, palette: Palette) -> None:
         _style_axes(axes, title, palette, len(report.rounds))
     _style_axes(losses, "Training loss by hospital", palette, len(report.rounds))
     losses.set_ylim(bottom=0)
-    with open(path, "wb", opener=private_opener) as file:
-        figure.savefig(
-            file, dpi=130, facecolor=palette.paper, bbox_inches="tight", metadata={"Software": None}
-        )
+    return figure
 
 
 def _draw_targets(axes: Any, report: StudyReport, palette: Palette) -> None:
@@ -93,7 +98,8 @@ def _set_range(axes: Any, metric: Metric) -> None:
         axes.set_ylim(bottom=metric.low)
 
 
-def _losses(report: StudyReport, site: str) -> _Points:
+def losses_by_round(report: StudyReport, site: str) -> _Points:
+    """Return a hospital's training loss, by round."""
     parts = [(one.number, one.sites[site]) for one in report.rounds if site in one.sites]
     return [(number, part.loss) for number, part in parts if part.loss is not None]
 

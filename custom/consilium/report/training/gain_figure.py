@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from consilium.report.training.axis import Axis, Tick
 from consilium.report.training.gains import FEW_PATIENTS, NOT_COMPARED, interval_or_range
 from consilium.report.training.study import GainSummary, Standing, StudyReport
 
 _SMALLEST_SPAN: Final = 0.01
 """Of the axis, to either side of zero: differences smaller than that are not blown up."""
-
-_MARGIN_PERCENT: Final = 6.0
-_STEPS: Final = (1, 2, 5)
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,6 @@ class GainRow:
 
 
 @dataclass(frozen=True)
-class Tick:
-    """A value of the axis and its place."""
-
-    value: float
-    place: float
-
-
-@dataclass(frozen=True)
 class GainFigure:
     """The rows, the largest gain first and hospitals that are not compared last, and the axis below."""
 
@@ -74,9 +63,8 @@ def arrange_gains(report: StudyReport, patients: Mapping[str, Sequence[float]]) 
         (site for site, gain in gains.items() if gain.mean is not None),
         key=lambda site: (-(gains[site].mean or 0.0), site),
     )
-    axis = _Axis.around(
-        [value for site in compared for value in _values(gains[site], patients.get(site, ()))]
-    )
+    values = [value for site in compared for value in _values(gains[site], patients.get(site, ()))]
+    axis = Axis.around(values, -_SMALLEST_SPAN, _SMALLEST_SPAN)
     rows = [_row(site, gains[site], patients.get(site, ()), axis) for site in compared]
     rows += [GainRow(site, NOT_COMPARED, gain) for site, gain in sorted(gains.items()) if gain.mean is None]
     return GainFigure(
@@ -92,7 +80,7 @@ def _values(gain: GainSummary, patients: Sequence[float]) -> list[float]:
     return [*(value for value in ends if value is not None), *patients]
 
 
-def _row(site: str, gain: GainSummary, patients: Sequence[float], axis: _Axis) -> GainRow:
+def _row(site: str, gain: GainSummary, patients: Sequence[float], axis: Axis) -> GainRow:
     ends = interval_or_range(gain.low, gain.high, patients)
     return GainRow(
         site=site,
@@ -104,29 +92,3 @@ def _row(site: str, gain: GainSummary, patients: Sequence[float], axis: _Axis) -
         dots=tuple(axis.place(value) for value in sorted(patients)),
         is_few=gain.patients is not None and gain.patients < FEW_PATIENTS,
     )
-
-
-@dataclass(frozen=True)
-class _Axis:
-    low: float
-    high: float
-
-    @classmethod
-    def around(cls, values: Sequence[float]) -> _Axis:
-        """The axis that holds zero and all values, as far to one side as needed."""
-        return cls(min([-_SMALLEST_SPAN, *values]), max([_SMALLEST_SPAN, *values]))
-
-    def place(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return round(_MARGIN_PERCENT + share * (100 - 2 * _MARGIN_PERCENT), 2)
-
-    def ticks(self) -> tuple[Tick, ...]:
-        """Two to six round values, zero among them."""
-        step = _round_step((self.high - self.low) / 5)
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return tuple(Tick(number * step, self.place(number * step)) for number in range(first, last + 1))
-
-
-def _round_step(least: float) -> float:
-    power = 10.0 ** math.floor(math.log10(least))
-    return next((step * power for step in _STEPS if step * power >= least * (1 - 1e-9)), 10 * power)

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from consilium.counts import counted
+from consilium.learning.bootstrap import FEWEST_PATIENTS
 from consilium.records.federation import BaselineRecord, FederationRecord, SiteReport
+from consilium.records.gain import Gain
 from consilium.report.training.study import GainSummary, Standing, StudyReport
 
 FEW_PATIENTS: Final = 10
 """Patients below which an interval means little, and the report says so."""
-
-FEWEST_TO_CONCLUDE: Final = 3
-"""Patients below which no hospital is said to gain or lose: two agree by chance half of the time."""
 
 NOT_COMPARED: Final[Standing] = "not compared"
 
@@ -41,11 +39,9 @@ def summarize_gain(
     of_key = gain.gains.get(federation.metrics.key) if gain else None
     if gain is None or of_key is None or site in federation.excluded:
         return GainSummary(standing=NOT_COMPARED, why=_why_not(site, report, federation))
-    values = [] if baselines is None else baselines.patient_gains.get(site, [])
-    ends = interval_or_range(of_key.low, of_key.high, values)
     return GainSummary(
-        standing=_standing(gain.patients, ends),
-        why=_why_unclear(gain.patients, ends),
+        standing=_standing(of_key),
+        why=_why_inconclusive(gain.patients, of_key),
         patients=gain.patients,
         mean=of_key.mean,
         low=of_key.low,
@@ -82,28 +78,19 @@ def sites_that(report: StudyReport, standing: Standing) -> list[str]:
     return sorted(found, key=lambda site: (-(found[site].mean or 0.0), site))
 
 
-def list_sites(sites: Sequence[str], *, most: int) -> str:
-    """Return hospitals by name, or their number where there are more than `most`.
-
-    Example:
-        >>> list_sites(["aster", "birch", "cedar"], most=3), list_sites(["aster", "birch"], most=1)
-        ('aster, birch and cedar', '2 hospitals')
-    """
-    if len(sites) > most:
-        return counted(len(sites), "hospital")
-    return " and ".join([", ".join(sites[:-1]), sites[-1]] if len(sites) > 1 else sites)
-
-
-def _standing(patients: int, ends: tuple[float, float] | None) -> Standing:
-    if ends is None or patients < FEWEST_TO_CONCLUDE or ends[0] <= 0 <= ends[1]:
+def _standing(gain: Gain) -> Standing:
+    """Without an interval nobody gains or loses: of four patients, all agree by chance in one of eight."""
+    if gain.low is None or gain.high is None or gain.low <= 0 <= gain.high:
         return "unclear"
-    return "gains" if ends[0] > 0 else "loses"
+    return "gains" if gain.low > 0 else "loses"
 
 
-def _why_unclear(patients: int, ends: tuple[float, float] | None) -> str | None:
-    if patients < FEWEST_TO_CONCLUDE:
-        return f"fewer than {FEWEST_TO_CONCLUDE} are too few for a conclusion"
-    return "no interval of so few leaves the hospital" if ends is None else None
+def _why_inconclusive(patients: int, gain: Gain) -> str | None:
+    if gain.low is not None:
+        return None
+    if patients < FEWEST_PATIENTS:
+        return f"an interval takes at least {FEWEST_PATIENTS} patients"
+    return "no interval of so few leaves the hospital"
 
 
 def _why_not(site: str, report: SiteReport | None, federation: FederationRecord) -> str:

@@ -8,12 +8,15 @@ from typing import Any
 
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment, upper_first
+from consilium.report.training.answers.answer import state_direction
+from consilium.report.training.answers.answers import Answers
 from consilium.report.training.gain_figure import arrange_gains
 from consilium.report.training.gains import FEW_PATIENTS
-from consilium.report.training.glance import list_basics
+from consilium.report.training.service_figure import arrange_service
 from consilium.report.training.study import StudyReport
 from consilium.report.training.tables import compare_models, cross_sites
-from consilium.report.training.verdict import state_headline, state_verdict
+from consilium.report.training.trust_figure import arrange_trust
+from consilium.report.training.verdict import state_verdict
 from consilium.tasks.metrics import Metric, MetricSet
 
 
@@ -62,10 +65,13 @@ def render_page(
         .get_template("training.html.j2")
         .render(
             report=report,
-            headline=state_headline(report),
+            answers=Answers.of(report),
+            handling=_state_handling(bool(patients or patient_gains)),
+            direction=state_direction(report.metrics.key_metric),
             verdict=state_verdict(report),
-            basics=list_basics(report),
             gains=arrange_gains(report, patient_gains or {}),
+            service=arrange_service(report),
+            trust=arrange_trust(report),
             few_patients=FEW_PATIENTS,
             groups=compare_models(report),
             matrix=cross_sites(report),
@@ -83,6 +89,19 @@ def render_page(
             light=LIGHT,
             dark=DARK,
         )
+    )
+
+
+def _state_handling(has_patients: bool) -> str:
+    """What a data protection officer asks first: whether single patients are in the page."""
+    if has_patients:
+        return (
+            "This page shows single patients: keep it where they are. The PDF, SVG and CSV files beside it "
+            "have only counts and means."
+        )
+    return (
+        "This page shows no single patient: it has only counts and means, each of at least as many patients "
+        "as its hospital demands."
     )
 
 

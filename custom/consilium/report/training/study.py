@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from consilium.counts import Count
+from consilium.errors import RefusalCode
 from consilium.records.federation import OutcomeKind
 from consilium.tasks.metrics import MetricSet
 
@@ -93,6 +94,7 @@ class SiteInRound(_ReportPart):
 
     outcome: str
     reason: str | None
+    code: RefusalCode | None = Field(default=None, description="What kind of reason it is.")
     weight: float
     steps: int
     loss: FiniteFloat | None
@@ -148,6 +150,10 @@ class StudyVersions(_ReportPart):
     sites: dict[str, dict[str, str]]
 
 
+EvaluatedSet = Literal["validation", "test"]
+"""A hospital's patients that the final model is scored on."""
+
+
 class StudyReport(_ReportPart):
     """The content of `report.json`."""
 
@@ -155,6 +161,9 @@ class StudyReport(_ReportPart):
     task: str
     title: str = Field(description="Of the task, for people.")
     metrics: MetricSet = Field(description="What the scores are, and of which targets.")
+    evaluated_on: EvaluatedSet = Field(
+        default="validation", description="The patients that the final model's scores are of."
+    )
     status: Literal["running", "finished", "failed"]
     outcome: OutcomeKind = Field(
         description="`partial`: finished, but not every hospital was in every round."

@@ -199,6 +199,7 @@ def _summarize_part(one: SiteRound, scores: Scores | None) -> SiteInRound:
     return SiteInRound(
         outcome=one.outcome,
         reason=one.reason,
+        code=one.code,
         weight=one.weight,
         steps=one.report.steps if one.report else 0,
         loss=one.report.loss if one.report else None,

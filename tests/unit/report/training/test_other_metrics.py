@@ -164,10 +164,10 @@ def test_where_less_is_better_less_is_a_gain(tmp_path: Path, monkeypatch: pytest
     best = [row.model for row in compare_models(report)[0].rows if row.cells["Error"][0].best]
     assert best == ["Federated"]
     text = read_text(build_report(tmp_path, of, baselines=made, seconds={}, patients={}).read_text("utf-8"))
-    assert "Against each hospital's own model: all 3 hospitals gain;" in text
+    assert "In Error, against its own model: all 3 hospitals gain: aster 2.0 years (2.0 to 2.0)" in text
     assert "its 5.0 is 2.0 below their own models (7.0)" in text
     assert "reaches 6.0 years in Error" in text
-    assert "Its highest Error is at dahlia: 9.0." in text
+    assert "dahlia has the worst Error: 9.0 years on 4 validation cases, 5.0 worse than aster" in text
     assert "Lower Error is better." in text
     assert "Error, years" in text
 

@@ -1,0 +1,1 @@
+"""The report's three questions, each answered in one sentence."""
