@@ -1,7 +1,8 @@
 """Health check of a site's container: a hospital is connected to the server, a server listens.
 
 It needs nothing but Python's own library and opens no connection, so it leaves no line in the server's log.
-A process that is gone needs no check: the container ends with it, and is started again.
+A process that is gone needs no check: the container ends with it, and is started again. Behind a proxy, a
+hospital's connection is one to the proxy that gRPC takes: the first of three variables that is set.
 
     python3 healthcheck.py KIT
 
@@ -11,13 +12,18 @@ Exit code: 0 healthy, 1 not, with the reason on standard output.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 _ESTABLISHED, _LISTEN = "01", "0A"
 _TABLES = ("tcp", "tcp6")
+_PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+_PROXY_PORT = 443
+"""Of a proxy that names none, to gRPC."""
 
 
 class Socket(NamedTuple):
@@ -62,7 +68,17 @@ def _listens(socket: Socket, port: int) -> bool:
 
 
 def _is_connected(socket: Socket, port: int) -> bool:
-    return socket.state == _ESTABLISHED and socket.remote_port == port
+    return socket.state == _ESTABLISHED and socket.remote_port in (port, _proxy_port())
+
+
+def _proxy_port() -> int | None:
+    """The port of the proxy that gRPC would take; None where none is set, or it can't be read."""
+    proxy = next((os.environ[name] for name in _PROXIES if name in os.environ), "")
+    try:
+        parts = urlsplit(proxy)
+        return (parts.port or _PROXY_PORT) if parts.scheme == "http" and parts.hostname else None
+    except ValueError:
+        return None
 
 
 if __name__ == "__main__":

@@ -29,9 +29,9 @@ def server(request: pytest.FixtureRequest) -> Iterator[socket.socket]:
         yield listening
 
 
-def check(kit: Path) -> tuple[int, str]:
+def check(kit: Path, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, str(CHECK), str(kit)], capture_output=True, text=True, check=False, env={}
+        [sys.executable, str(CHECK), str(kit)], capture_output=True, text=True, check=False, env=environment
     )
     assert done.stderr == ""
     return done.returncode, done.stdout.strip()
@@ -55,6 +55,17 @@ def test_a_site_that_is_connected_is_healthy(kits: Path, server: socket.socket) 
     with socket.create_connection((host, PORT)):
         assert check(kits / "north") == (0, "healthy")
     server.accept()[0].close()
+
+
+def test_a_site_behind_a_proxy_is_healthy_by_its_connection_to_that(kits: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        place = proxy.getsockname()
+        with socket.create_connection(place):
+            url = f"http://127.0.0.1:{place[1]}"
+            assert check(kits / "north", https_proxy=url) == (0, "healthy")
+            assert check(kits / "north", HTTPS_PROXY=url)[0] == 1  # gRPC reads no capitals
+            assert check(kits / "north", grpc_proxy="http://127.0.0.1:x", https_proxy=url)[0] == 1
+        proxy.accept()[0].close()
 
 
 def test_what_is_no_kit_is_named(tmp_path: Path, kits: Path) -> None:
