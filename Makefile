@@ -22,14 +22,15 @@ demo: $(STAMP)
 poc: $(STAMP)
 	$(BIN)/consilium poc run
 
+# Two at a time, as most start a federation of their own. A group of tests shares one and stays together.
 test: test-quick
-	$(BIN)/pytest -m integration
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m integration --numprocesses 2 --dist loadgroup
 
-# One test process per core, each with one thread: more fight for the cores.
+# One test process per core, each with one thread: more fight for the cores. Half of the random examples.
 test-quick: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration and not drill' --numprocesses auto --dist loadscope
+	CONSILIUM_FUZZ=0.5 OMP_NUM_THREADS=1 $(BIN)/pytest -m 'not integration and not drill' --numprocesses auto --dist loadscope
 
-# Tests by property with twenty times as many examples as in `make test`.
+# Tests by property with twenty times as many examples as by default.
 fuzz: $(STAMP)
 	CONSILIUM_FUZZ=20 OMP_NUM_THREADS=1 $(BIN)/pytest -m hypothesis --numprocesses auto --dist worksteal
 

@@ -1,6 +1,6 @@
 """How many examples tests by property draw: few in every run, many when somebody looks for longer.
 
-`make fuzz` runs these tests with `CONSILIUM_FUZZ=20`, twenty times as many.
+`CONSILIUM_FUZZ` is the factor: 0.5 in `make test-quick`, 20 in `make fuzz`.
 """
 
 import os
