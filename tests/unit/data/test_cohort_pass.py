@@ -31,6 +31,7 @@ class Greedy(CaseProduct[str]):
         return f"made of {case.id}"
 
 
+@pytest.mark.integration
 def test_a_case_that_ends_its_process_is_a_problem_of_that_case_alone(hospital):
     for name in "ABCD":
         hospital.brats(name)
@@ -86,6 +87,7 @@ def test_a_process_that_ends_before_it_answers_costs_no_case(pools, run, ended):
     assert run() == (["A", "B", "C"], [])
 
 
+@pytest.mark.integration
 def test_a_start_that_fails_between_two_cases_is_no_fault_of_the_next(pools, run):
     pools(lambda number: number == 3)
     assert run("A", "B") == (["C"], ["A", "B"])

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 
-from consilium.guard.loopback import (
-    KEY_VARIABLE,
-)
+import pytest
+
+from consilium.guard.loopback import KEY_VARIABLE
+
+pytestmark = pytest.mark.integration
 
 START = """
 import os, subprocess, sys, time

@@ -63,6 +63,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.integration
 def test_a_grading_trains_alone_and_in_two_processes_without_a_segmentation_being_imported(tmp_path):
     (tmp_path / "study.py").write_text(STUDY)
     info = tmp_path / "grading-1.0.dist-info"

@@ -205,6 +205,7 @@ def test_mirrored_inputs_are_averaged(run, tmp_path):
     assert np.array_equal(straight, nib.load(tmp_path / "out/P1_seg.nii.gz").get_fdata())
 
 
+@pytest.mark.integration
 def test_several_processes_give_the_same(run, tmp_path):
     run(workers=2)
     one = (tmp_path / "out/P2_seg.nii.gz").read_bytes()

@@ -144,6 +144,7 @@ def test_every_file_that_is_shipped_can_be_used(name):
     check_project(content, name, kits=name == "project.yml")
 
 
+@pytest.mark.integration
 def test_the_command_rejects_and_makes_kits(tmp_path):
     def run(file: Path, *words: str) -> subprocess.CompletedProcess[str]:
         line = [CONSILIUM, "provision", "--project", file, *words]

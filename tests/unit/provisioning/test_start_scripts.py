@@ -21,6 +21,8 @@ from consilium.guard.start_check import check_start, require_free
 from .machine import DEADLINE_SECONDS, lasting, wait_for
 from .provisioned import SERVER, provision, shipped_project
 
+pytestmark = pytest.mark.integration
+
 LEAD = "scientist@consortium.example"
 STAND_IN = """#!/bin/sh
 case "$*" in

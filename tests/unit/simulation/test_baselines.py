@@ -63,6 +63,7 @@ def test_two_patients_have_no_interval_and_the_record_survives_the_disk(
     assert BaselineRecord.model_validate_json(record.model_dump_json()) == record
 
 
+@pytest.mark.integration
 def test_a_simulation_and_a_job_s_sites_make_the_same_local_only_model(tmp_path: Path) -> None:
     """`--compare` and the job's `local_only` are one comparison: same start, steps, patches and patients."""
     hospital = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])

@@ -35,6 +35,7 @@ def test_a_case_with_an_error_is_left_out_with_its_reason(three, tmp_path):
     assert (problem.case_id, problem.code.value) == ("B", "truncated")
 
 
+@pytest.mark.integration
 def test_several_processes_find_what_one_finds(three, tmp_path):
     alone, together = run(three, tmp_path / "one"), run(three, tmp_path / "two", workers=2)
     assert alone == together

@@ -177,6 +177,7 @@ def one_of_two(rank, folder, cases, results):
     )
 
 
+@pytest.mark.integration
 def test_two_processes_of_a_site_do_what_one_does(cases, tmp_path):
     torch.multiprocessing.spawn(one_of_two, (tmp_path, cases, tmp_path), nprocs=2)
     settings = learning(batch_size=2)
