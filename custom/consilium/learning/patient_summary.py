@@ -81,7 +81,7 @@ def average_by_patient(
         `(patients, names)`, the patients sorted by name.
 
     Example:
-        >>> average_by_patient([{"dice": 0.5}, {"dice": 1.0}, {"dice": 0.2}], ["b", "b", "a"], ["dice"])
+        >>> average_by_patient([{"kappa": 0.5}, {"kappa": 1.0}, {"kappa": 0.2}], ["b", "b", "a"], ["kappa"])
         array([[0.2 ],
                [0.75]])
     """
