@@ -77,6 +77,10 @@ SiteScores = Annotated[dict[Word, Score], BeforeValidator(partial(limit_entries,
 """A model's scores at one site, by metric."""
 
 
+PatientSet = Literal["validation", "test"]
+"""A set of patients that models are scored on."""
+
+
 class SiteReport(Record):
     """A site's report of its part in a task, besides weights and scores."""
 
@@ -99,6 +103,11 @@ class SiteReport(Record):
         description="Over the model that it trained alone, where the job asks for one; null where it would "
         "be of too few patients.",
     )
+
+    @property
+    def scored_cases(self) -> int | None:
+        """Cases that the final model's scores are of; None where scores stay at the site."""
+        return self.validation_cases
 
 
 class SiteRound(Record):
@@ -179,6 +188,11 @@ class FederationRecord(Record):
         description="Jobs that this one resumes, the first of them first.",
     )
     versions: Packages = Field(default_factory=dict, description="At the server.")
+
+    @property
+    def scored_on(self) -> PatientSet:
+        """The set of patients that the final model's scores are of."""
+        return "validation"
 
     @property
     def gains(self) -> dict[str, SiteGain]:

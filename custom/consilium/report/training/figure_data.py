@@ -53,7 +53,7 @@ def service_csv(report: StudyReport) -> str:
             (
                 site,
                 report.evaluated_on,
-                report.sites[site].validation_cases,
+                report.sites[site].scored_cases,
                 one.name,
                 report.metrics.targets.get(one.target or ""),
                 one.unit,
@@ -77,7 +77,7 @@ def trust_csv(report: StudyReport) -> str:
                 site,
                 one.role,
                 one.train_cases,
-                one.validation_cases,
+                one.scored_cases,
                 _total(one.left_out.values()),
                 len(report.rounds),
                 parts[site].trained,

@@ -88,7 +88,7 @@ def _row(report: StudyReport, site: str, value: float, axis: Axis, is_worst: boo
         weakest=None
         if weakest is None
         else (report.metrics.targets[weakest[0].target or ""], weakest[0], weakest[1]),
-        cases=one.validation_cases,
+        cases=one.scored_cases,
         is_worst=is_worst,
     )
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from consilium.counts import Count
 from consilium.errors import RefusalCode
-from consilium.records.federation import OutcomeKind
+from consilium.records.federation import OutcomeKind, PatientSet
 from consilium.tasks.metrics import MetricSet
 
 Scores = dict[str, FiniteFloat]
@@ -79,6 +79,9 @@ class SiteSummary(Comparison):
     remedy: str | None = Field(default=None, description="What to do about it.")
     train_cases: int | None
     validation_cases: int | None
+    scored_cases: int | None = Field(
+        description="Cases that the final model's scores are of, see `evaluated_on`; null if they stay there."
+    )
     left_out: dict[str, Count] = Field(
         description="Cases left out, by code; null where the number is below the hospital's minimum."
     )
@@ -150,10 +153,6 @@ class StudyVersions(_ReportPart):
     sites: dict[str, dict[str, str]]
 
 
-EvaluatedSet = Literal["validation", "test"]
-"""A hospital's patients that the final model is scored on."""
-
-
 class StudyReport(_ReportPart):
     """The content of `report.json`."""
 
@@ -161,9 +160,7 @@ class StudyReport(_ReportPart):
     task: str
     title: str = Field(description="Of the task, for people.")
     metrics: MetricSet = Field(description="What the scores are, and of which targets.")
-    evaluated_on: EvaluatedSet = Field(
-        default="validation", description="The patients that the final model's scores are of."
-    )
+    evaluated_on: PatientSet = Field(description="The patients that the final model's scores are of.")
     status: Literal["running", "finished", "failed"]
     outcome: OutcomeKind = Field(
         description="`partial`: finished, but not every hospital was in every round."

@@ -68,6 +68,7 @@ def summarize_study(
         task=federation.task,
         title=federation.title,
         metrics=federation.metrics,
+        evaluated_on=federation.scored_on,
         status=federation.status,
         outcome=determine_outcome(federation).kind,
         reason=federation.reason,
@@ -152,6 +153,7 @@ def _summarize_site(
         role=last.role if last else None,
         train_cases=last.train_cases if last else None,
         validation_cases=last.validation_cases if last else None,
+        scored_cases=last.scored_cases if last else None,
         reason=absence_reason(absent) if absent else None,
         remedy=remedy_for(absent.code, "validate" if site in federation.final_sites else "train")
         if absent

@@ -53,9 +53,9 @@ def compare_models(report: StudyReport) -> list[Group]:
     evaluated = {
         name: site for name, site in report.sites.items() if site.global_ or site.local or site.pooled
     }
-    groups = [_group(name, site.validation_cases, site, report) for name, site in evaluated.items()]
+    groups = [_group(name, site.scored_cases, site, report) for name, site in evaluated.items()]
     if len(groups) > 1:
-        cases = sum(site.validation_cases or 0 for site in evaluated.values())
+        cases = sum(site.scored_cases or 0 for site in evaluated.values())
         groups.insert(
             0, _group(f"Mean over {counted(len(groups), 'hospital')}", cases, report.summary, report)
         )

@@ -63,7 +63,7 @@ def _row(report: StudyReport, part: Participation, largest: int) -> TrustRow:
     return TrustRow(
         site=part.site,
         training=one.train_cases,
-        evaluated=one.validation_cases if one.role is not None else 0,
+        evaluated=one.scored_cases if one.role is not None else 0,
         has_scores=bool(one.global_),
         left_out=total_text(one.left_out) if one.left_out else "\N{EN DASH}" if one.role is None else "0",
         counts=_counts(report, part.site),
@@ -79,7 +79,7 @@ def _counts(report: StudyReport, site: str) -> tuple[int, int, int]:
     """Cases of a hospital as far as they are known."""
     one = report.sites[site]
     left_out = sum(count for count in one.left_out.values() if count is not None)
-    return one.train_cases or 0, one.validation_cases or 0, left_out
+    return one.train_cases or 0, one.scored_cases or 0, left_out
 
 
 def _remarks(report: StudyReport, part: Participation) -> list[str]:
@@ -91,7 +91,7 @@ def _remarks(report: StudyReport, part: Participation) -> list[str]:
         remarks.append(f"{counted(part.rejected, 'update')} rejected")
     if part.missed:
         remarks.append(f"{counted(part.missed, 'round')} missed")
-    if one.role is not None and one.validation_cases is None:
+    if one.role is not None and one.scored_cases is None:
         remarks.append("scores withheld: too few patients")
     elif not one.global_:
         remarks.append("no score of the final model")

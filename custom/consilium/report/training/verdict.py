@@ -14,7 +14,7 @@ def state_verdict(report: StudyReport) -> list[str]:
     if scores is None:
         return []
     evaluated = {site: one for site, one in report.sites.items() if one.global_}
-    cases = sum(one.validation_cases or 0 for one in evaluated.values())
+    cases = sum(one.scored_cases or 0 for one in evaluated.values())
     metrics, key = report.metrics, report.metrics.key_metric
     if key.name not in scores:
         return [

@@ -59,7 +59,7 @@ def _nothing_to_compare(report: StudyReport) -> str | None:
 
 def _all_held_back(report: StudyReport) -> bool:
     answered = [site for site in report.sites.values() if site.role is not None]
-    return bool(answered) and all(site.validation_cases is None for site in answered)
+    return bool(answered) and all(site.scored_cases is None for site in answered)
 
 
 def _compared(report: StudyReport) -> int:

@@ -85,7 +85,7 @@ def _facts(report: StudyReport, worst: str, best: str) -> Iterator[str]:
         yield f"Over all hospitals together, weakest is {title} ({with_unit(metric, value)})."
     if worst != best and report.sites[worst].role == "evaluates":
         yield f"{worst} only evaluates: the model did not train on its patients."
-    few = {site: report.sites[site].validation_cases or 0 for site in (worst, best)}
+    few = {site: report.sites[site].scored_cases or 0 for site in (worst, best)}
     if worst != best and any(0 < cases < FEW_PATIENTS for cases in few.values()):
         cases = " and ".join(str(few[site]) for site in (worst, best))
         yield f"With so few cases ({cases}), which hospital is worst can be chance."
@@ -98,4 +98,4 @@ def _facts(report: StudyReport, worst: str, best: str) -> Iterator[str]:
 
 
 def _cases(report: StudyReport, site: str) -> str:
-    return counted(report.sites[site].validation_cases, f"{report.evaluated_on} case")
+    return counted(report.sites[site].scored_cases, f"{report.evaluated_on} case")

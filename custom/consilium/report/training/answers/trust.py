@@ -43,7 +43,7 @@ _HINTS: Final = {
 
 
 def _scope(report: StudyReport) -> str:
-    evaluated = {site: one.validation_cases for site, one in report.sites.items() if one.global_}
+    evaluated = {site: one.scored_cases for site, one in report.sites.items() if one.global_}
     if not evaluated:
         return "no final model was evaluated"
     counts: Mapping[str, Count] = evaluated
@@ -102,7 +102,7 @@ def _about_scores(report: StudyReport) -> Iterator[str]:
     few = [
         site
         for site, one in report.sites.items()
-        if one.global_ and one.validation_cases is not None and one.validation_cases < FEW_PATIENTS
+        if one.global_ and one.scored_cases is not None and one.scored_cases < FEW_PATIENTS
     ]
     if few:
         where = "every hospital" if len(few) == len(report.sites) > 1 else list_sites(few)
@@ -111,9 +111,7 @@ def _about_scores(report: StudyReport) -> Iterator[str]:
 
 def withheld_sites(report: StudyReport) -> list[str]:
     """Return the hospitals that took part and keep their scores, which are of too few patients."""
-    return [
-        site for site, one in report.sites.items() if one.role is not None and one.validation_cases is None
-    ]
+    return [site for site, one in report.sites.items() if one.role is not None and one.scored_cases is None]
 
 
 def _some(parts: Sequence[str]) -> str:

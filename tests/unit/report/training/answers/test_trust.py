@@ -45,8 +45,9 @@ def test_few_cases_are_a_reason_for_care() -> None:
 def test_the_set_has_its_name_from_the_study() -> None:
     report = summarize_study(many_patients(), baselines=None, seconds={})
     report.evaluated_on = "test"
+    report.sites["aster"].scored_cases = 30
     answer = answer_trust(report)
-    assert "scores are of 80 test cases" in answer.sentence
+    assert "scores are of 90 test cases" in answer.sentence
     assert "never used to choose a model" in answer.hint
     assert "validation cases" not in answer.sentence
 
