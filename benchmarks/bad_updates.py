@@ -38,7 +38,7 @@ from consilium.federation.rounds.persistor import WeightsPersistor  # noqa: E402
 from consilium.federation.site.executor import SiteExecutor  # noqa: E402
 from consilium.federation.updates.aggregation_rules import euclidean_norm  # noqa: E402
 from consilium.learning.network_state import initial_weights  # noqa: E402
-from consilium.learning.rounds import Schedule  # noqa: E402
+from consilium.learning.schedule import Schedule  # noqa: E402
 from consilium.learning.weights import Weights, difference  # noqa: E402
 from consilium.participant.participant import Participant  # noqa: E402
 from consilium.participant.site_data import prepare_site  # noqa: E402

@@ -32,7 +32,7 @@ from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.learning.compute_settings import ComputeSettings  # noqa: E402
 from consilium.learning.network_state import initial_weights  # noqa: E402
 from consilium.learning.processes.single_process import SingleProcess  # noqa: E402
-from consilium.learning.rounds import Schedule  # noqa: E402
+from consilium.learning.schedule import Schedule  # noqa: E402
 from consilium.learning.training_setup import TrainingSetup  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402

@@ -22,7 +22,7 @@ from consilium.learning.network_state import initial_weights
 from consilium.learning.predictor import Predictor
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL
 from consilium.participant.site_data import prepare_site

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from consilium.learning.model_file import load_model
     from consilium.learning.network_state import initial_weights
     from consilium.learning.predictor import Predictor
-    from consilium.learning.rounds import Schedule
+    from consilium.learning.schedule import Schedule
     from consilium.participant.participant import Participant
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.participant.site_settings import SiteSettings
@@ -104,7 +104,7 @@ _MODULES = {
     "Participant": "consilium.participant.participant",
     "PredictedCases": "consilium.prediction.run",
     "Predictor": "consilium.learning.predictor",
-    "Schedule": "consilium.learning.rounds",
+    "Schedule": "consilium.learning.schedule",
     "SimulationResult": "consilium.simulation.run",
     "SiteData": "consilium.participant.site_data",
     "SiteSettings": "consilium.participant.site_settings",

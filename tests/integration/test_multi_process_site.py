@@ -21,7 +21,7 @@ from consilium.learning.model_file import load_model, save_model
 from consilium.learning.network_state import initial_weights
 from consilium.learning.processes import launcher, worker_group
 from consilium.learning.processes.worker_group import WorkerGroup
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import prepare_site

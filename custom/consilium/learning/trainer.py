@@ -26,8 +26,9 @@ from consilium.learning.dropout import share_dropout
 from consilium.learning.network_state import get_moments, get_weights, set_moments, set_weights
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import OnStep, RoundLoss, Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, RoundLoss, TrainingResult
 from consilium.learning.samples import NONE_READABLE, sample_loader
+from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights, WeightSets
 from consilium.tasks import Task
 from consilium.tasks.learning_settings import LearningSettings

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights
 from consilium.participant.participant import Participant
 from consilium.tasks import get_task

@@ -17,7 +17,8 @@ from consilium.learning.device import process_count
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.processes.worker_group import WorkerGroup
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, TrainingResult
+from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
 from consilium.participant.site_data import SiteData

@@ -21,7 +21,7 @@ from consilium.learning.estimate import disk_need, gpu_bytes, shared_memory_byte
 from consilium.learning.network_state import initial_weights
 from consilium.learning.processes.single_process import SingleProcess
 from consilium.learning.training_setup import TrainingSetup
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData

@@ -9,7 +9,7 @@ from torch import nn
 from consilium.errors import Cancelled, SiteRefusal, TrainingError
 from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.participant.patient_register import PatientRegister
 from consilium.tasks.segmentation.method import RegionLoss

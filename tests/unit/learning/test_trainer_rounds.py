@@ -8,7 +8,7 @@ import torch
 from consilium.errors import Cancelled, TrainingError
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL
 

@@ -4,7 +4,7 @@ from learning.tiny import LEARNING, site
 
 from consilium.errors import SiteRefusal
 from consilium.learning.network_state import initial_weights
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task

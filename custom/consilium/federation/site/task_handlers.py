@@ -48,7 +48,8 @@ from consilium.federation.site.training_folder import training_folder
 from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import site_dialogue
 from consilium.learning.algorithms.base import AlgorithmSettings
-from consilium.learning.rounds import Schedule, TrainingResult
+from consilium.learning.rounds import TrainingResult
+from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
 from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains

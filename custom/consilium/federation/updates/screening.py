@@ -14,7 +14,7 @@ from consilium.counts import counted
 from consilium.errors import RefusalCode
 from consilium.federation.component_state import DurableState
 from consilium.federation.updates.rejection_history import RejectedUpdate
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights
 from consilium.records.federation import SiteReport
 from consilium.settings import Settings

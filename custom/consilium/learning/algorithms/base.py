@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 from pydantic import BaseModel
 
 from consilium.errors import SiteRefusal
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.weights import Weights, WeightSets
 from consilium.settings import Settings
 

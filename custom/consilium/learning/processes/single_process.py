@@ -8,7 +8,8 @@ from consilium.data.cache import CachedCase
 from consilium.errors import TrainingError
 from consilium.learning.device import open_device
 from consilium.learning.evaluator import score_cases
-from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, TrainingResult
+from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import Weights, WeightSets
 from consilium.tasks import get_task

@@ -39,7 +39,7 @@ from consilium.learning.processes.messages import (
     Trained,
 )
 from consilium.learning.ranks import Ranks
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.socket_folder import remove_socket_folder
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL

@@ -33,7 +33,8 @@ from consilium.learning.processes.messages import (
     Train,
     Trained,
 )
-from consilium.learning.rounds import OnStep, Schedule, TrainingResult
+from consilium.learning.rounds import OnStep, TrainingResult
+from consilium.learning.schedule import Schedule
 from consilium.learning.socket_folder import socket_folder
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL, Weights, WeightSets

@@ -13,7 +13,7 @@ from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.algorithms import local_algorithm, parse_algorithm
 from consilium.learning.network_state import initial_weights
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.trainer import Trainer
 from consilium.learning.weights import MODEL, difference
 from consilium.records.federation import SiteReport

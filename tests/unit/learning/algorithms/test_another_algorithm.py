@@ -13,7 +13,7 @@ from consilium.learning.algorithms.base import LocalAlgorithm, Outgoing
 from consilium.learning.algorithms.fedavg import FedAvgAlgorithmSettings
 from consilium.learning.ranks import Ranks
 from consilium.learning.round_state import RoundStateStore
-from consilium.learning.rounds import Schedule
+from consilium.learning.schedule import Schedule
 from consilium.learning.trainer import Trainer
 from learning.test_trainer import TASK, WEIGHTS, learning, same
 from learning.tiny import CPU
