@@ -16,7 +16,7 @@ import numpy as np
 from consilium.federation.component_state import DurableState
 from consilium.federation.message_names import TRAIN
 from consilium.federation.transport.array_table import ALIGNMENT
-from consilium.federation.updates.aggregator import Aggregate, Aggregator
+from consilium.federation.updates.intake import Aggregate, Aggregator
 from consilium.federation.updates.screening import Screening
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL, Weights, WeightSets

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from consilium.errors import ConsiliumError
 from consilium.federation.algorithms.base import AlgorithmJob, Question, RoundStart, ServerAlgorithm
 from consilium.federation.updates.aggregation_rules import AggregationSettings
-from consilium.federation.updates.aggregator import Aggregate, ScreenedAggregation
+from consilium.federation.updates.intake import Aggregate, ScreenedAggregation
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.weights import MODEL
 

@@ -24,7 +24,7 @@ from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.federation.rounds.best_model import BestModel
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.rollback import Rollback
-from consilium.federation.updates.aggregator import Contribution
+from consilium.federation.updates.intake import Contribution
 from consilium.federation.updates.rejection_history import RejectedUpdate, Rejections
 from consilium.federation.updates.screening import Screening
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets

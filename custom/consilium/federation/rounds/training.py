@@ -13,7 +13,7 @@ from consilium.federation.algorithms.base import Question, RoundStart
 from consilium.federation.message_names import TRAIN
 from consilium.federation.rounds.failures import FailedJob, FailedRound
 from consilium.federation.rounds.run import TrainingRun
-from consilium.federation.updates.aggregator import Aggregate
+from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import MODEL, Weights
 from consilium.records.federation import RoundRecord

@@ -3,7 +3,7 @@ import numpy as np
 from consilium.federation.algorithms import server_algorithm
 from consilium.federation.algorithms.base import AlgorithmJob
 from consilium.federation.transport.array_table import ArrayTable
-from consilium.federation.updates.aggregator import Aggregate
+from consilium.federation.updates.intake import Aggregate
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.algorithms import parse_algorithm
 from consilium.learning.weights import MODEL

@@ -8,7 +8,7 @@ from toy_scaffold import CHANGE, CONTROL, LocalScaffold, scaffold
 from consilium.federation.algorithms import server_algorithm
 from consilium.federation.algorithms.base import AlgorithmJob, RoundStart
 from consilium.federation.site.replies import check_outgoing
-from consilium.federation.updates.aggregator import Contribution
+from consilium.federation.updates.intake import Contribution
 from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.learning.algorithms import local_algorithm, parse_algorithm
 from consilium.learning.network_state import initial_weights
