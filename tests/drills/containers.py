@@ -23,7 +23,7 @@ import yaml
 
 from consilium.data.files import private_opener
 from consilium.processes import stop_process_tree
-from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE
+from consilium.provisioning.runtimes.docker_compose import COMPOSE_FILE, ENV_FILE
 from integration.security.federation import REPOSITORY
 
 IMAGE = "localhost/consilium-drill:latest"

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from consilium.provisioning.compose import ENV_FILE, USER_ID
+from consilium.provisioning.runtimes.docker_compose import ENV_FILE, USER_ID
 from consilium.tasks.brain_tumor.synthetic import make_cohort
 from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec

@@ -201,7 +201,7 @@ OPEN_BY_DESIGN = {
     "tasks/brain_tumor/synthetic": "no patients; they stand for the hospitals' own folders",
     "federation/site/training_folder.py": "an empty file in a private folder",
     "federation/updates/spool.py": "safetensors makes its own files private, and the folder is",
-    "provisioning/compose.py": "writes into a kit, which is closed as a whole",
+    "provisioning/runtimes/docker_compose.py": "writes into a kit, which is closed as a whole",
     "provisioning/kit_versions.py": "writes into a kit, which is closed as a whole",
     "provisioning/policy.py": "writes into a kit, which is closed as a whole, or a private simulation",
     "provisioning/start_scripts.py": "changes scripts that are closed with their kit",

@@ -24,7 +24,6 @@ from consilium.guard.private_files import PrivateLogHandler
 from consilium.participant.site_settings import SiteSettings
 from consilium.processes import keep_new_files_private
 from consilium.provisioning.communication import COMM_CONFIG, communication
-from consilium.provisioning.compose import write_compose_files
 from consilium.provisioning.kit_versions import write_expected_versions
 from consilium.provisioning.policy import (
     MetricsTarget,
@@ -35,6 +34,7 @@ from consilium.provisioning.policy import (
     write_site_policy,
 )
 from consilium.provisioning.project_file import check_participants
+from consilium.provisioning.runtimes.docker_compose import write_compose_files
 from consilium.provisioning.start_scripts import correct_scripts
 
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]

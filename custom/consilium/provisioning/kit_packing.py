@@ -19,7 +19,7 @@ from nvflare.tool.cert.fingerprint import cert_fingerprint_sha256
 
 from consilium.data.files import flush_folder, private_folder, write_atomically
 from consilium.errors import ConfigurationError
-from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE
+from consilium.provisioning.runtimes.docker_compose import COMPOSE_FILE, ENV_FILE, GPU_FILE
 
 SUMS: Final = "SHA256SUMS"
 """In the folder of the archives: their hashes, in the form of `sha256sum`."""

@@ -1,4 +1,7 @@
-"""Federated algorithms, server side: questions, combination of answers, step, durable state."""
+"""Federated algorithms, server side: questions, combination of answers, step, durable state.
+
+The site's half of each algorithm is in `consilium.learning.algorithms`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Kits prepared for container systems and for Slurm."""
+"""Kits prepared for Docker, Kubernetes and Slurm."""

@@ -13,10 +13,15 @@ import yaml
 
 from consilium.errors import ConfigurationError
 from consilium.participant.site_settings import SiteSettings
-from consilium.provisioning.compose import COMPOSE_FILE, ENV_FILE, GPU_FILE, write_compose_files
+from consilium.provisioning.runtimes.docker_compose import (
+    COMPOSE_FILE,
+    ENV_FILE,
+    GPU_FILE,
+    write_compose_files,
+)
 from consilium.provisioning.start_scripts import memory_environment
 
-from .provisioned import PROJECT, SERVER, provision
+from ..provisioned import PROJECT, SERVER, provision
 
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+):-(?P<default>[^}]*)\})")
