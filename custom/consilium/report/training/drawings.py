@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
+from matplotlib.ticker import MaxNLocator
+
 from consilium.counts import counted
 from consilium.report.chart_style import LIGHT, label_text
 from consilium.report.html import upper_first
@@ -37,8 +39,7 @@ def draw_gain(axes: Any, report: StudyReport, most: int) -> None:
         report: The study, in which hospitals trained a model alone.
         most: Hospitals at most: of more, those in the middle are left out, and counted.
     """
-    figure, key = arrange_gains(report, {}), report.metrics.key_metric
-    rows = () if figure is None else figure.rows
+    rows, key = _gain_rows(report, most), report.metrics.key_metric
     shown = _ends(rows, most)
     for place, row in enumerate(shown):
         if row is not None:
@@ -51,6 +52,20 @@ def draw_gain(axes: Any, report: StudyReport, most: int) -> None:
         ),
         fontsize=_SIZE,
     )
+
+
+def _gain_rows(report: StudyReport, most: int) -> Sequence[GainRow]:
+    """The rows; of too many, only those that are compared: the last of them lose."""
+    figure = arrange_gains(report, {})
+    rows = () if figure is None else figure.rows
+    compared = [row for row in rows if row.place is not None]
+    return compared if compared and len(rows) > most else rows
+
+
+def _trust_rows(report: StudyReport, most: int) -> Sequence[TrustRow]:
+    """The rows; of too many, those with a flaw first."""
+    rows = arrange_trust(report)
+    return sorted(rows, key=lambda row: (not row.has_flaw, row.left_out == "0")) if len(rows) > most else rows
 
 
 def _draw_gain(axes: Any, place: int, row: GainRow, key: Metric) -> None:
@@ -116,7 +131,7 @@ def _draw_service(axes: Any, place: int, row: ServiceRow, report: StudyReport) -
 
 def draw_trust(axes: Any, report: StudyReport, most: int) -> None:
     """Draw each hospital's cases for training and scoring, and those left out; see `draw_gain`."""
-    rows = arrange_trust(report)
+    rows = _trust_rows(report, most)
     shown = _ends(rows, most)
     styles = ({"color": CASES_COLOR}, _framed(CASES_COLOR, None), _framed(LOSS_COLOR, "////"))
     for place, row in enumerate(shown):
@@ -130,7 +145,7 @@ def draw_trust(axes: Any, report: StudyReport, most: int) -> None:
             start += width
         _note(axes, place, _trust_text(row, report), LOSS_COLOR if row.has_flaw else _FAINT)
     axes.set_xlim(left=0)
-    _style(axes, [None if row is None else row.site for row in shown], len(rows))
+    _style(axes, [None if row is None else row.site for row in shown], len(rows), integer=True)
     axes.set_xlabel(
         f"Cases: trained on (filled) / {report.evaluated_on} (framed) / left out (hatched)", fontsize=_SIZE
     )
@@ -138,7 +153,7 @@ def draw_trust(axes: Any, report: StudyReport, most: int) -> None:
 
 def _trust_text(row: TrustRow, report: StudyReport) -> str:
     took, of = row.took_part
-    cases = f"{row.training or 0} / {row.evaluated_text} / {row.left_out}"
+    cases = f"{row.training or 0} / {row.evaluated} / {row.left_out}"
     return f"{cases}; rounds {took} of {of}{'; ' if row.remarks else ''}{'; '.join(row.remarks)}"
 
 
@@ -148,11 +163,11 @@ def _framed(color: str, hatch: str | None) -> dict[str, Any]:
 
 def rows_of(report: StudyReport, most: int) -> dict[str, int]:
     """Return how many rows each drawing has; 0 where there is nothing to draw."""
-    gains, service = arrange_gains(report, {}), arrange_service(report)
+    service = arrange_service(report)
     return {
-        "gain": 0 if gains is None else len(_ends(gains.rows, most)),
+        "gain": len(_ends(_gain_rows(report, most), most)),
         "service": 0 if service is None else len(_ends(service.rows, most)),
-        "trust": len(_ends(arrange_trust(report), most)),
+        "trust": len(_ends(_trust_rows(report, most), most)),
     }
 
 
@@ -164,13 +179,14 @@ def _ends(rows: Sequence[_Row], most: int) -> list[_Row | None]:
     return [*rows[:first], None, *rows[len(rows) - (most - first - 1) :]]
 
 
-def _style(axes: Any, names: Sequence[str | None], rows: int) -> None:
+def _style(axes: Any, names: Sequence[str | None], rows: int, *, integer: bool = False) -> None:
     axes.set_ylim(max(len(names), 1) - 0.4, -0.6)
     axes.set_yticks(range(len(names)))
     left = f"({rows - len(names) + 1} more)"
     labels = [left if name is None else _short(name, _LONGEST_NAME) for name in names]
     axes.set_yticklabels(labels, fontsize=_SIZE + 0.5, parse_math=False)
     axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=integer))
     axes.tick_params(axis="x", labelsize=_SIZE, colors=_FAINT)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from consilium.counts import Count, count_text, counted, total_text
+from consilium.counts import counted, total_text
 from consilium.report.training.participation import Participation, RoundPart, list_participation
-from consilium.report.training.study import StudyReport
+from consilium.report.training.study import SiteSummary, StudyReport
 
+_NOTHING: Final = "\N{EN DASH}"
 _MOST_ROUNDS: Final = 40
 """Rounds that have a mark each; of more there are only counts."""
 
@@ -20,7 +21,7 @@ class TrustRow:
     Attributes:
         site: Its name.
         training: Cases that it trained on.
-        evaluated: Cases that it is scored on; None where scores stay there.
+        evaluated: Cases that it is scored on, in words.
         has_scores: Whether the final model has a score there.
         left_out: Its cases that were left out, in words.
         counts: Cases as far as they are known: for training, scored and left out.
@@ -33,7 +34,7 @@ class TrustRow:
 
     site: str
     training: int | None
-    evaluated: Count
+    evaluated: str
     has_scores: bool
     left_out: str
     counts: tuple[int, int, int]
@@ -42,11 +43,6 @@ class TrustRow:
     took_part: tuple[int, int]
     remarks: tuple[str, ...]
     has_flaw: bool
-
-    @property
-    def evaluated_text(self) -> str:
-        """The cases that it is scored on, in words."""
-        return "withheld" if self.evaluated is None else count_text(self.evaluated)
 
 
 def arrange_trust(report: StudyReport) -> tuple[TrustRow, ...]:
@@ -63,9 +59,9 @@ def _row(report: StudyReport, part: Participation, largest: int) -> TrustRow:
     return TrustRow(
         site=part.site,
         training=one.train_cases,
-        evaluated=one.scored_cases if one.role is not None else 0,
+        evaluated=_evaluated(one),
         has_scores=bool(one.global_),
-        left_out=total_text(one.left_out) if one.left_out else "\N{EN DASH}" if one.role is None else "0",
+        left_out=total_text(one.left_out) if one.left_out else _NOTHING if one.role is None else "0",
         counts=_counts(report, part.site),
         bar=(training, evaluated, left_out),
         rounds=part.parts if rounds <= _MOST_ROUNDS else (),
@@ -73,6 +69,12 @@ def _row(report: StudyReport, part: Participation, largest: int) -> TrustRow:
         remarks=tuple(_remarks(report, part)),
         has_flaw=bool(part.rejected or part.missed or not one.global_),
     )
+
+
+def _evaluated(one: SiteSummary) -> str:
+    if one.role is None:
+        return _NOTHING
+    return "withheld" if one.scored_cases is None else str(one.scored_cases)
 
 
 def _counts(report: StudyReport, site: str) -> tuple[int, int, int]:

@@ -121,6 +121,19 @@ def test_what_a_reader_asks_first_is_answered_above_the_tables(html: str) -> Non
     assert "that after round 5 of 5, trained at aster, birch and cedar on 26 cases." in top
 
 
+def test_the_answers_of_many_hospitals_stand_together_above_their_figures() -> None:
+    record = federation()
+    for place in range(9):
+        for sites in (record.final_sites, *(one.sites for one in record.rounds)):
+            sites[f"site{place}"] = record.rounds[-1].sites["aster"]
+        record.final_scores[f"site{place}"] = scores(0.8)
+    html = rendered(record, baselines=baselines())
+    assert html.index("Can I trust this table?") < html.index("<table")
+    assert len(Page(html).named("table")) == 10
+    usual = rendered(federation(), baselines=baselines())
+    assert usual.index("<table") < usual.index("Whom does the model serve worst?")
+
+
 def test_no_value_of_a_single_patient_is_in_the_report_of_a_real_federation() -> None:
     """Whatever it holds is made of the record; a page that stays with the patients has their dots."""
     made = baselines()

@@ -20,7 +20,7 @@ def test_every_hospital_has_its_cases_its_rounds_and_what_is_missing() -> None:
     assert rows["birch"].took_part == (3, 5)
     assert rows["birch"].remarks == ("1 update rejected", "1 round missed")
     assert rows["birch"].has_flaw
-    assert (rows["cedar"].evaluated_text, rows["cedar"].left_out) == ("withheld", "4")
+    assert (rows["cedar"].evaluated, rows["cedar"].left_out) == ("withheld", "4")
     assert "scores withheld: too few patients" in rows["cedar"].remarks
     assert (rows["dahlia"].remarks, rows["dahlia"].has_flaw) == (("only evaluates",), False)
 

@@ -149,7 +149,7 @@ def _patients(report: StudyReport, site: str) -> str:
 
 def _facts(report: StudyReport) -> list[str]:
     level, unknown = _by_evidence(report)
-    not_helped = [*sites_that(report, "loses"), *level, *unknown]
+    not_helped = [*reversed(sites_that(report, "loses")), *level, *unknown]
     facts = [explain_no_gain(report, site) for site in not_helped[:MOST_NAMES]]
     if len(not_helped) > MOST_NAMES:
         facts.append(f"It does not clearly help {len(not_helped) - MOST_NAMES} more; see the figure.")

@@ -50,7 +50,7 @@ def answer_service(report: StudyReport) -> Answer:
 
 
 _HINT: Final = (
-    "Each hospital is scored on its own patients: a gap can come from harder patients, other scanners or "
+    "Each hospital is scored on its own patients: a gap can come from harder patients, other equipment or "
     "annotations, as well as from the model."
 )
 

@@ -27,7 +27,8 @@ def answer_trust(report: StudyReport) -> Answer:
             f"Nothing is missing: {scope}; no case was left out, no update rejected, and every hospital took "
             "part in every round."
         )
-    return Answer(QUESTION, sentence, tuple(_facts(report)), _HINTS[report.evaluated_on])
+    hint = _HINTS[report.evaluated_on] if any(one.global_ for one in report.sites.values()) else ""
+    return Answer(QUESTION, sentence, tuple(_facts(report)), hint)
 
 
 _HINTS: Final = {
@@ -122,9 +123,12 @@ def _some(parts: Sequence[str]) -> str:
 def _facts(report: StudyReport) -> Iterator[str]:
     trained = [site for site, one in report.sites.items() if one.rounds_trained]
     cases = sum(report.sites[site].train_cases or 0 for site in trained)
+    if not trained:
+        yield "No model was trained."
+        return
     yield (
         f"The federation's model is that after round {len(report.rounds)} of {report.rounds_planned}, "
-        f"trained at {list_sites(trained) if trained else 'no hospital'} on {counted(cases, 'case')}."
+        f"trained at {list_sites(trained)} on {counted(cases, 'case')}."
     )
     outside = [site for site, one in report.sites.items() if one.role == "evaluates" and one.global_]
     if outside:

@@ -101,3 +101,12 @@ def test_many_hospitals_are_counted() -> None:
 def test_a_run_without_a_model_says_so() -> None:
     sentence = answered(federation(status="failed", final_scores={}, final_sites={})).sentence
     assert sentence.startswith(f"{CARE}no final model was evaluated; the run failed after 5 of 5 rounds")
+
+
+def test_a_run_without_any_round_has_no_model_and_nothing_to_read_its_patients_by() -> None:
+    record = federation(1, status="failed", final_scores={}, final_sites={}, best_round=None)
+    record.rounds.clear()
+    record.preparation["aster"] = SiteRound(outcome="refused", reason="few")
+    answer = answered(record)
+    assert "the run failed after 0 of 1 round" in answer.sentence
+    assert (answer.facts, answer.hint) == (("No model was trained.",), "")
