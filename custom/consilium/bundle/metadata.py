@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ from consilium.tasks.bundling import BundleContent
 SCHEMA: Final = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 )
+
+_RELATIVE: Final = re.compile("([@%])(?=#|::)")
+"""Beginning of a relative name in MONAI's configurations."""
 
 
 def describe_bundle(
@@ -71,15 +75,16 @@ def describe_bundle(
 def inert(value: Any) -> Any:
     """Return JSON values in which no text is anything but text to MONAI.
 
-    It runs a text that begins with `$`, and follows one that begins with `@` or `%`; names of jobs and sites
-    are others' words.
+    It runs a text that begins with `$`, follows one that begins with `@` or `%`, and resolves relative names
+    such as `@##a` anywhere; names of jobs and sites are others' words.
 
     Example:
         >>> inert({"authors": "$exit()", "references": ["@network", "plain"]})
         {'authors': ' $exit()', 'references': [' @network', 'plain']}
     """
     if isinstance(value, str):
-        return f" {value}" if value.startswith(("$", "@", "%")) else value
+        spaced = _RELATIVE.sub(r"\1 ", value)
+        return f" {spaced}" if spaced.startswith(("$", "@", "%")) else spaced
     if isinstance(value, dict):
         return {inert(key): inert(one) for key, one in value.items()}
     return [inert(one) for one in value] if isinstance(value, list) else value

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 
@@ -59,7 +61,7 @@ def _use(name: str, content: BundleContent) -> Iterator[str]:
     yield ""
     yield f"Needs Python, `monai` and {', '.join(f'`{one}`' for one in content.packages)}; not Consilium."
     yield ""
-    yield _RUN.format(name=plain(name))
+    yield _RUN.format(name=shlex.quote(one_line(name)))
     yield ""
     yield "Or, with Consilium's checks of the images: `consilium predict -m FOLDER -i DIR -o OUT`."
     yield ""
@@ -124,9 +126,8 @@ def _results(evidence: Evidence) -> Iterator[str]:
             ("site", *(_column(one, record) for one in known)),
             [
                 (site, *(_value(one, of_site.get(one.name)) for one in known))
-                for site, of_site in (*scores.items(), ("**mean over sites**", evidence.mean_scores))
+                for site, of_site in (*scores.items(), ("mean over sites", evidence.mean_scores))
             ],
-            plain_first=False,
         )
         if definition := record.metrics.definitions.get(title):
             yield ""
@@ -182,7 +183,7 @@ def _files(evidence: Evidence, options: BundleOptions) -> Iterator[str]:
     )
     rows = [
         ("bundle", options.version),
-        ("SHA-256 of models/model.safetensors", f"`{evidence.model.digest}`"),
+        ("SHA-256 of models/model.safetensors", evidence.model.digest),
         *versions.items(),
         ("license of the weights", options.license or "not stated: ask the authors"),
     ]
@@ -199,17 +200,21 @@ def _references(content: BundleContent) -> Iterator[str]:
         yield from (f"- {one}" for one in content.references)
 
 
-def _table(
-    head: Sequence[str], rows: Iterable[Sequence[object]], *, plain_first: bool = True
-) -> Iterator[str]:
-    yield f"| {' | '.join(map(plain, head))} |"
-    yield f"|{'---|' * len(head)}"
-    for first, *others in rows:
-        cells = (plain(first) if plain_first else str(first), *map(plain, others))
-        yield f"| {' | '.join(cells)} |"
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    for cells in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(map(plain, cells))} |"
 
 
 def plain(text: object) -> str:
-    """Return a text from elsewhere as one that means nothing in Markdown, on one line."""
-    line = "".join(one if one.isprintable() else " " for one in str(text))
-    return re.sub(r"([\\|<>\[\]*])", r"\\\1", line)
+    r"""Return a text from elsewhere as one that means nothing in Markdown or HTML, on one line.
+
+    Example:
+        >>> print(plain("<b>a</b> | [b](c)"))
+        &lt;b&gt;a&lt;/b&gt; \| \[b\](c)
+    """
+    return html.escape(re.sub(r"([\\|\[\]*`~$])", r"\\\1", one_line(text)), quote=False)
+
+
+def one_line(text: object) -> str:
+    """Return a text without control characters, such as those that turn the direction of what follows."""
+    return "".join(one if one.isprintable() else " " for one in str(text))

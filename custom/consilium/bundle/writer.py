@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from consilium.bundle.evidence import Evidence
 from consilium.bundle.metadata import describe_bundle
-from consilium.bundle.model_card import plain, write_card
+from consilium.bundle.model_card import one_line, write_card
 from consilium.bundle.options import BundleOptions
-from consilium.data.files import write_failure
+from consilium.data.files import readable, write_failure
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import LAST_MODEL
 from consilium.prediction.checksums import CHECKSUMS, MODELS, list_checksums
@@ -57,16 +57,16 @@ def write_bundle(
             f"models of task {trained.task.name} can't be bundled: the task does not state how MONAI runs "
             "them; `consilium predict` uses the model's file as it is"
         )
-    folder = Path(out)
+    folder = Path(out).resolve()
     _require_free(folder)
     evidence = Evidence.find(trained)
     content = bundling.content(trained.learning)
-    name = folder.resolve().name
+    name = readable(folder.name)
     files: dict[str, bytes] = {
         "docs/README.md": write_card(name, evidence, content, options).encode(),
         "docs/license.txt": _license(options).encode(),
         "LICENSE": _license(options).encode(),
-        f"{MODELS}/{LAST_MODEL}": trained.path.read_bytes(),
+        f"{MODELS}/{LAST_MODEL}": trained.read_file(),
     }
     metadata = _json(describe_bundle(name, evidence, content, options))
     configs = {"inference": _json(content.inference), "evaluate": _json(content.evaluate)}
@@ -77,7 +77,7 @@ def write_bundle(
         _write(folder, files)
     except OSError as error:
         raise ConfigurationError(write_failure(folder, error)) from error
-    return folder
+    return Path(out)
 
 
 def _require_free(folder: Path) -> None:
@@ -113,9 +113,9 @@ def _for_torch(model: TrainedModel, content: BundleContent, extra: dict[str, byt
 def _license(options: BundleOptions) -> str:
     stated = options.license or "not stated; ask the authors before you use or share them"
     return (
-        f"License of the weights in models/: {plain(stated)}\n\n"
+        f"License of the weights in models/: {one_line(stated)}\n\n"
         "License of configs/ and scripts/: Apache-2.0, http://www.apache.org/licenses/LICENSE-2.0\n\n"
-        f"{options.purpose}\n"
+        f"{one_line(options.purpose)}\n"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,12 @@ _WRAPPERS: Final = ("state_dict", "model")
 """Keys under which some programs put a state dict."""
 
 _MOST_NAME: Final = 80
+
+_DAMAGED: Final = (
+    *(OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, struct.error),
+    *(LookupError, TypeError, AttributeError, OverflowError, MemoryError, AssertionError),
+)
+"""What PyTorch raises for a file that it can't read, as chance has it."""
 
 
 def convert_published(
@@ -56,6 +63,10 @@ def convert_published(
             shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
             problems.append(f"{name} is {shape}, not {tuple(wanted.shape)}")
             continue
+        if value.layout != torch.strided or value.device.type != "cpu" or value.is_complex():
+            kind = "complex" if value.is_complex() else f"{value.layout} on {value.device}"
+            problems.append(f"{name} holds no plain numbers, but is {kind}")
+            continue
         weights[name] = value.detach().to(wanted.dtype).numpy()
         if not np.isfinite(weights[name]).all():
             problems.append(f"{name} is not finite")
@@ -86,7 +97,7 @@ def _find(path: Path, task: Task, learning: LearningSettings) -> PublishedWeight
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(
             f"{path} is not a state dict that can be read without running code: {reason}"

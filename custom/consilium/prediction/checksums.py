@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
+import os
 from pathlib import Path
 from typing import Final
 
 from consilium.errors import DataError
+from consilium.learning.model_store import digest_of_file
 
 MODELS: Final = "models"
 """Folder of a bundle's weights."""
@@ -14,10 +16,12 @@ MODELS: Final = "models"
 CHECKSUMS: Final = "checksums.sha256"
 """Name of the file in the bundle's folder."""
 
+_LONGEST: Final = 1 << 20
+
 
 def sha256_of(path: Path) -> str:
     """Return a file's SHA-256 as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return digest_of_file(path).rpartition(":")[2]
 
 
 def list_checksums(folder: Path) -> str:
@@ -38,11 +42,21 @@ def require_checksum(path: Path, digest: str) -> None:
     """
     folder = path.absolute().parent.parent
     listed = folder / CHECKSUMS
-    if path.absolute().parent.name != MODELS or not listed.is_file():
+    if path.absolute().parent.name != MODELS or not os.path.lexists(listed):
         return
     name = path.absolute().relative_to(folder).as_posix()
-    if f"{digest}  {name}" not in listed.read_text(encoding="utf-8", errors="replace").splitlines():
+    if f"{digest}  {name}" not in _lines(listed):
         raise DataError(
             f"{path} is not the file that {listed} lists; get the bundle again, or write it again with "
             "`consilium bundle`"
         )
+
+
+def _lines(listed: Path) -> list[str]:
+    try:
+        if not listed.is_file():
+            raise OSError(errno.EINVAL, "it is no file")
+        with listed.open(encoding="utf-8", errors="replace") as file:
+            return file.read(_LONGEST).splitlines()
+    except OSError as error:
+        raise DataError(f"{listed} can't be read ({error.strerror}); get the bundle again") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from consilium.counts import counted
-from consilium.errors import ConfigurationError
+from consilium.errors import ConfigurationError, DataError
 from consilium.learning.initial_model import Origin, read_origin
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_matching, read_metadata
+from consilium.learning.model_store import digest_of
 from consilium.learning.weights import Weights
-from consilium.prediction.checksums import require_checksum
+from consilium.prediction.checksums import MODELS, require_checksum, sha256_of
 from consilium.tasks import LearningSettings, Task, get_task, parse_learning
 
 Which: TypeAlias = Literal["best", "final"]
@@ -57,6 +57,17 @@ class TrainedModel:
         """What it predicts."""
         return get_task(self.learning.task)
 
+    def read_file(self) -> bytes:
+        """Return the content of the file, which is the one that was checked.
+
+        Raises:
+            DataError: It was changed or removed since.
+        """
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        if digest_of(content) != f"sha256:{self.digest}":
+            raise DataError(f"{self.path} was changed while it was read; try again")
+        return content
+
     @classmethod
     def load(cls, place: Path | str, which: Which | None = None) -> TrainedModel:
         """Read a model.
@@ -82,9 +93,9 @@ class TrainedModel:
         path = find_model(Path(place), which)
         metadata = read_metadata(path)
         learning = _settings_of(metadata, path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        weights = load_matching(path, network_weights(learning))  # its size is known to be the network's now
+        digest = sha256_of(path)
         require_checksum(path, digest)
-        weights = load_matching(path, network_weights(learning))
         number = metadata.get("round", "")
         return cls(
             path,
@@ -122,9 +133,16 @@ def find_model(place: Path, which: Which | None = None) -> Path:
         for name in wanted:
             if (folder / name).is_file():
                 return folder / name
-    found = sorted(path for path in place.rglob("*.safetensors") if path.name in wanted)
+    models = [path for path in place.rglob("*.safetensors") if path.is_file()]
+    found = sorted(path for path in models if path.name in wanted)
+    if not found and (place / "configs/metadata.json").is_file():
+        raise ConfigurationError(
+            f"{place} is a MONAI bundle without {MODELS}/{LAST_MODEL}: `consilium bundle` did not write it, "
+            "and how to prepare images for it is not known. If the task knows its weights, a job can start "
+            f"from them: `consilium jobs export NAME --from {place}/{MODELS}/model.pt`"
+        )
     if not found:
-        there = sorted({path.name for path in place.rglob("*.safetensors")})
+        there = sorted({path.name for path in models})
         raise ConfigurationError(
             f"{place} holds no {' or '.join(wanted)}"
             + (f"; it holds {', '.join(there)}" if there else "; the job ended before its first round")

@@ -54,7 +54,7 @@ class WarmStart:
             return cls._of(save(arrays, metadata=metadata), (source,))
         trained = TrainedModel.load(place, which)
         _require_same_network(trained, learning)
-        content = trained.path.read_bytes()
+        content = trained.read_file()
         own = Origin(name=trained.job or "unknown job", digest=digest_of(content), round=trained.round)
         return cls._of(content, (*trained.origin, own))
 

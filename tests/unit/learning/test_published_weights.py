@@ -98,3 +98,25 @@ def test_nothing_in_a_file_is_run(tmp_path, write):
     with pytest.raises(DataError, match="without running code"):
         convert_published(tmp_path / "model.pt", get_task("brain_tumor"), GPU)
     assert not (tmp_path / "it-ran").exists()
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda one: one.to_sparse(),
+        lambda one: one.to(torch.complex64),
+        lambda one: torch.empty(one.shape, device="meta"),
+    ],
+    ids=["sparse", "complex", "without values"],
+)
+def test_numbers_of_another_form_are_refused(convert, made):
+    state = published().state_dict()
+    with pytest.raises(DataError, match="holds no plain numbers"):
+        convert({**state, "convInit.conv.weight": made(state["convInit.conv.weight"])})
+
+
+@pytest.mark.parametrize("content", [b"", b"abc" * 100, b"\x80\x02}q\x00(", b"PK\x03\x04" + bytes(60)])
+def test_what_is_no_file_of_pytorch_is_refused(tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(DataError, match="is not a state dict that can be read without running code"):
+        convert_published(tmp_path / "model.pt", get_task("brain_tumor"), GPU)
