@@ -15,7 +15,7 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
 from consilium.tasks import get_task
-from consilium.tasks.segmentation import networks
+from consilium.tasks.segmentation.networks import NETWORKS, MonaiNetwork
 from consilium.tasks.segmentation.segmentation_settings import SegmentationSettings
 from nnunet_parts.environment import NNUNET_VERSION, Environment
 from nnunet_parts.ours import Patients, count_weights, pool_patients, score_ours, train_ours
@@ -196,7 +196,7 @@ class Comparison:
             "folder": str(folder.absolute()),
             "plans": str(self._plan(OWN_PLAN if way == "plan" else CUT_PLAN).absolute()),
             "dataset": str(self._raw.description.absolute()),
-            "network": [str(Path(networks.__file__)), self._learning.network] if way == "recipe" else None,
+            "network": self._definition() if way == "recipe" else None,
             "device": self._asked.compute.device,
             "threads": self._asked.compute.cpu_threads,
             "seed": seed,
@@ -223,6 +223,16 @@ class Comparison:
             for (_, out), case in zip(cases, patients.held_out, strict=True)
         ]
         return trained, scores, sum(float(Path(f"{out}.seconds").read_text()) for _, out in cases)
+
+    def _definition(self) -> dict[str, Any]:
+        """Return the job's network in words that the worker understands."""
+        network = NETWORKS[self._learning.network]
+        if not isinstance(network, MonaiNetwork):
+            raise ConfigurationError(
+                f"network {self._learning.network!r} is none of MONAI's, which nnU-Net's trainer can take; "
+                "leave `recipe` out of --ways"
+            )
+        return network.definition(len(self._task.inputs), len(self._task.targets))
 
     def _seconds_of_ours(self, seed: int) -> float:
         trained = json.loads((self._out / "trainings" / f"{BASELINE}-{seed}" / "trained.json").read_text())

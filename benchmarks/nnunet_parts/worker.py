@@ -8,17 +8,17 @@ A training that was interrupted resumes from its last checkpoint, a prediction w
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from monai.networks import nets
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -27,16 +27,10 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 CONFIGURATION = "3d_fullres"
 
 
-class PlannedTrainer(nnUNetTrainer):
-    """nnU-Net's trainer with the network of its plan."""
-
-    network_file, network_name = "", ""
-
-
 class OtherNetworkTrainer(nnUNetTrainer):
     """nnU-Net's trainer with a network of Consilium, which has no outputs for deep supervision."""
 
-    network_file, network_name = "", ""
+    definition: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -58,15 +52,13 @@ class OtherNetworkTrainer(nnUNetTrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = False,
     ) -> torch.nn.Module:
-        """Build the network by its name in Consilium's file of networks, which imports nothing of it."""
-        found = importlib.util.spec_from_file_location("networks", OtherNetworkTrainer.network_file)
-        assert found is not None
-        assert found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
-        network: torch.nn.Module = module.NETWORKS[OtherNetworkTrainer.network_name](
-            num_input_channels, num_output_channels
-        )
+        """Build a network of MONAI, which the order defines."""
+        definition = dict(OtherNetworkTrainer.definition)
+        sizes = definition["in_channels"], definition["out_channels"]
+        if sizes != (num_input_channels, num_output_channels):
+            raise ValueError(f"nnU-Net has other images or regions than {definition}")
+        kind = getattr(nets, definition.pop("_target_"))
+        network: torch.nn.Module = kind(**definition)
         return network
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
@@ -103,9 +95,8 @@ def build(order: dict[str, Any]) -> nnUNetTrainer:
     random.seed(order["seed"])
     np.random.seed(order["seed"])
     torch.manual_seed(order["seed"])
-    kind = OtherNetworkTrainer if order["network"] else PlannedTrainer
-    if order["network"]:
-        kind.network_file, kind.network_name = order["network"]
+    kind = OtherNetworkTrainer if order["network"] else nnUNetTrainer
+    OtherNetworkTrainer.definition = order["network"] or {}
     plans = json.loads(Path(order["plans"]).read_text())
     described = json.loads(Path(order["dataset"]).read_text())
     plans["continue_training"] = False  # as nnU-Net's own command hands it over

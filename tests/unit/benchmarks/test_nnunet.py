@@ -1,4 +1,5 @@
 import ast
+import json
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import nnunet
 from consilium.errors import ConfigurationError
 from consilium.learning.compute_settings import ComputeSettings
+from consilium.tasks.segmentation import networks
 from nnunet import find_sites, read_learning
 from nnunet_parts import environment
 from nnunet_parts.comparison import WAYS, Comparison, Question
@@ -76,6 +78,18 @@ def test_a_folder_holds_one_comparison(tmp_path, changes):
     Comparison(tmp_path, question(mirror=True), tmp_path / "env")  # more predictions of the same models
     with pytest.raises(ConfigurationError, match="other settings"):
         Comparison(tmp_path, question(**changes), tmp_path / "env")
+
+
+def test_nnunet_s_trainer_gets_the_network_of_the_job_in_words(tmp_path):
+    defined = Comparison(tmp_path, question(), tmp_path / "env")._definition()
+    assert (defined["_target_"], defined["in_channels"], defined["out_channels"]) == ("UNet", 4, 3)
+    assert json.loads(json.dumps(defined)) == defined
+
+
+def test_a_network_that_is_not_of_monai_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(networks.NETWORKS, "unet_small", lambda channels, regions: None)
+    with pytest.raises(ConfigurationError, match="leave `recipe` out of --ways"):
+        Comparison(tmp_path, question(), tmp_path / "env")._definition()
 
 
 def test_the_help_explains_every_way():
