@@ -13,6 +13,8 @@ STAGES: Final = 4
 _CONVOLUTIONS: Final = 2
 """A stage, in nnU-Net's encoder and decoder."""
 
+_MULTIPLE: Final = 8
+
 
 def cut_plan(
     plan: Mapping[str, Any],
@@ -65,18 +67,21 @@ def cut_plan(
 def widest_base(parameters: int, channels: int, outputs: int) -> int:
     """Return the most channels at the whole resolution with which a cut network is not larger than another.
 
+    They are a multiple of 8, as nnU-Net has them and as convolutions are made for: a step with 9 takes 1.4
+    times as long on a CPU as one with 8.
+
     Example:
-        >>> widest_base(485_000, channels=4, outputs=3)
-        9
+        >>> widest_base(488_451, channels=4, outputs=3)
+        8
 
     Args:
         parameters: Of the other network.
         channels: Images of a case.
         outputs: Regions.
     """
-    base = 1
-    while count_parameters(base + 1, channels, outputs) <= parameters:
-        base += 1
+    base = _MULTIPLE
+    while count_parameters(base + _MULTIPLE, channels, outputs) <= parameters:
+        base += _MULTIPLE
     return base
 
 

@@ -34,7 +34,7 @@ def cut(plan=PLAN, **changes):
         "patch_voxels": (72, 88, 80),
         "spacing_mm": (2.0, 2.0, 5.0),
         "batch_size": 3,
-        "base_features": 9,
+        "base_features": 8,
         **changes,
     }
     return cut_plan(plan, "cut", **asked)["configurations"][CONFIGURATION]
@@ -54,7 +54,7 @@ def test_axes_that_nnunet_moves_are_moved():
 
 def test_the_network_is_as_wide_and_deep_as_asked():
     network = cut()["architecture"]["arch_kwargs"]
-    assert network["features_per_stage"] == [9, 18, 36, 72]
+    assert network["features_per_stage"] == [8, 16, 32, 64]
     assert network["strides"][0] == [1, 1, 1]
     lengths = {len(network[name]) for name in ("strides", "kernel_sizes", "n_conv_per_stage")}
     assert lengths == {network["n_stages"]}
@@ -82,8 +82,13 @@ def test_a_patch_that_cannot_be_halved_is_an_error():
 
 
 def test_the_widest_network_that_is_not_larger():
-    base = widest_base(500_000, channels=4, outputs=3)
-    assert count_parameters(base, 4, 3) <= 500_000 < count_parameters(base + 1, 4, 3)
+    base = widest_base(2_000_000, channels=4, outputs=3)
+    assert base % 8 == 0
+    assert count_parameters(base, 4, 3) <= 2_000_000 < count_parameters(base + 8, 4, 3)
+
+
+def test_no_network_is_narrower_than_eight_channels():
+    assert widest_base(1000, channels=4, outputs=3) == 8
 
 
 def test_parameters_are_those_of_the_network_that_nnunet_builds():
