@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -65,6 +66,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     """Compare."""
+    # MONAI calls deprecated parts of its own.
+    warnings.filterwarnings("ignore", category=FutureWarning)
     options = _parser().parse_args()
     try:
         out = output_folder(options.out, "--out")

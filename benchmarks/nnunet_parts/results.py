@@ -132,7 +132,7 @@ def table(summary: Mapping[str, Any], titles: Mapping[str, str], regions: Sequen
         "Dice",
         *(region.upper() for region in regions),
         "HD95, mm",
-        "Dice less ours (95 % over patients)",
+        "Dice minus ours (95 % over patients)",
         "training, s",
         "times ours",
         "prediction, s a case",
