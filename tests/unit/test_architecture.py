@@ -72,6 +72,24 @@ def test_nothing_outside_its_folder_names_a_problem():
     assert found == []
 
 
+OF_A_METRIC_TARGET_OR_INPUT = re.compile(
+    r"(?<![a-z])(dice|hd95|wt|regions?|modalit(y|ies)|enhancing)(?![a-z])", re.I
+)
+WITHOUT_THEM = ("records", "report", "simulation", "federation")
+MAY_NAME_AN_IMAGE = ("report/data_check", "report/templates/data_check.html.j2")
+"""Findings are by image, as the cases' format names it."""
+
+
+def test_records_reports_and_federations_know_no_metric_target_or_input_by_name():
+    found = []
+    for file in sorted(one for package in WITHOUT_THEM for one in (PACKAGE / package).rglob("*")):
+        place = file.relative_to(PACKAGE).as_posix()
+        if file.suffix in (".py", ".j2", ".css") and not place.startswith(MAY_NAME_AN_IMAGE):
+            lines = enumerate(file.read_text().splitlines(), start=1)
+            found += [f"{place}:{n}: {line}" for n, line in lines if OF_A_METRIC_TARGET_OR_INPUT.search(line)]
+    assert found == []
+
+
 MAY_NAME_AN_ALGORITHM = re.compile(
     r"default_task\.py|(?:learning|federation)/algorithms/\w+\.py|recipes/\w+\.py|tasks/[a-z_]+/task\.py"
 )
