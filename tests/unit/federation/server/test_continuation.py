@@ -77,6 +77,7 @@ def server(tmp_path, store, monkeypatch):
         ConfigService._sections, SystemConfigs.RESOURCES_CONF, {CHECKPOINTS: {"folder": "kept"}}
     )
     monkeypatch.setattr(ConfigService, "_var_values", {})
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.05)
     continuation = JobContinuation()
     engine = Engine(tmp_path, {"job_manager": store, "continuation": continuation}, ["aster", "birch"])
     engine.components = {"job_manager": store}  # only ours hears of events
