@@ -216,11 +216,13 @@ def test_a_proxy_that_refuses_is_quoted(root, monkeypatch, refused, through, ans
 
 
 CONNECT = """
-import grpc, sys
-try:
-    grpc.channel_ready_future(grpc.insecure_channel(sys.argv[1])).result(timeout=2)
-except grpc.FutureTimeoutError:
-    pass
+import grpc, sys, threading
+failed = threading.Event()
+channel = grpc.insecure_channel(sys.argv[1])
+channel.subscribe(
+    lambda state: state is grpc.ChannelConnectivity.TRANSIENT_FAILURE and failed.set(), try_to_connect=True
+)
+failed.wait(4)
 """
 P = "http://127.0.0.1:{port}"
 RULES = [
