@@ -1,19 +1,13 @@
 """A chest CT segmentation in a package of its own: one scan and one mask a patient, Hounsfield units."""
 
-import json
 import re
-import subprocess
-import sys
 
 import nibabel as nib
 import numpy as np
 import pytest
-from report.html import read_text
-from tasks.packages import TOYS, brought
+from tasks.packages import brought
 
-from consilium.cli.main import main
-from consilium.errors import ConfigurationError, SiteRefusal
-from consilium.guard.job_rules import check_app
+from consilium.errors import ConfigurationError
 from consilium.learning.model_file import save_model
 from consilium.learning.network_state import initial_weights
 from consilium.participant.site_settings import SiteSettings
@@ -27,6 +21,8 @@ BRAIN = re.compile(
     r"brain|skull|tumou?r|glioma|brats|edema|enhancing|\b(head|mri?|flair|t1|t1ce|t2|wt|tc|et)\b", re.I
 )
 
+JOB = "chest_ct_fedavg"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def package():
@@ -38,31 +34,6 @@ def package():
 def elm(tmp_path):
     """A hospital of eight patients, to damage."""
     return synthetic_cohort("chest_ct").make(tmp_path / "archives", only=["elm"]).hospitals["elm"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
-def check(run, tmp_path):
-    """Check a folder; returns the exit code, what was found as JSON, and the page's text."""
-
-    def check(folder):
-        page = tmp_path / "check.html"
-        options = ("--job", "chest_ct_fedavg", "--state", tmp_path / "state", "--workers", 1)
-        code, out = run("check", folder, *options, "--json", "--html", page)
-        html = re.sub(r"(?s)<style>.*?</style>", "", page.read_text(encoding="utf-8"))
-        return code, json.loads(out), read_text(html)
-
-    return check
 
 
 def codes(found):
@@ -136,40 +107,6 @@ def test_statistics_are_in_the_window_of_hounsfield_units(elm, tmp_path):
     assert spread[36:39].sum() > 0.95 * spread.sum()
 
 
-def test_a_job_is_declined_before_import_where_the_policy_does_not_list_the_task():
-    files = build_recipe("chest_ct_fedavg").files()
-    parts = {"config/config_fed_server.json": files.server, "config/config_fed_client.json": files.client}
-    app = {name: json.dumps(content) for name, content in parts.items()}
-    script = f"""
-import json, sys
-sys.path.insert(0, {str(TOYS / "chest_ct")!r})
-from consilium.errors import ConfigurationError
-from consilium.guard.job_rules import check_app
-try:
-    check_app({{name: text.encode() for name, text in json.load(sys.stdin).items()}}, lambda path: None,
-              "client", listed=())
-except ConfigurationError as error:
-    print(error)
-print("toy_chest_ct" in sys.modules)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], input=json.dumps(app), capture_output=True, text=True, timeout=120
-    )
-    reason, imported = done.stdout.splitlines()
-    assert "policy does not list it" in reason
-    assert imported == "False"
-    content = {name: text.encode() for name, text in app.items()}
-    check_app(content, lambda path: None, "client", listed={"chest_ct"})
-    SiteSettings(dataset="/data", tasks={"chest_ct": {}}).require_listed("chest_ct")
-    with pytest.raises(SiteRefusal, match="policy does not list it"):
-        SiteSettings(dataset="/data").require_listed("chest_ct")
-
-
-def test_the_package_is_named_nowhere_else():
-    package = TOYS.parents[1] / "custom"
-    assert [path for path in package.rglob("*.py") if "chest_ct" in path.read_text(encoding="utf-8")] == []
-
-
 def test_new_scans_are_predicted_by_a_model_that_says_its_task(run, elm, tmp_path):
     learning = build_recipe("chest_ct_fedavg").settings.learning
     weights = initial_weights(get_task("chest_ct"), learning, 0)
@@ -193,7 +130,7 @@ def test_new_scans_are_predicted_by_a_model_that_says_its_task(run, elm, tmp_pat
     assert run("predict", *words[:4], "-i", elm / "patient04_ct.nii.gz")[0] == 0  # of one image each
 
 
-def test_a_model_is_evaluated_by_every_metric_but_those_of_lesions(run, elm, tmp_path):
+def test_a_model_is_evaluated_by_every_metric_but_those_of_lesions(run, page_text, elm, tmp_path):
     learning = build_recipe("chest_ct_fedavg").settings.learning
     weights = initial_weights(get_task("chest_ct"), learning, 0)
     save_model(tmp_path / "model.safetensors", weights, {"learning": learning.model_dump_json()})
@@ -208,6 +145,6 @@ def test_a_model_is_evaluated_by_every_metric_but_those_of_lesions(run, elm, tmp
     assert not {"dice", "lesion_dice_lesion", "lesion_hd95_lesion"} & measured.keys()
     marked = np.count_nonzero(nib.load(elm / "patient03_mask.nii.gz").dataobj) * 54 / 1000
     assert float(measured["reference_volume_lesion"]) == pytest.approx(marked, abs=1e-3)
-    text = read_text(re.sub(r"(?s)<style>.*?</style>", "", (tmp_path / "out/evaluation.html").read_text()))
+    text = page_text(tmp_path / "out/evaluation.html")
     assert BRAIN.findall(text) == []
     assert "Dice" in text

@@ -2,16 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
-from report.html import read_text
-from tasks.packages import TOYS, brought
+from tasks.packages import brought
 
-from consilium.cli.main import main
 from consilium.errors import ConfigurationError, SiteRefusal
-from consilium.guard.job_rules import check_app
 from consilium.learning.model_file import save_model
 from consilium.learning.network_state import initial_weights
 from consilium.participant.site_data import prepare_site
@@ -25,6 +20,8 @@ from consilium.tasks.registry import synthetic_cohort
 OTHER_KINDS = re.compile(
     r"\b(brain|head|tumou?r|voxels?|volumes?|dice|hd95|regions?|patch(es)?|mm|ml|segment\w*)\b", re.I
 )
+
+JOB = "fundus_fedavg"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,34 +39,6 @@ def archives(tmp_path_factory):
 def island(tmp_path):
     """A hospital of eight patients, to damage."""
     return synthetic_cohort("fundus").make(tmp_path / "archives", only=["island"]).hospitals["island"]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["consilium", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, capsys.readouterr().out
-
-    return run
-
-
-@pytest.fixture
-def check(run, tmp_path):
-    """Check a folder; returns the exit code, what was found as JSON, and the page's text."""
-
-    def check(folder):
-        page = tmp_path / "check.html"
-        options = ("--job", "fundus_fedavg", "--state", tmp_path / "state", "--workers", 1)
-        code, out = run("check", folder, *options, "--json", "--html", page)
-        return code, json.loads(out), page_text(page)
-
-    return check
-
-
-def page_text(page):
-    return read_text(re.sub(r"(?s)<style>.*?</style>", "", page.read_text(encoding="utf-8")))
 
 
 def site(folder, tmp_path, **values):
@@ -142,34 +111,6 @@ def test_statistics_are_of_brightness_and_grades(archives, tmp_path):
         assert sum(given.histogram(feature)) == pytest.approx(30, abs=5)  # whole groups of patients
 
 
-def test_a_job_is_declined_before_import_where_the_policy_does_not_list_the_task():
-    files = build_recipe("fundus_fedavg").files()
-    parts = {"config/config_fed_server.json": files.server, "config/config_fed_client.json": files.client}
-    script = """
-import json, sys
-from consilium.errors import ConfigurationError
-from consilium.guard.job_rules import check_app
-parts = {name: json.dumps(content).encode() for name, content in json.load(sys.stdin).items()}
-try:
-    check_app(parts, lambda path: None, "client", listed=frozenset())
-except ConfigurationError as error:
-    print(error)
-print("toy_fundus" in sys.modules)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(TOYS / 'fundus')!r})\n{script}"],
-        input=json.dumps(parts),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    reason, imported = done.stdout.splitlines()
-    assert "policy does not list it" in reason
-    assert imported == "False"
-    app = {name: json.dumps(content).encode() for name, content in parts.items()}
-    check_app(app, lambda path: None, "client", listed=frozenset({"fundus"}))
-
-
 def test_counts_in_scores_are_of_as_many_patients_as_other_counts(archives, tmp_path):
     """A task of means would answer about three."""
     for number, (minimum, evaluated) in enumerate([(3, 8), (8, 8)]):
@@ -195,11 +136,6 @@ def test_counts_of_two_hospitals_add_up_to_their_kappa():
         read_scores(one, evaluation, final=True, cases=4)
 
 
-def test_the_package_is_named_nowhere_else():
-    package = TOYS.parents[1] / "custom"
-    assert [path for path in package.rglob("*.py") if "fundus" in path.read_text(encoding="utf-8")] == []
-
-
 def test_new_photographs_are_graded_in_a_table_and_no_file_is_made(run, island, tmp_path):
     (island / "grades.csv").unlink()
     (island / "island-01_right.png").unlink()
@@ -221,7 +157,7 @@ def test_new_photographs_are_graded_in_a_table_and_no_file_is_made(run, island, 
     assert run("predict", *words[:2], "-i", eyes[0], "-i", eyes[1], "-o", tmp_path / "one")[0] == 0
 
 
-def test_a_model_is_evaluated_by_counts_and_kappa(run, island, tmp_path):
+def test_a_model_is_evaluated_by_counts_and_kappa(run, page_text, island, tmp_path):
     (island / "island-01_right.png").unlink()
     settings = learning()
     weights = initial_weights(get_task("fundus"), settings, 0)
