@@ -12,7 +12,7 @@ def training_job(task: str = DEFAULT) -> str:
     """Return the name of a task's main training job.
 
     Example:
-        >>> training_job("chest_ct")
-        'chest_ct_fedavg'
+        >>> training_job("toy")
+        'toy_fedavg'
     """
     return f"{task}_{MAIN_JOB}"
