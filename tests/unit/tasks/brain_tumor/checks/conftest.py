@@ -23,7 +23,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         )
         for one in DEMO_COHORT.hospitals
     )
-    spec = CohortSpec(hospitals=hospitals, grid=VoxelGrid(shape=(72, 84, 64), spacing_mm=3.0), seed=5)
+    spec = CohortSpec(hospitals=hospitals, grid=VoxelGrid(shape=(62, 72, 55), spacing_mm=3.5), seed=5)
     return make_cohort(spec, tmp_path_factory.mktemp("archive")).hospitals
 
 
