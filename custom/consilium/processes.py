@@ -20,6 +20,7 @@ _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a command: Ctrl-C, `kill`, `timeout`, Slurm or systemd, a terminal that is closed."""
 
 _SECONDS_TO_END = 5.0
+_SAFE_PATH: Final = "PYTHONSAFEPATH"
 
 
 def keep_new_files_private() -> None:
@@ -130,13 +131,34 @@ def worker_pool(
     Yields:
         The pool. Workers start when the first functions are submitted: do that in `defer_interrupts`.
     """
-    with ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        initializer=_prepare_worker,
-        initargs=(initializer, arguments),
-    ) as pool:
+    with (
+        _import_nothing_from_the_current_folder(),
+        ProcessPoolExecutor(
+            workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_prepare_worker,
+            initargs=(initializer, arguments),
+        ) as pool,
+    ):
         yield pool
+
+
+@contextmanager
+def _import_nothing_from_the_current_folder() -> Iterator[None]:
+    """Keep Python processes that start within a block from importing modules of the current folder.
+
+    A spawned process begins as `python -c`, which looks there first: it may be a bundle from elsewhere.
+    Python 3.10 doesn't know the setting.
+    """
+    before = os.environ.get(_SAFE_PATH)
+    os.environ[_SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE_PATH]
+        else:
+            os.environ[_SAFE_PATH] = before
 
 
 @contextmanager

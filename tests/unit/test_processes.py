@@ -162,3 +162,27 @@ def test_what_a_killed_program_had_started_ends_with_it(program, tmp_path):
         parent.kill()
     _, alive = psutil.wait_procs(family, timeout=DEADLINE_SECONDS)
     assert alive == []
+
+
+POOL = """
+import sys
+from consilium.processes import worker_pool
+if __name__ == "__main__":
+    with worker_pool(1) as pool:
+        print(pool.submit(len, "abc").result())
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")
+def test_a_worker_imports_nothing_from_the_folder_that_a_command_is_called_in(tmp_path):
+    program = tmp_path / "program/pool.py"
+    program.parent.mkdir()
+    program.write_text(POOL)
+    (tmp_path / "foreign").mkdir()
+    for name in ("multiprocessing", "pickle", "random", "consilium"):
+        (tmp_path / f"foreign/{name}.py").write_text("open('it-ran', 'w')")
+    ended = subprocess.run(
+        [sys.executable, program], cwd=tmp_path / "foreign", capture_output=True, text=True, timeout=60
+    )
+    assert ended.stdout == "3\n", ended.stderr
+    assert not (tmp_path / "foreign/it-ran").exists()

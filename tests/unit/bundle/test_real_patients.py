@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from bundle.conftest import write_model
@@ -28,4 +30,5 @@ def test_a_bundle_finds_in_real_patients_what_predict_finds(tmp_path):
     compare(tmp_path, write_model(tmp_path / "result/model.safetensors", learning=BrainTumorSettings()))
     for patient in PATIENTS:
         name = f"{Path(patient).name}_seg.nii.gz"
+        assert len(np.unique(nib.load(tmp_path / "ours" / name).dataobj)) > 2
         assert (tmp_path / "monai" / name).read_bytes() == (tmp_path / "ours" / name).read_bytes()
