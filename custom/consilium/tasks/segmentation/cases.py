@@ -48,7 +48,11 @@ class SegmentationCases:
         vocabulary: The words by which files are distinguished.
         labels: What the values of label files mean.
         normalization: How intensities are read.
-        own_checks: What is checked; default: what can be in any volume.
+        own_checks: What is checked; default: what can be in any volume. Required with several inputs, or
+            with intensities without a unit, for the limits of their checks (see `VolumeTraits`).
+
+    Raises:
+        ValueError: If those limits are missing.
     """
 
     name: str
@@ -60,6 +64,15 @@ class SegmentationCases:
 
     case_type: ClassVar[type[VolumeCase]] = VolumeCase
     settings_type: ClassVar[type[PreprocessingSettings]] = PreprocessingSettings
+
+    def __post_init__(self) -> None:
+        """Check that the problem states the limits of its checks."""
+        traits = self.checks.traits
+        if len(self.inputs) > 1 and traits.registration is None:
+            raise ValueError(
+                f"{self.name} has {len(self.inputs)} images a case, whose registration is checked; state "
+                "VolumeTraits.registration in its own_checks"
+            )
 
     @property
     def checks(self) -> VolumeChecks[Any]:

@@ -20,7 +20,8 @@ CPU_SPACING_MM: Final = 2.0
 """Finest voxels on which a hospital without a GPU trains: a finer grid has at least eight times as many."""
 
 CPU_PATCH_VOXELS: Final = 72 * 88 * 80
-"""Voxels of the CPU preset's patch."""
+"""Most voxels of a step on a CPU, about a quarter of 128 x 128 x 128. The time of a step sets this limit, and
+depends on the voxels and the network only, not on what they show."""
 
 _GIB = 2**30
 

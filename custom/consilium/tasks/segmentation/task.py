@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from typing_extensions import Self
 
 from consilium.data.problem_code import ProblemCode
 from consilium.tasks.evaluation import Evaluation
@@ -24,12 +27,18 @@ if TYPE_CHECKING:
     from consilium.tasks.segmentation.prediction import SegmentationPrediction
 
 
+_STATED: Final = ("name", "title", "inputs", "targets", "settings_type", "penalty_mm")
+
+
 class SegmentationTask(ABC):
     """A `Task` whose targets are regions of volumes.
 
     A problem's subclass states its name, title, inputs, targets and `penalty_mm`, has a subclass of
     `SegmentationSettings` with its name and defaults, and says how its cases are read and what is counted
     about them. What else is particular to it, such as networks, it gives in a `method` of its own.
+
+    Raises:
+        TypeError: If the subclass doesn't state one of them; raised when the task is registered.
     """
 
     name: ClassVar[str]
@@ -41,6 +50,18 @@ class SegmentationTask(ABC):
     """HD95 of a region that only one of prediction and reference has, about the diagonal of an image."""
     codes: ClassVar[tuple[type[ProblemCode], ...]] = (VolumeCode,)
     pretrained: ClassVar[tuple[PublishedWeights, ...]] = ()
+
+    def __new__(cls, *_args: object, **_options: object) -> Self:
+        """Check that the problem states what every segmentation must."""
+        for attribute in _STATED:
+            if not hasattr(cls, attribute):
+                raise TypeError(f"{cls.__name__} doesn't state {attribute}; see SegmentationTask.{attribute}")
+        if not 0 < cls.penalty_mm < math.inf:
+            raise TypeError(
+                f"{cls.__name__}.penalty_mm is {cls.penalty_mm}; allowed: a positive length in mm, about the "
+                "diagonal of an image"
+            )
+        return super().__new__(cls)
 
     @property
     @abstractmethod

@@ -1,5 +1,6 @@
 """A segmentation of another organ, composed of the parts: chest CT, one input, one region."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -10,11 +11,12 @@ from consilium.data.cache import CaseCache
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.errors import ConfigurationError, DataError
+from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.segmentation.cases import SegmentationCases
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.labels import FixedLabels
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
-from consilium.tasks.segmentation.preparation.normalization import IntensityWindow
+from consilium.tasks.segmentation.preparation.normalization import IntensityWindow, StandardizedForeground
 
 CT = SegmentationCases(
     name="chest_ct",
@@ -100,3 +102,17 @@ def test_folders_of_the_decathlon_need_no_description_of_one_channel(scans):
         ["lung_A", "lung_B", "lung_C"],
     )
     assert all(case.images["ct"].channel is None and case.labeled for case in cohort.cases)
+
+
+def test_no_check_is_skipped_for_want_of_a_limit():
+    two = {"ct": ("ct",), "pet": ("pet",)}
+    with pytest.raises(ValueError, match=r"2 images a case, .* state VolumeTraits\.registration"):
+        replace(CT, inputs=("ct", "pet"), vocabulary=Vocabulary(two))
+    with pytest.raises(ValueError, match=r"without a unit .* state VolumeTraits\.outliers"):
+        replace(CT, normalization=StandardizedForeground())
+
+
+def test_checks_repeat_when_a_limit_changes():
+    traits = CASES.checks.traits
+    looser = replace(traits, outliers=replace(traits.outliers, odd_slice=2.0))
+    assert replace(CASES.checks, traits=looser).version != CASES.checks.version

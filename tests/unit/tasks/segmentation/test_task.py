@@ -98,3 +98,16 @@ def test_voxel_size_and_patch_are_proposed_for_it_without_a_word_on_brains():
         "learning.patch_voxels",
         "learning.batch_size",
     ]
+
+
+@pytest.mark.parametrize("attribute", ["title", "targets", "settings_type", "penalty_mm"])
+def test_a_problem_that_leaves_out_what_it_must_state_is_rejected_as_it_is_registered(attribute):
+    stated = {name: value for name, value in vars(Lung).items() if name != attribute}
+    with pytest.raises(TypeError, match=f"Incomplete doesn't state {attribute}"):
+        type("Incomplete", (SegmentationTask,), stated)()
+
+
+@pytest.mark.parametrize("penalty_mm", [0, -1.0, float("nan"), float("inf")])
+def test_a_missing_region_costs_a_positive_length(penalty_mm):
+    with pytest.raises(TypeError, match="allowed: a positive length in mm"):
+        type("Wrong", (Lung,), {"penalty_mm": penalty_mm})()

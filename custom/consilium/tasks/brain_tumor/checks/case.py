@@ -9,6 +9,7 @@ from typing import Final
 from consilium.tasks.brain_tumor.checks.appearance import SAME, alike, describe_appearance, similarity
 from consilium.tasks.brain_tumor.checks.brain import BrainView
 from consilium.tasks.brain_tumor.checks.head import check_coverage, check_mask, check_skull_strip
+from consilium.tasks.brain_tumor.checks.limits import BRAIN_OUTLIERS, BRAIN_REGISTRATION
 from consilium.tasks.brain_tumor.checks.modalities import check_order
 from consilium.tasks.brain_tumor.checks.placement import (
     check_inside,
@@ -78,6 +79,13 @@ class BrainChecks(VolumeChecks[BrainView]):
 
 
 CHECKS: Final = BrainChecks(
-    VolumeTraits(StandardizedForeground(), extent_mm=(100.0, 230.0)), BrainView, BRAIN_GROUPS
+    VolumeTraits(
+        StandardizedForeground(),
+        extent_mm=(100.0, 230.0),
+        outliers=BRAIN_OUTLIERS,
+        registration=BRAIN_REGISTRATION,
+    ),
+    BrainView,
+    BRAIN_GROUPS,
 )
 """The checks of the task."""

@@ -104,7 +104,10 @@ class VolumeChecks(Generic[ViewT]):
     def version(self) -> str:
         """Another one where the same files would give other findings."""
         traits = self.traits
-        return f"{CHECK_VERSION} {traits.normalization.fingerprint} {traits.extent_mm} {traits.min_ml}"
+        return (
+            f"{CHECK_VERSION} {traits.normalization.fingerprint} {traits.extent_mm} {traits.min_ml} "
+            f"{traits.outliers} {traits.registration}"
+        )
 
     def check(
         self,
@@ -189,7 +192,7 @@ class VolumeChecks(Generic[ViewT]):
 
 
 def plain_checks(normalization: Normalization) -> VolumeChecks[CaseView]:
-    """Return the checks of a problem that says nothing more of its images."""
+    """Return the checks of a problem of one image with a unit of intensity, and of any extent."""
     return VolumeChecks(VolumeTraits(normalization), CaseView, VOLUME_CHECKS)
 
 

@@ -15,15 +15,17 @@ from consilium.tasks.segmentation.codes import VolumeCode
 
 _NEGATIVE_SHARE = 1e-4
 _CLIPPED_SHARE = 5e-3
+"""Share of the nonzero voxels with the largest value, which a few voxels of any unclipped image have."""
 _GRAY_LEVELS = 256
 _MAX_LEVEL = 255
 _SAMPLE_STEP = 4
 _COMMON_SHARE = 0.3
-"""Share of the nonzero voxels with one value; at most 1.4 % in twelve images of three real patients."""
+"""Share of the nonzero voxels with one value. Noise spreads any tissue over many values: such an image was
+overwritten, or has no contrast, whatever it shows."""
 
 
 def check_intensities(view: CaseView) -> Iterator[Finding]:
-    """Negative, clipped and eight-bit images, and those of which many voxels have one value."""
+    """Find negative, clipped and eight-bit images, and those of which many voxels have one value."""
     # One image may end at 255 by chance; two of a case do so when something saved them as bytes.
     tops = {name: image.max() for name, image in view.native.images.items()}
     windowed = sum(float(top) == _MAX_LEVEL for top in tops.values())

@@ -11,24 +11,17 @@ from numpy.typing import NDArray
 from consilium.counts import agree, counted
 from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.extent import filled_background
+from consilium.tasks.segmentation.checks.limits import OutlierLimits
 from consilium.tasks.segmentation.checks.view import CaseView
 from consilium.tasks.segmentation.codes import VolumeCode
 from consilium.tasks.segmentation.preparation.intensities import Levels, Scale
 
-_FAR = 10.0
-"""Distances of the 0.5 or 99.5 percentile from the median beyond which no tissue lies: at most 4.4 of them in
-twelve images of three real patients, 20 and more where voxels overflow."""
-_FLATTENED = 1.2
-"""Standard deviation with all voxels over that of the plausible ones; at most 1.05 in those images."""
 _MIN_LEVELS = 8
-_GAP = 0.5
-"""Share of the range of values that is empty, as numbers that wrapped around leave it; at most 0.06 in those
-images."""
+"""Fewer values than these leave gaps in any image."""
 _LIMIT_SHARE = 0.95
-_ODD_SLICE = 1.2
-"""Difference of a slice's mean to those of the slices around it, in standard deviations of the image: at most
-0.4 in those images and 0.6 in healthy synthetic ones."""
+"""Share of an integer type's range from which a value may have overflowed."""
 _FULL_SLICE = 0.25
+"""Share of the largest slice's area from which the mean of a slice is compared."""
 _AXES = ("left to right", "back to front", "bottom to top")
 
 
@@ -38,13 +31,14 @@ def check_hot_voxels(view: CaseView) -> Iterator[Finding]:
     Normalization clips them; of sixty that count, the rest of an image becomes flat. Intensities with a unit
     have their own limits.
     """
-    if not view.traits.zero_background:
+    limits = view.traits.outliers
+    if limits is None or not view.traits.zero_background:
         return
     if filled_background(view):  # then what is measured is not anatomy, and an error says so
         return
     for name, image in view.native.images.items():
         inside, outside = view.levels[name], Levels.of(view.native.outside[name])
-        low, high = _hot_range(inside, outside, view.scales[name])
+        low, high = _hot_range(inside, outside, view.scales[name], limits)
         apart = outside.beyond(low, high)
         count = inside.beyond(low, high) + apart
         if not count:
@@ -74,8 +68,12 @@ def check_stray_voxels(view: CaseView) -> Iterator[Finding]:
 
 
 def check_slices(view: CaseView) -> Iterator[Finding]:
-    """Slices that are brighter or darker than those beside them, or blank."""
-    if not view.measurable or not view.traits.zero_background:  # with a unit, brightness doesn't drift
+    """Find slices that are brighter or darker than those beside them, or blank.
+
+    Intensities with a unit don't drift from slice to slice.
+    """
+    limits = view.traits.outliers
+    if limits is None or not view.measurable or not view.traits.zero_background:
         return
     for name, image in view.native.images.items():
         scale = view.scales[name]
@@ -86,7 +84,7 @@ def check_slices(view: CaseView) -> Iterator[Finding]:
             area = view.anatomy.sum(axis=others, dtype=np.int64)
             full = np.flatnonzero(area >= _FULL_SLICE * area.max())
             level = image.sum(axis=others, dtype=np.float64)[full] / area[full]
-            odd = np.flatnonzero(np.abs(level - _beside(level)) > _ODD_SLICE * scale.std)
+            odd = np.flatnonzero(np.abs(level - _beside(level)) > limits.odd_slice * scale.std)
             if odd.size:
                 slices = f"{counted(odd.size, 'slice')} {agree(odd.size, 'differs', 'differ')}"
                 detail = (
@@ -97,24 +95,24 @@ def check_slices(view: CaseView) -> Iterator[Finding]:
                 break
 
 
-def _hot_range(inside: Levels, outside: Levels, scale: Scale) -> tuple[float, float]:
+def _hot_range(inside: Levels, outside: Levels, scale: Scale, limits: OutlierLimits) -> tuple[float, float]:
     """The values beyond which voxels are hot; infinite where none is."""
     ends = [*inside.values[[0, -1]], *outside.values[:1], *outside.values[-1:]]
     if min(ends) < scale.low or max(ends) > scale.high:
-        reach = _FAR * max(scale.bright - scale.median, scale.median - scale.dark)
+        reach = limits.far * max(scale.bright - scale.median, scale.median - scale.dark)
         farthest = max(max(ends) - scale.median, scale.median - min(ends))
-        if farthest > reach or inside.std() > _FLATTENED * scale.std:
+        if farthest > reach or inside.std() > limits.flattened * scale.std:
             return scale.low, scale.high
-    return _beyond_gap(inside)
+    return _beyond_gap(inside, limits.gap)
 
 
-def _beyond_gap(levels: Levels) -> tuple[float, float]:
+def _beyond_gap(levels: Levels, gap: float) -> tuple[float, float]:
     """The smaller one of two groups of values, if most of the range is empty between them."""
     if levels.values.size < _MIN_LEVELS:
         return -np.inf, np.inf
     gaps = np.diff(levels.values)
     widest = int(gaps.argmax())
-    if gaps[widest] <= _GAP * gaps.sum():
+    if gaps[widest] <= gap * gaps.sum():
         return -np.inf, np.inf
     border = float(levels.values[widest] + gaps[widest] / 2)
     below, above = levels.beyond(border, np.inf), levels.beyond(-np.inf, border)

@@ -12,15 +12,6 @@ from consilium.data.finding import Finding
 from consilium.tasks.segmentation.checks.view import CaseView, FloatMap
 from consilium.tasks.segmentation.codes import VolumeCode
 
-_MIN_AGREEMENT = 0.75
-"""Correlation of edges below which two images may not show one body: 0.86 or more in 80 healthy synthetic and
-three real patients, up to 0.86 between two synthetic patients, who share an atlas."""
-_SURE_AGREEMENT = 0.93
-"""Correlation of edges above which no search is needed."""
-_GAIN = 0.06
-_SURE_AGREEMENT_BELOW, _SURE_GAIN = 0.7, 0.2
-"""Certain, however much is imaged: edges that agree badly, and much better elsewhere. Images of real patients
-that were moved by 8 mm or turned upside down agreed by 0.51 to 0.65 and gained 0.2 or more."""
 _DEGREES = (-10.0, -5.0, 5.0, 10.0)
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (0,), (1,), (2,), (0, 1))
 _NAMES = {0: "left-right", 1: "front-back", 2: "upside down"}
@@ -28,30 +19,32 @@ _NAMES = {0: "left-right", 1: "front-back", 2: "upside down"}
 
 def check_registration(view: CaseView) -> Iterator[Finding]:
     """Compare the edges of each image with those of the others: as they are, moved, mirrored and turned."""
-    if not view.measurable or len(view.inputs) < 2:
+    limits = view.traits.registration
+    if limits is None or not view.measurable or len(view.inputs) < 2:
         return
     edges = view.edges
     for name, own in edges.items():
         others = [other for key, other in edges.items() if key != name]
         agreement = view.edge_agreement[name]
-        if agreement > _SURE_AGREEMENT:
+        if agreement > limits.sure_agreement:
             continue
         reference = cast(FloatMap, np.mean([other / other.std() for other in others], axis=0))
         how, gain = _better(own, reference, view.coarse_mm)
-        if gain > _GAIN:
+        if gain > limits.gain:
+            certain = agreement < limits.certain_agreement and gain > limits.certain_gain
             yield view.finding(
                 VolumeCode.NOT_REGISTERED,
                 f"{name} fits the other images better {how}.",
                 image=name,
                 confidence=min(1.0, 0.5 + gain / 0.4),
-                overwhelming=agreement < _SURE_AGREEMENT_BELOW and gain > _SURE_GAIN and view.whole,
+                overwhelming=certain and view.whole,
             )
-        elif agreement < _MIN_AGREEMENT:
+        elif agreement < limits.agreement:
             yield view.finding(
                 VolumeCode.NOT_REGISTERED,
                 f"Edges of {name} agree with those of the other images by {agreement:.2f} only.",
                 image=name,
-                confidence=min(1.0, 0.5 + (_MIN_AGREEMENT - agreement) / 0.4),
+                confidence=min(1.0, 0.5 + (limits.agreement - agreement) / 0.4),
             )
 
 

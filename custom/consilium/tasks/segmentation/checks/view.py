@@ -15,6 +15,7 @@ from scipy import ndimage
 from consilium.data.case import Case
 from consilium.data.finding import Finding
 from consilium.data.problem_code import ProblemCode
+from consilium.tasks.segmentation.checks.limits import OutlierLimits, RegistrationLimits
 from consilium.tasks.segmentation.preparation.crop import NativeCase
 from consilium.tasks.segmentation.preparation.intensities import Levels, Scale
 from consilium.tasks.segmentation.preparation.normalization import Normalization
@@ -40,11 +41,25 @@ class VolumeTraits:
         normalization: What intensities mean, and where an image shows anatomy.
         extent_mm: Plausible lengths of the anatomy's longest side; None where any is.
         min_ml: With less in view than this, statistics mean nothing.
+        outliers: Limits for outlying voxels and slices; None only where intensities have a unit.
+        registration: Limits for the agreement of a case's images; None only where a case is one image.
+
+    Raises:
+        ValueError: If images without a unit of intensity come without `outliers`.
     """
 
     normalization: Normalization
     extent_mm: tuple[float, float] | None = None
     min_ml: float = 150.0
+    outliers: OutlierLimits | None = None
+    registration: RegistrationLimits | None = None
+
+    def __post_init__(self) -> None:
+        """Check that no check would be skipped for want of a limit."""
+        if self.outliers is None and self.zero_background:
+            raise ValueError(
+                "images without a unit of intensity are checked for outliers; state VolumeTraits.outliers"
+            )
 
     def foreground(self, image: NDArray[Any]) -> BoolMap:
         """Return where an image shows anatomy."""
