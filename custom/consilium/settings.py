@@ -17,7 +17,7 @@ MAX_SITES: Final = 10_000
 """Sites of a federation."""
 
 MINUTES_PER_YEAR: Final = 365 * 24 * 60
-"""Longest time that a setting may ask anybody to wait."""
+"""Longest waiting time that a setting may have."""
 
 Name: TypeAlias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 """Of a job, a task or a network: fit for a file's name."""

@@ -17,8 +17,8 @@ class BundleOptions:
 
     Attributes:
         version: Of the bundle.
-        authors: Who stands behind the model; None for the sites of the job.
-        license: Of the weights; None where nobody states one.
+        authors: Authors of the model; None for the sites of the job.
+        license: Of the weights; None if unknown.
         intended_use: What the model is for; that it is not for clinical use is always added.
     """
 

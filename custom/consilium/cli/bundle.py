@@ -53,7 +53,7 @@ def bundle(
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "0.1.0",
     authors: Annotated[
         str | None,
-        typer.Option(help="Who stands behind the model. Default: the sites of its job.", show_default=False),
+        typer.Option(help="Authors of the model. Default: the sites of its job.", show_default=False),
     ] = None,
     license_: Annotated[
         str | None,

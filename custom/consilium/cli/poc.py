@@ -46,7 +46,7 @@ app = typer.Typer(
     help="Run FLARE's proof of concept: the server and three hospitals as real processes on this machine.",
 )
 
-Out = Annotated[Path, typer.Option(file_okay=False, help="Folder of the POC; everything lies below it.")]
+Out = Annotated[Path, typer.Option(file_okay=False, help="Folder of the POC, with everything in it.")]
 Hospitals = Annotated[
     Path | None,
     typer.Option(

@@ -73,7 +73,7 @@ def entry_name(key: str, settings: PreparationSettings) -> str:
 
 
 def entry_lock(entry: Path, *, wait: bool = True) -> FileLock:
-    """The lock under which an entry is built and removed; it lies beside the entries."""
+    """The lock under which an entry is built and removed; it is beside the entries."""
     locks = private_folder(entry.parent / "locks")
     return FileLock(locks / f"{entry.name}.lock", timeout=-1 if wait else 0, mode=0o600)
 
@@ -81,7 +81,7 @@ def entry_lock(entry: Path, *, wait: bool = True) -> FileLock:
 def build_entry(entry: Path, make: Callable[[], Prepared], *, whole: Callable[[], bool]) -> None:
     """Build an entry under its lock beside its place, and rename it into it once it is on the disk.
 
-    Two processes never build the same entry, nobody sees half of one, and after a crash of the machine there
+    Two processes never build the same entry, none sees half of one, and after a crash of the machine there
     is all of it or none.
 
     Args:

@@ -33,7 +33,7 @@ class FoundCases:
         incomplete: Cases among those with problems that have images, which can be looked at all the same.
         notices: What somebody should look at although the case is used, or belongs to no case.
         understood: The files whose names say what they are, used or not.
-        unknown: The files that may be images and whose names nobody understood.
+        unknown: The files that may be images and whose names were not recognized.
         patient_names: How ids name patients; default: as in any data.
     """
 

@@ -85,7 +85,7 @@ class DataCode(ProblemCode):
     NO_LABEL = warning(
         "no_label",
         "training image without label",
-        "Copy the label into labelsTr, or move the image to imagesTs; without it nobody trains on the case.",
+        "Copy the label into labelsTr, or move the image to imagesTs; unlabeled cases are not trained on.",
     )
     DUPLICATE_CASE = error(
         "duplicate_case",
@@ -94,7 +94,7 @@ class DataCode(ProblemCode):
     )
     REPEATED_CASE = warning(
         "repeated_case",
-        "case lies there twice",
+        "case is stored twice",
         "Move the second copy out of the dataset folder; the first is used.",
     )
     DUPLICATE_FILE = error(
@@ -150,7 +150,7 @@ class DataCode(ProblemCode):
     IDENTIFYING_HEADER = warning(
         "identifying_header",
         "name, date or id in a header",
-        "Clear the header field or extension before anybody shares the file.",
+        "Clear the header field or extension before the file is shared.",
     )
     HEADER_TEXT = info(
         "header_text",

@@ -37,7 +37,7 @@ class Cohort:
         labels: How many targets were found, also of cases that can't be used.
         patients: Whose each case is, also one that can't be used.
         notices: What names and targets show of cases that are used, of files, and of the whole folder.
-        unknown_files: Files in the folder whose names nobody understood.
+        unknown_files: Files in the folder whose names were not recognized.
     """
 
     layout: str
@@ -196,7 +196,7 @@ def _forbidden(scan: FolderScan) -> list[Finding]:
 
 
 def _unique(cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:
-    """Cases sorted by id. Of two with one id none is used: nobody knows which is right."""
+    """Cases sorted by id. Of two with one id none is used, as either may be right."""
     by_id: dict[str, list[Case]] = defaultdict(list)
     for case in sorted(cases, key=lambda case: (case.id, _folder(case))):
         by_id[case.id].append(case)

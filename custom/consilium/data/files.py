@@ -142,7 +142,7 @@ def require_outside(path: Path, folder: Path, option: str) -> None:
     """Raise if output would be written into the hospital's folder.
 
     Raises:
-        ConfigurationError: `path` lies in `folder`.
+        ConfigurationError: `path` is in `folder`.
     """
     if path.resolve().is_relative_to(folder.resolve()):
         raise ConfigurationError(

@@ -142,7 +142,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 def _columns(
     path: Path, rows: Iterable[tuple[int, list[str]]], columns: Sequence[int], *, width: int | None = None
 ) -> Iterator[tuple[int, list[str]]]:
-    """The wanted cells of each line; what stands beyond the header's columns moved the others.
+    """The wanted cells of each line; cells beyond the header's columns have moved the others.
 
     Args:
         path: For the error.

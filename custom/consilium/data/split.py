@@ -38,7 +38,7 @@ class SetShares:
         minimum: Fewest patients that a score may be of: a smaller set would be of no use.
 
     Raises:
-        ConfigurationError: A share is below 0, or both leave nobody to train on.
+        ConfigurationError: A share is below 0, or both leave no patient to train on.
     """
 
     validation: float
@@ -56,7 +56,7 @@ class SetShares:
         """Return how many of so many patients are wanted for test and for validation.
 
         A share that would be of fewer patients than the minimum gets the minimum, where at least half of all
-        patients stay for training, and otherwise nobody. So a small hospital has a test set before it has a
+        patients stay for training, and otherwise none. So a small hospital has a test set before it has a
         validation set, and may have neither. A single patient is tested on: a site needs another to train.
 
         Args:
@@ -77,7 +77,7 @@ class SetShares:
         return tested, self._limit(validated, self.validation, patients, tested)
 
     def _limit(self, size: int, share: float, patients: int, held: int) -> int:
-        """The size of a set beside others; 0 where it would be too small, or leave nobody to train on."""
+        """The size of a set beside others; 0 where it would be too small, or leave no patient to train on."""
         least = max(1, self.minimum)
         if share and size < least and held + least <= patients // 2:
             return least
@@ -118,8 +118,8 @@ class Sides:
 
         With a memory, the first of the new patients, in the order of their pseudonyms, go to the test set, as
         many as its share of all present lacks, the next ones to validation likewise, and the others are
-        trained on. Pseudonyms are made with the site's secret, so nobody else knows the order. Without one,
-        each patient's draw decides alone, so that another patient moves nobody; the shares are then kept on
+        trained on. Pseudonyms are made with the site's secret, so no one else knows the order. Without one,
+        each patient's draw decides alone, so that another patient moves none; the shares are then kept on
         average. Only where that leaves a set too small, the nearest ones change it.
 
         Args:

@@ -1,4 +1,4 @@
-"""Names of tasks, headers and meta data that server and sites share."""
+"""Names of tasks, headers and metadata that server and sites share."""
 
 from typing import Final
 
@@ -49,16 +49,16 @@ CHECKPOINT_EVENT: Final = "consilium_checkpoint"
 """Event after a round was made durable; its data are `round`, `time` (seconds since 1970) and `seconds`."""
 
 INTERRUPTION_META: Final = "interruption"
-"""Key of a job's meta data: `reason`, `durable_round` and, once it is known, `continued_by`, a job id."""
+"""Key of a job's metadata: `reason`, `durable_round` and, once it is known, `continued_by`, a job id."""
 
 OUTCOME_META: Final = "outcome"
-"""Key of a job's meta data (`nvflare job meta JOB_ID --format json`): `kind`, `reasons` and `time`."""
+"""Key of a job's metadata (`nvflare job meta JOB_ID --format json`): `kind`, `reasons` and `time`."""
 
 SECOND_STARTS_META: Final = "second_starts"
-"""Key of a running job's meta data: the sites that were started in two places, each with a `SecondStart`."""
+"""Key of a running job's metadata: the sites that were started in two places, each with a `SecondStart`."""
 
 ABORT_META: Final = "aborted"
-"""Key of a job's meta data: `by`, the user who aborted it, and `time`."""
+"""Key of a job's metadata: `by`, the user who aborted it, and `time`."""
 
 STATS_GROUP: Final = "consilium"
 """Name under which a job's progress is in its stats, as `show_stats JOB_ID server` shows them."""

@@ -140,7 +140,7 @@ def replace(module: ModuleType | type[Any], name: str, own: Source) -> None:
         own: A class derived from it, or a function with the same arguments.
 
     Raises:
-        ConfigurationError: If what stands there is not of the source that ours was written against.
+        ConfigurationError: If its source is not the one that ours was written against.
 
     Example:
         ```python

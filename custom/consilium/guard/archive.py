@@ -39,8 +39,8 @@ def read_archive(archive: Path | bytes) -> dict[str, bytes]:
         archive: The archive, or the file that holds it.
 
     Raises:
-        JobRejected: If it is too large, packed or unpacked, can't be read, or has an entry that is no
-            plain file or folder, stands there twice, or has a name that leads elsewhere.
+        JobRejected: If it is too large, packed or unpacked, can't be read, or has an entry that is not
+            a plain file or folder, occurs twice, or has a name that leads elsewhere.
     """
     size = len(archive) if isinstance(archive, bytes) else archive.stat().st_size
     if size > MAX_BYTES:

@@ -62,7 +62,7 @@ class AuthenticatedServer(FederatedServer):  # type: ignore[misc]
     def _wait_for_ports(self, places: list[tuple[str, int]]) -> None:
         """Wait until the ports are free: an earlier server of this kit may need some seconds to end.
 
-        FLARE says that it has started, and nobody hears of a port that it could not have.
+        FLARE says that it has started, and reports nothing of a port that it could not have.
         """
         end, is_said = time.monotonic() + _SECONDS_TO_FREE, False
         for host, port in places:

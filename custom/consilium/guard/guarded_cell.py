@@ -94,7 +94,7 @@ class GuardedCell(CoreCell):  # type: ignore[misc]
     def _is_unsolicited_answer(self, headers: Mapping[str, Any]) -> bool:
         """Return whether a message is an answer for this process to no request that it waits for.
 
-        An honest one that comes too late is no different, so there is no record of it.
+        An honest one that arrives too late looks the same, so there is no record of it.
         """
         if headers.get(MessageHeaderKey.MSG_TYPE) not in (MessageType.REPLY, MessageType.RETURN):
             return False

@@ -52,7 +52,7 @@ class KitProcess:
 
     @property
     def participant(self) -> str:
-        """The name of the kit's folder, which is the participant's where nobody has renamed it."""
+        """The name of the kit's folder, which is the participant's unless it was renamed."""
         return self.kit.name
 
 

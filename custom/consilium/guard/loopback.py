@@ -75,7 +75,7 @@ class LoopbackKey:
 class UsedNonces:
     """Nonces of accepted handshakes, to prevent replay.
 
-    Only who knows the secret adds to them, so nobody else can have an old one forgotten.
+    Only who knows the secret adds to them, so no one else can have an old one forgotten.
 
     Args:
         longest: How many are remembered.

@@ -151,7 +151,7 @@ def stream_report_fault(headers: Mapping[str, Any]) -> str | None:
 def _may_speak_for(me: Party, neighbor: Party, origin: Party, *, is_report: bool) -> bool:
     """Return whether a neighbor may deliver messages of an origin to a process."""
     if me.kind is Kind.SERVER:
-        # A hospital's parent process may pass on what its jobs send; nobody else speaks for another.
+        # A hospital's parent process may pass on what its jobs send; no one else may send for another.
         return origin == neighbor or (neighbor.kind is Kind.SITE and origin.root == neighbor.root)
     if me.kind is Kind.SERVER_JOB:
         return neighbor.kind is Kind.SERVER  # its only connection; the server has looked already

@@ -116,7 +116,7 @@ def _read_job(job_name: str, archive: Path) -> dict[str, bytes]:
 
 
 def _note_abort(conn: Connection) -> None:
-    """Record in a job's meta data who aborts it, which FLARE records only in the audit log."""
+    """Record in a job's metadata who aborts it, which FLARE records only in the audit log."""
     job_id, jobs = conn.get_prop(job_cmds.JobCommandModule.JOB_ID), conn.app_ctx.job_def_manager
     with conn.app_ctx.new_context() as fl_ctx:
         job = jobs.get_job(job_id, fl_ctx)

@@ -11,7 +11,7 @@ it copies or resumes, and only for a limited time after the first. The job itsel
 only for some days, and only as it was described first; what continues it later is another job.
 
 What remains open: a server may hold a signature back and send it later, as long as the signer's certificate
-is valid, and may call a job a copy that nobody asked for. In both cases what runs is exactly a job that an
+is valid, and may call a job a copy that no user requested. In both cases what runs is exactly a job that an
 authorized user once submitted.
 """
 

@@ -1,7 +1,7 @@
 """Checks of a kit before its start: `python3 -m consilium.guard.start_check`.
 
 FLARE's own scripts start whatever they find: a second process of the same kit, a server whose port is taken,
-a kit whose path its launcher can't split. Each of them looks started and works for nobody.
+a kit whose path its launcher can't split. Each of them looks started and doesn't work.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def server_ports(workspace: Path) -> list[tuple[str, int]]:
 
 
 def require_free(host: str, port: int) -> None:
-    """Check that nobody listens at a port.
+    """Check that no process listens at a port.
 
     gRPC binds a port even where another gRPC server has it, and each then gets some of the connections.
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FEWEST_PATIENTS: Final = 5
-"""Of fewer patients there is no interval. The mean of a resample is then one patient's value so often that
+"""With fewer patients there is no interval. The mean of a resample is then one patient's value so often that
 the bounds would be single patients' values, and no bounds within the values of four patients hold their mean
 in 95 of 100 studies."""
 

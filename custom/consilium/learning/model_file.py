@@ -84,7 +84,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def load_matching(path: Path, like: Weights) -> Weights:
-    """Read the weights of a file that nobody vouches for; none is read before all of them are as wanted.
+    """Read the weights of an untrusted file; none is read before all of them are as wanted.
 
     Args:
         path: The file.

@@ -19,7 +19,7 @@ class PatientSummary:
     Attributes:
         mean: Over patients.
         interval: 95 % interval of the mean, by bootstrap over patients; None where there are too few for one.
-        histogram: Each bin holds nobody, or at least the minimum of patients.
+        histogram: Each bin is empty, or holds at least the minimum of patients.
     """
 
     mean: float

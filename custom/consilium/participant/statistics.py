@@ -81,7 +81,7 @@ class SiteStatistics:
         """Return how many patients fall into each bin.
 
         A patient that is spread over the bins adds one in all, so a bin need not hold a whole number. Values
-        of which each falls into one bin are micro-aggregated before, so a bin holds nobody or at least the
+        of which each falls into one bin are micro-aggregated before, so a bin is empty or holds at least the
         minimum of patients. A yes or no that fewer than the minimum share is withheld: all bins are 0.
         """
         defined, values = self.features[feature], self._values[feature]

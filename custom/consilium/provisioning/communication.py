@@ -32,8 +32,8 @@ _REPEAT_SECONDS = 30.0
 _LOST_SECONDS = 300
 
 _LARGEST_MESSAGE = 64 * 1024 * _KIB
-"""Bytes that the server takes at a time from anybody, before it knows what they are: models and updates come
-in pieces, and a submitted job may have 1 MiB."""
+"""Bytes that the server takes at a time from any sender, before it knows what they are: models and updates
+come in pieces, and a submitted job may have 1 MiB."""
 
 _LARGEST_STREAM = 4 * 1024 * _KIB
 """Bytes of a message that comes in several pieces, which FLARE makes room for before it has them. Files and

@@ -89,7 +89,7 @@ def _read(archive: Path) -> bytes:
 def _read_files(content: bytes, name: str) -> tuple[str, dict[str, tuple[bytes | None, bool]]]:
     """Return the kit's name, and the content of its files and folders by path.
 
-    A folder holds None; of a file stands beside whether it runs.
+    A folder holds None; a file comes with whether it is executable.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as zipped:

@@ -13,7 +13,7 @@ from consilium.federation.versions import component_versions
 from consilium.settings import Settings
 
 EXPECTED_VERSIONS = "local/consilium.json"
-"""Where the file lies in a kit. In `local/`, so that an upgrade replaces it without breaking a signature."""
+"""Path of the file in a kit. In `local/`, so that an upgrade replaces it without breaking a signature."""
 
 _VERSION = r"^\d+\.\d+(\..+)?$"
 

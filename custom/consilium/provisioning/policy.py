@@ -100,7 +100,7 @@ def write_site_policy(
 
     Args:
         local: The folder.
-        site: Where the site's data lies and how much of the machine may be used.
+        site: Where the site's data is and how much of the machine may be used.
         task_data_filters: Applied to what arrives, before the job's own.
         task_result_filters: Applied to what leaves, before the job's own.
     """
@@ -182,7 +182,7 @@ def metrics_reporter(target: MetricsTarget) -> dict[str, Any]:
 def authorization_policy(kind: SiteKind) -> dict[str, Any]:
     """Return the authorization policy: FLARE's default rights, without code in jobs.
 
-    At a hospital nobody reads files from elsewhere: a hospital knows the user of a command only by what the
+    At a hospital no user reads files remotely: a hospital knows the user of a command only by what the
     server says. Of the right `operate`, `SiteGuard` rejects everything there except `sys_info` and
     `report_resources`.
     """

@@ -41,7 +41,7 @@ def read_project_file(path: Path, *, missing: str) -> dict[str, Any]:
         missing: What to do where there is none.
 
     Raises:
-        ConfigurationError: If it can't be read, is not a project file, or names somebody as nobody can be.
+        ConfigurationError: If it can't be read, is not a project file, or contains an invalid name.
     """
     try:
         content = yaml.safe_load(path.read_text())

@@ -51,7 +51,7 @@ def export_job(recipe: JobRecipe, folder: Path) -> Path:
         'my_jobs/brain_tumor_stats'
 
     Raises:
-        ConfigurationError: If something that is not a job lies there.
+        ConfigurationError: If something that is not a job is in its place.
     """
     target = folder / recipe.settings.name
     if target.exists() and not (target / "meta.json").is_file():

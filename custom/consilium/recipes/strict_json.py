@@ -19,7 +19,7 @@ _LONGEST_NUMBER: Final = 32
 def parse_json(content: bytes) -> Any:
     """Parse JSON text.
 
-    Rejects what the JSON standard leaves open or Python adds: a key that stands twice in an object, NaN and
+    Rejects what the JSON standard leaves open or Python adds: a key that occurs twice in an object, NaN and
     infinite numbers, an encoding other than ASCII, in which recipes write: FLARE reads it in the encoding of
     each machine.
 

@@ -56,7 +56,7 @@ MOST_SETTINGS: Final = 10_000
 _LONGEST_KEY: Final = 200
 
 OTHER_CODE: Final = "other"
-"""What stands for codes that this version doesn't know; see `CodeCounts`."""
+"""Replaces codes that this version doesn't know; see `CodeCounts`."""
 
 VERSIONED: Final = ("python", "consilium", "nvflare", "monai", "torch")
 """What a site reports the version of; all sites of a federation report the same packages."""
@@ -138,7 +138,7 @@ def _check_packages(versions: dict[str, str]) -> dict[str, str]:
 
 
 Code = Annotated[RefusalCode | None, BeforeValidator(_known_code)]
-"""Why a site has no part in something; None where nobody says, or in a code of another version's."""
+"""Why a site has no part in something; None if unknown, or if the code is of another version."""
 
 CaseCount = Annotated[int, Field(strict=True, ge=0, le=MOST_CASES)]
 """A number of cases or patients."""

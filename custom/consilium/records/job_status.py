@@ -15,7 +15,7 @@ ADDRESS: Final = " at "
 """Separates a process from its address."""
 
 NOBODY = "nobody"
-"""What stands under `continued_by` of an interrupted job that is left to a person."""
+"""Value of `continued_by` for an interrupted job that a person has to resume."""
 
 
 class Interruption(BaseModel):

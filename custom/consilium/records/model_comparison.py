@@ -19,7 +19,7 @@ class PairedDifference:
     make it easier for the others to cause one.
 
     The median is what limits a site that reports false scores: while fewer than half of the sites do, the
-    result lies within the range of the honest ones (and "unchanged"). A mean would move by up to 1/n with
+    result is within the range of the honest ones (and "unchanged"). A mean would move by up to 1/n with
     one score of 1.0. For three or four sites the median is the mean without the highest and the lowest. The
     price is that a large change at a minority of sites, true or not, does not count.
 

@@ -42,7 +42,7 @@ def read_record(kind: type[RecordT], path: Path) -> RecordT:
     """Read a record from a JSON file.
 
     A model with a method `check_consistency` is checked by it as well; a record that is still being written
-    is not, so this is no validator of the model.
+    is not, so this is not a validator of the model.
 
     Args:
         kind: The record's model.

@@ -102,7 +102,7 @@ class FeatureRecord(Record):
         return {name: np.asarray(one.bins) for name, one in sorted(self.sites.items()) if one.reported}
 
     def check_histograms(self) -> None:
-        """Check that the range is one, and all histograms have the same bins, each of somebody or of nobody.
+        """Check that the range is one, and all histograms have the same bins, each empty or of patients.
 
         Raises:
             Contradiction: If not.

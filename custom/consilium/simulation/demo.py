@@ -26,7 +26,7 @@ from consilium.tasks.synthetic import SyntheticCohort
 def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     """Make the cohort, run the main job on it with comparisons, write the report; returns its page.
 
-    In the end the model predicts a patient of a hospital that only evaluates, on whom nobody trained.
+    In the end the model predicts a patient of a hospital that only evaluates, who was not used for training.
 
     Args:
         out: Where everything goes.

@@ -41,7 +41,7 @@ def require_enough_sites(
         keep: Whether what is read of labels is kept in the sites' caches, where the job finds it.
 
     Returns:
-        A sentence for each site that will not train though nobody chose so.
+        A sentence for each site that will not train although that was not requested.
 
     Raises:
         ConfigurationError: With what every site can do, and what to change.

@@ -73,7 +73,7 @@ def run_in_simulator(job: Path, sites: Mapping[str, SiteSettings], workspace: Pa
         job: The job's folder.
         sites: Site name to what the hospital decides.
         workspace: Readable by this account only; what was in it is removed, but for its `local/` and
-            `startup/`, also what the sites remembered of their patients, unless their `state_dir` lies
+            `startup/`, also what the sites remembered of their patients, unless their `state_dir` is
             elsewhere.
 
     Raises:

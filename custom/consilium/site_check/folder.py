@@ -32,7 +32,7 @@ def require_writable_output(path: Path, folder: Path, option: str) -> None:
     """Raise if an output file can't be written, before hours are spent on its content.
 
     Raises:
-        ConfigurationError: `path` lies in `folder`, is a folder, or its folder is missing or not writable.
+        ConfigurationError: `path` is in `folder`, is a folder, or its folder is missing or not writable.
     """
     require_outside(path, folder, option)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -81,7 +81,7 @@ def check_folder(
         progress: Called with each case.
 
     Raises:
-        ConfigurationError: `state` lies in the dataset or can't be written, or `accepted` can't be used.
+        ConfigurationError: `state` is in the dataset or can't be written, or `accepted` can't be used.
     """
     state = state or default_state()
     require_outside(state, folder, "--state")

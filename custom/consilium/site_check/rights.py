@@ -26,7 +26,7 @@ _EVERYBODY = {"any", "all"}
 
 
 def check_byoc(kit: Kit) -> SiteFinding:
-    """Check that `local/authorization.json` lets nobody submit a job with code of its own."""
+    """Check that `local/authorization.json` lets no user submit a job with its own code."""
     name = kit.policy_file(_AUTHORIZATION)
     if name is None:
         return BYOC.failed(
@@ -54,12 +54,12 @@ def check_byoc(kit: Kit) -> SiteFinding:
 
 
 def _denies_code(rights: dict[str, Any]) -> bool:
-    """Whether nobody meets the conditions of a role's right to bring code; a right not named is denied."""
+    """Whether no user meets the conditions of a role's right to bring code; a right not named is denied."""
     return _is_denied(rights.get(_ANY_RIGHT, rights.get(_BYOC_RIGHT, "none")))
 
 
 def _is_denied(expression: Any) -> bool:
-    """Whether nobody meets the conditions of a right."""
+    """Whether no user meets the conditions of a right."""
     conditions = [
         " ".join(str(text).lower().split())
         for text in (expression if isinstance(expression, list) else [expression])

@@ -19,7 +19,7 @@ Row = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Enclosure:
-    """Two bounds that a value lies between.
+    """Bounds of a value, above and below.
 
     Attributes:
         low: The lower one.
@@ -44,7 +44,7 @@ class Enclosure:
 class Histogram:
     """How many values lie in each bin.
 
-    A value on an edge lies in the bin that starts there; the last bin has both of its edges.
+    A value on an edge belongs to the bin that starts there; the last bin has both of its edges.
 
     Attributes:
         edges: Where the bins start, and where the last one ends.
@@ -67,7 +67,7 @@ class Histogram:
         return sum(self.counts)
 
     def coarsen(self, minimum: int) -> Histogram:
-        """Join bins until each holds nobody, or at least so many.
+        """Join bins until each is empty, or holds at least so many patients.
 
         The range is halved again and again, as long as no half holds only a few. So the edges that remain
         reveal nothing beyond the counts, whereas bins that grow until they hold enough would end just beyond

@@ -10,7 +10,7 @@ from typing_extensions import Self
 from consilium.settings import Name, Settings
 
 MIN_LEARNING_RATE = 1e-7
-"""Below it the model hardly moves in 32 bits. With a model that stands still, the losses of many rounds are
+"""Below it the model hardly moves in 32 bits. With a model that doesn't change, the losses of many rounds are
 about patients rather than about learning."""
 
 

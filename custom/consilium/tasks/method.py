@@ -63,7 +63,7 @@ class Sampler(Protocol):
     """Draws training samples from cases, in a loader's worker processes: it must be picklable."""
 
     def place(self, case: CachedCase, random: np.random.Generator) -> Any:
-        """Draw what the next sample of a case is to be, such as where a patch lies and how it is flipped.
+        """Draw what the next sample of a case is to be, such as the position and flips of a patch.
 
         It is called for the samples of the other processes' rows as well, so it should read no image.
         """

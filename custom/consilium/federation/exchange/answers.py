@@ -88,20 +88,20 @@ class Answers:
     def _read_scores(self, said: Mapping[str, object], cases: int | None) -> Scores:
         if not said:
             return {}
-        assert self.evaluation is not None  # set before anybody is asked for scores
+        assert self.evaluation is not None  # set before any site is asked for scores
         return read_scores(said, self.evaluation, final=self.task == VALIDATE, cases=cases)
 
     def _check_gain(self, report: SiteReport) -> None:
         """Check a site's reported gain, which affects neither other sites nor model selection.
 
         Raises:
-            RejectedAnswer: If it can't be so, or nobody asked.
+            RejectedAnswer: If it is inconsistent, or was not requested.
         """
         if report.gain is None:
             return
         if self.task != LOCAL_ONLY:
             raise RejectedAnswer("it sent a comparison that was not requested")
-        assert self.evaluation is not None  # set before anybody is asked for a comparison
+        assert self.evaluation is not None  # set before any site is asked for a comparison
         try:
             report.gain = check_gain(report.gain, self.evaluation, report.validation_cases)
         except ValueError as error:

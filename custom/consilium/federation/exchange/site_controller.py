@@ -145,7 +145,7 @@ class SiteController(ModelController):  # type: ignore[misc]
                 graced, end = True, min(end, time.monotonic() + grace_seconds)
                 announce(self, TASK_CLOSING, seconds=end - time.monotonic())
             absences = {site: self._absence(site, began, silence_seconds) for site in set(self._waiting)}
-            if time.monotonic() >= end or all(absences.values()):  # or nobody is waited for
+            if time.monotonic() >= end or all(absences.values()):  # or no site is waited for
                 lost = {site: reason for site, reason in absences.items() if reason}
                 self.note_absences(lost)
                 self.cancel_all_tasks()
@@ -219,7 +219,7 @@ class SiteController(ModelController):  # type: ignore[misc]
             return taken
 
     def _take_or_reject(self, site: str, answer: FLModel) -> bool:
-        """Take an answer; whatever it breaks, it costs its own site and nobody else."""
+        """Take an answer; a fault in it affects only its own site."""
         try:
             return self.take(site, answer)
         except Exception as error:  # noqa: BLE001 - the FLARE boundary: a site sends what it likes

@@ -55,7 +55,7 @@ def announce_outcome(fl_ctx: FLContext, kind: OutcomeKind) -> None:
 
 
 class JobOutcomes(FLComponent):  # type: ignore[misc]
-    """Writes each job's outcome into its meta data, for every user who may list jobs.
+    """Writes each job's outcome into its metadata, for every user who may list jobs.
 
     FLARE calls a job completed whether or not all hospitals took part. This component of the server's
     `resources.json` adds `outcome`: success, partial or failure, with the reasons.

@@ -30,7 +30,7 @@ SERVER_STORAGE = "CONSILIUM_SERVER_STORAGE"
 """Environment variable of the server's processes: the folder that holds jobs, snapshots and checkpoints."""
 
 CHECKPOINTS = "consilium_checkpoints"
-"""Key of the server's `resources.json` under which the place of the checkpoints stands."""
+"""Key of the server's `resources.json` that names the folder of the checkpoints."""
 
 
 class CheckpointPlace(Settings):

@@ -69,9 +69,9 @@ class JobContinuation(FLComponent):  # type: ignore[misc]
     """Continue every job whose server processes were killed.
 
     FLARE leaves such a job RUNNING forever. This component of the server's `resources.json` ends it as
-    FINISHED:ABNORMAL with the reason in its meta data, and submits a job that resumes it, in the name of its
+    FINISHED:ABNORMAL with the reason in its metadata, and submits a job that resumes it, in the name of its
     submitter, as soon as all sites of its last durable round are connected again, or enough of them after a
-    minute, so that a site that returns a second later misses no round. Both jobs' meta data (`nvflare job
+    minute, so that a site that returns a second later misses no round. Both jobs' metadata (`nvflare job
     meta`) and the server's log name the other job.
 
     The checkpoints of a completed job are removed; those of any other job stay for a manual resumption.

@@ -17,7 +17,7 @@ _SECONDS_REMEMBERED = 60.0
 
 
 class SecondStarts:
-    """Sites that were started twice, published in the meta data of running jobs."""
+    """Sites that were started twice, published in the metadata of running jobs."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[SecondStart, float]] = {}
@@ -48,7 +48,7 @@ class SecondStarts:
             return {site: one for site, (one, _) in self._seen.items()}
 
     def publish(self, jobs: list[str], fl_ctx: FLContext) -> None:
-        """Write changes into the meta data of jobs, for every user who may list jobs.
+        """Write changes into the metadata of jobs, for every user who may list jobs.
 
         They include users of other hospitals, so addresses are left out; the logs of server and site have
         them.

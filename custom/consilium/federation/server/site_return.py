@@ -70,7 +70,7 @@ class SiteReturn(FLComponent):  # type: ignore[misc]
     A process that keeps dying is restarted after increasing pauses, at most six times in one session of the
     site; then its IT department has to read its log.
 
-    The component also writes into the running jobs' meta data which sites were started in two places.
+    The component also writes into the running jobs' metadata which sites were started in two places.
 
     Raises:
         ConfigurationError: If FLARE's source is not that of nvflare 2.9.0; the server doesn't start then.

@@ -15,7 +15,7 @@ from nvflare.apis.fl_context import FLContext
 from nvflare.private.fed.client.fed_client import FederatedClient
 
 _SECONDS_TO_LEAVE: Final = 4.0
-"""How long a server that doesn't answer is waited for; less than anybody waits who ends processes."""
+"""How long a server that doesn't answer is waited for; less than anything that ends processes waits."""
 
 
 class Logout(FLComponent):  # type: ignore[misc]

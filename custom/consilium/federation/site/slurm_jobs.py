@@ -33,7 +33,7 @@ _UNKNOWN_YET: Final = "/nowhere"
 
 
 class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
-    """Submit every job of the site with `sbatch`, from wherever the kit lies.
+    """Submit every job of the site with `sbatch`, wherever the kit is.
 
     FLARE's own launcher has the kit's absolute path, that of the image and the address of the machine in its
     arguments, and FLARE wants the image on the machine that prepares the kit. The project admin can't know
@@ -42,7 +42,7 @@ class SiteSlurmLauncher(ClientSlurmJobLauncher):  # type: ignore[misc]
     A job that Slurm ends, because it was preempted, its node failed or its time was over, is submitted again
     by the server's `SiteReturn`, and resumes after the last round that the site trained. So is one that Slurm
     still runs although the site's own process has died since: FLARE rejects such a job when it is started
-    again, and nobody manages the running one. It is cancelled first.
+    again, and no process manages the running one. It is cancelled first.
 
     Args:
         sandbox: `apptainer` or `pyxis` for a container, `none` for the environment that the site runs in.

@@ -76,7 +76,7 @@ class ArrayTable:
         """Read a description that `describe` has written in another process, which may be dishonest.
 
         Raises:
-            ValueError: If it is no description.
+            ValueError: If it is not a description.
         """
         try:
             arrays = [

@@ -32,14 +32,14 @@ from consilium.federation.replacement import replace
 from consilium.records.texts import clean_text
 
 BROKEN_ANSWER: Final = "consilium_broken_answer"
-"""Event: a site's answer is no message of FLARE's; data: `site`, `reason`."""
+"""Event: a site's answer is not a message of FLARE's; data: `site`, `reason`."""
 
 EVENTS: Final = frozenset({f"fed.{SITE_STATE_EVENT}"})
 """The events that a site may fire at the server."""
 
 _LONGEST_ID = 80
 _NO_CODE = "NO_RETURN_CODE"
-"""Replaces a return code that is no text: none of FLARE's, so the controller rejects the answer."""
+"""Replaces a return code that is not a string: none of FLARE's, so the controller rejects the answer."""
 
 _EVENTS_A_SECOND, _EVENTS_AT_ONCE = 10.0, 100.0
 """Progress messages of one site; an honest one sends one a second, and one for each new state."""

@@ -65,7 +65,7 @@ class Aggregator(Protocol):
 
         Args:
             site: Its name.
-            contribution: The weight difference, or what stands for it, and what comes with it.
+            contribution: The weight difference, or its substitute, and what comes with it.
 
         Returns:
             The update's Euclidean norm; None where it can't be seen.

@@ -134,9 +134,9 @@ class Screening:
 
         From four updates on by the robust z-score of their logarithms, which is over 3.5 for an outlier
         (Iglewicz and Hoaglin 1993, ISBN 978-0873892476). The spread is 1.4826 times the median absolute
-        deviation, and at least so much that `max_norm_ratio` times the median is no outlier. Of two or three
-        updates, each is compared with the longest of the others, or, where these are all much shorter than
-        the round before, with that round's median. A short update is not an outlier: it does no harm.
+        deviation, and at least so much that `max_norm_ratio` times the median is not an outlier. Of two or
+        three updates, each is compared with the longest of the others, or, where these are all much shorter
+        than the round before, with that round's median. A short update is not an outlier: it does no harm.
 
         Args:
             paces: Of this round, by site.

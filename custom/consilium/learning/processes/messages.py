@@ -1,7 +1,7 @@
 """Messages between a site's process and its training processes: JSON, checked on arrival.
 
 Weights and lists of cases are passed as files in the group's folder, so that no message is ever larger than a
-socket's buffer and nobody waits for a process that has stopped listening.
+socket's buffer and no process waits for one that has stopped listening.
 """
 
 from __future__ import annotations

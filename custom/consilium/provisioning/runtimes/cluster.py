@@ -57,7 +57,7 @@ class Cluster(Settings):
 
     namespace: str = Field(default="consilium", pattern=_NAME, description="Of this site alone.")
     image: str = Field(description="Of the site and its jobs: REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:...")
-    image_is_local: bool = Field(default=False, description="The image lies on every node; no registry.")
+    image_is_local: bool = Field(default=False, description="The image is on every node; no registry.")
     image_pull_secrets: tuple[str, ...] = Field(default=(), description="Secrets with a registry's password.")
     python_path: str = Field(default="/usr/local/bin/python3", pattern=r"^/", description="In the image.")
     user: int = Field(default=10001, ge=1, description="User and group id of all processes.")

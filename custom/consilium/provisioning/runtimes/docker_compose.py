@@ -58,7 +58,7 @@ def write_compose_files(
         kit: The kit's folder.
         name: Of the site or the server.
         kind: Which of both.
-        ports: On which the server listens; not for a hospital, to which nobody connects.
+        ports: On which the server listens; not for a hospital, to which nothing connects.
         settings: A hospital's, with the folders that the container sees.
         gpus: How many a hospital offers to jobs; with any, `.env` switches them on.
 

@@ -77,7 +77,7 @@ def hospital_network(site: Site, cluster: Cluster) -> list[Document]:
 
 
 def server_network(site: Site, cluster: Cluster) -> list[Document]:
-    """Return allowed connections to the server, which connects to nobody."""
+    """Return allowed connections to the server, which opens none itself."""
     clients = {"from": _networks(cluster.client_addresses), "ports": _ports(site.server_port)}
     return [
         _closed(cluster),

@@ -93,7 +93,7 @@ class DataCheck:
 
     @property
     def groups(self) -> Sequence[FindingGroup]:
-        """Findings that nobody accepted by code: errors first, then what occurs most."""
+        """Findings that are not accepted, by code: errors first, then what occurs most."""
         return group_findings(finding for finding in self.findings if not finding.accepted)
 
     @property
@@ -215,7 +215,7 @@ def render_data_check(check: DataCheck) -> str:
 
 
 def _list_unknown(check: DataCheck) -> list[str]:
-    """Name the files that nobody understood, below the folder; as many as a page bears."""
+    """Name the files that were not recognized, below the folder; as many as fit on a page."""
     unknown = check.checked.cohort.unknown_files if check.checked else ()
     names = [readable(path.relative_to(check.folder)) for path in unknown[:_MOST_FILES]]
     return [*names, f"and {len(unknown) - _MOST_FILES} more"] if len(unknown) > _MOST_FILES else names

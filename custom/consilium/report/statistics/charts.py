@@ -14,7 +14,7 @@ from consilium.records.statistics import FeatureRecord
 from consilium.report.chart_style import Palette, label_text, line_style
 
 _MARGIN = 0.1
-"""Of the range, at both ends: there are the bins that also hold what lies beyond."""
+"""Of the range, at both ends: the outermost bins also hold values beyond the range."""
 
 
 def draw_spreads(features: Sequence[FeatureRecord], sites: Sequence[str], palette: Palette) -> bytes:

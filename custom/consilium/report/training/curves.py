@@ -91,7 +91,7 @@ def mean_by_round(report: StudyReport, sites: Sequence[str], score: str) -> _Poi
 
 
 def _set_range(axes: Any, metric: Metric) -> None:
-    """Show the whole range of what lies between 0 and 1, and of others what occurs."""
+    """Show the whole range of values between 0 and 1, and of others the range that occurs."""
     if metric.low >= 0 and metric.high <= 1:
         axes.set_ylim(metric.low, metric.high)
     elif metric.low >= 0:

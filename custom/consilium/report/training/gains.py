@@ -79,7 +79,7 @@ def sites_that(report: StudyReport, standing: Standing) -> list[str]:
 
 
 def _standing(gain: Gain) -> Standing:
-    """Without an interval nobody gains or loses: of four patients, all agree by chance in one of eight."""
+    """Unclear without an interval: of four patients, all agree by chance in one of eight."""
     if gain.low is None or gain.high is None or gain.low <= 0 <= gain.high:
         return "unclear"
     return "gains" if gain.low > 0 else "loses"

@@ -47,7 +47,7 @@ def summarize_study(
 
     Args:
         federation: What the server wrote down.
-        baselines: The models to compare with; None where nobody trained them.
+        baselines: The models to compare with; None if they were not trained.
         seconds: Wall time of `cohort`, `federated` and `total`, as far as known; `baselines` has the others.
 
     Raises:

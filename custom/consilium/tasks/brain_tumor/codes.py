@@ -4,7 +4,7 @@ from consilium.data.problem_code import ProblemCode, warning
 
 
 class BrainCode(ProblemCode):
-    """Codes of heads, MR contrasts, and of where a label lies in the brain."""
+    """Codes of heads, MR contrasts, and of a label's position in the brain."""
 
     # Images
     PARTIAL_COVERAGE = warning(
@@ -31,17 +31,17 @@ class BrainCode(ProblemCode):
     LABEL_OUTSIDE_BRAIN = warning(
         "label_outside_brain",
         "label outside the brain",
-        "Look at the label over the images: it must lie on the tumor.",
+        "Overlay the label on the images: it must cover the tumor.",
     )
     LABEL_SHIFTED = warning(
         "label_shifted",
         "label looks shifted",
-        "Look at the label over the images: it must lie on the tumor.",
+        "Overlay the label on the images: it must cover the tumor.",
     )
     LABEL_MIRRORED = warning(
         "label_mirrored",
         "label looks mirrored",
-        "Look at the label over the images: it must lie on the tumor's side.",
+        "Overlay the label on the images: it must be on the tumor's side.",
     )
     LABEL_MISMATCH = warning(
         "label_mismatch",

@@ -40,7 +40,7 @@ _LACKING_TREATED: Final = 0.7
 
 _PEDIATRIC = re.compile(r"(?i)BraTS[-_ ]?PEDs?(?![a-z])")
 _SINCE_2023 = re.compile(r"(?i)BraTS[-_](?:GLI|MEN|MET|SSA|GoAT)(?![a-z])")
-# Before treatment: nobody there has a resection cavity.
+# Before treatment: no patient has a resection cavity.
 _UNTREATED = re.compile(r"(?i)BraTS[-_](?:MEN|SSA)(?![a-z])")
 
 _NAMES: Final[Mapping[Tissue, str]] = {

@@ -117,7 +117,7 @@ _LABEL_WORDS: Final = frozenset(
         *("reviewed", "revised", "approved", "consensus", "fused", "staple", "rater", "reader"),
     )
 )
-# Words that name nobody either, but may say that a file is something else.
+# Further words that identify no patient, but may say that a file is something else.
 _IMAGING_WORDS: Final = frozenset(
     (
         *(

@@ -162,7 +162,7 @@ class VolumeFolder:
         return self.rules.name
 
     def find(self) -> FoundCases:
-        """Put the files together to cases, and describe those that nobody understood."""
+        """Put the files together to cases, and describe those that were not recognized."""
         found = self.rules.find(self.files, self.case_format.inputs)
         unknown = unknown_files(self.files, found.understood)
         notices = (*found.notices, *_describe_unknown(self.files, unknown, found, self.endings))
@@ -193,7 +193,7 @@ class VolumeFolder:
 def _describe_unknown(
     files: Sequence[Path], unknown: Sequence[Path], found: FoundCases, endings: FileEndings
 ) -> Iterator[Finding]:
-    """Count the files that nobody understood, by the endings of their names: an image may be among them."""
+    """Count the files that were not recognized, by the endings of their names: an image may be among them."""
     if not unknown:
         return
     problems = [problem for problem in found.problems if problem.code is DataCode.MISSING_IMAGE]

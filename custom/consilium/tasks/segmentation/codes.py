@@ -127,7 +127,7 @@ class VolumeCode(ProblemCode):
     NONZERO_BACKGROUND = error(
         "nonzero_background",
         "background is not 0",
-        "Set what lies around the imaged part of the body to 0: only the rest is normalized.",
+        "Set everything around the imaged part of the body to 0: only the rest is normalized.",
         acceptable=True,
     )
     # Images of one case
@@ -139,8 +139,8 @@ class VolumeCode(ProblemCode):
     )
     NOT_REGISTERED = warning(
         "not_registered",
-        "images don't lie on one another",
-        "Look at the images one over the other: their outlines have to agree.",
+        "images are not aligned",
+        "Overlay the images: their outlines must match.",
     )
     # Labels
     AMBIGUOUS_CONVENTION = error(

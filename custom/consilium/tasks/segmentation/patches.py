@@ -41,7 +41,7 @@ class PatchSampler:
     foreground_share: float
 
     def place(self, case: CachedCase, random: np.random.Generator) -> Placement:
-        """Draw where the next patch lies, and flip each axis half of the time."""
+        """Draw the position of the next patch, and flip each axis half of the time."""
         start = self._start(case, VolumeCase.of(case).geometry.task_shape, random)
         x, y, z = (slice(None, None, -1 if random.random() < 0.5 else 1) for _ in range(3))
         return Placement(start, (x, y, z))
@@ -83,7 +83,7 @@ def _label(case: CachedCase) -> NDArray[np.uint8]:
 
 
 def _cut(array: NDArray[Any], placement: Placement, size: Sequence[int]) -> NDArray[Any]:
-    """Copy the box out of the last three axes of a memory-mapped array; what lies outside the array is 0."""
+    """Copy the box out of the last three axes of a memory-mapped array; voxels outside the array are 0."""
     start = placement.start
     stop = start + size
     first, last = np.maximum(start, 0), np.minimum(stop, array.shape[-3:])

@@ -92,7 +92,7 @@ class SegmentationPrediction:
             options: What a user asked for.
 
         Raises:
-            CaseError: The first image of the case is gone, or lies elsewhere now.
+            CaseError: The first image of the case is gone, or has moved.
         """
         import numpy as np
 
@@ -130,7 +130,7 @@ class SegmentationPrediction:
 
 
 def _header_of(volume: VolumeCase) -> nib.Nifti1Header:
-    """The header of the case's first image, which is where the prediction lies in space."""
+    """The header of the case's first image, which positions the prediction in space."""
     import numpy as np
 
     from consilium.data.case import CaseError

@@ -14,7 +14,7 @@ from torch import Tensor
 from consilium.tasks.segmentation.preparation.foreground import extents
 
 EMPTY_LOGIT: Final = -20.0
-"""Where no window lies: a probability of 2e-9."""
+"""Logit outside of all windows: a probability of 2e-9."""
 
 _SIGMA: Final = 0.125
 _LOWEST_WEIGHT: Final = 1e-3
@@ -45,7 +45,7 @@ def slide_windows(
         mirror: Whether to average over all mirrored inputs: eight times the work.
 
     Returns:
-        Logits `(1, R, X, Y, Z)`, float32; `EMPTY_LOGIT` where no window lies.
+        Logits `(1, R, X, Y, Z)`, float32; `EMPTY_LOGIT` outside of all windows.
     """
     flips = list(chain.from_iterable(combinations(_AXES, count) for count in range(len(_AXES) + 1)))
     extent = inputs.shape[2:]

@@ -24,7 +24,7 @@ from consilium.tasks.segmentation.checks.view import BoolMap, FloatMap
 
 _OUTSIDE_SHARE = 0.05
 _SURE_OUTSIDE_SHARE = 0.5
-"""Overwhelming: most of the label lies where there is nothing."""
+"""Overwhelming: most of the label is where there is nothing."""
 _BRIGHT = ("flair", "t2")
 _MIN_TISSUE_VOXELS = 20
 _FAIR_CONTRAST = 1.0

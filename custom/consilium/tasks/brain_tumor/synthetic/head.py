@@ -44,7 +44,7 @@ class Head:
         csf: Share of cerebrospinal fluid.
         vessel: Share of what takes up contrast agent in health: cortical veins, choroid plexus.
         brain: The skull-stripped brain.
-        cerebrum: What lies above the tentorium, the membrane that keeps gliomas of the cerebrum out of the
+        cerebrum: Tissue above the tentorium, the membrane that keeps gliomas of the cerebrum out of the
             cerebellum.
         side_mm: Signed distance from the mid-sagittal plane as this patient's anatomy, mass effect included,
             has it.
@@ -135,7 +135,7 @@ def _random_posture(rng: np.random.Generator) -> tuple[FloatMap, FloatMap]:
     turn_x = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
     turn_y = np.array([[np.cos(roll), 0, np.sin(roll)], [0, 1, 0], [-np.sin(roll), 0, np.cos(roll)]])
     turn_z = np.array([[np.cos(yaw), -np.sin(yaw), 0], [np.sin(yaw), np.cos(yaw), 0], [0, 0, 1]])
-    # MNI152's brain of 1.9 l is larger than almost anybody's; this brings the mean to 1.5 l.
+    # MNI152's brain of 1.9 l is larger than almost any; this brings the mean to 1.5 l.
     scale = 1 / np.clip(rng.normal(0.93, 0.035, 3), 0.85, 1.01)
     mirror = np.array([rng.choice([-1.0, 1.0]), 1, 1])
     matrix = np.diag(mirror * scale) @ turn_x @ turn_y @ turn_z

@@ -70,7 +70,7 @@ def image_digests(view: CaseView) -> dict[str, str]:
 
 
 def label_digest(view: CaseView) -> str | None:
-    """The same of the label, wherever it lies; None where it marks too little to be one of a kind."""
+    """The same of the label, wherever it is; None where it marks too little to be one of a kind."""
     reference = view.native.reference
     if reference is None:
         return None

@@ -12,7 +12,7 @@ class OutlierLimits:
     Measure them on intact cases of the problem, and choose them well above what those reach.
 
     Args:
-        far: Distances of the 0.5 or 99.5 percentile from the median beyond which no tissue lies.
+        far: Distances of the 0.5 or 99.5 percentile from the median beyond which a value is of no tissue.
         flattened: Standard deviation of all voxels over that of the plausible ones, beyond which outliers
             flatten the rest of a normalized image.
         gap: Largest share of the range of values that may be empty, as numbers that wrapped around leave it.

@@ -27,7 +27,7 @@ class Description:
     Args:
         path: The file.
         channels: Input of each channel; empty where none is named.
-        labels: What stands under `labels`: value to name, name to value, or region to values.
+        labels: Content of `labels`: value to name, name to value, or region to values.
         nnunet: Whether nnU-Net 2 wrote it.
     """
 

@@ -17,7 +17,7 @@ class ParsedName:
     """Parsed name of a file.
 
     Args:
-        case_id: What stands before the ending; empty where nothing does.
+        case_id: Part of the name before the ending; may be empty.
         role: An input or `LABEL`; None for an image that is known and not used.
         rank: Of several files of one role the lowest is used: a corrected label before an automatic one.
         prepared: Whether the name says that the image is the one that training wants.
@@ -99,7 +99,7 @@ class FileEndings:
         return ParsedName(case_id, entry.role, entry.rank, entry.prepared, naming)
 
     def role_of(self, word: str) -> str | None:
-        """The role of an ending that stands alone, None for an unknown one."""
+        """The role of a name that is only an ending, None for an unknown one."""
         entry = self._table.get(_normalize(word))
         return entry.role if entry else None
 
@@ -132,7 +132,7 @@ class FileEndings:
         return name.startswith(case_id) and rest[:1] in ("", "_") and all(word in known for word in words)
 
     def is_plain(self, text: str) -> bool:
-        """Whether a part of a file name holds nothing but words of imaging: it then names nobody."""
+        """Whether a part of a file name contains only words of imaging, and so identifies no patient."""
         words = [word for word in _normalize(text).split("_") if word]
         return bool(words) and all(word in self._plain_words for word in words)
 

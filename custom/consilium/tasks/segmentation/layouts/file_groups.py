@@ -105,7 +105,7 @@ def _read_bids(path: Path, name: re.Match[str], names: BidsNames) -> NamedFile |
 
 
 def _read_folder_name(path: Path, stem: str, root: Path, endings: FileEndings) -> NamedFile | None:
-    """A file that lies in a folder for one kind of image: ct/001.nii.gz."""
+    """A file in a folder for one kind of image: ct/001.nii.gz."""
     if path.parent == root:
         return None
     name = path.parent.name
@@ -206,7 +206,7 @@ def assign_strays(
         endings: Knows what may stand between a case and its label.
 
     Returns:
-        Labels by case id, and those that nobody owns.
+        Labels by case id, and those of no case.
     """
     by_id: dict[str, list[CaseFiles]] = defaultdict(list)
     by_folder: dict[Path, list[CaseFiles]] = defaultdict(list)
@@ -228,7 +228,7 @@ def assign_strays(
 
 
 def _identifies(group: CaseFiles, by_folder: Mapping[Path, Sequence[CaseFiles]]) -> bool:
-    """Whether a case's id is unique, wherever the file lies; `scan` in every folder is not."""
+    """Whether a case's id is unique, wherever the file is; `scan` in every folder is not."""
     folder = group.folder.name
     return (
         any(file.bids for file in group.files)
@@ -239,7 +239,7 @@ def _identifies(group: CaseFiles, by_folder: Mapping[Path, Sequence[CaseFiles]])
 
 
 def _belongs(stray: NamedFile, group: CaseFiles, endings: FileEndings) -> bool:
-    """Whether a label in the folder of one case is that case's by its name, or can be nobody else's."""
+    """Whether a label in the folder of one case is that case's by its name, or can't be another case's."""
     if not stray.named:
         return True
     known = endings.vocabulary.misnamed_labels.get(stray.case_id)

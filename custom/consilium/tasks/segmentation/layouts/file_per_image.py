@@ -1,7 +1,7 @@
 """Layout with one NIfTI file per image: most public collections, BIDS, and hospitals' own.
 
-The kind of image stands at the end of the file's name (the table is `endings`), the case before it; where
-nothing stands before it, the folder's name is the case.
+The kind of image is at the end of the file's name (the table is `endings`), the case before it; where
+nothing is before it, the folder's name is the case.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def describe_foreign(files: Iterable[Path], endings: FileEndings) -> list[str]:
 
 
 def unknown_files(files: Sequence[Path], understood: frozenset[Path]) -> tuple[Path, ...]:
-    """The files that nobody understood: all but documents and what the layout knows.
+    """The files that were not recognized: all but documents and what the layout knows.
 
     Args:
         files: Every visible file of the dataset folder.
@@ -70,7 +70,7 @@ def unknown_files(files: Sequence[Path], understood: frozenset[Path]) -> tuple[P
 
 
 def count_endings(files: Sequence[Path], case_ids: Iterable[str], endings: FileEndings) -> str:
-    """Count files by what stands behind the case's id in their names, the most frequent first.
+    """Count files by what follows the case's id in their names, the most frequent first.
 
     Only words of imaging, and endings that several cases share, are written out: the rest of a name may be
     that of a person.

@@ -58,8 +58,8 @@ class Vocabulary:
         short: More endings of inputs, as they stand, to whether they say that the image is prepared.
         others: Endings of images and masks that lie beside the others and are none of them.
         label_words: Words that may stand between a case and its label.
-        imaging_words: Words that name nobody either, but may say that a file is something else.
-        naming: Of which release the names are, by a plain ending and whether "-" stands before it; None where
+        imaging_words: Further words that identify no patient, but may say that a file is something else.
+        naming: Of which release the names are, by a plain ending and whether "-" precedes it; None where
             they may be of any.
         namings: Releases to what a message calls them; files of two never lie in one folder.
         layouts: Names of layouts, by release.

@@ -8,7 +8,7 @@ A surface is a set of points with an area each. There are two in use, and they g
   area (Nikolov et al. 2021, doi 10.2196/26151). Surface Dice is defined by them, and the lesion-wise HD95 of
   BraTS 2023 is computed from them.
 
-What lies outside of the image is background, so a mask that touches the border has a surface there.
+Everything outside of the image is background, so a mask that touches the border has a surface there.
 Distances come from a k-d tree of the surfaces' points: of a volume with 0.02 of its voxels on both surfaces
 it takes a tenth of the time of an Euclidean distance transform, and is as exact.
 """
@@ -42,7 +42,7 @@ class SurfaceDistances:
     Attributes:
         forward: Of the prediction's points to the reference's surface, mm, `(P,)`.
         backward: Of the reference's points to the prediction's surface, mm, `(Q,)`.
-        forward_areas: What each of the prediction's points stands for, mm² or 1, `(P,)`.
+        forward_areas: Area of each of the prediction's points, mm² or 1, `(P,)`.
         backward_areas: The same for the reference, `(Q,)`.
     """
 

@@ -79,7 +79,7 @@ def parse_header(start: bytes) -> Any:
 
 
 def extensions_of(header: Any, content: bytes) -> tuple[Extension, ...]:
-    """Return what stands between header and voxels: code and bytes of each extension.
+    """Return the extensions between header and voxels: code and bytes of each extension.
 
     What is behind a damaged one is returned as one more, of the code `UNKNOWN_EXTENSION`: it may hold a name.
 

@@ -52,7 +52,7 @@ class StoredVolume:
         affine: Voxel index to position in mm, `(4, 4)`.
         header: nibabel's NIfTI header.
         gzipped: Whether the file's content is compressed, whatever its name says.
-        extensions: What stands between header and voxels.
+        extensions: Extensions between header and voxels.
         flaws: What was noticed and doesn't keep the file from being used.
     """
 

@@ -99,7 +99,7 @@ class Scale(NamedTuple):
     def of(cls, levels: Levels) -> Scale:
         """Measure a modality's nonzero voxels.
 
-        In three real patients the brightest vessel lies 32 median absolute deviations above the median, and
+        In three real patients the brightest vessel is 32 median absolute deviations above the median, and
         any other tissue within 22; hot and wrapped voxels lie hundreds away.
 
         Args:

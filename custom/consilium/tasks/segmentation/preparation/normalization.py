@@ -43,7 +43,7 @@ class Normalization(Protocol):
         """Return where an image shows anatomy, of the same shape: the box around it is cropped."""
 
     def check_image(self, path: Path, array: NDArray[Any]) -> Iterator[Flaw]:
-        """Find what makes an image useless, wherever the anatomy lies in it.
+        """Find what makes an image useless, wherever the anatomy is in it.
 
         Args:
             path: Its file, for the finding.
@@ -81,7 +81,7 @@ class StandardizedForeground:
         return np.asarray(array != 0)
 
     def check_image(self, path: Path, array: NDArray[Any]) -> Iterator[tuple[ProblemCode, str]]:
-        """Find what makes an image useless wherever the anatomy lies in it.
+        """Find what makes an image useless, wherever the anatomy is in it.
 
         Args:
             path: Its file, for the finding.
@@ -136,7 +136,7 @@ class IntensityWindow:
     Args:
         low: What becomes 0, and all below.
         high: What becomes 1, and all above.
-        background: The anatomy's box holds what lies above this; air is -1000 HU.
+        background: The anatomy's box holds all values above this; air is -1000 HU.
 
     Example:
         >>> IntensityWindow(-1000, 400).normalize(np.array([-3024, -1000, -300, 400, 3000])).tolist()
