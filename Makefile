@@ -24,7 +24,7 @@ poc: $(STAMP)
 
 # Two at a time, as most start a federation of their own. A group of tests shares one and stays together.
 test: test-quick
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m integration --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m integration --numprocesses 2 --dist loadscope
 
 # One test process per core, each with one thread: more fight for the cores. Half of the random examples.
 test-quick: $(STAMP)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,30 @@ def nothing_is_left_in_the_checkout() -> Iterator[None]:
     yield
     left = [name for name in SITE_FOLDERS if Path(name).exists() and name not in before]
     assert left == [], "give the site of this test folders of its own"
+
+
+SECURITY = "tests/integration/security/test_"
+TOGETHER = {
+    "tests/integration/test_policy.py": "tests/integration/test_healthy_run.py",
+    "tests/integration/test_poc_interrupt.py": "tests/integration/test_poc.py",
+    **{
+        f"{SECURITY}{name}.py": f"{SECURITY}hostile_jobs.py"
+        for name in ("hospital_alone", "local_accounts", "messages", "nothing_leaves", "transport")
+    },
+}
+"""Modules that share a federation or want the same ports as another: one process runs both."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep what belongs together in one process, under `--dist loadscope`."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Together(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            module = super()._split_scope(nodeid)
+            return TOGETHER.get(module, module)
+
+    return Together(config, log)

@@ -24,28 +24,6 @@ COHORT = CohortSpec(
 )
 
 
-TOGETHER = {
-    "test_poc": "poc",
-    "test_poc_interrupt": "poc",
-    "test_healthy_run": "healthy",
-    "test_policy": "healthy",
-    **dict.fromkeys(
-        ("test_hospital_alone", "test_hostile_jobs", "test_local_accounts", "test_messages",
-         "test_nothing_leaves", "test_transport"),
-        "attacked",
-    ),
-}  # fmt: skip
-"""Modules of tests of one federation, or that want the same ports: one test process runs all of a group."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test its group, for `pytest --dist loadgroup`: its module, or several of `TOGETHER`."""
-    for item in items:
-        module = item.path.stem
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(module, module)))
-
-
 @pytest.fixture(scope="session")
 def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Synthetic hospitals on the coarsest grid: a study on them is over as soon as FLARE has started."""
