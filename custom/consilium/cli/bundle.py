@@ -19,7 +19,7 @@ Its final one, for others:
 
   $ consilium bundle results/JOB_ID -o joint_model --which final --version 1.0.0 --license CC-BY-4.0
 
-Anybody with MONAI runs it, and finds what `consilium predict` finds:
+Anyone with MONAI can run it, and gets what `consilium predict` finds:
 
   $ cd brain_tumor_demo && python -m monai.bundle run --config_file configs/inference.json \\
   --dataset_dir /data/new --output_dir found

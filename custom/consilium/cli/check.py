@@ -39,20 +39,20 @@ Several examinations of a patient, under ids that don't say so: a file to correc
 
   $ consilium check /data/north --patients patients.csv
 
-Findings that were looked at and are right as they are: a file to complete, and the check with it:
+Findings that were reviewed and are accepted: a file to complete, and the check with it:
 
   $ consilium check /data/north --write-accepted accepted.csv
 
   $ consilium check /data/north --accepted accepted.csv
 
-For a program, or for somebody outside the hospital: counts by code, without ids and paths:
+For a program, or for people outside the hospital: counts by code, without ids and paths:
 
   $ consilium check /data/north --json
 
 After Ctrl-C the same command resumes.
 
 Exit code: 0 ready, or good without labels (warnings included), 1 some cases are left out, 2 the folder or the
-command can't be used, 70 an error of Consilium's own, 130 stopped.
+command can't be used, 70 an error in Consilium itself, 130 stopped.
 """
 
 _EXIT = {"ready": 0, "good_without_labels": 0, "cases_left_out": 1, "not_usable": 2}

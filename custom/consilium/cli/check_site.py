@@ -45,7 +45,7 @@ def check_site(
     as_json: JsonWithoutCases = False,
     show_cases: ShowCases = False,
 ) -> None:
-    """Say whether a hospital is ready to join: kit, policy, software, network, data, machine.
+    """Check whether a hospital is ready to join: kit, policy, software, network, data, machine.
 
     Nothing is changed: KIT and the dataset folder are only read. Below each failure is the command or
     edit that fixes it, with paths as seen from KIT. Every label is read: a large dataset takes a while.

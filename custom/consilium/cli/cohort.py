@@ -47,7 +47,7 @@ def cohort(
     ] = False,
     workers: Annotated[int, typer.Option(help="Processes, at most one for each core.")] = 1,
 ) -> None:
-    """Make synthetic hospitals of a task, to try everything on.
+    """Make synthetic hospitals of a task to experiment with.
 
     What they are like is the task's: `--options` lists what can be changed.
 

@@ -31,11 +31,11 @@ The final model of a downloaded job, averaged over mirrored images:
 
   $ consilium evaluate -m results/JOB_ID /data/clinic -o evaluation --which final --mirror
 
-OUT holds evaluation.html, evaluation.json, evaluation.csv with a line a case, and findings.csv; all of it is
-about patients. The same command resumes after Ctrl-C, and evaluates again only what has changed.
+OUT holds evaluation.html, evaluation.json, evaluation.csv with a line per case, and findings.csv; all of it
+is about patients. The same command resumes after Ctrl-C, and evaluates again only what has changed.
 
 Exit code: 0 all cases evaluated, 1 some are left out, 2 none could be, or the command, the model or the
-folder can't be used, 70 an error of Consilium's own, 130 stopped.
+folder can't be used, 70 an error in Consilium itself, 130 stopped.
 """
 
 
@@ -52,7 +52,7 @@ def evaluate(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the results go.")] = Path("evaluation"),
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("evaluation"),
     which: Annotated[
         Literal["best", "final"] | None,
         typer.Option(
@@ -95,7 +95,7 @@ def evaluate(
     """Measure a trained model on labeled cases, patient by patient. Research only, not for clinical use.
 
     Cases are checked and prepared as in training; one with an error or without a label is left out with its
-    code and remedy, and the others continue. Take patients that the model was not trained on.
+    code and remedy, and the others continue. Use patients that the model was not trained on.
     """
     from consilium.simulation.display import Display
 

@@ -24,7 +24,7 @@ PATIENTS_HELP: Final = (
     "folder of cases, where it has one."
 )
 ACCEPTED_HELP: Final = (
-    "Findings that somebody has looked at and accepts: CSV with the columns case, code, files, by and note, "
+    "Findings that were reviewed and accepted: CSV with the columns case, code, files, by and note, "
     "as `consilium check --write-accepted` writes it."
 )
 
@@ -39,7 +39,7 @@ JobToCheck = Annotated[
 ProjectFile = Annotated[
     Path, typer.Option("--project", metavar="FILE", help="FLARE's project file: who takes part.")
 ]
-OutFolder = Annotated[Path, typer.Option("--out", help="Where everything goes.")]
+OutFolder = Annotated[Path, typer.Option("--out", help="Folder for all output.")]
 SyntheticTask = Annotated[str, typer.Option("--task", help="The task whose synthetic hospitals are used.")]
 
 Json = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
@@ -55,7 +55,7 @@ FileEndings = Annotated[
     typer.Option(
         "--file-ending",
         metavar="KIND=ENDING",
-        help="How a file name ends here, such as label=mask; KIND is label or an input of the task.",
+        help="Ending of file names, such as label=mask; KIND is label or an input of the task.",
         show_default=False,
     ),
 ]

@@ -40,7 +40,7 @@ OUT holds the files of each case, predictions.csv, findings.csv and about.json; 
 The same command resumes after Ctrl-C, and predicts again only what has changed. Not for clinical use.
 
 Exit code: 0 all cases predicted, 1 some are left out, 2 none could be, or the command, the model or the
-folder can't be used, 70 an error of Consilium's own, 130 stopped.
+folder can't be used, 70 an error in Consilium itself, 130 stopped.
 """
 
 
@@ -64,7 +64,7 @@ def predict(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Where the predictions go.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the predictions.", show_default=False)],
     which: Annotated[
         Literal["best", "final"] | None,
         typer.Option(

@@ -92,7 +92,7 @@ def simulate(
 ) -> None:
     """Run a job on folders of cases in FLARE's simulator, under the policy of real sites; write a report.
 
-    The folders are only read. A site with one labeled patient evaluates and does not train. Results lie
+    The folders are only read. A site with one labeled patient evaluates and does not train. Results are
     below OUT: `report/index.html`, `result/` (the record; models, metrics, TensorBoard events), and each
     site's own log in `simulation/<site>/log.txt`, which names the patients that were left out.
 
