@@ -47,6 +47,7 @@ class RefusalCode(str, Enum):
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"
     NO_LOCAL_ONLY = "no_local_only"
     ONLY_EVALUATES = "only_evaluates"
+    MANY_MODELS = "many_models"
     DECLINED = "declined"
     FAILED = "failed"
     ABORTED = "aborted"
@@ -89,6 +90,7 @@ class RefusalCode(str, Enum):
     SERVER_ERROR = "server_error"
     INTERRUPTED = "interrupted"
     NO_PROGRESS = "no_progress"
+    MODEL_FILE = "model_file"
 
     @property
     def lasts(self) -> bool:
@@ -107,6 +109,7 @@ _LASTING = frozenset(
         RefusalCode.LOST_CASES,
         RefusalCode.FEW_PATIENTS,
         RefusalCode.FEW_PATIENTS_A_ROUND,
+        RefusalCode.MANY_MODELS,
         RefusalCode.REPEATED_UPDATE,
         RefusalCode.EXCLUDED,
     }

@@ -66,14 +66,24 @@ def summarize_evaluation(
     """
     if not rows:
         return EvaluationSummary(patients=0, cases=0, measures={})
-    counts = [one.name for one in evaluation.metrics.metrics if one.is_count]
-    totals = {name: round(sum(row.get(name, 0.0) for row in rows)) for name in counts}
     return EvaluationSummary(
         patients=len(set(patients)),
         cases=len(rows),
-        measures={**_summarize(evaluation, rows, patients), **_derive(evaluation, rows, patients, counts)},
-        counts={name: count for name, count in totals.items() if count},
+        measures={**_summarize(evaluation, rows, patients), **derive_measures(evaluation, rows, patients)},
+        counts=count_cases(evaluation, rows),
     )
+
+
+def count_cases(evaluation: Evaluation, rows: Sequence[Mapping[str, float]]) -> dict[str, int]:
+    """Return the counts of cases that the task has, such as the cells of a confusion matrix, above 0.
+
+    Args:
+        evaluation: The task's.
+        rows: What `Evaluation.measure` returned for each case.
+    """
+    names = [one.name for one in evaluation.metrics.metrics if one.is_count]
+    totals = {name: round(sum(row.get(name, 0.0) for row in rows)) for name in names}
+    return {name: count for name, count in totals.items() if count}
 
 
 def _summarize(
@@ -97,14 +107,18 @@ def _summarize(
     }
 
 
-def _derive(
-    evaluation: Evaluation,
-    rows: Sequence[Mapping[str, float]],
-    patients: Sequence[str],
-    counts: Sequence[str],
+def derive_measures(
+    evaluation: Evaluation, rows: Sequence[Mapping[str, float]], patients: Sequence[str]
 ) -> dict[str, MeasureSummary]:
-    """Metrics of all cases together, with intervals over resampled patients."""
+    """Return the metrics of all cases together, such as kappa, with intervals over resampled patients.
+
+    Args:
+        evaluation: The task's.
+        rows: What `Evaluation.measure` returned for each case.
+        patients: Whose case each row is.
+    """
     derived = [one.name for one in evaluation.metrics.metrics if one.combines == "derived"]
+    counts = [one.name for one in evaluation.metrics.metrics if one.is_count]
     if not derived:
         return {}
     whole = evaluation.summarize(rows)

@@ -55,3 +55,41 @@ def score_cases(
             scores.append(None)
         on_case(done + 1, len(cases))
     return scores
+
+
+def measure_cases(
+    task: Task,
+    settings: LearningSettings,
+    weights: Weights,
+    cases: Sequence[CachedCase],
+    device: Device,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Scores]:
+    """Measure weights on labeled cases by all of the task's measures; see `Evaluation.measure`.
+
+    Args:
+        task: See `score_cases`.
+        settings: See `score_cases`.
+        weights: See `score_cases`.
+        cases: See `score_cases`.
+        device: See `score_cases`.
+        cancelled: See `score_cases`.
+        on_case: See `score_cases`.
+
+    Returns:
+        The measures and counts of each case, in the order of `cases`.
+
+    Raises:
+        Cancelled: Within one case after `cancelled` turned true.
+        UnreadableCase: A case can no longer be read.
+    """
+    predictor = Predictor(task, settings, weights, device)
+    scores: list[Scores] = []
+    for done, case in enumerate(cases):
+        if cancelled():
+            raise Cancelled(f"evaluation stopped at case {done} of {len(cases)}")
+        scores.append(task.evaluation.measure(predictor.predict(case), case))
+        on_case(done + 1, len(cases))
+    return scores

@@ -197,6 +197,29 @@ class PatientRegister:
         known = {name: patient for group in self._groups.get(other, []) for name, patient in group.items()}
         return discloses([*answers, *self._answers.get(other, [])], new, {**known, **patients}, minimum)
 
+    def answers_part(
+        self, question: str, part: Sequence[CaseT], *, minimum: int, beside: Collection[str]
+    ) -> bool:
+        """Return whether a part of cases that are answered about may be answered about on its own.
+
+        Args:
+            question: What is asked about parts: all of them are compared with each other.
+            part: Its cases; all of them are in an answer to one of the questions in `beside`.
+            minimum: Fewest patients of the part, and of whatever follows from it and other answers.
+            beside: Other questions; all their answers together are compared with the part.
+        """
+        names = [self._pseudonym_of_case(case.id) for case in part]
+        own = self._answers.get(question, [])
+        known = [*own, *(answer for other in beside for answer in self._answers.get(other, []))]
+        groups = [group for groups in self._groups.values() for group in groups]
+        patients = {
+            name: self._patients.get(name, patient) for group in groups for name, patient in group.items()
+        }
+        if len({patients[name] for name in names}) < minimum or discloses(known, names, patients, minimum):
+            return False
+        self._answers[question] = extend_basis(own, names)
+        return True
+
     def count(self, question: str, cases: Sequence[CaseT], *, minimum: int, job_minimum: int = 1) -> Count:
         """Return how many cases may be answered about; None where there are cases and none of them may.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic
+from typing import Final, Generic, Literal, TypeAlias
 
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT, Split
@@ -16,6 +16,7 @@ from consilium.tasks.learning_settings import LearningSettings
 
 _SCORES: Final = "scores"
 _COUNTS: Final = "counts in scores"
+_SUBGROUPS: Final = "subgroups"
 """Questions by whose names the register keeps the groups of patients."""
 
 
@@ -101,7 +102,7 @@ def select_cases(
             cases,
             minimum=ScoreMinimum.of(site, task).patients,
             # The mean of one task may be a count of another: the share of patients who were graded right.
-            compared={other: site.min_training_patients},
+            compared={other: site.min_training_patients, _SUBGROUPS: site.min_training_patients},
             apart=apart,
         )
 
@@ -112,6 +113,63 @@ def select_cases(
         answerable(split.test, split.validation),
         len(labeled) - in_sets,
     )
+
+
+EvaluatedSet: TypeAlias = Literal["test", "validation"]
+"""Which set an evaluation is of: the patients to report on, or, where there are none, to choose models on."""
+
+
+def select_evaluated(
+    register: PatientRegister, site: SiteSettings, labeled: Sequence[CaseT], *, job_minimum: int
+) -> tuple[EvaluatedSet, Answerable[CaseT]]:
+    """Return the cases that an evaluation of models is about, and which set they are.
+
+    A hospital that only evaluates reports on all patients that it neither trained on nor chose models by.
+    Answers hold counts, so they are of whole groups of `min_count` patients, whatever the task.
+
+    Args:
+        register: The site's.
+        site: What the hospital decides.
+        labeled: The usable labeled cases.
+        job_minimum: Fewest patients of the whole answer that the job wants.
+    """
+    name: EvaluatedSet = "test"
+    cases: Sequence[CaseT] = ()
+    apart: Sequence[CaseT] = ()
+    if site.role == "trains":
+        split = register.split(labeled, site.set_shares)
+        name, cases, apart = ("test", split.test, split.validation)
+        if not split.test:
+            name, cases, apart = ("validation", split.validation, split.test)
+    else:
+        cases = register.untouched(labeled)
+    return name, register.answerable(
+        _COUNTS,
+        cases,
+        minimum=count_minimum(site),
+        job_minimum=job_minimum,
+        compared={_SCORES: site.min_training_patients, _SUBGROUPS: site.min_training_patients},
+        apart=apart,
+    )
+
+
+def allow_subgroup(register: PatientRegister, site: SiteSettings, cases: Sequence[CaseT]) -> bool:
+    """Return whether a part of the evaluated cases may be answered about on its own.
+
+    It is not, if it, the rest, or anything that follows from earlier answers would be of too few patients.
+
+    Args:
+        register: The site's.
+        site: What the hospital decides.
+        cases: The part.
+    """
+    minimum = count_minimum(site)
+    return register.answers_part(_SUBGROUPS, cases, minimum=minimum, beside=(_COUNTS, _SCORES))
+
+
+def count_minimum(site: SiteSettings) -> int:
+    """Return the fewest patients that answers with counts are about."""
+    return max(site.min_count, site.min_training_patients)
 
 
 def check_patient_count(

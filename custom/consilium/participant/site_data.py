@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from consilium.counts import Count, count_text, counted, list_counts
-from consilium.data.cache import CachedCase, CaseCache
+from consilium.data.cache import CachedCase, CaseCache, PreparedCohort
 from consilium.data.case_format import Progress
+from consilium.data.checks import CheckedCohort
 from consilium.data.codes import DataCode
 from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
+from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
     ScoreMinimum,
     check_patient_count,
@@ -188,26 +190,9 @@ def prepare_site(
         Cancelled: Soon after `cancelled` turned true.
     """
     task = get_task(learning.task)
-    cache = CaseCache(
-        site.cache_dir,
-        case_format=task.cases,
-        settings=task.cases.preparation(learning),
-        max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
-    )
-    checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)
-    prepared = cache.collect(checked.cohort, checked.made)
-    labeled = [case for case in prepared.cases if case.labeled]
+    checked, prepared = prepare_cases(site, learning, progress=progress, cancelled=cancelled)
     with open_register(site, checked.cohort.patients.examinations) as register:
-        left_out = count_left_out(register, prepared.problems, checked.cohort, minimum=site.min_count)
-        if not labeled:
-            unlabeled = register.count("unlabeled", prepared.cases, minimum=site.min_count)
-            raise SiteRefusal(
-                f"no usable labeled case: {count_text(unlabeled)} without a label; left out: "
-                f"{list_counts(left_out) or 'none'}",
-                code=RefusalCode.NO_LABELED_CASE,
-                left_out=left_out,
-                details=[problem.describe() for problem in prepared.problems],
-            )
+        labeled, left_out = require_labeled(register, site, checked, prepared)
         selected = select_cases(register, site, labeled, task)
         if site.split_salt is None:
             # With the job's seed, the rounds of two jobs that differ by one step would differ by one sample.
@@ -239,3 +224,44 @@ def prepare_site(
     check_patient_count(selected.train, selected.evaluated, site.min_training_patients, data.score_minimum)
     check_round(selected.train, site, learning)
     return data
+
+
+def prepare_cases(
+    site: SiteSettings,
+    learning: LearningSettings,
+    *,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[CheckedCohort, PreparedCohort]:
+    """Read, check and preprocess a site's cases; see `prepare_site`."""
+    task = get_task(learning.task)
+    cache = CaseCache(
+        site.cache_dir,
+        case_format=task.cases,
+        settings=task.cases.preparation(learning),
+        max_bytes=None if site.cache_gib is None else int(site.cache_gib * 2**30),
+    )
+    checked = admit_cases(site, task, products=(cache,), progress=progress, cancelled=cancelled)
+    return checked, cache.collect(checked.cohort, checked.made)
+
+
+def require_labeled(
+    register: PatientRegister, site: SiteSettings, checked: CheckedCohort, prepared: PreparedCohort
+) -> tuple[list[CachedCase], dict[str, Count]]:
+    """Return the labeled cases, and how many are left out by code.
+
+    Raises:
+        SiteRefusal: If there is no labeled case.
+    """
+    labeled = [case for case in prepared.cases if case.labeled]
+    left_out = count_left_out(register, prepared.problems, checked.cohort, minimum=site.min_count)
+    if not labeled:
+        unlabeled = register.count("unlabeled", prepared.cases, minimum=site.min_count)
+        raise SiteRefusal(
+            f"no usable labeled case: {count_text(unlabeled)} without a label; left out: "
+            f"{list_counts(left_out) or 'none'}",
+            code=RefusalCode.NO_LABELED_CASE,
+            left_out=left_out,
+            details=[problem.describe() for problem in prepared.problems],
+        )
+    return labeled, left_out

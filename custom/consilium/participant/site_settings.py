@@ -32,6 +32,7 @@ class TaskData(Settings):
     patients_file: Path | None = None
     file_endings: dict[str, tuple[str, ...]] = Field(default={})
     accepted_findings: Path | None = None
+    subgroups_file: Path | None = None
 
 
 class SiteSettings(ComputeSettings):
@@ -65,6 +66,11 @@ class SiteSettings(ComputeSettings):
         default=None,
         description="Which cases are of one patient: a CSV file with the columns case and patient; default: "
         "participants.tsv in the dataset folder, where it has one, and known names of follow-ups.",
+    )
+    subgroups_file: Path | None = Field(
+        default=None,
+        description="CSV file of subgroups that models are evaluated in, such as patient,age band,scanner; "
+        "default: none.",
     )
     file_endings: dict[str, tuple[str, ...]] = Field(
         default={},
@@ -112,6 +118,12 @@ class SiteSettings(ComputeSettings):
         "a small hospital's test set, a fifth of its patients, must be large enough.",
     )
 
+    max_evaluated_models: int = Field(
+        default=200,
+        ge=0,
+        description="How many models jobs may have evaluated here in all; each one asks the same patients "
+        "once more.",
+    )
     local_only: bool = Field(
         default=True,
         description="Whether a job may have this hospital train a model alone as well, to compare with. The "

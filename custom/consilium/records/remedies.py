@@ -56,6 +56,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.SERVER_DISK: "make room on the server's disk; the site is asked again in the next round",
     RefusalCode.NOT_CONNECTED: _COMES_BACK,
     RefusalCode.ONLY_EVALUATES: "nothing: the hospital only evaluates, as its local/privacy.json says",
+    RefusalCode.MANY_MODELS: "the hospital decides how many models it evaluates in all: its IT department "
+    "raises max_evaluated_models in its local/privacy.json",
     RefusalCode.JOB_ARCHIVE: "submit the job's folder as `consilium jobs` or `make jobs` writes it",
     RefusalCode.JOB_CONTENT: "write the job again with `consilium jobs` of the federation's version, and "
     "change only what docs/jobs.md lists",
@@ -93,6 +95,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.SERVER_ERROR: "the server's log of the job has the error; submit the job with resume once "
     "that is fixed",
     RefusalCode.INTERRUPTED: "nothing: it continues once enough sites are connected",
+    RefusalCode.MODEL_FILE: "write the job again with `consilium jobs export`, and put the files that it "
+    "writes beside the job into local/models/ of the server's kit",
     RefusalCode.NO_PROGRESS: "look into the server's log, then submit the job with resume",
 }
 
@@ -113,7 +117,7 @@ _REMEDIES_OF_INQUIRIES: Final[dict[RefusalCode, str]] = {
     "seen to it: `consilium status --site KIT` there",
 }
 
-_INQUIRIES: Final = frozenset({"check", "statistics"})
+_INQUIRIES: Final = frozenset({"check", "statistics", "evaluate"})
 """Jobs that ask each site once."""
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from consilium.tasks.histograms import MetricBins
 from consilium.tasks.measures import Measure, measures_of
 from consilium.tasks.metrics import MetricSet, Scores
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from consilium.data.cached_case import CachedCase
+
+_BINS: Final = 20
 
 
 class Evaluation(ABC):
@@ -62,6 +65,18 @@ class Evaluation(ABC):
         Default: the metrics that a single case has. What is derived from counts is of all cases only.
         """
         return measures_of(self.metrics)
+
+    @property
+    def bins(self) -> Mapping[str, MetricBins]:
+        """The public bins of each of `measures`, by name: a site counts its patients in them for others.
+
+        They span all values of the measure. Default: twenty bins of equal width.
+        """
+        metrics = (self.metrics[one.name] for one in self.measures)
+        return {
+            one.name: MetricBins.in_steps(((one.high - one.low) / _BINS, one.high), start=one.low)
+            for one in metrics
+        }
 
     def measure(self, prediction: Tensor, case: CachedCase) -> Scores:
         """Measure one labeled case thoroughly, for the evaluation of a finished model.

@@ -138,6 +138,7 @@ def _folders(settings: SiteSettings) -> list[dict[str, Any]]:
         (settings.cache_dir, False),
         (settings.state_dir, False),
         (settings.patients_file, True),
+        (settings.subgroups_file, True),
         (settings.accepted_findings, True),
     ):
         if path is not None and path.is_absolute() and not path.is_relative_to(settings.dataset):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.histograms import MetricBins
 from consilium.tasks.measures import Measure
 from consilium.tasks.metrics import MetricSet, Scores
 from consilium.tasks.segmentation.metrics import region_metrics
@@ -87,6 +88,14 @@ class SegmentationEvaluation(Evaluation):
         from consilium.tasks.segmentation.measurement.definitions import region_measures
 
         return region_measures(self._regions, penalty_mm=self._penalty_mm, lesions=self._lesions is not None)
+
+    @property
+    def bins(self) -> Mapping[str, MetricBins]:
+        """The public bins of `measures`: those of the metric, also of its mean over regions."""
+        from consilium.tasks.segmentation.measurement.definitions import case_metrics
+
+        of_metric = {one.title: one.bins for one in case_metrics(self._penalty_mm)}
+        return {one.name: of_metric[one.title] for one in self.measures}
 
     def measure(self, prediction: Tensor, case: CachedCase) -> Scores:
         """Measure the regions found in a case by all metrics; see `measure_case`.

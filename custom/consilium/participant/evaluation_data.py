@@ -1,0 +1,123 @@
+"""Cases of one site for an evaluation of models: which patients it is about, and their subgroups."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from consilium.counts import Count, counted
+from consilium.data.cache import CachedCase
+from consilium.data.case_format import Progress
+from consilium.data.finding import Finding
+from consilium.errors import DataError, RefusalCode, SiteRefusal
+from consilium.participant.patient_register import PatientRegister
+from consilium.participant.patient_selection import (
+    EvaluatedSet,
+    allow_subgroup,
+    count_minimum,
+    select_evaluated,
+)
+from consilium.participant.register_files import open_register
+from consilium.participant.site_data import prepare_cases, require_labeled
+from consilium.participant.site_settings import SiteSettings
+from consilium.participant.subgroups import read_subgroups
+from consilium.tasks.learning_settings import LearningSettings
+
+_logger = logging.getLogger(__name__)
+
+BAD_SUBGROUPS = "its file of subgroups can't be used; the site's log says why"
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """The cases that models are evaluated on.
+
+    Attributes:
+        cases: Labeled cases that no job trains on.
+        minimum: Fewest patients behind a number that leaves.
+        set: Which patients they are.
+        subgroups: Attribute to value to the ids of its cases: those that may be answered about.
+        withheld: How many subgroups of each attribute may not.
+        note: Why there are no subgroups, where the hospital wanted some; None otherwise.
+        left_out: Cases that are left out, by code, as far as it may leave.
+        problems: These cases. They name patients: they stay on the site.
+    """
+
+    cases: tuple[CachedCase, ...] = field(repr=False)
+    minimum: int
+    set: EvaluatedSet = "validation"
+    subgroups: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
+    withheld: Mapping[str, int] = field(default_factory=dict)
+    note: str | None = None
+    left_out: Mapping[str, Count] = field(default_factory=dict)
+    problems: tuple[Finding, ...] = field(default=(), repr=False)
+
+
+def prepare_evaluation(
+    site: SiteSettings,
+    learning: LearningSettings,
+    *,
+    job_minimum: int,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> EvaluationData:
+    """Read, check and preprocess a site's cases, and choose those that models are evaluated on.
+
+    Args:
+        site: What the hospital decides.
+        learning: The settings that the models were trained with.
+        job_minimum: Fewest patients that the job wants; a hospital's own minimum counts where it is larger.
+        progress: Called for each case.
+        cancelled: Asked before every case.
+
+    Raises:
+        SiteRefusal: As for training, or if the answer would be about too few patients.
+        DataError: If the cache or the site's register can't be written.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    checked, prepared = prepare_cases(site, learning, progress=progress, cancelled=cancelled)
+    minimum = max(count_minimum(site), job_minimum)
+    known = checked.cohort.patients.examinations
+    with open_register(site, known) as register:
+        labeled, left_out = require_labeled(register, site, checked, prepared)
+        name, answerable = select_evaluated(register, site, labeled, job_minimum=minimum)
+        chosen = answerable.cases
+        if not chosen:
+            raise SiteRefusal(
+                f"its evaluation would be of fewer than {counted(minimum, 'patient')}, or would differ by "
+                "fewer from an earlier answer, which its min_count and the job's min_patients forbid",
+                code=RefusalCode.FEW_PATIENTS,
+                left_out=left_out,
+            )
+        data = EvaluationData(chosen, minimum, name, left_out=left_out, problems=prepared.problems)
+        if site.subgroups_file is None:
+            return data
+        try:
+            return _divide(data, site, known, register)
+        except DataError as error:
+            _logger.error("%s", error)
+            return replace(data, note=BAD_SUBGROUPS)
+
+
+def _divide(
+    data: EvaluationData, site: SiteSettings, known: Mapping[str, str], register: PatientRegister
+) -> EvaluationData:
+    assert site.subgroups_file is not None  # asked before
+    found = read_subgroups(site.subgroups_file, data.cases, known)
+    subgroups: dict[str, dict[str, frozenset[str]]] = {}
+    withheld: dict[str, int] = {}
+    for attribute, values in found.items():
+        allowed = {
+            value: ids
+            for value, ids in values.items()
+            if _is_large(part := [case for case in data.cases if case.id in ids], data.minimum)
+            and allow_subgroup(register, site, part)
+        }
+        subgroups[attribute] = allowed
+        withheld[attribute] = len(values) - len(allowed)
+    return replace(data, subgroups=subgroups, withheld=withheld)
+
+
+def _is_large(cases: Sequence[CachedCase], minimum: int) -> bool:
+    return len({case.patient for case in cases}) >= minimum
