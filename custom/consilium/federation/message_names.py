@@ -7,6 +7,7 @@ PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 VALIDATE: Final = "validate"
 LOCAL_ONLY: Final = "local_only"
+EVALUATE: Final = "evaluate"
 
 REASON_HEADER: Final = "consilium.reason"
 """Header of a refusal: one sentence for the operator, with nothing in it about a patient or a path."""

@@ -20,7 +20,7 @@ from consilium.federation.monitoring.progress import ProgressReceiver
 from consilium.federation.monitoring.published_metrics import JobMetrics
 from consilium.settings import MAX_SITES, Name, Settings
 
-JobKind = Literal["training", "readiness", "statistics"]
+JobKind = Literal["training", "readiness", "statistics", "evaluation"]
 
 Place: TypeAlias = tuple[str | int, ...]
 """Place of a value in a job's files: `meta`, `server` or `client`, then its keys and indices."""

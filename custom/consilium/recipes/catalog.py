@@ -41,7 +41,7 @@ def task_jobs(task: Task) -> dict[str, CatalogEntry]:
     stated = task.jobs
     return {
         f"{task.name}_{ending}": _entry(task, ending, stated.get(ending, {}))
-        for ending in dict.fromkeys((MAIN_JOB, *stated, "check", "stats"))
+        for ending in dict.fromkeys((MAIN_JOB, *stated, "check", "stats", "evaluate"))
     }
 
 

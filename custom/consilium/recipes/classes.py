@@ -11,6 +11,7 @@ from nvflare.app_common.statistics.min_count_cleanser import MinCountCleanser
 from nvflare.app_common.widgets.convert_to_fed_event import ConvertToFedEvent
 from nvflare.app_common.widgets.metrics_artifact_writer import MetricsArtifactWriter
 
+from consilium.federation.inquiry.model_evaluation import ModelEvaluation
 from consilium.federation.inquiry.patient_statistics import PatientStatistics
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.inquiry.site_statistics import SiteStatisticsGenerator
@@ -33,6 +34,7 @@ SERVER_CLASSES: Final = tuple(
     for kind in (
         FederatedTraining,
         ReadinessCheck,
+        ModelEvaluation,
         PatientStatistics,
         ProgressReceiver,
         JobMetrics,

@@ -15,6 +15,7 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.initial_model import InitialModel
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobKind, JobRecipe
+from consilium.recipes.evaluation import EvaluationSettings
 from consilium.recipes.recognition import recognize_recipe
 from consilium.recipes.strict_json import parse_json
 from consilium.recipes.training import TrainingRecipe
@@ -96,8 +97,20 @@ def read_exported_job(path: Path) -> ExportedJob:
     )
 
 
+def read_exported_evaluation(path: Path) -> EvaluationSettings:
+    """Read and check the folder of a job that evaluates models.
+
+    Raises:
+        ConfigurationError: See `job_kind`; or it is a job of another kind.
+    """
+    settings = _read_recipe(path).settings
+    if not isinstance(settings, EvaluationSettings):
+        raise ConfigurationError(f"{path} evaluates no models; `consilium jobs list` names the jobs that do")
+    return settings
+
+
 def job_kind(path: Path) -> JobKind:
-    """Return the kind of a job: training, readiness or statistics.
+    """Return the kind of a job: training, readiness, statistics or evaluation.
 
     Raises:
         ConfigurationError: If it is not a FLARE job, contains code, or is not exactly what a recipe

@@ -14,6 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.federation.message_names import RESUME_META
 from consilium.recipes.base import APP, CLIENT_CONFIG, META, SERVER_CONFIG, JobFiles, JobRecipe, Place
 from consilium.recipes.classes import class_path
+from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
@@ -23,6 +24,7 @@ RECIPES: Final[Mapping[str, type[JobRecipe]]] = {
     MAIN_JOB: FedAvgRecipe,
     "check": ReadinessRecipe,
     "stats": StatisticsRecipe,
+    "evaluate": EvaluationRecipe,
 }
 """Every recipe, by the end of its jobs' names; other jobs' names end in one of them, `_` and a word."""
 
@@ -151,9 +153,11 @@ def _decided(meta: Any) -> dict[str, Any]:
 def _compare(seen: Any, written: Any, file: str, recipe: JobRecipe) -> None:
     for place, there, own in _differences(seen, written, ""):
         found = "is missing" if there is _MISSING else f"is {show(there)}"
+        article = "an" if recipe.kind.startswith("e") else "a"
         right = "nothing" if own is _MISSING else show(own)
         raise ConfigurationError(
-            f"{file}: {one_line(place)} {found}; a {recipe.kind} job with these settings has {right} there"
+            f"{file}: {one_line(place)} {found}; {article} {recipe.kind} job with these settings has {right} "
+            "there"
         )
 
 

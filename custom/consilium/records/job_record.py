@@ -9,19 +9,21 @@ from pathlib import Path
 
 from consilium.counts import counted
 from consilium.errors import ConfigurationError
+from consilium.records.evaluation import EVALUATION_FILE, EvaluationRecord
 from consilium.records.federation import FEDERATION_FILE, FederationRecord
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord
 from consilium.records.reading import check_record, read_json
 from consilium.records.statistics import STATISTICS_FILE, StatisticsRecord
 from consilium.tasks import get_task
 
-JobRecord = FederationRecord | ReadinessRecord | StatisticsRecord
+JobRecord = FederationRecord | ReadinessRecord | StatisticsRecord | EvaluationRecord
 """What the server writes down: one for each kind of job."""
 
 _KINDS: Mapping[str, type[JobRecord]] = {
     FEDERATION_FILE: FederationRecord,
     READINESS_FILE: ReadinessRecord,
     STATISTICS_FILE: StatisticsRecord,
+    EVALUATION_FILE: EvaluationRecord,
 }
 
 RECORD_FILES = tuple(_KINDS)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consilium.errors import RefusalCode
+from consilium.records.evaluation import EvaluationRecord
 from consilium.records.federation import FederationRecord, OutcomeKind, SiteRound
 from consilium.records.job_record import JobRecord
 from consilium.records.progress import EndReason
@@ -26,6 +27,7 @@ class Outcome:
             missing, rejected or not connected somewhere; `failure`: no evaluated final model. Of a readiness
             check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
             can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
+            Of an evaluation, `success`: every site evaluated every model; `failure`: no site did.
         reasons: What went wrong, each with a code.
     """
 
@@ -39,6 +41,8 @@ def determine_outcome(record: JobRecord) -> Outcome:
         return _training_outcome(record)
     if isinstance(record, ReadinessRecord):
         return _readiness_outcome(record)
+    if isinstance(record, EvaluationRecord):
+        return _evaluation_outcome(record)
     return _statistics_outcome(record)
 
 
@@ -110,6 +114,20 @@ def _statistics_outcome(record: StatisticsRecord) -> Outcome:
     if record.status != "finished":
         ended = record.reason or f"the record ends with status {record.status}"
         return Outcome("failure", (EndReason(text=ended, code=RefusalCode.JOB_FAILED), *reasons))
+    return Outcome("partial" if reasons else "success", reasons)
+
+
+def _evaluation_outcome(record: EvaluationRecord) -> Outcome:
+    absences = defaultdict[tuple[str, str, RefusalCode | None], list[str]](list)
+    for model, site, missing in record.absences():
+        absences[site, missing.reason, missing.code].append(model)
+    reasons = tuple(
+        EndReason(text=f"{site} did not evaluate {', '.join(models)}: {reason}", code=code, task="evaluate")
+        for (site, reason, code), models in sorted(absences.items(), key=lambda one: one[0][0])
+    )
+    if record.status != "finished":
+        ended = record.reason or f"the record ends with status {record.status}"
+        return Outcome("failure", (EndReason(text=ended, code=record.code), *reasons))
     return Outcome("partial" if reasons else "success", reasons)
 
 

@@ -8,6 +8,7 @@ import uuid
 from hypothesis import strategies as st
 
 from consilium.recipes.base import JobRecipe
+from consilium.recipes.evaluation import EvaluationRecipe
 from consilium.recipes.fedavg import FedAvgRecipe
 from consilium.recipes.readiness import ReadinessRecipe
 from consilium.recipes.statistics import StatisticsRecipe
@@ -113,7 +114,17 @@ statistics = recipe_of(
         "wait_minutes": number(0, 525_600),
     },
 )
-any_recipe = st.one_of(training, readiness, statistics)
+evaluated = st.lists(
+    st.fixed_dictionaries({"name": names, "digest": st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True)}),
+    max_size=20,
+    unique_by=lambda one: one["name"],
+)
+evaluation = recipe_of(
+    EvaluationRecipe,
+    {**common, "models": evaluated, "min_patients": st.integers(1, 1_000_000), "timeout_minutes": minutes},
+    learning=learning,
+)
+any_recipe = st.one_of(training, readiness, statistics, evaluation)
 
 
 def largest_recipes() -> list[JobRecipe]:
@@ -130,5 +141,10 @@ def largest_recipes() -> list[JobRecipe]:
         },
         ReadinessRecipe: {"timeout_minutes": 10.0, "learning": {"task": "brain_tumor"}},
         StatisticsRecipe: {"max_bins_percent": 10.0},
+        EvaluationRecipe: {
+            "models": [{"name": "final", "digest": f"sha256:{'1' * 64}"}],
+            "min_patients": 7,
+            "learning": {"task": "brain_tumor"},
+        },
     }
     return [kind.from_values({"name": "job", **values}, source="a test") for kind, values in given.items()]

@@ -1,1 +1,1 @@
-"""Jobs without training: readiness check and statistics."""
+"""Jobs without training: readiness check, statistics and evaluation of models."""

@@ -13,7 +13,8 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from consilium.errors import Cancelled, ConsiliumError, RefusalCode, SiteRefusal
-from consilium.federation.message_names import CHECK, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
+from consilium.federation.message_names import CHECK, EVALUATE, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
+from consilium.federation.site.evaluation import SiteEvaluator
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
@@ -39,6 +40,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         `validate`: evaluate the weights received, as a final model.
         `local_only`: train a model alone, as often and as long as in the federation, and compare it with the
             weights received; answers a `SiteReport` with the gain. The model stays here.
+        `evaluate`: measure the weights received on the cases that no job trains on; answers a
+            `SiteEvaluation`.
         The questions that the job's algorithm declares: what its `SiteDialogue` answers.
 
     What can go wrong is answered with a return code and a reason that holds no patient identifier and no
@@ -47,16 +50,25 @@ class SiteExecutor(Executor):  # type: ignore[misc]
     Args:
         learning: The fields of `LearningSettings`.
         algorithm: The algorithm's name and settings; None for a job that trains nothing.
+        min_patients: Fewest patients that the job wants behind an answer about a model; a hospital's own
+            minimum counts where it is larger. None for a job that evaluates none.
     """
 
-    def __init__(self, learning: dict[str, Any], algorithm: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        learning: dict[str, Any],
+        algorithm: dict[str, Any] | None = None,
+        min_patients: int | None = None,
+    ) -> None:
         super().__init__()
         self.learning = learning
         self.algorithm = algorithm
+        self.min_patients = min_patients
         self._journal = SiteJournal()
         self._state = StateReporter(self, self._journal)
         chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
         self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal)
+        self._evaluator = SiteEvaluator(learning, min_patients or 1, self, self._state)
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Open the site's journal of the job; free data and weights when the job ends."""
@@ -75,7 +87,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         """Carry out one task; see the class."""
-        handler = self._handlers.find(task_name)
+        handler = self._evaluator.evaluate if task_name == EVALUATE else self._handlers.find(task_name)
         if handler is None:
             return to_refusal(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
         self._log_rejection(shareable, fl_ctx)

@@ -1,0 +1,196 @@
+"""A site's evaluation of models from elsewhere: means, intervals and counts of patients, and nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nvflare.apis.fl_component import FLComponent
+from nvflare.apis.fl_context import FLContext
+from nvflare.apis.shareable import Shareable
+from nvflare.apis.signal import Signal
+from nvflare.app_common.abstract.fl_model import FLModel
+from nvflare.app_common.utils.fl_model_utils import FLModelUtils
+
+from consilium.errors import RefusalCode, SiteRefusal, TrainingError
+from consilium.federation.message_names import REPORT_META
+from consilium.federation.site.local_settings import read_site_settings
+from consilium.federation.site.replies import read_request
+from consilium.federation.site.state import StateReporter
+from consilium.federation.versions import component_versions
+from consilium.records.evaluation import GroupAnswer, MeasureAnswer, SiteEvaluation
+from consilium.tasks import get_task, parse_learning
+from consilium.tasks.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from consilium.data.cached_case import CachedCase
+    from consilium.participant.evaluation_data import EvaluationData
+
+_DIGITS = 6
+"""Of a mean or bound that leaves; the last bits of a mean say nothing about a model."""
+
+
+class SiteEvaluator:
+    """Evaluates received models on this site's cases; they are prepared when the first one comes.
+
+    Args:
+        learning: The fields of `LearningSettings`.
+        min_patients: Fewest patients that the job wants behind an answer.
+        component: Writes the site's log.
+        state: Reports what the site is doing.
+    """
+
+    def __init__(
+        self, learning: Mapping[str, Any], min_patients: int, component: FLComponent, state: StateReporter
+    ) -> None:
+        self._learning = learning
+        self._min_patients = min_patients
+        self._component = component
+        self._state = state
+        self._data: EvaluationData | None = None
+
+    def evaluate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        """Answer about one model.
+
+        Raises:
+            SiteRefusal: If this site can't or may not.
+        """
+        from consilium.data.cached_case import UnreadableCase
+        from consilium.learning.device import open_device
+        from consilium.learning.evaluator import measure_cases
+        from consilium.participant.evaluated_models import admit_model
+
+        started = time.monotonic()
+        request = read_request(shareable)
+        settings = parse_learning(self._learning, source="the job's learning settings")
+        site = read_site_settings(fl_ctx, settings.task)
+        data = self._prepare(fl_ctx, abort)
+        weights = request.params or {}
+        admit_model(site, weights)
+        task = get_task(settings.task)
+        try:
+            rows = measure_cases(
+                task,
+                settings,
+                weights,
+                data.cases,
+                open_device(site),
+                cancelled=lambda: abort.triggered,
+                on_case=lambda done, total: self._state.report(fl_ctx, "evaluating", done, total),
+            )
+        except TrainingError as error:
+            self._component.log_error(fl_ctx, f"the model can't be evaluated: {error}", fire_event=False)
+            raise SiteRefusal(
+                "the model does not fit the network that the job names", code=RefusalCode.DECLINED
+            ) from None
+        except UnreadableCase as error:
+            self._component.log_error(fl_ctx, f"{error}", fire_event=False)
+            raise SiteRefusal(
+                "a preprocessed case could no longer be read; it is made again with the next job",
+                code=RefusalCode.LOST_CASES,
+            ) from None
+        answer = summarize_site(task.evaluation, data, rows)
+        answer.seconds = time.monotonic() - started
+        reply = FLModel(
+            metrics={},
+            current_round=request.current_round,
+            meta={REPORT_META: answer.model_dump(mode="json")},
+        )
+        return FLModelUtils.to_shareable(reply)
+
+    def _prepare(self, fl_ctx: FLContext, abort: Signal) -> EvaluationData:
+        if self._data is None:
+            from consilium.participant.evaluation_data import prepare_evaluation
+
+            settings = parse_learning(self._learning, source="the job's learning settings")
+            site = read_site_settings(fl_ctx, settings.task)
+            self._data = prepare_evaluation(
+                site,
+                settings,
+                job_minimum=self._min_patients,
+                progress=lambda done, total, what: self._state.report_cases(
+                    fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
+                ),
+                cancelled=lambda: abort.triggered,
+            )
+            for problem in self._data.problems:
+                # The site's own log: the only place that names a patient.
+                self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)
+        return self._data
+
+
+def summarize_site(
+    evaluation: Evaluation, data: EvaluationData, rows: Sequence[Mapping[str, float]]
+) -> SiteEvaluation:
+    """Return what a site answers about a model.
+
+    Args:
+        evaluation: The task's.
+        data: The site's cases.
+        rows: What each of them was measured at.
+    """
+    of_case = {case.id: (case, row) for case, row in zip(data.cases, rows, strict=True)}
+
+    def summarize(ids: Sequence[str]) -> GroupAnswer:
+        cases, measured = zip(*(of_case[one] for one in ids), strict=True)
+        return summarize_group(evaluation, cases, measured, data.minimum)
+
+    return SiteEvaluation(
+        min_count=data.minimum,
+        set=data.set,
+        whole=summarize(list(of_case)),
+        subgroups={
+            attribute: {
+                value: summarize([one for one in of_case if one in ids]) for value, ids in values.items()
+            }
+            for attribute, values in data.subgroups.items()
+        },
+        withheld={name: count for name, count in data.withheld.items() if count},
+        note=data.note,
+        left_out=dict(data.left_out),
+        versions=component_versions(),
+    )
+
+
+def summarize_group(
+    evaluation: Evaluation, cases: Sequence[CachedCase], rows: Sequence[Mapping[str, float]], minimum: int
+) -> GroupAnswer:
+    """Return what leaves about some cases.
+
+    Raises:
+        SiteRefusal: They are of fewer patients than the minimum.
+    """
+    from consilium.learning.evaluation_summary import count_cases, derive_measures
+    from consilium.learning.patient_summary import summarize_patients
+
+    patients = [case.patient for case in cases]
+    if len(set(patients)) < minimum:
+        raise SiteRefusal("its answer would be of too few patients", code=RefusalCode.FEW_PATIENTS)
+    bins = evaluation.bins
+    limited = [
+        {name: min(max(row[name], one.edges[0]), one.edges[-1]) for name, one in bins.items()} for row in rows
+    ]
+    measures = {
+        name: MeasureAnswer(
+            mean=round(one.mean, _DIGITS),
+            interval=_rounded(one.interval),
+            edges=list(one.histogram.edges),
+            counts=list(one.histogram.counts),
+        )
+        for name, one in summarize_patients(limited, patients, bins, minimum=minimum).items()
+    }
+    derived = {
+        name: MeasureAnswer(mean=round(one.mean, _DIGITS), interval=_rounded(one.interval))
+        for name, one in derive_measures(evaluation, rows, patients).items()
+    }
+    return GroupAnswer(
+        patients=len(set(patients)),
+        cases=len(cases),
+        measures={**derived, **measures},
+        counts=count_cases(evaluation, rows),
+    )
+
+
+def _rounded(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    return interval and (round(interval[0], _DIGITS), round(interval[1], _DIGITS))

@@ -1,0 +1,114 @@
+"""What the server takes of a site's answer about a model."""
+
+import copy
+from contextlib import suppress
+
+import pytest
+from anything import ANYTHING
+from effort import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from consilium.records.evaluation import SiteEvaluation
+from consilium.records.evaluation_bounds import check_evaluation
+from consilium.tasks import get_task
+
+EVALUATION = get_task("brain_tumor").evaluation
+
+
+def measure(bins, patients=6):
+    middle = (bins.edges[0] + bins.edges[1]) / 2
+    return {
+        "mean": middle,
+        "interval": [bins.edges[0], bins.edges[1]],
+        "edges": list(bins.edges),
+        "counts": [patients, *[0] * (len(bins.edges) - 2)],
+    }
+
+
+def answer():
+    group = {
+        "patients": 6,
+        "cases": 7,
+        "measures": {name: measure(bins) for name, bins in EVALUATION.bins.items()},
+    }
+    return {
+        "min_count": 5,
+        "set": "test",
+        "whole": group,
+        "subgroups": {"age band": {"<60": copy.deepcopy(group)}},
+    }
+
+
+def check(content):
+    check_evaluation(SiteEvaluation.model_validate(content), EVALUATION)
+
+
+def test_an_answer_in_bounds_is_taken():
+    check(answer())
+
+
+def change(path, value):
+    content = answer()
+    target = content
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return content
+
+
+DICE = ("whole", "measures", "dice")
+OF_SUBGROUP = ("subgroups", "age band", "<60")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ((*DICE, "mean"), 0.9),
+        ((*DICE, "mean"), 1.5),
+        ((*DICE, "interval"), [0.5, 0.6]),
+        ((*DICE, "interval"), [-3.0, 0.5]),
+        ((*DICE, "counts"), [7, *[0] * 99]),
+        ((*DICE, "edges"), [0.0, 0.123456, 1.0]),
+        ((*DICE, "edges"), []),
+        (("whole", "patients"), 4),
+        (("whole", "cases"), 5),
+        (("whole", "measures", "secret"), {"mean": 1.0}),
+        (("whole", "measures"), {}),
+        (("whole", "counts"), {"true_1_said_2": 3}),
+        ((*OF_SUBGROUP, "patients"), 3),
+        ((*OF_SUBGROUP, "measures", "dice", "mean"), 0.9),
+    ],
+)
+def test_an_answer_that_can_t_be_so_is_rejected(path, value):
+    with pytest.raises(ValueError, match=r"patients|measure|bins|mean|count|interval|of fewer"):
+        check(change(path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("subgroups",), {"=HYPERLINK(1)": {}}),
+        (("subgroups",), {"age band": {"Doe, Jane 1931-01-01 in full": {}}}),
+        (("subgroups",), {f"a{n}": {} for n in range(7)}),
+        (("patient",), "Doe-Jane"),
+        ((*DICE, "mean"), float("nan")),
+        ((*DICE, "mean"), "0.5"),
+        ((*DICE, "values"), [0.1, 0.2]),
+        ((*DICE, "counts"), [0] * 1001),
+    ],
+)
+def test_a_message_of_another_form_is_rejected(path, value):
+    with pytest.raises(ValidationError):
+        check(change(path, value))
+
+
+@settings(max_examples=examples(30), deadline=None)
+@given(
+    path=st.sampled_from([("whole",), ("subgroups",), ("withheld",), DICE, (*DICE, "edges"), ("left_out",)]),
+    value=ANYTHING,
+)
+def test_whatever_a_site_sends_is_taken_or_refused(path, value):
+    with suppress(ValueError):  # a ValidationError is one
+        check(change(path, value))
