@@ -1,5 +1,7 @@
 """A POC of real processes on this machine, and the console of a user."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -136,6 +138,16 @@ def start_with_another_version(poc: RunningPoc, site: str, folder: Path) -> None
     wait_until(lambda: read_if_there(log).count(joined) > before, f"{site} has joined again")
 
 
+def write_evaluation(poc: RunningPoc, session: ConsoleSession, folder: Path) -> Path:
+    """Write the job that evaluates the final model of a downloaded one, with the model's file beside it."""
+    model = ("--model", f"final={session.result}@final")
+    exported = poc.run(
+        "jobs", "export", "brain_tumor_evaluate", "--to", str(folder), *model, "--set", "min_patients=1"
+    )
+    assert exported.returncode == 0, exported.stderr
+    return folder / "brain_tumor_evaluate"
+
+
 class Console:
     """The real console of a user, in a pseudo-terminal."""
 
@@ -149,7 +161,7 @@ class Console:
             dimensions=(50, 300),
         )
 
-    def __enter__(self) -> "Console":
+    def __enter__(self) -> Console:
         self._program.expect("\n> ")
         return self
 

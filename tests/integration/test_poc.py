@@ -21,6 +21,7 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.recipes.catalog import build_recipe
 from consilium.recipes.exported_job import export_job
+from consilium.records.evaluation import EvaluationRecord
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import load_record
 from consilium.records.site_status import SiteStatus, read_site_status
@@ -39,6 +40,7 @@ from .poc_on_laptop import (
     sees_all_sites,
     start_with_another_version,
     trains_alone,
+    write_evaluation,
 )
 from .studies import DEADLINE_SECONDS, export, read_if_there, read_json, wait_until
 
@@ -168,6 +170,17 @@ def test_statistics_from_their_submission_to_the_page(poc: RunningPoc, tmp_path:
     again = poc.run("report", str(result), "--out", str(tmp_path / "report"))
     assert again.returncode == 0, again.stderr
     assert "What the hospitals' data look like" in (tmp_path / "report/index.html").read_text()
+
+
+def test_the_job_s_models_are_evaluated_at_every_site(
+    poc: RunningPoc, session: ConsoleSession, tmp_path: Path
+) -> None:
+    job = write_evaluation(poc, session, tmp_path)
+    ended = poc.poc("submit", str(job))
+    assert ended.returncode == 0, ended.stderr
+    record = load_record(Path(ended.stdout.strip()).parents[1])
+    assert isinstance(record, EvaluationRecord)
+    assert {name: set(one.sites) for name, one in record.models.items()} == {"final": set(SITES)}
 
 
 def test_a_site_that_is_killed_while_it_trains_alone_resumes_and_reports_what_it_gains(

@@ -56,6 +56,15 @@ def export_jobs(
         ),
     ] = None,
     start_from: StartFrom = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL",
+            help="A model to evaluate: a result folder, a downloaded job, a bundle or a .safetensors file; "
+            "@best or @final behind a folder chooses. Repeat it for more.",
+            show_default=False,
+        ),
+    ] = None,
     change: Changes = None,
 ) -> None:
     """Write a job's folder: configuration only, ready for the FLARE console or `consilium simulate`."""
@@ -67,16 +76,18 @@ def export_jobs(
         from consilium.recipes.exported_job import export_job
         from consilium.settings import parse_changes
 
-    if name is None and (change or fingerprint or start_from):
+    if name is None and (change or fingerprint or start_from or model):
         raise ConfigurationError(
-            "--set, --fingerprint and --from change one job: name it, for example `consilium jobs export "
-            f"{training_job()}`"
+            "--set, --fingerprint, --from and --model change one job: name it, for example "
+            f"`consilium jobs export {training_job()}`"
         )
     changes = parse_changes(change or [])
     if name and fingerprint:
         changes = _propose(name, fingerprint, changes)
     if name and start_from:
         changes = {**changes, **_start(name, start_from, changes, to)}
+    if name and model:
+        changes = {**changes, **_write_models(name, model, changes, to)}
     recipes = [build_recipe(one, changes) for one in ([name] if name else _all_jobs())]
     output_folder(to, "--to")
     for recipe in recipes:
@@ -117,6 +128,28 @@ def _start(name: str, place: Path, changes: dict[str, Any], to: Path) -> dict[st
         say(f"starts from {one.name}" + (f" ({one.license})" if one.license else ""), err=True)
     say(f"before the job: put {file} into local/{MODELS_FOLDER}/ of the server's kit", err=True)
     return {"initial": start.initial.model_dump(mode="json")}
+
+
+def _write_models(name: str, models: list[str], changes: dict[str, Any], to: Path) -> dict[str, Any]:
+    """Write the models that a job evaluates beside it; returns what the job says of them."""
+    from consilium.data.files import output_folder
+    from consilium.errors import ConfigurationError
+    from consilium.learning.model_store import MODELS_FOLDER, ModelStore
+    from consilium.prediction.evaluated_models import EvaluatedModels
+    from consilium.recipes.catalog import build_recipe
+    from consilium.recipes.evaluation import EvaluationRecipe
+
+    recipe = build_recipe(name, changes)
+    if not isinstance(recipe, EvaluationRecipe):
+        raise ConfigurationError(f"{name} evaluates no models: leave --model out")
+    opened = EvaluatedModels.open(models, recipe.settings.learning.task)
+    output_folder(to, "--to")
+    for file in opened.write(ModelStore.beside(to / name)):
+        say(f"before the job: put {file} into local/{MODELS_FOLDER}/ of the server's kit", err=True)
+    return {
+        "models": [one.model_dump(mode="json") for one in opened.models],
+        "learning": opened.learning.model_dump(mode="json"),
+    }
 
 
 def _propose(name: str, files: list[Path], changes: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,10 @@ CONVENTION_HELP: Final = (
     "those. Without it, names and values decide."
 )
 
+SUBGROUPS_HELP = (
+    "CSV file of a hospital's subgroups, such as patient,age band,scanner; an evaluation of models reports "
+    "the large enough ones."
+)
 PATIENTS_HELP: Final = (
     "Which cases are of one patient: CSV with the columns case and patient. Default: participants.tsv in the "
     "folder of cases, where it has one."

@@ -12,6 +12,7 @@ from consilium.cli.options import (
     ACCEPTED_HELP,
     CONVENTION_HELP,
     PATIENTS_HELP,
+    SUBGROUPS_HELP,
     FileEndings,
     JobFolder,
     LocalOnly,
@@ -75,6 +76,10 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help=ACCEPTED_HELP, show_default=False),
     ] = None,
+    subgroups: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help=SUBGROUPS_HELP, show_default=False),
+    ] = None,
     min_patients: Annotated[
         int | None,
         typer.Option(
@@ -130,6 +135,7 @@ def simulate(
                 file_endings=endings,
                 patients_files=parse_files("--patients", patients or (), sites),
                 accepted_files=parse_files("--accepted", accepted or (), sites),
+                subgroups_files=parse_files("--subgroups", subgroups or (), sites),
             ),
             local_only=local_only,
             compare=compare,

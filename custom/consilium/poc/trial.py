@@ -17,7 +17,14 @@ from consilium.poc.command import PocError
 from consilium.poc.federation import Poc
 from consilium.poc.guardian import ended_with_this_process
 from consilium.poc.project import Project
-from consilium.recipes.exported_job import ExportedJob, job_kind, job_task, read_exported_job
+from consilium.prediction.evaluated_models import place_models
+from consilium.recipes.exported_job import (
+    ExportedJob,
+    job_kind,
+    job_task,
+    read_exported_evaluation,
+    read_exported_job,
+)
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import JobRecord, find_record, load_record
 from consilium.records.outcome import Outcome, determine_outcome
@@ -123,6 +130,9 @@ def run_job(poc: Poc, job: Path, display: Display) -> TrialResult:
         if training.initial is not None:
             server = poc.kits / poc.project().server
             training.initial.place(ModelStore.beside(job), ModelStore.of_server(server / "local"))
+    if job_kind(job) == "evaluation":
+        kit = ModelStore.of_server(poc.kits / poc.project().server / "local")
+        place_models(read_exported_evaluation(job).models, ModelStore.beside(job), kit)
     started = time.monotonic()
     job_id = poc.submit(job)
     display.say(f"submitted {job.name} as {job_id}")

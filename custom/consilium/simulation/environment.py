@@ -108,11 +108,14 @@ def with_split_salts(sites: Mapping[str, SiteSettings], seed: int) -> dict[str, 
 
 
 def seed_of(job: Path) -> int:
-    """Return the seed of an exported job, 0 for one that trains nothing."""
+    """Return the seed of an exported job, 0 for one without: an evaluation has that of its models."""
     # Not with this module: it loads what reads images, which commands that only watch a job do without.
-    from consilium.recipes.exported_job import job_kind, read_exported_job
+    from consilium.recipes.exported_job import job_kind, read_exported_evaluation, read_exported_job
 
-    return read_exported_job(job).learning.seed if job_kind(job) == "training" else 0
+    kind = job_kind(job)
+    if kind == "evaluation":
+        return read_exported_evaluation(job).learning.seed
+    return read_exported_job(job).learning.seed if kind == "training" else 0
 
 
 def failure_of(folder: Path) -> EndReason | None:

@@ -32,12 +32,14 @@ class NamesAndLabels:
         file_endings: Endings of file names to read at all of them beside the known ones.
         patients_files: Site name to the file that declares its patients.
         accepted_files: Site name to the file of findings that it accepts.
+        subgroups_files: Site name to the file of subgroups that it wants models evaluated in.
     """
 
     conventions: Mapping[str, str] = field(default_factory=dict)
     file_endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     patients_files: Mapping[str, Path] = field(default_factory=dict)
     accepted_files: Mapping[str, Path] = field(default_factory=dict)
+    subgroups_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def site_settings(
@@ -85,6 +87,7 @@ def site_settings(
             file_endings=dict(said.file_endings),
             patients_file=_absolute(said.patients_files.get(name)),
             accepted_findings=_absolute(said.accepted_files.get(name)),
+            subgroups_file=_absolute(said.subgroups_files.get(name)),
             tasks=list_installed(),
             **minimums,
         )

@@ -9,15 +9,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nvflare.apis.fl_constant import WorkspaceConstants
+
+from consilium.data.files import private_folder
 from consilium.errors import ConfigurationError
 from consilium.learning.model_store import ModelStore
+from consilium.prediction.evaluated_models import place_models
 from consilium.prediction.warm_start import WarmStart
 from consilium.recipes.base import JobRecipe
-from consilium.recipes.exported_job import changed_job, export_job, job_kind, read_exported_job
+from consilium.recipes.exported_job import (
+    changed_job,
+    export_job,
+    job_kind,
+    read_exported_evaluation,
+    read_exported_job,
+)
 from consilium.records.job_record import JobRecord, load_record
 from consilium.report.terminal import Terminal
 from consilium.simulation.display import Display
-from consilium.simulation.hospitals import NamesAndLabels, site_settings
+from consilium.simulation.hospitals import WORKSPACE, NamesAndLabels, site_settings
 from consilium.simulation.inquiry import Inquiry
 from consilium.simulation.study import Study
 
@@ -102,6 +112,11 @@ def simulate(
             ):
                 page = Study(shaped, hospitals, out, compare=compare, display=display, models=models).run()
             return SimulationResult(load_record(out / "result"), page, out / "result")
+        if kind == "evaluation":
+            evaluation = read_exported_evaluation(path)
+            local = private_folder(out.resolve() / WORKSPACE) / WorkspaceConstants.SITE_FOLDER_NAME
+            kit = ModelStore.of_server(private_folder(local))
+            place_models(evaluation.models, ModelStore.beside(path), kit)
         answers = Inquiry(path, hospitals, out, display=display).run()
         return SimulationResult(answers.record, answers.page, out / "result")
 

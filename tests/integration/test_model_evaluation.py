@@ -1,0 +1,66 @@
+"""Models at every hospital, in FLARE's simulator: a training's models, measured by a job of their own."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from .studies import ENVIRONMENT, read_json, run, simulate
+
+pytestmark = pytest.mark.integration
+
+PACKAGE = Path(__file__).parents[1] / "toys/chest_ct"
+PROGRAM = str(Path(sys.executable).with_name("consilium"))
+QUICK = ("learning.local_steps=4", "learning.spacing_mm=6", "learning.patch_voxels=32", "rounds=1")
+
+
+def command(*words: object) -> str:
+    code, out, errors = run([PROGRAM, *map(str, words)])
+    assert code == 0, errors
+    return out
+
+
+def test_the_models_of_a_training_are_measured_at_every_hospital(tmp_path, monkeypatch):
+    path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
+    made = command("cohort", tmp_path / "data", "--task", "chest_ct")
+    sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
+    settings = [word for one in QUICK for word in ("--set", one)]
+    command("jobs", "export", "chest_ct_fedavg", "--to", tmp_path, *settings)
+    trained = simulate(tmp_path / "chest_ct_fedavg", sites, tmp_path / "one")
+    assert trained.code == 0, trained.stderr
+    result = trained.out / "result"
+    models = ("--model", f"final={result}@final", "--model", f"best={result}@best")
+    command("jobs", "export", "chest_ct_evaluate", "--to", tmp_path, *models, "--set", "min_patients=3")
+    name, *others = sites
+    patients = sorted({one.name.split("_")[0] for one in sites[name].iterdir()})
+    file = tmp_path / "subgroups.csv"
+    file.write_text(
+        "patient,half,one\n"
+        + "".join(f"{one},{'first' if n < 4 else 'second'},v{n}\n" for n, one in enumerate(patients))
+    )
+    options = ("--min-patients", "3", "--evaluates", name, "--subgroups", f"{name}={file}")
+    done = simulate(tmp_path / "chest_ct_evaluate", sites, tmp_path / "two", *options)
+    assert done.code == 0, done.stderr
+    record = read_json(done.out / "result/model_evaluation.json")
+    assert record["status"] == "finished"
+    for model in record["models"].values():
+        answers, missing = model["sites"], model["missing"]
+        assert answers.keys() | missing.keys() == set(sites)
+        whole = answers[name]
+        assert whole["whole"]["patients"] == len(patients)
+        assert whole["subgroups"]["half"].keys() == {"first", "second"}
+        assert (whole["subgroups"]["one"], whole["withheld"]) == ({}, {"one": len(patients)})
+        # Elsewhere two patients are kept from training: too few to answer about.
+        assert {site: one["code"] for site, one in missing.items()} == dict.fromkeys(others, "few_patients")
+    assert not [one for one in patients if one in json.dumps(record)]
+    report = read_json(done.out / "report/report.json")
+    dice = next(one for one in report["matrices"] if one["measure"]["title"] == "Dice")
+    assert dice["worst"] == {"final": name, "best": name}
+    assert "partial" in done.stderr
+    again = tmp_path / "again"
+    code, _, errors = run([PROGRAM, "report", str(done.out / "result"), "--out", str(again)])
+    assert code == 1, errors
+    assert (again / "models.csv").read_text() == (done.out / "report/models.csv").read_text()
