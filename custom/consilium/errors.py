@@ -49,6 +49,7 @@ class RefusalCode(str, Enum):
     ONLY_EVALUATES = "only_evaluates"
     MANY_MODELS = "many_models"
     DECLINED = "declined"
+    TESTED = "already_tested"
     FAILED = "failed"
     ABORTED = "aborted"
     # The server rejects an answer, or does without a site:
@@ -112,6 +113,7 @@ _LASTING = frozenset(
         RefusalCode.MANY_MODELS,
         RefusalCode.REPEATED_UPDATE,
         RefusalCode.EXCLUDED,
+        RefusalCode.TESTED,
     }
 )
 

@@ -6,6 +6,11 @@ CHECK: Final = "check"
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 VALIDATE: Final = "validate"
+"""Score the last round's model on validation patients, which choose the best model."""
+
+TEST: Final = "test"
+"""Score the final or the best model on test patients; a site answers it only at the end of a job."""
+
 LOCAL_ONLY: Final = "local_only"
 EVALUATE: Final = "evaluate"
 

@@ -116,8 +116,8 @@ def score_both(
             on_case(place * total + done, 2 * total)
 
         scores = participant.score(weights, final=True, cancelled=cancelled, on_case=report)
-        by_case.append(dict(zip((case.id for case in participant.data.validation), scores, strict=True)))
+        by_case.append(dict(zip((case.id for case in participant.data.test), scores, strict=True)))
     return [
         PairedScores(case.id, case.patient, by_case[0][case.id], by_case[1][case.id])
-        for case in participant.data.validation
+        for case in participant.data.test
     ]

@@ -130,7 +130,15 @@ class Participant:
         cancelled: Callable[[], bool] = lambda: False,
         on_case: Callable[[int, int], None] = lambda done, total: None,
     ) -> list[Scores]:
-        """Score weights on the site's validation cases, or on others; those that can't be read leave `data`.
+        """Score weights on the site's cases, or on others; those that can't be read leave `data`.
+
+        Args:
+            weights: The model.
+            cases: Others than the site's own.
+            final: Whether it is a final model. It is scored by all metrics, on the test cases; one of a round
+                on the validation cases.
+            cancelled: Asked before every case.
+            on_case: Called with the cases done and the cases in all.
 
         Returns:
             Scores of the cases that are evaluated on from now on, in their order.
@@ -139,11 +147,11 @@ class Participant:
             SiteRefusal: If too many of the site's cases can no longer be read.
         """
         own = cases is None
-        evaluated = self.data.validation if cases is None else cases
+        evaluated = (self.data.test if final else self.data.validation) if cases is None else cases
         scores = self._learner.score(weights, evaluated, final=final, cancelled=cancelled, on_case=on_case)
         rows = list(zip(evaluated, scores, strict=True))
         self.data = self.data.without([case.id for case, score in rows if score is None])
-        kept = {case.id for case in self.data.validation}
+        kept = {case.id for case in self.data.evaluated_cases}
         return [score for case, score in rows if score is not None and (case.id in kept or not own)]
 
     def _own_weights(self, rounds_done: int) -> Weights:

@@ -93,7 +93,7 @@ def select_cases(
     if site.role == "trains":
         split = register.split(labeled, site.set_shares)
     else:
-        split = Split((), register.untouched(labeled), ())
+        split = Split((), (), register.untouched(labeled))
     question, other = (_COUNTS, _SCORES) if task.evaluation.metrics.has_counts else (_SCORES, _COUNTS)
 
     def answerable(cases: Sequence[CaseT], apart: Sequence[CaseT]) -> Answerable[CaseT]:

@@ -30,6 +30,9 @@ class RegisterContent(BaseModel):
     training: list[str] = []
     validation: list[str] = []
     test: list[str] = Field(default=[], description="Empty in format 3, where nobody was tested on.")
+    tested: dict[str, list[str]] = Field(
+        default={}, description="Job to the models that were evaluated on test patients; hashes of weights."
+    )
     groups: dict[str, list[Group]] = Field(default={}, description="By question.")
     answers: dict[str, list[list[str]]] = Field(default={}, description="Cases of answers, by question.")
 

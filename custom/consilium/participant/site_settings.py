@@ -87,13 +87,13 @@ class SiteSettings(ComputeSettings):
         default="trains", description="A hospital that only evaluates does so with all its patients."
     )
     validation_fraction: float = Field(
-        default=0.25,
+        default=0.15,
         ge=0,
         lt=1,
         description="Share of the patients to choose models on; no job trains on them.",
     )
     test_fraction: float = Field(
-        default=0.0,
+        default=0.2,
         ge=0,
         lt=1,
         description="Share of the patients to report on; no job trains on them or chooses a model by them.",

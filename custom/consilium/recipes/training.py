@@ -18,6 +18,7 @@ from consilium.federation.message_names import (
     PREPARE,
     RESUME_META,
     SITE_STATE_EVENT,
+    TEST,
     TRAIN,
     VALIDATE,
 )
@@ -39,6 +40,7 @@ from consilium.recipes.base import (
     Place,
     new_job,
 )
+from consilium.records.model_comparison import DEFAULT_SELECTION, SelectionRule
 from consilium.settings import MINUTES_PER_YEAR
 from consilium.tasks import TaskLearning
 
@@ -64,6 +66,11 @@ class TrainingSettings(JobSettings):
         gt=0,
         le=1,
         description="Drop a round whose model's key metric is worse by more than this; default: never.",
+    )
+    selection: SelectionRule = Field(
+        default=DEFAULT_SELECTION,
+        description="How the best round's model is selected on the sites' validation patients: by the median "
+        "of the sites' differences, the mean over sites, the worst_site, or the mean over patients.",
     )
     local_only: bool = Field(
         default=False,
@@ -124,6 +131,7 @@ class TrainingRecipe(JobRecipe):
             "aggregation": (*_TRAINING, "aggregation"),
             "screening": (*_TRAINING, "screening"),
             "rollback_margin": (*_TRAINING, "rollback_margin"),
+            "selection": (*_TRAINING, "selection"),
             "local_only": (*_TRAINING, "local_only"),
             "deadline_hours": (*_TRAINING, "deadline_hours"),
             "initial": (*_TRAINING, "initial"),
@@ -154,6 +162,7 @@ class TrainingRecipe(JobRecipe):
             aggregation=settings.aggregation.model_dump(mode="json"),
             screening=settings.screening.model_dump(mode="json"),
             rollback_margin=settings.rollback_margin,
+            selection=settings.selection,
             local_only=settings.local_only,
             deadline_hours=settings.deadline_hours,
             initial=initial,
@@ -163,7 +172,7 @@ class TrainingRecipe(JobRecipe):
         job.to_server(MetricsArtifactWriter(), id="metrics")
         job.to_server(ScoreCurves(), id="tensorboard")
         questions = settings.algorithm.declaration.questions
-        tasks = [PREPARE, TRAIN, VALIDATE, *questions, *([LOCAL_ONLY] if settings.local_only else [])]
+        tasks = [PREPARE, TRAIN, VALIDATE, TEST, *questions, *([LOCAL_ONLY] if settings.local_only else [])]
         job.to_clients(SiteExecutor(learning=learning, algorithm=algorithm), tasks=tasks)
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)

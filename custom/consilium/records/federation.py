@@ -45,6 +45,7 @@ from consilium.records.bounds import (
 )
 from consilium.records.gain import SiteGain
 from consilium.records.reading import Contradiction, read_record
+from consilium.records.score_intervals import ScoreIntervals
 from consilium.settings import MAX_SITES
 from consilium.tasks.metrics import MOST_METRICS, MetricSet
 
@@ -87,7 +88,21 @@ class SiteReport(Record):
     role: Literal["trains", "evaluates"]
     train_cases: CaseCount
     validation_cases: WithheldCount = Field(
-        description="Cases that scores are means of; null where they are too few, and scores stay there."
+        description="Cases that models are chosen on; null where they are too few, and scores stay there."
+    )
+    validation_patients: WithheldCount = None
+    test_cases: WithheldCount = Field(
+        default=0,
+        description="Cases that a job's final scores are means of; null where they are too few, and the "
+        "scores stay there.",
+    )
+    test_patients: WithheldCount = None
+    earlier_tests: CaseCount = Field(
+        default=0, description="Jobs before that had a model evaluated on the site's test patients."
+    )
+    intervals: ScoreIntervals = Field(
+        default_factory=dict,
+        description="Of test scores, by metric; none where of too few patients.",
     )
     left_out: CodeCounts = Field(default_factory=dict, description="Cases left out, by code.")
     steps: StepCount = 0
@@ -111,7 +126,7 @@ class SiteReport(Record):
 
 
 class SiteRound(Record):
-    """One site in one task: a round, the preparation before the first, or the validation after the last."""
+    """One site in one task: a round, the preparation before the first, or an evaluation after the last."""
 
     outcome: Literal["ready", "answered", "trained", "evaluated", "refused", "excluded", "no answer"]
     reason: Reason | None = None
@@ -167,8 +182,17 @@ class FederationRecord(Record):
     )
     preparation_seconds: Duration | None = None
     rounds: list[RoundRecord] = Field(default_factory=list, max_length=MOST_ROUNDS)
-    final_scores: BySite[SiteScores] = Field(default_factory=dict)
+    final_scores: BySite[SiteScores] = Field(
+        default_factory=dict, description="Of the final model on test patients; rounds' are on others."
+    )
     final_sites: BySite[SiteRound] = Field(default_factory=dict)
+    best_scores: BySite[SiteScores] = Field(
+        default_factory=dict,
+        description="The same of the best round's model; equal where that is the final one.",
+    )
+    best_sites: BySite[SiteRound] = Field(
+        default_factory=dict, description="What each site said with them; empty where they are the same."
+    )
     local_only: BySite[SiteRound] = Field(
         default_factory=dict,
         description="What each site answered about the model that it trained alone; empty where the job "
@@ -231,7 +255,7 @@ class FederationRecord(Record):
 class BaselineRecord(Record):
     """Baselines of the federation's model: same settings and number of steps, other data.
 
-    Scores are those of validation cases of every hospital, by all metrics, by site.
+    Scores are those of test cases of every hospital, by all metrics, by site.
     """
 
     local_steps: int = Field(

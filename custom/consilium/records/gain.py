@@ -23,19 +23,12 @@ from consilium.records.bounds import (
     limit_entries,
 )
 from consilium.records.score_bounds import read_scores
+from consilium.records.score_intervals import FEW_AT_A_BOUND
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Metric, Scores
 
 if TYPE_CHECKING:
     from consilium.participant.local_only import PairedScores
-
-FEW_AT_A_BOUND: Final = 4
-"""Patients who hardly count at a bound of an interval: that of n patients is a mean of about n - 4 of them.
-
-Measured as the effective number of patients, 1 / sum of squared weights, of the resamples at the bound: 1.6
-of 5, 4.2 of 8, 5.2 of 9, 8.1 of 12 and 16 of 20. With the mean and the bounds of five, the patient at the end
-is known to a hundredth of a score from 0 to 1.
-"""
 
 _TOLERANCE: Final = 1e-6
 
@@ -66,7 +59,7 @@ class Gain(Record):
 
 
 class SiteGain(Record):
-    """Gain of one hospital; both models are scored on the same validation patients of this hospital."""
+    """Gain of one hospital; both models are scored on the same test patients of this hospital."""
 
     patients: Annotated[int, Field(strict=True, ge=1, le=MOST_CASES)]
     local: _Scores = Field(description="Scores of the model that the hospital trained alone.")

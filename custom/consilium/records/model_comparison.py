@@ -1,13 +1,36 @@
-"""Paired comparison of two rounds' models over the sites that evaluated both."""
+"""Comparison of two rounds' models over the sites that evaluated both on their validation patients."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Final, Literal, TypeAlias, get_args
 
 from consilium.counts import counted
-from consilium.records.federation import FederationRecord
+from consilium.errors import ConfigurationError
+from consilium.records.federation import FederationRecord, SiteRound
+from consilium.records.shares import limited_shares
+
+SelectionRule: TypeAlias = Literal["median", "mean", "worst_site", "patients"]
+"""How the best round's model is selected from its scores on the sites' validation patients.
+
+`median` of the sites' differences, `mean` of the sites' scores, the score at the `worst_site`, or the mean
+over all `patients`, where a site counts by how many it has.
+"""
+
+DEFAULT_SELECTION: Final[SelectionRule] = "median"
+
+SELECTION_TEXTS: Final[Mapping[SelectionRule, str]] = {
+    "median": "the median of the sites' differences",
+    "mean": "the mean over sites",
+    "worst_site": "the worst site's score",
+    "patients": "the mean over sites, weighted by validation patients",
+}
+
+_LARGEST_WEIGHT: Final = 0.5
+"""Of one site among three or more, as its number of patients is only what it reports."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +95,61 @@ def paired_difference(record: FederationRecord, number: int, other: int) -> Pair
         return None
     gain = record.metrics.key_metric.gain
     return PairedDifference({site: gain(scores[site], others[site]) for site in common}, sites)
+
+
+def parse_selection(rule: str) -> SelectionRule:
+    """Return a selection rule by its name.
+
+    Raises:
+        ConfigurationError: If there is none of this name.
+    """
+    for known in get_args(SelectionRule):
+        if rule == known:
+            return rule  # type: ignore[return-value]
+    raise ConfigurationError(f"selection is {rule!r}; allowed: {', '.join(get_args(SelectionRule))}.")
+
+
+def selection_gain(record: FederationRecord, number: int, other: int, rule: SelectionRule) -> float | None:
+    """Return by how much a round's model is better than another's by a rule.
+
+    Args:
+        record: Of the job; excluded sites do not count.
+        number: The round.
+        other: The round to compare it with.
+        rule: By which. But for the median, where a missing site counts as unchanged, models are compared only
+            if all sites that count evaluated both.
+
+    Returns:
+        The gain; None if the models can't be compared.
+    """
+    if rule == "median":
+        difference = paired_difference(record, number, other)
+        return None if difference is None else difference.median
+    scores, others = key_scores(record, number), key_scores(record, other)
+    sites = sorted(scoring_sites(record))
+    if not sites or scores.keys() != set(sites) or others.keys() != set(sites):
+        return None
+    key = record.metrics.key_metric
+    if rule == "worst_site":
+        worst = [min(one.values(), key=lambda score: key.gain(score, 0.0)) for one in (scores, others)]
+        return key.gain(*worst)
+    if rule == "mean":
+        return fmean(key.gain(scores[site], others[site]) for site in sites)
+    shares = limited_shares({site: validation_patients(record, site) for site in sites}, _LARGEST_WEIGHT)
+    return sum(share * key.gain(scores[site], others[site]) for site, share in shares.items())
+
+
+def validation_patients(record: FederationRecord, site: str) -> int:
+    """Return how many validation patients a site said that it has when it first did, 0 if it never did.
+
+    The first word counts for the whole job, so that all rounds are compared with the same weights.
+    """
+    stages: list[Mapping[str, SiteRound]] = [record.preparation, *(one.sites for one in record.rounds)]
+    for stage in stages:
+        report = stage[site].report if site in stage else None
+        if report is not None and report.validation_patients:
+            return report.validation_patients
+    return 0
 
 
 def scoring_sites(record: FederationRecord) -> set[str]:

@@ -14,7 +14,7 @@ from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord, explain
 from consilium.records.statistics import StatisticsRecord
 
-_FINAL = "final validation"
+_FINAL = "final evaluation"
 _TOOK_PART = ("ready", "trained", "evaluated")
 
 
@@ -64,7 +64,7 @@ def _training_outcome(record: FederationRecord) -> Outcome:
         EndReason(
             text=f"{_span(missed)}: {site} is not part of it: {reason}",
             code=code,
-            task="validate" if missed[-1] == _FINAL else "train",
+            task="test" if missed[-1] == _FINAL else "train",
         )
         for (site, reason, code), missed in absences.items()
     ]
@@ -78,10 +78,15 @@ def _training_outcome(record: FederationRecord) -> Outcome:
 
 def _without_scores(record: FederationRecord) -> EndReason:
     reports = [one.report for one in record.final_sites.values() if one.report]
-    if reports and all(one.validation_cases is None for one in reports):
+    if reports and all(one.test_cases is None for one in reports):
         setting = record.metrics.minimum_setting
         return EndReason(
             text=f"no site sends scores of the model: they would be of fewer patients than its {setting}",
+            code=RefusalCode.SCORES_HELD_BACK,
+        )
+    if reports and not any(one.test_cases for one in reports):
+        return EndReason(
+            text="no hospital has test patients to report on: each has too few, or a test_fraction of 0",
             code=RefusalCode.SCORES_HELD_BACK,
         )
     return EndReason(text="no hospital sent a score of the final model", code=RefusalCode.NO_SCORES)
@@ -138,7 +143,7 @@ def _absence(answer: SiteRound | None) -> tuple[str, RefusalCode | None] | None:
 
 
 def _span(stages: Sequence[str]) -> str:
-    """Name stages in one breath: `preparation, rounds 1 to 6, final validation`."""
+    """Name stages in one breath: `preparation, rounds 1 to 6, final evaluation`."""
     rounds = [int(stage.removeprefix("round ")) for stage in stages if stage.startswith("round ")]
     runs: list[list[int]] = []
     for number in rounds:

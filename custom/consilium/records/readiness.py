@@ -74,6 +74,10 @@ class SiteReadiness(Record):
     code: Code = Field(default=None, description="What kind of reason it is.")
     usable_cases: WithheldCount = Field(default=0, description="Labeled cases without an error.")
     usable_patients: WithheldCount = Field(default=0, description="Patients whom these cases are of.")
+    validates: bool = Field(
+        default=False, description="Whether it has enough validation patients to help to choose models."
+    )
+    tests: bool = Field(default=False, description="Whether it has enough test patients to be reported on.")
     left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
     noted: CodeCounts = Field(default_factory=dict, description="Findings of lower severity, by code.")
     accepted: CodeCounts = Field(

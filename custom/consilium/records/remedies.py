@@ -16,7 +16,7 @@ _COMES_BACK: Final = (
 _ASKED_AGAIN: Final = (
     "it is asked again in the next round; if that persists, have the site look at its loss and its data"
 )
-TASKS_AFTER_ROUNDS: Final = frozenset({"validate", "local_only"})
+TASKS_AFTER_ROUNDS: Final = frozenset({"validate", "test", "local_only"})
 """What a site misses in these, the job doesn't ask for again."""
 
 _REMEDIES: Final[dict[RefusalCode, str]] = {
@@ -40,6 +40,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     RefusalCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
     "has its part in the federation's model all the same",
     RefusalCode.DECLINED: _ASK_THE_SITE,
+    RefusalCode.TESTED: "submit another job: a hospital's test patients are looked at once in a job, after "
+    "its last round",
     RefusalCode.FAILED: _ASK_THE_SITE,
     RefusalCode.ABORTED: "nothing: the task was called off",
     RefusalCode.UPDATE: _ASKED_AGAIN,

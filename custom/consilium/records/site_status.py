@@ -62,7 +62,13 @@ class SiteStatus(BaseModel):
     role: Label | None = None
     train_cases: CaseCount | None = None
     validation_cases: CaseCount | None = None
-    held_back: CaseCount = Field(default=0, description="Cases to validate on that no model is evaluated on.")
+    test_cases: CaseCount | None = None
+    held_back: CaseCount = Field(
+        default=0, description="Cases to validate or test on that no model is scored on."
+    )
+    trained_before: CaseCount = Field(
+        default=0, description="Of a site that only evaluates: cases of patients that it trained on before."
+    )
     left_out: dict[Label, CaseCount] = Field(default_factory=dict, description="Cases left out, by code.")
     left_out_file: str | None = Field(default=None, description="The file that names them.")
     rounds_trained: RoundNumber = 0

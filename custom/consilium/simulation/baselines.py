@@ -100,13 +100,13 @@ def train_baselines(
         start: The model that the federation starts from; None where it starts from drawn weights.
     """
     plans = [replace(plan, start=start) for plan in _plan(sites, learning, rounds)]
-    validation = {name: data.validation for name, data in sites.items()}
+    test = {name: data.test for name, data in sites.items()}
     federation = _Federation(final_model, min_counts)
     steps: Queue[tuple[str, int, int]] = get_context("spawn").Queue()
     with worker_pool(workers, _connect, (steps,)) as pool:
         try:
             with defer_interrupts():  # the workers start now and inherit it
-                futures = [pool.submit(_train_and_evaluate, plan, validation, federation) for plan in plans]
+                futures = [pool.submit(_train_and_evaluate, plan, test, federation) for plan in plans]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:  # after Ctrl-C, too: the pool would wait for its processes
             for process in list(getattr(pool, "_processes", {}).values()):
@@ -169,7 +169,7 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
 
 
 def _train_and_evaluate(
-    plan: _Plan, validation: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
+    plan: _Plan, test: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
 ) -> _Outcome:
     started = time.monotonic()
     compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side
@@ -185,13 +185,13 @@ def _train_and_evaluate(
 
     weights = train_local_only(participant, plan.learning, plan.rounds, start=plan.start, on_step=report)
     pairs: list[PairedScores] = []
-    if plan.data.validation:
+    if plan.data.test:
         final, _ = load_model(federation.model)
         pairs = score_both(participant, weights, final)
     evaluation = get_task(plan.learning.task).evaluation
     scores = {
         site: evaluation.summarize(participant.score(weights, cases=cases, final=True))
-        for site, cases in validation.items()
+        for site, cases in test.items()
         if cases and site != plan.name
     }
     if pairs:

@@ -25,7 +25,7 @@ CASES = SiteCheck("dataset.cases", "Cases can be used")
 LABELS = SiteCheck("dataset.labels", "What labels mean is known")
 
 _MIN_TO_TRAIN = 2
-_ONE_PATIENT = "One patient can't be split into training and validation: this site will only evaluate"
+_ONE_PATIENT = "One patient can't be split into sets: this site will only evaluate"
 _CHECK = (
     "look at the images first, then repeat this: consilium check DIR with the folder of local/privacy.json, "
     "from this account.",
@@ -89,6 +89,8 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
             details=[str(error)],
             data=data,
         )
+    if expected.can == "train":
+        seen = f"{seen}. {_describe_sets(*expected.patients)}"
     if expected.held_back:
         seen = f"{seen}; {expected.held_back} held back from evaluation (docs/privacy.md)"
     if expected.can == "nothing":
@@ -130,6 +132,18 @@ def _describe(cohort: Cohort) -> str:
     )
     by_code = left_out_by_code(cohort.problems)
     return f"{seen}; left out: {list_counts(by_code)}" if by_code else seen
+
+
+def _describe_sets(train: int, validation: int, test: int) -> str:
+    """Say how many patients are in each set, and what a missing one means."""
+    said = (
+        f"To train on: {counted(train, 'patient')}; to choose models on: {validation}; to report on: {test}"
+    )
+    if not test:
+        said += "; no result is reported of this hospital: it has too few patients, or test_fraction is 0"
+    if not validation:
+        said += "; it chooses no model: it has too few patients, or validation_fraction is 0"
+    return said
 
 
 def _count(cohort: Cohort, *, checked: bool) -> dict[str, object]:

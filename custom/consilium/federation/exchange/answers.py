@@ -9,16 +9,17 @@ from pydantic import BaseModel, ValidationError
 
 from consilium.errors import RefusalCode
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
-from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, VALIDATE
+from consilium.federation.message_names import ANSWER_META, LOCAL_ONLY, PREPARE, REPORT_META, TEST
 from consilium.records.bounds import name_faults
 from consilium.records.federation import SiteReport, SiteRound
 from consilium.records.gain import check_gain
 from consilium.records.score_bounds import read_scores
+from consilium.records.score_intervals import check_intervals
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Scores
 
-_NOT_A_SCORE = "validation_cases"
-"""Stands among the scores, as FLARE sends no answer without any; the report has the same number."""
+_NOT_SCORES = ("validation_cases", "test_cases")
+"""Stand among the scores, as FLARE sends no answer without any; the report has the same numbers."""
 
 
 class Answers:
@@ -75,11 +76,13 @@ class Answers:
         except ValidationError as error:
             faults = name_faults(error, SiteReport)
             raise RejectedAnswer(f"its report can't be read; wrong is {faults}") from None
-        said = {name: value for name, value in (answer.metrics or {}).items() if name != _NOT_A_SCORE}
-        if said and (self.task in (PREPARE, LOCAL_ONLY) or not report.validation_cases):
+        said = {name: value for name, value in (answer.metrics or {}).items() if name not in _NOT_SCORES}
+        cases = report.test_cases if self.task == TEST else report.validation_cases
+        if said and (self.task in (PREPARE, LOCAL_ONLY) or not cases):
             raise RejectedAnswer("it sent scores without a model and cases to measure them on")
         try:
-            answer.metrics = self._read_scores(said, report.validation_cases)
+            answer.metrics = self._read_scores(said, cases)
+            self._check_intervals(report, answer.metrics)
         except ValueError as error:
             raise RejectedAnswer(f"its scores can't be used: {error}", code=RefusalCode.SCORES) from None
         self._check_gain(report)
@@ -89,7 +92,20 @@ class Answers:
         if not said:
             return {}
         assert self.evaluation is not None  # set before any site is asked for scores
-        return read_scores(said, self.evaluation, final=self.task == VALIDATE, cases=cases)
+        return read_scores(said, self.evaluation, final=self.task == TEST, cases=cases)
+
+    def _check_intervals(self, report: SiteReport, scores: Scores) -> None:
+        """Check a site's intervals, which only the report shows.
+
+        Raises:
+            ValueError: If they can't be so, or nothing was requested.
+        """
+        if not report.intervals:
+            return
+        if self.task != TEST:
+            raise ValueError("it sent intervals that were not requested")
+        assert self.evaluation is not None  # set before any site is asked for scores
+        check_intervals(report.intervals, scores, self.evaluation)
 
     def _check_gain(self, report: SiteReport) -> None:
         """Check a site's reported gain, which affects neither other sites nor model selection.
@@ -103,7 +119,7 @@ class Answers:
             raise RejectedAnswer("it sent a comparison that was not requested")
         assert self.evaluation is not None  # set before any site is asked for a comparison
         try:
-            report.gain = check_gain(report.gain, self.evaluation, report.validation_cases)
+            report.gain = check_gain(report.gain, self.evaluation, report.test_cases)
         except ValueError as error:
             raise RejectedAnswer(f"its comparison can't be used: {error}") from None
 

@@ -13,7 +13,8 @@ from nvflare.app_common.utils.file_utils import resolve_path_under_root
 from nvflare.app_opt.tracking.tb.tb_event_writer import TensorBoardEventWriter
 from pydantic import ValidationError
 
-from consilium.federation.monitoring.job_events import ANSWER_TAKEN, event_data
+from consilium.federation.message_names import TEST
+from consilium.federation.monitoring.job_events import ANSWER_TAKEN, TASK_ASKED, event_data
 from consilium.records.federation import SiteReport
 
 EVENTS_FOLDER: Final = "tb_events"
@@ -31,12 +32,15 @@ class ScoreCurves(FLComponent):  # type: ignore[misc]
         super().__init__()
         self._folder: Path | None = None
         self._writers: dict[str, Any] = {}
+        self._set = "validation"
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Write the loss and the scores of an answer that counts."""
         if event_type == EventType.START_RUN:
             run_folder = fl_ctx.get_engine().get_workspace().get_run_dir(fl_ctx.get_job_id())
             self._folder = Path(run_folder) / EVENTS_FOLDER
+        elif event_type == TASK_ASKED:
+            self._set = "test" if event_data(fl_ctx)["task"] == TEST else "validation"
         elif event_type == ANSWER_TAKEN and self._folder is not None:
             self._write(self._folder, event_data(fl_ctx))
         elif event_type == EventType.END_RUN:
@@ -46,14 +50,14 @@ class ScoreCurves(FLComponent):  # type: ignore[misc]
 
     def _write(self, folder: Path, answer: dict[str, Any]) -> None:
         site = answer["site"]
-        for tag, value in _scalars(answer):
+        for tag, value in _scalars(answer, self._set):
             if site not in self._writers:
                 own = resolve_path_under_root(str(folder), site, "site")
                 self._writers[site] = TensorBoardEventWriter(log_dir=own)
             self._writers[site].add_scalar(tag, value, answer["round"])
 
 
-def _scalars(answer: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def _scalars(answer: dict[str, Any], patients: str) -> Iterator[tuple[str, float]]:
     try:
         loss = SiteReport.model_validate(answer["report"]).loss
     except ValidationError:
@@ -61,4 +65,4 @@ def _scalars(answer: dict[str, Any]) -> Iterator[tuple[str, float]]:
     if loss is not None:
         yield "train/loss", loss
     for name, value in answer["scores"].items():
-        yield f"validation/{name}", value
+        yield f"{patients}/{name}", value

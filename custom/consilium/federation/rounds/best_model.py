@@ -5,7 +5,13 @@ from __future__ import annotations
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.learning.weights import Weights
 from consilium.records.federation import FederationRecord
-from consilium.records.model_comparison import key_scores, paired_difference, scoring_sites
+from consilium.records.model_comparison import (
+    DEFAULT_SELECTION,
+    SelectionRule,
+    key_scores,
+    scoring_sites,
+    selection_gain,
+)
 
 
 class BestModel:
@@ -13,13 +19,14 @@ class BestModel:
 
     A model becomes a candidate when its evaluation is complete: when the round counts whose task the scores
     came with, after the final validation, or when the job fails for want of a quorum. A candidate is compared
-    with the best model so far and replaces it if it is better in the median over the sites; see
-    `PairedDifference`. Where no more than half of the sites evaluated both, they can't be compared and the
-    best model stays.
+    with the best model so far and replaces it if it is better by the job's rule, on the sites' validation
+    patients. By the default, that is better in the median over the sites; see `PairedDifference`. Where no
+    more than half of the sites evaluated both, they can't be compared and the best model stays. By the other
+    rules it stays unless all sites that count evaluated both; see `selection_gain`.
 
     The first candidate with a score is the best until another one is. So that a model that few sites
-    evaluated does not stay the best for ever, one that no more than half of the sites evaluated also gives
-    way to a candidate that more sites evaluated.
+    evaluated does not stay the best for ever, one that no more than half of the sites evaluated (by the other
+    rules: not all of them) also gives way to a candidate that more sites evaluated.
 
     Models are compared one after the other, as the server keeps the weights of the best one only. With false
     or missing scores, or sites that disagree, A may be better than B, B than C, and C than A; then the order
@@ -27,10 +34,12 @@ class BestModel:
 
     Args:
         announcements: Publishes the best model to FLARE's components.
+        rule: Which model is better.
     """
 
-    def __init__(self, announcements: ModelAnnouncements) -> None:
+    def __init__(self, announcements: ModelAnnouncements, rule: SelectionRule = DEFAULT_SELECTION) -> None:
         self._announcements = announcements
+        self._rule = rule
 
     def consider(self, record: FederationRecord, number: int, weights: Weights) -> None:
         """Compare a round's model with the best so far, and publish it if it is better.
@@ -45,7 +54,7 @@ class BestModel:
         if number == 0 or record.rounds[number - 1].rolled_back is not None:
             return
         scores = key_scores(record, number)
-        if scores and _replaces_best(record, number):
+        if scores and _replaces_best(record, number, self._rule):
             record.best_round = number
             self._announcements.announce_best(number, weights, scores, record.metrics.key_metric)
 
@@ -65,12 +74,14 @@ class BestModel:
         self._announcements.announce_best(record.best_round, weights, scores, record.metrics.key_metric)
 
 
-def _replaces_best(record: FederationRecord, number: int) -> bool:
+def _replaces_best(record: FederationRecord, number: int, rule: SelectionRule) -> bool:
     best = record.best_round
     if best is None:
         return True
-    difference = paired_difference(record, number, best)
-    if difference is not None:
-        return difference.median > 0
+    gain = selection_gain(record, number, best, rule)
+    if gain is not None:
+        return gain > 0
     evaluated, evaluated_best = len(key_scores(record, number)), len(key_scores(record, best))
-    return 2 * evaluated_best <= len(scoring_sites(record)) and evaluated > evaluated_best
+    sites = len(scoring_sites(record))
+    by_few = 2 * evaluated_best <= sites if rule == "median" else evaluated_best < sites
+    return by_few and evaluated > evaluated_best

@@ -24,10 +24,11 @@ from consilium.federation.rounds.checkpoints import RoundCheckpoints
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
 from consilium.federation.rounds.final_evaluation import FinalEvaluation
 from consilium.federation.rounds.job_admission import AdmissionSettings
+from consilium.federation.rounds.plan import TrainingPlan
 from consilium.federation.rounds.preparation import Preparation
 from consilium.federation.rounds.resumption import ResumableRounds
 from consilium.federation.rounds.rollback import Rollback
-from consilium.federation.rounds.run import TrainingPlan, TrainingRun
+from consilium.federation.rounds.run import TrainingRun
 from consilium.federation.rounds.training import TrainingRounds
 from consilium.federation.transport.set_up import receive_on_disk
 from consilium.federation.updates.rejection_history import Rejections
@@ -35,6 +36,7 @@ from consilium.federation.updates.screening import Screening, ScreeningSettings
 from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import parse_algorithm
 from consilium.records.federation import FederationRecord
+from consilium.records.model_comparison import DEFAULT_SELECTION, SelectionRule, parse_selection
 from consilium.tasks import get_task, parse_learning
 
 _ALLOWANCE = 4
@@ -51,8 +53,10 @@ class FederatedTraining(SiteController):
     takes; with fewer than `min_sites` sites that can train, the job ends there.
 
     In a round each site first evaluates the model that it received, so the scores of a round's model come
-    with the next round and cost no extra message; the last model gets a round of validation of its own, with
-    distances. Rounds are compared over the sites that evaluated both models; see `BestModel` and `Rollback`.
+    with the next round and cost no extra message; the last model gets a round of validation of its own. Then
+    the final and the best model are evaluated on test patients, with distances.
+
+    Rounds are compared over the sites that evaluated both models; see `BestModel` and `Rollback`.
 
     Every round is made durable before the next one starts. A job whose `meta.json` names an interrupted one
     under `resume` resumes after the last of that job's rounds, as if there had been no interruption.
@@ -82,6 +86,7 @@ class FederatedTraining(SiteController):
         screening: The fields of `ScreeningSettings`.
         rollback_margin: By how much the key metric may get worse in a round that is kept; None: by any
             amount.
+        selection: By which rule the best round's model is selected.
         local_only: Whether every site trains a model alone as well, to compare with.
         deadline_hours: How long the whole job may take: then it ends, and can be resumed after its last
             round; None: as long as it takes.
@@ -104,6 +109,7 @@ class FederatedTraining(SiteController):
         aggregation: dict[str, Any] | None = None,
         screening: dict[str, Any] | None = None,
         rollback_margin: float | None = None,
+        selection: SelectionRule = DEFAULT_SELECTION,
         local_only: bool = False,
         deadline_hours: float | None = None,
         initial: dict[str, Any] | None = None,
@@ -119,6 +125,7 @@ class FederatedTraining(SiteController):
         self.aggregation = aggregation
         self.screening = screening
         self.rollback_margin = rollback_margin
+        self.selection = selection
         self.local_only = local_only
         self.deadline_hours = deadline_hours
         self.initial = initial
@@ -137,6 +144,7 @@ class FederatedTraining(SiteController):
             screening=known,
             rejections=Rejections(limits.max_refusals),
             rollback=Rollback(rollback_margin),
+            selection=parse_selection(selection),
             deadline_hours=deadline_hours,
         )
         self._run = Running[TrainingRun]()
@@ -214,7 +222,8 @@ class FederatedTraining(SiteController):
             run.publish(weights, index + 1)
             resumable.keep(index + 1, weights)
         final_evaluation = FinalEvaluation(run)
-        weights = final_evaluation.validate(weights)
+        weights = final_evaluation.choose(weights)
+        final_evaluation.test(weights)
         if self.local_only:
             run.save()
             final_evaluation.compare_with_local_only(weights)
@@ -236,6 +245,7 @@ class FederatedTraining(SiteController):
                 "aggregation": dict(self._plan.algorithm.aggregation),
                 "screening": self._plan.screening.settings.model_dump(mode="json"),
                 "rollback_margin": self.rollback_margin,
+                "selection": self.selection,
                 "local_only": self.local_only,
                 "deadline_hours": self.deadline_hours,
                 "initial": self.initial,

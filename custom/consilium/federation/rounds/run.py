@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -14,59 +13,36 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
-from consilium.federation.algorithms.base import Question, ServerAlgorithm
+from consilium.federation.algorithms.base import Question
 from consilium.federation.exchange.answer_form import Absence, RejectedAnswer
 from consilium.federation.exchange.answers import Answers
-from consilium.federation.exchange.quorum import Quorum, QuorumSettings
+from consilium.federation.exchange.quorum import QuorumSettings
 from consilium.federation.exchange.site_controller import SiteController
-from consilium.federation.message_names import LOCAL_ONLY, PREPARE, QUESTION_META, RUN_META, TRAIN, VALIDATE
+from consilium.federation.message_names import (
+    LOCAL_ONLY,
+    PREPARE,
+    QUESTION_META,
+    RUN_META,
+    TEST,
+    TRAIN,
+    VALIDATE,
+)
 from consilium.federation.rounds.announcements import ModelAnnouncements
 from consilium.federation.rounds.best_model import BestModel
 from consilium.federation.rounds.failures import AbortedJob, FailedJob
-from consilium.federation.rounds.rollback import Rollback
+from consilium.federation.rounds.plan import TrainingPlan
 from consilium.federation.updates.intake import Contribution
-from consilium.federation.updates.rejection_history import RejectedUpdate, Rejections
-from consilium.federation.updates.screening import Screening
+from consilium.federation.updates.rejection_history import RejectedUpdate
 from consilium.learning.weights import Weights, WeightSets, join_sets, split_sets
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
 from consilium.records.model_comparison import kept_round, key_scores, model_scores
-from consilium.tasks.learning_settings import LearningSettings
 
 _WHEN: Final[Mapping[str, str]] = {
     PREPARE: "while the sites prepared",
     VALIDATE: "in the final validation",
+    TEST: "while its models were evaluated on test patients",
     LOCAL_ONLY: "while the sites trained alone; the federation's own model was complete and evaluated",
 }
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """Settings of a training job, and its parts with state.
-
-    Attributes:
-        rounds: Rounds of training.
-        quorum: When a round counts.
-        learning: What the sites train.
-        algorithm: The server's half.
-        screening: What is known of updates.
-        rejections: How often each site's answers were rejected.
-        rollback: What a round that made the model worse is followed by.
-        deadline_hours: How long the whole job may take; None: as long as it takes.
-    """
-
-    rounds: int
-    quorum: Quorum
-    learning: LearningSettings
-    algorithm: ServerAlgorithm
-    screening: Screening
-    rejections: Rejections
-    rollback: Rollback
-    deadline_hours: float | None
-
-    @property
-    def seconds(self) -> float:
-        """How long the job may take."""
-        return math.inf if self.deadline_hours is None else self.deadline_hours * 3600
 
 
 class TrainingRun:
@@ -89,7 +65,7 @@ class TrainingRun:
         self.answers = Answers()
         self.folder = Path(controller.get_run_dir())
         self.announcements = ModelAnnouncements(controller)
-        self.best = BestModel(self.announcements)
+        self.best = BestModel(self.announcements, plan.selection)
         self._question: Question | None = None
         self._end = time.monotonic() + plan.seconds
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,11 @@ import psutil
 
 from consilium.counts import count_patients
 from consilium.data.case import Case
+from consilium.data.case_format import Progress
 from consilium.data.checks import CheckedCohort, Severity
+from consilium.data.finding import Finding
 from consilium.errors import RefusalCode, SiteRefusal
+from consilium.federation.versions import component_versions
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
     ScoreMinimum,
@@ -21,7 +24,12 @@ from consilium.participant.patient_selection import (
     select_cases,
 )
 from consilium.participant.register_files import open_register, read_register
-from consilium.participant.site_cases import case_identity, count_left_out, left_out_reason
+from consilium.participant.site_cases import (
+    case_identity,
+    count_left_out,
+    examine_cases,
+    left_out_reason,
+)
 from consilium.participant.site_settings import SiteSettings
 from consilium.process_limits import available_cores
 from consilium.records.readiness import Ability, Grid, Hardware, SiteReadiness
@@ -29,6 +37,44 @@ from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
 _GIB = 2**30
+
+
+def check_readiness(
+    site: SiteSettings,
+    learning: LearningSettings,
+    *,
+    progress: Progress,
+    cancelled: Callable[[], bool],
+    on_refusal: Callable[[SiteRefusal], None],
+    on_problems: Callable[[Sequence[Finding]], None],
+) -> SiteReadiness:
+    """Examine a site's cases, and report what it can do with them.
+
+    Args:
+        site: What the hospital decides.
+        learning: What the job to come decides.
+        progress: Called for each case.
+        cancelled: Asked before every case.
+        on_refusal: Called with the reason where the folder as a whole can't be used.
+        on_problems: Called with the cases left out; they name patients.
+
+    Raises:
+        DataError: If the cache, or the site's register of patients, can't be used.
+        Cancelled: Soon after `cancelled` turned true.
+    """
+    try:
+        checked = examine_cases(site, get_task(learning.task), progress=progress, cancelled=cancelled)
+    except SiteRefusal as error:
+        on_refusal(error)
+        return SiteReadiness(
+            can="nothing",
+            reason=error.public_reason,
+            code=error.code,
+            hardware=hardware(site),
+            versions=component_versions(),
+        )
+    on_problems(checked.cohort.problems)
+    return assess(checked, site, learning, component_versions())
 
 
 def assess(
@@ -58,6 +104,7 @@ def assess(
     ]
     with open_register(site, cohort.patients.examinations) as register:
         can, refusal = assess_ability(checked, site, learning, register)
+        sets = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
         usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
         left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         noted_by_code = register.count_by_code("noted", noted, minimum=site.min_count)
@@ -69,6 +116,8 @@ def assess(
         code=refusal and refusal.code,
         usable_cases=usable.count,
         usable_patients=None if usable.count is None else count_patients(usable.cases),
+        validates=can != "nothing" and bool(sets.validation.cases),
+        tests=can != "nothing" and bool(sets.test.cases),
         left_out=left_out,
         noted=noted_by_code,
         accepted=accepted_by_code,
@@ -122,11 +171,13 @@ class ExpectedRole:
         can: What it would do.
         refusal: Why that is not all; None if it is.
         held_back: Cases to validate or to test on, on which no model is evaluated.
+        patients: How many patients it trains on, how many choose models, and how many it reports on.
     """
 
     can: Ability
     refusal: SiteRefusal | None
     held_back: int
+    patients: tuple[int, int, int]
 
 
 def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> ExpectedRole:
@@ -143,7 +194,9 @@ def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSe
     register = read_register(site, checked.cohort.patients.examinations)
     can, refusal = assess_ability(checked, site, learning, register)
     selected = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
-    return ExpectedRole(can, refusal, selected.held_back)
+    sets = (selected.train, selected.validation.cases, selected.test.cases)
+    train, validation, test = (count_patients(cases) for cases in sets)
+    return ExpectedRole(can, refusal, selected.held_back, (train, validation, test))
 
 
 def _labeled(checked: CheckedCohort) -> list[Case]:

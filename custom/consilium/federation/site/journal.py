@@ -96,13 +96,14 @@ class SiteJournal:
             return
         self._status.role = data.role
         self._status.train_cases, self._status.validation_cases = len(data.train), len(data.validation)
+        self._status.test_cases, self._status.trained_before = len(data.test), data.trained_before
         self._status.held_back = data.held_back
         codes = Counter(problem.code.value for problem in data.problems)
         self._status.left_out = dict(sorted(codes.items()))
         from consilium.participant.site_cases import QUARANTINE_FILE  # it reads images: see SiteExecutor
 
         self._status.left_out_file = str(site.cache_dir / QUARANTINE_FILE)
-        self._publish("own_cases_used", len(data.train) + len(data.validation))
+        self._publish("own_cases_used", len(data.train) + len(data.evaluated_cases))
         self._publish("own_cases_left_out", len(data.problems))
         self._save()
 

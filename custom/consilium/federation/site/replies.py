@@ -9,7 +9,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from pydantic import ValidationError
 
-from consilium.counts import counted
+from consilium.counts import count_patients, counted
 from consilium.errors import RefusalCode, SiteRefusal, TrainingError
 from consilium.federation.message_names import (
     ANSWER_META,
@@ -182,6 +182,9 @@ def report_on(participant: Participant, result: TrainingResult | None, seconds: 
         role=data.role,
         train_cases=len(data.train),
         validation_cases=data.validated,
+        validation_patients=None if data.validated is None else count_patients(data.validation),
+        test_cases=data.tested,
+        test_patients=None if data.tested is None else count_patients(data.test),
         left_out=data.left_out,
         steps=result.steps if result else 0,
         loss=result.loss if result else None,
@@ -203,11 +206,11 @@ def to_reply(params: Weights | None, scores: Scores, report: SiteReport, receive
         report: Beside them.
         received: The task.
     """
-    cases = report.validation_cases
+    cases = {"validation_cases": report.validation_cases, "test_cases": report.test_cases}
     reply = FLModel(
         params_type=ParamsType.DIFF if params is not None else None,
         params=dict(params) if params is not None else None,
-        metrics={**scores, **({} if cases is None else {"validation_cases": float(cases)})},
+        metrics={**scores, **{name: float(count) for name, count in cases.items() if count is not None}},
         current_round=received.current_round,
         meta={REPORT_META: report.model_dump(mode="json")},
     )

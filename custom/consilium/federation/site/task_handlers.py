@@ -18,7 +18,6 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.counts import counted
 from consilium.data.finding import Finding
 from consilium.default_task import DEFAULT
-from consilium.errors import SiteRefusal
 from consilium.federation.message_names import (
     CHECK,
     LOCAL_ONLY,
@@ -26,9 +25,11 @@ from consilium.federation.message_names import (
     QUESTION_META,
     REPORT_META,
     RUN_META,
+    TEST,
     TRAIN,
     VALIDATE,
 )
+from consilium.federation.site.final_scores import score_final_model
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.local_only import compare_with_local_only
 from consilium.federation.site.local_settings import read_site_settings
@@ -45,15 +46,14 @@ from consilium.federation.site.replies import (
 )
 from consilium.federation.site.state import StateReporter
 from consilium.federation.site.training_folder import training_folder
-from consilium.federation.versions import component_versions
 from consilium.learning.algorithms import site_dialogue
 from consilium.learning.algorithms.base import AlgorithmSettings
 from consilium.learning.rounds import TrainingResult
 from consilium.learning.schedule import Schedule
 from consilium.learning.weights import MODEL, Weights, WeightSets, difference, join_sets
+from consilium.participant.evaluation_log import EvaluationLog
 from consilium.records.bounds import MOST_STEPS
 from consilium.records.gain import measure_gain, patient_gains
-from consilium.records.readiness import SiteReadiness
 from consilium.tasks import get_task, parse_learning
 from consilium.tasks.learning_settings import LearningSettings
 from consilium.tasks.metrics import Scores
@@ -108,6 +108,7 @@ class TaskHandlers:
             PREPARE: self._prepare,
             TRAIN: self._train,
             VALIDATE: self._validate,
+            TEST: self._test,
             LOCAL_ONLY: self._local_only,
         }
         if task in self._algorithm.declaration.questions:
@@ -122,38 +123,24 @@ class TaskHandlers:
 
     def _check(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         # What reads images is loaded where they are: the process that checks a job has no use for it.
-        from consilium.federation.site.assessment import assess, hardware
-        from consilium.participant.site_cases import examine_cases
+        from consilium.federation.site.assessment import check_readiness
 
         request = read_request(shareable)
         site = read_site_settings(fl_ctx, self._task)
-        try:
-            checked = examine_cases(
-                site,
-                get_task(self._settings.task),
-                progress=lambda done, total, what: self._state.report_cases(
-                    fl_ctx, what, done, total, minimum=site.min_count
-                ),
-                cancelled=lambda: abort.triggered,
-            )
-        except SiteRefusal as error:
-            self._component.log_error(fl_ctx, f"this site can't take part: {error}", fire_event=False)
-            readiness = SiteReadiness(
-                can="nothing",
-                reason=error.public_reason,
-                code=error.code,
-                hardware=hardware(site),
-                versions=component_versions(),
-            )
-        else:
-            self._log_problems(checked.cohort.problems, fl_ctx)
-            readiness = assess(checked, site, self._settings, component_versions())
-        reply = FLModel(
-            metrics={},
-            current_round=request.current_round,
-            meta={REPORT_META: readiness.model_dump(mode="json")},
+        readiness = check_readiness(
+            site,
+            self._settings,
+            progress=lambda done, total, what: self._state.report_cases(
+                fl_ctx, what, done, total, minimum=site.min_count
+            ),
+            cancelled=lambda: abort.triggered,
+            on_refusal=lambda error: self._component.log_error(
+                fl_ctx, f"this site can't take part: {error}", fire_event=False
+            ),
+            on_problems=lambda problems: self._log_problems(problems, fl_ctx),
         )
-        return FLModelUtils.to_shareable(reply)
+        meta = {REPORT_META: readiness.model_dump(mode="json")}
+        return FLModelUtils.to_shareable(FLModel(metrics={}, current_round=request.current_round, meta=meta))
 
     def _prepare(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -165,9 +152,10 @@ class TaskHandlers:
         started = time.monotonic()
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
+        self._evaluations(fl_ctx).require_none()
         sets = read_sets(model, self._algorithm)
         weights = sets.pop(MODEL)
-        scores = self._score(participant, weights, model, fl_ctx, abort, final=False)
+        scores = self._validate_model(participant, weights, model, fl_ctx, abort)
         result: TrainingResult | None = None
         if participant.data.role == "trains":
             schedule = Schedule(model.current_round, model.total_rounds)
@@ -212,20 +200,43 @@ class TaskHandlers:
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         weights = read_sets(model, self._algorithm)[MODEL]
-        scores = self._score(participant, weights, model, fl_ctx, abort, final=True)
+        scores = self._validate_model(participant, weights, model, fl_ctx, abort)
         return to_reply(None, scores, report_on(participant, None, time.monotonic() - started), model)
+
+    def _test(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        started = time.monotonic()
+        model = read_request(shareable)
+        participant = self._get_participant(model, fl_ctx, abort)
+        weights = read_sets(model, self._algorithm)[MODEL]
+        earlier = self._evaluations(fl_ctx).admit(weights) if participant.data.test else 0
+        final = score_final_model(
+            participant,
+            participant.personalize(weights, model.current_round),
+            self._settings,
+            min_count=read_site_settings(fl_ctx, self._task).min_count,
+            cancelled=lambda: abort.triggered,
+            on_case=lambda done, total: self._state.report(fl_ctx, "evaluating", done, total),
+        )
+        report = report_on(participant, None, time.monotonic() - started)
+        report.earlier_tests, report.intervals = earlier, dict(final.intervals)
+        evaluation = get_task(self._settings.task).evaluation
+        scores = check_scores(final.scores, evaluation, final=True, cases=participant.data.tested)
+        return to_reply(None, scores, report, model)
 
     def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         site = read_site_settings(fl_ctx, self._task)
+        weights = read_sets(model, self._algorithm)[MODEL]
+        if participant.data.test:
+            self._evaluations(fl_ctx).admit(weights)
         steps = model.total_rounds * self._settings.steps_per_round(len(participant.data.train))
         pairs = compare_with_local_only(
             participant,
             self._settings,
             site,
-            participant.personalize(read_sets(model, self._algorithm)[MODEL], model.total_rounds),
+            participant.personalize(weights, model.total_rounds),
             model.total_rounds,
             memory=self._memory,
             state=self._state,
@@ -262,6 +273,7 @@ class TaskHandlers:
                 fl_ctx,
                 f"this site {data.role}: {counted(len(data.train), 'training case')}, "
                 f"{counted(len(data.validation), 'validation case')}, "
+                f"{counted(len(data.test), 'test case')}, "
                 f"{data.held_back} held back, {len(data.problems)} left out",
             )
             self._journal.note_cases(data, site)
@@ -272,28 +284,24 @@ class TaskHandlers:
         return self._participant
 
     def _log_problems(self, problems: Sequence[Finding], fl_ctx: FLContext) -> None:
-        for problem in problems:
-            # The site's own log: the only place that names a patient.
+        for problem in problems:  # the site's own log: the only place that names a patient
             self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)
 
-    def _score(
-        self,
-        participant: Participant,
-        weights: Weights,
-        request: FLModel,
-        fl_ctx: FLContext,
-        abort: Signal,
-        *,
-        final: bool,
+    def _evaluations(self, fl_ctx: FLContext) -> EvaluationLog:
+        """The models that this job had evaluated on the site's test patients."""
+        return EvaluationLog(read_site_settings(fl_ctx, self._task), str(fl_ctx.get_job_id()))
+
+    def _validate_model(
+        self, participant: Participant, weights: Weights, request: FLModel, fl_ctx: FLContext, abort: Signal
     ) -> Scores:
-        """Return scores of a received model; none where they would be of too few patients to leave."""
+        """Return scores on validation patients; none where they would be of too few patients to leave."""
         evaluation = get_task(self._settings.task).evaluation
         scores = evaluation.summarize(
             participant.score(
                 participant.personalize(weights, request.current_round),
-                final=final,
+                final=False,
                 cancelled=lambda: abort.triggered,
                 on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
             )
         )
-        return check_scores(scores, evaluation, final=final, cases=participant.data.validated)
+        return check_scores(scores, evaluation, final=False, cases=participant.data.validated)

@@ -102,10 +102,12 @@ def _site_row(record: ReadinessRecord, name: str) -> ReadinessRow:
     if name not in record.sites:
         return ReadinessRow(name, "no answer")
     site = record.sites[name]
-    can = f"evaluate {'(own choice)' if site.role == 'evaluates' else 'only'}"
+    evaluate = f"evaluate {'(own choice)' if site.role == 'evaluates' else 'only'}"
+    lacking = [name for name, has in (("validation", site.validates), ("test", site.tests)) if not has]
+    train = f"train; no {' and no '.join(f'{name} set' for name in lacking)}" if lacking else "train"
     return ReadinessRow(
         site=name,
-        can=can if site.can == "evaluate" else site.can,
+        can={"train": train, "evaluate": evaluate}.get(site.can, site.can),
         usable_cases=_describe_cases(site),
         images=_describe_grid(site.grid),
         labels=site.label_convention or _NOTHING,

@@ -21,7 +21,8 @@ _TASKS = {
     "check": "checking every site",
     "prepare": "getting the sites ready",
     "train": "training",
-    "validate": "validating the final model",
+    "validate": "validating the last model",
+    "test": "evaluating the final models on test patients",
     "local_only": "every site trains a model alone, to compare with",
 }
 

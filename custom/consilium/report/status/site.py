@@ -69,17 +69,24 @@ def _part(status: SiteStatus) -> str:
 def _cases(status: SiteStatus) -> list[str]:
     if status.train_cases is None or status.validation_cases is None:
         return []
-    used, left_out = status.train_cases + status.validation_cases, sum(status.left_out.values())
+    test = status.test_cases or 0
+    used, left_out = status.train_cases + status.validation_cases + test, sum(status.left_out.values())
+    unused = status.held_back + status.trained_before + left_out
     lines = [
-        f"used {used} of {counted(used + status.held_back + left_out, 'case')}: {status.train_cases} to "
+        f"used {used} of {counted(used + unused, 'case')}: {status.train_cases} to "
         "train, "
-        f"{status.validation_cases} to validate"
+        f"{status.validation_cases} to validate, {test} to test"
     ]
     if status.held_back:
         lines.append(
             f"{status.held_back} held back: no model is evaluated on them, as the difference to earlier "
             "scores would be of fewer patients than min_training_patients (or min_count, where scores hold "
             "counts)"
+        )
+    if status.trained_before:
+        lines.append(
+            f"{status.trained_before} not evaluated on: this site trained on their patients, or chose models "
+            "by them, before it only evaluated"
         )
     if left_out:
         lines.append(f"{left_out} left out: see {status.left_out_file}")

@@ -29,7 +29,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PatientPicture:
-    """A picture of one validation patient, without anything that identifies the patient.
+    """A picture of one test patient, without anything that identifies the patient.
 
     Attributes:
         path: The PNG for screens.
@@ -63,7 +63,7 @@ def prepare_sites(sites: Mapping[str, SiteSettings], learning: LearningSettings)
 def draw_patients(
     data: Mapping[str, SiteData], learning: LearningSettings, model: Path, folder: Path
 ) -> dict[str, PatientPicture | None]:
-    """Draw the median validation patient of every hospital that has one.
+    """Draw the median test patient of every hospital that has one.
 
     Args:
         data: The hospitals.
@@ -85,7 +85,7 @@ def draw_patients(
     pictures: dict[str, PatientPicture | None] = {}
     private_folder(folder, ours=False)
     for name, site in data.items():
-        if not site.validation:
+        if not site.test:
             continue
         try:
             pictures[name] = draw.median_patient(site, folder / f"patient_{name}.png", title=name)
@@ -137,15 +137,15 @@ class _PatientRenderer:
 
     def median_patient(self, site: SiteData, path: Path, *, title: str) -> PatientPicture | None:
         """Draw one patient of a hospital; None if none of its cases can be read."""
-        scores = self._evaluate(cases=site.validation)
+        scores = self._evaluate(cases=site.test)
         evaluated = [
-            (case, score) for case, score in zip(site.validation, scores, strict=True) if score is not None
+            (case, score) for case, score in zip(site.test, scores, strict=True) if score is not None
         ]
         if not evaluated:
             return None
         case, score = pick_patient(evaluated, self._evaluation.metrics)
         prediction = self._predictor.predict(case)
-        text = self._presentation.content.format(patient=f"a validation patient of {title}")
+        text = self._presentation.content.format(patient=f"a test patient of {title}")
         picture = PatientPicture(path, path.with_name(f"print_{path.name}"), text, score)
         for file, medium in ((picture.path, SCREEN), (picture.printed, PRINT)):
             self._presentation.draw(case, prediction, file, title=title, medium=medium)

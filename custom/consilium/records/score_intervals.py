@@ -1,0 +1,116 @@
+"""Intervals of a model's scores at one hospital, by bootstrap over its test patients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Annotated, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, model_validator
+from typing_extensions import Self
+
+from consilium.learning.bootstrap import interval_of_mean, interval_of_statistic
+from consilium.records.bounds import MOST_ENTRIES, Finite, Record, Word, limit_entries
+from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.metrics import Metric, Scores
+
+FEW_AT_A_BOUND: Final = 4
+"""Patients who hardly count at a bound of an interval: that of n patients is a mean of about n - 4 of them.
+
+Measured as the effective number of patients, 1 / sum of squared weights, of the resamples at the bound: 1.6
+of 5, 4.2 of 8, 5.2 of 9, 8.1 of 12 and 16 of 20. With the mean and the bounds of five, the patient at the end
+is known to a hundredth of a score from 0 to 1.
+"""
+
+
+class ScoreInterval(Record):
+    """The 95 % interval of a score, rounded outwards."""
+
+    low: Finite
+    high: Finite
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("the interval's bounds are in the wrong order")
+        return self
+
+
+ScoreIntervals = Annotated[
+    dict[Word, ScoreInterval], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))
+]
+"""Interval by metric."""
+
+
+def measure_intervals(
+    cases: Sequence[Scores], patients: Sequence[str], evaluation: Evaluation, *, min_count: int
+) -> dict[str, ScoreInterval]:
+    """Return the intervals of the metrics that models are compared by.
+
+    Args:
+        cases: The scores of each case; see `score_case`.
+        patients: Whose each case is.
+        evaluation: The task's.
+        min_count: The hospital's: an interval stays there whose bounds are means of fewer patients.
+
+    Returns:
+        By metric; empty where they would be of too few patients.
+    """
+    if len(set(patients)) - FEW_AT_A_BOUND < min_count:
+        return {}
+    found: dict[str, ScoreInterval] = {}
+    for name in evaluation.metrics.gained:
+        metric = evaluation.metrics[name]
+        bounds = _bounds(cases, patients, evaluation, metric)
+        if bounds is not None:
+            found[name] = _outwards(metric, bounds)
+    return found
+
+
+def check_intervals(intervals: Mapping[str, ScoreInterval], scores: Scores, evaluation: Evaluation) -> None:
+    """Check that a site's intervals fit its scores.
+
+    Raises:
+        ValueError: If one is of an unknown metric, out of the metric's range, or does not hold the score. The
+            message holds no text of the site's.
+    """
+    if intervals.keys() - set(evaluation.metrics.gained):
+        raise ValueError("there are intervals of unknown metrics")
+    for name, one in sorted(intervals.items()):
+        metric = evaluation.metrics[name]
+        if name not in scores or not metric.low <= one.low <= scores[name] <= one.high <= metric.high:
+            raise ValueError(f"the interval of {name} does not fit its score")
+
+
+def _bounds(
+    cases: Sequence[Scores], patients: Sequence[str], evaluation: Evaluation, metric: Metric
+) -> tuple[float, float] | None:
+    if metric.combines != "derived":
+        rows = np.array([[_value(one, metric, evaluation)] for one in cases])
+        interval = interval_of_mean(rows, patients)
+        return None if interval is None else (float(interval[0][0]), float(interval[1][0]))
+    measured = [one for one in evaluation.metrics.metrics if one.is_measured]
+
+    def statistic(sums: NDArray[np.float64]) -> float:
+        values = zip(measured, sums[1:], strict=True)
+        scores = {one.name: float(value if one.is_count else value / sums[0]) for one, value in values}
+        return evaluation.complete(scores)[metric.name]
+
+    table = np.array([[1.0, *(one.get(other.name, 0.0) for other in measured)] for one in cases])
+    return interval_of_statistic(table, patients, statistic)
+
+
+def _value(scores: Scores, metric: Metric, evaluation: Evaluation) -> float:
+    return scores[metric.name] if metric.name in scores else evaluation.metrics.means(scores)[metric.name]
+
+
+def _outwards(metric: Metric, bounds: tuple[float, float]) -> ScoreInterval:
+    """Round an interval: the bounds of few patients would reveal more digits of them than needed."""
+    steps = 10.0**metric.digits
+    return ScoreInterval(
+        low=max(math.floor(bounds[0] * steps) / steps, metric.low),
+        high=min(math.ceil(bounds[1] * steps) / steps, metric.high),
+    )
