@@ -28,7 +28,7 @@ class Predictor:
 
         weights, _ = load_model(Path("runs/first/result/model.safetensors"))
         predictor = Predictor(get_task(learning.task), learning, weights, open_device(ComputeSettings()))
-        prediction = predictor.predict(cases.validation[0])  # see `prepare_site`
+        prediction = predictor.predict(cases.test[0])  # see `prepare_site`
         ```
 
     Args:

@@ -122,7 +122,7 @@ class SiteReport(Record):
     @property
     def scored_cases(self) -> int | None:
         """Cases that the final model's scores are of; None where scores stay at the site."""
-        return self.validation_cases
+        return self.test_cases
 
 
 class SiteRound(Record):
@@ -216,7 +216,7 @@ class FederationRecord(Record):
     @property
     def scored_on(self) -> PatientSet:
         """The set of patients that the final model's scores are of."""
-        return "validation"
+        return "test"
 
     @property
     def gains(self) -> dict[str, SiteGain]:

@@ -10,7 +10,7 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.abstract.model import make_model_learnable
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.message_names import LOCAL_ONLY, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.message_names import LOCAL_ONLY, REPORT_META, TEST, TRAIN
 from consilium.federation.rounds.controller import FederatedTraining
 from consilium.federation.rounds.persistor import WeightsPersistor
 from consilium.learning.model_file import load_model
@@ -74,17 +74,19 @@ class Site:
             "role": "evaluates" if self.step is None else "trains",
             "train_cases": self.cases,
             "validation_cases": 1,
+            "validation_patients": 1,
+            "test_cases": 1,
             "steps": BrainTumorSettings().steps_per_round(self.cases) if trains else 0,
             **({"gain": self.gain(value)} if task == LOCAL_ONLY else {}),
             **self.report,
         }
-        metrics = get_task("brain_tumor").evaluation.metrics.in_round(final=task == VALIDATE)
+        metrics = get_task("brain_tumor").evaluation.metrics.in_round(final=task == TEST)
         silent = value is None or task == LOCAL_ONLY
         scores = {} if silent else {one.name: self.dice(value) for one in metrics}
         answer = FLModel(
             params_type=ParamsType.DIFF if trains else None,
             params=self.update() if trains else None,
-            metrics={**scores, "validation_cases": 1.0},
+            metrics={**scores, "validation_cases": 1.0, "test_cases": 1.0},
             current_round=model.current_round,
             meta={REPORT_META: report},
         )

@@ -26,7 +26,13 @@ from consilium.tasks.segmentation.volume_case import PreprocessedCase
 CPU = Device(torch.device("cpu"), None)
 LEARNING = BrainTumorSettings(spacing_mm=1.0, patch_voxels=(16, 16, 16), batch_size=1, local_steps=2, seed=3)
 
-SMALL = {"min_count": 1, "min_training_patients": 1, "validation_fraction": 0.4, "split_salt": "tests"}
+SMALL = {
+    "min_count": 1,
+    "min_training_patients": 1,
+    "validation_fraction": 0.4,
+    "test_fraction": 0.0,
+    "split_salt": "tests",
+}
 """What a hospital of a few patients decides, so that it can do what the large ones do."""
 
 

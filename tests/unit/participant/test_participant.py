@@ -15,14 +15,14 @@ def ids(cases):
 
 
 def test_a_participant_trains_and_evaluates(tmp_path):
-    settings = site(tmp_path)
+    settings = site(tmp_path, validation_fraction=0.0, test_fraction=0.4)
     participant = Participant(prepare_site(settings, LEARNING), LEARNING, settings)
     start = initial_weights(get_task("brain_tumor"), LEARNING, 0)
     result = participant.train(start, Schedule())
     assert result.steps == LEARNING.local_steps
     assert any(not np.array_equal(result.weights[name], start[name]) for name in start)
     scores = participant.score(result.weights, final=True)
-    assert len(scores) == len(participant.data.validation)
+    assert len(scores) == len(participant.data.test) == 1
     assert {"dice_tc", "dice_wt", "dice_et", "hd95_tc", "hd95_wt", "hd95_et"} == set(scores[0])
 
 
@@ -87,23 +87,21 @@ def evaluating(tmp_path, patients, **settings):
 def test_an_unreadable_case_takes_its_group_out_of_the_scores(tmp_path):
     participant, weights = evaluating(tmp_path, 7, min_training_patients=3)
     before = participant.data
-    assert len(participant.score(weights, final=False)) == 7
-    lost = before.validation[0]
+    assert len(participant.score(weights, final=True)) == 7
+    lost = before.test[0]
     lose(lost)
     (group,) = (group for group in before.groups if lost.id in group)
-    assert len(participant.score(weights, final=False)) == 7 - len(group)
-    assert {case.id for case in participant.data.validation} == {
-        case.id for case in before.validation
-    } - group
-    assert participant.data.validation_held_back == len(group) - 1
-    assert len(participant.score(weights, final=False)) == 7 - len(group)
+    assert len(participant.score(weights, final=True)) == 7 - len(group)
+    assert {case.id for case in participant.data.test} == {case.id for case in before.test} - group
+    assert participant.data.test_held_back == len(group) - 1
+    assert len(participant.score(weights, final=True)) == 7 - len(group)
 
 
 def test_unreadable_cases_can_leave_no_scores_to_send(tmp_path):
     participant, weights = evaluating(tmp_path, 5, min_training_patients=3)
-    lose(participant.data.validation[0])
+    lose(participant.data.test[0])
     with pytest.raises(SiteRefusal, match="fewer than 3 patients"):
-        participant.score(weights, final=False)
+        participant.score(weights, final=True)
 
 
 def test_a_site_that_trains_continues_without_scores(tmp_path):

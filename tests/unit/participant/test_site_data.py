@@ -30,8 +30,8 @@ def test_simulated_sites_draw_differently_and_a_simulation_repeats(tmp_path):
 def test_a_site_that_only_evaluates_does_so_with_all_patients(tmp_path):
     data = prepare_site(site(tmp_path, ["P1", "P2", "P3"], role="evaluates"), LEARNING)
     assert data.role == "evaluates"
-    assert ids(data.validation) == ["P1", "P2", "P3"]
-    assert data.train == ()
+    assert ids(data.test) == ["P1", "P2", "P3"]
+    assert (data.train, data.validation) == ((), ())
 
 
 def test_a_single_patient_only_evaluates(tmp_path):

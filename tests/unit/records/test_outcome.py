@@ -39,7 +39,7 @@ def test_one_reason_in_many_rounds_is_reported_once():
         one["birch"] = gone
     last = len(record.rounds)
     assert texts(determine_outcome(record)) == (
-        f"preparation, rounds 1 to {last}, final validation: birch is not part of it: no case can be used",
+        f"preparation, rounds 1 to {last}, final evaluation: birch is not part of it: no case can be used",
     )
 
 
@@ -68,7 +68,7 @@ def test_a_run_that_did_not_end_is_a_failure():
 def test_a_run_of_sites_with_too_few_patients_to_evaluate_on_says_so():
     record = federation(final_scores={})
     for one in record.final_sites.values():
-        one.report = site_report("aster", validation_cases=None)
+        one.report = site_report("aster", test_cases=None)
     outcome = determine_outcome(record)
     assert outcome.kind == "failure"
     assert "min_training_patients" in texts(outcome)[0]
@@ -131,7 +131,7 @@ def test_scores_that_all_sites_hold_back_are_reported_with_the_setting_that_hold
     if metrics is not None:
         record.metrics = metrics
     for one in record.final_sites.values():
-        one.report.validation_cases = None
+        one.report.test_cases = None
     (reason,) = determine_outcome(record).reasons
     assert reason.text.endswith(f"fewer patients than its {setting}")
     assert reason.code is RefusalCode.SCORES_HELD_BACK

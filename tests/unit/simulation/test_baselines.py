@@ -27,7 +27,12 @@ TASK = get_task(LEARNING.task)
 def sites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SiteData]:
     folder = tmp_path_factory.mktemp("hospitals")
     return {
-        "north": prepare_site(site(folder / "north", ["P1", "P2", "P3", "P4", "P5"]), LEARNING),
+        "north": prepare_site(
+            site(
+                folder / "north", ["P1", "P2", "P3", "P4", "P5"], validation_fraction=0.0, test_fraction=0.4
+            ),
+            LEARNING,
+        ),
         "clinic": prepare_site(site(folder / "clinic", ["P6", "P7"], role="evaluates"), LEARNING),
     }
 
@@ -45,7 +50,7 @@ def test_a_hospital_s_own_model_is_compared_with_the_federation_s_on_its_patient
     assert record.gains.keys() == record.patient_gains.keys() == {"north"}  # a clinic has no own model
     gain = record.gains["north"]
     final = initial_weights(TASK, LEARNING, seed=9)
-    rows = score_cases(TASK, LEARNING, final, sites["north"].validation, CPU)
+    rows = score_cases(TASK, LEARNING, final, sites["north"].test, CPU)
     federated = get_task("brain_tumor").evaluation.summarize([row for row in rows if row])
     assert gain.patients == len(rows) == 2
     assert gain.federated == pytest.approx(federated, abs=1e-5)
@@ -66,7 +71,7 @@ def test_two_patients_have_no_interval_and_the_record_survives_the_disk(
 @pytest.mark.integration
 def test_a_simulation_and_a_job_s_sites_make_the_same_local_only_model(tmp_path: Path) -> None:
     """`--compare` and the job's `local_only` are one comparison: same start, steps, patches and patients."""
-    hospital = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"])
+    hospital = site(tmp_path, ["P1", "P2", "P3", "P4", "P5"], validation_fraction=0.0, test_fraction=0.4)
     federated = initial_weights(TASK, LEARNING, seed=9)
     save_model(model := tmp_path / "model.safetensors", federated, {})
     sites = prepare_sites({"north": hospital}, LEARNING)

@@ -115,7 +115,7 @@ def test_counts_in_scores_are_of_as_many_patients_as_other_counts(archives, tmp_
     """A task of means would answer about three."""
     for number, (minimum, evaluated) in enumerate([(3, 8), (8, 8)]):
         one = site(archives["island"], tmp_path / str(number), role="evaluates", min_count=minimum)
-        assert len(prepare_site(one, learning()).validation) == evaluated
+        assert len(prepare_site(one, learning()).test) == evaluated
     few = site(archives["island"], tmp_path / "few", role="evaluates", min_count=9)
     with pytest.raises(SiteRefusal, match="scores would be of fewer than 9 patients, which its min_count"):
         prepare_site(few, learning())

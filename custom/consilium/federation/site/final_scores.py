@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from consilium.federation.site.replies import check_scores
 from consilium.learning.weights import Weights
 from consilium.records.score_intervals import ScoreInterval, measure_intervals
-from consilium.tasks import get_task
-from consilium.tasks.learning_settings import LearningSettings
+from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.metrics import Scores
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class FinalScores:
 def score_final_model(
     participant: Participant,
     weights: Weights,
-    learning: LearningSettings,
+    evaluation: Evaluation,
     *,
     min_count: int,
     cancelled: Callable[[], bool] = lambda: False,
@@ -43,13 +43,14 @@ def score_final_model(
     Args:
         participant: The site.
         weights: The model, as this site uses it.
-        learning: What the job decides.
+        evaluation: The task's.
         min_count: The hospital's minimum for intervals.
         cancelled: Asked before every case.
         on_case: Called with the cases done and the cases in all.
     """
-    evaluation = get_task(learning.task).evaluation
     cases = participant.score(weights, final=True, cancelled=cancelled, on_case=on_case)
     patients = [case.patient for case in participant.data.test]
     intervals = measure_intervals(cases, patients, evaluation, min_count=min_count) if cases else {}
-    return FinalScores(evaluation.summarize(cases), intervals)
+    scores = evaluation.summarize(cases)
+    checked = check_scores(scores, evaluation, final=True, cases=participant.data.tested)
+    return FinalScores(checked, intervals)

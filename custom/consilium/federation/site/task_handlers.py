@@ -212,16 +212,14 @@ class TaskHandlers:
         final = score_final_model(
             participant,
             participant.personalize(weights, model.current_round),
-            self._settings,
+            get_task(self._settings.task).evaluation,
             min_count=read_site_settings(fl_ctx, self._task).min_count,
             cancelled=lambda: abort.triggered,
             on_case=lambda done, total: self._state.report(fl_ctx, "evaluating", done, total),
         )
         report = report_on(participant, None, time.monotonic() - started)
         report.earlier_tests, report.intervals = earlier, dict(final.intervals)
-        evaluation = get_task(self._settings.task).evaluation
-        scores = check_scores(final.scores, evaluation, final=True, cases=participant.data.tested)
-        return to_reply(None, scores, report, model)
+        return to_reply(None, final.scores, report, model)
 
     def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         started = time.monotonic()
@@ -288,7 +286,6 @@ class TaskHandlers:
             self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)
 
     def _evaluations(self, fl_ctx: FLContext) -> EvaluationLog:
-        """The models that this job had evaluated on the site's test patients."""
         return EvaluationLog(read_site_settings(fl_ctx, self._task), str(fl_ctx.get_job_id()))
 
     def _validate_model(
@@ -296,12 +293,11 @@ class TaskHandlers:
     ) -> Scores:
         """Return scores on validation patients; none where they would be of too few patients to leave."""
         evaluation = get_task(self._settings.task).evaluation
-        scores = evaluation.summarize(
-            participant.score(
-                participant.personalize(weights, request.current_round),
-                final=False,
-                cancelled=lambda: abort.triggered,
-                on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
-            )
+        cases = participant.score(
+            participant.personalize(weights, request.current_round),
+            final=False,
+            cancelled=lambda: abort.triggered,
+            on_case=lambda done, total: self._state.report(fl_ctx, "validating", done, total),
         )
+        scores = evaluation.summarize(cases)
         return check_scores(scores, evaluation, final=False, cases=participant.data.validated)

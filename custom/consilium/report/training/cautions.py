@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from consilium.counts import counted, total_text
 from consilium.errors import RefusalCode
 from consilium.learning.model_file import BEST_MODEL
 from consilium.records.federation import FederationRecord, SiteReport, SiteRound
-from consilium.records.model_comparison import kept_round, paired_difference
+from consilium.records.model_comparison import (
+    DEFAULT_SELECTION,
+    SELECTION_TEXTS,
+    kept_round,
+    parse_selection,
+    selection_gain,
+)
 from consilium.records.remedies import remedy_for
 from consilium.records.shares import largest_share, weighted_shares
 
-_PREPARATION, _FINAL = "the preparation", "the final validation"
+_PREPARATION, _FINAL = "the preparation", "the final evaluation"
 
 
 def list_cautions(federation: FederationRecord) -> list[str]:
@@ -65,14 +72,31 @@ def _about_best(federation: FederationRecord) -> Iterator[str]:
     best, final = federation.best_round, kept_round(federation, len(federation.rounds))
     if best is None or best == final or not federation.final_scores or _learned_nothing(federation):
         return
-    difference = paired_difference(federation, best, final)
-    if difference is None:
+    rule = parse_selection(federation.settings.get("selection", DEFAULT_SELECTION))
+    gain = selection_gain(federation, best, final, rule)
+    if gain is None:
         comparison = "too few hospitals evaluated both this and the final model to compare them"
     else:
-        comparison = f"{_compare(difference.median, federation)} in the median over {difference.basis}"
+        comparison = f"{_compare(gain, federation)} on validation patients, by {SELECTION_TEXTS[rule]}"
     yield (
-        f"The model of round {best} is kept as {BEST_MODEL}: {comparison}. "
+        f"The model of round {best} is kept as {BEST_MODEL}: {comparison}.{_on_test_patients(federation)} "
         "This report is about the final model."
+    )
+
+
+def _on_test_patients(federation: FederationRecord) -> str:
+    """Say how both models do on the patients who chose neither."""
+    key = federation.metrics.key_metric
+    both = [
+        (best[key.name], federation.final_scores[site][key.name])
+        for site, best in federation.best_scores.items()
+        if key.name in best and key.name in federation.final_scores.get(site, {})
+    ]
+    if not both:
+        return ""
+    best, final = (key.text(fmean(values)) for values in zip(*both, strict=True))
+    return (
+        f" On the test patients of {counted(len(both), 'hospital')} it has {best}, the final model {final}."
     )
 
 
@@ -105,7 +129,7 @@ def _about_absences(federation: FederationRecord) -> Iterator[str]:
                 missed[site, absence_reason(one), one.code].append(stage)
     for (site, reason, code), stages in sorted(missed.items(), key=lambda one: one[0][:2]):
         where = _join_stages(stages, len(federation.rounds))
-        remedy = remedy_for(code, "validate" if stages[-1] == _FINAL else "train")
+        remedy = remedy_for(code, "test" if stages[-1] == _FINAL else "train")
         yield f"{site} is missing from {where}: {reason}. What to do: {remedy}."
 
 
@@ -174,13 +198,23 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
     for site, report in sorted(_last_reports(federation).items()):
         if report.left_out:
             yield f"{site} left out {_how_many(report)}; the reasons are listed under “Cases”."
-        if report.role == "evaluates" and report.validation_cases == 1:
+        if report.role == "evaluates" and report.test_cases == 1:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
-        if report.validation_cases is None:
+        if report.role == "trains" and report.test_cases == 0:
+            yield (
+                f"{site} has no test set: it has too few patients for one, or a test_fraction of 0. No score "
+                "of this report is of its patients."
+            )
+        if report.role == "trains" and report.validation_cases == 0:
+            yield f"{site} has no validation set: its patients had no part in choosing the best model."
+        if report.earlier_tests:
+            jobs = counted(report.earlier_tests, "job")
+            yield f"Models of {jobs} before this one were evaluated on the test patients of {site}."
+        if report.test_cases is None:
             setting = federation.metrics.minimum_setting
             yield (
-                f"{site} holds all scores back: they would be of fewer patients than its {setting}. What to "
-                f"do: {remedy_for(RefusalCode.SCORES_HELD_BACK, 'validate')}."
+                f"{site} holds all scores back: they would be of fewer test patients than its {setting}. "
+                f"What to do: {remedy_for(RefusalCode.SCORES_HELD_BACK, 'test')}."
             )
         differing = _differing(report.versions, federation.versions)
         if differing:
@@ -189,10 +223,10 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
 
 def _how_many(report: SiteReport) -> str:
     known = [count for count in report.left_out.values() if count is not None]
-    if len(known) < len(report.left_out) or report.validation_cases is None:
+    if len(known) < len(report.left_out) or report.validation_cases is None or report.test_cases is None:
         total = total_text(report.left_out)
         return counted(int(total), "case") if total.isdigit() else f"{total} cases"
-    every = sum(known) + report.train_cases + report.validation_cases
+    every = sum(known) + report.train_cases + report.validation_cases + report.test_cases
     return f"{sum(known)} of {counted(every, 'case')}"
 
 

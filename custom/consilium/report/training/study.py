@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 from consilium.counts import Count
 from consilium.errors import RefusalCode
 from consilium.records.federation import OutcomeKind, PatientSet
+from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.metrics import MetricSet
 
 Scores = dict[str, FiniteFloat]
@@ -64,7 +65,7 @@ class GainSummary(_ReportPart):
 
 
 class SiteSummary(Comparison):
-    """One hospital: what it brought in, and the scores on its validation patients."""
+    """One hospital: what it brought in, and the scores on its test patients."""
 
     own: Scores | None = Field(default=None, description="The model trained at this hospital alone.")
     gain: GainSummary | None = Field(
@@ -81,6 +82,14 @@ class SiteSummary(Comparison):
     validation_cases: int | None
     scored_cases: int | None = Field(
         description="Cases that the final model's scores are of, see `evaluated_on`; null if they stay there."
+    )
+    best: Scores | None = Field(default=None, description="The best round's model on the same patients.")
+    intervals: dict[str, ScoreInterval] = Field(
+        default={}, description="95 % intervals of the federation's scores; none where of too few patients."
+    )
+    best_intervals: dict[str, ScoreInterval] = Field(default={}, description="The same of `best`.")
+    earlier_tests: int = Field(
+        default=0, description="Jobs before that had a model evaluated on the same patients."
     )
     left_out: dict[str, Count] = Field(
         description="Cases left out, by code; null where the number is below the hospital's minimum."

@@ -18,6 +18,7 @@ from consilium.records.federation import (
 )
 from consilium.records.outcome import determine_outcome
 from consilium.records.remedies import remedy_for
+from consilium.records.score_intervals import ScoreInterval
 from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.cautions import absence_reason, is_absent, list_cautions
 from consilium.report.training.gains import has_own_models, summarize_gain
@@ -154,8 +155,12 @@ def _summarize_site(
         train_cases=last.train_cases if last else None,
         validation_cases=last.validation_cases if last else None,
         scored_cases=last.scored_cases if last else None,
+        best=federation.best_scores.get(site),
+        intervals=_intervals(federation.final_sites.get(site)),
+        best_intervals=_intervals(federation.best_sites.get(site) or federation.final_sites.get(site)),
+        earlier_tests=last.earlier_tests if last else 0,
         reason=absence_reason(absent) if absent else None,
-        remedy=remedy_for(absent.code, "validate" if site in federation.final_sites else "train")
+        remedy=remedy_for(absent.code, "test" if site in federation.final_sites else "train")
         if absent
         else None,
         left_out=_left_out(asked),
@@ -174,6 +179,10 @@ def _summarize_site(
         ),
         pooled=None if baselines is None else baselines.pooled.get(site),
     )
+
+
+def _intervals(tested: SiteRound | None) -> dict[str, ScoreInterval]:
+    return dict(tested.report.intervals) if tested is not None and tested.report is not None else {}
 
 
 def _compared_sites(federation: FederationRecord) -> list[str]:

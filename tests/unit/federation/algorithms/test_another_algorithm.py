@@ -19,6 +19,7 @@ from consilium.federation.message_names import (
     REASON_HEADER,
     REPORT_META,
     RESUME_META,
+    TEST,
     TRAIN,
     VALIDATE,
 )
@@ -101,7 +102,7 @@ def test_two_questions_a_second_weight_set_and_momentum(run):
     record, engine = run({"north": north, "south": south})
     assert record.status == "finished", record.reason
     asked = [task for task, _ in north.seen]
-    assert asked == [PREPARE, *[GREET, TRAIN] * ROUNDS, VALIDATE]
+    assert asked == [PREPARE, *[GREET, TRAIN] * ROUNDS, VALIDATE, TEST]
     assert north.controls == [0.0, 0.25, 0.5]
     velocity, w = 0.0, 0.0
     for _ in range(ROUNDS):

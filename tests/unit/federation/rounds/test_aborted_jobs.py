@@ -6,6 +6,7 @@ from nvflare.app_common.app_event_type import AppEventType
 
 from consilium.federation.message_names import (
     PREPARE,
+    TEST,
     TRAIN,
     VALIDATE,
 )
@@ -30,6 +31,7 @@ def test_an_aborted_job_says_so_and_asks_nobody(run):
         (TRAIN, 1, "in round 2", (1, 1)),
         (TRAIN, 2, "in round 3", (2, 2)),
         (VALIDATE, 3, "in the final validation", (3, 3)),
+        (TEST, 3, "while its models were evaluated on test patients", (3, 3)),
     ],
 )
 @pytest.mark.parametrize("last", [True, False])
@@ -85,19 +87,22 @@ def test_a_fault_elsewhere_in_the_server_s_process_stands_in_the_record(run):
     assert record.reason == "aborted in the final validation: the disk is gone"
 
 
-def test_an_abort_in_the_second_final_validation_is_recorded(run):
-    """The first one dropped the last round's model; nobody may take what is left for a finished job."""
+def test_an_abort_in_the_test_of_a_restored_model_is_recorded(run):
+    """Validation dropped the last round's model; nobody may take what is left for a finished job."""
     abort, asked = Signal(), []
 
     class Aborting(Site):
         def __call__(self, task, model):
-            asked.extend([task] * (task == VALIDATE))
+            asked.extend([task] * (task in (VALIDATE, TEST)))
             if len(asked) == 2:
                 abort.trigger(True)
             return super().__call__(task, model)
 
     sites = {name: kind(dice=lambda w: 0.9 - w / 2) for name, kind in (("north", Site), ("south", Aborting))}
     record, engine = run(sites, rounds=1, abort=abort, rollback_margin=0.1)
-    assert (record.status, record.reason) == ("failed", "aborted in the final validation")
+    assert (record.status, record.reason) == (
+        "failed",
+        "aborted while its models were evaluated on test patients",
+    )
     assert (record.final_scores, record.final_sites) == ({}, {})
     assert saved(engine) == (0, 0)

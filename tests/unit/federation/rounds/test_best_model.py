@@ -7,8 +7,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from consilium.errors import ConfigurationError
 from consilium.federation.rounds.best_model import BestModel
-from consilium.records.federation import FederationRecord, RoundRecord
+from consilium.records.federation import FederationRecord, RoundRecord, SiteReport, SiteRound
+from consilium.records.model_comparison import parse_selection
 from consilium.tasks import get_task
 
 SITES = ["north", "south", "east", "west", "clinic"]
@@ -44,15 +46,20 @@ def new_record(initial=(), excluded=()):
     )
 
 
-def select(evaluations, *, dropped=(), resume_after=None, **of_record):
+def select(evaluations, *, dropped=(), resume_after=None, rule="median", patients=(), **of_record):
     """Return the best round after each round, as a job would find it; its scores come one round later."""
     record, published, history = new_record(**of_record), Published(), []
-    best = BestModel(published)
+    counts = {"role": "trains", "train_cases": 1, "validation_cases": 1}
+    record.preparation = {
+        site: SiteRound(outcome="ready", report=SiteReport(**counts, validation_patients=number))
+        for site, number in dict(patients).items()
+    }
+    best = BestModel(published, rule)
     for number, evaluation in enumerate(evaluations, start=1):
         record.rounds.append(RoundRecord(number=number, seconds=1.0, sites={}))
         if number == resume_after:
             record, published = FederationRecord.model_validate_json(record.model_dump_json()), Published()
-            best = BestModel(published)
+            best = BestModel(published, rule)
             best.restore(record, record.best_round and {"w": np.full(1, record.best_round)})
         record.rounds[-1].scores = scores_of(evaluation)
         record.rounds[-1].rolled_back = "worse" if number in dropped else None
@@ -191,3 +198,43 @@ def test_for_any_complete_scores_the_best_is_better_at_most_sites_than_the_best_
             assert after is not None
             gains = [rounds[after - 1][site] - rounds[before - 1][site] for site in SITES]
             assert sum(gain > 0 for gain in gains) > len(SITES) / 2
+
+
+RULES = ("mean", "worst_site", "patients")
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [("median", [1, 2]), ("mean", [1, 2]), ("worst_site", [1, 1]), ("patients", [1, 1])]
+)
+def test_the_rule_decides_which_round_is_the_best(rule, expected):
+    """The large hospital, where the model is worst, loses what two small ones gain."""
+    rounds = [all_sites(30, 40, 40), all_sites(26, 44, 44)]
+    assert select(rounds, rule=rule, patients=all_sites(80, 10, 10)) == expected
+
+
+def test_no_hospital_s_number_of_patients_outweighs_all_others():
+    rounds = [all_sites(30, 30, 30), all_sites(34, 25, 25)]
+    assert select(rounds, rule="patients", patients=all_sites(100_000, 1, 1)) == [1, 1]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_by_the_other_rules_a_round_that_a_site_missed_is_not_compared(rule):
+    rounds = [all_sites(30, 30), all_sites(60, None), all_sites(31, 31), all_sites(None, 60)]
+    assert select(rounds, rule=rule, patients=all_sites(3, 3)) == [1, 1, 3, 3]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_model_that_was_the_best_before_a_site_came_gives_way_to_one_that_all_evaluated(rule):
+    rounds = [all_sites(60), all_sites(40, 40), all_sites(39, 41)]
+    assert select(rounds, rule=rule, patients=all_sites(3, 3))[:2] == [1, 2]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@given(evaluations)
+def test_by_the_other_rules_too_a_resumed_job_selects_the_same(rule, rounds):
+    assert select(rounds, rule=rule, resume_after=3) == select(rounds, rule=rule)
+
+
+def test_an_unknown_rule_is_rejected():
+    with pytest.raises(ConfigurationError, match="allowed: median, mean, worst_site, patients"):
+        parse_selection("best")

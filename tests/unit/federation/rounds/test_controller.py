@@ -10,6 +10,7 @@ from nvflare.app_common.app_event_type import AppEventType
 from consilium.errors import ConfigurationError
 from consilium.federation.message_names import (
     PREPARE,
+    TEST,
     TRAIN,
     VALIDATE,
     VERSIONS_META,
@@ -26,12 +27,13 @@ def test_every_round_moves_the_model_by_the_weighted_mean(run):
     assert record.status == "finished"
     assert record.job == JOB_NAME
     assert saved(engine) == (pytest.approx(3 * 1.75), 3)
-    asked = [(PREPARE, None), (TRAIN, 0), (TRAIN, 1.75), (TRAIN, 3.5), (VALIDATE, 5.25)]
+    asked = [(PREPARE, None), (TRAIN, 0), (TRAIN, 1.75), (TRAIN, 3.5), (VALIDATE, 5.25), (TEST, 5.25)]
     assert north.seen == south.seen == asked
     first = record.rounds[0].sites
     assert (first["north"].weight, first["south"].weight) == (0.25, 0.75)
     assert first["south"].update_norm == pytest.approx(np.sqrt(8))
-    assert first["south"].report == SiteReport(role="trains", train_cases=3, validation_cases=1, steps=16)
+    counts = {"validation_cases": 1, "validation_patients": 1, "test_cases": 1}
+    assert first["south"].report == SiteReport(role="trains", train_cases=3, steps=16, **counts)
     assert not panics(engine)
 
 
@@ -54,7 +56,7 @@ def test_every_task_says_which_versions_the_server_has(run):
             return super().__call__(task, model)
 
     record, _ = run({"north": Curious(), "south": Site()}, rounds=1)
-    assert reported == [record.versions] * 3
+    assert reported == [record.versions] * 4
     assert record.versions.keys() >= {"consilium", "nvflare"}
 
 

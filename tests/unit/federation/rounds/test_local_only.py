@@ -11,6 +11,7 @@ from consilium.federation.message_names import (
     PREPARE,
     REASON_HEADER,
     REPORT_META,
+    TEST,
     TRAIN,
     VALIDATE,
 )
@@ -39,7 +40,7 @@ def test_a_job_asks_for_no_local_only_model_unless_it_says_so(run):
 def test_sites_that_train_are_asked_at_last_and_compare_with_the_final_model(run):
     north, clinic = Site(step=1.0, alone=0.05), Site(step=None)
     record = run({"north": north, "clinic": clinic})
-    assert [task for task, _ in north.seen] == [PREPARE, TRAIN, TRAIN, VALIDATE, LOCAL_ONLY]
+    assert [task for task, _ in north.seen] == [PREPARE, TRAIN, TRAIN, VALIDATE, TEST, LOCAL_ONLY]
     assert north.seen[-1] == (LOCAL_ONLY, 2.0)
     assert LOCAL_ONLY not in {task for task, _ in clinic.seen}
     assert record.gains.keys() == {"north"}

@@ -14,6 +14,7 @@ from consilium.federation.message_names import (
     PREPARE,
     REASON_HEADER,
     REFUSAL_HEADER,
+    TEST,
     TRAIN,
     VALIDATE,
 )
@@ -89,7 +90,7 @@ def test_bad_updates_are_left_out_and_their_site_is_excluded_in_the_end(run, fac
     reported = f"excluded from training after 3 rejected answers in a row, the last: {last}"
     assert record.rounds[4].sites["evil"].reason == reported
     # It still learns how good the final model is at its place; what it says has no part in choosing a model.
-    assert [task for task, _ in evil.seen] == [PREPARE, TRAIN, TRAIN, TRAIN, VALIDATE]
+    assert [task for task, _ in evil.seen] == [PREPARE, TRAIN, TRAIN, TRAIN, VALIDATE, TEST]
     assert record.final_sites["evil"].outcome == "evaluated"
 
 

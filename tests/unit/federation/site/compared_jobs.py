@@ -45,7 +45,7 @@ def prepared(settings, **job):
 
 def evaluated(settings, **job):
     """The cases that the scores of a job are means over, by patient."""
-    return {case.id: case.patient for case in prepared(settings, **job).validation}
+    return {case.id: case.patient for case in prepared(settings, **job).evaluated_cases}
 
 
 def described(settings, min_count=1):

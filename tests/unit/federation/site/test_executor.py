@@ -20,6 +20,7 @@ from consilium.federation.message_names import (
     REASON_HEADER,
     REFUSAL_HEADER,
     SITE_STATE_EVENT,
+    TEST,
     TRAIN,
     VALIDATE,
 )
@@ -83,7 +84,7 @@ def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp
     assert model.current_round == 1
     assert model.params.keys() == WEIGHTS.keys()
     assert 0 < max(np.abs(value).max() for value in model.params.values()) < 0.1
-    assert set(model.metrics) == {"dice", "dice_tc", "dice_wt", "dice_et", "validation_cases"}
+    assert set(model.metrics) == {"dice", "dice_tc", "dice_wt", "dice_et", "validation_cases", "test_cases"}
     assert model.metrics["validation_cases"] == report.validation_cases == 1
     assert (report.role, report.train_cases, report.steps) == ("trains", 2, LEARNING.local_steps)
     assert report.left_out == {"missing_image": 1}
@@ -94,15 +95,17 @@ def test_training_answers_a_difference_scores_and_a_report(executor, engine, tmp
 def test_a_site_that_only_evaluates_answers_scores_and_no_difference(executor, engine, tmp_path):
     at_site(engine, site(tmp_path, role="evaluates"))
     model, report = answer_of(execute(executor, engine, TRAIN))
+    assert (model.params, "dice" in model.metrics) == (None, False)  # it tests, and chooses no model
+    model, report = answer_of(execute(executor, engine, TEST))
     assert not model.params
-    assert model.metrics["validation_cases"] == 3
+    assert model.metrics["test_cases"] == 3
     assert 0 <= model.metrics["dice"] <= 1
     assert (report.role, report.steps, report.loss) == ("evaluates", 0, None)
 
 
-def test_validation_has_distances_and_trains_nothing(executor, engine, tmp_path):
-    at_site(engine, site(tmp_path))
-    model, report = answer_of(execute(executor, engine, VALIDATE))
+def test_the_final_evaluation_has_distances_and_trains_nothing(executor, engine, tmp_path):
+    at_site(engine, site(tmp_path, validation_fraction=0.0, test_fraction=0.4))
+    model, report = answer_of(execute(executor, engine, TEST))
     assert not model.params
     assert {"hd95", "hd95_tc", "hd95_wt", "hd95_et", "dice"} <= set(model.metrics)
     assert report.steps == 0

@@ -30,10 +30,10 @@ def test_a_training_site_with_few_validation_patients_keeps_its_scores(engine, t
     executor.handle_event(EventType.START_RUN, engine.context)
     model, report = answer_of(execute(executor, engine, TRAIN))
     assert model.params
-    assert not model.metrics
+    assert model.metrics == {"test_cases": 0.0}
     assert (report.train_cases, report.validation_cases) == (3, None)
     model, report = answer_of(execute(executor, engine, VALIDATE))
-    assert (model.params, model.metrics, report.validation_cases) == (None, {}, None)
+    assert (model.params, model.metrics, report.validation_cases) == (None, {"test_cases": 0.0}, None)
     sent = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
     assert not [one for one in sent if one["state"] == "validating"]
     (status,) = read_site_status(engine.workspace.get_root_dir())

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from learning.tiny import LEARNING, site
+from learning import tiny
+from learning.tiny import LEARNING
 from nvflare.apis.dxo import from_shareable
 from nvflare.apis.event_type import EventType
 from nvflare.apis.fl_constant import FLContextKey, ReturnCode
@@ -40,6 +41,12 @@ WEIGHTS = initial_weights(get_task("brain_tumor"), LEARNING, 0)
 ROUNDS = 3
 PATIENTS = ["P1", "P2", "P3", "P4", "P5"]
 JOB = new_job_id()
+
+
+def site(folder, patients, **settings):
+    """A hospital that has a test set, and so nobody to validate on."""
+    shares = {"validation_fraction": 0.0, "test_fraction": 0.4}
+    return tiny.site(folder, patients, **{**shares, **settings})
 
 
 def start(folder, settings, *, learning=LEARNING, job=JOB):
@@ -95,10 +102,10 @@ def test_scores_leave_and_neither_the_model_nor_its_loss(tmp_path, monkeypatch):
     executor, engine = start(tmp_path, settings)
     model, report = compare(executor, engine)
     assert not model.params
-    assert set(model.metrics) <= {"validation_cases"}
+    assert set(model.metrics) <= {"validation_cases", "test_cases"}
     assert report.loss is None
     assert report.steps == ROUNDS * LEARNING.local_steps
-    assert report.gain.patients == report.validation_cases == 2
+    assert report.gain.patients == report.test_cases == 2
     assert report.gain.local.keys() == report.gain.federated.keys()
     reported = [from_shareable(data).data for event, data in engine.events if event == SITE_STATE_EVENT]
     assert {one["loss"] for one in reported} == {None}
@@ -179,7 +186,7 @@ def test_too_few_patients_say_nothing_of_the_gain(tmp_path):
     prepare_site(settings, LEARNING)  # the hospital has split its patients, and asks for more since
     settings = settings.model_copy(update={"min_training_patients": 3})
     model, report = compare(*start(tmp_path, settings, learning=learning))
-    assert (report.gain, report.validation_cases, model.metrics) == (None, None, {})
+    assert (report.gain, report.test_cases, model.metrics) == (None, None, {"validation_cases": 0.0})
 
 
 def test_the_interval_is_of_min_count_patients_and_the_mean_of_fewer(tmp_path):

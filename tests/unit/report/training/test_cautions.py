@@ -19,7 +19,7 @@ def test_a_refusal_is_reported_once_with_its_rounds_and_its_reason() -> None:
     record.final_sites["birch"] = refusal
     remedy = remedy_for(RefusalCode.NO_LABELED_CASE)
     assert list_cautions(record) == [
-        f"birch is missing from rounds 2, 4 and the final validation: no usable case. What to do: {remedy}."
+        f"birch is missing from rounds 2, 4 and the final evaluation: no usable case. What to do: {remedy}."
     ]
 
 
@@ -30,7 +30,7 @@ def test_a_site_that_could_not_even_prepare_is_missing_from_all_of_it() -> None:
     for sites in (record.preparation, *(one.sites for one in record.rounds), record.final_sites):
         sites["birch"] = refusal
     (caution,) = list_cautions(record)
-    assert caution.startswith("birch is missing from the preparation, every round and the final validation: ")
+    assert caution.startswith("birch is missing from the preparation, every round and the final evaluation: ")
     ended = federation(1, status="failed", reason="0 sites can train", final_scores={}, final_sites={})
     ended.rounds.clear()
     ended.preparation["birch"] = refusal
@@ -130,14 +130,14 @@ def test_cases_left_out_that_are_too_few_to_be_sent_are_not_counted(
 
 def test_a_hospital_with_one_case_only_evaluates() -> None:
     record = federation()
-    _replace(record, "dahlia", validation_cases=1)
+    _replace(record, "dahlia", test_cases=1)
     (caution,) = list_cautions(record)
     assert caution.startswith("dahlia has one usable labeled case")
 
 
 def test_a_hospital_that_keeps_its_scores_is_named() -> None:
     record = federation()
-    _replace(record, "birch", validation_cases=None, left_out={"not_3d": 7})
+    _replace(record, "birch", test_cases=None, left_out={"not_3d": 7})
     assert list_cautions(record) == [
         "birch left out 7 cases; the reasons are listed under “Cases”.",
         "birch holds all scores back: they would be of fewer patients than its min_training_patients. What "

@@ -16,7 +16,7 @@ def test_gains_have_their_intervals_and_the_set_of_patients() -> None:
     found = {row["hospital"]: row for row in rows(gain_csv(compared(aster=0.05, birch=-0.03)))}
     aster = found["aster"]
     assert [round(float(aster[name]), 6) for name in ("gain", "low", "high")] == [0.05, 0.03, 0.07]
-    assert (aster["standing"], aster["patients"], aster["set"]) == ("gains", "20", "validation")
+    assert (aster["standing"], aster["patients"], aster["set"]) == ("gains", "20", "test")
     assert found["birch"]["standing"] == "loses"
     assert (found["dahlia"]["gain"], found["dahlia"]["standing"]) == ("", "not compared")
 
@@ -27,7 +27,7 @@ def test_scores_cases_and_curves_are_those_of_the_report() -> None:
     assert [row["hospital"] for row in dice] == ["dahlia", "cedar", "birch", "aster"]
     assert [float(row["value"]) for row in dice] == [0.72, 0.76, 0.80, 0.84]
     trust = {row["hospital"]: row for row in rows(trust_csv(report))}
-    assert (trust["aster"]["training_cases"], trust["aster"]["validation_cases"]) == ("10", "4")
+    assert (trust["aster"]["training_cases"], trust["aster"]["test_cases"]) == ("10", "4")
     assert (trust["dahlia"]["rounds_trained"], trust["dahlia"]["rounds_missed"]) == ("0", "0")
     last = [row for row in rows(curves_csv(report)) if row["round"] == "2" and row["metric"] == "dice"]
     assert {row["hospital"]: float(row["value"]) for row in last}["aster"] == 0.84

@@ -171,7 +171,7 @@ def test_where_less_is_better_less_is_a_gain(tmp_path: Path, monkeypatch: pytest
     assert "In Error, against its own model: all 3 hospitals gain: aster 2.0 years (2.0 to 2.0)" in text
     assert "its 5.0 is 2.0 below their own models (7.0)" in text
     assert "reaches 6.0 years in Error" in text
-    assert "dahlia has the worst Error: 9.0 years on 4 validation cases, 5.0 worse than aster" in text
+    assert "dahlia has the worst Error: 9.0 years on 4 test cases, 5.0 worse than aster" in text
     assert "Lower Error is better." in text
     assert "Error, years" in text
 

@@ -117,7 +117,7 @@ def test_what_a_reader_asks_first_is_answered_above_the_tables(html: str) -> Non
     places = [top.index(question) for question in questions]
     assert places == sorted(places)
     assert "dahlia has the worst mean Dice: 0.720" in top
-    assert "scores are of 14 validation cases of 4 hospitals, on which no model was trained" in top
+    assert "scores are of 14 test cases of 4 hospitals, on which no model was trained" in top
     assert "that after round 5 of 5, trained at aster, birch and cedar on 26 cases." in top
 
 

@@ -10,7 +10,7 @@ def test_every_hospital_has_its_cases_its_rounds_and_what_is_missing() -> None:
     record.rounds[1].sites["birch"] = SiteRound(outcome="refused", reason="odd", code=RefusalCode.UPDATE)
     del record.rounds[2].sites["birch"]
     record.final_sites["cedar"] = SiteRound(
-        outcome="evaluated", report=site_report("cedar", left_out={"truncated": 4}, validation_cases=None)
+        outcome="evaluated", report=site_report("cedar", left_out={"truncated": 4}, test_cases=None)
     )
     rows = {row.site: row for row in arrange_trust(summarize_study(record, baselines=None, seconds={}))}
     assert rows["aster"].counts == (10, 4, 0)

@@ -132,7 +132,7 @@ def test_the_number_of_scored_hospitals_and_cases_is_that_of_the_record(drawn: D
         assert "no final model was evaluated" in sentence
         return
     of = "4 hospitals" if len(scored) == 4 else f"{len(scored)} of 4 hospitals"
-    assert f"scores are of {sum(scored.values())} validation cases of {of}" in sentence
+    assert f"scores are of {sum(scored.values())} test cases of {of}" in sentence
     assert ("no score of the final model" in sentence) == bool(drawn.silent)
 
 

@@ -161,6 +161,6 @@ def test_scores_that_every_hospital_holds_back_are_said_with_the_setting() -> No
     for sites in [*(one.sites for one in record.rounds), record.final_sites]:
         for one in sites.values():
             if one.report:
-                one.report.validation_cases = None
+                one.report.test_cases = None
     report = summarize_study(record, baselines=None, seconds={})
     assert "of fewer patients than its min_training_patients allows" in answer_gain(report).sentence

@@ -14,7 +14,7 @@ def answered(record: FederationRecord) -> Answer:
 def test_the_worst_hospital_its_gap_and_its_weakest_target_are_named() -> None:
     answer = answered(federation())
     assert answer.sentence == (
-        "dahlia has the worst mean Dice: 0.720 on 4 validation cases, 0.120 worse than aster, the best "
+        "dahlia has the worst mean Dice: 0.720 on 4 test cases, 0.120 worse than aster, the best "
         "(0.840); weakest there is enhancing tumor (0.660)."
     )
     assert "dahlia only evaluates: the model did not train on its patients." in answer.facts
@@ -32,7 +32,7 @@ def test_differences_that_round_away_are_none() -> None:
 def test_a_single_hospital_is_not_compared_with_itself() -> None:
     answer = answered(federation(final_scores={"birch": scores(0.8)}))
     assert answer.sentence == (
-        "It was evaluated at one hospital only: birch, with a mean Dice of 0.800 on 3 validation cases."
+        "It was evaluated at one hospital only: birch, with a mean Dice of 0.800 on 3 test cases."
     )
 
 

@@ -18,14 +18,14 @@ def many_patients() -> FederationRecord:
     for sites in [*(one.sites for one in record.rounds), record.final_sites]:
         for one in sites.values():
             if one.report:
-                one.report.validation_cases = 20
+                one.report.test_cases = 20
     return record
 
 
 def test_a_complete_table_says_whose_patients_its_numbers_are_of() -> None:
     answer = answered(many_patients())
     assert answer.sentence == (
-        "Nothing is missing: scores are of 80 validation cases of 4 hospitals, on which no model was "
+        "Nothing is missing: scores are of 80 test cases of 4 hospitals, on which no model was "
         "trained; no case was left out, no update rejected, and every hospital took part in every round."
     )
     assert answer.facts == (
@@ -37,7 +37,7 @@ def test_a_complete_table_says_whose_patients_its_numbers_are_of() -> None:
 
 def test_few_cases_are_a_reason_for_care() -> None:
     assert answered(federation()).sentence == (
-        f"{CARE}scores are of 14 validation cases of 4 hospitals, on which no model was trained; fewer than "
+        f"{CARE}scores are of 14 test cases of 4 hospitals, on which no model was trained; fewer than "
         "10 cases at every hospital."
     )
 
@@ -49,14 +49,14 @@ def test_the_set_has_its_name_from_the_study() -> None:
     answer = answer_trust(report)
     assert "scores are of 90 test cases" in answer.sentence
     assert "never used to choose a model" in answer.hint
-    assert "validation cases" not in answer.sentence
+    assert "test cases" not in answer.sentence
 
 
 def test_what_was_left_out_rejected_missed_and_withheld_is_said() -> None:
     record = many_patients()
     for site, left_out in (("cedar", {"truncated": 3, "not_3d": None}), ("aster", {"truncated": 1})):
         record.final_sites[site] = SiteRound(
-            outcome="evaluated", report=site_report(site, left_out=left_out, validation_cases=20)
+            outcome="evaluated", report=site_report(site, left_out=left_out, test_cases=20)
         )
     record.rounds[0].sites["birch"] = SiteRound(outcome="refused", reason="odd", code=RefusalCode.UPDATE)
     record.rounds[1].sites["cedar"] = SiteRound(outcome="no answer", reason="late", code=RefusalCode.LATE)
@@ -64,10 +64,10 @@ def test_what_was_left_out_rejected_missed_and_withheld_is_said() -> None:
     record.rounds[3].rolled_back = "worse"
     for sites in [*(one.sites for one in record.rounds), record.final_sites]:
         if (report := sites["dahlia"].report) is not None:
-            report.validation_cases = None
+            report.test_cases = None
     del record.final_scores["dahlia"]
     sentence = answered(record).sentence
-    assert sentence.startswith(f"{CARE}scores are of 60 validation cases of 3 of 4 hospitals")
+    assert sentence.startswith(f"{CARE}scores are of 60 test cases of 3 of 4 hospitals")
     for flaw in (
         "4 or more cases were left out (aster 1, cedar 3 or more)",
         "1 update was rejected (birch 1)",
@@ -83,7 +83,7 @@ def test_a_hospital_without_a_score_is_named() -> None:
     record.final_sites["birch"] = SiteRound(outcome="no answer", reason="silent")
     del record.final_scores["birch"]
     sentence = answered(record).sentence
-    assert "60 validation cases of 3 of 4 hospitals" in sentence
+    assert "60 test cases of 3 of 4 hospitals" in sentence
     assert "birch has no score of the final model" in sentence
 
 
