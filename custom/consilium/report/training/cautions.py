@@ -15,6 +15,7 @@ from consilium.records.model_comparison import (
     DEFAULT_SELECTION,
     SELECTION_TEXTS,
     kept_round,
+    paired_difference,
     parse_selection,
     selection_gain,
 )
@@ -73,11 +74,16 @@ def _about_best(federation: FederationRecord) -> Iterator[str]:
     if best is None or best == final or not federation.final_scores or _learned_nothing(federation):
         return
     rule = parse_selection(federation.settings.get("selection", DEFAULT_SELECTION))
-    gain = selection_gain(federation, best, final, rule)
+    gain, difference = (
+        selection_gain(federation, best, final, rule),
+        paired_difference(federation, best, final),
+    )
     if gain is None:
         comparison = "too few hospitals evaluated both this and the final model to compare them"
+    elif rule == "median" and difference is not None:
+        comparison = f"{_compare(gain, federation)} in the median over {difference.basis}"
     else:
-        comparison = f"{_compare(gain, federation)} on validation patients, by {SELECTION_TEXTS[rule]}"
+        comparison = f"{_compare(gain, federation)} by {SELECTION_TEXTS[rule]}"
     yield (
         f"The model of round {best} is kept as {BEST_MODEL}: {comparison}.{_on_test_patients(federation)} "
         "This report is about the final model."
@@ -213,7 +219,7 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
         if report.test_cases is None:
             setting = federation.metrics.minimum_setting
             yield (
-                f"{site} holds all scores back: they would be of fewer test patients than its {setting}. "
+                f"{site} holds all scores back: they would be of fewer patients than its {setting}. "
                 f"What to do: {remedy_for(RefusalCode.SCORES_HELD_BACK, 'test')}."
             )
         differing = _differing(report.versions, federation.versions)

@@ -107,7 +107,7 @@ def test_a_model_that_learned_nothing_is_said_to_have_and_compared_with_no_other
 def test_cases_left_out_are_counted() -> None:
     record = federation()
     _replace(record, "cedar", left_out={"truncated": 1, "missing_image": 2})
-    assert list_cautions(record) == ["cedar left out 3 of 13 cases; the reasons are listed under “Cases”."]
+    assert list_cautions(record) == ["cedar left out 3 of 16 cases; the reasons are listed under “Cases”."]
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_set_has_its_name_from_the_study() -> None:
     answer = answer_trust(report)
     assert "scores are of 90 test cases" in answer.sentence
     assert "never used to choose a model" in answer.hint
-    assert "test cases" not in answer.sentence
+    assert "validation cases" not in answer.sentence
 
 
 def test_what_was_left_out_rejected_missed_and_withheld_is_said() -> None:
