@@ -31,6 +31,8 @@ def record():
     north = site(
         "train",
         usable_cases=12,
+        validates=True,
+        tests=True,
         left_out={"truncated": 3, "not_3d": None},
         noted={"partial_coverage": 4, "from_the_future": 1},
         label_convention="brats_2023",
@@ -50,6 +52,7 @@ def test_who_can_do_what_is_shown_with_grid_labels_and_machine(record, text_of):
     text = text_of(record)
     grid = f"240 {TIMES} 240 {TIMES} 155 of 1 {TIMES} 1 {TIMES} 1.25 mm"
     assert f"north train 12 brats_2023 {grid}" in text
+    assert "south train; no validation set and no test set" in text
     assert "8 cores, 64 GiB, GPU 24 GiB, GPU 80 GiB, 512 GiB of disk free" in text
     assert "small evaluate only few" in text
     assert "clinic evaluate (own choice) 0" in text
