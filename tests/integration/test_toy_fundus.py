@@ -57,7 +57,7 @@ def test_it_is_trained_and_reported_by_the_kappa_of_all_patients(run):
     metrics = federation["metrics"]["metrics"]
     counts = [one["name"] for one in metrics if one["combines"] == "sum"]
     sums = {name: sum(scores[name] for scores in sites.values()) for name in counts}
-    cases = [site["report"]["validation_cases"] for site in federation["final_sites"].values()]
+    cases = [site["report"]["test_cases"] for site in federation["final_sites"].values()]
     assert sum(sums.values()) == sum(cases) > 10
     right = sum(sums[f"true_{grade}_found_{grade}"] for grade in range(5))
     together = study.report["summary"]["global"]
