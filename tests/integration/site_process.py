@@ -13,7 +13,7 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.message_names import PREPARE, REASON_HEADER, REPORT_META, TRAIN, VALIDATE
+from consilium.federation.message_names import PREPARE, REASON_HEADER, REPORT_META, TEST, TRAIN
 from consilium.federation.site.executor import SiteExecutor
 from consilium.learning.model_file import load_model, save_model
 
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         weights = {name: weights[name] + change for name, change in answer.params.items()}
         losses.append(answer.meta[REPORT_META]["loss"])
     save_model(folder / "end.safetensors", weights, {})
-    metrics = execute(VALIDATE, 2, dict(weights)).metrics
+    metrics = execute(TEST, 2, dict(weights)).metrics
     children = psutil.Process().children(recursive=True)
     answer = {
         "losses": losses,

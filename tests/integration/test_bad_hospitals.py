@@ -111,7 +111,7 @@ def test_the_job_ends_well_for_those_who_can_take_part(bad):
 def test_a_site_trains_on_its_good_cases_and_counts_the_others_by_reason(bad):
     site = bad.study.report["sites"]["careless"]
     good = len(list(bad.sites["careless"].iterdir())) - len(bad.damaged)
-    assert site["train_cases"] + site["validation_cases"] == good
+    assert site["train_cases"] + site["validation_cases"] + site["scored_cases"] == good
     assert site["left_out"] == dict.fromkeys(bad.damaged.values(), 1)
     left_out = f"careless left out {len(bad.damaged)} of {good + len(bad.damaged)} cases"
     assert any(left_out in warning for warning in bad.study.report["warnings"])
@@ -139,7 +139,7 @@ def test_a_site_without_a_usable_case_declines_with_a_reason(bad, site, reason):
     assert {one["sites"][site]["outcome"] for one in asked} == {"refused"}
     assert {one["sites"][site]["reason"] for one in asked} == {reason}
     assert any(
-        warning.startswith(f"{site} is missing from the preparation, every round and the final validation: ")
+        warning.startswith(f"{site} is missing from the preparation, every round and the final evaluation: ")
         and reason in warning
         and "What to do: " in warning
         for warning in bad.study.report["warnings"]
@@ -168,7 +168,7 @@ def test_a_site_with_an_empty_folder_declines(bad):
 
 def test_a_site_with_one_patient_only_evaluates(bad):
     site = bad.study.report["sites"]["solo"]
-    assert (site["role"], site["train_cases"], site["validation_cases"]) == ("evaluates", 0, 1)
+    assert (site["role"], site["train_cases"], site["scored_cases"]) == ("evaluates", 0, 1)
     assert site["global"] is not None
     assert any(
         warning.startswith("solo ") and warning.endswith("it only evaluates.")

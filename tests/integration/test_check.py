@@ -109,9 +109,9 @@ def test_the_federation_finishes_with_the_update_of_every_hospital(federation):
 
 def test_a_hospital_with_three_damaged_cases_uses_the_rest(federation):
     site = federation.study.report["sites"]["careless"]
-    assert site["train_cases"] + site["validation_cases"] == USED
+    assert site["train_cases"] + site["validation_cases"] + site["scored_cases"] == USED
     data = federation.trained_on("careless")
-    used = {case.id for case in (*data.train, *data.validation)}
+    used = {case.id for case in (*data.train, *data.evaluated_cases)}
     assert used == {case.name for case in federation.sites["careless"].iterdir()} - federation.damaged.keys()
 
 
@@ -144,9 +144,9 @@ def test_enhancing_tumor_of_another_year_is_trained_on_and_never_the_cavity(fede
     """The label that is cut into patches, and the one that is scored against, voxel by voxel of the file."""
     data = federation.trained_on("later")
     (enhancing,) = (region for region in get_task(federation.learning.task).targets if region.name == "et")
-    assert (len(data.train), len(data.validation)) == (1, 1)
+    assert (len(data.train), len(data.evaluated_cases)) == (1, 1)
     assert data.problems == ()
-    for case in (*data.train, *data.validation):
+    for case in (*data.train, *data.evaluated_cases):
         (file,) = federation.sites["later"].rglob(f"{case.id}-seg.nii.gz")
         stored = np.asanyarray(nib.load(file).dataobj)
         # The job's voxels are the file's, so that training's own label can be compared as well.
