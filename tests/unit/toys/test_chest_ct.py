@@ -88,7 +88,7 @@ def test_its_hospitals_are_made_by_the_command_line_and_left_alone_then(run, tmp
 
 def test_its_jobs_are_in_the_catalog(tmp_path):
     names = list(task_jobs(get_task("chest_ct")))
-    assert names == ["chest_ct_fedavg", "chest_ct_check", "chest_ct_stats"]
+    assert names == [f"chest_ct_{one}" for one in ("fedavg", "check", "stats", "evaluate")]
     for name in names:
         assert job_task(export_job(build_recipe(name), tmp_path)) == "chest_ct"
     assert build_recipe("chest_ct_fedavg").settings.learning.spacing_mm == (3, 3, 6)

@@ -95,7 +95,8 @@ def test_its_hospitals_are_made_by_the_command_line(run, tmp_path):
 
 
 def test_its_jobs_are_in_the_catalog():
-    assert list(task_jobs(get_task("fundus"))) == ["fundus_fedavg", "fundus_check", "fundus_stats"]
+    endings = ("fedavg", "check", "stats", "evaluate")
+    assert list(task_jobs(get_task("fundus"))) == [f"fundus_{one}" for one in endings]
     assert build_recipe("fundus_fedavg", {"learning.edge_pixels": 64}).settings.learning.edge_pixels == 64
     with pytest.raises(ConfigurationError, match="spacing_mm"):
         build_recipe("fundus_fedavg", {"learning.spacing_mm": 2.0})
