@@ -13,8 +13,8 @@ from .studies import Study, export, simulate
 
 COHORT = CohortSpec(
     hospitals=(
-        HospitalSpec(name="north", layout=CaseLayout.BRATS_2020, cases=3),
-        HospitalSpec(name="south", layout=CaseLayout.DECATHLON, cases=2),
+        HospitalSpec(name="north", layout=CaseLayout.BRATS_2020, cases=5),
+        HospitalSpec(name="south", layout=CaseLayout.DECATHLON, cases=4),
         HospitalSpec(name="clinic", layout=CaseLayout.BRATS_2023, cases=2),
         HospitalSpec(name="careless", layout=CaseLayout.BRATS_2021, cases=13),
         HospitalSpec(name="hapless", layout=CaseLayout.BRATS_2020, cases=1),
@@ -32,7 +32,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def healthy(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study in which nothing goes wrong: two hospitals train, a clinic evaluates."""
+    """A study in which nothing goes wrong: two hospitals train, of three sets of patients; a clinic evaluates."""
     folder = tmp_path_factory.mktemp("healthy")
     sites = {name: hospitals[name] for name in ("north", "south", "clinic")}
     return simulate(export(folder / "jobs"), sites, folder / "my study", "--evaluates", "clinic")

@@ -53,15 +53,37 @@ def test_the_report_has_the_promised_numbers(healthy):
     assert 0 < report["seconds"]["federated"] <= report["seconds"]["total"]
     assert report["sites"].keys() == set(SITES)
     for site in report["sites"].values():
-        assert site.keys() >= {"role", "train_cases", "validation_cases", "global", "local"}
+        assert site.keys() >= {"role", "train_cases", "validation_cases", "scored_cases", "global", "local"}
         assert site["global"].keys() >= scores
         assert site["left_out"] == {}
 
 
-def test_every_case_is_used_once(healthy):
-    sites = healthy.report["sites"]
-    cases = {name: (site["train_cases"], site["validation_cases"]) for name, site in sites.items()}
-    assert cases == {"north": (2, 1), "south": (1, 1), "clinic": (0, 2)}
+def test_every_case_is_used_once_in_one_of_three_sets(healthy):
+    report, record = healthy.report, healthy.federation
+    assert report["evaluated_on"] == "test"
+    expected = {"north": (3, 1, 1), "south": (2, 1, 1), "clinic": (0, 0, 2)}
+    sites = report["sites"]
+    names = ("train_cases", "validation_cases", "scored_cases")
+    assert {name: tuple(site[one] for one in names) for name, site in sites.items()} == expected
+    for stage in ("preparation", "validation_sites", "final_sites"):
+        said = {name: one["report"] for name, one in record[stage].items()}
+        names = ("train_cases", "validation_cases", "test_cases")
+        assert {name: tuple(one[key] for key in names) for name, one in said.items()} == expected
+    page = (healthy.out / "report/index.html").read_text()
+    assert '<th scope="col">Training</th><th scope="col">Validation</th><th scope="col">Test</th>' in page
+    assert "on test patients" in page
+
+
+def test_validation_patients_choose_the_model_and_test_patients_are_reported_on(healthy):
+    record, metrics = healthy.federation, {one["name"] for one in healthy.report["metrics"]["metrics"]}
+    assert "hd95" in metrics
+    for scores in (record["initial_scores"], *(one["scores"] for one in record["rounds"])):
+        assert scores.keys() == set(TRAINING)  # the clinic's patients choose nothing
+        assert all("hd95" not in one for one in scores.values())
+    assert record["best_round"] in (1, 2)
+    assert record["final_scores"].keys() == record["best_scores"].keys() == set(SITES)
+    assert all("hd95" in one for one in record["final_scores"].values())
+    assert (record["best_sites"] == {}) == (record["best_round"] == 2)
 
 
 def test_means_are_over_sites(healthy):
@@ -77,19 +99,23 @@ def test_training_sites_share_the_aggregate_by_cases_and_the_clinic_has_no_part_
     assert [one["number"] for one in rounds] == [1, 2]
     for one in rounds:
         weights = {name: site["weight"] for name, site in one["sites"].items()}
-        assert weights == pytest.approx({"north": 2 / 3, "south": 1 / 3, "clinic": 0})
+        assert weights == pytest.approx({"north": 3 / 5, "south": 2 / 5, "clinic": 0})
         outcomes = Counter(site["outcome"] for site in one["sites"].values())
         assert outcomes == {"trained": 2, "evaluated": 1}
         assert one["sites"]["clinic"]["steps"] == 0
         assert one["sites"]["north"]["steps"] == SMALL["learning.local_steps"]
 
 
-def test_every_site_evaluates_every_rounds_model(healthy):
+def test_every_site_with_validation_patients_evaluates_every_rounds_model(healthy):
     for one in healthy.report["rounds"]:
-        for name in SITES:
+        for name in TRAINING:
             scores = one["sites"][name]["scores"]
             assert all(0 <= scores[f"dice_{region}"] <= 1 for region in REGIONS)
-    assert healthy.report["initial_scores"].keys() == set(SITES)
+        assert one["sites"]["clinic"]["scores"] is None
+        mean = np.mean([one["sites"][name]["scores"]["dice"] for name in TRAINING])
+        assert one["scores"]["dice"] == pytest.approx(mean)
+    assert healthy.report["compared_sites"] == sorted(TRAINING)
+    assert healthy.report["initial_scores"].keys() == set(TRAINING)
 
 
 def test_only_training_sites_send_a_model(healthy):
@@ -98,8 +124,10 @@ def test_only_training_sites_send_a_model(healthy):
     for site in TRAINING:
         assert 2 * 0.95 * model < traffic[site]["sent"] < 2 * 1.2 * model
     assert 0 < traffic["clinic"]["sent"] < 0.1 * model
-    for site in SITES:  # two rounds and the final validation
-        assert 3 * 0.95 * model < traffic[site]["received"] < 3 * 1.2 * model
+    # Two rounds, their last model's validation, and the test of the final and the best model.
+    models = 4 if healthy.report["best_round"] == 2 else 5
+    for site in SITES:
+        assert models * 0.95 * model < traffic[site]["received"] < models * 1.2 * model
 
 
 def test_the_model_has_learned_something_finite(healthy):
@@ -119,7 +147,7 @@ def test_flares_own_metric_files_are_there(healthy):
     for site in SITES:
         events = EventAccumulator(str(healthy.out / "result/tb_events" / site)).Reload()
         tags = set(events.Tags()["scalars"])
-        assert "validation/dice" in tags
+        assert ("validation/dice" in tags) == (site in TRAINING)
         assert ("train/loss" in tags) == (site in TRAINING)
 
 

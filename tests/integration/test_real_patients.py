@@ -24,8 +24,10 @@ def test_the_main_job_runs_on_real_patients_to_its_end(study):
     assert study.code == 0, study.stderr
     report = study.report
     assert report["status"] == "finished"
-    cases = {name: (site["train_cases"], site["validation_cases"]) for name, site in report["sites"].items()}
-    assert cases == {"a": (1, 1), "b": (0, 1), "c": (0, 1)}
+    names = ("train_cases", "validation_cases", "scored_cases")
+    cases = {name: tuple(site[one] for one in names) for name, site in report["sites"].items()}
+    assert cases == {"a": (1, 0, 1), "b": (0, 0, 1), "c": (0, 0, 1)}
+    assert report["evaluated_on"] == "test"
     for site in report["sites"].values():
         assert site["left_out"] == {}
         assert 0 <= site["global"]["dice"] <= 1

@@ -40,7 +40,7 @@ def test_a_site_without_usable_data_costs_the_others_nothing(study, record):
         assert feature.sites.keys() <= {"north", "clinic"}
         if feature.group != "absence":  # a share of one patient is not sent
             assert feature.reported.keys() == {"north", "clinic"}
-    assert (record.sites["north"].patients, record.sites["clinic"].patients) == (3, 2)
+    assert (record.sites["north"].patients, record.sites["clinic"].patients) == (5, 2)
 
 
 def test_the_reasons_are_on_the_page_and_in_what_the_user_sees(study, record):

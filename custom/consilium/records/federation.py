@@ -182,6 +182,9 @@ class FederationRecord(Record):
     )
     preparation_seconds: Duration | None = None
     rounds: list[RoundRecord] = Field(default_factory=list, max_length=MOST_ROUNDS)
+    validation_sites: BySite[SiteRound] = Field(
+        default_factory=dict, description="What each site said with the last round's validation scores."
+    )
     final_scores: BySite[SiteScores] = Field(
         default_factory=dict, description="Of the final model on test patients; rounds' are on others."
     )

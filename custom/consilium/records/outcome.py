@@ -14,7 +14,9 @@ from consilium.records.progress import EndReason
 from consilium.records.readiness import ReadinessRecord, explain
 from consilium.records.statistics import StatisticsRecord
 
-_FINAL = "final evaluation"
+_VALIDATION, _FINAL, _BEST = "last validation", "final evaluation", "evaluation of the best model"
+_AFTER_ROUNDS = {_VALIDATION: "validate", _FINAL: "test", _BEST: "test"}
+"""Stages after the last round, in order, with their task."""
 _TOOK_PART = ("ready", "trained", "evaluated")
 
 
@@ -48,8 +50,8 @@ def determine_outcome(record: JobRecord) -> Outcome:
 
 def _training_outcome(record: FederationRecord) -> Outcome:
     stages = {f"round {one.number}": one.sites for one in record.rounds}
-    if record.final_sites:
-        stages[_FINAL] = record.final_sites
+    after = {_VALIDATION: record.validation_sites, _FINAL: record.final_sites, _BEST: record.best_sites}
+    stages |= {stage: sites for stage, sites in after.items() if sites}
     everybody = sorted(set[str]().union(*stages.values()))
     absences = defaultdict[tuple[str, str, RefusalCode | None], list[str]](list)
     for site, answer in sorted(record.preparation.items()):
@@ -64,7 +66,7 @@ def _training_outcome(record: FederationRecord) -> Outcome:
         EndReason(
             text=f"{_span(missed)}: {site} is not part of it: {reason}",
             code=code,
-            task="test" if missed[-1] == _FINAL else "train",
+            task=_AFTER_ROUNDS.get(missed[-1], "train"),
         )
         for (site, reason, code), missed in absences.items()
     ]
@@ -143,7 +145,7 @@ def _absence(answer: SiteRound | None) -> tuple[str, RefusalCode | None] | None:
 
 
 def _span(stages: Sequence[str]) -> str:
-    """Name stages in one breath: `preparation, rounds 1 to 6, final evaluation`."""
+    """Name stages in one breath: `preparation, rounds 1 to 6, last validation, final evaluation`."""
     rounds = [int(stage.removeprefix("round ")) for stage in stages if stage.startswith("round ")]
     runs: list[list[int]] = []
     for number in rounds:
@@ -154,5 +156,5 @@ def _span(stages: Sequence[str]) -> str:
     spans = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
     named = [f"round{'s' if len(rounds) > 1 else ''} {', '.join(spans)}"] if rounds else []
     before = [stage for stage in stages if stage == "preparation"]
-    after = [stage for stage in stages if stage == _FINAL]
+    after = [stage for stage in stages if stage in _AFTER_ROUNDS]
     return ", ".join([*before, *named, *after])

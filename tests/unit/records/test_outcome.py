@@ -43,6 +43,20 @@ def test_one_reason_in_many_rounds_is_reported_once():
     )
 
 
+def test_a_site_that_missed_the_last_validation_or_the_best_models_test_makes_it_partial():
+    record = federation()
+    record.validation_sites = {**record.final_sites, "birch": SiteRound(outcome="no answer", code="late")}
+    record.best_sites = {name: one for name, one in record.final_sites.items() if name != "cedar"}
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    assert texts(outcome) == (
+        "last validation: birch is not part of it: no answer",
+        "evaluation of the best model: cedar is not part of it: it was not connected when the others were "
+        "asked",
+    )
+    assert [reason.task for reason in outcome.reasons] == ["validate", "test"]
+
+
 def test_a_site_that_joined_late_makes_it_partial():
     record = federation()
     del record.rounds[0].sites["birch"]

@@ -39,6 +39,7 @@ class FinalEvaluation:
         run, rounds = self._run, self._run.plan.rounds
         run.controller.info("validating the last model at every site")
         run.ask(VALIDATE, {MODEL: weights}, rounds)
+        run.record.validation_sites = run.answers.sites
         run.note_scores(rounds)
         restored = run.restore_before(rounds)
         weights = weights if restored is None else restored

@@ -22,7 +22,11 @@ from consilium.records.model_comparison import (
 from consilium.records.remedies import remedy_for
 from consilium.records.shares import largest_share, weighted_shares
 
-_PREPARATION, _FINAL = "the preparation", "the final evaluation"
+_PREPARATION = "the preparation"
+_VALIDATION, _FINAL = "the last validation", "the final evaluation"
+_BEST = "the evaluation of the best model"
+_AFTER_ROUNDS = {_VALIDATION: "validate", _FINAL: "test", _BEST: "test"}
+"""Stages after the last round, in order, with their task."""
 
 
 def list_cautions(federation: FederationRecord) -> list[str]:
@@ -128,14 +132,16 @@ def _about_absences(federation: FederationRecord) -> Iterator[str]:
     for stage, sites in [
         (_PREPARATION, federation.preparation),
         *asked,
+        (_VALIDATION, federation.validation_sites),
         (_FINAL, federation.final_sites),
+        (_BEST, federation.best_sites),
     ]:
         for site, one in sites.items():
             if is_absent(one):
                 missed[site, absence_reason(one), one.code].append(stage)
     for (site, reason, code), stages in sorted(missed.items(), key=lambda one: one[0][:2]):
         where = _join_stages(stages, len(federation.rounds))
-        remedy = remedy_for(code, "test" if stages[-1] == _FINAL else "train")
+        remedy = remedy_for(code, _AFTER_ROUNDS.get(stages[-1], "train"))
         yield f"{site} is missing from {where}: {reason}. What to do: {remedy}."
 
 
@@ -159,12 +165,12 @@ def absence_reason(one: SiteRound) -> str:
 
 
 def _join_stages(stages: Sequence[str], rounds: int) -> str:
-    numbers = [stage for stage in stages if stage not in (_PREPARATION, _FINAL)]
+    numbers = [stage for stage in stages if stage != _PREPARATION and stage not in _AFTER_ROUNDS]
     parts = [_PREPARATION] if _PREPARATION in stages else []
     if numbers:
         every = len(numbers) == rounds > 1
         parts.append("every round" if every else f"round{'s'[: len(numbers) - 1]} {', '.join(numbers)}")
-    parts += [_FINAL] if _FINAL in stages else []
+    parts += [stage for stage in stages if stage in _AFTER_ROUNDS]
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
@@ -237,7 +243,13 @@ def _how_many(report: SiteReport) -> str:
 
 
 def _last_reports(federation: FederationRecord) -> dict[str, SiteReport]:
-    stages = [federation.preparation, *(record.sites for record in federation.rounds), federation.final_sites]
+    stages = [
+        federation.preparation,
+        *(record.sites for record in federation.rounds),
+        federation.validation_sites,
+        federation.final_sites,
+        federation.best_sites,
+    ]
     return {site: one.report for sites in stages for site, one in sites.items() if one.report}
 
 

@@ -14,7 +14,7 @@ from consilium.report.training.gain_figure import arrange_gains
 from consilium.report.training.gains import FEW_PATIENTS
 from consilium.report.training.service_figure import arrange_service
 from consilium.report.training.study import StudyReport
-from consilium.report.training.tables import compare_models, cross_sites
+from consilium.report.training.tables import compare_models, compare_tested, cross_sites
 from consilium.report.training.trust_figure import arrange_trust
 from consilium.report.training.verdict import state_verdict
 from consilium.tasks.metrics import Metric, MetricSet
@@ -74,6 +74,7 @@ def render_page(
             trust=arrange_trust(report),
             few_patients=FEW_PATIENTS,
             groups=compare_models(report),
+            tested=compare_tested(report),
             matrix=cross_sites(report),
             curves=curves,
             dark_curves=dark_curves,

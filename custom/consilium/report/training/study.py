@@ -184,7 +184,7 @@ class StudyReport(_ReportPart):
         description="Hospital that a model was trained at alone -> hospital that evaluated it -> scores."
     )
     compared_sites: list[str] = Field(
-        description="Hospitals whose means are compared from round to round: those that evaluated the last "
+        description="Hospitals whose means are compared from round to round: those that validated the last "
         "model, without excluded ones."
     )
     initial_scores: dict[str, Scores] = Field(description="Of the untrained model, by hospital.")

@@ -160,9 +160,7 @@ def _summarize_site(
         best_intervals=_intervals(federation.best_sites.get(site) or federation.final_sites.get(site)),
         earlier_tests=last.earlier_tests if last else 0,
         reason=absence_reason(absent) if absent else None,
-        remedy=remedy_for(absent.code, "test" if site in federation.final_sites else "train")
-        if absent
-        else None,
+        remedy=remedy_for(absent.code, _last_task(site, federation)) if absent else None,
         left_out=_left_out(asked),
         rounds_trained=len(trained),
         steps=sum(one.report.steps for one in trained if one.report),
@@ -186,9 +184,13 @@ def _intervals(tested: SiteRound | None) -> dict[str, ScoreInterval]:
 
 
 def _compared_sites(federation: FederationRecord) -> list[str]:
-    """The hospitals over which rounds are compared: means over others would differ with who is missing."""
-    evaluations = [federation.final_scores, *(record.scores for record in reversed(federation.rounds))]
-    last = next((scores for scores in evaluations if scores), federation.initial_scores)
+    """The hospitals over which rounds are compared: means over others would differ with who is missing.
+
+    They are those that validated the last model that was kept. Test scores say nothing here: a hospital with
+    a test set may have no validation set.
+    """
+    validations = (one.scores for one in reversed(federation.rounds) if one.rolled_back is None)
+    last = next((scores for scores in validations if scores), federation.initial_scores)
     return sorted(last.keys() - set(federation.excluded))
 
 
@@ -234,11 +236,20 @@ def _asked_by_site(federation: FederationRecord) -> dict[str, list[SiteRound]]:
     for sites in [
         federation.preparation,
         *(record.sites for record in federation.rounds),
+        federation.validation_sites,
         federation.final_sites,
+        federation.best_sites,
     ]:
         for site, one in sites.items():
             asked[site].append(one)
     return dict(sorted(asked.items()))
+
+
+def _last_task(site: str, federation: FederationRecord) -> str:
+    """The last task that a site was asked for, as `remedy_for` names it."""
+    if site in federation.final_sites or site in federation.best_sites:
+        return "test"
+    return "validate" if site in federation.validation_sites else "train"
 
 
 def _reports_by_site(federation: FederationRecord) -> dict[str, list[SiteReport]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consilium.counts import counted
+from consilium.records.score_intervals import ScoreInterval
+from consilium.report.site_combiner import SiteCombiner
 from consilium.report.training.study import Comparison, Scores, SiteSummary, StudyReport
 from consilium.tasks.metrics import Metric
 
@@ -77,6 +79,78 @@ def cross_sites(report: StudyReport) -> list[MatrixRow]:
         federated = {name: _of(key, site.global_) for name, site in report.sites.items()}
         rows += [MatrixRow("Pooled", None, pooled), MatrixRow("Federated", None, federated)]
     return rows
+
+
+@dataclass(frozen=True)
+class TestedRow:
+    """The key metric of the final and of the best model at one hospital, each with its interval, if any."""
+
+    __test__ = False  # not a test of pytest's
+
+    site: str
+    cases: int | None
+    final: float | None
+    final_interval: ScoreInterval | None
+    best: float | None
+    best_interval: ScoreInterval | None
+
+
+@dataclass(frozen=True)
+class TestedModels:
+    """A job's two models on the patients to report on.
+
+    Attributes:
+        final: Round of the final model.
+        best: Round of the best model; None where there is none: no patient chose it.
+        rows: By hospital, then the mean over those that have both.
+    """
+
+    __test__ = False
+
+    final: int
+    best: int | None
+    rows: tuple[TestedRow, ...]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the final model is the best one."""
+        return self.final == self.best
+
+
+def compare_tested(report: StudyReport) -> TestedModels | None:
+    """Return how the final and the best model do on test patients; None where neither was tested."""
+    key = report.metrics.key
+    rows = [
+        TestedRow(
+            name,
+            site.scored_cases,
+            _of(key, site.global_),
+            site.intervals.get(key),
+            _of(key, site.best),
+            site.best_intervals.get(key),
+        )
+        for name, site in report.sites.items()
+        if site.global_ or site.best
+    ]
+    if not rows:
+        return None
+    rounds = (one.number for one in reversed(report.rounds) if one.rolled_back is None)
+    return TestedModels(next(rounds, 0), report.best_round, (*rows, *_mean_row(report, rows)))
+
+
+def _mean_row(report: StudyReport, rows: Sequence[TestedRow]) -> Iterator[TestedRow]:
+    """Both models over the hospitals that have a score of both, so that they can be compared."""
+    both = [
+        row for row in rows if row.final is not None and (row.best is not None or report.best_round is None)
+    ]
+    combiner = SiteCombiner(report.task, report.metrics)
+    final = combiner.combine(one for row in both if (one := report.sites[row.site].global_))
+    best = combiner.combine(one for row in both if (one := report.sites[row.site].best))
+    if len(both) > 1:
+        key = report.metrics.key
+        cases = sum(row.cases or 0 for row in both)
+        title = f"Mean over {counted(len(both), 'hospital')}"
+        yield TestedRow(title, cases, _of(key, final), None, _of(key, best), None)
 
 
 def _group(title: str, cases: int | None, scores: Comparison, report: StudyReport) -> Group:

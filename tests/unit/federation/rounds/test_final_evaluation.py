@@ -3,9 +3,7 @@
 import pytest
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.federation.message_names import (
-    TEST,
-)
+from consilium.federation.message_names import TEST, VALIDATE
 from consilium.records.outcome import determine_outcome
 from federation.rehearsal import Site, panics, saved
 
@@ -68,6 +66,22 @@ def test_best_and_final_model_are_both_judged_on_test_patients(run):
         assert record.rounds[1].scores[site]["dice"] == pytest.approx(0.5)
         assert "hd95" not in record.rounds[2].scores[site]
     assert (saved(engine)[1], saved(engine, "best_model")[1]) == (3, 2)
+
+
+def test_who_missed_the_last_validation_is_in_the_record(run):
+    class Declining(Site):
+        def __call__(self, task, model):
+            return None if task == VALIDATE else super().__call__(task, model)
+
+    record, _ = run({"north": Site(), "south": Declining(), "west": Site()})
+    outcomes = {name: one.outcome for name, one in record.validation_sites.items()}
+    assert outcomes == {"north": "evaluated", "south": "no answer", "west": "evaluated"}
+    assert record.validation_sites["north"].report.validation_cases
+    assert record.final_sites["south"].outcome == "evaluated"
+    outcome = determine_outcome(record)
+    assert outcome.kind == "partial"
+    (reason,) = outcome.reasons
+    assert str(reason).startswith("last validation: south is not part of it")
 
 
 def test_where_the_final_model_is_the_best_it_is_judged_once(run):

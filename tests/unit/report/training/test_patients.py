@@ -38,7 +38,7 @@ def test_a_patient_who_can_not_be_drawn_costs_a_picture_and_no_report(
             render(self, case, *args, **kwargs)
 
         monkeypatch.setattr(SlicePresentation, "draw", fails)
-    data = {"aster": SiteData((), (sound,)), "birch": SiteData((), (other,))}
+    data = {"aster": SiteData((), (), (sound,)), "birch": SiteData((), (), (other,))}
     with caplog.at_level(logging.ERROR):
         pictures = draw_patients(data, LEARNING, model, tmp_path / "report")
     assert pictures["aster"].path.is_file()

@@ -194,3 +194,31 @@ def test_the_outcome_tells_success_from_partial_from_failure() -> None:
     records = (federation(), missed, federation(status="failed", reason="aborted"))
     outcomes = [summarize_study(record, baselines=None, seconds={}).outcome for record in records]
     assert outcomes == ["success", "partial", "failure"]
+
+
+def test_rounds_are_compared_over_the_hospitals_with_validation_patients() -> None:
+    """A small hospital, and one that only evaluates, are reported on and choose no model."""
+    record = federation()
+    for scored in (record.initial_scores, *(one.scores for one in record.rounds)):
+        del scored["dahlia"], scored["cedar"]
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.compared_sites == ["aster", "birch"]
+    assert all(one.scores is not None for one in report.rounds)
+    assert set(record.final_scores) == set(report.sites)
+
+
+def test_an_absence_from_the_last_validation_has_its_reason_and_remedy() -> None:
+    record = federation()
+    record.validation_sites = {
+        **record.final_sites,
+        "birch": SiteRound(outcome="refused", reason="its disk is full", code="late"),
+    }
+    del record.final_sites["birch"]
+    report = summarize_study(record, baselines=None, seconds={})
+    birch = report.sites["birch"]
+    assert birch.reason == "its disk is full"
+    assert birch.remedy is not None and "this job doesn't ask for it again" in birch.remedy
+    (caution,) = report.warnings
+    assert caution.startswith(
+        "birch is missing from the last validation: its disk is full. What to do: this job"
+    )
