@@ -32,7 +32,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def healthy(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Study:
-    """A study in which nothing goes wrong: two hospitals train, of three sets of patients; a clinic evaluates."""
+    """A study in which nothing goes wrong: two hospitals with three sets of patients, a clinic with one."""
     folder = tmp_path_factory.mktemp("healthy")
     sites = {name: hospitals[name] for name in ("north", "south", "clinic")}
     return simulate(export(folder / "jobs"), sites, folder / "my study", "--evaluates", "clinic")

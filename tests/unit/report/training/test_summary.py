@@ -217,7 +217,8 @@ def test_an_absence_from_the_last_validation_has_its_reason_and_remedy() -> None
     report = summarize_study(record, baselines=None, seconds={})
     birch = report.sites["birch"]
     assert birch.reason == "its disk is full"
-    assert birch.remedy is not None and "this job doesn't ask for it again" in birch.remedy
+    assert birch.remedy is not None
+    assert "this job doesn't ask for it again" in birch.remedy
     (caution,) = report.warnings
     assert caution.startswith(
         "birch is missing from the last validation: its disk is full. What to do: this job"

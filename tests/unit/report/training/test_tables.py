@@ -46,7 +46,7 @@ def test_the_matrix_knows_where_each_model_was_trained() -> None:
 
 
 def test_the_final_and_the_best_model_are_compared_on_test_patients() -> None:
-    """One hospital has no score of the best model, and another one no test set: the mean is over the others."""
+    """One hospital has no score of the best model, another one none at all: the mean is over the others."""
     record = federation(best_round=3)
     record.best_scores = {site: scores(0.5) for site in ("aster", "birch", "dahlia")}
     interval = ScoreInterval(low=0.8, high=0.9)
