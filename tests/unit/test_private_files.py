@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundle.conftest import write_model
 from data.hospital import Hospital
 from federation.flare import Engine
 from federation.readiness import readiness
@@ -17,6 +18,7 @@ from nvflare.apis.job_def import new_job_id
 from report.study import SECONDS, federation
 from tasks.segmentation.test_pictures import phantom
 
+from consilium.bundle.writer import write_bundle
 from consilium.data.cache import CaseCache
 from consilium.data.checks import check_cohort
 from consilium.data.cohort import Cohort, read_cohort
@@ -142,6 +144,10 @@ def logs(folder: Path) -> None:
     handler.close()
 
 
+def bundle(folder: Path) -> None:
+    write_bundle(write_model(folder.parent / "entry/model.safetensors"), folder)
+
+
 def poc_project(folder: Path) -> None:
     project = Project.read(SOURCES.parents[1] / "poc" / "project.yml")
     project.write(folder / "project.yml")
@@ -152,7 +158,7 @@ WRITERS: Mapping[str, Callable[[Path], None]] = {
     for writer in (
         cache, checks, checks_then_cache, statistics, prepared_site, one_training, checkpoints, spool,
         arrival, site_status, outcome, readiness_record, study_report, readiness_report, patient_picture,
-        logs, poc_project,
+        logs, poc_project, bundle,
     )
 }  # fmt: skip
 
@@ -198,6 +204,7 @@ def test_a_folder_that_a_person_names_for_a_report_or_a_job_keeps_its_mode(umask
 
 OPEN_BY_DESIGN = {
     "data/files.py": "makes private folders",
+    "tasks/segmentation/bundle/transforms.py": "runs in MONAI, whose user's umask decides, without Consilium",
     "tasks/brain_tumor/synthetic": "no patients; they stand for the hospitals' own folders",
     "federation/site/training_folder.py": "an empty file in a private folder",
     "federation/updates/spool.py": "safetensors makes its own files private, and the folder is",

@@ -12,7 +12,7 @@ from consilium.bundle.evidence import Evidence
 from consilium.bundle.metadata import describe_bundle
 from consilium.bundle.model_card import one_line, write_card
 from consilium.bundle.options import BundleOptions
-from consilium.data.files import readable, write_failure
+from consilium.data.files import private_folder, readable, write_atomically, write_failure
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import LAST_MODEL
 from consilium.prediction.checksums import CHECKSUMS, MODELS, list_checksums
@@ -124,14 +124,13 @@ def _json(values: Any) -> bytes:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write all files, or none."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    """Write all files, or none; only their owner can open them."""
+    private_folder(folder.parent, ours=False)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary) / folder.name
         for name, content in files.items():
-            (made / name).parent.mkdir(parents=True, exist_ok=True)
-            (made / name).write_bytes(content)
-        (made / CHECKSUMS).write_text(list_checksums(made), encoding="utf-8")
+            write_atomically(private_folder((made / name).parent) / Path(name).name, content, durable=False)
+        write_atomically(made / CHECKSUMS, list_checksums(made).encode(), durable=False)
         if folder.exists():
             folder.rename(Path(temporary) / "replaced")
         made.rename(folder)
