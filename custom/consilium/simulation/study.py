@@ -7,7 +7,6 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from nvflare.apis.fl_constant import WorkspaceConstants
@@ -35,6 +34,7 @@ from consilium.simulation.eligibility import require_enough_sites
 from consilium.simulation.environment import SimulationError, with_split_salts
 from consilium.simulation.hospitals import WORKSPACE
 from consilium.simulation.process import SimulatedJob
+from consilium.simulation.stages import Stages
 
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
 
@@ -223,40 +223,3 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target)
     elif source.exists():
         shutil.copy2(source, target)
-
-
-@dataclass
-class Stages:
-    """The finished stages of one study, kept in a file until the study is complete.
-
-    Attributes:
-        path: The file.
-        key: What the stages' results depend on.
-        seconds: Finished stages and how long they took.
-    """
-
-    path: Path
-    key: str
-    seconds: dict[str, float]
-
-    @classmethod
-    def open(cls, path: Path, *, key: str) -> Stages:
-        """Read the file; stages of a study with another key count as not done."""
-        try:
-            content = json.loads(path.read_text())
-        except FileNotFoundError:
-            content = {}
-        return cls(path, key, content["seconds"] if content.get("key") == key else {})
-
-    def is_done(self, stage: str) -> bool:
-        """Return whether a stage was finished."""
-        return stage in self.seconds
-
-    def finish(self, stage: str, seconds: float) -> None:
-        """Note that a stage is finished."""
-        self.seconds[stage] = seconds
-        write_atomically(self.path, json.dumps({"key": self.key, "seconds": self.seconds}).encode())
-
-    def forget(self) -> None:
-        """Forget all stages: the study is complete, and the next one starts from the beginning."""
-        self.path.unlink(missing_ok=True)

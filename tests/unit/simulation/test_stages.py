@@ -1,4 +1,7 @@
-from consilium.simulation.study import Stages
+import pytest
+
+from consilium.errors import ConfigurationError
+from consilium.simulation.stages import Stages
 
 
 def test_an_interrupted_study_knows_what_is_done(tmp_path):
@@ -29,3 +32,13 @@ def test_a_complete_study_is_not_done_when_it_is_repeated(tmp_path):
     stages.forget()
     assert not path.exists()
     assert not Stages.open(path, key="a").is_done("federated")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"key": "a"}', '{"key": "a", "seconds": {"federated": "long"}}']
+)
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path, content):
+    path = tmp_path / "stages.json"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=r"stages\.json.*\n(.*\n)*.*delete it"):
+        Stages.open(path, key="a")
