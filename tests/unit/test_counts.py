@@ -21,7 +21,8 @@ _ADJECTIVES = "gray|labeled|loader|more|nonzero|other|required|training|unfinish
 _PLURAL = re.compile(rf"^ (?:(?:{_ADJECTIVES}) )*(?:{_NOUNS})\b")
 _NO_COUNT = re.compile(
     r"[A-Z_]+"  # a constant, never one
-    r"|name|one\.value|described\.value|FILE|seen"
+    r"|name|one\.value|described\.value|FILE|seen|verb"
+    r"|\w+\.(?:evaluated|scored)_on"  # the patients of which set
     r"|dtype|size|z|self\.shape|_shape\(case\)"  # what the voxels are, or a grid of them
     r"|limits\.\w+|shown|'mean over' if .*"  # distances, names, words
     r"|hours|word|total|every|group\.describe_images\(found\.total\)"

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from consilium.counts import agree, counted
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.learning.weights import Weights
 from consilium.participant.register_files import open_register
@@ -54,8 +55,8 @@ class EvaluationLog:
             if not any(model in models for models in jobs.values()):
                 if len(own) >= most:
                     raise SiteRefusal(
-                        f"{most} models of this job were evaluated on its test patients already: a job's "
-                        "final and its best model are, and no others",
+                        f"{counted(most, 'model')} of this job {agree(most, 'was', 'were')} evaluated on "
+                        "its test patients already: a job's final and its best model are, and no others",
                         code=RefusalCode.TESTED,
                     )
                 jobs[self._job] = [*own, model]

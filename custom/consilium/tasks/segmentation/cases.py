@@ -70,8 +70,8 @@ class SegmentationCases:
         traits = self.checks.traits
         if len(self.inputs) > 1 and traits.registration is None:
             raise ValueError(
-                f"{self.name} has {len(self.inputs)} images a case, whose registration is checked; state "
-                "VolumeTraits.registration in its own_checks"
+                f"{self.name} has {counted(len(self.inputs), 'image')} a case, whose registration is "
+                "checked; state VolumeTraits.registration in its own_checks"
             )
 
     @property

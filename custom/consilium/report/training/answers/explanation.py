@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from consilium.counts import counted
 from consilium.report.training.answers.answer import is_level
 from consilium.report.training.study import Scores, StudyReport
 
@@ -28,7 +29,7 @@ def explain_no_gain(report: StudyReport, site: str) -> str:
 def _reasons(report: StudyReport, site: str) -> Iterator[str]:
     one = report.sites[site]
     if report.rounds and one.rounds_trained < len(report.rounds):
-        yield f"it trained in {one.rounds_trained} of {len(report.rounds)} rounds"
+        yield f"it trained in {one.rounds_trained} of {counted(len(report.rounds), 'round')}"
     cases = {name: other.train_cases or 0 for name, other in report.sites.items() if other.rounds_trained}
     mine = cases.get(site, 0)
     if len(cases) > 1 and all(mine > other for name, other in cases.items() if name != site):

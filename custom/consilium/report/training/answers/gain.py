@@ -100,7 +100,7 @@ def _group(report: StudyReport, compared: int, sites: Sequence[str], one: str, s
     if not sites:
         return ""
     amounts = {site: _amount(report, site) for site in sites}
-    every = "both hospitals" if compared == 2 else f"all {compared} hospitals"
+    every = "both hospitals" if compared == 2 else f"all {counted(compared, 'hospital')}"
     if len(sites) > MOST_NAMES:
         key = report.metrics.key_metric
         sizes = sorted(abs(_gain(report, site).mean or 0.0) for site in sites)
