@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from consilium.errors import ConfigurationError
 from consilium.prediction.trained_model import TrainedModel
-from consilium.records.federation import FEDERATION_FILE, FederationRecord, SiteReport
+from consilium.records.federation import (
+    FEDERATION_FILE,
+    FederationRecord,
+    PatientSet,
+    SiteReport,
+    SiteRound,
+)
 from consilium.records.job_record import load_record
+from consilium.records.model_comparison import kept_round
+from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.metrics import Scores
 
 
@@ -52,13 +61,40 @@ class Evidence:
     @property
     def scores(self) -> dict[str, Scores]:
         """Each site's scores of this very model, without counts; empty where the record has none."""
+        if self.record is None:
+            return {}
+        metrics, scores = self.record.metrics, self._tested[0] or self._validated
+        return {site: metrics.without_counts(one) for site, one in sorted(scores.items())}
+
+    @property
+    def scored_on(self) -> PatientSet:
+        """The set of patients that `scores` are of."""
+        if self.record is None or not self._tested[0]:
+            return "validation"
+        return self.record.scored_on
+
+    @property
+    def intervals(self) -> dict[str, dict[str, ScoreInterval]]:
+        """The 95 % intervals of `scores`, by site and metric, as far as sites sent them."""
+        sites = self._tested[1].items()
+        return {site: dict(one.report.intervals) for site, one in sites if one.report is not None}
+
+    @property
+    def _tested(self) -> tuple[Mapping[str, Scores], Mapping[str, SiteRound]]:
+        """What sites sent of this model after the last round: the final or the best one's scores."""
         record, number = self.record, self.model.round
         if record is None or number is None:
-            return {}
-        last = record.rounds[-1].number if record.rounds else None
-        by_round = {one.number: one.scores for one in record.rounds}
-        scores = record.final_scores if number == last and record.final_scores else by_round.get(number, {})
-        return {site: record.metrics.without_counts(one) for site, one in sorted(scores.items())}
+            return {}, {}
+        if number == kept_round(record, len(record.rounds)):
+            return record.final_scores, record.final_sites
+        if number == record.best_round:
+            return record.best_scores, record.best_sites
+        return {}, {}
+
+    @property
+    def _validated(self) -> Mapping[str, Scores]:
+        rounds = self.record.rounds if self.record else []
+        return next((one.scores for one in rounds if one.number == self.model.round), {})
 
     @property
     def reports(self) -> dict[str, SiteReport]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 
 from consilium.bundle.evidence import Evidence
@@ -13,6 +13,7 @@ from consilium.bundle.options import NOT_CLINICAL, BundleOptions
 from consilium.counts import counted
 from consilium.learning.initial_model import Origin
 from consilium.records.federation import FederationRecord, SiteReport
+from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.bundling import BundleContent
 from consilium.tasks.metrics import Metric
 
@@ -89,7 +90,7 @@ def _training(evidence: Evidence) -> Iterator[str]:
         return
     yield ""
     yield from _table(
-        ("site", "part", "cases trained on", "cases validated on"),
+        ("site", "part", "cases trained on", "cases validated on", "cases tested on"),
         [_site(name, one) for name, one in sorted(evidence.reports.items())],
     )
 
@@ -102,12 +103,12 @@ def _aggregation(record: FederationRecord) -> str:
 def _site(name: str, report: SiteReport) -> tuple[str, ...]:
     part = "trains and evaluates" if report.role == "trains" else "evaluates only"
     trained = str(report.train_cases) if report.role == "trains" else ""
-    validation = "too few to state" if report.validation_cases is None else str(report.validation_cases)
-    return name, part, trained, validation
+    held = (report.validation_cases, report.test_cases)
+    return name, part, trained, *("too few to state" if one is None else str(one) for one in held)
 
 
 def _results(evidence: Evidence) -> Iterator[str]:
-    record, scores = evidence.record, evidence.scores
+    record, scores, intervals = evidence.record, evidence.scores, evidence.intervals
     if record is None:
         return
     yield "## Results"
@@ -115,8 +116,7 @@ def _results(evidence: Evidence) -> Iterator[str]:
     if not scores:
         yield "No site sent scores of this model."
         return
-    yield "Means over the validation patients of each site, who also choose the best model: they were not"
-    yield "trained on, and the results are not those of a test set."
+    yield from _results_are_of(evidence)
     for title, metrics in record.metrics.shown.items():
         known = [one for one in metrics if any(one.name in of_site for of_site in scores.values())]
         if not known:
@@ -125,7 +125,7 @@ def _results(evidence: Evidence) -> Iterator[str]:
         yield from _table(
             ("site", *(_column(one, record) for one in known)),
             [
-                (site, *(_value(one, of_site.get(one.name)) for one in known))
+                (site, *(_value(one, of_site.get(one.name), intervals.get(site, {})) for one in known))
                 for site, of_site in (*scores.items(), ("mean over sites", evidence.mean_scores))
             ],
         )
@@ -139,16 +139,34 @@ def _column(metric: Metric, record: FederationRecord) -> str:
     return f"{metric.label} {target}".strip()
 
 
-def _value(metric: Metric, value: float | None) -> str:
-    return "" if value is None else metric.text(value)
+def _results_are_of(evidence: Evidence) -> Iterator[str]:
+    if evidence.scored_on == "validation":
+        yield "Means over the validation patients of each site, who also choose the best model: they were not"
+        yield "trained on, and the results are not those of a test set."
+        return
+    yield "Means over the test patients of each site, in brackets the 95 % interval over patients where there"
+    yield "are enough: they were not trained on, and chose no model. They are of the job's own sites: this is"
+    yield "no external validation."
+    earlier = {site: one.earlier_tests for site, one in evidence.reports.items() if one.earlier_tests}
+    for site, jobs in sorted(earlier.items()):
+        yield f"Models of {counted(jobs, 'job')} before were evaluated on the same patients of {plain(site)}."
+
+
+def _value(metric: Metric, value: float | None, intervals: Mapping[str, ScoreInterval]) -> str:
+    if value is None:
+        return ""
+    interval = intervals.get(metric.name)
+    within = f" ({metric.text(interval.low)} to {metric.text(interval.high)})" if interval else ""
+    return f"{metric.text(value)}{within}"
 
 
 def _privacy(evidence: Evidence) -> Iterator[str]:
     yield "## Privacy"
     yield ""
     yield "No image left a hospital. Hospitals sent weights, counts, and means over at least as many patients"
-    yield "as each of them demands. No noise was added to the weights, and the server saw each hospital's: a"
-    yield "model can reveal something about the patients that it was trained on."
+    yield "as each of them demands, with intervals where there are enough. No noise was added to the weights,"
+    yield "and the server saw each hospital's: a model can reveal something about the patients that it was"
+    yield "trained on."
 
 
 def _origin(evidence: Evidence) -> Iterator[str]:

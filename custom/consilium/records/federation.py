@@ -119,11 +119,6 @@ class SiteReport(Record):
         "be of too few patients.",
     )
 
-    @property
-    def scored_cases(self) -> int | None:
-        """Cases that the final model's scores are of; None where scores stay at the site."""
-        return self.test_cases
-
 
 class SiteRound(Record):
     """One site in one task: a round, the preparation before the first, or an evaluation after the last."""
@@ -218,8 +213,13 @@ class FederationRecord(Record):
 
     @property
     def scored_on(self) -> PatientSet:
-        """The set of patients that the final model's scores are of."""
-        return "test"
+        """The set that the final model's scores are of; validation before there were test sets."""
+        tested = [one.report for site, one in self.final_sites.items() if site in self.final_scores]
+        return "test" if not tested or any(one and one.test_cases != 0 for one in tested) else "validation"
+
+    def scored_cases(self, report: SiteReport) -> int | None:
+        """Return the cases that the final model's scores are of; None where scores stay at the site."""
+        return report.test_cases if self.scored_on == "test" else report.validation_cases
 
     @property
     def gains(self) -> dict[str, SiteGain]:

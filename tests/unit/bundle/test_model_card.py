@@ -4,7 +4,7 @@ import re
 
 import pytest
 from monai.bundle import ConfigParser
-from report.study import FINAL_DICE, federation
+from report.study import FINAL_DICE, federation, scores, site_report
 
 from bundle.conftest import write_model
 from consilium.bundle.model_card import plain
@@ -13,6 +13,8 @@ from consilium.bundle.writer import write_bundle
 from consilium.errors import ConfigurationError
 from consilium.learning.initial_model import Origin, write_origin
 from consilium.prediction.trained_model import TrainedModel
+from consilium.records.federation import SiteRound
+from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.brain_tumor.task import BrainTumorSettings
 
 TRAINED = BrainTumorSettings(seed=7)
@@ -20,9 +22,12 @@ TRAINED = BrainTumorSettings(seed=7)
 
 @pytest.fixture
 def card(tmp_path):
-    def card(*, rounds=5, model_round=5, options=None, **changes):
+    def card(*, rounds=5, model_round=5, options=None, dropped=(), **changes):
         model = write_model(tmp_path / "result/model.safetensors", learning=TRAINED, round=str(model_round))
-        federation(rounds, **changes).save(model.parent)
+        record = federation(rounds, **changes)
+        for number in dropped:
+            record.rounds[number - 1].rolled_back = "its model scored lower"
+        record.save(model.parent)
         return (write_bundle(model, tmp_path / "glioma", options) / "docs/README.md").read_text()
 
     return card
@@ -39,15 +44,52 @@ def test_it_says_what_the_model_is_and_what_it_is_not_for(card, tmp_path):
 
 def test_each_site_has_its_patients_and_its_scores(card):
     text = card()
-    assert "| aster | trains and evaluates | 10 | 4 |" in text
-    assert "| dahlia | evaluates only |  | 4 |" in text
+    assert "| aster | trains and evaluates | 10 | 4 | 4 |" in text
+    assert "| dahlia | evaluates only |  | 4 | 4 |" in text
     for site, dice in FINAL_DICE.items():
         assert f"| {site} | {dice:.3f} |" in text
     assert f"| mean over sites | {sum(FINAL_DICE.values()) / 4:.3f} |" in text
 
 
+def test_the_final_models_results_are_of_test_patients_with_intervals(card):
+    tested = federation().final_sites
+    interval = {"dice": ScoreInterval(low=0.801, high=0.88)}
+    tested["aster"].report = site_report("aster", test_cases=12, intervals=interval, earlier_tests=3)
+    text = card(final_sites=tested)
+    assert "| aster | trains and evaluates | 10 | 4 | 12 |" in text
+    assert "| aster | 0.840 (0.801 to 0.880) |" in text
+    assert f"| birch | {FINAL_DICE['birch']:.3f} |" in text
+    assert "Means over the test patients of each site" in text
+    assert "this is\nno external validation" in text
+    assert "Models of 3 jobs before were evaluated on the same patients of aster." in text
+    assert "not those of a test set" not in text
+
+
+def test_the_best_models_results_are_of_test_patients_as_well(card):
+    interval = {"dice": ScoreInterval(low=0.6, high=0.8)}
+    best = {"aster": SiteRound(outcome="evaluated", report=site_report("aster", intervals=interval))}
+    text = card(model_round=3, best_round=3, best_scores={"aster": scores(0.7)}, best_sites=best)
+    assert "| aster | 0.700 (0.600 to 0.800) |" in text
+    assert "| birch | 0." not in text  # it did not evaluate this model
+    assert "Means over the test patients of each site" in text
+
+
+def test_a_model_whose_last_round_was_dropped_is_the_final_one(card):
+    text = card(model_round=4, dropped=[5])
+    assert f"| aster | {FINAL_DICE['aster']:.3f} |" in text
+    assert "Means over the test patients of each site" in text
+
+
+def test_a_record_from_before_test_sets_is_of_validation_patients(card):
+    old = {site: one.model_copy(deep=True) for site, one in federation().final_sites.items()}
+    for one in old.values():
+        one.report.test_cases = 0
+    assert "not those of a test set" in card(final_sites=old)
+
+
 def test_scores_are_those_of_the_model_that_is_bundled(card):
     text = card(model_round=2)
+    assert "not those of a test set" in text
     assert "| aster | 0.840 |" not in text
     assert f"| aster | {0.84 * 0.4**0.3:.3f} |" in text
     assert "HD95" not in text  # only the final model is measured by it

@@ -210,9 +210,10 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
     for site, report in sorted(_last_reports(federation).items()):
         if report.left_out:
             yield f"{site} left out {_how_many(report)}; the reasons are listed under “Cases”."
-        if report.role == "evaluates" and report.test_cases == 1:
+        scored_cases = federation.scored_cases(report)
+        if report.role == "evaluates" and scored_cases == 1:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
-        if report.role == "trains" and report.test_cases == 0:
+        if report.role == "trains" and scored_cases == 0:
             yield (
                 f"{site} has no test set: it has too few patients for one, or a test_fraction of 0. No score "
                 "of this report is of its patients."
@@ -222,7 +223,7 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
         if report.earlier_tests:
             jobs = counted(report.earlier_tests, "job")
             yield f"Models of {jobs} before this one were evaluated on the test patients of {site}."
-        if report.test_cases is None:
+        if scored_cases is None:
             setting = federation.metrics.minimum_setting
             yield (
                 f"{site} holds all scores back: they would be of fewer patients than its {setting}. "

@@ -100,9 +100,10 @@ def _why_not(site: str, report: SiteReport | None, federation: FederationRecord)
         return "it has no part in the job"
     if report.role == "evaluates":
         return "it only evaluates, and has no model of its own"
-    if report.scored_cases is None:
+    scored_cases = federation.scored_cases(report)
+    if scored_cases is None:
         return f"too few {federation.scored_on} patients: its scores stay there"
-    if report.scored_cases == 0:
+    if scored_cases == 0:
         return f"it has no {federation.scored_on} patient"
     answer = federation.local_only.get(site)
     if answer is not None and answer.reason:

@@ -154,7 +154,7 @@ def _summarize_site(
         role=last.role if last else None,
         train_cases=last.train_cases if last else None,
         validation_cases=last.validation_cases if last else None,
-        scored_cases=last.scored_cases if last else None,
+        scored_cases=federation.scored_cases(last) if last else None,
         best=federation.best_scores.get(site),
         intervals=_intervals(federation.final_sites.get(site)),
         best_intervals=_intervals(federation.best_sites.get(site) or federation.final_sites.get(site)),

@@ -207,6 +207,17 @@ def test_rounds_are_compared_over_the_hospitals_with_validation_patients() -> No
     assert set(record.final_scores) == set(report.sites)
 
 
+def test_a_record_from_before_test_sets_is_reported_as_of_validation_patients() -> None:
+    record = federation()
+    for one in (*record.final_sites.values(), *(part for r in record.rounds for part in r.sites.values())):
+        assert one.report is not None
+        one.report.test_cases = 0
+    report = summarize_study(record, baselines=None, seconds={})
+    assert report.evaluated_on == "validation"
+    assert report.sites["aster"].scored_cases == 4
+    assert report.warnings == []
+
+
 def test_an_absence_from_the_last_validation_has_its_reason_and_remedy() -> None:
     record = federation()
     record.validation_sites = {
