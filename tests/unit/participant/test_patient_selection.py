@@ -6,7 +6,7 @@ import pytest
 
 from consilium.participant.patient_selection import select_cases
 from consilium.participant.register_files import open_register
-from participant.register import visits
+from participant.register import Visit, visits
 
 MEANS, COUNTS = (
     SimpleNamespace(
@@ -42,3 +42,63 @@ def test_a_patient_is_not_the_difference_of_two_tasks_on_one_dataset(scored):
 def test_nor_where_the_counts_come_first(scored):
     assert scored("ABCDE", COUNTS) == 5
     assert scored("ABCDEF", MEANS) == 0
+
+
+PATIENTS = [f"P{number:02}" for number in range(40)]
+
+
+def answers(site, visits):
+    """A job's three sets, as case ids, and the groups whose scores it sends."""
+    with open_register(site) as register:
+        selected = select_cases(register, site, visits, MEANS)
+    sets = (selected.train, selected.validation.cases, selected.test.cases)
+    groups = (*selected.validation.groups, *selected.test.groups)
+    return [{case.id for case in cases} for cases in sets], groups
+
+
+def test_two_sets_share_no_group_of_patients(site):
+    (_, validation, test), groups = answers(site, visits(PATIENTS))
+    assert (len(validation), len(test)) == (6, 8)
+    assert all(group <= validation or group <= test for group in groups)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_one_person_in_validation_and_test_is_validated_on_and_no_answer_reveals_them(site, jobs):
+    """Their two names are found out after scores of both sets were sent, and answers can be subtracted."""
+    for _ in range(jobs):
+        (train, validation, test), _ = answers(site, visits(PATIENTS))
+    chosen, tested = min(validation), min(test)
+    declared = [
+        Visit(visit.id, "one" if visit.id in (chosen, tested) else visit.patient)
+        for visit in visits(PATIENTS)
+    ]
+    sent = [validation, test]
+    for _ in range(2):  # and it stays so
+        (trained, chosen_on, reported_on), groups = answers(site, declared)
+        assert trained == train
+        assert reported_on < test - {tested}  # without the patients who were answered about with them
+        assert reported_on
+        assert chosen_on == validation
+        assert all(group <= chosen_on or group <= reported_on for group in groups)
+        whose = {visit.id: visit.patient for visit in declared}
+        for answer in (chosen_on, reported_on):
+            assert not answer or len({whose[case] for case in answer}) >= 3
+            for other in sent:
+                for difference in (answer - other, other - answer):
+                    assert not difference or len({whose[case] for case in difference}) >= 3
+        sent += [chosen_on, reported_on]
+    again, _ = answers(site, visits(PATIENTS))  # the hospital takes it back: nobody is tested on again
+    assert tested not in again[2]
+    assert tested not in again[0]
+
+
+def test_one_person_in_training_and_test_is_trained_on(site):
+    (train, _, test), _ = answers(site, visits(PATIENTS))
+    known, tested = min(train), min(test)
+    declared = [
+        Visit(visit.id, "one" if visit.id in (known, tested) else visit.patient) for visit in visits(PATIENTS)
+    ]
+    for visited in (declared, visits(PATIENTS)):
+        (trained, _, reported_on), _ = answers(site, visited)
+        assert tested in trained
+        assert tested not in reported_on
