@@ -221,3 +221,5 @@ def _print(found: DataCheck, *, show_cases: bool) -> None:
         f"{counted(found.patients, 'patient')} used "
         f"({counts['labeled']} labeled), {counts['left_out']} left out{more}"
     )
+    if found.sets:
+        console.print(f"{found.sets}.")

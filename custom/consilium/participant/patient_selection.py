@@ -172,6 +172,36 @@ def count_minimum(site: SiteSettings) -> int:
     return max(site.min_count, site.min_training_patients)
 
 
+def lack_of_patients(site: SiteSettings, patients: int) -> str:
+    """Say why a site that has not split any patients yet can't train; "" where it can.
+
+    Args:
+        site: What the hospital decides.
+        patients: How many have a usable labeled case.
+    """
+    train, minimum = patients - sum(site.set_shares.sizes(patients)), site.min_training_patients
+    if train >= minimum:
+        return ""
+    if not train and patients >= minimum:
+        return "One patient can't be split into sets: this site will only evaluate"
+    return (
+        f"Too few to train on: {counted(patients, 'labeled patient')}, and min_training_patients is "
+        f"{minimum}; a job would be declined"
+    )
+
+
+def describe_sets(train: int, validation: int, test: int) -> str:
+    """Say how many patients are in each set of a site that trains, and what a missing one means."""
+    said = (
+        f"To train on: {counted(train, 'patient')}; to choose models on: {validation}; to report on: {test}"
+    )
+    if not test:
+        said += "; no result is reported of this hospital: it has too few patients, or test_fraction is 0"
+    if not validation:
+        said += "; it chooses no model: it has too few patients, or validation_fraction is 0"
+    return said
+
+
 def check_patient_count(
     train: Sequence[OfPatient], evaluated: Sequence[OfPatient], minimum: int, scores: ScoreMinimum
 ) -> None:

@@ -90,4 +90,4 @@ def _assess_site(site: SiteSettings, job: ExportedJob, progress: Progress, *, ke
     cases = f"{counted(len(labeled), 'labeled case')} of {counted(count_patients(labeled), 'patient')}"
     if expected.can == "train":
         return _Site(trains=True, seen=f"it can train, with {cases}")
-    return _Site(trains=False, seen=f"{expected.refusal} ({cases}, a share of them to validate on)")
+    return _Site(trains=False, seen=f"{expected.refusal} ({cases}, some of them to validate or test on)")

@@ -14,6 +14,7 @@ from consilium.data.problem_code import known_codes
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
+from consilium.participant.patient_selection import describe_sets, lack_of_patients
 from consilium.participant.site_cases import left_out_by_code, read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
@@ -24,8 +25,6 @@ from consilium.tasks.learning_settings import LearningSettings
 CASES = SiteCheck("dataset.cases", "Cases can be used")
 LABELS = SiteCheck("dataset.labels", "What labels mean is known")
 
-_MIN_TO_TRAIN = 2
-_ONE_PATIENT = "One patient can't be split into sets: this site will only evaluate"
 _CHECK = (
     "look at the images first, then repeat this: consilium check DIR with the folder of local/privacy.json, "
     "from this account.",
@@ -90,7 +89,7 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
             data=data,
         )
     if expected.can == "train":
-        seen = f"{seen}. {_describe_sets(*expected.patients)}"
+        seen = f"{seen}. {describe_sets(*expected.patients)}"
     if expected.held_back:
         seen = f"{seen}; {expected.held_back} held back from evaluation (docs/privacy.md)"
     if expected.can == "nothing":
@@ -98,7 +97,8 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
             f"{seen}. A job would be declined: {expected.refusal}", _remedy(cohort), data=data, cases=named
         )
     if expected.can == "evaluate" and site.role == "trains":
-        return CASES.warning(f"{seen}. {_ONE_PATIENT}", _remedy(cohort), data=data, cases=named)
+        lack = lack_of_patients(site, _labeled_patients(cohort))
+        return CASES.warning(f"{seen}. {lack}" if lack else seen, _remedy(cohort), data=data, cases=named)
     if cohort.problems:
         return CASES.warning(seen, _remedy(cohort), data=data, cases=named)
     return CASES.ok(seen, data=data)
@@ -118,8 +118,8 @@ def _evaluate_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
     patients = _labeled_patients(cohort)
     if not patients:
         return CASES.failed(seen, _remedy(cohort), data=data, cases=named)
-    if site.role == "trains" and patients < _MIN_TO_TRAIN:
-        seen = f"{seen}. {_ONE_PATIENT}"
+    if site.role == "trains" and (lack := lack_of_patients(site, patients)):
+        seen = f"{seen}. {lack}"
     return CASES.warning(seen, remedy, details=details, data=data, cases=named)
 
 
@@ -132,18 +132,6 @@ def _describe(cohort: Cohort) -> str:
     )
     by_code = left_out_by_code(cohort.problems)
     return f"{seen}; left out: {list_counts(by_code)}" if by_code else seen
-
-
-def _describe_sets(train: int, validation: int, test: int) -> str:
-    """Say how many patients are in each set, and what a missing one means."""
-    said = (
-        f"To train on: {counted(train, 'patient')}; to choose models on: {validation}; to report on: {test}"
-    )
-    if not test:
-        said += "; no result is reported of this hospital: it has too few patients, or test_fraction is 0"
-    if not validation:
-        said += "; it chooses no model: it has too few patients, or validation_fraction is 0"
-    return said
 
 
 def _count(cohort: Cohort, *, checked: bool) -> dict[str, object]:

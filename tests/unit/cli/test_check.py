@@ -16,6 +16,7 @@ def test_a_sound_folder_is_ready(check, hospital):
     code, out, _ = check(hospital.folder)
     assert code == 0
     assert "ready: 2 cases of 2 patients used (2 labeled), 0 left out" in out
+    assert "Too few to train on: 2 labeled patients, and min_training_patients is 3" in out
 
 
 def test_a_folder_with_a_bad_case_says_what_to_do_and_names_nobody_unless_asked(check, hospital):

@@ -4,7 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from consilium.participant.patient_selection import select_cases
+from consilium.errors import SiteRefusal
+from consilium.participant.patient_selection import (
+    ScoreMinimum,
+    check_patient_count,
+    lack_of_patients,
+    select_cases,
+)
 from consilium.participant.register_files import open_register
 from participant.register import Visit, visits
 
@@ -54,6 +60,33 @@ def answers(site, visits):
     sets = (selected.train, selected.validation.cases, selected.test.cases)
     groups = (*selected.validation.groups, *selected.test.groups)
     return [{case.id for case in cases} for cases in sets], groups
+
+
+@pytest.mark.parametrize(
+    ("patients", "minimum", "said"),
+    [
+        (1, 1, "One patient can't be split into sets: this site will only evaluate"),
+        (2, 1, ""),
+        (1, 3, "Too few to train on: 1 labeled patient, and min_training_patients is 3"),
+        (2, 3, "Too few to train on: 2 labeled patients, and min_training_patients is 3"),
+        (3, 3, ""),
+        (6, 3, ""),
+    ],
+)
+def test_what_a_site_lacks_to_train_is_what_a_job_would_say(site, patients, minimum, said):
+    site = site.model_copy(update={"min_training_patients": minimum})
+    lack = lack_of_patients(site, patients)
+    assert lack.startswith(said)
+    assert bool(lack) == bool(said)
+    with open_register(site) as register:
+        selected = select_cases(register, site, visits(PATIENTS[:patients]), MEANS)
+    arguments = (selected.train, selected.evaluated, minimum, ScoreMinimum.of(site, MEANS))
+    if "declined" in lack:
+        with pytest.raises(SiteRefusal):
+            check_patient_count(*arguments)
+    else:
+        check_patient_count(*arguments)
+        assert bool(selected.train) == (not lack)
 
 
 def test_two_sets_share_no_group_of_patients(site):

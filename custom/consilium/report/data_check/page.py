@@ -15,6 +15,8 @@ from consilium.data.checks import CheckedCohort, Finding, Severity
 from consilium.data.codes import DataCode
 from consilium.data.files import readable
 from consilium.data.problem_code import ProblemCode
+from consilium.participant.patient_selection import describe_sets, lack_of_patients
+from consilium.participant.site_settings import SiteSettings
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
 
@@ -141,6 +143,17 @@ class DataCheck:
         cases = self.checked.cohort.cases if self.checked else ()
         return len({case.patient for case in cases if case.labeled})
 
+    @property
+    def sets(self) -> str:
+        """The sets that a site makes of its patients by default, in words; "" without labels."""
+        patients = self.labeled_patients
+        if not patients:
+            return ""
+        site = SiteSettings(dataset=self.folder)
+        test, validation = site.set_shares.sizes(patients)
+        said = describe_sets(patients - test - validation, validation, test)
+        return f"With the default settings of a site. {lack_of_patients(site, patients) or said}"
+
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
         """Return the findings as JSON values.
 
@@ -235,8 +248,8 @@ def _state_verdict(check: DataCheck) -> Iterator[str]:
         yield f"Ready: every case is used, {used} in all."
     if accepted := sum(len(group.cases) for group in check.accepted):
         yield f"Findings that the hospital looked at and accepted: {accepted}."
-    if check.labeled_patients == 1:
-        yield "With a single labeled patient this hospital can evaluate a model, and not train one."
+    if check.sets:
+        yield f"{check.sets}."
 
 
 def _next_steps(check: DataCheck) -> Iterator[str]:

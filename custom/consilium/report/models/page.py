@@ -16,6 +16,7 @@ from consilium.report.models.summary import (
     ModelScore,
     all_measures,
     build_matrix,
+    evaluated_sets,
     key_measures,
     subgroup_tables,
 )
@@ -52,6 +53,7 @@ def render_models(record: EvaluationRecord) -> str:
             others=_others(record, task, measures, keys),
             subgroups=subgroup_tables(record, keys[0]) if keys else [],
             missing=list(_missing(record)),
+            sets=evaluated_sets(record),
             notes={
                 site: one.note
                 for model in record.models.values()

@@ -108,6 +108,12 @@ def build_matrix(record: EvaluationRecord, task: Task, measure: Measure) -> Matr
     )
 
 
+def evaluated_sets(record: EvaluationRecord) -> dict[str, str]:
+    """Return which patients each site evaluated on, by site: those to report on, or to choose models on."""
+    answers = {site: answer for one in record.models.values() for site, answer in one.sites.items()}
+    return {site: answer.set for site, answer in sorted(answers.items())}
+
+
 def subgroup_tables(record: EvaluationRecord, measure: Measure) -> list[SubgroupTable]:
     """Return the subgroups of every site in one measure, by site and attribute."""
     return [
@@ -126,6 +132,7 @@ def to_json(record: EvaluationRecord, task: Task) -> dict[str, Any]:
         "status": record.status,
         "reason": record.reason,
         "models": {name: one.digest for name, one in record.models.items()},
+        "sets": evaluated_sets(record),
         "matrices": [asdict(build_matrix(record, task, one)) for one in all_measures(task.evaluation)],
         "subgroups": [asdict(one) for one in subgroup_tables(record, keys[0])] if keys else [],
         "missing": [
@@ -139,14 +146,15 @@ def to_csv(record: EvaluationRecord, task: Task) -> str:
     """Return every mean that left a site, a line each."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    heads = ("model", "site", "attribute", "subgroup", "measure", "patients", "mean", "low", "high")
+    heads = ("model", "site", "set", "attribute", "subgroup", "measure", "patients", "mean", "low", "high")
     writer.writerow(heads)
+    sets = evaluated_sets(record)
     for model, site, attribute, value, group in _groups(record):
         for measure in all_measures(task.evaluation):
             one = group.measures.get(measure.name)
             if one is not None:
                 bounds = one.interval or ("", "")
-                words = (model, site, attribute, value, measure.name)
+                words = (model, site, sets[site], attribute, value, measure.name)
                 writer.writerow((*words, group.patients, one.mean, *bounds))
     return out.getvalue()
 

@@ -215,8 +215,8 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
             yield f"{site} has one usable labeled case, and training takes two patients: it only evaluates."
         if report.role == "trains" and scored_cases == 0:
             yield (
-                f"{site} has no test set: it has too few patients for one, or a test_fraction of 0. No score "
-                "of this report is of its patients."
+                f"{site} has no test set: it has too few patients for one, or a test_fraction of 0. The "
+                "final model's scores are of other hospitals' patients only."
             )
         if report.role == "trains" and report.validation_cases == 0:
             yield f"{site} has no validation set: its patients had no part in choosing the best model."

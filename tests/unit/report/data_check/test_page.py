@@ -44,6 +44,29 @@ def test_a_folder_without_findings_leads_to_the_check_of_the_site() -> None:
     assert "Nothing was found in any case." in text
 
 
+FEW = "Too few to train on: {}, and min_training_patients is 3; a job would be declined"
+NO_RESULT = "; no result is reported of this hospital: it has too few patients, or test_fraction is 0"
+NO_CHOICE = "; it chooses no model: it has too few patients, or validation_fraction is 0"
+
+
+@pytest.mark.parametrize(
+    ("patients", "said"),
+    [
+        (0, ""),
+        (1, FEW.format("1 labeled patient")),
+        (2, FEW.format("2 labeled patients")),
+        (5, f"To train on: 5 patients; to choose models on: 0; to report on: 0{NO_RESULT}{NO_CHOICE}"),
+        (6, f"To train on: 3 patients; to choose models on: 0; to report on: 3{NO_CHOICE}"),
+        (12, "To train on: 6 patients; to choose models on: 3; to report on: 3"),
+    ],
+)
+def test_the_sets_of_a_small_hospital_are_known_before_it_joins(patients: int, said: str) -> None:
+    cases = tuple(case(f"P{number}", labeled=number < patients) for number in range(13))
+    one = check(cases=cases)
+    assert one.sets == (said and f"With the default settings of a site. {said}")
+    assert one.sets in read_text(render_data_check(one))
+
+
 def test_cases_are_listed_one_by_one_with_all_that_is_wrong_in_each() -> None:
     page = render_data_check(
         check(
@@ -84,7 +107,7 @@ def test_a_folder_that_can_t_be_read_has_no_counts() -> None:
 )
 def test_a_single_patient_is_said_not_to_be_enough(cases: tuple[Case, ...], reported: bool) -> None:
     text = read_text(render_data_check(check(cases=cases)))
-    assert ("can evaluate a model, and not train one" in text) is reported
+    assert ("Too few to train on: 1 labeled patient," in text) is reported
 
 
 def test_what_comes_from_files_is_never_markup() -> None:

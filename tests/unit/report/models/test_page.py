@@ -92,6 +92,17 @@ def test_the_page_says_it_all_and_escapes_names(record):
         assert title in text
 
 
+def test_every_number_says_whether_test_or_validation_patients_are_behind_it(record):
+    record.models["final"].sites["south"] = site(0.5, set="validation")
+    text = read_text(render_models(record))
+    assert "north test patients" in text
+    assert "south validation patients" in text
+    assert "south test patients" not in text
+    assert to_json(record, TASK)["sets"] == {"north": "test", "south": "validation"}
+    rows = csv.DictReader(io.StringIO(to_csv(record, TASK)))
+    assert {(row["site"], row["set"]) for row in rows} == {("north", "test"), ("south", "validation")}
+
+
 def test_a_downloaded_result_is_reported(record, tmp_path):
     record.save(tmp_path / "result/workspace/model_evaluation.json")
     loaded = load_record(tmp_path / "result")
