@@ -13,11 +13,11 @@ from consilium.data.finding import Finding
 from consilium.errors import DataError, RefusalCode, SiteRefusal
 from consilium.participant.patient_register import PatientRegister
 from consilium.participant.patient_selection import (
-    EvaluatedSet,
     allow_subgroup,
     count_minimum,
     select_evaluated,
 )
+from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.register_files import open_register
 from consilium.participant.site_data import prepare_cases, require_labeled
 from consilium.participant.site_settings import SiteSettings

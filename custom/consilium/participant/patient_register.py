@@ -57,7 +57,7 @@ class PatientRegister:
             simulation remembers nothing from run to run.
 
     Attributes:
-        tested: Models that were evaluated on test patients, by job; see `EvaluationLog`.
+        models: Models that were evaluated on its patients; see `EvaluationLog`.
 
     Raises:
         DataError: If it was decided with another key, is damaged, or of a later version.
@@ -85,7 +85,7 @@ class PatientRegister:
                 f"{restore_remedy(KEY_FILE)}"
             )
         self._sides = Sides(frozenset(known.training), frozenset(known.validation), frozenset(known.test))
-        self.tested = dict(known.tested)
+        self.models = list(known.models)
         self._groups = dict(known.groups)
         self._answers = dict(known.answers)
         self._patients = {
@@ -293,7 +293,7 @@ class PatientRegister:
             training=sorted(self._sides.training),
             validation=sorted(self._sides.validation),
             test=sorted(self._sides.test),
-            tested=self.tested,
+            models=self.models,
             groups=self._groups,
             answers=self._answers,
         ).model_dump_json(indent=1)

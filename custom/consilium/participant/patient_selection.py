@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, Literal, TypeAlias
+from typing import Final, Generic
 
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT, Split
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.patient_register import Answerable, PatientRegister
+from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
@@ -113,10 +114,6 @@ def select_cases(
         answerable(split.test, split.validation),
         len(labeled) - in_sets,
     )
-
-
-EvaluatedSet: TypeAlias = Literal["test", "validation"]
-"""Which set an evaluation is of: the patients to report on, or, where there are none, to choose models on."""
 
 
 def select_evaluated(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Self
@@ -20,6 +20,21 @@ _FORMAT: Final = 4
 """Of the register's file. Format 3, without test patients, is read as well, and written as this one."""
 
 
+EvaluatedSet: TypeAlias = Literal["test", "validation"]
+"""Which set an evaluation is of: the patients to report on, or, where there are none, to choose models on."""
+
+
+class LoggedModel(BaseModel):
+    """A model that was evaluated on the site's patients; see `EvaluationLog`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(description="Hash of its weights.")
+    job: str = Field(description="Id of the job that had it evaluated first.")
+    set: EvaluatedSet
+    kind: Literal["training", "evaluation"] = Field(description="Of the job.")
+
+
 class RegisterContent(BaseModel):
     """What a site remembers of its patients, under pseudonyms."""
 
@@ -30,9 +45,7 @@ class RegisterContent(BaseModel):
     training: list[str] = []
     validation: list[str] = []
     test: list[str] = Field(default=[], description="Empty in format 3, where nobody was tested on.")
-    tested: dict[str, list[str]] = Field(
-        default={}, description="Job to the models that were evaluated on test patients; hashes of weights."
-    )
+    models: list[LoggedModel] = Field(default=[], description="Evaluated here, the first one first.")
     groups: dict[str, list[Group]] = Field(default={}, description="By question.")
     answers: dict[str, list[list[str]]] = Field(default={}, description="Cases of answers, by question.")
 

@@ -121,8 +121,8 @@ class SiteSettings(ComputeSettings):
     max_evaluated_models: int = Field(
         default=200,
         ge=0,
-        description="How many models jobs may have evaluated here in all; each one asks the same patients "
-        "once more.",
+        description="How many different models jobs that only evaluate may have evaluated here in all; each "
+        "one asks the same patients once more.",
     )
     local_only: bool = Field(
         default=True,

@@ -19,6 +19,7 @@ from consilium.records.bounds import (
     Finite,
     Label,
     LongReason,
+    MinimumCount,
     MissingSite,
     Moment,
     Reason,
@@ -64,8 +65,8 @@ class MeasureAnswer(Record):
 class GroupAnswer(Record):
     """One model on a site's patients, or on a subgroup of them."""
 
-    patients: CaseCount = Field(ge=1)
-    cases: CaseCount = Field(ge=1)
+    patients: MinimumCount
+    cases: MinimumCount
     measures: Annotated[dict[_Key, MeasureAnswer], BeforeValidator(_limit)] = Field(default_factory=dict)
     counts: Annotated[dict[_Key, CaseCount], BeforeValidator(_limit)] = Field(
         default_factory=dict, description="Counts of cases, such as a confusion matrix; those above 0."
@@ -75,8 +76,13 @@ class GroupAnswer(Record):
 class SiteEvaluation(Record):
     """A site's answer about one model: nothing about a patient."""
 
-    min_count: CaseCount = Field(ge=1, description="Fewest patients behind any of these numbers.")
+    min_count: MinimumCount = Field(description="Fewest patients behind any of these numbers.")
     set: Literal["test", "validation"] = Field(description="Of patients: to report on, or to choose on.")
+    earlier_models: CaseCount = Field(
+        default=0,
+        description="Models that were evaluated on the site's test patients before this job; 0 where `set` "
+        "is another one.",
+    )
     whole: GroupAnswer
     subgroups: dict[_Subgroup, Annotated[dict[_Subgroup, GroupAnswer], Field(max_length=MOST_VALUES)]] = (
         Field(default_factory=dict, max_length=MOST_ATTRIBUTES, description="Attribute to value.")

@@ -97,8 +97,8 @@ class SiteReport(Record):
         "scores stay there.",
     )
     test_patients: WithheldCount = None
-    earlier_tests: CaseCount = Field(
-        default=0, description="Jobs before that had a model evaluated on the site's test patients."
+    earlier_models: CaseCount = Field(
+        default=0, description="Models that were evaluated on the site's test patients before this job."
     )
     intervals: ScoreIntervals = Field(
         default_factory=dict,

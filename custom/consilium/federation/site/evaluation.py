@@ -59,7 +59,7 @@ class SiteEvaluator:
         from consilium.data.cached_case import UnreadableCase
         from consilium.learning.device import open_device
         from consilium.learning.evaluator import measure_cases
-        from consilium.participant.evaluated_models import admit_model
+        from consilium.participant.evaluation_log import EvaluationLog
 
         started = time.monotonic()
         request = read_request(shareable)
@@ -67,7 +67,7 @@ class SiteEvaluator:
         site = read_site_settings(fl_ctx, settings.task)
         data = self._prepare(fl_ctx, abort)
         weights = request.params or {}
-        admit_model(site, weights)
+        earlier = EvaluationLog(site, str(fl_ctx.get_job_id())).admit_received(weights, data.set)
         task = get_task(settings.task)
         try:
             rows = measure_cases(
@@ -91,7 +91,7 @@ class SiteEvaluator:
                 code=RefusalCode.LOST_CASES,
             ) from None
         answer = summarize_site(task.evaluation, data, rows)
-        answer.seconds = time.monotonic() - started
+        answer.earlier_models, answer.seconds = earlier, time.monotonic() - started
         reply = FLModel(
             metrics={},
             current_round=request.current_round,

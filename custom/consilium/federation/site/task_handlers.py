@@ -208,7 +208,7 @@ class TaskHandlers:
         model = read_request(shareable)
         participant = self._get_participant(model, fl_ctx, abort)
         weights = read_sets(model, self._algorithm)[MODEL]
-        earlier = self._evaluations(fl_ctx).admit(weights) if participant.data.test else 0
+        earlier = self._evaluations(fl_ctx).admit_trained(weights) if participant.data.test else 0
         final = score_final_model(
             participant,
             participant.personalize(weights, model.current_round),
@@ -218,7 +218,7 @@ class TaskHandlers:
             on_case=lambda done, total: self._state.report(fl_ctx, "evaluating", done, total),
         )
         report = report_on(participant, None, time.monotonic() - started)
-        report.earlier_tests, report.intervals = earlier, dict(final.intervals)
+        report.earlier_models, report.intervals = earlier, dict(final.intervals)
         return to_reply(None, final.scores, report, model)
 
     def _local_only(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
@@ -228,7 +228,7 @@ class TaskHandlers:
         site = read_site_settings(fl_ctx, self._task)
         weights = read_sets(model, self._algorithm)[MODEL]
         if participant.data.test:
-            self._evaluations(fl_ctx).admit(weights)
+            self._evaluations(fl_ctx).admit_trained(weights)
         steps = model.total_rounds * self._settings.steps_per_round(len(participant.data.train))
         pairs = compare_with_local_only(
             participant,

@@ -20,6 +20,7 @@ from consilium.report.models.summary import (
     key_measures,
     subgroup_tables,
 )
+from consilium.report.training.cautions import describe_earlier
 from consilium.tasks import Task, get_task
 from consilium.tasks.measures import Measure
 
@@ -54,6 +55,7 @@ def render_models(record: EvaluationRecord) -> str:
             subgroups=subgroup_tables(record, keys[0]) if keys else [],
             missing=list(_missing(record)),
             sets=evaluated_sets(record),
+            cautions=list(_cautions(record)),
             notes={
                 site: one.note
                 for model in record.models.values()
@@ -91,6 +93,13 @@ def _verdict(record: EvaluationRecord, matrices: list[MatrixOfSites]) -> Iterato
             worst = first.worst.get(model)
             at = f", worst at {worst}" if worst and len(answered) > 1 else ""
             yield f"{model}: {first.measure.title} {first.measure.text(mean)} in the mean over hospitals{at}."
+
+
+def _cautions(record: EvaluationRecord) -> Iterator[str]:
+    for site in record.sites:
+        answers = [one.sites[site] for one in record.models.values() if site in one.sites]
+        if earlier := max((one.earlier_models for one in answers), default=0):
+            yield describe_earlier(site, earlier)
 
 
 def _missing(record: EvaluationRecord) -> Iterator[MissingRow]:

@@ -220,9 +220,8 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
             )
         if report.role == "trains" and report.validation_cases == 0:
             yield f"{site} has no validation set: its patients had no part in choosing the best model."
-        if report.earlier_tests:
-            jobs = counted(report.earlier_tests, "job")
-            yield f"Models of {jobs} before this one were evaluated on the test patients of {site}."
+        if report.earlier_models:
+            yield describe_earlier(site, report.earlier_models)
         if scored_cases is None:
             setting = federation.metrics.minimum_setting
             yield (
@@ -232,6 +231,14 @@ def _about_sites(federation: FederationRecord) -> Iterator[str]:
         differing = _differing(report.versions, federation.versions)
         if differing:
             yield f"{site} ran other versions than the server: {'; '.join(differing)}."
+
+
+def describe_earlier(site: str, models: int) -> str:
+    """Caution that a site's test patients are no longer unseen, with how many models they were used for."""
+    return (
+        f"The test patients of {site} were used to evaluate {counted(models, 'model')} before this job. "
+        "Scores are too good if a model was chosen by them."
+    )
 
 
 def _how_many(report: SiteReport) -> str:

@@ -88,8 +88,8 @@ class SiteSummary(Comparison):
         default={}, description="95 % intervals of the federation's scores; none where of too few patients."
     )
     best_intervals: dict[str, ScoreInterval] = Field(default={}, description="The same of `best`.")
-    earlier_tests: int = Field(
-        default=0, description="Jobs before that had a model evaluated on the same patients."
+    earlier_models: int = Field(
+        default=0, description="Models that were evaluated on the same patients before this job."
     )
     left_out: dict[str, Count] = Field(
         description="Cases left out, by code; null where the number is below the hospital's minimum."

@@ -158,7 +158,7 @@ def _summarize_site(
         best=federation.best_scores.get(site),
         intervals=_intervals(federation.final_sites.get(site)),
         best_intervals=_intervals(federation.best_sites.get(site) or federation.final_sites.get(site)),
-        earlier_tests=last.earlier_tests if last else 0,
+        earlier_models=last.earlier_models if last else 0,
         reason=absence_reason(absent) if absent else None,
         remedy=remedy_for(absent.code, _last_task(site, federation)) if absent else None,
         left_out=_left_out(asked),

@@ -12,6 +12,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.errors import RefusalCode
 from consilium.federation.message_names import CODE_HEADER, EVALUATE, REASON_HEADER, REPORT_META
 from consilium.federation.site.executor import SiteExecutor
+from consilium.participant.evaluation_log import EvaluationLog
 from consilium.records.evaluation import SiteEvaluation
 from consilium.records.evaluation_bounds import check_evaluation
 from consilium.tasks import get_task
@@ -87,6 +88,15 @@ def test_models_are_counted_over_jobs(ask):
     other = {name: value + np.float32(1e-6) for name, value in WEIGHTS.items()}
     code, _ = refusal(ask(other, max_evaluated_models=1))
     assert code is RefusalCode.MANY_MODELS
+
+
+def test_an_answer_states_the_models_before_it(ask, hospital):
+    for number in range(2):
+        EvaluationLog(hospital, f"training {number}").admit_trained({"x": np.full(1, number, np.float32)})
+    answer = read(ask(role="evaluates"))
+    assert (answer.set, answer.earlier_models) == ("test", 2)
+    answer = read(ask())
+    assert (answer.set, answer.earlier_models) == ("validation", 0)
 
 
 @pytest.mark.parametrize("fault", ["nan", "shape", "missing", "unknown", "none"])

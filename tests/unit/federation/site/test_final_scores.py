@@ -10,6 +10,7 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 from consilium.federation.message_names import CODE_HEADER, TEST, TRAIN, VALIDATE
 from consilium.federation.site.executor import SiteExecutor
 from consilium.learning.network_state import initial_weights
+from consilium.participant.evaluation_log import EvaluationLog
 from consilium.participant.site_data import prepare_site
 from consilium.tasks import get_task
 
@@ -51,6 +52,15 @@ def test_a_round_is_scored_on_validation_and_the_end_on_test_patients(hospital):
     assert "hd95" in model.metrics
     assert (report.validation_cases, report.test_cases) == (len(data.validation), len(data.test))
     assert report.test_patients == len({case.patient for case in data.test})
+
+
+def test_a_site_states_how_many_models_its_test_patients_were_used_for_before(hospital):
+    settings, ask = hospital
+    for number in range(3):
+        EvaluationLog(settings, "another job").admit_received({"x": np.full(1, number)}, "test")
+    for index in (1, 2):
+        _, report = answer_of(ask(TEST, index))
+        assert report.earlier_models == 3
 
 
 def test_a_server_can_not_have_every_round_s_model_tested(hospital):

@@ -103,6 +103,13 @@ def test_every_number_says_whether_test_or_validation_patients_are_behind_it(rec
     assert {(row["site"], row["set"]) for row in rows} == {("north", "test"), ("south", "validation")}
 
 
+def test_the_page_says_how_many_models_test_patients_were_used_for_before(record):
+    record.models["final"].sites["north"].earlier_models = 7
+    text = read_text(render_models(record))
+    assert "The test patients of north were used to evaluate 7 models before this job." in text
+    assert "The test patients of south" not in text
+
+
 def test_a_downloaded_result_is_reported(record, tmp_path):
     record.save(tmp_path / "result/workspace/model_evaluation.json")
     loaded = load_record(tmp_path / "result")

@@ -7,6 +7,17 @@ from consilium.report.training.cautions import list_cautions
 from report.study import FINAL_DICE, VERSIONS, federation, scores, site_round
 
 
+def test_models_that_test_patients_were_used_for_before_are_counted() -> None:
+    record = federation()
+    for site, models in {"birch": 1, "cedar": 12}.items():
+        report = record.final_sites[site].report
+        assert report is not None
+        report.earlier_models = models
+    birch, cedar = list_cautions(record)
+    assert birch.startswith("The test patients of birch were used to evaluate 1 model before this job.")
+    assert cedar.startswith("The test patients of cedar were used to evaluate 12 models before this job.")
+
+
 def test_a_run_without_incident_has_no_cautions() -> None:
     assert list_cautions(federation()) == []
 
