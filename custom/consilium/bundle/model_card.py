@@ -147,9 +147,9 @@ def _results_are_of(evidence: Evidence) -> Iterator[str]:
     yield "Means over the test patients of each site, in brackets the 95 % interval over patients where there"
     yield "are enough: they were not trained on, and chose no model. They are of the job's own sites: this is"
     yield "no external validation."
-    earlier = {site: one.earlier_tests for site, one in evidence.reports.items() if one.earlier_tests}
-    for site, jobs in sorted(earlier.items()):
-        yield f"Models of {counted(jobs, 'job')} before were evaluated on the same patients of {plain(site)}."
+    earlier = {site: one.earlier_models for site, one in evidence.reports.items() if one.earlier_models}
+    for site, models in sorted(earlier.items()):
+        yield f"The same patients of {plain(site)} were used to evaluate {counted(models, 'model')} before."
 
 
 def _value(metric: Metric, value: float | None, intervals: Mapping[str, ScoreInterval]) -> str:

@@ -60,8 +60,8 @@ class EvaluationLog:
             own = [job for job in tested.values() if job == self._job]
             if model.model not in tested and len(own) >= most:
                 raise SiteRefusal(
-                    f"{counted(most, 'model')} of this job {agree(most, 'was', 'were')} evaluated on its test "
-                    "patients already: a job's final and its best model are, and no others",
+                    f"{counted(most, 'model')} of this job {agree(most, 'was', 'were')} evaluated on its "
+                    "test patients already: a job's final and its best model are, and no others",
                     code=RefusalCode.TESTED,
                 )
             if model not in register.models:

@@ -54,14 +54,14 @@ def test_each_site_has_its_patients_and_its_scores(card):
 def test_the_final_models_results_are_of_test_patients_with_intervals(card):
     tested = federation().final_sites
     interval = {"dice": ScoreInterval(low=0.801, high=0.88)}
-    tested["aster"].report = site_report("aster", test_cases=12, intervals=interval, earlier_tests=3)
+    tested["aster"].report = site_report("aster", test_cases=12, intervals=interval, earlier_models=3)
     text = card(final_sites=tested)
     assert "| aster | trains and evaluates | 10 | 4 | 12 |" in text
     assert "| aster | 0.840 (0.801 to 0.880) |" in text
     assert f"| birch | {FINAL_DICE['birch']:.3f} |" in text
     assert "Means over the test patients of each site" in text
     assert "this is\nno external validation" in text
-    assert "Models of 3 jobs before were evaluated on the same patients of aster." in text
+    assert "The same patients of aster were used to evaluate 3 models before." in text
     assert "not those of a test set" not in text
 
 
