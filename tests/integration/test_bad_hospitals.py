@@ -139,7 +139,10 @@ def test_a_site_without_a_usable_case_declines_with_a_reason(bad, site, reason):
     assert {one["sites"][site]["outcome"] for one in asked} == {"refused"}
     assert {one["sites"][site]["reason"] for one in asked} == {reason}
     assert any(
-        warning.startswith(f"{site} is missing from the preparation, every round and the final evaluation: ")
+        warning.startswith(
+            f"{site} is missing from the preparation, every round, the last validation and"
+            " the final evaluation: "
+        )
         and reason in warning
         and "What to do: " in warning
         for warning in bad.study.report["warnings"]

@@ -154,7 +154,7 @@ def test_processes_that_hang_are_ended_and_the_next_round_starts_new_ones(group)
 @pytest.mark.parametrize("minimum", [2, 3])
 def test_patients_of_all_processes_count_together(site, minimum):
     """Two patients are shown, one in each process."""
-    cases, losses = prepare_site(site, LEARNING).train, []
+    cases, losses = prepare_site(site, LEARNING).train[:2], []
     assert len(cases) == 2
     learning = LEARNING.model_copy(update={"batch_size": 2, "local_steps": 1})
     start = initial_weights(get_task(learning.task), learning, 0)

@@ -44,7 +44,7 @@ if __name__ == "__main__":
     assert accuracy(alone, result.weights) > accuracy(alone, start)
     assert accuracy(alone, result.weights) == 1
 
-    data, weights = SiteData(cases[:6], cases[6:], draw_seed=1), []
+    data, weights = SiteData(cases[:6], (), cases[6:], draw_seed=1), []
     for processes in (1, 2):
         site = Participant(data, learning, ComputeSettings(device="cpu", processes=processes))
         try:
