@@ -157,7 +157,7 @@ def test_a_readiness_check_from_its_submission_to_the_table(poc: RunningPoc, tmp
     assert checked.returncode == 0, checked.stderr
     assert "success" in checked.stderr
     for site in SITES:
-        assert re.search(rf"{site} +(train|evaluate \(own choice\)) ", checked.stderr)
+        assert re.search(rf"{site} +(train;?|evaluate \(own choice\)) ", checked.stderr)
     assert "Who is ready to train" in Path(checked.stdout.strip()).read_text()
 
 
