@@ -11,6 +11,7 @@ from consilium.data.codes import DataCode
 from consilium.data.cohort import read_cohort
 from consilium.data.patients import Patients, find_patients, format_patients_file
 from consilium.data.patients_file import read_patients_file
+from consilium.data.visits import PatientNames
 from consilium.tasks.brain_tumor.cases import CASES
 
 from .hospital import Hospital
@@ -110,9 +111,14 @@ def test_a_file_that_is_written_declares_what_was_asked_about(hospital, declare,
 
 def test_a_case_that_the_file_lacks_is_of_the_patient_that_its_id_names(tmp_path, declare):
     ids = ["P1_ses-1", "P1_ses-2", "P3_ses-1"]
-    both = find_patients(ids, folder=tmp_path, file=declare("P1_ses-1,Anna\n"))
+    both = find_patients(ids, folder=tmp_path, names=PatientNames(), file=declare("P1_ses-1,Anna\n"))
     assert [both.of(case) for case in ids] == ["Anna", "Anna", "P3"]
-    torn = find_patients([*ids, "P1_ses-3"], folder=tmp_path, file=declare("P1_ses-1,Anna\nP1_ses-3,Eva\n"))
+    torn = find_patients(
+        [*ids, "P1_ses-3"],
+        folder=tmp_path,
+        names=PatientNames(),
+        file=declare("P1_ses-1,Anna\nP1_ses-3,Eva\n"),
+    )
     assert torn.unclear() == {"Anna": ["P1_ses-1", "P1_ses-2", "P1_ses-3"]}
 
 
@@ -206,7 +212,7 @@ def test_a_file_that_can_not_be_read_stops_the_site(hospital, tmp_path, kind):
 
 def test_letters_with_marks_are_found_in_both_spellings(tmp_path, declare):
     decomposed = unicodedata.normalize("NFD", "Müller_1")
-    known = find_patients([decomposed], folder=tmp_path, file=declare("Müller_1,M\n"))
+    known = find_patients([decomposed], folder=tmp_path, names=PatientNames(), file=declare("Müller_1,M\n"))
     assert known.of(decomposed) == "M"
     assert known.unknown_lines == []
 

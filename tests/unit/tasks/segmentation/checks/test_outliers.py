@@ -12,7 +12,7 @@ from tasks.brain_tumor.checks.damage import damages, hot_damages
 from tasks.brain_tumor.checks.test_corpus import CASE, OTHER, codes_of
 
 STRAY = next(damage for damage in damages() if damage.name == "bright voxels in the background")
-SETTINGS = CASES.preprocessing(3.0)
+SETTINGS = CASES.preprocessing(3.5)
 
 
 def prepared(hospital):
