@@ -5,9 +5,6 @@ Keyed hashes stand in the place of ids; `register_files` keeps it in the site's 
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
@@ -17,11 +14,8 @@ from consilium.data.split import CaseT, SetShares, Sides, Split
 from consilium.errors import DataError
 from consilium.participant.answer_audit import discloses, extend_basis
 from consilium.participant.answer_groups import complete_groups, regroup
+from consilium.participant.pseudonyms import Pseudonyms
 from consilium.participant.register_content import KEY_FILE, RegisterContent, restore_remedy
-
-_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})([^0-9]*)", re.DOTALL)
-_GOLDEN_SECTION = 0x9E3779B97F4A7C15  # of 2**64 (Knuth, The Art of Computer Programming 3, 6.4)
-_PER_DRAW = 2**64
 
 
 @dataclass(frozen=True)
@@ -73,9 +67,10 @@ class PatientRegister:
         repeats: bool = False,
     ) -> None:
         self._key = key
+        self._names = Pseudonyms(key)
         self._examinations = dict(examinations or {})
         self._repeats = repeats
-        fingerprint = _digest(key, what=b"key")
+        fingerprint = self._names.fingerprint
         known = (
             RegisterContent(key=fingerprint) if content is None else RegisterContent.parse(content, source)
         )
@@ -89,8 +84,7 @@ class PatientRegister:
         self._groups = dict(known.groups)
         self._answers = dict(known.answers)
         self._patients = {
-            self._pseudonym_of_case(case): self.pseudonym(patient)
-            for case, patient in self._examinations.items()
+            self._names.case(case): self.pseudonym(patient) for case, patient in self._examinations.items()
         }
 
     def split(self, cases: Sequence[CaseT], shares: SetShares) -> Split[CaseT]:
@@ -104,8 +98,8 @@ class PatientRegister:
         draws: dict[str, float] = {}
         for case in cases:
             patient = self.pseudonym(case.patient)
-            present.setdefault(patient, set()).add(self._pseudonym_of_case(case.id))
-            draws[patient] = self._draw(case.patient)
+            present.setdefault(patient, set()).add(self._names.case(case.id))
+            draws[patient] = self._names.draw(case.patient)
         self._sides = self._sides.settle(
             present, shares, known=self._known_cases(), draws=draws if self._repeats else None
         )
@@ -122,7 +116,7 @@ class PatientRegister:
         for case in cases:
             patient = self.pseudonym(case.patient)
             own = names.setdefault(case.patient, {patient, *known.get(patient, ())})
-            own.add(self._pseudonym_of_case(case.id))
+            own.add(self._names.case(case.id))
         return tuple(case for case in cases if touched.isdisjoint(names[case.patient]))
 
     def _known_cases(self) -> dict[str, set[str]]:
@@ -155,10 +149,10 @@ class PatientRegister:
             apart: Cases of another set of patients, which this question is asked about by themselves: no
                 group of theirs is joined with one of these.
         """
-        names = {case.id: self._pseudonym_of_case(case.id) for case in cases}
+        names = {case.id: self._names.case(case.id) for case in cases}
         present = {names[case.id]: self.pseudonym(case.patient) for case in cases}
         answers = self._answers.get(question, [])
-        elsewhere = {self._pseudonym_of_case(case.id) for case in apart}
+        elsewhere = {self._names.case(case.id) for case in apart}
         known = self._groups.get(question, [])
         others = [group for group in known if not elsewhere.isdisjoint(group)]
         grouped = {name for group in others for name in group}
@@ -212,7 +206,7 @@ class PatientRegister:
             minimum: Fewest patients of the part, and of whatever follows from it and other answers.
             beside: Other questions; all their answers together are compared with the part.
         """
-        names = [self._pseudonym_of_case(case.id) for case in part]
+        names = [self._names.case(case.id) for case in part]
         own = self._answers.get(question, [])
         known = [*own, *(answer for other in beside for answer in self._answers.get(other, []))]
         groups = [group for groups in self._groups.values() for group in groups]
@@ -255,30 +249,12 @@ class PatientRegister:
         }
 
     def draw_seed(self, *parts: str) -> int:
-        """Return a seed of 128 bits that follows from parts and the site's secret.
-
-        It is that long so that nobody finds it by trying all seeds against a job's losses.
-        """
-        return int(_digest(self._key, *parts, what=b"draw"), 16)
+        """Return a seed of 128 bits that follows from parts and the site's secret."""
+        return self._names.seed(*parts)
 
     def pseudonym(self, patient: str) -> str:
         """Return a patient's pseudonym in the register."""
-        return _digest(self._key, patient)
-
-    def _pseudonym_of_case(self, case_id: str) -> str:
-        """Pseudonym of a case, independent of its patient, which the hospital may declare later."""
-        return _digest(self._key, case_id, what=b"case")
-
-    def _draw(self, patient: str) -> float:
-        """A patient's number from 0 to 1.
-
-        Patients with consecutive numbers get evenly spaced ones, multiples of the golden section, so that a
-        small numbered cohort keeps its share.
-        """
-        numbered = _NUMBERED.fullmatch(patient)
-        before, number, after = numbered.groups() if numbered else (patient, "0", "")
-        start = int(_digest(self._key, before, after, what=b"side"), 16)
-        return (start // _PER_DRAW + int(number) * _GOLDEN_SECTION) % 2**64 / 2**64
+        return self._names.patient(patient)
 
     def copy(self) -> PatientRegister:
         """Return a copy for trials, whose decisions are not stored."""
@@ -289,7 +265,7 @@ class PatientRegister:
     def to_json(self) -> str:
         """Return all that was decided."""
         return RegisterContent(
-            key=_digest(self._key, what=b"key"),
+            key=self._names.fingerprint,
             training=sorted(self._sides.training),
             validation=sorted(self._sides.validation),
             test=sorted(self._sides.test),
@@ -297,9 +273,3 @@ class PatientRegister:
             groups=self._groups,
             answers=self._answers,
         ).model_dump_json(indent=1)
-
-
-def _digest(key: bytes, *names: str, what: bytes = b"") -> str:
-    """Return a keyed hash of names of one kind of thing; a name holds no NUL."""
-    content = b"\0".join(os.fsencode(name) for name in names)
-    return hashlib.blake2b(content, key=key, person=what, digest_size=16).hexdigest()

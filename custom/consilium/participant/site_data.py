@@ -74,6 +74,15 @@ class SiteData:
         """Whether the site can train: it has patients to train on."""
         return "trains" if self.train else "evaluates"
 
+    @property
+    def summary(self) -> str:
+        """The role and how many cases there are, for the site's own log."""
+        return (
+            f"this site {self.role}: {counted(len(self.train), 'training case')}, "
+            f"{counted(len(self.validation), 'validation case')}, {counted(len(self.test), 'test case')}, "
+            f"{self.held_back} held back, {len(self.problems)} left out"
+        )
+
     def without(self, unreadable: Collection[str]) -> SiteData:
         """Return the cases without those that could no longer be read.
 

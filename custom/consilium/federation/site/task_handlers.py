@@ -15,7 +15,6 @@ from nvflare.apis.signal import Signal
 from nvflare.app_common.abstract.fl_model import FLModel
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
-from consilium.counts import counted
 from consilium.data.finding import Finding
 from consilium.default_task import DEFAULT
 from consilium.federation.message_names import (
@@ -267,13 +266,7 @@ class TaskHandlers:
                 cancelled=lambda: abort.triggered,
             )
             self._log_problems(data.problems, fl_ctx)
-            self._component.log_info(
-                fl_ctx,
-                f"this site {data.role}: {counted(len(data.train), 'training case')}, "
-                f"{counted(len(data.validation), 'validation case')}, "
-                f"{counted(len(data.test), 'test case')}, "
-                f"{data.held_back} held back, {len(data.problems)} left out",
-            )
+            self._component.log_info(fl_ctx, data.summary)
             self._journal.note_cases(data, site)
             self._memory = training_folder(site.cache_dir, run)
             self._participant = Participant(
