@@ -65,10 +65,10 @@ def lied(hospitals, tmp_path_factory):
     assert REPORT_META == "consilium.report"  # as lies/sitecustomize.py has it
     root = tmp_path_factory.mktemp("lies")
     network = Network(SITES, free_port(), isolated=False)
-    datasets = {**{site: hospitals[site] for site in SITES}, GROWING: _of_five_patients(root / "archives")}
+    datasets = {**{site: hospitals[site] for site in SITES}, GROWING: _of_seven_patients(root / "archives")}
     waiting = _take_one_away(datasets[GROWING], root / "waiting")
     kits, _ = provision(
-        root / "project", datasets, network.address["server"], network.port, edit=_two_patients_at_least
+        root / "project", datasets, network.address["server"], network.port, edit=_two_patients_in_each_set
     )
     federation = Federation(kits, network, root)
     try:
@@ -105,9 +105,9 @@ def lied(hospitals, tmp_path_factory):
     return Lied(result, status, reported, root / "report", log, plausible, answers, described)
 
 
-def _of_five_patients(folder):
+def _of_seven_patients(folder):
     spec = CohortSpec(
-        hospitals=(HospitalSpec(name=GROWING, layout=CaseLayout.BRATS_2023, cases=5),), grid=COHORT.grid
+        hospitals=(HospitalSpec(name=GROWING, layout=CaseLayout.BRATS_2023, cases=7),), grid=COHORT.grid
     )
     return make_cohort(spec, folder).hospitals[GROWING]
 
@@ -118,9 +118,11 @@ def _take_one_away(dataset, waiting):
     return latest.rename(waiting / latest.name)
 
 
-def _two_patients_at_least(project):
+def _two_patients_in_each_set(project):
     (growing,) = (one for one in project["participants"] if one["name"] == GROWING)
-    growing["consilium"]["min_count"] = 2
+    growing["consilium"] |= {
+        "role": "trains", "min_count": 2, "validation_fraction": 1 / 3, "test_fraction": 1 / 3
+    }  # fmt: skip
 
 
 def _read(result, name):
@@ -144,7 +146,8 @@ def test_its_answers_are_rejected_with_the_reason_and_it_is_excluded(record):
 def test_the_others_rounds_count(record):
     assert record["status"] == "finished"
     assert [one["attempts"] for one in record["rounds"]] == [1, 1, 1]
-    assert [one["sites"]["north"]["weight"] for one in record["rounds"]] == [1.0, 1.0, 1.0]
+    weights = [sum(one["sites"][site]["weight"] for site in HONEST) for one in record["rounds"]]
+    assert weights == pytest.approx([1.0, 1.0, 1.0])
     assert set(record["final_scores"]) == set(HONEST)
     assert all(0 <= one["dice"] <= 1 for one in record["final_scores"].values())
 
@@ -196,5 +199,5 @@ def test_two_statistics_jobs_do_not_give_away_the_patient_who_came_in_between(li
     assert before == after
     first, second = (one["sites"][GROWING] for one in lied.answers)
     assert first == second
-    assert first["patients"] == 4
-    assert lied.described == [4, 5]
+    assert first["patients"] == 6
+    assert lied.described == [6, 7]

@@ -27,7 +27,7 @@ def _lie(model: Any) -> None:
         report["train_cases"] = 10**15
     elif model.params:
         model.metrics["dice_wt"] = 100.0
-    elif len(model.metrics or {}) > 1:
+    elif any(name.startswith("dice") for name in model.metrics or {}):
         report["versions"] = {"torch": ESCAPE}
     else:
         report["left_out"] = {ESCAPE: 2}
