@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from consilium.cli.findings_table import print_findings, print_incomplete
 from consilium.cli.options import (
-    ACCEPTED_HELP,
     CONVENTION_HELP,
     PATIENTS_HELP,
+    Accepted,
+    CaseWorkers,
     FileEndings,
+    Mirror,
+    Model,
+    ModelDevice,
+    ModelThreads,
+    OnlyCases,
     ShowCases,
+    WhichModel,
     parse_endings,
 )
 from consilium.cli.terminal import say_result
@@ -43,53 +50,22 @@ def evaluate(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="The labeled cases; it is only read.", show_default=False)
     ],
-    model: Annotated[
-        Path,
-        typer.Option(
-            "-m",
-            "--model",
-            help="A result folder, a downloaded job, a bundle, or a .safetensors file.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("evaluation"),
-    which: Annotated[
-        Literal["best", "final"] | None,
-        typer.Option(
-            help="The model to take from a folder. Default: the one that scored best, if there is one.",
-            show_default=False,
-        ),
-    ] = None,
+    which: WhichModel = None,
     convention: Annotated[
         str | None, typer.Option(metavar="CONVENTION", help=CONVENTION_HELP, show_default=False)
     ] = None,
     patients: Annotated[
         Path | None, typer.Option(metavar="FILE", help=PATIENTS_HELP, show_default=False)
     ] = None,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Average over mirrored images: eight times the work.")
-    ] = False,
-    case: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="Only this case; may be repeated.", show_default=False),
-    ] = None,
+    mirror: Mirror = False,
+    case: OnlyCases = None,
     file_ending: FileEndings = None,
-    accepted: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=ACCEPTED_HELP, show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="CPU threads. Default: all cores that may be used.", show_default=False),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes that read and check. Default: by the number of cases and cores.",
-            show_default=False,
-        ),
-    ] = None,
+    accepted: Accepted = None,
+    device: ModelDevice = "auto",
+    threads: ModelThreads = None,
+    workers: CaseWorkers = None,
     show_cases: ShowCases = False,
 ) -> None:
     """Measure a trained model on labeled cases, patient by patient. Research only, not for clinical use.

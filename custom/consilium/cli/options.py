@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -60,6 +60,47 @@ FileEndings = Annotated[
         "--file-ending",
         metavar="KIND=ENDING",
         help="Ending of file names, such as label=mask; KIND is label or an input of the task.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    Path,
+    typer.Option(
+        "-m",
+        "--model",
+        help="A result folder, a downloaded job, a bundle, or a .safetensors file.",
+        show_default=False,
+    ),
+]
+WhichModel = Annotated[
+    Literal["best", "final"] | None,
+    typer.Option(
+        help="The model to take from a folder. Default: the one that scored best, if there is one.",
+        show_default=False,
+    ),
+]
+Mirror = Annotated[bool, typer.Option("--mirror", help="Average over mirrored images: eight times the work.")]
+OnlyCases = Annotated[
+    list[str] | None,
+    typer.Option("--case", metavar="ID", help="Only this case; may be repeated.", show_default=False),
+]
+Accepted = Annotated[Path | None, typer.Option(metavar="FILE", help=ACCEPTED_HELP, show_default=False)]
+ModelDevice = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:0.")]
+ModelThreads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="CPU threads. Default: all cores that may be used.",
+        show_default=False,
+    ),
+]
+CaseWorkers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Processes that read and check. Default: by the number of cases and cores.",
         show_default=False,
     ),
 ]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from consilium.cli.findings_table import print_findings, print_incomplete
 from consilium.cli.options import (
-    ACCEPTED_HELP,
+    Accepted,
+    CaseWorkers,
     FileEndings,
+    Mirror,
+    Model,
+    ModelDevice,
+    ModelThreads,
+    OnlyCases,
     ShowCases,
+    WhichModel,
     parse_endings,
 )
 from consilium.cli.terminal import say_result
@@ -45,15 +52,7 @@ folder can't be used, 70 an error in Consilium itself, 130 stopped.
 
 
 def predict(
-    model: Annotated[
-        Path,
-        typer.Option(
-            "-m",
-            "--model",
-            help="A result folder, a downloaded job, a bundle, or a .safetensors file.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     inputs: Annotated[
         list[str],
         typer.Option(
@@ -65,13 +64,7 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the predictions.", show_default=False)],
-    which: Annotated[
-        Literal["best", "final"] | None,
-        typer.Option(
-            help="The model to take from a folder. Default: the one that scored best, if there is one.",
-            show_default=False,
-        ),
-    ] = None,
+    which: WhichModel = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -87,30 +80,13 @@ def predict(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw each case with what was found, as a PNG.")
     ] = False,
-    mirror: Annotated[
-        bool, typer.Option("--mirror", help="Average over mirrored images: eight times the work.")
-    ] = False,
-    case: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ID", help="Only this case; may be repeated.", show_default=False),
-    ] = None,
+    mirror: Mirror = False,
+    case: OnlyCases = None,
     file_ending: FileEndings = None,
-    accepted: Annotated[
-        Path | None, typer.Option(metavar="FILE", help=ACCEPTED_HELP, show_default=False)
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")] = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(min=1, help="CPU threads. Default: all cores that may be used.", show_default=False),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Processes that read and check. Default: by the number of cases and cores.",
-            show_default=False,
-        ),
-    ] = None,
+    accepted: Accepted = None,
+    device: ModelDevice = "auto",
+    threads: ModelThreads = None,
+    workers: CaseWorkers = None,
     show_cases: ShowCases = False,
 ) -> None:
     """Segment, grade or measure new cases with a trained model. Research only, not for clinical use.

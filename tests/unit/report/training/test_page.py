@@ -1,57 +1,18 @@
 import re
-from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from consilium.data.codes import find_code
-from consilium.errors import RefusalCode
-from consilium.records.federation import BaselineRecord, FederationRecord, SiteRound
+from consilium.records.federation import FederationRecord, SiteRound
 from consilium.report.html import page_environment
 from consilium.report.training import page as report_page
-from consilium.report.training.page import PatientView, render_page
+from consilium.report.training.page import PatientView
 from consilium.report.training.summary import summarize_study
 
 from ..study import baselines, federation, scores, site_gain, site_report, site_round
+from .rendering import Page, rendered
 
 HOSTILE = "<script>alert('aster')</script>"
-TIMES = "\N{MULTIPLICATION SIGN}"
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page: its elements and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-
-def rendered(
-    record: FederationRecord,
-    *,
-    baselines: BaselineRecord | None = None,
-    patients: Mapping[str, PatientView] | None = None,
-) -> str:
-    report = summarize_study(record, baselines=baselines, seconds={})
-    return render_page(
-        report,
-        curves=b"light",
-        dark_curves=b"dark",
-        patients=patients or {},
-        patient_gains={} if baselines is None else baselines.patient_gains,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -221,61 +182,6 @@ def test_names_and_reasons_of_others_are_only_text() -> None:
     assert "round 1: <img src=x onerror=alert(1)>." in page.text
     assert not page.named("script")
     assert all((image["src"] or "").startswith("data:") for image in page.named("img"))
-
-
-def test_a_refusal_and_its_reason_head_the_page() -> None:
-    record = federation(rounds=1)
-    for sites in (record.rounds[0].sites, record.final_sites):
-        sites["birch"] = SiteRound(
-            outcome="refused",
-            reason="no usable labelled case: 3 left out (3 truncated)",
-            code=RefusalCode.NO_LABELED_CASE,
-            left_out={"truncated": 3, "not_3d": None},
-        )
-    del record.final_scores["birch"]
-    html = rendered(record)
-    assert html.index("3 left out (3 truncated)") < html.index("hospital by hospital")
-    text = " ".join(Page(html).text.split())
-    assert "never reported" not in text
-    cases = text[text.index("Why, and what to do") : text.index("What each hospital contributed")]
-    assert "No part in the last task: no usable labelled case: 3 left out (3 truncated). `consilium" in cases
-    for code, count in (("truncated", "3"), ("not_3d", "few")):
-        problem = find_code(code)
-        assert f"{count} {TIMES} {problem.summary} ({code}). {problem.remedy}" in cases
-
-
-def test_the_page_of_a_run_that_ended_for_lack_of_sites() -> None:
-    """It has no round and no model, and says of each hospital why."""
-    reason = "0 sites can train, and min_sites is 2; birch: too few"
-    record = federation(1, status="failed", reason=reason, final_scores={}, final_sites={}, best_round=None)
-    record.rounds.clear()
-    for site, code in (("birch", RefusalCode.FEW_PATIENTS), ("cedar", RefusalCode.LOST)):
-        record.preparation[site] = SiteRound(outcome="refused", reason=f"reason of {site}", code=code)
-    record.preparation["aster"] = site_round("aster")
-    text = " ".join(Page(rendered(record)).text.split())
-    assert reason in text
-    for site, remedy in (("birch", "for the hospital to decide"), ("cedar", "startup/start.sh")):
-        assert f"{site} is missing from the preparation: reason of {site}. What to do: " in text
-        assert f"No part in the last task: reason of {site}." in text
-        assert remedy in text
-
-
-def test_a_number_that_did_not_leave_its_hospital_is_few() -> None:
-    record = federation(rounds=1, final_sites={})
-    record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": None, "not_3d": 7})
-    text = " ".join(Page(rendered(record)).text.split())
-    assert f"7 or more few {TIMES} file incomplete or damaged (truncated)." in text
-    assert f"7 {TIMES} wrong number of axes (not_3d)." in text
-
-
-def test_cases_left_out_come_with_a_remedy() -> None:
-    record = federation(rounds=1, final_sites={})
-    record.rounds[0].sites["cedar"] = site_round("cedar", left_out={"truncated": 2, "of_another_version": 1})
-    text = " ".join(Page(rendered(record)).text.split())
-    assert f"2 {TIMES} file incomplete or damaged (truncated). Copy the file from its source again" in text
-    other = "Something that this version of consilium has no code for"
-    assert f"1 {TIMES} {other}. See the site's own log." in text
-    assert "of_another_version" not in text
 
 
 @pytest.mark.parametrize(
