@@ -38,6 +38,7 @@ STEPS_OF_A_ROUND: Final = 16
 FEWEST_HELD_OUT: Final = 3
 """Means of fewer patients would be about single ones."""
 
+_HELD_OUT_SHARE: Final = 0.25
 _SPLIT_SALT: Final = "0"
 
 Say = Callable[[str], None]
@@ -67,7 +68,7 @@ def pool_patients(
     conventions: Mapping[str, str] | None = None,
     say: Say = lambda text: None,
 ) -> Patients:
-    """Check, prepare and split the hospitals' cases, as a simulation of the job with its default seed does.
+    """Check, prepare and split the hospitals' cases, and hold a quarter of the patients out.
 
     Args:
         sites: Hospital to the folder of its cases.
@@ -91,15 +92,17 @@ def pool_patients(
             state_dir=folder.absolute() / "state" / name,
             role="evaluates" if name in evaluators else "trains",
             label_convention=(conventions or {}).get(name),
+            validation_fraction=0,  # no model is chosen
+            test_fraction=_HELD_OUT_SHARE,
             split_salt=_SPLIT_SALT,
             tasks=list_installed(),
             min_count=1,  # nothing leaves this machine
             min_training_patients=1,
         )
         data = prepare_site(settings, learning, name=name)
-        say(f"{name}: {len(data.train)} cases to train on, {len(data.validation)} held out")
+        say(f"{name}: {len(data.train)} cases to train on, {len(data.test)} held out")
         train += data.train
-        held_out += data.validation
+        held_out += data.test
         training_sites += bool(data.train)
     if not train or len({case.patient for case in held_out}) < FEWEST_HELD_OUT:
         raise ConfigurationError(
