@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Generic
+from typing import Final, Generic, Literal
 
 from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT, Split
@@ -31,7 +31,7 @@ class ScoreMinimum:
     """
 
     patients: int
-    setting: str
+    setting: Literal["min_training_patients", "min_count"]
 
     @classmethod
     def of(cls, site: SiteSettings, task: Task) -> ScoreMinimum:
@@ -187,8 +187,17 @@ def lack_of_patients(site: SiteSettings, patients: int) -> str:
     )
 
 
-def describe_sets(train: int, validation: int, test: int) -> str:
-    """Say how many patients are in each set of a site that trains, and what a missing one means."""
+def describe_sets(train: int, validation: int, test: int, withheld: str = "") -> str:
+    """Say how many patients are in each set of a site that trains, and what a missing one means.
+
+    Args:
+        train: How many are trained on.
+        validation: How many choose models.
+        test: How many are reported on.
+        withheld: See `describe_withheld`.
+    """
+    if withheld:
+        return f"To train on: {counted(train, 'patient')}. {withheld}"
     said = (
         f"To train on: {counted(train, 'patient')}; to choose models on: {validation}; to report on: {test}"
     )
@@ -197,6 +206,24 @@ def describe_sets(train: int, validation: int, test: int) -> str:
     if not validation:
         said += "; it chooses no model: it has too few patients, or validation_fraction is 0"
     return said
+
+
+def describe_withheld(site: SiteSettings, task: Task, validation: int, test: int) -> str:
+    """Say that no score of a site that trains would leave it; "" where one would.
+
+    Args:
+        site: What the hospital decides.
+        task: What is to be learned.
+        validation: How many patients the site has to choose models on.
+        test: How many it has to report on.
+    """
+    minimum = ScoreMinimum.of(site, task)
+    if max(validation, test) >= minimum.patients:
+        return ""
+    return (
+        f"All its scores would be held back: with {counted(validation, 'validation patient')} and "
+        f"{counted(test, 'test patient')}, each set has fewer than {minimum.patients}, its {minimum.setting}"
+    )
 
 
 def check_patient_count(

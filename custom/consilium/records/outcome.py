@@ -27,9 +27,10 @@ class Outcome:
     Attributes:
         kind: Of a training job, `success`: all sites in all rounds; `partial`: a final model, but a site was
             missing, rejected or not connected somewhere; `failure`: no evaluated final model. Of a readiness
-            check, `success`: every site can train, or only evaluates as its hospital decided; `failure`: none
-            can train. Of a statistics job, `success`: every site is part of it; `failure`: the job failed.
-            Of an evaluation, `success`: every site evaluated every model; `failure`: no site did.
+            check, `success`: every site can train, or only evaluates as its hospital decided, and one
+            would send scores; `failure`: none can train. Of a statistics job, `success`: every site is part
+            of it; `failure`: the job failed. Of an evaluation, `success`: every site evaluated every model;
+            `failure`: no site did.
         reasons: What went wrong, each with a code.
     """
 
@@ -108,6 +109,17 @@ def _readiness_outcome(record: ReadinessRecord) -> Outcome:
     if not record.able_to_train:
         nobody = EndReason(text="no site can train", code=RefusalCode.NO_QUORUM)
         return Outcome("failure", (nobody, *reasons))
+    if record.scores_nothing:
+        sites = ", ".join(record.without_scores)
+        settings = " and ".join(
+            sorted({str(record.sites[name].score_setting) for name in record.without_scores})
+        )
+        silent = EndReason(
+            text=f"no hospital would send a score of any model: {sites} would withhold them ({settings})",
+            code=RefusalCode.SCORES_HELD_BACK,
+            task="check",
+        )
+        reasons = (silent, *reasons)
     return Outcome("partial" if reasons else "success", reasons)
 
 

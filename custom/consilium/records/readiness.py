@@ -17,6 +17,7 @@ from consilium.records.bounds import (
     CodeCounts,
     Finite,
     Label,
+    MinimumCount,
     MissingSite,
     Moment,
     Reason,
@@ -78,6 +79,12 @@ class SiteReadiness(Record):
         default=False, description="Whether it has enough validation patients to help to choose models."
     )
     tests: bool = Field(default=False, description="Whether it has enough test patients to be reported on.")
+    score_minimum: MinimumCount | None = Field(
+        default=None, description="Fewest patients that scores are of."
+    )
+    score_setting: Literal["min_training_patients", "min_count"] | None = Field(
+        default=None, description="The hospital's setting that says so."
+    )
     left_out: CodeCounts = Field(default_factory=dict, description="Cases with an error, by code.")
     noted: CodeCounts = Field(default_factory=dict, description="Findings of lower severity, by code.")
     accepted: CodeCounts = Field(
@@ -88,6 +95,12 @@ class SiteReadiness(Record):
     grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")
     hardware: Hardware
     versions: Versions = Field(default_factory=dict)
+
+    @property
+    def withholds_scores(self) -> bool:
+        """Whether it would train and send no score of any model; False where it did not say its minimum."""
+        silent = not (self.validates or self.tests)
+        return self.can == "train" and silent and self.score_minimum is not None
 
 
 class ReadinessRecord(Record):
@@ -118,6 +131,17 @@ class ReadinessRecord(Record):
         }
         return sorted((self.sites.keys() | self.missing.keys()) - able)
 
+    @property
+    def without_scores(self) -> list[str]:
+        """Sites that would train and send no score, by name."""
+        return sorted(name for name, site in self.sites.items() if site.withholds_scores)
+
+    @property
+    def scores_nothing(self) -> bool:
+        """Whether a training would end without any score, because all sites would withhold theirs."""
+        others = [site for site in self.sites.values() if not site.withholds_scores and site.can != "nothing"]
+        return bool(self.without_scores) and not others
+
     def save(self, path: Path) -> None:
         """Write the record into a folder, which is made where needed; a crash leaves the one before it."""
         private_folder(path.parent, ours=False)
@@ -134,12 +158,18 @@ class ReadinessRecord(Record):
         return read_record(cls, path)
 
 
+def explain_withheld(site: SiteReadiness) -> str:
+    """Say in a few words why a site that would train sends no score."""
+    few = f"fewer than {site.score_minimum} patients"
+    return f"no scores: {few} to validate and to test on ({site.score_setting})"
+
+
 def explain(name: str, record: ReadinessRecord) -> str:
-    """Say in one line why a site can't train, by its codes; `ready` if it can."""
+    """Say in one line why a site can't train, by its codes; `ready` if it can, with what it lacks."""
     if name not in record.sites:
         return str(record.missing.get(name, "not in the check"))
     site = record.sites[name]
     if site.can == "train":
-        return "ready"
+        return f"ready, but {explain_withheld(site)}" if site.withholds_scores else "ready"
     codes = list_counts(site.left_out)
     return f"{site.reason or 'it only evaluates'}{f' (left out: {codes})' if codes else ''}"

@@ -14,7 +14,7 @@ from consilium.data.problem_code import known_codes
 from consilium.data.sources import SourceIndex
 from consilium.errors import ConfigurationError, DataError
 from consilium.federation.site.assessment import expect_role
-from consilium.participant.patient_selection import describe_sets, lack_of_patients
+from consilium.participant.patient_selection import describe_sets, describe_withheld, lack_of_patients
 from consilium.participant.site_cases import left_out_by_code, read_site_cohort, recall_site_cohort
 from consilium.participant.site_settings import SiteSettings
 from consilium.site_check.finding import SiteCheck, SiteFinding
@@ -28,6 +28,11 @@ LABELS = SiteCheck("dataset.labels", "What labels mean is known")
 _CHECK = (
     "look at the images first, then repeat this: consilium check DIR with the folder of local/privacy.json, "
     "from this account.",
+)
+
+_SCORES = (
+    "to have scores of this hospital reported, add labeled cases of more patients, or decide in "
+    "local/privacy.json: larger shares (test_fraction), a lower minimum, or role evaluates."
 )
 
 
@@ -71,7 +76,7 @@ def check_dataset(
         return [failure, _evaluate_labels(cohort, site)], cohort
     if checked is not None:
         return [_evaluate_checked(checked, site, learning), _evaluate_labels(cohort, site)], checked.cohort
-    return [_evaluate_unchecked(cohort, site), _evaluate_labels(cohort, site)], cohort
+    return [_evaluate_unchecked(cohort, site, learning), _evaluate_labels(cohort, site)], cohort
 
 
 def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
@@ -89,7 +94,7 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
             data=data,
         )
     if expected.can == "train":
-        seen = f"{seen}. {describe_sets(*expected.patients)}"
+        seen = f"{seen}. {describe_sets(*expected.patients, expected.withheld)}"
     if expected.held_back:
         seen = f"{seen}; {expected.held_back} held back from evaluation (docs/privacy.md)"
     if expected.can == "nothing":
@@ -99,12 +104,14 @@ def _evaluate_checked(checked: CheckedCohort, site: SiteSettings, learning: Lear
     if expected.can == "evaluate" and site.role == "trains":
         lack = lack_of_patients(site, _labeled_patients(cohort))
         return CASES.warning(f"{seen}. {lack}" if lack else seen, _remedy(cohort), data=data, cases=named)
+    if expected.withheld:
+        return CASES.warning(seen, _remedy(cohort, _SCORES), data=data, cases=named)
     if cohort.problems:
         return CASES.warning(seen, _remedy(cohort), data=data, cases=named)
     return CASES.ok(seen, data=data)
 
 
-def _evaluate_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
+def _evaluate_unchecked(cohort: Cohort, site: SiteSettings, learning: LearningSettings) -> SiteFinding:
     """Assess cases by their names and labels; images may leave more of them out."""
     seen, remedy = f"{_describe(cohort)}; images NOT checked", _remedy(cohort, *_CHECK)
     data, named = _count(cohort, checked=False), _name(cohort)
@@ -120,7 +127,15 @@ def _evaluate_unchecked(cohort: Cohort, site: SiteSettings) -> SiteFinding:
         return CASES.failed(seen, _remedy(cohort), data=data, cases=named)
     if site.role == "trains" and (lack := lack_of_patients(site, patients)):
         seen = f"{seen}. {lack}"
+    elif site.role == "trains" and (withheld := _expect_withheld(site, learning, patients)):
+        seen, remedy = f"{seen}. {withheld}", f"{remedy} {_SCORES}"
     return CASES.warning(seen, remedy, details=details, data=data, cases=named)
+
+
+def _expect_withheld(site: SiteSettings, learning: LearningSettings, patients: int) -> str:
+    """Say that a site that has not split any patients yet would send no score; "" if it would."""
+    test, validation = site.set_shares.sizes(patients)
+    return describe_withheld(site, get_task(learning.task), validation, test)
 
 
 def _describe(cohort: Cohort) -> str:

@@ -109,14 +109,14 @@ def check_folder(
         )
     except FolderError as error:
         finding = Finding(code=error.code, case_id=None, detail=str(error))
-        return DataCheck(folder, job.name, (finding,), None)
+        return DataCheck(folder, job.name, job.learning.task, (finding,), None)
     except OSError as error:
         raise ConfigurationError(
             f"Findings can't be kept in {state} ({error}). Name another folder with --state."
         ) from error
     against_job = case_format.checks.against_job(checked.checks, job.learning)
     findings = (*_whole_folder(checked, job, state), *checked.findings, *against_job)
-    return DataCheck(folder, job.name, findings, checked)
+    return DataCheck(folder, job.name, job.learning.task, findings, checked)
 
 
 def _whole_folder(checked: CheckedCohort, job: SiteJob, state: Path) -> Iterator[Finding]:

@@ -154,7 +154,7 @@ class MetricSet(BaseModel):
         return any(one.is_count for one in self.metrics)
 
     @property
-    def minimum_setting(self) -> str:
+    def minimum_setting(self) -> Literal["min_training_patients", "min_count"]:
         """The hospital's setting of the fewest patients behind scores.
 
         Counts in scores, such as a confusion matrix, reveal as much as the counts that `min_count` is for.

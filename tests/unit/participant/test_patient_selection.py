@@ -8,6 +8,7 @@ from consilium.errors import SiteRefusal
 from consilium.participant.patient_selection import (
     ScoreMinimum,
     check_patient_count,
+    describe_withheld,
     lack_of_patients,
     select_cases,
 )
@@ -135,3 +136,16 @@ def test_one_person_in_training_and_test_is_trained_on(site):
         (trained, _, reported_on), _ = answers(site, visited)
         assert tested in trained
         assert tested not in reported_on
+
+
+@pytest.mark.parametrize("task", [MEANS, COUNTS])
+@pytest.mark.parametrize("patients", [3, 5, 6, 10, 12, 14, 40])
+def test_withheld_scores_are_known_before_a_job(site, patients, task):
+    test, validation = site.set_shares.sizes(patients)
+    withheld = describe_withheld(site, task, validation, test)
+    with open_register(site) as register:
+        selected = select_cases(register, site, visits(PATIENTS[:patients]), task)
+    assert bool(withheld) == (not selected.evaluated)
+    if withheld:
+        minimum = ScoreMinimum.of(site, task)
+        assert withheld.endswith(f"each set has fewer than {minimum.patients}, its {minimum.setting}")

@@ -150,3 +150,18 @@ def test_scores_that_all_sites_hold_back_are_reported_with_the_setting_that_hold
     assert reason.text.endswith(f"fewer patients than its {setting}")
     assert reason.code is RefusalCode.SCORES_HELD_BACK
     assert "sets this minimum lower" in reason.remedy
+
+
+def test_a_check_that_finds_no_hospital_that_would_send_scores_is_partial():
+    silent = site("train", score_minimum=5, score_setting="min_count")
+    outcome = determine_outcome(readiness(north=silent, south=silent))
+    assert outcome.kind == "partial"
+    assert texts(outcome) == (
+        "no hospital would send a score of any model: north, south would withhold them (min_count)",
+    )
+    assert outcome.reasons[0].code is RefusalCode.SCORES_HELD_BACK
+    for scoring in (
+        site("train", tests=True, score_minimum=3),
+        site("evaluate", role="evaluates", tests=True),
+    ):
+        assert determine_outcome(readiness(north=silent, south=scoring)).kind == "success"

@@ -148,3 +148,22 @@ def test_progress_is_reported(hospital, job, state):
         progress=lambda done, total, what: reported.append((done, total, what)),
     )
     assert reported == [(1, 1, "reading labels")]
+
+
+def test_a_site_that_would_send_no_score_is_warned_with_the_setting_and_the_numbers(
+    hospital, checked_data, refused, look
+):
+    for name in "abcde":
+        hospital.brats(name)
+    said = (
+        "with 0 validation patients and 0 test patients, each set has fewer than 3, its min_training_patients"
+    )
+    unchecked = checked_data(min_training_patients=3)[0][0]
+    refused(unchecked, said, "test_fraction", Status.WARNING)
+    look()
+    refused(checked_data(min_training_patients=3)[0][0], said, "role evaluates", Status.WARNING)
+    hospital.brats("f")
+    look()
+    cases = checked_data(min_training_patients=3)[0][0]
+    assert cases.status is Status.OK
+    assert "to report on: 3" in cases.seen

@@ -21,6 +21,7 @@ from consilium.participant.patient_selection import (
     ScoreMinimum,
     check_patient_count,
     check_round,
+    describe_withheld,
     select_cases,
 )
 from consilium.participant.register_files import open_register, read_register
@@ -91,7 +92,8 @@ def assess(
     Raises:
         DataError: If the site's register of patients can't be used.
     """
-    cohort = checked.cohort
+    cohort, task = checked.cohort, get_task(learning.task)
+    scores = ScoreMinimum.of(site, task)
     noted = [
         (finding.code.value, case_identity(finding.case_id, cohort))
         for finding in checked.findings
@@ -104,7 +106,7 @@ def assess(
     ]
     with open_register(site, cohort.patients.examinations) as register:
         can, refusal = assess_ability(checked, site, learning, register)
-        sets = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
+        sets = select_cases(register.copy(), site, _labeled(checked), task)
         usable = register.answerable("usable", _labeled(checked), minimum=site.min_count)
         left_out = count_left_out(register, cohort.problems, cohort, minimum=site.min_count)
         noted_by_code = register.count_by_code("noted", noted, minimum=site.min_count)
@@ -118,6 +120,8 @@ def assess(
         usable_patients=None if usable.count is None else count_patients(usable.cases),
         validates=can != "nothing" and bool(sets.validation.cases),
         tests=can != "nothing" and bool(sets.test.cases),
+        score_minimum=scores.patients,
+        score_setting=scores.setting,
         left_out=left_out,
         noted=noted_by_code,
         accepted=accepted_by_code,
@@ -172,12 +176,14 @@ class ExpectedRole:
         refusal: Why that is not all; None if it is.
         held_back: Cases to validate or to test on, on which no model is evaluated.
         patients: How many patients it trains on, how many choose models, and how many it reports on.
+        withheld: That it would train and send no score, and why; "" if it would send one.
     """
 
     can: Ability
     refusal: SiteRefusal | None
     held_back: int
     patients: tuple[int, int, int]
+    withheld: str
 
 
 def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSettings) -> ExpectedRole:
@@ -193,10 +199,15 @@ def expect_role(checked: CheckedCohort, site: SiteSettings, learning: LearningSe
     """
     register = read_register(site, checked.cohort.patients.examinations)
     can, refusal = assess_ability(checked, site, learning, register)
-    selected = select_cases(register.copy(), site, _labeled(checked), get_task(learning.task))
+    task = get_task(learning.task)
+    selected = select_cases(register.copy(), site, _labeled(checked), task)
     sets = (selected.train, selected.validation.cases, selected.test.cases)
     train, validation, test = (count_patients(cases) for cases in sets)
-    return ExpectedRole(can, refusal, selected.held_back, (train, validation, test))
+    withheld = ""
+    if can == "train" and not selected.evaluated:
+        split = register.copy().split(_labeled(checked), site.set_shares)
+        withheld = describe_withheld(site, task, count_patients(split.validation), count_patients(split.test))
+    return ExpectedRole(can, refusal, selected.held_back, (train, validation, test), withheld)
 
 
 def _labeled(checked: CheckedCohort) -> list[Case]:

@@ -15,10 +15,11 @@ from consilium.data.checks import CheckedCohort, Finding, Severity
 from consilium.data.codes import DataCode
 from consilium.data.files import readable
 from consilium.data.problem_code import ProblemCode
-from consilium.participant.patient_selection import describe_sets, lack_of_patients
+from consilium.participant.patient_selection import describe_sets, describe_withheld, lack_of_patients
 from consilium.participant.site_settings import SiteSettings
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
+from consilium.tasks import get_task
 
 FORMAT: Final = 2
 """Raised when the meaning of a key in `DataCheck.as_json` changes."""
@@ -71,6 +72,7 @@ class DataCheck:
     Args:
         folder: The dataset folder.
         job: The job for which grid and disk were checked.
+        task: What that job is to learn.
         findings: Everything that was found, of the folder and of its cases.
         checked: The cases; None where the folder as a whole can't be used.
         created: Unix time in seconds.
@@ -78,6 +80,7 @@ class DataCheck:
 
     folder: Path
     job: str
+    task: str
     findings: tuple[Finding, ...]
     checked: CheckedCohort | None
     created: float = field(default_factory=time.time)
@@ -151,7 +154,8 @@ class DataCheck:
             return ""
         site = SiteSettings(dataset=self.folder)
         test, validation = site.set_shares.sizes(patients)
-        said = describe_sets(patients - test - validation, validation, test)
+        withheld = describe_withheld(site, get_task(self.task), validation, test)
+        said = describe_sets(patients - test - validation, validation, test, withheld)
         return f"With the default settings of a site. {lack_of_patients(site, patients) or said}"
 
     def as_json(self, *, cases: bool = False) -> dict[str, Any]:
@@ -169,6 +173,7 @@ class DataCheck:
             "layout": cohort.layout if cohort else None,
             "label_convention": cohort.convention if cohort else None,
             "cases": self.counts,
+            "sets": self.sets,
             "unknown_files": len(cohort.unknown_files) if cohort else 0,
             "accepted": {group.code.value: len(group.cases) for group in self.accepted},
             "findings": [

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from consilium.counts import counted
 from consilium.errors import RefusalCode
-from consilium.records.readiness import ReadinessRecord
+from consilium.records.readiness import ReadinessRecord, explain_withheld
 from consilium.records.remedies import remedy_for
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
@@ -25,6 +25,8 @@ def render_readiness(record: ReadinessRecord) -> str:
             created=datetime.fromtimestamp(record.created, timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             verdict=" ".join(_verdict(record)),
             not_ready={name: _obstacle(name, record) for name in record.not_ready},
+            without_scores={name: explain_withheld(record.sites[name]) for name in record.without_scores},
+            scores_remedy=remedy_for(RefusalCode.SCORES_HELD_BACK, "check"),
             rows=site_rows(record),
             findings=finding_rows(record),
             components=sorted({name for site in record.sites.values() for name in site.versions}),
@@ -56,6 +58,10 @@ def _verdict(record: ReadinessRecord) -> Iterator[str]:
         yield f"By its own choice, {_listed(chosen)} will only evaluate."
     if record.not_ready:
         yield f"Something must be fixed at {_listed(record.not_ready)}."
+    if record.scores_nothing:
+        yield "No hospital would send a score of any model: a training would end without a result."
+    elif record.without_scores:
+        yield f"No score of any model would leave {_listed(record.without_scores)}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from consilium.counts import count_text, counted
-from consilium.records.readiness import Grid, Hardware, ReadinessRecord, SiteReadiness
+from consilium.records.readiness import (
+    Grid,
+    Hardware,
+    ReadinessRecord,
+    SiteReadiness,
+    explain_withheld,
+)
 from consilium.records.texts import clean_text
 from consilium.report.code_texts import ACCEPTED, LEFT_OUT, meaning, remedy
 from consilium.report.terminal import folding_table
@@ -105,6 +111,8 @@ def _site_row(record: ReadinessRecord, name: str) -> ReadinessRow:
     evaluate = f"evaluate {'(own choice)' if site.role == 'evaluates' else 'only'}"
     lacking = [name for name, has in (("validation", site.validates), ("test", site.tests)) if not has]
     train = f"train; no {' and no '.join(f'{name} set' for name in lacking)}" if lacking else "train"
+    if site.withholds_scores:
+        train = f"train; {explain_withheld(site)}"
     return ReadinessRow(
         site=name,
         can={"train": train, "evaluate": evaluate}.get(site.can, site.can),

@@ -127,3 +127,19 @@ def test_checking_says_what_a_site_can_do(executor, engine, tmp_path, patients, 
     assert readiness.can == can
     assert reason in readiness.reason
     assert str(tmp_path) not in readiness.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("patients", "minimum", "share", "withheld"), [(5, 2, 0.4, False), (3, 2, 0.4, True), (3, 1, 0.0, True)]
+)
+def test_a_check_finds_that_a_training_would_send_no_score(
+    executor, engine, tmp_path, patients, minimum, share, withheld
+):
+    decided = {"validation_fraction": share, "min_training_patients": minimum}
+    at_site(engine, site(tmp_path, [f"P{number}" for number in range(patients)], **decided))
+    readiness = check(executor, engine)
+    assert readiness.can == "train"
+    assert (readiness.score_minimum, readiness.score_setting) == (minimum, "min_training_patients")
+    assert readiness.withholds_scores == withheld
+    _, report = answer_of(execute(executor, engine, TRAIN))
+    assert (not report.validation_cases and not report.test_cases) == withheld

@@ -32,7 +32,7 @@ def found(code: str, case_id: str | None, detail: str = "", **more: object) -> F
 def check(*findings: Finding, cases: tuple[Case, ...] = (case("A"), case("B"))) -> DataCheck:
     left_out = {one.case_id: one for one in findings if one.case_id and one.severity == "error"}
     cohort = Cohort("brats-2018", LabelConvention.BRATS_2018, cases, tuple(left_out.values()))
-    return DataCheck(FOLDER, "brain_tumor_fedavg", findings, CheckedCohort(cohort, findings))
+    return DataCheck(FOLDER, "brain_tumor_fedavg", "brain_tumor", findings, CheckedCohort(cohort, findings))
 
 
 def test_a_folder_without_findings_leads_to_the_check_of_the_site() -> None:
@@ -45,7 +45,10 @@ def test_a_folder_without_findings_leads_to_the_check_of_the_site() -> None:
 
 
 FEW = "Too few to train on: {}, and min_training_patients is 3; a job would be declined"
-NO_RESULT = "; no result is reported of this hospital: it has too few patients, or test_fraction is 0"
+WITHHELD = (
+    "To train on: 5 patients. All its scores would be held back: with 0 validation patients and 0 test "
+    "patients, each set has fewer than 3, its min_training_patients"
+)
 NO_CHOICE = "; it chooses no model: it has too few patients, or validation_fraction is 0"
 
 
@@ -55,7 +58,7 @@ NO_CHOICE = "; it chooses no model: it has too few patients, or validation_fract
         (0, ""),
         (1, FEW.format("1 labeled patient")),
         (2, FEW.format("2 labeled patients")),
-        (5, f"To train on: 5 patients; to choose models on: 0; to report on: 0{NO_RESULT}{NO_CHOICE}"),
+        (5, WITHHELD),
         (6, f"To train on: 3 patients; to choose models on: 0; to report on: 3{NO_CHOICE}"),
         (12, "To train on: 6 patients; to choose models on: 3; to report on: 3"),
     ],
@@ -96,7 +99,9 @@ def test_what_is_wrong_with_the_folder_comes_first() -> None:
 
 def test_a_folder_that_can_t_be_read_has_no_counts() -> None:
     whole = found("unknown_layout", None, "Found 3 .dcm.")
-    text = read_text(render_data_check(DataCheck(FOLDER, "brain_tumor_fedavg", (whole,), None)))
+    text = read_text(
+        render_data_check(DataCheck(FOLDER, "brain_tumor_fedavg", "brain_tumor", (whole,), None))
+    )
     assert "Found 3 .dcm." in text
     assert "cases used" not in text
 

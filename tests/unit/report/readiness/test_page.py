@@ -12,6 +12,7 @@ from consilium.report.write import write_report
 from report.html import read_text
 
 TIMES = "\N{MULTIPLICATION SIGN}"
+SILENT = site("train", score_minimum=5, score_setting="min_count")
 TRUNCATED = "Copy the file from its source again: it is incomplete or damaged."
 
 
@@ -153,3 +154,17 @@ def test_the_patients_are_shown_where_they_are_fewer_than_the_cases():
     assert "patients" not in terminal_text(
         readiness(north=site("train", usable_cases=12, usable_patients=12))
     )
+
+
+@pytest.mark.parametrize("text_of", [page_text, terminal_text])
+def test_a_hospital_that_would_send_no_score_is_shown_with_its_setting(text_of):
+    text = text_of(readiness(north=SILENT, south=site("train", validates=True, score_minimum=3)))
+    assert "north train; no scores: fewer than 5 patients to validate and to test on (min_count)" in text
+    assert "south train; no test set" in text
+
+
+def test_the_page_begins_with_hospitals_that_would_send_no_score():
+    text = page_text(readiness(north=SILENT, south=site("train", tests=True, score_minimum=3)))
+    assert "No score of any model would leave north." in text
+    assert "north: it can train, but sends no scores" in text
+    assert "No hospital would send a score" in page_text(readiness(north=SILENT))
