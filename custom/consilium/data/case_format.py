@@ -68,7 +68,7 @@ class DatasetFolder(Protocol):
 
     @property
     def layout(self) -> str:
-        """Short name of how files lie in it, as it is in reports."""
+        """Short name of how files lie in it, as it is in reports; one of the format's `layouts`."""
 
     def find(self) -> FoundCases:
         """Put files together to cases.
@@ -156,6 +156,10 @@ class CaseFormat(CasePreparation, Protocol):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the images that a case must have, in the network's order."""
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """Names of all layouts that `open_folder` may recognize; the server accepts no other from a site."""
 
     @property
     def conventions(self) -> tuple[str, ...]:

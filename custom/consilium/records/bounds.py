@@ -11,7 +11,7 @@ The limits are far above what any hospital has, and far below what harms a reade
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
@@ -56,7 +56,7 @@ MOST_SETTINGS: Final = 10_000
 _LONGEST_KEY: Final = 200
 
 OTHER_CODE: Final = "other"
-"""Replaces codes that this version doesn't know; see `CodeCounts`."""
+"""Replaces codes that this version doesn't know; see `CodeCounts` and `known_word`."""
 
 VERSIONED: Final = ("python", "consilium", "nvflare", "monai", "torch")
 """What a site reports the version of; all sites of a federation report the same packages."""
@@ -198,7 +198,7 @@ SiteLabel = Annotated[str, BeforeValidator(partial(_clean, longest=128))]
 """A site's name. FLARE allows letters, digits, `-`, `_` and `.`; a record may come from elsewhere."""
 
 Word = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
-"""A name from a list that is not at hand here, such as a layout's."""
+"""A name from a list that is not at hand here, such as a layout's; see `known_word`."""
 
 CodeCounts = Annotated[dict[str, WithheldCount], BeforeValidator(_fold_codes)]
 """Cases by `ProblemCode`.
@@ -208,7 +208,7 @@ Its count goes to `other`: the site takes part, and no name of its making gets i
 """
 
 Versions = Annotated[
-    dict[str, Annotated[str, Field(strict=True, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+!_-]{0,63}$")]],
+    dict[str, Annotated[str, Field(strict=True, pattern=r"^[0-9][0-9A-Za-z.+!_-]{0,63}$")]],
     BeforeValidator(partial(limit_entries, most=len(VERSIONED))),
     AfterValidator(_check_packages),
 ]
@@ -225,6 +225,16 @@ BySite = Annotated[dict[SiteLabel, ValueT], BeforeValidator(partial(limit_entrie
 
 Packages = Annotated[dict[Label, Label], BeforeValidator(partial(limit_entries, most=MOST_ENTRIES))]
 """Version by package at the machine that wrote the record."""
+
+
+def known_word(said: str | None, known: Collection[str]) -> str | None:
+    """Return a word of a site's if it is one of those that are known here, and otherwise `OTHER_CODE`.
+
+    Args:
+        said: A `Word` of the site's, such as the layout of its files; None if it has none.
+        known: The task's own, such as the layouts of its cases.
+    """
+    return said if said is None or said in known else OTHER_CODE
 
 
 def name_faults(error: ValidationError, model: type[BaseModel]) -> str:

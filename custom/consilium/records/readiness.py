@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from consilium.counts import list_counts
+from consilium.data.case_format import CaseFormat
 from consilium.data.files import private_folder, write_atomically
 from consilium.records.bounds import (
     BySite,
@@ -25,6 +26,7 @@ from consilium.records.bounds import (
     Versions,
     WithheldCount,
     Word,
+    known_word,
 )
 from consilium.records.reading import read_record
 
@@ -95,6 +97,11 @@ class SiteReadiness(Record):
     grid: Grid | None = Field(default=None, description="Null for fewer patients than the site's minimum.")
     hardware: Hardware
     versions: Versions = Field(default_factory=dict)
+
+    def keep_known_words(self, case_format: CaseFormat) -> None:
+        """Replace a layout or a label convention that isn't one of the task's."""
+        self.layout = known_word(self.layout, case_format.layouts)
+        self.label_convention = known_word(self.label_convention, case_format.conventions)
 
     @property
     def withholds_scores(self) -> bool:

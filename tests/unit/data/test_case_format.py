@@ -87,6 +87,7 @@ class EyeFolder:
 class EyeFormat:
     name: ClassVar[str] = "eyes"
     inputs: ClassVar[tuple[str, ...]] = ("photo",)
+    layouts: ClassVar[tuple[str, ...]] = ("photos",)
     conventions: ClassVar[tuple[str, ...]] = ()
     case_type: ClassVar[type] = EyeCase
     settings_type: ClassVar[type] = EyeSettings

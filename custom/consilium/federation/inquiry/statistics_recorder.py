@@ -19,7 +19,7 @@ from consilium.federation.component_state import Running
 from consilium.federation.inquiry.patient_statistics import DATASET
 from consilium.federation.monitoring.job_events import ANSWER_REFUSED, event_data
 from consilium.federation.versions import component_versions
-from consilium.records.bounds import MissingSite, name_faults
+from consilium.records.bounds import MissingSite, known_word, name_faults
 from consilium.records.statistics import FeatureRecord, SiteAnswer, SiteHistogram, StatisticsRecord
 from consilium.tasks import get_task
 from consilium.tasks.features import Feature
@@ -98,7 +98,9 @@ class StatisticsRecorder(StatisticsWriter):  # type: ignore[misc]
     def _take(self, site: str, answer: Any, fl_ctx: FLContext) -> None:
         record = self._record.value
         try:
-            record.sites[site] = SiteAnswer.model_validate(answer)
+            read = SiteAnswer.model_validate(answer)
+            read.label_convention = known_word(read.label_convention, get_task(self.task).cases.conventions)
+            record.sites[site] = read
         except ValidationError as error:
             faults = f"its answer can't be read; wrong is {name_faults(error, SiteAnswer)}"
             record.missing[site] = MissingSite(reason=faults, code=RefusalCode.ANSWER)

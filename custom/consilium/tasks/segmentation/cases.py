@@ -27,6 +27,7 @@ from consilium.tasks.segmentation.layouts import (
     count_endings,
     describe_foreign,
     detect_layout,
+    layout_names,
     unknown_files,
 )
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
@@ -78,6 +79,11 @@ class SegmentationCases:
     def checks(self) -> VolumeChecks[Any]:
         """What is checked in a case, and between two of them."""
         return self.own_checks or plain_checks(self.normalization)
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """Names of the layouts that are recognized."""
+        return layout_names(self.vocabulary)
 
     @property
     def conventions(self) -> tuple[str, ...]:

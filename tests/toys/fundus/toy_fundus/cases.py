@@ -129,6 +129,7 @@ class FundusCases:
 
     name: ClassVar[str] = "fundus"
     inputs: ClassVar[tuple[str, ...]] = EYES
+    layouts: ClassVar[tuple[str, ...]] = (FundusFolder.layout,)
     conventions: ClassVar[tuple[str, ...]] = ()
     checks: ClassVar[PhotoChecks] = PhotoChecks()
     case_type: ClassVar[type[CachedCase]] = CachedCase

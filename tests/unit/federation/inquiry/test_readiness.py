@@ -15,7 +15,7 @@ from consilium.errors import RefusalCode
 from consilium.federation.inquiry.readiness import ReadinessCheck
 from consilium.federation.message_names import CHECK, REASON_HEADER, REPORT_META
 from consilium.federation.rounds.job_admission import readiness_path
-from consilium.records.bounds import MissingSite
+from consilium.records.bounds import OTHER_CODE, MissingSite
 from consilium.records.outcome import determine_outcome
 from consilium.records.readiness import READINESS_FILE, ReadinessRecord, SiteReadiness, explain
 from federation.flare import JOB_NAME, Engine
@@ -104,6 +104,14 @@ def test_an_answer_brings_no_arrays_and_no_scores(run, extra):
     smuggled = "it sent an update or scores that were not requested"
     assert record.missing == {"east": MissingSite(reason=smuggled, code=RefusalCode.ANSWER)}
     assert record.able_to_train == ["north"]
+
+
+def test_words_that_are_not_the_task_s_own_are_not_kept(run):
+    honest = site("train", layout="bids", label_convention="brats-2023")
+    talking = site("train", layout="call-555-0199", label_convention="paid.by.example.org")
+    record, _ = run({"north": answer(honest), "east": answer(talking)})
+    assert record.sites["north"] == honest
+    assert (record.sites["east"].layout, record.sites["east"].label_convention) == (OTHER_CODE, OTHER_CODE)
 
 
 @settings(max_examples=examples(20), deadline=None)

@@ -108,6 +108,14 @@ def test_an_answer_that_is_none_makes_the_site_missing(server, answer):
     )
 
 
+def test_a_label_convention_that_is_not_the_task_s_own_is_not_kept(server):
+    engine, _ = server
+    for site, convention in (("north", "brats-2023"), ("south", "call-555-0199")):
+        take_handshake(engine, site, {"min_count": 3, "label_convention": convention})
+    sites = StatisticsRecord.load(engine.run_folder).sites
+    assert (sites["north"].label_convention, sites["south"].label_convention) == ("brats-2023", "other")
+
+
 def test_a_job_that_ends_early_leaves_a_record_that_says_so(server):
     engine, _ = server
     take_handshake(

@@ -10,9 +10,10 @@ from consilium.data.case import FolderError
 from consilium.data.codes import DataCode
 from consilium.tasks.segmentation.layouts.base import Layout
 from consilium.tasks.segmentation.layouts.endings import FileEndings
-from consilium.tasks.segmentation.layouts.file_per_image import FilePerImageLayout
+from consilium.tasks.segmentation.layouts.file_per_image import BIDS, PER_IMAGE, FilePerImageLayout
 from consilium.tasks.segmentation.layouts.foreign import count_endings, describe_foreign, unknown_files
-from consilium.tasks.segmentation.layouts.image_folders import EXPECTS, ImageFoldersLayout
+from consilium.tasks.segmentation.layouts.image_folders import DECATHLON, EXPECTS, NNUNET, ImageFoldersLayout
+from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
 
 __all__ = [
     "FileEndings",
@@ -22,8 +23,16 @@ __all__ = [
     "count_endings",
     "describe_foreign",
     "detect_layout",
+    "layout_names",
     "unknown_files",
 ]
+
+
+def layout_names(words: Vocabulary) -> tuple[str, ...]:
+    """Return the names of all layouts whose files `detect_layout` recognizes by a task's words."""
+    plain = () if words.plain_layout is None else words.plain_layout[:1]
+    named = (*words.layouts.values(), *plain, BIDS, PER_IMAGE, DECATHLON, NNUNET)
+    return tuple(dict.fromkeys(named))
 
 
 def detect_layout(folder: Path, files: Sequence[Path], endings: FileEndings) -> Layout:

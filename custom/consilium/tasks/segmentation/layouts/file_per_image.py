@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from consilium.counts import counted
 from consilium.data.case import Case, FolderError, ImageFile
@@ -28,6 +29,10 @@ from consilium.tasks.segmentation.layouts.file_groups import (
     read_name,
     same_content,
 )
+
+BIDS: Final = "bids"
+PER_IMAGE: Final = "file-per-image"
+"""Names of the layout in reports, where the task's words have no other."""
 
 
 class FilePerImageLayout:
@@ -78,12 +83,12 @@ class FilePerImageLayout:
         if self.naming is not None and self.naming in words.layouts:
             return words.layouts[self.naming]
         if self._files and all(file.bids for file in self._files if file.role != LABEL):
-            return "bids"
+            return BIDS
         if words.plain_layout is not None:
             name, pattern = words.plain_layout
             if all(re.fullmatch(pattern, nifti_stem(file.path) or "") for file in self._files):
                 return name
-        return "file-per-image"
+        return PER_IMAGE
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -160,6 +160,7 @@ def test_bids_prefers_the_derivative_without_a_skull(hospital):
     hospital.image("derivatives/strip/sub-01/anat/sub-01_desc-brain_mask.nii.gz", label((1,)))
     cohort = _read(hospital)
     (case,) = cohort.cases
+    assert cohort.layout in CASES.layouts
     assert (case.id, cohort.layout) == ("sub-01", "bids")
     assert {**{kind: volume.path for kind, volume in case.images.items()}, "label": case.target.path} == files
 

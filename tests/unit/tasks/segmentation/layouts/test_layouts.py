@@ -25,7 +25,7 @@ def test_brats_cases_are_found_at_any_depth(hospital, names, values, layout, ext
     hospital.brats("BraTS-1", values, names=names, extension=extension)
     hospital.brats("BraTS-2", values, names=names, extension=extension, parent="HGG")
     cohort = read_cohort(hospital.folder, case_format=CASES)
-    assert cohort.layout == layout
+    assert cohort.layout == layout in CASES.layouts
     assert [case.id for case in cohort.cases] == ["BraTS-1", "BraTS-2"]
     (first, _) = cohort.cases
     stems = {name: f"BraTS-1{suffix}{extension}" for name, suffix in names.items()}
@@ -142,6 +142,7 @@ def test_decathlon_channels_and_labels_are_named_in_their_own_order(hospital):
     hospital.decathlon("BRATS_001")
     hospital.decathlon("BRATS_500", folder="imagesTs", labeled=False)
     cohort = read_cohort(hospital.folder, case_format=CASES)
+    assert cohort.layout in CASES.layouts
     assert (cohort.layout, cohort.convention) == ("decathlon", LabelConvention.DECATHLON)
     labeled, unlabeled = cohort.cases
     assert (labeled.id, unlabeled.id, unlabeled.target) == ("BRATS_001", "BRATS_500", None)

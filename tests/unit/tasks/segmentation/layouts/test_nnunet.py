@@ -44,6 +44,7 @@ def _nnunet(hospital: Hospital, *, channels, labels, key="channel_names"):
 def test_nnunet_says_what_channels_and_labels_are(hospital, labels, convention):
     _nnunet(hospital, channels=["FLAIR", "T1", "T1ce", "T2"], labels=labels)
     cohort = _read(hospital)
+    assert cohort.layout in CASES.layouts
     assert (cohort.layout, cohort.convention) == ("nnunet", convention)
     labeled, unlabeled = cohort.cases
     assert (labeled.id, unlabeled.id, unlabeled.target) == ("BRATS_001", "BRATS_002", None)
