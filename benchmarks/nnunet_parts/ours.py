@@ -25,7 +25,7 @@ from consilium.learning.round_state import RoundStateStore
 from consilium.learning.schedule import Schedule
 from consilium.learning.training_setup import TrainingSetup
 from consilium.learning.weights import MODEL
-from consilium.participant.site_data import prepare_site
+from consilium.participant.site_data import SiteData, prepare_site
 from consilium.participant.site_settings import SiteSettings, list_installed
 from consilium.tasks import get_task
 from consilium.tasks.metrics import Scores
@@ -86,20 +86,10 @@ def pool_patients(
     held_out: list[CachedCase] = []
     training_sites = 0
     for name, dataset in sites.items():
-        settings = SiteSettings(
-            dataset=dataset.absolute(),
-            cache_dir=folder.absolute() / "cache" / name,
-            state_dir=folder.absolute() / "state" / name,
-            role="evaluates" if name in evaluators else "trains",
-            label_convention=(conventions or {}).get(name),
-            validation_fraction=0,  # no model is chosen
-            test_fraction=_HELD_OUT_SHARE,
-            split_salt=_SPLIT_SALT,
-            tasks=list_installed(),
-            min_count=1,  # nothing leaves this machine
-            min_training_patients=1,
+        convention = (conventions or {}).get(name)
+        data = prepare_hospital(
+            name, dataset, folder, learning, evaluates=name in evaluators, convention=convention
         )
-        data = prepare_site(settings, learning, name=name)
         say(f"{name}: {len(data.train)} cases to train on, {len(data.test)} held out")
         train += data.train
         held_out += data.test
@@ -110,6 +100,44 @@ def pool_patients(
             f"means over at least {FEWEST_HELD_OUT} held-out patients"
         )
     return Patients(tuple(train), tuple(held_out), training_sites)
+
+
+def prepare_hospital(
+    name: str,
+    dataset: Path,
+    folder: Path,
+    learning: SegmentationSettings,
+    *,
+    evaluates: bool = False,
+    convention: str | None = None,
+) -> SiteData:
+    """Check, prepare and split a hospital's cases; all of them are held out where it only evaluates.
+
+    Args:
+        name: Of the hospital.
+        dataset: Folder of its cases.
+        folder: Where prepared cases go.
+        learning: How they are prepared.
+        evaluates: Whether it only evaluates.
+        convention: What label values mean, where it can't be found.
+
+    Raises:
+        SiteRefusal: If the hospital's folder can't be used.
+    """
+    settings = SiteSettings(
+        dataset=dataset.absolute(),
+        cache_dir=folder.absolute() / "cache" / name,
+        state_dir=folder.absolute() / "state" / name,
+        role="evaluates" if evaluates else "trains",
+        label_convention=convention,
+        validation_fraction=0,  # no model is chosen
+        test_fraction=_HELD_OUT_SHARE,
+        split_salt=_SPLIT_SALT,
+        tasks=list_installed(),
+        min_count=1,  # nothing leaves this machine
+        min_training_patients=1,
+    )
+    return prepare_site(settings, learning, name=name)
 
 
 def train_ours(
