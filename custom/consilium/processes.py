@@ -6,15 +6,20 @@ import multiprocessing
 import os
 import signal
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib.machinery import all_suffixes
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import IO, Any, Final
 
 import psutil
+
+from consilium.errors import ConfigurationError
 
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a command: Ctrl-C, `kill`, `timeout`, Slurm or systemd, a terminal that is closed."""
@@ -128,6 +133,9 @@ def worker_pool(
         initializer: Called in each of them first.
         arguments: Its arguments.
 
+    Raises:
+        ConfigurationError: See `require_no_module_of_pythons_own`; under Python 3.10 only.
+
     Yields:
         The pool. Workers start when the first functions are submitted: do that in `defer_interrupts`.
     """
@@ -148,8 +156,14 @@ def _import_nothing_from_the_current_folder() -> Iterator[None]:
     """Keep Python processes that start within a block from importing modules of the current folder.
 
     A spawned process begins as `python -c`, which looks there first: it may be a bundle from elsewhere.
-    Python 3.10 doesn't know the setting.
+    Python 3.10 doesn't know the setting. There, only modules of Python's own are looked for there, before
+    the process has its parent's path, so nothing starts in a folder that has one.
+
+    Raises:
+        ConfigurationError: If Python 3.10 would import a module of the current folder.
     """
+    if sys.version_info < (3, 11):
+        require_no_module_of_pythons_own(Path.cwd())
     before = os.environ.get(_SAFE_PATH)
     os.environ[_SAFE_PATH] = "1"
     try:
@@ -159,6 +173,23 @@ def _import_nothing_from_the_current_folder() -> Iterator[None]:
             del os.environ[_SAFE_PATH]
         else:
             os.environ[_SAFE_PATH] = before
+
+
+def require_no_module_of_pythons_own(folder: Path) -> None:
+    """Raise if a folder has a module with the name of one of Python's own, such as `random.py`.
+
+    Raises:
+        ConfigurationError: It has one.
+    """
+    endings = tuple(all_suffixes())
+    packages = (path.parent for ending in endings for path in folder.glob(f"*/__init__{ending}"))
+    modules = (path for path in folder.iterdir() if path.name.endswith(endings))
+    for path in (*modules, *packages):
+        if path.name.partition(".")[0] in sys.stdlib_module_names:
+            raise ConfigurationError(
+                f"The current folder has {path.name!r}, which Python 3.10 would run in place of its own "
+                "module; call the command in another folder, or with Python 3.11 or later."
+            )
 
 
 @contextmanager

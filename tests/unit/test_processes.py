@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from consilium import processes as module
+from consilium.errors import ConfigurationError
 from consilium.processes import (
     defer_interrupts,
     ignore_interrupts,
@@ -173,7 +174,22 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 has no PYTHONSAFEPATH")
+@pytest.mark.parametrize("name", ["multiprocessing.py", "pickle/__init__.py", "random.pyc"])
+def test_no_worker_starts_where_python_3_10_would_import_from_the_current_folder(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(module.sys, "version_info", (3, 10, 13))
+    monkeypatch.chdir(tmp_path)
+    for harmless in ("consilium.py", "scripts/__init__.py", "random/notes.txt", "pickle.txt"):
+        (tmp_path / harmless).parent.mkdir(exist_ok=True)
+        (tmp_path / harmless).touch()
+    with worker_pool(1):
+        pass
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(ConfigurationError, match="in another folder"), worker_pool(1):
+        pass
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 starts none in such a folder")
 def test_a_worker_imports_nothing_from_the_folder_that_a_command_is_called_in(tmp_path):
     program = tmp_path / "program/pool.py"
     program.parent.mkdir()
