@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from nvflare.fuel.utils.class_loader import get_class_name
+from nvflare.fuel.utils.class_loader import get_class_name, load_class
 from nvflare.lighter.constants import ParticipantType
 from nvflare.lighter.impl.static_file import StaticFileBuilder
+from nvflare.lighter.spec import Builder
 
 from consilium.errors import ConfigurationError
 from consilium.provisioning.builder import SitePolicyBuilder, check_scheme
@@ -58,6 +59,8 @@ def _check_builders(
             "has FLARE's settings, no policy of its site, and modes that show keys to other accounts. Copy "
             "the list from provision/project.yml"
         )
+    for path in paths:
+        _require_builder(path, source)
     arguments = {str(one["path"]): one.get("args") or {} for one in builders if one.get("path") in wanted}
     try:
         policies = SitePolicyBuilder(**arguments[policy])
@@ -66,3 +69,16 @@ def _check_builders(
     clients = [one for one in content["participants"] if one.get("type") == ParticipantType.CLIENT]
     policies.read_sites({one["name"]: one for one in clients})
     check_scheme(arguments[static].get("scheme", "grpc"))
+
+
+def _require_builder(path: object, source: str) -> None:
+    """Check that a builder's class can be loaded, before FLARE fails with a traceback."""
+    try:
+        found = load_class(path)
+    except TypeError:  # whatever the cause is
+        found = None
+    if not isinstance(found, type) or not issubclass(found, Builder):
+        raise ConfigurationError(
+            f"{source}: {path!r:.200} is no builder that this Python can load; copy the list from "
+            "provision/project.yml"
+        )

@@ -22,8 +22,13 @@ _PORTS: Final = (PropKey.FED_LEARN_PORT, PropKey.ADMIN_PORT)
 _KNOWN: Final = {
     value for name, value in vars(PropKey).items() if name.isupper() and not value.startswith("__")
 } | {PROPERTY}
+_FORMS: Final = {
+    ParticipantType.SERVER: "a server: it has its host name, such as flare.consortium.example",
+    ParticipantType.ADMIN: "a user (admin): it has one such as name@organization.example",
+    ParticipantType.RELAY: "a relay: it has letters from A to Z, digits, '-' and '_'",
+}
 _LONGEST: Final = 64
-"""Characters of a common name in a certificate (RFC 5280, appendix A.1)."""
+"""Characters of a common name, and of an organization, in a certificate (RFC 5280, appendix A.1)."""
 
 
 class Capacity(Settings):
@@ -93,10 +98,8 @@ def _check_other_name(one: Mapping[str, Any], taken: dict[str, str], source: str
         raise ConfigurationError(
             f"{source}: {name!r} has {len(name)} characters, and a certificate holds {_LONGEST}"
         )
-    invalid, reason = name_check(name, kind)
-    if invalid:
-        form = "name@organization.example" if kind == ParticipantType.ADMIN else "a host name"
-        raise ConfigurationError(f"{source}: {name!r} can't be the name of a {kind}: {form} ({reason})")
+    if name_check(name, kind)[0] or name.startswith("-"):
+        raise ConfigurationError(f"{source}: {name!r} can't be the name of {_FORMS[kind]}")
     if name.lower() in taken:
         raise ConfigurationError(
             f"{source}: {name!r} is there already, as {taken[name.lower()]!r}; each participant has its own "
@@ -107,9 +110,10 @@ def _check_other_name(one: Mapping[str, Any], taken: dict[str, str], source: str
 
 def _check_properties(one: Mapping[str, Any], source: str) -> None:
     org = one.get("org")
-    if not isinstance(org, str) or name_check(org, "org")[0]:
+    if not isinstance(org, str) or len(org) > _LONGEST or name_check(org, "org")[0]:
         raise ConfigurationError(
-            f"{source}: org is {org!r}; it is needed, and has letters from A to Z, digits and '_'"
+            f"{source}: org is {org!r}; it is needed, and has at most {_LONGEST} letters from A to Z, digits "
+            "and '_'"
         )
     for name in _PORTS:
         port = one.get(name, 1)
