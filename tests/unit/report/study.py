@@ -32,7 +32,7 @@ def site_report(site: str, *, task: int = 0, **changes: Any) -> SiteReport:
     values: dict[str, Any] = {
         "role": "trains" if trains else "evaluates",
         "train_cases": train,
-        "validation_cases": validation,
+        "validation_cases": validation if trains else 0,
         "test_cases": validation,
         "steps": 40 if trains else 0,
         "loss": 1.2 / (task + 1.5) if trains else None,

@@ -14,12 +14,13 @@ from consilium.report.training.answers.answer import signed
 from consilium.report.training.gain_figure import GainRow, arrange_gains
 from consilium.report.training.service_figure import ServiceRow, arrange_service, target_values
 from consilium.report.training.study import StudyReport
-from consilium.report.training.trust_figure import TrustRow, arrange_trust
+from consilium.report.training.trust_figure import TrustRow, arrange_trust, has_validation
 from consilium.tasks.metrics import Metric
 
 GAIN_COLOR: Final = "#0b62a8"
 LOSS_COLOR: Final = "#c2410c"
 CASES_COLOR: Final = "#0b6b5d"
+_PALE: Final = "#9fc7bf"
 _FAINT: Final = "#59636e"
 _MARKS: Final = {"gains": "^", "loses": "v", "unclear": "D"}
 _COLORS: Final = {"gains": GAIN_COLOR, "loses": LOSS_COLOR, "unclear": _FAINT}
@@ -130,10 +131,15 @@ def _draw_service(axes: Any, place: int, row: ServiceRow, report: StudyReport) -
 
 
 def draw_trust(axes: Any, report: StudyReport, most: int) -> None:
-    """Draw each hospital's cases for training and scoring, and those left out; see `draw_gain`."""
+    """Draw each hospital's cases by what they are for, and those left out; see `draw_gain`."""
     rows = _trust_rows(report, most)
     shown = _ends(rows, most)
-    styles = ({"color": CASES_COLOR}, _framed(CASES_COLOR, None), _framed(LOSS_COLOR, "////"))
+    styles = (
+        {"color": CASES_COLOR},
+        {"color": _PALE},
+        _framed(CASES_COLOR, None),
+        _framed(LOSS_COLOR, "////"),
+    )
     for place, row in enumerate(shown):
         if row is None:
             continue
@@ -147,13 +153,16 @@ def draw_trust(axes: Any, report: StudyReport, most: int) -> None:
     axes.set_xlim(left=0)
     _style(axes, [None if row is None else row.site for row in shown], len(rows), integer=True)
     axes.set_xlabel(
-        f"Cases: trained on (filled) / {report.evaluated_on} (framed) / left out (hatched)", fontsize=_SIZE
+        f"Cases: training (dark) / {'validation (pale) / ' if has_validation(report) else ''}"
+        f"{report.evaluated_on} (framed) / left out (hatched)",
+        fontsize=_SIZE,
     )
 
 
 def _trust_text(row: TrustRow, report: StudyReport) -> str:
     took, of = row.took_part
-    cases = f"{row.training or 0} / {row.evaluated} / {row.left_out}"
+    validation = f" / {row.validation}" if has_validation(report) else ""
+    cases = f"{row.training or 0}{validation} / {row.evaluated} / {row.left_out}"
     return f"{cases}; rounds {took} of {of}{'; ' if row.remarks else ''}{'; '.join(row.remarks)}"
 
 

@@ -12,6 +12,7 @@ from consilium.report.training.answers.service import scores_by_site
 from consilium.report.training.curves import losses_by_round, mean_by_round
 from consilium.report.training.participation import list_participation
 from consilium.report.training.study import StudyReport
+from consilium.report.training.trust_figure import has_validation
 
 _Cell = str | float | int | None
 
@@ -67,7 +68,8 @@ def service_csv(report: StudyReport) -> str:
 
 def trust_csv(report: StudyReport) -> str:
     """Return each hospital's cases and its part in the rounds."""
-    header = ("hospital", "role", "training_cases", f"{report.evaluated_on}_cases", "left_out_cases")
+    sets = ("training_cases", *(["validation_cases"] if has_validation(report) else []))
+    header = ("hospital", "role", *sets, f"{report.evaluated_on}_cases", "left_out_cases")
     rounds = ("rounds", "rounds_trained", "updates_rejected", "rounds_missed")
     parts = {one.site: one for one in list_participation(report)}
     return _write(
@@ -77,6 +79,7 @@ def trust_csv(report: StudyReport) -> str:
                 site,
                 one.role,
                 one.train_cases,
+                *([one.validation_cases] if has_validation(report) else []),
                 one.scored_cases,
                 _total(one.left_out.values()),
                 len(report.rounds),

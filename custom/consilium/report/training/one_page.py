@@ -26,6 +26,9 @@ _ROW: Final = 13.5
 _AXIS: Final = 36.0
 """All in points; of a drawing, the height of a hospital and of what is below the last."""
 
+_FINE: Final = 10
+"""Pixels per point on which text is measured."""
+
 _PAPER: Final = "#ffffff"
 _INK: Final = "#1d2329"
 _FAINT: Final = "#59636e"
@@ -79,7 +82,8 @@ class _Page:
         self._most = most_rows
         self._draws = draws
         self._figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72), facecolor=_PAPER)
-        self._measure = FigureCanvasAgg(Figure(dpi=72)).get_renderer()
+        # Fine, because a canvas rounds a letter's width to whole pixels, and a PDF does not.
+        self._measure = FigureCanvasAgg(Figure(figsize=(1, 1), dpi=72 * _FINE)).get_renderer()
         self._y = _HEIGHT - _MARGIN
         title = f"Federated {report.title[:1].lower() + report.title[1:]}"
         self._write(title, _TITLE)
@@ -167,4 +171,4 @@ class _Page:
         return len(line) < 2 or self._width(line, style) <= _WIDTH - 2 * _MARGIN
 
     def _width(self, text: str, style: _Style) -> float:
-        return float(self._measure.get_text_width_height_descent(text, style.font, False)[0])
+        return float(self._measure.get_text_width_height_descent(text, style.font, False)[0]) / _FINE

@@ -15,7 +15,7 @@ from consilium.report.training.gains import FEW_PATIENTS
 from consilium.report.training.service_figure import arrange_service
 from consilium.report.training.study import StudyReport
 from consilium.report.training.tables import compare_models, compare_tested, cross_sites
-from consilium.report.training.trust_figure import arrange_trust
+from consilium.report.training.trust_figure import arrange_trust, has_validation
 from consilium.report.training.verdict import state_verdict
 from consilium.tasks.metrics import Metric, MetricSet
 
@@ -72,6 +72,7 @@ def render_page(
             gains=arrange_gains(report, patient_gains or {}),
             service=arrange_service(report),
             trust=arrange_trust(report),
+            validates=has_validation(report),
             few_patients=FEW_PATIENTS,
             groups=compare_models(report),
             tested=compare_tested(report),

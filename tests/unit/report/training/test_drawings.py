@@ -56,7 +56,7 @@ def test_a_few_hospitals_are_all_drawn_in_the_order_of_the_page() -> None:
     report = summarize_study(federation(), baselines=baselines(), seconds={})
     names, notes = drawn(draw_trust, report, 6)
     assert names == ["aster", "birch", "cedar", "dahlia"]
-    assert notes[0] == "10 / 4 / 0; rounds 5 of 5"
+    assert notes[0] == "10 / 4 / 4 / 0; rounds 5 of 5"
     names, notes = drawn(draw_gain, report, 6)
     assert names[-1] == "dahlia"
     assert notes[-1].startswith("not compared: ")

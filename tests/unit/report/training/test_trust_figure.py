@@ -13,8 +13,10 @@ def test_every_hospital_has_its_cases_its_rounds_and_what_is_missing() -> None:
         outcome="evaluated", report=site_report("cedar", left_out={"truncated": 4}, test_cases=None)
     )
     rows = {row.site: row for row in arrange_trust(summarize_study(record, baselines=None, seconds={}))}
-    assert rows["aster"].counts == (10, 4, 0)
-    assert sum(rows["aster"].bar) == 100
+    assert rows["aster"].counts == (10, 4, 4, 0)
+    assert sum(width for _, _, width in rows["aster"].bar) == 100
+    assert [part for part, *_ in rows["aster"].bar] == ["training", "validation", "scored"]
+    assert [part for part, *_ in rows["dahlia"].bar] == ["scored"]
     assert not rows["aster"].has_flaw
     assert rows["birch"].rounds == ("trained", "rejected", "missed", "trained", "trained")
     assert rows["birch"].took_part == (3, 5)

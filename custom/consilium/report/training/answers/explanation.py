@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from consilium.counts import counted
 from consilium.report.training.answers.answer import is_level
 from consilium.report.training.study import Scores, StudyReport
+
+_CLEARLY: Final = 4
+"""Of two models of different hospitals, one is worse by so many times what rounds away."""
 
 
 def explain_no_gain(report: StudyReport, site: str) -> str:
@@ -37,7 +41,29 @@ def _reasons(report: StudyReport, site: str) -> Iterator[str]:
             f"it has the most training cases ({mine} of {sum(cases.values())}), which leaves less to gain "
             "from others"
         )
+    yield from _compare_foreign(report, site)
     yield from _compare_pooled(report, site)
+    gain, key = one.gain, report.metrics.key_metric
+    if gain is not None and gain.standing == "unclear" and gain.low is not None and gain.high is not None:
+        patients = counted(gain.patients, f"{report.evaluated_on} patient")
+        least = key.text((gain.high - gain.low) / 2)
+        yield f"its {patients} show only differences of more than about {least}"
+
+
+def _compare_foreign(report: StudyReport, site: str) -> Iterator[str]:
+    """Whether models of other hospitals do worse there: then its patients or images are of another kind."""
+    key, own = report.metrics.key_metric, _key(report, report.sites[site].own)
+    models = [of_site.get(site) for home, of_site in report.local_models.items() if home != site]
+    scores = [score for one in models if (score := _key(report, one)) is not None]
+    if own is None or not scores:
+        return
+    best = max(scores, key=lambda score: key.gain(score, own))
+    behind = key.gain(own, best)
+    if behind > 0 and not is_level(key, behind / _CLEARLY):
+        yield (
+            f"models that other hospitals trained alone are worse there ({key.text(best)} at best; its own "
+            f"{key.text(own)}), which suggests that its patients or images differ from theirs"
+        )
 
 
 def _compare_pooled(report: StudyReport, site: str) -> Iterator[str]:

@@ -29,9 +29,30 @@ def test_the_largest_hospital_and_one_that_missed_rounds_are_said_to_be() -> Non
     assert "it trained in 3 of 5 rounds" in explain_no_gain(report, "birch")
 
 
+def test_a_hospital_whose_patients_other_models_do_not_fit_is_said_to_differ() -> None:
+    report = compared(aster=0.05, birch=0.05, cedar=-0.03)
+    for home, by_site in report.local_models.items():
+        by_site["cedar"] = {"dice": 0.79 if home == "cedar" else 0.77}
+    words = "models that other hospitals trained alone are worse there (0.770 at best; its own 0.790)"
+    assert words in explain_no_gain(report, "cedar")
+    report.local_models["birch"]["cedar"]["dice"] = 0.78
+    assert "other hospitals trained alone" not in explain_no_gain(report, "cedar")
+
+
+def test_an_interval_with_zero_says_what_so_few_patients_can_show() -> None:
+    report = compared(aster=0.05, birch=0.05, cedar=0.01)
+    cedar = report.sites["cedar"]
+    assert cedar.gain is not None
+    assert cedar.gain.standing == "unclear"
+    words = "its 20 test patients show only differences of more than about 0.020"
+    assert words in explain_no_gain(report, "cedar")
+    assert "show only differences" not in explain_no_gain(compared(cedar=-0.03), "cedar")
+
+
 def test_where_the_record_shows_no_reason_none_is_made_up() -> None:
     report = compared(aster=0.05, birch=0.05, cedar=-0.03)
     report.sites["cedar"].pooled = None
+    report.local_models.clear()
     assert explain_no_gain(report, "cedar") == (
         "The federation does not help cedar; the record shows no reason."
     )
