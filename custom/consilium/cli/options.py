@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -169,61 +169,3 @@ def parse_convention(name: str, case_format: CaseFormat) -> str:
         known = ", ".join(case_format.conventions) or f"none, as labels of {case_format.name} mean one thing"
         raise ConfigurationError(f"--convention: none is named {name!r}; known: {known}")
     return name
-
-
-def parse_conventions(
-    assignments: Sequence[str], sites: Iterable[str], case_format: CaseFormat
-) -> Mapping[str, str]:
-    """Read `--convention SITE=CONVENTION`, or `--convention CONVENTION` for all sites.
-
-    Args:
-        assignments: The options; one for a site counts more than one for all.
-        sites: The names of the sites.
-        case_format: Of the job's task.
-
-    Raises:
-        ConfigurationError: A site or a convention is unknown, or one is given two.
-    """
-    names = list(sites)
-    stated: dict[str, str] = {}
-    for assignment in assignments:
-        site, _, value = assignment.rpartition("=")
-        if site and site not in names:
-            raise ConfigurationError(
-                f"--convention {assignment}: no site is named {site}; named: {', '.join(names)}"
-            )
-        if stated.setdefault(site, parse_convention(value, case_format)) != value:
-            raise ConfigurationError(
-                f"--convention is given twice for {site or 'all sites'}: {stated[site]} and {value}"
-            )
-    for_all = {} if "" not in stated else dict.fromkeys(names, stated[""])
-    return {**for_all, **{site: convention for site, convention in stated.items() if site}}
-
-
-def parse_files(option: str, assignments: Iterable[str], sites: Iterable[str]) -> Mapping[str, Path]:
-    """Read an option `SITE=FILE`, such as `--patients north=patients.csv`, given as often as needed.
-
-    Args:
-        option: Its name, for messages.
-        assignments: The options.
-        sites: The names of the sites.
-
-    Raises:
-        ConfigurationError: One does not have this form, a site is unknown or has two files, or there is none.
-    """
-    names = list(sites)
-    files: dict[str, Path] = {}
-    for assignment in assignments:
-        site, equals, path = assignment.partition("=")
-        if not equals or not path or site not in names:
-            raise ConfigurationError(
-                f"{option} {assignment!r} is not of the form NAME=FILE with the name of a site; named: "
-                f"{', '.join(names)}"
-            )
-        if site in files:
-            raise ConfigurationError(f"{option} {site} is given twice: {files[site]} and {path}")
-        file = Path(path).expanduser()  # no shell does it behind the =
-        if not file.is_file():
-            raise ConfigurationError(f"{option} {site}: there is no file {path}")
-        files[site] = file
-    return files

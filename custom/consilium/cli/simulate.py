@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from consilium.cli.options import (
-    ACCEPTED_HELP,
-    CONVENTION_HELP,
-    PATIENTS_HELP,
     SUBGROUPS_HELP,
     FileEndings,
     JobFolder,
     LocalOnly,
     OutFolder,
     StartFrom,
-    parse_conventions,
     parse_endings,
+)
+from consilium.cli.site_options import (
+    AcceptedFiles,
+    Conventions,
+    Evaluators,
+    PatientsFiles,
+    parse_conventions,
     parse_files,
+    parse_sites,
 )
 from consilium.cli.terminal import LOADING, say_result
 from consilium.default_task import DEFAULT, training_job
-from consilium.errors import ConfigurationError
 
 EPILOG = f"""
 Two hospitals' folders, in any of the layouts that docs/data.md lists:
@@ -53,29 +55,11 @@ def simulate(
         typer.Option(metavar="NAME=DIR", help="A hospital and the folder of its cases.", show_default=False),
     ],
     out: OutFolder,
-    evaluates: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME", help="A site that only evaluates, with all of its patients.", show_default=False
-        ),
-    ] = None,
-    convention: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]CONVENTION",
-            help=f"At one site or at all. {CONVENTION_HELP}",
-            show_default=False,
-        ),
-    ] = None,
+    evaluates: Evaluators = None,
+    convention: Conventions = None,
     file_ending: FileEndings = None,
-    patients: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE", help=PATIENTS_HELP, show_default=False),
-    ] = None,
-    accepted: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE", help=ACCEPTED_HELP, show_default=False),
-    ] = None,
+    patients: PatientsFiles = None,
+    accepted: AcceptedFiles = None,
     subgroups: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help=SUBGROUPS_HELP, show_default=False),
@@ -107,7 +91,7 @@ def simulate(
     from consilium.cli.report import print_result
     from consilium.simulation.display import Display
 
-    sites = _parse_sites(site)
+    sites = parse_sites(site)
     with Display() as display:
         display.show(LOADING)
         from consilium.records.federation import FederationRecord
@@ -145,17 +129,3 @@ def simulate(
     if not isinstance(done.record, FederationRecord):
         print_result(done.record, determine_outcome(done.record))
     say_result(done.page)
-
-
-def _parse_sites(assignments: list[str]) -> dict[str, Path]:
-    sites: dict[str, Path] = {}
-    for assignment in assignments:
-        name, equals, folder = assignment.partition("=")
-        if not equals or not folder:
-            raise ConfigurationError(
-                f"--site {assignment!r} is not of the form NAME=DIR, such as north=data/a"
-            )
-        if name in sites:
-            raise ConfigurationError(f"--site {name} is given twice: {sites[name]} and {folder}")
-        sites[name] = Path(folder).expanduser()  # no shell does it behind the =
-    return sites

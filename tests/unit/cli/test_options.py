@@ -4,7 +4,8 @@ import pytest
 import typer
 
 from consilium.cli.main import app
-from consilium.cli.options import parse_conventions, parse_endings, parse_files
+from consilium.cli.options import parse_endings
+from consilium.cli.site_options import parse_conventions, parse_files
 from consilium.errors import ConfigurationError
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention
@@ -63,7 +64,17 @@ def test_files_of_no_site_or_that_are_not_there_are_rejected(option):
         parse_files("--patients", (option,), SITES)
 
 
-OF_THEIR_OWN = {"--convention", "--json", "--fingerprint", "--out", "--site", "--to", "--workers"}
+OF_THEIR_OWN = {
+    "--convention",
+    "--fingerprint",
+    "--json",
+    "--kit",
+    "--min-patients",
+    "--out",
+    "--site",
+    "--to",
+    "--workers",
+}
 """Options that mean something else in each command, or have another form there."""
 
 
