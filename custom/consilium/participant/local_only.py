@@ -20,6 +20,12 @@ _logger = logging.getLogger(__name__)
 OnRoundStep = Callable[[int, int, int], None]
 """Called with the round that is trained, from 0, its steps done and its steps in all."""
 
+OnRound = Callable[[int, Weights, float | None], None]
+"""Called with the rounds done, the model after them and the last one's mean loss.
+
+The loss is None for the model from which an interrupted training resumes.
+"""
+
 
 @dataclass(frozen=True)
 class PairedScores:
@@ -47,6 +53,7 @@ def train_local_only(
     memory: Path | None = None,
     cancelled: Callable[[], bool] = lambda: False,
     on_step: OnRoundStep = lambda index, step, steps: None,
+    on_round: OnRound = lambda number, weights, loss: None,
 ) -> Weights:
     """Train a model on one site's cases only; returns its weights.
 
@@ -63,6 +70,7 @@ def train_local_only(
             there. None to train in one go.
         cancelled: Asked before every step.
         on_step: See `OnRoundStep`.
+        on_round: See `OnRound`.
 
     Raises:
         Cancelled: Within one step after `cancelled` turned true; the rounds before are kept.
@@ -74,14 +82,15 @@ def train_local_only(
     if (kept := RoundStateStore(memory).recall(rounds)) is not None:
         weights, first = kept.arrays[MODEL], kept.number
         _logger.info("resuming the local-only model after round %d of %d", first, rounds)
+        on_round(first, weights, None)
     for index in range(first, rounds):
 
         def report(step: int, steps: int, loss: float | None, *, index: int = index) -> None:
             on_step(index, step, steps)
 
-        weights = participant.train(
-            weights, Schedule(index, rounds), cancelled=cancelled, on_step=report
-        ).weights
+        result = participant.train(weights, Schedule(index, rounds), cancelled=cancelled, on_step=report)
+        weights = result.weights
+        on_round(index + 1, weights, result.loss)
     return weights
 
 

@@ -87,6 +87,11 @@ class PatientRegister:
             self._names.case(case): self.pseudonym(patient) for case, patient in self._examinations.items()
         }
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the site's secret, by which a model states whose sets of patients it was trained with."""
+        return self._names.fingerprint
+
     def split(self, cases: Sequence[CaseT], shares: SetShares) -> Split[CaseT]:
         """Divide cases into those to train, to validate and to test on; see `Sides`.
 

@@ -53,6 +53,7 @@ class SiteData:
         min_training_patients: Fewest patients behind an update or a loss.
         score_minimum: Fewest patients behind scores.
         max_left_out: Share of the cases that may be left out.
+        split: Fingerprint of the register that divided the patients; see `PatientRegister.fingerprint`.
     """
 
     train: tuple[CachedCase, ...]
@@ -68,6 +69,7 @@ class SiteData:
     min_training_patients: int = 1
     score_minimum: ScoreMinimum = _NO_MINIMUM
     max_left_out: float = 1.0
+    split: str | None = field(default=None, repr=False)
 
     @property
     def role(self) -> Role:
@@ -229,6 +231,7 @@ def prepare_site(
         site.min_training_patients,
         ScoreMinimum.of(site, task),
         site.max_left_out,
+        register.fingerprint,
     )
     check_patient_count(selected.train, selected.evaluated, site.min_training_patients, data.score_minimum)
     check_round(selected.train, site, learning)

@@ -13,6 +13,7 @@ from consilium.errors import ConfigurationError, DataError
 from consilium.learning.initial_model import Origin, read_origin
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL, load_matching, read_metadata
 from consilium.learning.model_store import digest_of
+from consilium.learning.standalone import Standalone, read_standalone
 from consilium.learning.weights import Weights
 from consilium.prediction.checksums import MODELS, require_checksum, sha256_of
 from consilium.tasks import LearningSettings, Task, get_task, parse_learning
@@ -42,6 +43,7 @@ class TrainedModel:
         round: After how many rounds; None where the file doesn't say.
         job: Name of the job that trained it; None where the file doesn't say.
         origin: The models that it was trained from, the oldest first.
+        standalone: How it was trained without a federation; None where a federation trained it.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class TrainedModel:
     round: int | None = None
     job: str | None = None
     origin: tuple[Origin, ...] = ()
+    standalone: Standalone | None = None
 
     @property
     def task(self) -> Task:
@@ -105,6 +108,7 @@ class TrainedModel:
             int(number) if number.isdecimal() and len(number) <= _MOST_DIGITS else None,
             "".join(one for one in metadata.get("job", "")[:_MOST_NAME] if one.isprintable()) or None,
             read_origin(metadata, path),
+            read_standalone(metadata, path),
         )
 
 

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -19,6 +19,7 @@ from consilium.learning.weights import Weights
 from consilium.participant.local_only import PairedScores, score_both, train_local_only
 from consilium.participant.participant import Participant
 from consilium.participant.site_data import SiteData
+from consilium.participant.training_plan import TrainingPlan
 from consilium.processes import defer_interrupts, worker_pool
 from consilium.records.federation import BaselineRecord
 from consilium.records.gain import SiteGain, measure_gain, patient_gains
@@ -32,20 +33,8 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 OnStep = Callable[[str, int, int], None]
 """Called with the model's name, its steps done and its total steps."""
 
-
-@dataclass(frozen=True)
-class _Plan:
-    """One model to train and evaluate."""
-
-    name: str
-    data: SiteData
-    rounds: int
-    learning: LearningSettings
-    start: Weights | None = None
-
-    @property
-    def steps(self) -> int:
-        return self.rounds * self.learning.steps_per_round(len(self.data.train))
+OnModel = Callable[[str, TrainingPlan, Weights], None]
+"""Called with the model's name, how it was trained, and its weights."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +53,7 @@ class _Federation:
 @dataclass(frozen=True)
 class _Outcome:
     name: str
+    weights: Weights
     scores: dict[str, Scores]
     seconds: float
     gain: SiteGain | None = None
@@ -79,6 +69,7 @@ def train_baselines(
     min_counts: Mapping[str, int],
     workers: int,
     on_step: OnStep = lambda name, done, total: None,
+    on_model: OnModel = lambda name, plan, weights: None,
     start: Weights | None = None,
 ) -> BaselineRecord:
     """Train a model at each training hospital alone and one on all their data, and evaluate each everywhere.
@@ -97,25 +88,31 @@ def train_baselines(
         min_counts: Fewest patients behind an interval that a hospital would send, by hospital.
         workers: Models trained at the same time, on one core each.
         on_step: Called with the progress of each model.
+        on_model: Called with each model, once all are trained.
         start: The model that the federation starts from; None where it starts from drawn weights.
     """
-    plans = [replace(plan, start=start) for plan in _plan(sites, learning, rounds)]
+    plans = _plan(sites, learning, rounds, start)
     test = {name: data.test for name, data in sites.items()}
     federation = _Federation(final_model, min_counts)
     steps: Queue[tuple[str, int, int]] = get_context("spawn").Queue()
     with worker_pool(workers, _connect, (steps,)) as pool:
         try:
             with defer_interrupts():  # the workers start now and inherit it
-                futures = [pool.submit(_train_and_evaluate, plan, test, federation) for plan in plans]
+                futures = [
+                    pool.submit(_train_and_evaluate, name, plan, test, federation)
+                    for name, plan in plans.items()
+                ]
             outcomes = {outcome.name: outcome for outcome in _collect(futures, steps, on_step)}
         except BaseException:  # after Ctrl-C, too: the pool would wait for its processes
             for process in list(getattr(pool, "_processes", {}).values()):
                 process.kill()
             raise
+    for name, outcome in outcomes.items():
+        on_model(name, plans[name], outcome.weights)
     local = {name: outcome for name, outcome in outcomes.items() if name != POOLED}
     return BaselineRecord(
-        local_steps=max(plan.steps for plan in plans if plan.name != POOLED),
-        pooled_steps=next(plan.steps for plan in plans if plan.name == POOLED),
+        local_steps=max(plan.steps for name, plan in plans.items() if name != POOLED),
+        pooled_steps=plans[POOLED].steps,
         local={name: outcome.scores for name, outcome in sorted(local.items())},
         pooled=outcomes[POOLED].scores,
         gains={name: outcome.gain for name, outcome in sorted(local.items()) if outcome.gain},
@@ -127,20 +124,18 @@ def train_baselines(
     )
 
 
-def _plan(sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int) -> list[_Plan]:
-    # Without the limits of a real hospital: nothing leaves this machine.
-    training = {
-        name: replace(data, min_training_patients=1, max_left_out=1.0)
-        for name, data in sites.items()
-        if data.train
+def _plan(
+    sites: Mapping[str, SiteData], learning: LearningSettings, rounds: int, start: Weights | None
+) -> dict[str, TrainingPlan]:
+    """Return the plans by name, the longest first, so that no worker is left alone with it at the end."""
+    return {
+        POOLED: TrainingPlan.pooled(sites, learning, rounds, start=start),
+        **{
+            name: TrainingPlan.local_only(name, data, learning, rounds, start=start)
+            for name, data in sites.items()
+            if data.train
+        },
     }
-    pooled = learning.model_copy(update={"batch_size": learning.batch_size * len(training)})
-    everything = SiteData(tuple(case for data in training.values() for case in data.train), (), ())
-    # The longest first, so that no worker is left alone with it at the end.
-    return [
-        _Plan(POOLED, everything, rounds, pooled),
-        *(_Plan(name, data, rounds, learning) for name, data in training.items()),
-    ]
 
 
 def _collect(
@@ -169,7 +164,7 @@ def _connect(steps: Queue[tuple[str, int, int]]) -> None:
 
 
 def _train_and_evaluate(
-    plan: _Plan, test: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
+    name: str, plan: TrainingPlan, test: Mapping[str, tuple[CachedCase, ...]], federation: _Federation
 ) -> _Outcome:
     started = time.monotonic()
     compute = ComputeSettings(cpu_threads=1, processes=1)  # the models to compare with train side by side
@@ -181,7 +176,7 @@ def _train_and_evaluate(
         done = index * steps + step
         if _steps is not None and (time.monotonic() - last_told > 1 or done == plan.steps):
             last_told = time.monotonic()
-            _steps.put((plan.name, done, plan.steps))
+            _steps.put((name, done, plan.steps))
 
     weights = train_local_only(participant, plan.learning, plan.rounds, start=plan.start, on_step=report)
     pairs: list[PairedScores] = []
@@ -192,14 +187,15 @@ def _train_and_evaluate(
     scores = {
         site: evaluation.summarize(participant.score(weights, cases=cases, final=True))
         for site, cases in test.items()
-        if cases and site != plan.name
+        if cases and site != name
     }
     if pairs:
-        scores[plan.name] = evaluation.summarize(pair.local for pair in pairs)
+        scores[name] = evaluation.summarize(pair.local for pair in pairs)
     return _Outcome(
-        plan.name,
+        name,
+        weights,
         scores,
         time.monotonic() - started,
-        measure_gain(pairs, evaluation, min_count=federation.min_counts.get(plan.name, 1)),
+        measure_gain(pairs, evaluation, min_count=federation.min_counts.get(name, 1)),
         tuple(patient_gains(pairs, evaluation)),
     )

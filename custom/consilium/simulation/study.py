@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from nvflare.apis.fl_constant import WorkspaceConstants
 
@@ -16,9 +17,11 @@ from consilium.data.files import private_folder, write_atomically
 from consilium.errors import ConfigurationError
 from consilium.learning.model_file import BEST_MODEL, LAST_MODEL
 from consilium.learning.model_store import ModelStore
+from consilium.learning.standalone import save_standalone
 from consilium.learning.weights import Weights
 from consilium.participant.site_data import SiteData
 from consilium.participant.site_settings import SiteSettings
+from consilium.participant.training_plan import TrainingPlan
 from consilium.process_limits import available_cores
 from consilium.recipes.exported_job import read_exported_job
 from consilium.records.federation import FEDERATION_FILE, BaselineRecord, FederationRecord
@@ -36,6 +39,10 @@ from consilium.simulation.hospitals import WORKSPACE
 from consilium.simulation.process import SimulatedJob
 from consilium.simulation.stages import Stages
 
+BASELINES: Final = "baselines"
+"""Folder of a study with the models that the federation is compared with, one for each hospital that trains
+and `pooled`; it is no part of what a server would hand out."""
+
 _RESULTS = (FEDERATION_FILE, LAST_MODEL, BEST_MODEL, "metrics", "tb_events")
 
 
@@ -43,7 +50,8 @@ class Study:
     """Simulates a job on folders of cases and writes a report; an interrupted study resumes.
 
     Everything goes below one folder: `simulation/` (FLARE's workspace, with every site's log), `cache/`
-    (preprocessed cases), `result/` (what the server would hand out), `report/`.
+    (preprocessed cases), `result/` (what the server would hand out), `report/`, `baselines/` (the models of a
+    comparison).
 
     Args:
         job: An exported job folder.
@@ -168,6 +176,7 @@ class Study:
             workers=min(available_cores(), 4),
             start=self._initial_weights(),
             on_step=on_step,
+            on_model=self._keep_baseline,
         )
         write_atomically(path, baselines.model_dump_json(indent=1).encode())
         stages.finish("baselines", time.monotonic() - started)
@@ -177,6 +186,14 @@ class Study:
             f"pooled{_key_score(baselines.pooled, federation)}"
         )
         return baselines
+
+    def _keep_baseline(self, name: str, plan: TrainingPlan, weights: Weights) -> None:
+        initial = self._job.initial
+        path = private_folder(self._out / BASELINES) / f"{name}.safetensors"
+        job, origin = self._job.path.resolve().name, initial.origin if initial else ()
+        save_standalone(
+            path, weights, plan.learning, plan.trained, rounds=plan.rounds, job=job, origin=origin
+        )
 
     def _key(self) -> str:
         """Return a hash of what the results depend on: another job or other sites start a new study."""
