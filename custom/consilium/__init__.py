@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from consilium.learning.network_state import initial_weights
     from consilium.learning.predictor import Predictor
     from consilium.learning.schedule import Schedule
+    from consilium.local_training.run import LocalTraining, train
     from consilium.participant.participant import Participant
     from consilium.participant.site_data import SiteData, prepare_site
     from consilium.participant.site_settings import SiteSettings
@@ -60,6 +61,7 @@ __all__ = [
     "FederationRecord",
     "JobRecipe",
     "LearningSettings",
+    "LocalTraining",
     "NamesAndLabels",
     "Participant",
     "PredictedCases",
@@ -85,6 +87,7 @@ __all__ = [
     "read_exported_job",
     "score_cases",
     "simulate",
+    "train",
     "write_bundle",
     "write_report",
 ]
@@ -100,6 +103,7 @@ _MODULES = {
     "ExportedJob": "consilium.recipes.exported_job",
     "JobRecipe": "consilium.recipes.base",
     "LearningSettings": "consilium.tasks.learning_settings",
+    "LocalTraining": "consilium.local_training.run",
     "NamesAndLabels": "consilium.simulation.hospitals",
     "Participant": "consilium.participant.participant",
     "PredictedCases": "consilium.prediction.run",
@@ -125,6 +129,7 @@ _MODULES = {
     "prepare_site": "consilium.participant.site_data",
     "read_exported_job": "consilium.recipes.exported_job",
     "simulate": "consilium.simulation.run",
+    "train": "consilium.local_training.run",
     "write_bundle": "consilium.bundle.writer",
     "write_report": "consilium.report.write",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, ValidationError
@@ -133,6 +134,30 @@ def parse_changes(assignments: Iterable[str]) -> dict[str, Any]:
         if not equals or not key:
             raise ConfigurationError(f"{assignment!r} is not of the form KEY=VALUE, for example seed=3")
     return changes
+
+
+def apply_changes(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with some changed.
+
+    Example:
+        >>> apply_changes({"rounds": 5, "learning": {"seed": 0}}, {"learning.seed": 1})
+        {'rounds': 5, 'learning': {'seed': 1}}
+
+    Args:
+        values: The settings; they stay as they are.
+        changes: Dotted setting names to values.
+
+    Raises:
+        ConfigurationError: What stands before a dot is no group of settings.
+    """
+    changed = deepcopy(dict(values))
+    for key, value in changes.items():
+        group, _, setting = key.rpartition(".")
+        target = changed if not group else changed.setdefault(group, {})
+        if not isinstance(target, dict):
+            raise ConfigurationError(f"setting {key!r}: {group!r} is not a group of settings")
+        target[setting] = value
+    return changed
 
 
 def explain_faults(

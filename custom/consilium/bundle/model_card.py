@@ -12,6 +12,7 @@ from consilium.bundle.evidence import Evidence
 from consilium.bundle.options import NOT_CLINICAL, BundleOptions
 from consilium.counts import counted
 from consilium.learning.initial_model import Origin
+from consilium.learning.standalone import Standalone
 from consilium.records.federation import FederationRecord, SiteReport
 from consilium.records.score_intervals import ScoreInterval
 from consilium.tasks.bundling import BundleContent
@@ -86,13 +87,21 @@ def _training(evidence: Evidence) -> Iterator[str]:
     yield from _table(("what", "value"), rows)
     if record is None:
         yield ""
-        yield "The record of its job was not at hand: sites, patients and results are unknown."
+        yield from _without_record(model.standalone)
         return
     yield ""
     yield from _table(
         ("site", "part", "cases trained on", "cases validated on", "cases tested on"),
         [_site(name, one) for name, one in sorted(evidence.reports.items())],
     )
+
+
+def _without_record(trained: Standalone | None) -> Iterator[str]:
+    if trained is None:
+        yield "The record of its job was not at hand: sites, patients and results are unknown."
+        return
+    yield f"Trained without a federation, as a {trained.kind} model, on cases of"
+    yield f"{plain(', '.join(trained.sites))}. Its results are not part of this card."
 
 
 def _aggregation(record: FederationRecord) -> str:
@@ -163,6 +172,10 @@ def _value(metric: Metric, value: float | None, intervals: Mapping[str, ScoreInt
 def _privacy(evidence: Evidence) -> Iterator[str]:
     yield "## Privacy"
     yield ""
+    if evidence.model.standalone is not None:
+        yield "Trained in one place, with access to all images that it was trained on. No noise was added to"
+        yield "the weights: a model can reveal something about the patients that it was trained on."
+        return
     yield "No image left a hospital. Hospitals sent weights, counts, and means over at least as many patients"
     yield "as each of them demands, with intervals where there are enough. No noise was added to the weights,"
     yield "and the server saw each hospital's: a model can reveal something about the patients that it was"

@@ -39,6 +39,8 @@ from consilium.cli.site import app as site
 from consilium.cli.status import EPILOG as STATUS_EPILOG
 from consilium.cli.status import status
 from consilium.cli.terminal import say, say_error
+from consilium.cli.train import EPILOG as TRAIN_EPILOG
+from consilium.cli.train import train
 from consilium.errors import Cancelled, ConsiliumError
 from consilium.processes import interrupt_on_termination, keep_new_files_private
 from consilium.records.texts import clean_lines
@@ -59,6 +61,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command(epilog=SIMULATE_EPILOG)(simulate)
+app.command(epilog=TRAIN_EPILOG)(train)
 app.command(epilog=COHORT_EPILOG)(cohort)
 app.command(epilog=CHECK_EPILOG)(check)
 app.command(epilog=PREDICT_EPILOG)(predict)

@@ -6,7 +6,6 @@ Every folder of `jobs/` is written from here, and a test keeps the two in step.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from consilium.errors import ConfigurationError
 from consilium.recipes.base import JobRecipe
 from consilium.recipes.recognition import RECIPES
 from consilium.recipes.statistics import StatisticsRecipe
+from consilium.settings import apply_changes
 from consilium.tasks import TASKS, get_task, task_names
 from consilium.tasks.base import Task
 
@@ -95,11 +95,5 @@ def build_recipe(name: str, changes: Mapping[str, Any] | None = None) -> JobReci
         ConfigurationError: If no job has that name, or a setting can't be used.
     """
     entry = find_job(name)
-    values: dict[str, Any] = {"name": name, **deepcopy(dict(entry.settings))}
-    for key, value in (changes or {}).items():
-        group, _, setting = key.rpartition(".")
-        target = values if not group else values.setdefault(group, {})
-        if not isinstance(target, dict):
-            raise ConfigurationError(f"setting {key!r}: {group!r} is not a group of settings")
-        target[setting] = value
+    values = apply_changes({"name": name, **entry.settings}, changes or {})
     return entry.recipe.from_values(values, source=f"job {name!r}")

@@ -81,7 +81,7 @@ def read_exported_job(path: Path) -> ExportedJob:
         ConfigurationError: If it is not a FLARE job, contains code, is not exactly what a recipe of
             Consilium writes, or doesn't train.
     """
-    recipe = _read_recipe(path)
+    recipe = read_recipe(path)
     if not isinstance(recipe, TrainingRecipe):
         raise ConfigurationError(
             f"{path} is a {recipe.kind} job, not one that trains; `consilium jobs list` names those that do"
@@ -103,7 +103,7 @@ def read_exported_evaluation(path: Path) -> EvaluationSettings:
     Raises:
         ConfigurationError: See `job_kind`; or it is a job of another kind.
     """
-    settings = _read_recipe(path).settings
+    settings = read_recipe(path).settings
     if not isinstance(settings, EvaluationSettings):
         raise ConfigurationError(f"{path} evaluates no models; `consilium jobs list` names the jobs that do")
     return settings
@@ -116,7 +116,7 @@ def job_kind(path: Path) -> JobKind:
         ConfigurationError: If it is not a FLARE job, contains code, or is not exactly what a recipe
             of Consilium writes.
     """
-    return _read_recipe(path).kind
+    return read_recipe(path).kind
 
 
 def job_task(path: Path) -> str:
@@ -125,7 +125,7 @@ def job_task(path: Path) -> str:
     Raises:
         ConfigurationError: See `job_kind`.
     """
-    values = _read_recipe(path).settings.model_dump(mode="json")
+    values = read_recipe(path).settings.model_dump(mode="json")
     return str(values["task"] if "task" in values else values["learning"]["task"])
 
 
@@ -143,7 +143,7 @@ def changed_job(path: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
     if not changes:
         yield path
         return
-    recipe = _read_recipe(path)
+    recipe = read_recipe(path)
     values = {**recipe.settings.model_dump(mode="json"), **changes}
     files = type(recipe).from_values(values, source=str(path)).files()
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +154,12 @@ def changed_job(path: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
         yield copy
 
 
-def _read_recipe(path: Path) -> JobRecipe:
+def read_recipe(path: Path) -> JobRecipe:
+    """Read and check the folder of a job of any kind.
+
+    Raises:
+        ConfigurationError: See `job_kind`.
+    """
     if not (path / META).is_file():
         raise ConfigurationError(
             f"{path} is not a FLARE job: it has no {META}; `consilium jobs list` names the jobs, and "

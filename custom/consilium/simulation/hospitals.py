@@ -48,6 +48,8 @@ def site_settings(
     evaluators: frozenset[str],
     min_patients: int | None = None,
     names: NamesAndLabels | None = None,
+    *,
+    fewest: int = 2,
 ) -> dict[str, SiteSettings]:
     """Return what each simulated hospital decides.
 
@@ -57,14 +59,17 @@ def site_settings(
         evaluators: Sites that only evaluate.
         min_patients: Fewest patients behind whatever a site sends; default: as at a hospital.
         names: What the hospitals say of their files and labels; default: nothing.
+        fewest: Sites that there have to be; one where nothing is federated.
 
     Raises:
         ConfigurationError: If there are too few sites, a name or a folder can't be used, or an evaluator is
             none of them.
     """
-    if len(sites) < 2:
+    if len(sites) < fewest:
         raise ConfigurationError(
             f"a federation needs two sites or more, and {len(sites)} is given: --site NAME=FOLDER"
+            if fewest > 1
+            else "no site is given: --site NAME=FOLDER"
         )
     if evaluators - sites.keys():
         raise ConfigurationError(

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from federation.flare import Engine
 from learning.tiny import CPU, LEARNING, site
@@ -10,10 +11,15 @@ from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.federation.message_names import LOCAL_ONLY, REPORT_META
 from consilium.federation.site.executor import SiteExecutor
+from consilium.learning.compute_settings import ComputeSettings
 from consilium.learning.evaluator import score_cases
-from consilium.learning.model_file import save_model
+from consilium.learning.model_file import load_model, save_model
 from consilium.learning.network_state import initial_weights
+from consilium.learning.weights import Weights
+from consilium.local_training.run import train
+from consilium.local_training.sites import folder_sites
 from consilium.participant.site_data import SiteData, prepare_site
+from consilium.recipes.catalog import build_recipe
 from consilium.records.federation import BaselineRecord, SiteReport
 from consilium.report.training.patients import prepare_sites
 from consilium.simulation.baselines import train_baselines
@@ -103,3 +109,31 @@ def test_what_a_federation_that_starts_from_a_model_is_compared_with_starts_from
     assert found.gains["north"].gains["dice"].mean == pytest.approx(0, abs=1e-4)
     assert abs(record.gains["north"].gains["dice"].mean) > 1e-3
     assert found.pooled["north"] == pytest.approx(found.local["north"]["north"], abs=1e-4)
+
+
+def test_training_alone_gives_the_very_models_that_a_federation_is_compared_with(tmp_path: Path) -> None:
+    folders = {}
+    for number, name in enumerate(("north", "south")):
+        patients = [f"P{10 * number + one}" for one in range(5)]
+        folders[name] = site(tmp_path / name, patients).dataset
+    changes = {"rounds": 2, "learning": LEARNING.model_dump(mode="json")}
+    recipe = build_recipe("brain_tumor_fedavg", changes)
+    settings = folder_sites(folders, tmp_path / "study", seed=LEARNING.seed, min_patients=1)
+    save_model(model := tmp_path / "model.safetensors", initial_weights(TASK, LEARNING, seed=9), {})
+    found: dict[str, Weights] = {}
+    train_baselines(
+        prepare_sites(settings, LEARNING),
+        LEARNING,
+        2,
+        final_model=model,
+        min_counts={},
+        workers=1,
+        on_model=lambda name, plan, weights: found.update({name: weights}),
+    )
+    for name, sites in ("north", {"north": folders["north"]}), ("pooled", folders):
+        one_thread = ComputeSettings(cpu_threads=1)
+        done = train(recipe, sites, tmp_path / f"alone_{name}", min_patients=1, compute=one_thread)
+        weights, _ = load_model(done.folder / "model.safetensors")
+        np.testing.assert_equal(weights, found[name])
+    assert found.keys() == {"north", "south", "pooled"}
+    assert any((found["north"][name] != found["south"][name]).any() for name in found["north"])

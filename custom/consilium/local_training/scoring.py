@@ -1,0 +1,87 @@
+"""Scores of a model on the validation and test patients of each site."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from consilium.data.cached_case import CachedCase
+from consilium.learning.compute_settings import ComputeSettings
+from consilium.learning.device import open_device
+from consilium.learning.evaluator import score_cases
+from consilium.learning.weights import Weights
+from consilium.participant.site_data import SiteData
+from consilium.records.local_training import SiteScores
+from consilium.records.score_intervals import measure_intervals
+from consilium.tasks import get_task
+from consilium.tasks.learning_settings import LearningSettings
+from consilium.tasks.metrics import Scores
+
+
+class ModelScorer:
+    """Scores models on the sites' patients. Nothing of it is limited: it stays on this machine.
+
+    Args:
+        learning: The settings of the network.
+        data: The sites.
+        compute: The machine's part.
+    """
+
+    def __init__(
+        self, learning: LearningSettings, data: Mapping[str, SiteData], compute: ComputeSettings
+    ) -> None:
+        self._learning, self._data = learning, data
+        self._task, self._device = get_task(learning.task), open_device(compute)
+
+    def validate(self, weights: Weights) -> dict[str, Scores]:
+        """Return the scores on each site's validation patients, as of a round's model."""
+        found = {}
+        for site, data in self._data.items():
+            if rows := self._score(weights, data.validation, final=False):
+                found[site] = self._task.evaluation.summarize([row for row in rows if row is not None])
+        return found
+
+    def test(self, weights: Weights) -> dict[str, SiteScores]:
+        """Return the scores on each site's test patients with intervals, as of a final model."""
+        evaluation, found = self._task.evaluation, {}
+        for site, data in self._data.items():
+            scored = [
+                (row, case.patient)
+                for row, case in zip(self._score(weights, data.test, final=True), data.test, strict=True)
+                if row is not None
+            ]
+            if scored:
+                rows, patients = zip(*scored, strict=True)
+                intervals = measure_intervals(rows, patients, evaluation, min_count=1)
+                found[site] = SiteScores(scores=evaluation.summarize(rows), intervals=intervals)
+        return found
+
+    def is_better(self, scores: Mapping[str, Scores], best: Mapping[str, Scores]) -> bool:
+        """Return whether a model's key metric, over its sites, is better than that of the best one so far.
+
+        Args:
+            scores: The model's, by site; one without any is not better.
+            best: The best one's; empty for none.
+        """
+        now, before = self._key_score(scores), self._key_score(best)
+        if now is None:
+            return False
+        return before is None or self._task.evaluation.metrics.key_metric.gain(now, before) > 0
+
+    def describe(self, scores: Mapping[str, Scores]) -> str:
+        """Return the key metric over sites, as the end of a line; empty without scores."""
+        value, metrics = self._key_score(scores), self._task.evaluation.metrics
+        if value is None:
+            return ""
+        return f", {metrics.key_name} {metrics.key_metric.text(value)} on validation patients"
+
+    def _key_score(self, scores: Mapping[str, Scores]) -> float | None:
+        evaluation = self._task.evaluation
+        combined = evaluation.combine(list(scores.values())) or {}
+        return combined.get(evaluation.metrics.key)
+
+    def _score(
+        self, weights: Weights, cases: Sequence[CachedCase], *, final: bool
+    ) -> Sequence[Scores | None]:
+        if not cases:
+            return []
+        return score_cases(self._task, self._learning, weights, cases, self._device, final=final)
