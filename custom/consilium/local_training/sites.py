@@ -107,7 +107,8 @@ def prepare(
                 f"{name} can't be trained on: {refusal}\n  `consilium check {site.dataset}` names the cases; "
                 "with few patients, --min-patients lowers the minimum"
             ) from None
-        sets = describe_sets(*(count_patients(cases) for cases in (data.train, data.validation, data.test)))
+        train, validation, test = map(count_patients, (data.train, data.validation, data.test))
+        sets = describe_sets(train, validation, test)
         say(f"{name}: {sets[0].lower()}{sets[1:]}")
         if data.left_out:
             left_out = list_counts(data.left_out)
