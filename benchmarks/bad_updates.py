@@ -46,7 +46,13 @@ from consilium.participant.site_settings import SiteSettings  # noqa: E402
 from consilium.provisioning.policy import PROPERTY  # noqa: E402
 from consilium.records.federation import FederationRecord  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
+    DEMO_COHORT,
+    CohortSpec,
+    TumorMix,
+    VoxelGrid,
+    make_cohort,
+)
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 
 SITES, CASES, ROUNDS, FACTOR = 10, 7, 8, -10
@@ -167,7 +173,9 @@ def main() -> None:
     first = DEMO_COHORT.hospitals
     spec = CohortSpec(
         hospitals=tuple(
-            first[index % len(first)].model_copy(update={"name": f"site_{index:02d}", "cases": CASES})
+            first[index % len(first)].model_copy(
+                update={"name": f"site_{index:02d}", "cases": CASES, "tumor_mix": TumorMix()}
+            )
             for index in range(SITES)
         ),
         grid=VoxelGrid(shape=(38, 48, 38), spacing_mm=4.0),

@@ -39,7 +39,13 @@ from consilium.data.checks import Finding, Severity, check_cohort  # noqa: E402
 from consilium.data.checks.single_case import check_case  # noqa: E402
 from consilium.data.cohort import read_cohort  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
+    DEMO_COHORT,
+    CaseLayout,
+    CohortSpec,
+    HospitalSpec,
+    make_cohort,
+)
 
 
 class Job(NamedTuple):
@@ -93,7 +99,9 @@ def make_healthy(folder: Path, count: int, seed: int, workers: int) -> list[Path
     """Make as many patients for each of the demo's four scanners, under names that the damages know."""
     each = -(-count // len(DEMO_COHORT.hospitals))
     hospitals = tuple(
-        one.model_copy(update={"cases": each, "layout": CaseLayout.BRATS_2021, "missing_et": 0.1})
+        HospitalSpec(
+            name=one.name, layout=CaseLayout.BRATS_2021, cases=each, scanner=one.scanner, missing_et=0.1
+        )
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=DEMO_COHORT.grid, seed=seed)

@@ -36,7 +36,14 @@ from consilium.learning.schedule import Schedule  # noqa: E402
 from consilium.learning.training_setup import TrainingSetup  # noqa: E402
 from consilium.tasks import get_task  # noqa: E402
 from consilium.tasks.brain_tumor.cases import CASES  # noqa: E402
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort  # noqa: E402
+from consilium.tasks.brain_tumor.synthetic import (  # noqa: E402
+    DEMO_COHORT,
+    CaseLayout,
+    CohortSpec,
+    HospitalSpec,
+    VoxelGrid,
+    make_cohort,
+)
 from consilium.tasks.brain_tumor.task import BrainTumorSettings  # noqa: E402
 from consilium.tasks.segmentation.preparation import foreground, normalization  # noqa: E402
 from consilium.tasks.segmentation.preparation.intensities import standardize  # noqa: E402
@@ -94,7 +101,13 @@ def main() -> None:
 def make(folder: Path, seed: int, *, damaged: bool) -> list[Path]:
     """Make patients for each of the demo's scanners; in every second case one image gets hot voxels."""
     hospitals = tuple(
-        one.model_copy(update={"cases": TRAINED + SCORED, "layout": CaseLayout.BRATS_2021, "missing_et": 0.0})
+        HospitalSpec(
+            name=one.name,
+            layout=CaseLayout.BRATS_2021,
+            cases=TRAINED + SCORED,
+            scanner=one.scanner,
+            missing_et=0.0,
+        )
         for one in DEMO_COHORT.hospitals
     )
     made = make_cohort(

@@ -15,9 +15,10 @@ def demo(
 ) -> None:
     """Run a whole federation on this machine: four synthetic hospitals, one job, one report.
 
-    Three hospitals train one model in FLARE's simulator, under the policy of a real site; the fourth, a small
-    clinic, only evaluates. The result is compared with each hospital alone and with all data pooled, and used
-    on a new patient. Made for 2 cores and no GPU; run it again to repeat the training on the same hospitals.
+    Three hospitals of unequal size train one model in FLARE's simulator, under the policy of a real site; the
+    fourth, a small clinic, only evaluates. The result is compared with each hospital alone and with all data
+    pooled, and used on a new patient. Made for 2 cores and no GPU; run it again to repeat the training on the
+    same hospitals.
     """
     from consilium.simulation.display import Display
 

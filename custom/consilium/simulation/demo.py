@@ -43,7 +43,9 @@ def run_demo(out: Path, display: Display, task: str = DEFAULT) -> Path:
     hospitals = make_hospitals(synthetic, out / "hospitals", display)
     seconds = time.monotonic() - started
     job = export_job(build_recipe(training_job(task)), out / "job")
-    sites = site_settings(hospitals, out.resolve(), synthetic.evaluators)
+    sites = site_settings(
+        hospitals, out.resolve(), synthetic.evaluators, test_fractions=synthetic.test_fractions
+    )
     study = Study(job, sites, out, compare=True, display=display)
     page = study.run({"cohort": seconds})
     for name in sorted(synthetic.evaluators & hospitals.keys())[:1]:

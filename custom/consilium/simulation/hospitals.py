@@ -50,6 +50,7 @@ def site_settings(
     names: NamesAndLabels | None = None,
     *,
     fewest: int = 2,
+    test_fractions: Mapping[str, float] | None = None,
 ) -> dict[str, SiteSettings]:
     """Return what each simulated hospital decides.
 
@@ -60,6 +61,7 @@ def site_settings(
         min_patients: Fewest patients behind whatever a site sends; default: as at a hospital.
         names: What the hospitals say of their files and labels; default: nothing.
         fewest: Sites that there have to be; one where nothing is federated.
+        test_fractions: Share of the patients that a site tests on; default: as at a hospital.
 
     Raises:
         ConfigurationError: If there are too few sites, a name or a folder can't be used, or an evaluator is
@@ -79,6 +81,7 @@ def site_settings(
     threads = max(1, available_cores() // len(sites))
     minimums = {} if min_patients is None else dict.fromkeys(_MINIMUMS, min_patients)
     said = names or NamesAndLabels()
+    tested = {name: {"test_fraction": share} for name, share in (test_fractions or {}).items()}
     return {
         name: SiteSettings(
             dataset=folder.absolute(),
@@ -95,6 +98,7 @@ def site_settings(
             subgroups_file=_absolute(said.subgroups_files.get(name)),
             tasks=list_installed(),
             **minimums,
+            **tested.get(name, {}),
         )
         for name, folder in sites.items()
     }

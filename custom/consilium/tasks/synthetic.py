@@ -43,6 +43,10 @@ class SyntheticCohort(Protocol):
         """Those that only evaluate in the demo, because they are too small to spare patients for training."""
 
     @property
+    def test_fractions(self) -> Mapping[str, float]:
+        """Share of the patients that hospitals of the demo test on; one that is not named has the usual."""
+
+    @property
     def cases(self) -> int:
         """How many cases all hospitals have."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from consilium.errors import ConfigurationError
-from consilium.simulation.hospitals import check_folders, without_spaces
+from consilium.simulation.hospitals import check_folders, site_settings, without_spaces
 
 
 @pytest.fixture
@@ -41,6 +41,13 @@ def test_nothing_is_written_into_a_hospital_s_folder(sites, tmp_path, below):
     link.symlink_to(sites["south"])
     assert "lies in the folder of site south" in refusal(sites, link / below)
     assert list(sites["south"].iterdir()) == []
+
+
+def test_a_site_tests_on_its_own_share_of_the_patients(sites, tmp_path):
+    usual = site_settings(sites, tmp_path / "out", frozenset())
+    decided = site_settings(sites, tmp_path / "out", frozenset(), test_fractions={"north": 0.5})
+    assert decided["north"].test_fraction == 0.5
+    assert decided["south"] == usual["south"]
 
 
 def test_two_sites_have_two_folders(sites, tmp_path):

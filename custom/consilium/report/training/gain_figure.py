@@ -22,6 +22,7 @@ class GainRow:
         site: Its name.
         standing: See `Standing`.
         gain: Its numbers.
+        training: Cases that its own model was trained on; None where their number is unknown.
         place: Where its mean is; None for a hospital that is not compared.
         ends: Where its interval starts and ends.
         is_range: Whether this is the range of few patients and no interval.
@@ -32,6 +33,7 @@ class GainRow:
     site: str
     standing: Standing
     gain: GainSummary
+    training: int | None = None
     place: float | None = None
     ends: tuple[float, float] | None = None
     is_range: bool = False
@@ -65,7 +67,10 @@ def arrange_gains(report: StudyReport, patients: Mapping[str, Sequence[float]]) 
     )
     values = [value for site in compared for value in _values(gains[site], patients.get(site, ()))]
     axis = Axis.around(values, -_SMALLEST_SPAN, _SMALLEST_SPAN)
-    rows = [_row(site, gains[site], patients.get(site, ()), axis) for site in compared]
+    rows = [
+        _row(site, gains[site], report.sites[site].train_cases, patients.get(site, ()), axis)
+        for site in compared
+    ]
     rows += [GainRow(site, NOT_COMPARED, gain) for site, gain in sorted(gains.items()) if gain.mean is None]
     return GainFigure(
         rows=tuple(rows),
@@ -80,12 +85,15 @@ def _values(gain: GainSummary, patients: Sequence[float]) -> list[float]:
     return [*(value for value in ends if value is not None), *patients]
 
 
-def _row(site: str, gain: GainSummary, patients: Sequence[float], axis: Axis) -> GainRow:
+def _row(
+    site: str, gain: GainSummary, training: int | None, patients: Sequence[float], axis: Axis
+) -> GainRow:
     ends = interval_or_range(gain.low, gain.high, patients)
     return GainRow(
         site=site,
         standing=gain.standing,
         gain=gain,
+        training=training,
         place=None if gain.mean is None else axis.place(gain.mean),
         ends=None if ends is None else (axis.place(ends[0]), axis.place(ends[1])),
         is_range=ends is not None and gain.low is None,

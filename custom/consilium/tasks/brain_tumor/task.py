@@ -96,7 +96,7 @@ class BrainTumor(SegmentationTask):
         return head_features(TITLES, self.targets)
 
     jobs: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "fedavg": {"rounds": 6, "min_sites": 2},
+        "fedavg": {"rounds": 16, "min_sites": 2},
         "fedavg_gpu": {
             "rounds": 100,
             "min_sites": 2,

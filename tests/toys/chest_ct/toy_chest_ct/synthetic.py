@@ -19,6 +19,7 @@ class ChestHospitals:
 
     hospitals = ("elm", "fir")
     evaluators: ClassVar[frozenset[str]] = frozenset()
+    test_fractions: ClassVar[Mapping[str, float]] = {}
     patients, cases = 8, 16
     options: ClassVar[Mapping[str, str]] = {}
 

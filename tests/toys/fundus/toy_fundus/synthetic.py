@@ -1,5 +1,6 @@
 """Synthetic hospitals: discs, brighter and more spotted at higher grades, tinted by the camera."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ class FundusHospitals:
     options: ClassVar[dict[str, str]] = {"seed": "Another number makes other patients."}
     hospitals: ClassVar[tuple[str, ...]] = tuple(_PATIENTS)
     evaluators: ClassVar[frozenset[str]] = frozenset({"island"})
+    test_fractions: ClassVar[Mapping[str, float]] = {}
     cases: ClassVar[int] = sum(_PATIENTS.values())
 
     def specify(self, options):

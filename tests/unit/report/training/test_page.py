@@ -63,7 +63,8 @@ def test_who_gains_stands_first_and_in_words(html: str) -> None:
     rows = [row for row in Page(html).named("tr") if "data-standing" in row]
     assert [row["data-standing"] for row in rows] == ["unclear", "unclear", "unclear", "not compared"]
     assert (
-        "too few patients for a conclusion +0.040 4 patients: an interval takes at least 5 patients" in text
+        "too few patients for a conclusion +0.040 4 patients: an interval takes at least 5 patients "
+        "· own model of 10 training cases" in text
     )
 
 

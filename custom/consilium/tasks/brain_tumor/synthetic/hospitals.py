@@ -51,6 +51,7 @@ class BrainTumorHospitals:
 
     Args:
         spec: What the cohort holds; None for that of the demo. What makes images loads when it is needed.
+        evaluators: See `SyntheticCohort`.
     """
 
     spec: CohortSpec | None = None
@@ -60,6 +61,13 @@ class BrainTumorHospitals:
     def hospitals(self) -> tuple[str, ...]:
         """Names of the hospitals."""
         return tuple(one.name for one in self._specification().hospitals)
+
+    @property
+    def test_fractions(self) -> Mapping[str, float]:
+        """Share of the patients that hospitals of the demo test on."""
+        from consilium.tasks.brain_tumor.synthetic.demo import DEMO_TEST_FRACTIONS
+
+        return DEMO_TEST_FRACTIONS
 
     @property
     def cases(self) -> int:

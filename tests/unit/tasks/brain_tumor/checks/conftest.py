@@ -7,7 +7,14 @@ import pytest
 from consilium.data.checks import CheckedCohort, check_cohort
 from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort
+from consilium.tasks.brain_tumor.synthetic import (
+    DEMO_COHORT,
+    CaseLayout,
+    CohortSpec,
+    TumorMix,
+    VoxelGrid,
+    make_cohort,
+)
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +26,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 "cases": 2 if one.name == "aster" else 1,
                 "layout": CaseLayout.BRATS_2021,
                 "missing_et": 0.0,
+                "tumor_mix": TumorMix(),
             }
         )
         for one in DEMO_COHORT.hospitals

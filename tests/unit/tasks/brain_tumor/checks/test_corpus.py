@@ -6,7 +6,14 @@ import pytest
 
 from consilium.data.case import FolderError
 from consilium.data.checks import Severity
-from consilium.tasks.brain_tumor.synthetic import DEMO_COHORT, CaseLayout, CohortSpec, VoxelGrid, make_cohort
+from consilium.tasks.brain_tumor.synthetic import (
+    DEMO_COHORT,
+    CaseLayout,
+    CohortSpec,
+    HospitalSpec,
+    VoxelGrid,
+    make_cohort,
+)
 
 from .damage import IMAGES, combined, damages
 
@@ -71,7 +78,9 @@ def test_healthy_patients_of_every_scanner_raise_no_alarm(archive, check, scanne
 
 def test_tumors_that_do_not_enhance_raise_no_alarm(tmp_path, check):
     hospitals = tuple(
-        one.model_copy(update={"cases": 2, "layout": CaseLayout.BRATS_2021, "missing_et": 1.0})
+        HospitalSpec(
+            name=one.name, layout=CaseLayout.BRATS_2021, cases=2, scanner=one.scanner, missing_et=1.0
+        )
         for one in DEMO_COHORT.hospitals
     )
     spec = CohortSpec(hospitals=hospitals, grid=VoxelGrid(shape=(72, 84, 64), spacing_mm=3.0), seed=6)
