@@ -46,6 +46,7 @@ class RefusalCode(str, Enum):
     FEW_PATIENTS = "few_patients"
     FEW_PATIENTS_A_ROUND = "few_patients_a_round"
     NO_LOCAL_ONLY = "no_local_only"
+    LOCAL_MODEL = "local_model"
     ONLY_EVALUATES = "only_evaluates"
     MANY_MODELS = "many_models"
     DECLINED = "declined"

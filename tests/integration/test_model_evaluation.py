@@ -11,7 +11,7 @@ from .studies import ENVIRONMENT, read_json, run, simulate
 
 pytestmark = pytest.mark.integration
 
-PACKAGE = Path(__file__).parents[1] / "toys/chest_ct"
+TOYS = Path(__file__).parents[1] / "toys"
 PROGRAM = str(Path(sys.executable).with_name("consilium"))
 QUICK = ("learning.local_steps=4", "learning.spacing_mm=6", "learning.patch_voxels=32", "rounds=1")
 
@@ -23,7 +23,7 @@ def command(*words: object) -> str:
 
 
 def test_the_models_of_a_training_are_measured_at_every_hospital(tmp_path, monkeypatch):
-    path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(TOYS / "chest_ct"), os.environ.get("PYTHONPATH")]))
     monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
     made = command("cohort", tmp_path / "data", "--task", "chest_ct")
     sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
@@ -64,3 +64,36 @@ def test_the_models_of_a_training_are_measured_at_every_hospital(tmp_path, monke
     code, _, errors = run([PROGRAM, "report", str(done.out / "result"), "--out", str(again)])
     assert code == 1, errors
     assert (again / "models.csv").read_text() == (done.out / "report/models.csv").read_text()
+
+
+def test_a_classification_is_compared_with_each_hospital_s_own_model(tmp_path, monkeypatch):
+    path = os.pathsep.join(filter(None, [str(TOYS / "fundus"), os.environ.get("PYTHONPATH")]))
+    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
+    made = command("cohort", tmp_path / "data", "--task", "fundus")
+    sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
+    harbor, valley = "harbor", "valley"
+    two = {name: sites[name] for name in (harbor, valley)}
+    folders = [word for name, folder in two.items() for word in ("--site", f"{name}={folder}")]
+    quick = ("--set", "rounds=1")
+    command("train", "fundus_fedavg", *folders, *quick, "--out", tmp_path / "pooled")
+    command("train", "fundus_fedavg", *folders[:2], *quick, "--out", tmp_path / "own")
+    model = ("--model", f"pooled={tmp_path}/pooled/result@final", "--set", "local_only=true")
+    command("jobs", "export", "fundus_evaluate", "--to", tmp_path, *model)
+    options = ("--local-only-model", f"{harbor}={tmp_path}/own/result")
+    done = simulate(tmp_path / "fundus_evaluate", two, tmp_path / "out", *options)
+    assert done.code == 0, done.stderr
+    record = read_json(done.out / "result/model_evaluation.json")
+    own, pooled = record["models"]["local_only"], record["models"]["pooled"]
+    assert (record["status"], own["digest"]) == ("finished", None)
+    assert list(own["sites"]) == [harbor]
+    assert own["missing"][valley]["code"] == "local_model"
+    assert pooled["sites"].keys() == set(two)
+    gain = pooled["sites"][harbor]["gains"]["kappa"]
+    means = [one["sites"][harbor]["whole"]["measures"]["kappa"]["mean"] for one in (pooled, own)]
+    assert abs(gain["mean"] - (means[0] - means[1])) < 1e-5
+    assert pooled["sites"][valley]["gains"] == {}
+    whole = pooled["sites"][harbor]["whole"]
+    assert sum(whole["counts"].values()) == whole["cases"]
+    assert str(tmp_path) not in (done.out / "result/model_evaluation.json").read_text()
+    assert "success" in done.stderr
+    assert (done.out / "report/models.svg").is_file()

@@ -64,6 +64,15 @@ def simulate(
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help=SUBGROUPS_HELP, show_default=False),
     ] = None,
+    local_only_model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL",
+            help="A hospital's own model, as `consilium train` writes it; a job with local_only compares the "
+            "models that it evaluates with it.",
+            show_default=False,
+        ),
+    ] = None,
     min_patients: Annotated[
         int | None,
         typer.Option(
@@ -120,6 +129,9 @@ def simulate(
                 patients_files=parse_files("--patients", patients or (), sites),
                 accepted_files=parse_files("--accepted", accepted or (), sites),
                 subgroups_files=parse_files("--subgroups", subgroups or (), sites),
+                local_only_models=parse_files(
+                    "--local-only-model", local_only_model or (), sites, folders=True
+                ),
             ),
             local_only=local_only,
             compare=compare,

@@ -89,13 +89,16 @@ def parse_conventions(
     return {**for_all, **{site: convention for site, convention in stated.items() if site}}
 
 
-def parse_files(option: str, assignments: Iterable[str], sites: Iterable[str]) -> Mapping[str, Path]:
+def parse_files(
+    option: str, assignments: Iterable[str], sites: Iterable[str], *, folders: bool = False
+) -> Mapping[str, Path]:
     """Read an option `SITE=FILE`, such as `--patients north=patients.csv`, given as often as needed.
 
     Args:
         option: Its name, for messages.
         assignments: The options.
         sites: The names of the sites.
+        folders: Whether a folder may be named as well.
 
     Raises:
         ConfigurationError: One does not have this form, a site is unknown or has two files, or there is none.
@@ -112,7 +115,7 @@ def parse_files(option: str, assignments: Iterable[str], sites: Iterable[str]) -
         if site in files:
             raise ConfigurationError(f"{option} {site} is given twice: {files[site]} and {path}")
         file = Path(path).expanduser()  # no shell does it behind the =
-        if not file.is_file():
+        if not (file.exists() if folders else file.is_file()):
             raise ConfigurationError(f"{option} {site}: there is no file {path}")
         files[site] = file
     return files

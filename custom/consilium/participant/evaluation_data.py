@@ -11,17 +11,14 @@ from consilium.data.cache import CachedCase
 from consilium.data.case_format import Progress
 from consilium.data.finding import Finding
 from consilium.errors import DataError, RefusalCode, SiteRefusal
+from consilium.participant.evaluated_cases import allow_subgroup, select_evaluated
 from consilium.participant.patient_register import PatientRegister
-from consilium.participant.patient_selection import (
-    allow_subgroup,
-    count_minimum,
-    select_evaluated,
-)
 from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.register_files import open_register
 from consilium.participant.site_data import prepare_cases, require_labeled
 from consilium.participant.site_settings import SiteSettings
 from consilium.participant.subgroups import read_subgroups
+from consilium.tasks import get_task
 from consilium.tasks.learning_settings import LearningSettings
 
 _logger = logging.getLogger(__name__)
@@ -37,6 +34,8 @@ class EvaluationData:
         cases: Labeled cases that no job trains on.
         minimum: Fewest patients behind a number that leaves.
         set: Which patients they are.
+        counted: Whether counts of patients may leave, and not only means; see `select_evaluated`.
+        split: Fingerprint of the register that divided the patients.
         subgroups: Attribute to value to the ids of its cases: those that may be answered about.
         withheld: How many subgroups of each attribute may not.
         note: Why there are no subgroups, where the hospital wanted some; None otherwise.
@@ -47,6 +46,8 @@ class EvaluationData:
     cases: tuple[CachedCase, ...] = field(repr=False)
     minimum: int
     set: EvaluatedSet = "validation"
+    counted: bool = True
+    split: str = field(default="", repr=False)
     subgroups: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict, repr=False)
     withheld: Mapping[str, int] = field(default_factory=dict)
     note: str | None = None
@@ -77,20 +78,28 @@ def prepare_evaluation(
         Cancelled: Soon after `cancelled` turned true.
     """
     checked, prepared = prepare_cases(site, learning, progress=progress, cancelled=cancelled)
-    minimum = max(count_minimum(site), job_minimum)
     known = checked.cohort.patients.examinations
     with open_register(site, known) as register:
         labeled, left_out = require_labeled(register, site, checked, prepared)
-        name, answerable = select_evaluated(register, site, labeled, job_minimum=minimum)
-        chosen = answerable.cases
-        if not chosen:
+        task = get_task(learning.task)
+        chosen = select_evaluated(register, site, task, labeled, job_minimum=job_minimum)
+        if not chosen.cases:
             raise SiteRefusal(
-                f"its evaluation would be of fewer than {counted(minimum, 'patient')}, or would differ by "
-                "fewer from an earlier answer, which its min_count and the job's min_patients forbid",
+                f"its evaluation would be of fewer than {counted(chosen.minimum, 'patient')}, or would "
+                "differ by fewer from an earlier answer, which its minimums and the job's min_patients "
+                "forbid",
                 code=RefusalCode.FEW_PATIENTS,
                 left_out=left_out,
             )
-        data = EvaluationData(chosen, minimum, name, left_out=left_out, problems=prepared.problems)
+        data = EvaluationData(
+            chosen.cases,
+            chosen.minimum,
+            chosen.set,
+            chosen.counted,
+            register.fingerprint,
+            left_out=left_out,
+            problems=prepared.problems,
+        )
         if site.subgroups_file is None:
             return data
         try:

@@ -10,14 +10,13 @@ from consilium.counts import OfPatient, count_patients, counted
 from consilium.data.split import CaseT, Split
 from consilium.errors import RefusalCode, SiteRefusal
 from consilium.participant.patient_register import Answerable, PatientRegister
-from consilium.participant.register_content import EvaluatedSet
 from consilium.participant.site_settings import SiteSettings
 from consilium.tasks.base import Task
 from consilium.tasks.learning_settings import LearningSettings
 
-_SCORES: Final = "scores"
-_COUNTS: Final = "counts in scores"
-_SUBGROUPS: Final = "subgroups"
+SCORES: Final = "scores"
+COUNTS: Final = "counts in scores"
+SUBGROUPS: Final = "subgroups"
 """Questions by whose names the register keeps the groups of patients."""
 
 
@@ -95,17 +94,9 @@ def select_cases(
         split = register.split(labeled, site.set_shares)
     else:
         split = Split((), (), register.untouched(labeled))
-    question, other = (_COUNTS, _SCORES) if task.evaluation.metrics.has_counts else (_SCORES, _COUNTS)
 
     def answerable(cases: Sequence[CaseT], apart: Sequence[CaseT]) -> Answerable[CaseT]:
-        return register.answerable(
-            question,
-            cases,
-            minimum=ScoreMinimum.of(site, task).patients,
-            # The mean of one task may be a count of another: the share of patients who were graded right.
-            compared={other: site.min_training_patients, _SUBGROUPS: site.min_training_patients},
-            apart=apart,
-        )
+        return scored_cases(register, site, task, cases, apart)
 
     in_sets = len(split.train) + len(split.validation) + len(split.test)
     return SelectedCases(
@@ -116,57 +107,34 @@ def select_cases(
     )
 
 
-def select_evaluated(
-    register: PatientRegister, site: SiteSettings, labeled: Sequence[CaseT], *, job_minimum: int
-) -> tuple[EvaluatedSet, Answerable[CaseT]]:
-    """Return the cases that an evaluation of models is about, and which set they are.
-
-    A hospital that only evaluates reports on all patients that it neither trained on nor chose models by.
-    Answers hold counts, so they are of whole groups of `min_count` patients, whatever the task.
+def scored_cases(
+    register: PatientRegister,
+    site: SiteSettings,
+    task: Task,
+    cases: Sequence[CaseT],
+    apart: Sequence[CaseT],
+    job_minimum: int = 1,
+) -> Answerable[CaseT]:
+    """Return the cases whose scores may leave, without counts but for those that are scores of the task.
 
     Args:
         register: The site's.
         site: What the hospital decides.
-        labeled: The usable labeled cases.
+        task: What the cases are labeled for.
+        cases: All cases of a set.
+        apart: Those of the other set; see `PatientRegister.answerable`.
         job_minimum: Fewest patients of the whole answer that the job wants.
     """
-    name: EvaluatedSet = "test"
-    cases: Sequence[CaseT] = ()
-    apart: Sequence[CaseT] = ()
-    if site.role == "trains":
-        split = register.split(labeled, site.set_shares)
-        name, cases, apart = ("test", split.test, split.validation)
-        if not split.test:
-            name, cases, apart = ("validation", split.validation, split.test)
-    else:
-        cases = register.untouched(labeled)
-    return name, register.answerable(
-        _COUNTS,
+    question, other = (COUNTS, SCORES) if task.evaluation.metrics.has_counts else (SCORES, COUNTS)
+    return register.answerable(
+        question,
         cases,
-        minimum=count_minimum(site),
+        minimum=ScoreMinimum.of(site, task).patients,
         job_minimum=job_minimum,
-        compared={_SCORES: site.min_training_patients, _SUBGROUPS: site.min_training_patients},
+        # The mean of one task may be a count of another: the share of patients who were graded right.
+        compared={other: site.min_training_patients, SUBGROUPS: site.min_training_patients},
         apart=apart,
     )
-
-
-def allow_subgroup(register: PatientRegister, site: SiteSettings, cases: Sequence[CaseT]) -> bool:
-    """Return whether a part of the evaluated cases may be answered about on its own.
-
-    It is not, if it, the rest, or anything that follows from earlier answers would be of too few patients.
-
-    Args:
-        register: The site's.
-        site: What the hospital decides.
-        cases: The part.
-    """
-    minimum = count_minimum(site)
-    return register.answers_part(_SUBGROUPS, cases, minimum=minimum, beside=(_COUNTS, _SCORES))
-
-
-def count_minimum(site: SiteSettings) -> int:
-    """Return the fewest patients that answers with counts are about."""
-    return max(site.min_count, site.min_training_patients)
 
 
 def lack_of_patients(site: SiteSettings, patients: int) -> str:

@@ -33,6 +33,7 @@ class TaskData(Settings):
     file_endings: dict[str, tuple[str, ...]] = Field(default={})
     accepted_findings: Path | None = None
     subgroups_file: Path | None = None
+    local_only_model: Path | None = None
 
 
 class SiteSettings(ComputeSettings):
@@ -128,6 +129,13 @@ class SiteSettings(ComputeSettings):
         default=True,
         description="Whether a job may have this hospital train a model alone as well, to compare with. The "
         "model stays here; its mean scores leave, as those of the federation's models do.",
+    )
+
+    local_only_model: Path | None = Field(
+        default=None,
+        description="The hospital's own model, as `consilium train --kit` writes it: a result folder or a "
+        "model file. A job that evaluates models may have its scores compared with theirs; the model and "
+        "the name of its file stay here. Default: none.",
     )
 
     tasks: dict[Name, TaskData] = Field(

@@ -37,7 +37,7 @@ def open_evaluated_model(
         opened = TrainedModel.load(path)
     except DataError as error:
         raise DataError(f"model {model.name}: {error}") from None
-    _require_alike(opened, learning)
+    require_alike(opened, learning)
     return opened
 
 
@@ -77,7 +77,7 @@ class EvaluatedModels:
                 f"--model: these are models of task {first.task}, and the job's is {task}"
             )
         for model in opened.values():
-            _require_alike(model, first)
+            require_alike(model, first)
         contents = tuple(model.path.read_bytes() for model in opened.values())
         models = [
             EvaluatedModel.parse({"name": name, "digest": digest_of(content)}, source=f"--model {name}")
@@ -118,8 +118,16 @@ def _parse(assignment: str) -> tuple[str, Path, Which | None]:
     return name, Path(place).expanduser(), None
 
 
-def _require_alike(model: TrainedModel, learning: LearningSettings) -> None:
-    """Require that a model is of a job's task and network, and was trained on cases prepared alike."""
+def require_alike(model: TrainedModel, learning: LearningSettings) -> None:
+    """Require that a model is of a job's task and network, and was trained on cases prepared alike.
+
+    Args:
+        model: The model.
+        learning: The job's.
+
+    Raises:
+        ConfigurationError: It is another one.
+    """
     own, name = model.learning, model.path.name
     if own.task != learning.task:
         raise ConfigurationError(

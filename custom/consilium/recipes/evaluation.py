@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from consilium.counts import counted
 from consilium.federation.inquiry.model_evaluation import ModelEvaluation
-from consilium.federation.message_names import EVALUATE, SITE_STATE_EVENT
+from consilium.federation.message_names import EVALUATE, LOCAL_ONLY, SITE_STATE_EVENT
 from consilium.federation.site.executor import SiteExecutor
 from consilium.learning.evaluated_model import MOST_MODELS, EvaluatedModel
 from consilium.recipes.base import (
@@ -19,6 +19,7 @@ from consilium.recipes.base import (
     JobSettings,
     new_job,
 )
+from consilium.records.evaluation import LOCAL_MODELS
 from consilium.settings import MINUTES_PER_YEAR
 from consilium.tasks import TaskLearning
 
@@ -31,11 +32,17 @@ class EvaluationSettings(JobSettings):
         max_length=MOST_MODELS,
         description="The models, as `consilium jobs export JOB --model NAME=MODEL` writes them.",
     )
+    local_only: bool = Field(
+        default=False,
+        description="Have each site evaluate its own model first, where its settings name one "
+        "(local_only_model), and compare the others with it. That model stays at the site.",
+    )
     min_patients: int = Field(
-        default=5,
+        default=1,
         ge=1,
         le=1_000_000,
-        description="Fewest patients behind an answer; a hospital's own min_count counts where it is larger.",
+        description="Fewest patients behind an answer; the hospitals' own minimums count where they are "
+        "larger.",
     )
     timeout_minutes: float = Field(
         default=240.0, gt=0, le=MINUTES_PER_YEAR, description="How long sites may take for a model."
@@ -47,6 +54,8 @@ class EvaluationSettings(JobSettings):
     def _check_names(cls, models: tuple[EvaluatedModel, ...]) -> tuple[EvaluatedModel, ...]:
         if len({one.name for one in models}) < len(models):
             raise ValueError("two models have one name")
+        if any(one.name == LOCAL_MODELS for one in models):
+            raise ValueError(f"{LOCAL_MODELS} is the name of the sites' own models; choose another name")
         return models
 
 
@@ -73,6 +82,7 @@ class EvaluationRecipe(JobRecipe):
             "min_sites": ("meta", "min_clients"),
             "task_request_seconds": TASK_REQUEST_PLACE,
             "models": ("server", "workflows", 0, "args", "models"),
+            "local_only": ("server", "workflows", 0, "args", "local_only"),
             "timeout_minutes": ("server", "workflows", 0, "args", "timeout_minutes"),
             "min_patients": ("client", "executors", 0, "executor", "args", "min_patients"),
             "learning": LEARNING_PLACE,
@@ -85,10 +95,13 @@ class EvaluationRecipe(JobRecipe):
         job = new_job(settings)
         learning = settings.learning.model_dump(mode="json")
         models = [one.model_dump(mode="json") for one in settings.models]
-        evaluation = ModelEvaluation(models, learning, timeout_minutes=settings.timeout_minutes)
+        evaluation = ModelEvaluation(
+            models, learning, timeout_minutes=settings.timeout_minutes, local_only=settings.local_only
+        )
         job.to_server(evaluation, id="evaluation")
         executor = SiteExecutor(learning=learning, min_patients=settings.min_patients)
-        job.to_clients(executor, tasks=[EVALUATE])
+        tasks = [EVALUATE, LOCAL_ONLY] if settings.local_only else [EVALUATE]
+        job.to_clients(executor, tasks=tasks)
         job.to_clients(ConvertToFedEvent(events_to_convert=[SITE_STATE_EVENT]), id="events")
         super().__init__(settings, job)
 

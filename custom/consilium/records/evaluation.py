@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -31,6 +31,7 @@ from consilium.records.bounds import (
     Word,
     limit_entries,
 )
+from consilium.records.gain import Gain
 from consilium.records.reading import read_record
 from consilium.tasks.metrics import MOST_METRICS
 
@@ -73,6 +74,10 @@ class GroupAnswer(Record):
     )
 
 
+LOCAL_MODELS: Final = "local_only"
+"""Name of the sites' own models in a record, where a job has them evaluated."""
+
+
 class SiteEvaluation(Record):
     """A site's answer about one model: nothing about a patient."""
 
@@ -84,6 +89,10 @@ class SiteEvaluation(Record):
         "is another one.",
     )
     whole: GroupAnswer
+    gains: Annotated[dict[_Key, Gain], BeforeValidator(_limit)] = Field(
+        default_factory=dict,
+        description="By metric: the gain over the site's own model, on the same patients; empty without one.",
+    )
     subgroups: dict[_Subgroup, Annotated[dict[_Subgroup, GroupAnswer], Field(max_length=MOST_VALUES)]] = (
         Field(default_factory=dict, max_length=MOST_ATTRIBUTES, description="Attribute to value.")
     )
@@ -101,7 +110,7 @@ class SiteEvaluation(Record):
 class ModelEntry(Record):
     """One model and the sites' answers about it."""
 
-    digest: Digest = Field(description="Of its file.")
+    digest: Digest | None = Field(description="Of its file; null for the sites' own models.")
     job: Label | None = Field(default=None, description="The job that trained it, as its file says.")
     round: RoundNumber | None = Field(default=None, description="After how many rounds, as its file says.")
     sites: dict[SiteLabel, SiteEvaluation] = Field(default_factory=dict)
@@ -133,10 +142,6 @@ class EvaluationRecord(Record):
         for name, model in self.models.items():
             for site, missing in sorted(model.missing.items()):
                 yield name, site, missing
-
-    def of_model(self, name: str) -> Mapping[str, SiteEvaluation]:
-        """Return the answers about a model, by site."""
-        return self.models[name].sites
 
     def save(self, path: Path) -> None:
         """Write the record into a folder, which is made where needed; a crash leaves the one before it."""

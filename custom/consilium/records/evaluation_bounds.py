@@ -12,22 +12,38 @@ _ROUNDING = 1e-6
 """Share of a range by which a mean may lie beyond its bounds: it is rounded."""
 
 
-def check_evaluation(answer: SiteEvaluation, evaluation: Evaluation) -> None:
+def check_evaluation(
+    answer: SiteEvaluation, evaluation: Evaluation, local: SiteEvaluation | None = None
+) -> None:
     """Check a site's answer about a model, with all its subgroups.
 
     Args:
         answer: The answer.
         evaluation: The task's.
+        local: Its answer about its own model; None where it has none.
 
     Raises:
         ValueError: If a measure is missing, unknown, or can't be so. The message holds no text of the site's.
     """
     _check_group(answer.whole, evaluation, answer.min_count)
+    _check_gains(answer, evaluation, local)
     for values in answer.subgroups.values():
         for one in values.values():
             if one.patients > answer.whole.patients or one.cases > answer.whole.cases:
                 raise ValueError("a subgroup has more patients than the site")
             _check_group(one, evaluation, answer.min_count)
+
+
+def _check_gains(answer: SiteEvaluation, evaluation: Evaluation, local: SiteEvaluation | None) -> None:
+    """Gains are those of the two answers' means, of the metrics that models are compared by."""
+    metrics = evaluation.metrics
+    if answer.gains and (local is None or local.set != answer.set or answer.gains.keys() - {*metrics.gained}):
+        raise ValueError("it has gains over a model that it did not evaluate, or of unknown metrics")
+    for name, gain in answer.gains.items():
+        mean, own = (one.whole.measures.get(name) for one in (answer, local or answer))
+        slack = 4 * _ROUNDING * (metrics[name].high - metrics[name].low)
+        if mean is None or own is None or abs(metrics[name].gain(mean.mean, own.mean) - gain.mean) > slack:
+            raise ValueError(f"{name} has a gain that is not the difference of its means")
 
 
 def _check_group(group: GroupAnswer, evaluation: Evaluation, minimum: int) -> None:
@@ -69,6 +85,11 @@ def _check_counts(group: GroupAnswer, metrics: list[Metric]) -> None:
 
 def _check_measure(name: str, one: MeasureAnswer, bins: MetricBins, patients: int) -> None:
     ends = (bins.edges[0], bins.edges[-1])
+    if not one.edges and not one.counts:  # of too few patients for counts
+        slack = _ROUNDING * (ends[1] - ends[0])
+        if one.interval is not None or not ends[0] - slack <= one.mean <= ends[1] + slack:
+            raise ValueError(f"{name} has a mean out of its range, or an interval without counts")
+        return
     if len(one.edges) != len(one.counts) + 1 or (one.edges[0], one.edges[-1]) != ends:
         raise ValueError(f"{name} has other bins than the public ones")
     if one.edges != sorted(set(one.edges)) or not set(one.edges) <= set(bins.edges):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consilium.errors import RefusalCode
-from consilium.records.evaluation import EvaluationRecord
+from consilium.records.evaluation import LOCAL_MODELS, EvaluationRecord
 from consilium.records.federation import FederationRecord, OutcomeKind, SiteRound
 from consilium.records.job_record import JobRecord
 from consilium.records.progress import EndReason
@@ -139,6 +139,8 @@ def _statistics_outcome(record: StatisticsRecord) -> Outcome:
 def _evaluation_outcome(record: EvaluationRecord) -> Outcome:
     absences = defaultdict[tuple[str, str, RefusalCode | None], list[str]](list)
     for model, site, missing in record.absences():
+        if model == LOCAL_MODELS and missing.code is RefusalCode.LOCAL_MODEL:
+            continue  # not every hospital has a model of its own
         absences[site, missing.reason, missing.code].append(model)
     reasons = tuple(
         EndReason(text=f"{site} did not evaluate {', '.join(models)}: {reason}", code=code, task="evaluate")

@@ -39,6 +39,8 @@ _REMEDIES: Final[dict[RefusalCode, str]] = {
     "shows the network more patients",
     RefusalCode.NO_LOCAL_ONLY: "nothing: the hospital decided so in its local/privacy.json (local_only); it "
     "has its part in the federation's model all the same",
+    RefusalCode.LOCAL_MODEL: "the hospital trains one with `consilium train JOB --kit KIT`, and names it as "
+    "local_only_model in its local/privacy.json; its log says what is wrong with one that it names",
     RefusalCode.DECLINED: _ASK_THE_SITE,
     RefusalCode.TESTED: "submit another job: a hospital's test patients are looked at once in a job, after "
     "its last round",

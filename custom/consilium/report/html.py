@@ -39,6 +39,7 @@ def page_environment() -> Environment:
         duration=_duration,
         size=_size,
         png=_png,
+        svg=_svg,
         describe=describe,
         use_of_cases=use_of_cases,
         meaning=meaning,
@@ -116,3 +117,8 @@ def _sentence(text: str) -> str:
 
 def _png(content: bytes) -> str:
     return f"data:image/png;base64,{b64encode(content).decode()}"
+
+
+def _svg(content: str) -> str:
+    """A drawing as an image: nothing in it runs, whatever its texts are."""
+    return f"data:image/svg+xml;base64,{b64encode(content.encode()).decode()}"

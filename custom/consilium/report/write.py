@@ -10,7 +10,7 @@ from consilium.records.evaluation import EvaluationRecord
 from consilium.records.federation import FederationRecord
 from consilium.records.job_record import JobRecord
 from consilium.records.readiness import ReadinessRecord
-from consilium.report.models.page import render_models
+from consilium.report.models.page import draw_key_measure, render_models
 from consilium.report.models.summary import to_csv, to_json
 from consilium.report.readiness.page import render_readiness
 from consilium.report.statistics.page import render_statistics
@@ -37,7 +37,10 @@ def write_report(folder: Path, record: JobRecord) -> Path:
         task = get_task(record.task)
         files["report.json"] = json.dumps(to_json(record, task), indent=1)
         files["models.csv"] = to_csv(record, task)
-        html = render_models(record)
+        figure = draw_key_measure(record, task)
+        if figure is not None:
+            files["models.svg"] = figure
+        html = render_models(record, figure)
     elif isinstance(record, ReadinessRecord):
         html = render_readiness(record)
     else:

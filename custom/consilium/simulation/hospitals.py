@@ -33,6 +33,7 @@ class NamesAndLabels:
         patients_files: Site name to the file that declares its patients.
         accepted_files: Site name to the file of findings that it accepts.
         subgroups_files: Site name to the file of subgroups that it wants models evaluated in.
+        local_only_models: Site name to its own model, which an evaluation may compare others with.
     """
 
     conventions: Mapping[str, str] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class NamesAndLabels:
     patients_files: Mapping[str, Path] = field(default_factory=dict)
     accepted_files: Mapping[str, Path] = field(default_factory=dict)
     subgroups_files: Mapping[str, Path] = field(default_factory=dict)
+    local_only_models: Mapping[str, Path] = field(default_factory=dict)
 
 
 def site_settings(
@@ -96,6 +98,7 @@ def site_settings(
             patients_file=_absolute(said.patients_files.get(name)),
             accepted_findings=_absolute(said.accepted_files.get(name)),
             subgroups_file=_absolute(said.subgroups_files.get(name)),
+            local_only_model=_absolute(said.local_only_models.get(name)),
             tasks=list_installed(),
             **minimums,
             **tested.get(name, {}),

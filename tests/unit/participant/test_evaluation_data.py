@@ -7,10 +7,11 @@ from data.hospital import NAMES_2023, Hospital
 from learning.tiny import LEARNING, site
 
 from consilium.errors import RefusalCode, SiteRefusal
+from consilium.participant.evaluated_cases import allow_subgroup, select_evaluated
 from consilium.participant.evaluation_data import BAD_SUBGROUPS, prepare_evaluation
-from consilium.participant.patient_selection import allow_subgroup, select_evaluated
 from consilium.participant.register_files import open_register
 from consilium.participant.site_data import prepare_site
+from consilium.tasks import get_task
 from participant.register import visits
 
 MINIMUM = 3
@@ -30,7 +31,8 @@ def decided(tmp_path):
 
 def evaluated(decided, patients, job_minimum=1):
     with open_register(decided) as register:
-        _, chosen = select_evaluated(register, decided, visits(patients), job_minimum=job_minimum)
+        task = get_task("brain_tumor")
+        chosen = select_evaluated(register, decided, task, visits(patients), job_minimum=job_minimum)
     return {one.patient for one in chosen.cases}
 
 
@@ -148,3 +150,37 @@ def test_a_file_of_subgroups_that_can_t_be_used_costs_the_subgroups_alone(hospit
     assert found.cases
     assert str(file) in caplog.text
     assert str(file) not in BAD_SUBGROUPS
+
+
+def test_as_few_patients_as_a_training_needs_are_answered_about_without_counts(hospital):
+    """The means that a hospital sends of a training's model, it sends of any model."""
+    few = hospital.model_copy(
+        update={"min_count": MINIMUM + 2, "test_fraction": 0.25, "validation_fraction": 0.25}
+    )
+    training, found = in_training(few), prepared(few)
+    assert {one.id for one in found.cases} == {one.id for one in training.test}
+    assert (found.minimum, found.counted, found.split) == (MINIMUM, False, training.split)
+    enough = prepared(hospital.model_copy(update={"state_dir": hospital.state_dir / "other"}))
+    assert (enough.minimum, enough.counted) == (MINIMUM, True)
+
+
+def test_a_task_whose_scores_are_counts_needs_as_many_patients_as_counts_do(decided):
+    metrics = SimpleNamespace(has_counts=True, minimum_setting="min_count")
+    grading = SimpleNamespace(evaluation=SimpleNamespace(metrics=metrics))
+    decided.min_count = MINIMUM + 2
+    with open_register(decided) as register:
+        chosen = select_evaluated(register, decided, grading, visits("ABCD"), job_minimum=1)
+        assert (chosen.cases, chosen.minimum) == ((), MINIMUM + 2)
+        means = select_evaluated(register, decided, get_task("brain_tumor"), visits("ABCD"), job_minimum=1)
+    assert ({one.patient for one in means.cases}, means.minimum, means.counted) == (
+        set("ABCD"),
+        MINIMUM,
+        False,
+    )
+
+
+def test_counts_of_more_patients_later_isolate_nobody(decided):
+    decided.min_count = MINIMUM + 2
+    assert evaluated(decided, "ABCD") == set("ABCD")
+    assert evaluated(decided, "ABCDE") == set("ABCD")  # E would be the difference
+    assert evaluated(decided, "ABCDEFG") == set("ABCDEFG")

@@ -49,6 +49,17 @@ def test_an_answer_in_bounds_is_taken():
     check(answer())
 
 
+def test_means_of_few_patients_come_without_counts_and_intervals():
+    content = answer()
+    content["subgroups"] = {}
+    for one in content["whole"]["measures"].values():
+        one.update(edges=[], counts=[], interval=None)
+    check(content)
+    content["whole"]["measures"]["dice"]["mean"] = 1.5
+    with pytest.raises(ValueError, match="out of its range"):
+        check(content)
+
+
 def change(path, value):
     content = answer()
     target = content

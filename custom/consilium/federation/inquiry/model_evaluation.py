@@ -17,13 +17,19 @@ from consilium.errors import ConfigurationError, DataError, RefusalCode
 from consilium.federation.component_state import Running
 from consilium.federation.exchange.answer_form import Absence
 from consilium.federation.exchange.site_controller import SiteController
-from consilium.federation.message_names import EVALUATE, REPORT_META
+from consilium.federation.message_names import EVALUATE, LOCAL_ONLY, REPORT_META
 from consilium.learning.evaluated_model import EvaluatedModel
 from consilium.learning.model_store import ModelStore
 from consilium.prediction.evaluated_models import open_evaluated_model
 from consilium.prediction.trained_model import TrainedModel
 from consilium.records.bounds import MissingSite, name_faults
-from consilium.records.evaluation import EVALUATION_FILE, EvaluationRecord, ModelEntry, SiteEvaluation
+from consilium.records.evaluation import (
+    EVALUATION_FILE,
+    LOCAL_MODELS,
+    EvaluationRecord,
+    ModelEntry,
+    SiteEvaluation,
+)
 from consilium.records.evaluation_bounds import check_evaluation
 from consilium.tasks import LearningSettings, get_task, parse_learning
 
@@ -32,7 +38,7 @@ from consilium.tasks import LearningSettings, get_task, parse_learning
 class _Question:
     """The model that the sites are asked about."""
 
-    index: int
+    number: int
     entry: ModelEntry
 
 
@@ -42,22 +48,31 @@ class ModelEvaluation(SiteController):
     All model files are read and checked before any site is asked: they come from outside. A site that can't
     answer about any model of the job is not asked about the others, and is named with each of them.
 
+    With `local_only` each site is asked about its own model first. It is sent no weights then, and sends
+    none: it has the model.
+
     Args:
         models: The fields of `EvaluatedModel`, one for each model.
         learning: The fields of `LearningSettings`, with which the models were trained.
         timeout_minutes: How long sites may take for a model; those that are not done by then are missing.
+        local_only: Whether the sites evaluate their own models as well.
 
     Raises:
         ConfigurationError: If a setting can't be used.
     """
 
     def __init__(
-        self, models: list[dict[str, Any]], learning: dict[str, Any], timeout_minutes: float = 240.0
+        self,
+        models: list[dict[str, Any]],
+        learning: dict[str, Any],
+        timeout_minutes: float = 240.0,
+        local_only: bool = False,
     ) -> None:
         super().__init__()
         self.models = models
         self.learning = learning
         self.timeout_minutes = timeout_minutes
+        self.local_only = local_only
         self._models = [EvaluatedModel.parse(one, source="the job's models") for one in models]
         self._settings: LearningSettings = parse_learning(learning, source="the job's learning settings")
         self._record = Running[EvaluationRecord]()
@@ -71,7 +86,11 @@ class ModelEvaluation(SiteController):
                 job=self.fl_ctx.get_prop(FLContextKey.JOB_META)[JobMetaKey.JOB_NAME],
                 task=task.name,
                 title=task.title,
-                settings={"learning": self.learning, "timeout_minutes": self.timeout_minutes},
+                settings={
+                    "learning": self.learning,
+                    "timeout_minutes": self.timeout_minutes,
+                    "local_only": self.local_only,
+                },
             )
         )
         try:
@@ -80,13 +99,14 @@ class ModelEvaluation(SiteController):
             self._end(record, str(error), RefusalCode.MODEL_FILE)
             self.error(f"no site is asked: {error}")
             return
-        for index, model in enumerate(self._models):
+        models = {one.name: one for one in self._models}
+        for number, name in enumerate(record.models):
             if not self.abort_signal.triggered:
-                self._ask_about(index, model, record)
+                self._ask_about(number, name, models.get(name), record)
                 record.save(self._path)
         if self.abort_signal.triggered:
             self._end(record, "aborted before all sites had answered", RefusalCode.JOB_ABORTED)
-        elif not any(one.sites for one in record.models.values()):
+        elif not any(one.sites for one in record.models.values() if one.digest is not None):
             self._end(record, "no site answered about any model", RefusalCode.NO_SCORES)
         else:
             record.status = "finished"
@@ -95,7 +115,7 @@ class ModelEvaluation(SiteController):
     def take(self, site: str, answer: FLModel) -> bool:
         """Keep one site's answer."""
         question = self._question
-        if question is None or answer.current_round != question.index:
+        if question is None or answer.current_round != question.number:
             return self.reject(site, "its answer is about another model")
         if answer.params or answer.metrics:
             return self.reject(site, "it sent an update or scores that were not requested")
@@ -104,8 +124,10 @@ class ModelEvaluation(SiteController):
         except ValidationError as error:
             faults = name_faults(error, SiteEvaluation)
             return self.reject(site, f"its answer can't be read; wrong is {faults}")
+        own = self._record.value.models.get(LOCAL_MODELS)
+        local = None if own is None or own is question.entry else own.sites.get(site)
         try:
-            check_evaluation(evaluation, get_task(self._settings.task).evaluation)
+            check_evaluation(evaluation, get_task(self._settings.task).evaluation, local)
         except ValueError as error:
             return self.reject(site, f"its answer can't be used: {error}", RefusalCode.SCORES)
         question.entry.sites[site] = evaluation
@@ -136,6 +158,8 @@ class ModelEvaluation(SiteController):
             raise ConfigurationError(
                 "the job names no model: write it with `consilium jobs export JOB --model NAME=MODEL`"
             )
+        if self.local_only:
+            record.models[LOCAL_MODELS] = ModelEntry(digest=None)
         for model in self._models:
             opened = self._read_model(model)
             record.models[model.name] = ModelEntry(digest=model.digest, job=opened.job, round=opened.round)
@@ -144,38 +168,39 @@ class ModelEvaluation(SiteController):
         local = Path(self.engine.get_workspace().get_site_config_dir())
         return open_evaluated_model(ModelStore.of_server(local), model, self._settings)
 
-    def _ask_about(self, index: int, model: EvaluatedModel, record: EvaluationRecord) -> None:
-        entry = record.models[model.name]
+    def _ask_about(
+        self, number: int, name: str, model: EvaluatedModel | None, record: EvaluationRecord
+    ) -> None:
+        """Ask about one model; None for the sites' own."""
+        entry = record.models[name]
         before = {
             site: missing
-            for other in self._models[:index]
-            for site, missing in record.models[other.name].missing.items()
+            for other in list(record.models.values())[:number]
+            for site, missing in other.missing.items()
             if missing.code is not None and missing.code.lasts
         }
         sites = self.connected_sites()
         entry.missing.update({site: missing for site, missing in before.items() if site in sites})
-        self._note_absent(index, sites, record)
+        self._note_absent(entry, sites, record)
         asked = [site for site in sites if site not in before]
-        self._question = _Question(index, entry)
-        self.info(f"asking {counted(len(asked), 'site')} about {model.name}")
-        question = FLModel(
-            params_type=ParamsType.FULL,
-            params=dict(self._read_model(model).weights),
-            current_round=index,
-            total_rounds=len(self._models),
-        )
-        self.ask(EVALUATE, question, asked, deadline_seconds=self.timeout_minutes * 60)
+        self._question = _Question(number, entry)
+        self.info(f"asking {counted(len(asked), 'site')} about {name}")
+        task, question = LOCAL_ONLY, FLModel(metrics={})  # they have the model: nothing is sent
+        if model is not None:
+            weights = dict(self._read_model(model).weights)
+            task, question = EVALUATE, FLModel(params_type=ParamsType.FULL, params=weights)
+        question.current_round, question.total_rounds = number, len(record.models)
+        self.ask(task, question, asked, deadline_seconds=self.timeout_minutes * 60)
         late = f"no answer within {counted(self.timeout_minutes, 'minute')}"
         for site in asked:
             if site not in entry.sites:
                 entry.missing.setdefault(site, MissingSite(reason=late, code=RefusalCode.LATE))
 
-    def _note_absent(self, index: int, connected: Sequence[str], record: EvaluationRecord) -> None:
+    def _note_absent(self, entry: ModelEntry, connected: Sequence[str], record: EvaluationRecord) -> None:
         """Name the sites that were there for an earlier model and are gone."""
         gone = MissingSite(
             reason="it was not connected when the others were asked", code=RefusalCode.NOT_CONNECTED
         )
-        entry = record.models[self._models[index].name]
         for site in record.sites:
             if site not in connected:
                 entry.missing.setdefault(site, gone)

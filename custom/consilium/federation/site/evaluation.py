@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nvflare.apis.fl_component import FLComponent
@@ -19,12 +20,16 @@ from consilium.federation.site.local_settings import read_site_settings
 from consilium.federation.site.replies import read_request
 from consilium.federation.site.state import StateReporter
 from consilium.federation.versions import component_versions
+from consilium.participant.local_only import PairedScores
 from consilium.records.evaluation import GroupAnswer, MeasureAnswer, SiteEvaluation
-from consilium.tasks import get_task, parse_learning
+from consilium.records.gain import measure_gain
+from consilium.tasks import LearningSettings, Task, get_task, parse_learning
 from consilium.tasks.evaluation import Evaluation
+from consilium.tasks.metrics import Scores
 
 if TYPE_CHECKING:
     from consilium.data.cached_case import CachedCase
+    from consilium.learning.weights import Weights
     from consilium.participant.evaluation_data import EvaluationData
 
 _DIGITS = 6
@@ -49,6 +54,8 @@ class SiteEvaluator:
         self._component = component
         self._state = state
         self._data: EvaluationData | None = None
+        self._local: list[Scores] = []
+        """What each case was measured at with the site's own model; empty as long as that is not known."""
 
     def evaluate(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
         """Answer about one model.
@@ -56,23 +63,59 @@ class SiteEvaluator:
         Raises:
             SiteRefusal: If this site can't or may not.
         """
+        started = time.monotonic()
+        request = read_request(shareable)
+        task, data = self._task, self._prepare(fl_ctx, abort)
+        rows, answer = self._measure(request.params or {}, data, fl_ctx, abort)
+        if self._local:
+            pairs = [
+                PairedScores(case.id, case.patient, local, row)
+                for case, local, row in zip(data.cases, self._local, rows, strict=True)
+            ]
+            fewest = data.minimum if data.counted else len(pairs)  # no interval, as of the means
+            gain = measure_gain(pairs, task.evaluation, min_count=fewest)
+            answer.gains = dict(gain.gains) if gain else {}
+        return _reply(answer, request, started)
+
+    def evaluate_local(self, shareable: Shareable, fl_ctx: FLContext, abort: Signal) -> Shareable:
+        """Answer about the site's own model.
+
+        Raises:
+            SiteRefusal: If it has none, or this site can't or may not answer.
+        """
+        from consilium.federation.site.local_only_model import open_local_only_model
+
+        started = time.monotonic()
+        request = read_request(shareable)
+        data = self._prepare(fl_ctx, abort)
+        site = read_site_settings(fl_ctx, self._settings.task)
+        weights = open_local_only_model(site, self._settings, data.split)
+        self._local, answer = self._measure(weights, data, fl_ctx, abort)
+        return _reply(answer, request, started)
+
+    @cached_property
+    def _settings(self) -> LearningSettings:
+        return parse_learning(self._learning, source="the job's learning settings")
+
+    @property
+    def _task(self) -> Task:
+        return get_task(self._settings.task)
+
+    def _measure(
+        self, weights: Weights, data: EvaluationData, fl_ctx: FLContext, abort: Signal
+    ) -> tuple[list[Scores], SiteEvaluation]:
+        """Measure a model on every case; returns what each was measured at, and what leaves of it."""
         from consilium.data.cached_case import UnreadableCase
         from consilium.learning.device import open_device
         from consilium.learning.evaluator import measure_cases
         from consilium.participant.evaluation_log import EvaluationLog
 
-        started = time.monotonic()
-        request = read_request(shareable)
-        settings = parse_learning(self._learning, source="the job's learning settings")
-        site = read_site_settings(fl_ctx, settings.task)
-        data = self._prepare(fl_ctx, abort)
-        weights = request.params or {}
+        task, site = self._task, read_site_settings(fl_ctx, self._settings.task)
         earlier = EvaluationLog(site, str(fl_ctx.get_job_id())).admit_received(weights, data.set)
-        task = get_task(settings.task)
         try:
             rows = measure_cases(
                 task,
-                settings,
+                self._settings,
                 weights,
                 data.cases,
                 open_device(site),
@@ -91,23 +134,17 @@ class SiteEvaluator:
                 code=RefusalCode.LOST_CASES,
             ) from None
         answer = summarize_site(task.evaluation, data, rows)
-        answer.earlier_models, answer.seconds = earlier, time.monotonic() - started
-        reply = FLModel(
-            metrics={},
-            current_round=request.current_round,
-            meta={REPORT_META: answer.model_dump(mode="json")},
-        )
-        return FLModelUtils.to_shareable(reply)
+        answer.earlier_models = earlier
+        return rows, answer
 
     def _prepare(self, fl_ctx: FLContext, abort: Signal) -> EvaluationData:
         if self._data is None:
             from consilium.participant.evaluation_data import prepare_evaluation
 
-            settings = parse_learning(self._learning, source="the job's learning settings")
-            site = read_site_settings(fl_ctx, settings.task)
+            site = read_site_settings(fl_ctx, self._settings.task)
             self._data = prepare_evaluation(
                 site,
-                settings,
+                self._settings,
                 job_minimum=self._min_patients,
                 progress=lambda done, total, what: self._state.report_cases(
                     fl_ctx, f"preparing: {what}", done, total, minimum=site.min_count
@@ -118,6 +155,12 @@ class SiteEvaluator:
                 # The site's own log: the only place that names a patient.
                 self._component.log_warning(fl_ctx, problem.describe(), fire_event=False)
         return self._data
+
+
+def _reply(answer: SiteEvaluation, request: FLModel, started: float) -> Shareable:
+    answer.seconds = time.monotonic() - started
+    meta = {REPORT_META: answer.model_dump(mode="json")}
+    return FLModelUtils.to_shareable(FLModel(metrics={}, current_round=request.current_round, meta=meta))
 
 
 def summarize_site(
@@ -134,7 +177,7 @@ def summarize_site(
 
     def summarize(ids: Sequence[str]) -> GroupAnswer:
         cases, measured = zip(*(of_case[one] for one in ids), strict=True)
-        return summarize_group(evaluation, cases, measured, data.minimum)
+        return summarize_group(evaluation, cases, measured, data.minimum, counted=data.counted)
 
     return SiteEvaluation(
         min_count=data.minimum,
@@ -154,9 +197,21 @@ def summarize_site(
 
 
 def summarize_group(
-    evaluation: Evaluation, cases: Sequence[CachedCase], rows: Sequence[Mapping[str, float]], minimum: int
+    evaluation: Evaluation,
+    cases: Sequence[CachedCase],
+    rows: Sequence[Mapping[str, float]],
+    minimum: int,
+    *,
+    counted: bool = True,
 ) -> GroupAnswer:
     """Return what leaves about some cases.
+
+    Args:
+        evaluation: The task's.
+        cases: The cases.
+        rows: What each of them was measured at.
+        minimum: Fewest patients.
+        counted: Whether counts of patients and intervals may leave beside means.
 
     Raises:
         SiteRefusal: They are of fewer patients than the minimum.
@@ -174,21 +229,23 @@ def summarize_group(
     measures = {
         name: MeasureAnswer(
             mean=round(one.mean, _DIGITS),
-            interval=_rounded(one.interval),
-            edges=list(one.histogram.edges),
-            counts=list(one.histogram.counts),
+            interval=_rounded(one.interval) if counted else None,
+            edges=list(one.histogram.edges) if counted else [],
+            counts=list(one.histogram.counts) if counted else [],
         )
         for name, one in summarize_patients(limited, patients, bins, minimum=minimum).items()
     }
     derived = {
-        name: MeasureAnswer(mean=round(one.mean, _DIGITS), interval=_rounded(one.interval))
+        name: MeasureAnswer(
+            mean=round(one.mean, _DIGITS), interval=_rounded(one.interval) if counted else None
+        )
         for name, one in derive_measures(evaluation, rows, patients).items()
     }
     return GroupAnswer(
         patients=len(set(patients)),
         cases=len(cases),
         measures={**derived, **measures},
-        counts=count_cases(evaluation, rows),
+        counts=count_cases(evaluation, rows) if counted else {},
     )
 
 

@@ -13,12 +13,19 @@ from nvflare.apis.shareable import Shareable
 from nvflare.apis.signal import Signal
 
 from consilium.errors import Cancelled, ConsiliumError, RefusalCode, SiteRefusal
-from consilium.federation.message_names import CHECK, EVALUATE, PREPARE, REFUSAL_CODE_HEADER, REFUSAL_HEADER
+from consilium.federation.message_names import (
+    CHECK,
+    EVALUATE,
+    LOCAL_ONLY,
+    PREPARE,
+    REFUSAL_CODE_HEADER,
+    REFUSAL_HEADER,
+)
 from consilium.federation.site.evaluation import SiteEvaluator
 from consilium.federation.site.journal import SiteJournal
 from consilium.federation.site.replies import to_refusal
 from consilium.federation.site.state import StateReporter
-from consilium.federation.site.task_handlers import TaskHandlers
+from consilium.federation.site.task_handlers import Handler, TaskHandlers
 from consilium.federation.transport.set_up import set_up_peer
 from consilium.learning.algorithms import DEFAULT_ALGORITHM, parse_algorithm
 from consilium.process_limits import can_start_threads
@@ -41,7 +48,8 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         `local_only`: train a model alone, as often and as long as in the federation, and compare it with the
             weights received; answers a `SiteReport` with the gain. The model stays here.
         `evaluate`: measure the weights received on the cases that no job trains on; answers a
-            `SiteEvaluation`.
+            `SiteEvaluation`. In a job that evaluates models, `local_only` asks for the same about the model
+            that the hospital's settings name.
         The questions that the job's algorithm declares: what its `SiteDialogue` answers.
 
     What can go wrong is answered with a return code and a reason that holds no patient identifier and no
@@ -68,7 +76,10 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self._state = StateReporter(self, self._journal)
         chosen = parse_algorithm(algorithm) if algorithm else DEFAULT_ALGORITHM
         self._handlers = TaskHandlers(learning, chosen, self, self._state, self._journal)
-        self._evaluator = SiteEvaluator(learning, min_patients or 1, self, self._state)
+        evaluator = SiteEvaluator(learning, min_patients or 1, self, self._state)
+        self._evaluators: dict[str, Handler] = {EVALUATE: evaluator.evaluate}
+        if min_patients is not None:  # in a job that evaluates models, and not in a training
+            self._evaluators[LOCAL_ONLY] = evaluator.evaluate_local
 
     def handle_event(self, event_type: str, fl_ctx: FLContext) -> None:
         """Open the site's journal of the job; free data and weights when the job ends."""
@@ -87,7 +98,7 @@ class SiteExecutor(Executor):  # type: ignore[misc]
         self, task_name: str, shareable: Shareable, fl_ctx: FLContext, abort_signal: Signal
     ) -> Shareable:
         """Carry out one task; see the class."""
-        handler = self._evaluator.evaluate if task_name == EVALUATE else self._handlers.find(task_name)
+        handler = self._evaluators.get(task_name) or self._handlers.find(task_name)
         if handler is None:
             return to_refusal(ReturnCode.TASK_UNKNOWN, SiteRefusal(f"no task is named {task_name!r} here"))
         self._log_rejection(shareable, fl_ctx)

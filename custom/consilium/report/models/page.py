@@ -7,24 +7,29 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from consilium.counts import counted
-from consilium.records.evaluation import EvaluationRecord
+from consilium.records.evaluation import LOCAL_MODELS, EvaluationRecord
 from consilium.records.remedies import remedy_for
 from consilium.report.chart_style import DARK, LIGHT
 from consilium.report.html import page_environment
+from consilium.report.models.figure import draw_models
 from consilium.report.models.summary import (
     MatrixOfSites,
+    ModelGain,
     ModelScore,
     all_measures,
     build_matrix,
     evaluated_sets,
+    gains_over_own,
     key_measures,
     subgroup_tables,
 )
 from consilium.report.training.cautions import describe_earlier
 from consilium.tasks import Task, get_task
 from consilium.tasks.measures import Measure
+from consilium.tasks.metrics import Metric
 
 _NOTHING = "\N{EN DASH}"
+_STANDINGS = {"gains": "better", "loses": "worse", "unclear": "no clear difference"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,19 @@ class MissingRow:
     remedy: str
 
 
-def render_models(record: EvaluationRecord) -> str:
-    """Render the page; names and reasons come from other machines, and the template escapes them."""
+def draw_key_measure(record: EvaluationRecord, task: Task) -> str | None:
+    """Draw every model at every hospital in the key measure, as SVG; None without any score."""
+    keys = key_measures(task.evaluation)
+    return draw_models(build_matrix(record, task, keys[0])) if keys else None
+
+
+def render_models(record: EvaluationRecord, figure: str | None = None) -> str:
+    """Render the page; names and reasons come from other machines, and the template escapes them.
+
+    Args:
+        record: What the hospitals answered.
+        figure: The key measure as SVG, see `draw_key_measure`; None for none.
+    """
     task = get_task(record.task)
     keys = key_measures(task.evaluation)
     matrices = [build_matrix(record, task, one) for one in keys]
@@ -55,6 +71,11 @@ def render_models(record: EvaluationRecord) -> str:
             subgroups=subgroup_tables(record, keys[0]) if keys else [],
             missing=list(_missing(record)),
             sets=evaluated_sets(record),
+            figure=figure,
+            gains=gains_over_own(record, task),
+            key=task.evaluation.metrics.key_metric,
+            local_models=LOCAL_MODELS,
+            show_gain=_show_gain,
             cautions=list(_cautions(record)),
             notes={
                 site: one.note
@@ -119,6 +140,19 @@ def _show(score: ModelScore | None, measure: Measure) -> str:
     if score.interval is None:
         return mean
     return f"{mean} ({' to '.join(measure.text(bound) for bound in score.interval)})"
+
+
+def _show_gain(one: ModelGain | None, key: Metric) -> str:
+    """A gain with its interval, and what it means."""
+    if one is None:
+        return _NOTHING
+    gain, standing = one.gain, _STANDINGS.get(one.standing, one.standing)
+    interval = "" if gain.low is None or gain.high is None else f" ({_signed(key, gain.low, gain.high)})"
+    return f"{key.gain_text(gain.mean)}{interval}, {standing}"
+
+
+def _signed(key: Metric, low: float, high: float) -> str:
+    return f"{key.gain_text(low)} to {key.gain_text(high)}"
 
 
 def _goodness(score: ModelScore | None, measure: Measure) -> float:

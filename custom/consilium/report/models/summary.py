@@ -9,6 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from consilium.records.evaluation import EvaluationRecord, GroupAnswer
+from consilium.records.gain import Gain
+from consilium.report.training.gains import standing_of
+from consilium.report.training.study import Standing
 from consilium.tasks import Task
 from consilium.tasks.evaluation import Evaluation
 from consilium.tasks.measures import Measure, derived_measures
@@ -46,6 +49,19 @@ class MatrixOfSites:
     sites: Mapping[str, Mapping[str, ModelScore | None]]
     means: Mapping[str, float]
     worst: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelGain:
+    """By how much a model is better than a site's own one, on the same patients.
+
+    Attributes:
+        gain: In the key metric, with its interval.
+        standing: Whether the site gains by it.
+    """
+
+    gain: Gain
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,17 @@ def build_matrix(record: EvaluationRecord, task: Task, measure: Measure) -> Matr
     )
 
 
+def gains_over_own(record: EvaluationRecord, task: Task) -> dict[str, dict[str, ModelGain]]:
+    """Return what each site gains by each model over its own one, by site and model; empty without any."""
+    key = task.evaluation.metrics.key
+    found: dict[str, dict[str, ModelGain]] = {}
+    for model, entry in record.models.items():
+        for site, answer in sorted(entry.sites.items()):
+            if (gain := answer.gains.get(key)) is not None:
+                found.setdefault(site, {})[model] = ModelGain(gain, standing_of(gain))
+    return dict(sorted(found.items()))
+
+
 def evaluated_sets(record: EvaluationRecord) -> dict[str, str]:
     """Return which patients each site evaluated on, by site: those to report on, or to choose models on."""
     answers = {site: answer for one in record.models.values() for site, answer in one.sites.items()}
@@ -135,6 +162,12 @@ def to_json(record: EvaluationRecord, task: Task) -> dict[str, Any]:
         "sets": evaluated_sets(record),
         "matrices": [asdict(build_matrix(record, task, one)) for one in all_measures(task.evaluation)],
         "subgroups": [asdict(one) for one in subgroup_tables(record, keys[0])] if keys else [],
+        "gains": {
+            site: {
+                model: {**one.gain.model_dump(), "standing": one.standing} for model, one in models.items()
+            }
+            for site, models in gains_over_own(record, task).items()
+        },
         "missing": [
             {"model": model, "site": site, "reason": one.reason, "code": one.code and one.code.value}
             for model, site, one in record.absences()

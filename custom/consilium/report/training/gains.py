@@ -40,7 +40,7 @@ def summarize_gain(
     if gain is None or of_key is None or site in federation.excluded:
         return GainSummary(standing=NOT_COMPARED, why=_why_not(site, report, federation))
     return GainSummary(
-        standing=_standing(of_key),
+        standing=standing_of(of_key),
         why=_why_inconclusive(gain.patients, of_key),
         patients=gain.patients,
         mean=of_key.mean,
@@ -78,8 +78,11 @@ def sites_that(report: StudyReport, standing: Standing) -> list[str]:
     return sorted(found, key=lambda site: (-(found[site].mean or 0.0), site))
 
 
-def _standing(gain: Gain) -> Standing:
-    """Unclear without an interval: of four patients, all agree by chance in one of eight."""
+def standing_of(gain: Gain) -> Standing:
+    """Return whether a gain is one, by its interval.
+
+    Unclear without an interval: of four patients, all agree by chance in one of eight.
+    """
     if gain.low is None or gain.high is None or gain.low <= 0 <= gain.high:
         return "unclear"
     return "gains" if gain.low > 0 else "loses"

@@ -16,7 +16,7 @@ from records.test_evaluation_bounds import answer as content
 
 from consilium.errors import RefusalCode
 from consilium.federation.inquiry.model_evaluation import ModelEvaluation
-from consilium.federation.message_names import CODE_HEADER, EVALUATE, REASON_HEADER, REPORT_META
+from consilium.federation.message_names import CODE_HEADER, EVALUATE, LOCAL_ONLY, REASON_HEADER, REPORT_META
 from consilium.learning.model_store import digest_of
 from consilium.records.evaluation import EVALUATION_FILE, EvaluationRecord
 from consilium.records.outcome import determine_outcome
@@ -27,7 +27,7 @@ class Rehearsal(ModelEvaluation):
     """The controller with its sites in one process; how an answer is taken in is FLARE's own code."""
 
     def broadcast(self, task, fl_ctx, targets=None, min_responses=1, wait_time_after_min_received=0):
-        assert task.name == EVALUATE
+        self.tasks.append((task.name, dict(task.data)))
         self.asked.append(list(targets))
         clients = {client.name: client for client in self.engine.get_clients()}
         for name in targets:
@@ -41,8 +41,14 @@ class Rehearsal(ModelEvaluation):
 
 
 @pytest.fixture
-def run(tmp_path):
-    def run(sites, names=("first", "second"), abort=None, spoil=lambda folder: None):
+def tasks():
+    """The tasks that were sent, with what was in them."""
+    return []
+
+
+@pytest.fixture
+def run(tmp_path, tasks):
+    def run(sites, names=("first", "second"), abort=None, spoil=lambda folder: None, **settings):
         engine = Engine(tmp_path, clients=list(sites))
         folder = engine.local / "models"
         folder.mkdir(exist_ok=True)
@@ -53,8 +59,8 @@ def run(tmp_path):
             file.rename(folder / f"{digest.removeprefix('sha256:')}.safetensors")
             models.append({"name": name, "digest": digest})
         spoil(folder)
-        controller = Rehearsal(models, LEARNING.model_dump(mode="json"))
-        controller.sites, controller.asked = sites, []
+        controller = Rehearsal(models, LEARNING.model_dump(mode="json"), **settings)
+        controller.sites, controller.asked, controller.tasks = sites, [], tasks
         controller.start_controller(engine.context)
         controller.control_flow(abort or Signal(), engine.context)
         return EvaluationRecord.load(engine.run_folder / EVALUATION_FILE), controller.asked
@@ -87,6 +93,53 @@ def test_every_site_answers_about_every_model(run):
     assert [(one.job, one.round) for one in record.models.values()] == [("a training", 0), ("a training", 1)]
     assert asked == [["north", "south"]] * 2
     assert determine_outcome(record).kind == "success"
+
+
+def with_gain(by=0.0):
+    """Answers about its own model, and about others with a gain over it."""
+
+    def site(index):
+        said = content()
+        if index:
+            said["gains"] = {"dice": {"mean": by, "low": by - 0.01, "high": by + 0.01}}
+        return to_shareable(said, index)
+
+    return site
+
+
+def test_each_site_is_asked_about_its_own_model_first_and_sent_no_weights(run, tasks):
+    record, asked = run({"north": with_gain(), "clinic": good}, local_only=True)
+    assert [name for name, _ in tasks] == [LOCAL_ONLY, EVALUATE, EVALUATE]
+    assert "params" not in tasks[0][1]
+    assert list(record.models) == ["local_only", "first", "second"]
+    assert record.models["local_only"].digest is None
+    assert asked == [["north", "clinic"]] * 3
+    assert record.models["first"].sites["north"].gains["dice"].mean == 0
+    assert determine_outcome(record).kind == "success"
+
+
+def test_a_hospital_without_a_model_of_its_own_evaluates_the_others(run):
+    def without(index):
+        return refusing(RefusalCode.LOCAL_MODEL)(index) if index == 0 else good(index)
+
+    record, asked = run({"north": with_gain(), "clinic": without}, local_only=True)
+    assert record.models["local_only"].missing["clinic"].code is RefusalCode.LOCAL_MODEL
+    assert asked[1] == ["north", "clinic"]
+    assert determine_outcome(record).kind == "success"
+    nobody, _ = run({"clinic": without}, local_only=True)
+    assert nobody.status == "finished"
+
+
+@pytest.mark.parametrize("site", [with_gain(0.3), lambda index: with_gain()(max(index, 1))])
+def test_a_gain_that_can_t_be_so_costs_the_answer(run, site):
+    record, _ = run({"north": good, "liar": site}, local_only=True)
+    answered = [name for name, one in record.models.items() if "liar" in one.sites]
+    assert "first" not in answered
+
+
+def test_a_gain_over_a_model_that_was_not_asked_for_is_rejected(run):
+    record, _ = run({"north": good, "liar": lambda index: with_gain()(1)})
+    assert record.models["first"].missing["liar"].code in (RefusalCode.ANSWER, RefusalCode.SCORES)
 
 
 def test_a_site_that_fails_or_is_late_is_named_with_each_model(run):

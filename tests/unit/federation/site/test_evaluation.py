@@ -10,9 +10,11 @@ from nvflare.app_common.abstract.fl_model import FLModel, ParamsType
 from nvflare.app_common.utils.fl_model_utils import FLModelUtils
 
 from consilium.errors import RefusalCode
-from consilium.federation.message_names import CODE_HEADER, EVALUATE, REASON_HEADER, REPORT_META
+from consilium.federation.message_names import CODE_HEADER, EVALUATE, LOCAL_ONLY, REASON_HEADER, REPORT_META
 from consilium.federation.site.executor import SiteExecutor
+from consilium.learning.standalone import Standalone, save_standalone
 from consilium.participant.evaluation_log import EvaluationLog
+from consilium.participant.register_files import open_register
 from consilium.records.evaluation import SiteEvaluation
 from consilium.records.evaluation_bounds import check_evaluation
 from consilium.tasks import get_task
@@ -21,6 +23,10 @@ from .answers import WEIGHTS, at_site, execute
 from .compared_jobs import MINIMUM, PATIENTS, remove_validated
 
 EVALUATION = get_task("brain_tumor").evaluation
+
+
+LOCAL = {name: value + np.float32(0.01) for name, value in WEIGHTS.items()}
+"""The hospital's own model, another one than `WEIGHTS`."""
 
 
 def question(weights=None, index=0):
@@ -123,3 +129,98 @@ def test_patients_are_prepared_once(ask, hospital):
     first = read(ask(executor=executor))
     remove_validated(hospital)
     assert read(ask(executor=executor)).whole == first.whole
+
+
+@pytest.fixture
+def own(hospital, tmp_path):
+    """Write a model of the hospital's own; returns its file."""
+
+    def own(*, split=None, learning=LEARNING, kind="local-only"):
+        with open_register(hospital) as register:
+            known = register.fingerprint
+        trained = Standalone(kind=kind, sites=("north",), split=split or known)
+        path = tmp_path / "secret-folder/Doe-Jane.safetensors"
+        path.parent.mkdir(exist_ok=True)
+        save_standalone(path, LOCAL, learning, trained, rounds=3, job="alone")
+        return path
+
+    return own
+
+
+@pytest.fixture
+def ask_both(engine, hospital):
+    """Ask one process about the hospital's own model and then about another one."""
+
+    def ask_both(**settings):
+        at_site(engine, hospital.model_copy(update=settings))
+        executor = SiteExecutor(LEARNING.model_dump(mode="json"), min_patients=1)
+        first = FLModelUtils.to_shareable(FLModel(metrics={}, current_round=0, total_rounds=2))
+        return execute(executor, engine, LOCAL_ONLY, first), execute(
+            executor, engine, EVALUATE, question(index=1)
+        )
+
+    return ask_both
+
+
+def test_the_site_s_own_model_is_measured_and_others_are_compared_with_it(ask_both, own, ask):
+    file = own()
+    replies = ask_both(local_only_model=file)
+    local, other = map(read, replies)
+    assert local.gains == {}
+    assert other.gains.keys() == {*EVALUATION.metrics.gained}
+    for name, gain in other.gains.items():
+        better = EVALUATION.metrics[name].gain(
+            other.whole.measures[name].mean, local.whole.measures[name].mean
+        )
+        assert gain.mean == pytest.approx(better, abs=1e-5)
+    check_evaluation(local, EVALUATION)
+    check_evaluation(other, EVALUATION, local)
+    assert local.whole != other.whole
+    assert read(ask(LOCAL)).whole == local.whole  # it is that model
+    text = json.dumps([one.model_dump(mode="json") for one in (local, other)])
+    assert not [one for one in ("secret-folder", "Doe-Jane", *PATIENTS) if one in text]
+
+
+@pytest.mark.parametrize("fault", ["none", "missing", "split", "pooled", "network", "pickle"])
+def test_a_model_of_its_own_that_can_t_be_compared_is_declined_without_its_place(
+    ask_both, own, fault, hospital
+):
+    file = own(
+        split="0" * 32 if fault == "split" else None,
+        learning=LEARNING.model_copy(update={"spacing_mm": (2.0, 2.0, 2.0)})
+        if fault == "network"
+        else LEARNING,
+    )
+    if fault == "missing":
+        file.unlink()
+    elif fault == "pickle":
+        file.write_bytes(b"\x80\x04cposix\nsystem\n.")
+    elif fault == "pooled":
+        save_standalone(file, LOCAL, LEARNING, Standalone(kind="pooled", sites=("a", "b")), rounds=1, job="x")
+    first, second = ask_both(local_only_model=None if fault == "none" else file)
+    code, reason = refusal(first)
+    assert code is RefusalCode.LOCAL_MODEL
+    assert not [one for one in ("secret-folder", "Doe-Jane", "0" * 32, *PATIENTS) if one in reason]
+    assert read(second).gains == {}  # the others are answered about all the same
+
+
+def test_its_own_model_counts_as_a_look_at_the_patients(ask_both, own):
+    first, second = ask_both(local_only_model=own(), max_evaluated_models=1)
+    assert first.get_return_code() == ReturnCode.OK
+    assert refusal(second)[0] is RefusalCode.MANY_MODELS
+
+
+def test_a_training_s_question_of_the_same_name_is_not_this_one(engine, hospital, own):
+    """In a training, the site trains its local-only model; no file is read."""
+    at_site(engine, hospital.model_copy(update={"local_only_model": own(), "local_only": False}))
+    executor = SiteExecutor(LEARNING.model_copy(update={"local_steps": 6}).model_dump(mode="json"))
+    assert refusal(execute(executor, engine, LOCAL_ONLY, question()))[0] is RefusalCode.NO_LOCAL_ONLY
+
+
+def test_so_few_patients_as_a_training_needs_send_means_alone(ask):
+    answer = read(ask(min_count=7))
+    assert answer.min_count == MINIMUM
+    for one in answer.whole.measures.values():
+        assert (one.edges, one.counts, one.interval) == ([], [], None)
+    assert answer.subgroups == {}
+    check_evaluation(answer, EVALUATION)

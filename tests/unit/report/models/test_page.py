@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from xml.etree import ElementTree
 
 import pytest
 from records.test_evaluation_bounds import answer
@@ -11,7 +12,7 @@ from consilium.errors import RefusalCode
 from consilium.records.bounds import MissingSite
 from consilium.records.evaluation import EvaluationRecord, ModelEntry, SiteEvaluation
 from consilium.records.job_record import load_record
-from consilium.report.models.page import render_models
+from consilium.report.models.page import draw_key_measure, render_models
 from consilium.report.models.summary import build_matrix, key_measures, subgroup_tables, to_csv, to_json
 from consilium.report.write import write_report
 from consilium.tasks import get_task
@@ -131,3 +132,52 @@ def test_a_downloaded_result_is_reported(record, tmp_path):
 def test_a_failed_evaluation_has_a_page_too(record):
     failed = record.model_copy(update={"status": "failed", "reason": "model x is missing", "models": {}})
     assert "model x is missing" in read_text(render_models(failed))
+
+
+@pytest.fixture
+def compared(record):
+    """Hospitals with and without a model of their own."""
+    own = ModelEntry(digest=None, sites={"north": site(0.6)})
+    gains = {"dice": {"mean": 0.2, "low": 0.05, "high": 0.3}}
+    record.models["final"].sites["north"] = site(0.8, gains=gains)
+    unclear = {"dice": {"mean": -0.2, "low": -0.5, "high": 0.1}}
+    record.models["best"].sites["north"] = site(0.4, gains=unclear)
+    record.models = {"local_only": own, **record.models}
+    return record
+
+
+def test_each_hospital_s_gain_over_its_own_model_is_stated_with_its_interval(compared):
+    text = read_text(render_models(compared))
+    assert "What does each hospital gain over its own model?" in text
+    assert "+0.200 (+0.050 to +0.300), better" in text
+    assert "-0.200 (-0.500 to +0.100), no clear difference" in text
+    assert "of each hospital's own file, which stays there" in text
+    gains = to_json(compared, TASK)["gains"]
+    assert gains["north"]["final"]["standing"] == "gains"
+    assert list(gains) == ["north"]
+
+
+def test_without_models_of_their_own_nothing_is_said_of_gains(record):
+    assert "gain over its own model" not in read_text(render_models(record))
+    assert to_json(record, TASK)["gains"] == {}
+
+
+def test_the_figure_has_every_model_at_every_hospital_and_runs_nothing(compared, tmp_path):
+    compared.models["<b>$x_1$</b>"] = compared.models.pop("best")
+    compared.models["final"].sites["<script>alert(1)</script>"] = site(0.7)
+    page = write_report(tmp_path, compared)
+    svg = (tmp_path / "models.svg").read_text()
+    root = ElementTree.fromstring(svg)
+    texts = [one.text for one in root.iter() if one.text]
+    for name in ("north", "south", "final", "local_only"):
+        assert any(name in text for text in texts)
+    assert "<script" not in svg
+    assert "<script" not in page.read_text()
+    assert "data:image/svg+xml;base64," in page.read_text()
+    assert draw_key_measure(compared, TASK) == svg  # the same record is the same file
+
+
+def test_without_any_answer_there_is_no_figure(record, tmp_path):
+    failed = record.model_copy(update={"status": "failed", "reason": "nobody", "models": {}})
+    write_report(tmp_path, failed)
+    assert not (tmp_path / "models.svg").exists()
