@@ -46,7 +46,7 @@ import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from consilium.cli.options import parse_conventions
+from consilium.cli.site_options import parse_conventions
 from consilium.data.files import output_folder
 from consilium.default_task import DEFAULT
 from consilium.errors import ConfigurationError, ConsiliumError

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from candidates.components import COMPONENTS
 from candidates.study import Study
-from consilium.cli.options import parse_conventions
+from consilium.cli.site_options import parse_conventions
 from consilium.data.cached_case import CachedCase
 from consilium.data.files import output_folder
 from consilium.default_task import DEFAULT
