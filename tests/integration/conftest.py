@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from consilium.tasks.brain_tumor.synthetic.grid import VoxelGrid
 from consilium.tasks.brain_tumor.synthetic.spec import CohortSpec, HospitalSpec
 from consilium.tasks.brain_tumor.synthetic.writers import CaseLayout
 
+from . import chest_ct
 from .poc_on_laptop import SITES, RunningPoc
 from .studies import Study, export, simulate
 
@@ -47,3 +49,24 @@ def laptop(hospitals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
         shutil.copytree(hospitals[name], archive / site)
     (folder / "home").mkdir()
     return RunningPoc(folder / "out", archive, export(folder / "jobs"), folder / "home")
+
+
+@pytest.fixture(scope="session")
+def chests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Synthetic hospitals of the chest CT task; see `chest_ct`."""
+    with chest_ct.package_on_path():
+        return chest_ct.make_hospitals(tmp_path_factory.mktemp("chests"))
+
+
+@pytest.fixture(scope="session")
+def chest_training(chests: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> chest_ct.Study:
+    """A training of the chest CT task that has ended; nobody changes it."""
+    with chest_ct.package_on_path():
+        return chest_ct.train(chests, tmp_path_factory.mktemp("chest training"))
+
+
+@pytest.fixture
+def chest_package() -> Iterator[None]:
+    """Let every command of a test find the chest CT task."""
+    with chest_ct.package_on_path():
+        yield

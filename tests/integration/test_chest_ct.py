@@ -1,42 +1,28 @@
 """A task of another package from its synthetic hospitals to the pages of its jobs, by commands alone."""
 
-import os
 import re
-import sys
 from html import unescape
-from pathlib import Path
 
 import pytest
 
-from .studies import ENVIRONMENT, Study, run, simulate
+from .chest_ct import export
+from .studies import Study, simulate
 
 pytestmark = pytest.mark.integration
 
-PACKAGE = Path(__file__).parents[1] / "toys/chest_ct"
 BRAIN = re.compile(
     r"brain|skull|tumou?r|glioma|brats|edema|enhancing|modalit|\b(head|mri?|flair|t1|t1ce|t2|wt|tc|et)\b",
     re.I,
 )
-QUICK = ("learning.local_steps=2", "learning.spacing_mm=6", "learning.patch_voxels=32", "rounds=1")
 
 
 @pytest.fixture
-def conduct(tmp_path, monkeypatch):
+def conduct(chests, chest_package, tmp_path):
     """Simulate one of the task's jobs at its synthetic hospitals."""
-    path = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
-    program = str(Path(sys.executable).with_name("consilium"))
 
-    def conduct(kind: str, *settings: str) -> Study:
-        code, made, errors = run([program, "cohort", str(tmp_path / "data"), "--task", "chest_ct"])
-        assert code == 0, errors
-        changes = [word for setting in settings for word in ("--set", setting)]
-        code, _, errors = run(
-            [program, "jobs", "export", f"chest_ct_{kind}", "--to", str(tmp_path), *changes]
-        )
-        assert code == 0, errors
-        sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
-        study = simulate(tmp_path / f"chest_ct_{kind}", sites, tmp_path / "out")
+    def conduct(kind: str) -> Study:
+        errors = export(kind, tmp_path)
+        study = simulate(tmp_path / f"chest_ct_{kind}", chests, tmp_path / "out")
         assert study.code == 0, study.stderr
         assert BRAIN.findall(errors + study.stdout + study.stderr) == []
         return study
@@ -51,8 +37,9 @@ def page_of(study: Study) -> tuple[str, str]:
     return page, re.sub(r"\s+", " ", unescape(text))
 
 
-def test_a_training_ends_with_a_report_of_its_own_region_and_pictures(conduct):
-    study = conduct("fedavg", *QUICK)
+def test_a_training_ends_with_a_report_of_its_own_region_and_pictures(chest_training):
+    study = chest_training
+    assert BRAIN.findall(study.stdout + study.stderr) == []
     page, text = page_of(study)
     assert study.federation["status"] == "finished"
     assert "chest CT lesion segmentation" in text

@@ -2,38 +2,25 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
+from .chest_ct import PROGRAM, command, export
 from .studies import ENVIRONMENT, read_json, run, simulate
 
 pytestmark = pytest.mark.integration
 
-TOYS = Path(__file__).parents[1] / "toys"
-PROGRAM = str(Path(sys.executable).with_name("consilium"))
-QUICK = ("learning.local_steps=4", "learning.spacing_mm=6", "learning.patch_voxels=32", "rounds=1")
+FUNDUS = Path(__file__).parents[1] / "toys/fundus"
 
 
-def command(*words: object) -> str:
-    code, out, errors = run([PROGRAM, *map(str, words)])
-    assert code == 0, errors
-    return out
-
-
-def test_the_models_of_a_training_are_measured_at_every_hospital(tmp_path, monkeypatch):
-    path = os.pathsep.join(filter(None, [str(TOYS / "chest_ct"), os.environ.get("PYTHONPATH")]))
-    monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
-    made = command("cohort", tmp_path / "data", "--task", "chest_ct")
-    sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
-    settings = [word for one in QUICK for word in ("--set", one)]
-    command("jobs", "export", "chest_ct_fedavg", "--to", tmp_path, *settings)
-    trained = simulate(tmp_path / "chest_ct_fedavg", sites, tmp_path / "one")
-    assert trained.code == 0, trained.stderr
-    result = trained.out / "result"
+def test_the_models_of_a_training_are_measured_at_every_hospital(
+    chests, chest_training, chest_package, tmp_path
+):
+    sites = chests
+    result = chest_training.out / "result"
     models = ("--model", f"final={result}@final", "--model", f"best={result}@best")
-    command("jobs", "export", "chest_ct_evaluate", "--to", tmp_path, *models, "--set", "min_patients=4")
+    export("evaluate", tmp_path, "min_patients=4", options=models)
     name, *others = sites
     patients = sorted({one.name.split("_")[0] for one in sites[name].iterdir()})
     file = tmp_path / "subgroups.csv"
@@ -67,9 +54,9 @@ def test_the_models_of_a_training_are_measured_at_every_hospital(tmp_path, monke
 
 
 def test_a_classification_is_compared_with_each_hospital_s_own_model(tmp_path, monkeypatch):
-    path = os.pathsep.join(filter(None, [str(TOYS / "fundus"), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(FUNDUS), os.environ.get("PYTHONPATH")]))
     monkeypatch.setitem(ENVIRONMENT, "PYTHONPATH", path)
-    made = command("cohort", tmp_path / "data", "--task", "fundus")
+    made, _ = command("cohort", tmp_path / "data", "--task", "fundus")
     sites = {name: Path(folder) for name, folder in (line.split("\t") for line in made.splitlines())}
     harbor, valley = "harbor", "valley"
     two = {name: sites[name] for name in (harbor, valley)}

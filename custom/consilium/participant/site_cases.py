@@ -41,20 +41,10 @@ def admit_cases(
 ) -> CheckedCohort:
     """Find and check a site's cases; decline if more of them are left out than the hospital tolerates.
 
-    Args:
-        site: What the hospital decides.
-        task: What is to be learned.
-        products: What else to make of the cases without an error, from the same reading.
-        progress: Called for each case.
-        cancelled: Asked before every case.
-
-    Returns:
-        The cases to use, and everything that was found.
+    Arguments, result and errors are those of `examine_cases`.
 
     Raises:
-        SiteRefusal: The folder as a whole can't be used, or see `left_out_reason`.
-        DataError: The cache can't be written.
-        Cancelled: Soon after `cancelled` turned true.
+        SiteRefusal: See `left_out_reason` as well.
     """
     checked = examine_cases(site, task, products=products, progress=progress, cancelled=cancelled)
     reason = left_out_reason(checked, site)

@@ -7,7 +7,6 @@ error is stated with them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -180,28 +179,6 @@ def enclose_mean(histograms: Sequence[Histogram]) -> Enclosure:
     return Enclosure(*(float(np.average(one, weights=counts)) for one in (lows, highs)))
 
 
-def enclose_quantile(histograms: Sequence[Histogram], share: float) -> Enclosure:
-    """Return bounds of a quantile over all values of several histograms, whose bins may differ.
-
-    The quantile is the smallest value that so large a share of the values doesn't exceed (`inverted_cdf` of
-    NumPy), so it is the value of one patient. The error is half of a bin's width where the bins are the same.
-
-    Args:
-        histograms: At least one with values.
-        share: 0 to 1.
-
-    Raises:
-        ValueError: If there are no values.
-
-    Example:
-        >>> enclose_quantile([MetricBins((0, 0.5, 1)).count([0.2, 0.6, 0.7])], 0.5)
-        Enclosure(low=0.5, high=1.0)
-    """
-    lows, highs, counts = _bins(histograms)
-    rank = max(1, math.ceil(share * counts.sum() - 1e-9))
-    return Enclosure(*(_ranked(one, counts, rank) for one in (lows, highs)))
-
-
 def _bins(histograms: Sequence[Histogram]) -> tuple[Row, Row, Row]:
     """Lower edges, upper edges and counts of the bins that hold values."""
     bins = [
@@ -211,12 +188,6 @@ def _bins(histograms: Sequence[Histogram]) -> tuple[Row, Row, Row]:
         if count
     ]
     if not bins:
-        raise ValueError("there are no values to compute a mean or quantile of")
+        raise ValueError("there are no values to compute a mean of")
     lows, highs, counts = np.array(bins, dtype=np.float64).T
     return lows, highs, counts
-
-
-def _ranked(values: Row, counts: Row, rank: int) -> float:
-    """The value of a rank, counted from 1, where each value occurs so often."""
-    order = np.argsort(values, kind="stable")
-    return float(values[order][np.searchsorted(np.cumsum(counts[order]), rank)])

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from data.hospital import read_native
 from prediction.test_geometry import AFFINES
 from tasks.packages import brought
 
@@ -72,7 +73,7 @@ def label_maps(folder, case):
 def prepared(folder, case, task, learning):
     (found,) = (one for one in find_inputs(folder / "in", task.cases).cases if one.id == case)
     settings = task.cases.preparation(learning)
-    return preprocess(task.cases.read_native(found), settings, task.cases.normalization).image
+    return preprocess(read_native(task.cases, found), settings, task.cases.normalization).image
 
 
 @pytest.mark.parametrize("case", CASES)

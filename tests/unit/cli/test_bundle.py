@@ -1,26 +1,13 @@
 """`consilium bundle`: what it prints, and its exit codes."""
 
-import sys
-
 import pytest
 from bundle.conftest import write_model
 
-from consilium.cli.main import main
-
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(run, tmp_path):
     write_model(tmp_path / "result/model.safetensors")
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", list(map(str, ("consilium", "bundle", *words))))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return ended.value.code or 0, out, err
-
-    return run
+    return lambda *words: run("bundle", *words)
 
 
 def test_the_model_card_is_the_result(run, tmp_path):

@@ -1,11 +1,7 @@
 """`consilium evaluate`: what it prints, and its exit codes."""
 
-import sys
-
 import pytest
 from prediction.conftest import one_layer, write_case, write_labeled_case, write_model
-
-from consilium.cli.main import main
 
 __all__ = ["one_layer"]
 
@@ -13,22 +9,17 @@ NONE = "\N{EN DASH}"
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(run, tmp_path):
     write_labeled_case(tmp_path / "in", "Doe-1")
     model = write_model(tmp_path / "result/model.safetensors")
 
-    def run(*options, given=tmp_path / "in"):
-        words = ["consilium", "evaluate", "-m", model, given, "-o", tmp_path / "out", *options]
-        words += ["--convention", "brats-2023"]
-        monkeypatch.setattr(sys, "argv", list(map(str, words)))
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return ended.value.code or 0, out, err
+    def evaluate(*options, given=tmp_path / "in"):
+        return run(
+            *("evaluate", "-m", model, given, "-o", tmp_path / "out", *options),
+            *("--convention", "brats-2023"),
+        )
 
-    return run
+    return evaluate
 
 
 def test_the_page_is_the_result_and_the_table_is_printed(run, tmp_path):

@@ -1,32 +1,21 @@
 """`consilium predict`: what it prints, and its exit codes."""
 
-import sys
-
 import pytest
 from prediction.conftest import MODALITIES, one_layer, write_case, write_model
-
-from consilium.cli.main import main
 
 __all__ = ["one_layer"]
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(run, tmp_path):
     write_case(tmp_path / "in", "Doe-1")
     model = write_model(tmp_path / "result/model.safetensors")
 
-    def run(*options, given=(tmp_path / "in",)):
+    def predict(*options, given=(tmp_path / "in",)):
         inputs = [word for one in given for word in ("-i", one)]
-        words = ["consilium", "predict", "-m", model, *inputs, "-o", tmp_path / "out", *options]
-        monkeypatch.setattr(sys, "argv", list(map(str, words)))
-        monkeypatch.setenv("COLUMNS", "200")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return ended.value.code or 0, out, err
+        return run("predict", "-m", model, *inputs, "-o", tmp_path / "out", *options)
 
-    return run
+    return predict
 
 
 def test_the_table_is_the_result(run, tmp_path):

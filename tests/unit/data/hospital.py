@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from consilium.data.case import Case, ImageFile
 from consilium.data.case_boundary import case_boundary
 from consilium.tasks.brain_tumor.cases import brain_tumor_cases
+from consilium.tasks.segmentation.cases import SegmentationCases
+from consilium.tasks.segmentation.nifti.reading import read_file
 from consilium.tasks.segmentation.preparation import preprocessing
+from consilium.tasks.segmentation.preparation.crop import NativeCase
 from consilium.tasks.segmentation.preparation.preprocessing import PreprocessingSettings
 from consilium.tasks.segmentation.volume_case import PreprocessedCase
 
@@ -80,10 +83,15 @@ def label(values: Sequence[int], shape: tuple[int, int, int] = (12, 14, 10)) -> 
     return array
 
 
+def read_native(cases: SegmentationCases, case: Case, convention: str | None = None) -> NativeCase:
+    """A case on its own voxels."""
+    return cases.examine(case, convention, read_file).require_native()
+
+
 def preprocess(case: Case, convention: str | None, settings: PreprocessingSettings) -> PreprocessedCase:
     """The arrays of a case of brain tumors."""
     cases = brain_tumor_cases(settings.inputs)
-    native = cases.read_native(case, convention)
+    native = read_native(cases, case, convention)
     with case_boundary(case.id, case.place, "prepared"):
         return preprocessing.preprocess(native, settings, cases.normalization)
 

@@ -12,6 +12,7 @@ from consilium.data.cohort import read_cohort
 from consilium.tasks.brain_tumor.cases import CASES
 from consilium.tasks.brain_tumor.label_conventions import LabelConvention, Tissue
 from consilium.tasks.segmentation.preparation.intensities import Levels, Scale
+from data.hospital import read_native
 
 REPOSITORY = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/data/real")
@@ -66,7 +67,7 @@ def test_images_are_normalized_and_finite(prepared):
 
 def test_almost_no_voxel_of_a_good_image_is_clipped(cohort):
     for case in cohort.cases:
-        native = CASES.read_native(case, cohort.convention)
+        native = read_native(CASES, case, cohort.convention)
         assert all(outside.size == 0 for outside in native.outside.values())
         for image in native.images.values():
             levels = Levels.of(image[image != 0])

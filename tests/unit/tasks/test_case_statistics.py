@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from data.hospital import head, label, one_case
+from data.hospital import head, label, one_case, read_native
 
 from consilium.data.cohort import read_cohort
 from consilium.data.cohort_pass import process_cases
@@ -19,7 +19,7 @@ AFFINE = np.diag([-1.0, -2.0, 3.0, 1.0])  # voxels of 1 x 2 x 3 mm
 def describe(folder, images, drawn=None, affine=AFFINE):
     convention = None if drawn is None else LabelConvention.BRATS_2018
     return FEATURES.describe(
-        brain_tumor_cases(tuple(images)).read_native(one_case(folder, images, drawn, affine), convention)
+        read_native(brain_tumor_cases(tuple(images)), one_case(folder, images, drawn, affine), convention)
     )
 
 

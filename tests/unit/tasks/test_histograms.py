@@ -4,7 +4,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consilium.tasks.histograms import Histogram, MetricBins, enclose_mean, enclose_quantile
+from consilium.tasks.histograms import Histogram, MetricBins, enclose_mean
 from consilium.tasks.segmentation.measurement.definitions import case_metrics
 
 QUICK = settings(max_examples=examples(150), deadline=None)
@@ -23,16 +23,14 @@ def sites(draw):
 
 
 @QUICK
-@given(drawn=sites(), minimum=st.integers(1, 8), share=st.floats(0, 1))
-def test_mean_and_quantiles_lie_in_their_bounds(drawn, minimum, share):
+@given(drawn=sites(), minimum=st.integers(1, 8))
+def test_a_mean_lies_in_its_bounds(drawn, minimum):
     bins, values = drawn
     histograms = [bins.count(own).coarsen(min(minimum, len(own))) for own in values]
     pooled = np.concatenate(values)
     mean = enclose_mean(histograms)
     assert mean.low - 1e-9 <= pooled.mean() <= mean.high + 1e-9
     assert abs(pooled.mean() - mean.middle) <= mean.error + 1e-9
-    quantile = enclose_quantile(histograms, share)
-    assert quantile.low <= np.quantile(pooled, share, method="inverted_cdf") <= quantile.high
 
 
 @QUICK

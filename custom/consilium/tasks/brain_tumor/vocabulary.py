@@ -15,7 +15,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from consilium.tasks.brain_tumor.patient_names import PATIENT_NAMES
-from consilium.tasks.segmentation.layouts.vocabulary import LABEL, BidsNames, KnownSet, Vocabulary
+from consilium.tasks.segmentation.layouts.vocabulary import (
+    IMAGING_WORDS,
+    LABEL,
+    LABEL_WORDS,
+    BidsNames,
+    KnownSet,
+    Vocabulary,
+)
 
 UNTIL_2021: Final = "brats-2018"
 SINCE_2023: Final = "brats-2023"
@@ -86,87 +93,12 @@ _OTHERS: Final = (
 _SINCE_2023: Final = frozenset({"t1n", "t2f"})
 _SINCE_2023_WITH_HYPHEN: Final = frozenset({"t1c", "t2w"})
 _NEUTRAL: Final = frozenset({"", "t1c", "t2w", "t2", "t1w"})
-# Words that may stand between a case and its label: A_manual_seg is a label of A, A_2_seg need not be.
-_LABEL_WORDS: Final = frozenset(
-    (
-        *(
-            "seg",
-            "segm",
-            "segmentation",
-            "label",
-            "labels",
-            "mask",
-            "roi",
-            "tumor",
-            "tumour",
-            "lesion",
-            "glioma",
-        ),
-        *(
-            "gt",
-            "truth",
-            "manual",
-            "manually",
-            "auto",
-            "automated",
-            "automatic",
-            "final",
-            "corrected",
-            "expert",
-        ),
-        *("reviewed", "revised", "approved", "consensus", "fused", "staple", "rater", "reader"),
-    )
-)
-# Further words that identify no patient, but may say that a file is something else.
-_IMAGING_WORDS: Final = frozenset(
-    (
-        *(
-            "pre",
-            "post",
-            "reg",
-            "registered",
-            "native",
-            "raw",
-            "n4",
-            "brain",
-            "core",
-            "whole",
-            "tc",
-            "wt",
-            "et",
-        ),
-        *(
-            "image",
-            "map",
-            "new",
-            "old",
-            "copy",
-            "backup",
-            "v1",
-            "v2",
-            "v3",
-            "prob",
-            "probability",
-            "km",
-            "gd",
-        ),
-        *(
-            "ce",
-            "contrast",
-            "axial",
-            "ax",
-            "sag",
-            "cor",
-            "tse",
-            "tra",
-            "mprage",
-            "space",
-            "dicom",
-            "ct",
-            "pet",
-        ),
-    )
-)
+# A_manual_seg is a label of A, A_2_seg need not be.
+_LABEL_WORDS: Final = LABEL_WORDS | {"tumor", "tumour", "glioma"}
+_IMAGING_WORDS: Final = (IMAGING_WORDS - {"mri"}) | {
+    *("n4", "brain", "tc", "wt", "et"),
+    *("km", "gd", "ce", "tse", "tra", "mprage", "space"),
+}
 
 
 def _release(plain: str, hyphen: bool) -> str | None:

@@ -31,7 +31,6 @@ from consilium.tasks.segmentation.layouts import (
     unknown_files,
 )
 from consilium.tasks.segmentation.layouts.vocabulary import Vocabulary
-from consilium.tasks.segmentation.nifti.reading import read_file
 from consilium.tasks.segmentation.preparation.crop import NativeCase
 from consilium.tasks.segmentation.preparation.native import examine
 from consilium.tasks.segmentation.preparation.normalization import Normalization
@@ -131,15 +130,6 @@ class SegmentationCases:
         return examine(
             case, convention, self.inputs, labels=self.labels, normalization=self.normalization, read=read
         )
-
-    def read_native(self, case: Case, convention: str | None = None) -> NativeCase:
-        """Read a case on its own voxels.
-
-        Raises:
-            CaseError: The case can't be used.
-            ValueError: A labeled case came without a convention, and there are several.
-        """
-        return self.examine(case, convention, read_file).require_native()
 
     def prepare(self, native: NativeCase, settings: PreprocessingSettings) -> Prepared:
         """Normalize and resample a case."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from consilium.data.visits import PatientNames
 
@@ -42,6 +43,25 @@ class KnownSet:
 
     pattern: str
     channels: tuple[str, ...]
+
+
+LABEL_WORDS: Final = frozenset(
+    (
+        *("seg", "segm", "segmentation", "label", "labels", "mask", "roi", "lesion", "gt", "truth"),
+        *("manual", "manually", "auto", "automated", "automatic", "final", "corrected", "expert"),
+        *("reviewed", "revised", "approved", "consensus", "fused", "staple", "rater", "reader"),
+    )
+)
+"""Words that may stand between a case and its label, whatever the task."""
+
+IMAGING_WORDS: Final = frozenset(
+    (
+        *("pre", "post", "reg", "registered", "native", "raw", "core", "whole", "image", "map", "new"),
+        *("old", "copy", "backup", "v1", "v2", "v3", "prob", "probability", "contrast", "axial", "ax"),
+        *("sag", "cor", "dicom", "ct", "pet", "mri"),
+    )
+)
+"""Words that identify no patient, but may say that a file is something else, whatever the task."""
 
 
 @dataclass(frozen=True)
@@ -82,68 +102,8 @@ class Vocabulary:
     plain: tuple[str, ...] = ("{}",)
     short: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
     others: tuple[str, ...] = ()
-    label_words: frozenset[str] = frozenset(
-        [
-            "seg",
-            "segm",
-            "segmentation",
-            "label",
-            "labels",
-            "mask",
-            "roi",
-            "lesion",
-            "gt",
-            "truth",
-            "manual",
-            "manually",
-            "auto",
-            "automated",
-            "automatic",
-            "final",
-            "corrected",
-            "expert",
-            "reviewed",
-            "revised",
-            "approved",
-            "consensus",
-            "fused",
-            "staple",
-            "rater",
-            "reader",
-        ]
-    )
-    imaging_words: frozenset[str] = frozenset(
-        [
-            "pre",
-            "post",
-            "reg",
-            "registered",
-            "native",
-            "raw",
-            "core",
-            "whole",
-            "image",
-            "map",
-            "new",
-            "old",
-            "copy",
-            "backup",
-            "v1",
-            "v2",
-            "v3",
-            "prob",
-            "probability",
-            "contrast",
-            "axial",
-            "ax",
-            "sag",
-            "cor",
-            "dicom",
-            "ct",
-            "pet",
-            "mri",
-        ]
-    )
+    label_words: frozenset[str] = LABEL_WORDS
+    imaging_words: frozenset[str] = IMAGING_WORDS
     naming: Callable[[str, bool], str | None] | None = None
     namings: Mapping[str, str] = field(default_factory=dict)
     layouts: Mapping[str, str] = field(default_factory=dict)

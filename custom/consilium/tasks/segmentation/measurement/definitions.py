@@ -224,18 +224,6 @@ def case_metrics(penalty_mm: float) -> tuple[CaseMetric, ...]:
     )
 
 
-def bins_of_scores(regions: Sequence[Region], *, penalty_mm: float) -> dict[str, MetricBins]:
-    """Return the bins of each score that `measure_case` returns.
-
-    Example:
-        >>> lesion = Region("lesion", "Lesion", frozenset({1}))
-        >>> len(bins_of_scores([lesion], penalty_mm=374)["dice_lesion"].edges)
-        101
-    """
-    metrics = case_metrics(penalty_mm)
-    return {f"{metric.name}_{region.name}": metric.bins for region in regions for metric in metrics}
-
-
 def region_measures(regions: Sequence[Region], *, penalty_mm: float, lesions: bool) -> tuple[Measure, ...]:
     """Return what a finished model is measured by: each metric of each region.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.hospital import read_native
 from scipy import ndimage
 
 from consilium.data.case import Case, ImageFile
@@ -28,7 +29,7 @@ REAL = Path(os.environ.get("CONSILIUM_REAL_DATA") or REPOSITORY / "../shared/dat
 def views(folder):
     cohort = read_cohort(folder, case_format=CASES)
     for case in cohort.cases:
-        yield CHECKS.view(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
+        yield CHECKS.view(case, read_native(CASES, case, cohort.convention), IMAGES, cohort.convention)
 
 
 def findings(checked, code):

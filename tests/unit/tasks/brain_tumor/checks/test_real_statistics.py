@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data.hospital import read_native
 
 from consilium.data.checks import Finding, Severity
 from consilium.data.cohort import Cohort, read_cohort
@@ -43,7 +44,7 @@ PAIRS = tuple(itertools.combinations(IMAGES, 2))
 def patients() -> dict[str, BrainView]:
     cohort: Cohort = read_cohort(FOLDER, case_format=CASES)
     return {
-        case.id: CHECKS.view(case, CASES.read_native(case, cohort.convention), IMAGES, cohort.convention)
+        case.id: CHECKS.view(case, read_native(CASES, case, cohort.convention), IMAGES, cohort.convention)
         for case in cohort.cases
     }
 

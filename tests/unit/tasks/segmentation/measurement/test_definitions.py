@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from consilium.tasks import get_task
 from consilium.tasks.brain_tumor.lesions import PENALTY_MM
 from consilium.tasks.histograms import enclose_mean
-from consilium.tasks.segmentation.measurement.definitions import bins_of_scores, case_metrics
+from consilium.tasks.segmentation.measurement.definitions import case_metrics
 
 PAGE = Path(__file__).parents[5] / "docs" / "metrics.md"
 
@@ -62,10 +61,3 @@ def test_a_mean_with_a_missed_lesion_is_as_exact_as_others():
     found = enclose_mean([bins["hd95"].count(values)])
     assert found.error < 0.25
     assert abs(found.middle - values.mean()) < 0.25
-
-
-def test_each_score_of_a_case_has_its_bins():
-    regions = get_task("brain_tumor").targets
-    bins = bins_of_scores(regions, penalty_mm=374)
-    assert len(bins) == len(regions) * len(case_metrics(374))
-    assert bins["volume_error_wt"].edges[0] == -10_000

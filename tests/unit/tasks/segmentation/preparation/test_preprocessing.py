@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from data.hospital import LPS, head, label, one_case, preprocess
+from data.hospital import LPS, head, label, one_case, preprocess, read_native
 from pydantic import ValidationError
 
 from consilium.data.case import CaseError
@@ -153,7 +153,7 @@ def test_one_image_without_contrast_is_rejected_where_no_other_is_used(tmp_path)
 def test_nothing_but_finite_voxels_leaves_preprocessing(tmp_path, voxels, code):
     """Whatever an earlier check lets pass."""
     case = one_case(tmp_path, {"t1": head(seed=1), "flair": head(seed=2)})
-    native = brain_tumor_cases(SETTINGS.inputs).read_native(case, None)
+    native = read_native(brain_tumor_cases(SETTINGS.inputs), case, None)
     native = replace(native, images={**native.images, "flair": voxels})
     with pytest.raises(UnusableFile, match="flair") as caught:
         preprocessing.preprocess(native, SETTINGS, FORMAT.normalization)
